@@ -1,0 +1,107 @@
+#include "base/error.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static const struct {
+    const char *name;
+    int status;
+    const char *meaning;
+} codes[] = {
+#define X(code, name, status, meaning) [code] = {name, status, meaning},
+    SB_ERROR_CODES(X)
+#undef X
+};
+
+/* Marks a text that did not fit, without cutting a UTF-8 sequence in two. */
+static void mark_cut(char *text, size_t size) {
+    size_t end = size - sizeof "…";
+    while (end > 0 && ((unsigned char)text[end] & 0xC0) == 0x80)
+        end--;
+    memcpy(text + end, "…", sizeof "…");
+}
+
+__attribute__((format(printf, 3, 0))) static void format(char *out, size_t size, const char *fmt,
+                                                         va_list ap) {
+    int n = vsnprintf(out, size, fmt, ap);
+    if (n < 0)
+        out[0] = '\0';
+    else if ((size_t)n >= size)
+        mark_cut(out, size);
+}
+
+int sb_fail(struct sb_error *err, enum sb_error_code code, const char *fmt, ...) {
+    if (!err)
+        return -1;
+    va_list ap;
+    va_start(ap, fmt);
+    err->code = code;
+    err->os_errno = 0;
+    err->hint[0] = '\0';
+    format(err->message, sizeof err->message, fmt, ap);
+    va_end(ap);
+    return -1;
+}
+
+int sb_fail_errno(struct sb_error *err, enum sb_error_code code, const char *fmt, ...) {
+    int saved = errno;
+    if (!err)
+        return -1;
+    char what[sizeof err->message - 128];
+    va_list ap;
+    va_start(ap, fmt);
+    format(what, sizeof what, fmt, ap);
+    va_end(ap);
+    sb_fail(err, code, "%s: %s", what, strerror(saved));
+    err->os_errno = saved;
+    if (saved == ENOSPC || saved == EDQUOT) {
+        err->code = SB_E_NO_SPACE;
+        sb_error_hint(err, "free some space, or run `sbuild prune`");
+    }
+    errno = saved;
+    return -1;
+}
+
+int sb_error_context(struct sb_error *err, const char *fmt, ...) {
+    if (!err)
+        return -1;
+    char whole[sizeof err->message];
+    va_list ap;
+    va_start(ap, fmt);
+    format(whole, sizeof whole, fmt, ap);
+    va_end(ap);
+    size_t n = strlen(whole);
+    int m = snprintf(whole + n, sizeof whole - n, ": %s", err->message);
+    if (m < 0 || (size_t)m >= sizeof whole - n)
+        mark_cut(whole, sizeof whole);
+    memcpy(err->message, whole, sizeof whole);
+    return -1;
+}
+
+int sb_error_hint(struct sb_error *err, const char *fmt, ...) {
+    if (!err)
+        return -1;
+    va_list ap;
+    va_start(ap, fmt);
+    format(err->hint, sizeof err->hint, fmt, ap);
+    va_end(ap);
+    return -1;
+}
+
+void sb_error_clear(struct sb_error *err) {
+    *err = (struct sb_error){0};
+}
+
+const char *sb_error_name(enum sb_error_code code) {
+    return codes[code].name;
+}
+
+const char *sb_error_meaning(enum sb_error_code code) {
+    return codes[code].meaning;
+}
+
+int sb_error_exit_status(enum sb_error_code code) {
+    return codes[code].status;
+}

@@ -1,0 +1,65 @@
+/*
+ * base/file: whole files, atomic replacement, and directory trees.
+ *
+ * A path is relative to a directory descriptor where one is taken (AT_FDCWD for the working
+ * directory). "Atomic" means: written beside its final name under a name starting with
+ * SB_TMP_PREFIX, fsynced, closed and checked, renamed into place, and the directory fsynced; a
+ * process killed at any moment leaves the old file, the new one, or a stray temporary.
+ */
+#ifndef SB_BASE_FILE_H
+#define SB_BASE_FILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/buffer.h"
+#include "base/error.h"
+
+#define SB_TMP_PREFIX ".tmp-"
+
+/* Appends a whole file. One larger than max bytes is an error, found before memory is taken. A
+ * missing file is SB_E_NOT_FOUND. */
+int sb_file_read(int dirfd, const char *path, size_t max, struct sb_buf *out, struct sb_error *err);
+
+/* Reads all that is left of fd, at most max bytes. */
+int sb_fd_read(int fd, size_t max, struct sb_buf *out, struct sb_error *err);
+
+/* Writes every byte or fails; what names the destination in the message. */
+int sb_fd_write(int fd, const void *data, size_t len, const char *what, struct sb_error *err);
+
+/* Atomic, as above. mode is set exactly, whatever the umask. */
+int sb_file_write(int dirfd, const char *path, const void *data, size_t len, mode_t mode,
+                  struct sb_error *err);
+
+/* Creates an empty temporary file in an open directory and writes its name to name_out (at least
+ * 32 bytes). Returns the descriptor (O_RDWR) or -1. */
+int sb_file_temporary(int dirfd, char *name_out, struct sb_error *err);
+
+/* mkdir -p; new directories get mode (less the umask). Returns 0 also when all exist. */
+int sb_directory_make(int dirfd, const char *path, mode_t mode, struct sb_error *err);
+
+/* Opens a directory with O_PATH-free rights (readable); -1 and err on failure. */
+int sb_directory_open(int dirfd, const char *path, struct sb_error *err);
+
+/* fsync of a directory, so that a rename in it survives power loss. */
+int sb_directory_sync(int dirfd, struct sb_error *err);
+
+/* rm -rf of one name, without following links or leaving the file system it starts on; makes
+ * unreadable directories readable on the way. A missing name is success. */
+int sb_tree_remove(int dirfd, const char *name, struct sb_error *err);
+
+bool sb_path_exists(int dirfd, const char *path); /* lstat succeeds */
+
+/* Joins, unless name is absolute; the result is the caller's to free. */
+char *sb_path_join(const char *dir, const char *name);
+
+/* The directory part ("." when there is none); the caller's to free. */
+char *sb_path_dirname(const char *path);
+
+/* Cleans "a//b/./c" and resolves ".." by text alone; keeps a leading "/". "" becomes ".". The
+ * caller's to free. */
+char *sb_path_clean(const char *path);
+
+#endif

@@ -1,0 +1,204 @@
+#include "base/process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/memory.h"
+
+static atomic_int interrupt_signal;
+static int interrupt_pipe[2] = {-1, -1};
+
+static void on_interrupt(int signal) {
+    int saved = errno;
+    int none = 0;
+    if (atomic_compare_exchange_strong(&interrupt_signal, &none, signal) &&
+        interrupt_pipe[1] >= 0) {
+        ssize_t ignored = write(interrupt_pipe[1], "", 1);
+        (void)ignored;
+    }
+    errno = saved;
+}
+
+void sb_interrupt_install(void) {
+    if (pipe2(interrupt_pipe, O_CLOEXEC | O_NONBLOCK) < 0)
+        interrupt_pipe[0] = interrupt_pipe[1] = -1;
+    struct sigaction action = {.sa_handler = on_interrupt};
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) {
+        struct sigaction old;
+        /* Whoever has it ignored (nohup, a shell's job in the background) means it. */
+        if (sigaction(signals[i], NULL, &old) < 0 || old.sa_handler != SIG_IGN)
+            sigaction(signals[i], &action, NULL);
+    }
+    signal(SIGPIPE, SIG_IGN);
+}
+
+int sb_interrupt_signal(void) {
+    return atomic_load(&interrupt_signal);
+}
+
+int sb_interrupt_fd(void) {
+    return interrupt_pipe[0];
+}
+
+int sb_interrupt_check(struct sb_error *err) {
+    int signal = sb_interrupt_signal();
+    if (!signal)
+        return 0;
+    return sb_fail(err, SB_E_INTERRUPTED, "interrupted (%s)", strsignal(signal));
+}
+
+char *sb_process_find(const char *program) {
+    if (strchr(program, '/'))
+        return access(program, X_OK) == 0 ? sb_strdup(program) : NULL;
+    const char *path = getenv("PATH");
+    sb_autofree char *all = sb_format("%s:/usr/local/sbin:/usr/sbin:/sbin", path ? path : "/bin");
+    char *rest = all;
+    for (char *dir; (dir = strsep(&rest, ":"));) {
+        char *candidate = sb_path_join(*dir ? dir : ".", program);
+        if (access(candidate, X_OK) == 0)
+            return candidate;
+        free(candidate);
+    }
+    return NULL;
+}
+
+/* In the child, between fork and exec: async-signal-safe calls only. */
+static _Noreturn void run_child(const struct sb_process_options *o, const char *program,
+                                const int fds[3], int report, pid_t parent) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent)
+        _exit(127);
+    if (o->new_group)
+        setpgid(0, 0);
+    int moved[3];
+    for (int i = 0; i < 3; i++) /* above 2 first: one may be the target of another */
+        moved[i] = fcntl(fds[i], F_DUPFD, 3);
+    for (int i = 0; i < 3; i++) {
+        dup2(moved[i], i);
+        close(moved[i]);
+    }
+    close_range(3, ~0u, CLOSE_RANGE_CLOEXEC); /* what this process itself was started with, too */
+    for (int s = 1; s < NSIG; s++)
+        signal(s, SIG_DFL);
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    if (!o->cwd || chdir(o->cwd) == 0)
+        execve(program, (char *const *)o->argv, o->env ? (char *const *)o->env : environ);
+    int code = errno;
+    ssize_t ignored = write(report, &code, sizeof code);
+    (void)ignored;
+    _exit(127);
+}
+
+pid_t sb_process_start(const struct sb_process_options *o, struct sb_error *err) {
+    sb_autofree char *program = sb_process_find(o->argv[0]);
+    if (!program) {
+        sb_fail(err, SB_E_NOT_FOUND, "the program %s is not installed", o->argv[0]);
+        return -1;
+    }
+    sb_autoclose int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    int report[2];
+    if (null < 0 || pipe2(report, O_CLOEXEC) < 0)
+        return sb_fail_errno(err, SB_E_FAILED, "starting %s", o->argv[0]);
+    const int fds[3] = {o->in < 0 ? null : o->in, o->out < 0 ? null : o->out,
+                        o->err < 0 ? null : o->err};
+    pid_t parent = getpid();
+    pid_t pid = fork();
+    if (pid == 0)
+        run_child(o, program, fds, report[1], parent);
+    close(report[1]);
+    sb_autoclose int answer = report[0];
+    if (pid < 0)
+        return sb_fail_errno(err, SB_E_FAILED, "starting %s", o->argv[0]);
+    int code;
+    ssize_t n;
+    do
+        n = read(answer, &code, sizeof code);
+    while (n < 0 && errno == EINTR);
+    if (n == (ssize_t)sizeof code) {
+        waitpid(pid, NULL, 0);
+        errno = code;
+        return sb_fail_errno(err, SB_E_NOT_FOUND, "starting %s", program);
+    }
+    return pid;
+}
+
+int sb_process_wait(pid_t pid, struct sb_error *err) {
+    int status;
+    while (waitpid(pid, &status, 0) < 0)
+        if (errno != EINTR)
+            return sb_fail_errno(err, SB_E_FAILED, "waiting for process %d", (int)pid);
+    return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+/* Reads until both pipes are closed. */
+static int drain(int out_fd, int err_fd, size_t max, struct sb_buf *out, struct sb_buf *diagnostics,
+                 struct sb_error *err) {
+    struct pollfd fds[2] = {{.fd = out_fd, .events = POLLIN}, {.fd = err_fd, .events = POLLIN}};
+    struct sb_buf *bufs[2] = {out, diagnostics};
+    while (fds[0].fd >= 0 || fds[1].fd >= 0) {
+        if (poll(fds, 2, -1) < 0 && errno != EINTR)
+            return sb_fail_errno(err, SB_E_FAILED, "waiting for output");
+        for (int i = 0; i < 2; i++) {
+            if (fds[i].fd < 0 || !fds[i].revents)
+                continue;
+            char chunk[8192];
+            ssize_t n = read(fds[i].fd, chunk, sizeof chunk);
+            if (n < 0 && errno == EINTR)
+                continue;
+            if (n <= 0 || !bufs[i])
+                fds[i].fd = -1;
+            else if (bufs[i]->len + (size_t)n > max)
+                return sb_fail(err, SB_E_FAILED, "more than %zu bytes of output", max);
+            else
+                sb_buf_add(bufs[i], chunk, (size_t)n);
+        }
+    }
+    return 0;
+}
+
+int sb_process_capture(const char *const *argv, const char *cwd, size_t max, struct sb_buf *out,
+                       struct sb_buf *diagnostics, struct sb_error *err) {
+    return sb_process_capture_env(argv, NULL, cwd, max, out, diagnostics, err);
+}
+
+int sb_process_capture_env(const char *const *argv, const char *const *env, const char *cwd,
+                           size_t max, struct sb_buf *out, struct sb_buf *diagnostics,
+                           struct sb_error *err) {
+    int out_pipe[2], err_pipe[2] = {-1, -1};
+    if (pipe2(out_pipe, O_CLOEXEC) < 0)
+        return sb_fail_errno(err, SB_E_FAILED, "starting %s", argv[0]);
+    if (diagnostics && pipe2(err_pipe, O_CLOEXEC) < 0) {
+        close(out_pipe[0]);
+        close(out_pipe[1]);
+        return sb_fail_errno(err, SB_E_FAILED, "starting %s", argv[0]);
+    }
+    struct sb_process_options options = {
+        .argv = argv, .env = env, .cwd = cwd, .in = -1, .out = out_pipe[1], .err = err_pipe[1]};
+    pid_t pid = sb_process_start(&options, err);
+    close(out_pipe[1]);
+    if (err_pipe[1] >= 0)
+        close(err_pipe[1]);
+    sb_autoclose int out_fd = out_pipe[0];
+    sb_autoclose int err_fd = err_pipe[0];
+    if (pid < 0)
+        return -1;
+    if (drain(out_fd, err_fd, max, out, diagnostics, err) < 0) {
+        kill(pid, SIGKILL);
+        waitpid(pid, NULL, 0);
+        return sb_error_context(err, "%s", argv[0]);
+    }
+    return sb_process_wait(pid, err);
+}

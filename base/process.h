@@ -1,0 +1,55 @@
+/*
+ * base/process: other programs.
+ *
+ * A child starts with no inherited descriptors but 0, 1 and 2 (every descriptor in sbuild is
+ * close-on-exec), default signal handlers, and dies with its parent (PR_SET_PDEATHSIG). Safe to
+ * use from several threads.
+ */
+#ifndef SB_BASE_PROCESS_H
+#define SB_BASE_PROCESS_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "base/buffer.h"
+#include "base/error.h"
+
+struct sb_process_options {
+    const char *const *argv; /* NULL-terminated; argv[0] is looked up in PATH */
+    const char *const *env;  /* NULL-terminated; NULL: this process's own */
+    const char *cwd;         /* NULL: this process's own */
+    int in, out, err;        /* descriptors for 0, 1, 2; -1: /dev/null; used, not taken over */
+    bool new_group;          /* a process group of its own, so that it can be killed whole */
+};
+
+/* Starts a program; a program that is missing or not executable is reported here, as
+ * SB_E_NOT_FOUND. Returns its pid, or -1. */
+pid_t sb_process_start(const struct sb_process_options *options, struct sb_error *err);
+
+/* Waits; returns the exit status, 128 + N for a death by signal N, or -1 and err. */
+int sb_process_wait(pid_t pid, struct sb_error *err);
+
+/* Runs argv with no input, and appends what it writes to stdout (at most max bytes) to out. What it
+ * writes to stderr is appended to diagnostics when given, else goes to /dev/null. Returns its exit
+ * status as sb_process_wait. */
+int sb_process_capture(const char *const *argv, const char *cwd, size_t max, struct sb_buf *out,
+                       struct sb_buf *diagnostics, struct sb_error *err);
+/* The same with an environment of its own. */
+int sb_process_capture_env(const char *const *argv, const char *const *env, const char *cwd,
+                           size_t max, struct sb_buf *out, struct sb_buf *diagnostics,
+                           struct sb_error *err);
+
+/* The path of a program in PATH (or /usr/sbin, /sbin), the caller's to free; NULL when missing. */
+char *sb_process_find(const char *program);
+
+/* Forwards interruption: SIGINT, SIGTERM and SIGHUP set a flag and write to a pipe, instead of
+ * ending the process. Call once, early, before threads. */
+void sb_interrupt_install(void);
+/* 0, or the signal that asked this process to stop. */
+int sb_interrupt_signal(void);
+/* Readable once interrupted; for poll. -1 before sb_interrupt_install. */
+int sb_interrupt_fd(void);
+/* -1 with SB_E_INTERRUPTED once interrupted, else 0. Long loops ask now and then. */
+int sb_interrupt_check(struct sb_error *err);
+
+#endif

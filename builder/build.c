@@ -1,0 +1,346 @@
+#include "builder/build.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/memory.h"
+#include "base/process.h"
+#include "builder/node.h"
+#include "builder/userns.h"
+#include "builder/version.h"
+
+/* 2020-01-01: any constant will do, and this one is plainly not a time of building. */
+#define DEFAULT_EPOCH INT64_C(1577836800)
+
+/* ---- making the graph ---- */
+
+static int read_epoch(int64_t *out, struct sb_error *err) {
+    const char *text = getenv("SOURCE_DATE_EPOCH");
+    *out = DEFAULT_EPOCH;
+    if (!text || !*text)
+        return 0;
+    char *end;
+    long long value = strtoll(text, &end, 10);
+    if (*end || value < 0 || value > INT64_C(253402300799)) {
+        sb_fail(err, SB_E_USAGE, "SOURCE_DATE_EPOCH=%s is not a number of seconds since 1970",
+                text);
+        return sb_error_hint(err, "unset it, or set it as in SOURCE_DATE_EPOCH=%lld",
+                             (long long)DEFAULT_EPOCH);
+    }
+    *out = value;
+    return 0;
+}
+
+static struct sb_node *find_node(const struct sb_build *build, const char *path) {
+    for (size_t i = 0; i < build->node_count; i++)
+        if (!strcmp(build->nodes[i]->path, path))
+            return build->nodes[i];
+    return NULL;
+}
+
+/* The node of a recipe, and before it those of its bases; one for each file, however often it is
+ * named. */
+static int add_node(struct sb_build *build, const struct sb_recipe *recipe, struct sb_node **out,
+                    struct sb_error *err) {
+    char path[PATH_MAX];
+    if (!realpath(recipe->path, path))
+        return sb_fail_errno(err, SB_E_NOT_FOUND, "%s", recipe->path);
+    *out = find_node(build, path);
+    if (*out)
+        return 0;
+    struct sb_node *base = NULL;
+    if (recipe->base && add_node(build, recipe->base, &base, err) < 0)
+        return -1;
+    struct sb_node *node = *out = sb_alloc(sizeof *node);
+    node->build = build;
+    node->recipe = recipe;
+    node->base = base;
+    node->path = sb_strdup(path);
+    SB_GROW(build->nodes, build->node_count, build->node_cap);
+    build->nodes[build->node_count++] = node;
+    return 0;
+}
+
+static size_t index_of(const struct sb_build *build, const struct sb_node *node) {
+    size_t i = 0;
+    while (build->nodes[i] != node)
+        i++;
+    return i;
+}
+
+static int load_recipes(struct sb_build *build, struct sb_error *err) {
+    const struct sb_build_request *request = build->request;
+    struct sb_recipe_options options = {.set = &request->set};
+    build->recipes = sb_alloc((request->recipe_count + 1) * sizeof(struct sb_recipe *));
+    build->targets = sb_alloc((request->recipe_count + 1) * sizeof(size_t));
+    build->results = sb_alloc((request->recipe_count + 1) * sizeof(struct sb_build_result));
+    for (size_t i = 0; i < request->recipe_count; i++) {
+        struct sb_node *node = NULL;
+        if (sb_recipe_load(request->recipes[i], &options, &build->recipes[i], err) < 0 ||
+            add_node(build, build->recipes[i], &node, err) < 0)
+            return -1;
+        build->targets[i] = index_of(build, node);
+        build->results[i].recipe = build->recipes[i];
+    }
+    return 0;
+}
+
+static bool is_given(const struct sb_secrets *secrets, const char *name) {
+    for (size_t i = 0; i < secrets->n; i++)
+        if (!strcmp(secrets->v[i].name, name))
+            return true;
+    return false;
+}
+
+static int check_secrets_of(const struct sb_build *build, const struct sb_step *step,
+                            struct sb_error *err) {
+    for (size_t i = 0; i < step->secrets.n; i++) {
+        const char *name = step->secrets.v[i];
+        if (is_given(&build->request->secrets, name))
+            continue;
+        sb_fail(err, SB_E_USAGE, "%s:%d: the secret %s was not given", step->place.file,
+                step->place.line, name);
+        return sb_error_hint(err, "add --secret id=%s,src=FILE or --secret id=%s,env=VARIABLE",
+                             name, name);
+    }
+    return 0;
+}
+
+/* Without its secrets a layer has no key; better said before an hour of other layers. */
+static int check_secrets(const struct sb_build *build, struct sb_error *err) {
+    for (size_t n = 0; n < build->node_count; n++) {
+        const struct sb_recipe *recipe = build->nodes[n]->recipe;
+        for (size_t l = 0; l < recipe->layer_count; l++)
+            for (size_t s = 0; s < recipe->layers[l].step_count; s++)
+                if (check_secrets_of(build, &recipe->layers[l].steps[s], err) < 0)
+                    return -1;
+    }
+    return 0;
+}
+
+static int job_count(const struct sb_build *build) {
+    if (build->request->jobs > 0)
+        return build->request->jobs;
+    if (build->settings->jobs > 0)
+        return (int)build->settings->jobs;
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    return cores > 0 ? (int)cores : 1;
+}
+
+int sb_build_new(struct sb_store *store, const struct sb_settings *settings,
+                 const struct sb_build_request *request, struct sb_build **out,
+                 struct sb_error *err) {
+    struct sb_build *build = sb_alloc(sizeof *build);
+    build->store = store;
+    build->settings = settings;
+    build->request = request;
+    pthread_mutex_init(&build->lock, NULL);
+    pthread_mutex_init(&build->notify_lock, NULL);
+    pthread_cond_init(&build->changed, NULL);
+    build->threads = job_count(build);
+    if (read_epoch(&build->epoch, err) < 0 || load_recipes(build, err) < 0 ||
+        check_secrets(build, err) < 0) {
+        sb_build_free(build);
+        return -1;
+    }
+    *out = build;
+    return 0;
+}
+
+void sb_build_free(struct sb_build *build) {
+    if (!build)
+        return;
+    for (size_t i = build->node_count; i-- > 0;)
+        sb_node_free(build->nodes[i]);
+    for (size_t i = 0; i < build->request->recipe_count; i++) {
+        if (build->recipes)
+            sb_recipe_free(build->recipes[i]);
+        if (build->results) {
+            sb_strings_free(&build->results[i].tags);
+            free((void *)build->results[i].layers);
+        }
+    }
+    free(build->nodes);
+    free(build->recipes);
+    free(build->targets);
+    free(build->results);
+    pthread_mutex_destroy(&build->lock);
+    pthread_mutex_destroy(&build->notify_lock);
+    pthread_cond_destroy(&build->changed);
+    free(build);
+}
+
+void sb_build_notify(struct sb_node *node, size_t result, enum sb_event_type type, const char *text,
+                     size_t text_len) {
+    struct sb_build *build = node->build;
+    if (!build->request->notify)
+        return;
+    struct sb_event event = {.type = type,
+                             .id = node->first_id + result,
+                             .layer = &node->results[result],
+                             .text = text,
+                             .text_len = text_len};
+    pthread_mutex_lock(&build->notify_lock);
+    build->request->notify(build->request->data, &event);
+    pthread_mutex_unlock(&build->notify_lock);
+}
+
+/* ---- going through the graph ---- */
+
+static int start_node(struct sb_node *node, struct sb_error *err) {
+    if (node->started)
+        return 0;
+    struct sb_build *build = node->build;
+    if (sb_node_start(node, err) < 0)
+        return -1;
+    pthread_mutex_lock(&build->lock);
+    size_t id = 0;
+    for (size_t i = 0; i < build->node_count; i++)
+        if (build->nodes[i] != node && build->nodes[i]->started)
+            id = id > build->nodes[i]->first_id + build->nodes[i]->result_count
+                     ? id
+                     : build->nodes[i]->first_id + build->nodes[i]->result_count;
+    node->first_id = id;
+    pthread_mutex_unlock(&build->lock);
+    return 0;
+}
+
+/* One after the other, as far as it goes without a root file system. 1: something is left. */
+static int advance_all(struct sb_build *build, enum sb_node_effort effort, struct sb_error *err) {
+    int left = 0;
+    for (size_t i = 0; i < build->node_count; i++) {
+        struct sb_node *node = build->nodes[i];
+        bool ready = !node->base || effort == SB_NODE_PLAN || node->base->state == SB_NODE_DONE;
+        int result = 1;
+        if (ready && start_node(node, err) < 0)
+            return -1;
+        if (ready)
+            result = sb_node_advance(node, effort, err);
+        if (result < 0)
+            return -1;
+        node->state = result == 0 ? SB_NODE_DONE : SB_NODE_WAITING;
+        left |= result;
+    }
+    return left;
+}
+
+/* Waits until the base is done and there is a place to work; false when the base failed, or any
+ * other recipe: what is half-way ends its layer, and nothing new begins. */
+static bool wait_for_turn(struct sb_node *node) {
+    struct sb_build *build = node->build;
+    bool go = true;
+    pthread_mutex_lock(&build->lock);
+    for (;;) {
+        for (size_t i = 0; i < build->node_count; i++)
+            go = go && build->nodes[i]->state != SB_NODE_FAILED;
+        bool ready = !node->base || node->base->state == SB_NODE_DONE;
+        if (!go || (ready && build->running < build->threads))
+            break;
+        pthread_cond_wait(&build->changed, &build->lock);
+    }
+    build->running += go;
+    pthread_mutex_unlock(&build->lock);
+    return go;
+}
+
+static void *node_thread(void *data) {
+    struct sb_node *node = data;
+    struct sb_build *build = node->build;
+    bool go = wait_for_turn(node);
+    int result = -1;
+    if (go)
+        result =
+            start_node(node, &node->err) < 0 ? -1 : sb_node_advance(node, SB_NODE_ALL, &node->err);
+    pthread_mutex_lock(&build->lock);
+    node->state = result == 0 ? SB_NODE_DONE : SB_NODE_FAILED;
+    build->running -= go;
+    pthread_cond_broadcast(&build->changed);
+    pthread_mutex_unlock(&build->lock);
+    return NULL;
+}
+
+/* Every unfinished recipe in a thread of its own. */
+static int advance_in_threads(struct sb_build *build, struct sb_error *err) {
+    int failed = 0;
+    size_t started = 0;
+    sb_autofree struct sb_node **waiting = sb_alloc((build->node_count + 1) * sizeof *waiting);
+    for (size_t i = 0; i < build->node_count; i++) {
+        struct sb_node *node = build->nodes[i];
+        if (node->state == SB_NODE_DONE)
+            continue;
+        if (pthread_create(&node->thread, NULL, node_thread, node) != 0) {
+            failed = sb_fail(err, SB_E_FAILED, "no thread could be started");
+            node->state = SB_NODE_FAILED;
+            break;
+        }
+        waiting[started++] = node;
+    }
+    for (size_t i = 0; i < started; i++)
+        pthread_join(waiting[i]->thread, NULL);
+    for (size_t i = 0; i < started; i++) {
+        if (waiting[i]->state != SB_NODE_FAILED || failed || !waiting[i]->err.code)
+            continue;
+        *err = waiting[i]->err;
+        failed = -1;
+    }
+    return failed;
+}
+
+/* ---- results ---- */
+
+static void collect_result(struct sb_build *build, size_t index) {
+    struct sb_build_result *result = &build->results[index];
+    struct sb_node *node = build->nodes[build->targets[index]];
+    result->image = node->image; /* shared: the node frees it */
+    size_t count = 0;
+    for (const struct sb_node *n = node; n; n = n->base)
+        count += n->result_count;
+    const struct sb_layer_result **all = sb_alloc((count + 1) * sizeof *all);
+    size_t at = count;
+    for (const struct sb_node *n = node; n; n = n->base)
+        for (size_t i = n->result_count; i-- > 0;)
+            all[--at] = &n->results[i];
+    free((void *)result->layers);
+    result->layers = all;
+    result->layer_count = count;
+}
+
+int sb_build_plan(struct sb_build *build, struct sb_error *err) {
+    if (advance_all(build, SB_NODE_PLAN, err) < 0)
+        return -1;
+    for (size_t i = 0; i < build->request->recipe_count; i++)
+        collect_result(build, i);
+    return 0;
+}
+
+static int tag_results(struct sb_build *build, const struct sb_version *versions,
+                       struct sb_error *err) {
+    for (size_t i = 0; i < build->request->recipe_count; i++) {
+        struct sb_build_result *result = &build->results[i];
+        collect_result(build, i);
+        if (sb_version_tags(build->store, &versions[i], &result->image, &result->tags, err) < 0 ||
+            sb_store_tag(build->store, &result->tags, &result->image.descriptor, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+int sb_build_run(struct sb_build *build, struct sb_error *err) {
+    size_t count = build->request->recipe_count;
+    sb_autofree struct sb_version *versions = sb_alloc((count + 1) * sizeof *versions);
+    for (size_t i = 0; i < count; i++)
+        if (sb_version_find(build->store, build->recipes[i], build->request, &versions[i], err) < 0)
+            return -1;
+    int left = advance_all(build, SB_NODE_NO_ROOT, err);
+    if (left > 0)
+        left = sb_userns_enter(err) < 0 || sb_store_renew(build->store, err) < 0
+                   ? -1
+                   : advance_in_threads(build, err);
+    return left < 0 ? -1 : tag_results(build, versions, err);
+}
+
+const struct sb_build_result *sb_build_result(const struct sb_build *build, size_t index) {
+    return &build->results[index];
+}

@@ -1,0 +1,96 @@
+/*
+ * builder/build: from recipes to images in the store (DESIGN.md section 6).
+ *
+ *     struct sb_build *build;
+ *     sb_build_new(store, &settings, &request, &build, &err)    parse recipes, open contexts
+ *     sb_build_plan(build, &err)      what would be done, or
+ *     sb_build_run(build, &err)       do it
+ *     sb_build_result(build, i)       layers, images, tags, in the order of the request
+ *     sb_build_free(build)
+ *
+ * Recipes that share a base recipe build it once. A recipe whose base is ready runs beside others,
+ * each in a thread of its own; packing a layer overlaps with running the next one.
+ */
+#ifndef SB_BUILDER_BUILD_H
+#define SB_BUILDER_BUILD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buffer.h"
+#include "base/error.h"
+#include "builder/execution.h"
+#include "builder/recipe.h"
+#include "builder/settings.h"
+#include "layers/image.h"
+#include "layers/store.h"
+
+enum sb_layer_state {
+    SB_LAYER_UNKNOWN, /* plan: depends on a layer below that has to be built first */
+    SB_LAYER_CACHED,
+    SB_LAYER_BUILT, /* plan: has to be built */
+    SB_LAYER_BASE,  /* came with a base image */
+};
+
+struct sb_layer_result {
+    const char *recipe; /* the recipe's name */
+    char *name;         /* the layer's */
+    char *summary;      /* its steps in one line */
+    enum sb_layer_state state;
+    char *cause;          /* why it is built; NULL when cached */
+    struct sb_digest key; /* valid unless unknown */
+    struct sb_layer layer;
+    double seconds; /* building and packing */
+};
+
+enum sb_event_type {
+    SB_EVENT_LAYER_START,  /* a layer is being built */
+    SB_EVENT_LAYER_OUTPUT, /* text of a step */
+    SB_EVENT_LAYER_PACK,   /* its steps are done, it is being packed */
+    SB_EVENT_LAYER_DONE,   /* built or found */
+    SB_EVENT_WAIT,         /* another process builds the same layer */
+};
+struct sb_event {
+    enum sb_event_type type;
+    size_t id; /* of the layer within this build, from 0: the same in all its events */
+    const struct sb_layer_result *layer;
+    const char *text;
+    size_t text_len;
+};
+
+struct sb_build_request {
+    const char *const *recipes;
+    size_t recipe_count;
+    struct sb_pairs set;       /* --set */
+    struct sb_secrets secrets; /* --secret */
+    struct sb_strings tags;    /* --tag */
+    const char *version;       /* --version; NULL: the recipe's, or git's */
+    bool no_cache;
+    int jobs; /* threads that compress, and recipes at once; 0: the settings', else one a core */
+    /* Called from any thread, never two at a time. May be NULL. */
+    void (*notify)(void *data, const struct sb_event *event);
+    void *data;
+};
+
+struct sb_build;
+
+/* request and settings must live as long as the build. */
+int sb_build_new(struct sb_store *store, const struct sb_settings *settings,
+                 const struct sb_build_request *request, struct sb_build **out,
+                 struct sb_error *err);
+int sb_build_plan(struct sb_build *build, struct sb_error *err);
+int sb_build_run(struct sb_build *build, struct sb_error *err);
+void sb_build_free(struct sb_build *build);
+
+struct sb_build_result {
+    const struct sb_recipe *recipe;
+    struct sb_image image;                       /* complete after sb_build_run */
+    struct sb_strings tags;                      /* full names: "backend:v1.4.2" */
+    const struct sb_layer_result *const *layers; /* of the whole chain, lowest first */
+    size_t layer_count;
+};
+/* Of the index-th recipe of the request; belongs to the build. */
+const struct sb_build_result *sb_build_result(const struct sb_build *build, size_t index);
+
+#endif

@@ -1,0 +1,225 @@
+#include "builder/cache.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/json.h"
+#include "base/lock.h"
+#include "base/memory.h"
+#include "builder/explain.h"
+
+enum { RECORD_LIMIT = 4 << 20, LISTING_LIMIT = 256 << 20 };
+
+void sb_cache_key_free(struct sb_cache_key *key) {
+    json_decref(key->json);
+    *key = (struct sb_cache_key){0};
+}
+
+/* Paths relative to STORE/sbuild. */
+static char *record_path(const struct sb_digest *key) {
+    return sb_format("records/%s", sb_digest_hex(key).text);
+}
+
+static char *last_path(const struct sb_cache_owner *owner) {
+    sb_autofree char *name = sb_format("%s\n%s", owner->recipe, owner->layer);
+    struct sb_digest d = sb_digest_of(name, strlen(name));
+    return sb_format("last/%.32s", sb_digest_hex(&d).text);
+}
+
+static json_t *load_record(struct sb_store *store, const struct sb_digest *key) {
+    sb_autofree char *path = record_path(key);
+    sb_autobuf struct sb_buf text = {0};
+    if (sb_file_read(sb_store_private_fd(store), path, RECORD_LIMIT, &text, NULL) < 0)
+        return NULL;
+    return sb_json_parse(sb_buf_text(&text), text.len, NULL);
+}
+
+static const char *media_type_of(const char *text) {
+    static const char *const known[] = {SB_MEDIA_LAYER_ZSTD, SB_MEDIA_LAYER_GZIP,
+                                        SB_MEDIA_LAYER_TAR};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (!strcmp(text, known[i]))
+            return known[i];
+    return NULL;
+}
+
+static bool read_layer(const json_t *record, struct sb_layer *out) {
+    const json_t *layer = json_object_get(record, "layer");
+    *out = (struct sb_layer){0};
+    out->descriptor.media_type = media_type_of(sb_json_string(layer, "media_type", ""));
+    out->descriptor.size = (uint64_t)sb_json_integer(layer, "size", 0);
+    out->tar_size = (uint64_t)sb_json_integer(layer, "tar_size", 0);
+    return out->descriptor.media_type &&
+           sb_digest_parse(sb_json_string(layer, "digest", ""), &out->descriptor.digest, NULL) ==
+               0 &&
+           sb_digest_parse(sb_json_string(layer, "diff_id", ""), &out->diff_id, NULL) == 0;
+}
+
+static void mark_used(struct sb_store *store, const char *kind, const char *name) {
+    sb_autofree char *path = sb_format("sbuild/%s/%s", kind, name);
+    sb_store_use(store, path, NULL);
+}
+
+bool sb_cache_find(struct sb_store *store, const struct sb_cache_key *key, struct sb_layer *out) {
+    if (sb_store_hold(store, NULL) < 0)
+        return false;
+    sb_autojson json_t *record = load_record(store, &key->digest);
+    bool found = record && read_layer(record, out) &&
+                 sb_blob_has(store, &out->descriptor.digest, out->descriptor.size);
+    if (found) {
+        mark_used(store, "records", sb_digest_hex(&key->digest).text);
+        mark_used(store, "contents", sb_digest_hex(&out->diff_id).text);
+        mark_used(store, "trees", sb_digest_hex(&out->diff_id).text);
+    }
+    sb_store_release(store);
+    return found;
+}
+
+static int make_directory(struct sb_store *store, const char *name, struct sb_error *err) {
+    if (mkdirat(sb_store_private_fd(store), name, 0755) < 0 && errno != EEXIST)
+        return sb_fail_errno(err, SB_E_IO, "%s/sbuild/%s", sb_store_path(store), name);
+    return 0;
+}
+
+void sb_cache_remember(struct sb_store *store, const struct sb_cache_key *key,
+                       const struct sb_cache_owner *owner) {
+    sb_autofree char *path = last_path(owner);
+    sb_autobuf struct sb_buf old = {0};
+    struct sb_digest_hex hex = sb_digest_hex(&key->digest);
+    if (sb_file_read(sb_store_private_fd(store), path, 256, &old, NULL) == 0 &&
+        !strcmp(sb_buf_text(&old), hex.text))
+        return;
+    /* A torn or missing pointer only costs an explanation: no fsync. */
+    char temporary[32];
+    sb_autoclose int dir = openat(sb_store_private_fd(store), "last", O_RDONLY | O_DIRECTORY);
+    sb_autoclose int fd = dir < 0 ? -1 : sb_file_temporary(dir, temporary, NULL);
+    if (fd < 0)
+        return;
+    if (sb_fd_write(fd, hex.text, strlen(hex.text), path, NULL) < 0 ||
+        renameat(dir, temporary, dir, path + strlen("last/")) < 0)
+        unlinkat(dir, temporary, 0);
+}
+
+static int put_listing(struct sb_store *store, const char *listing, size_t len,
+                       struct sb_error *err) {
+    struct sb_digest d = sb_digest_of(listing, len);
+    sb_autofree char *path = sb_format("listings/%s", sb_digest_hex(&d).text);
+    if (sb_path_exists(sb_store_private_fd(store), path))
+        return 0;
+    sb_autoclose int dir = openat(sb_store_private_fd(store), "listings", O_RDONLY | O_DIRECTORY);
+    char temporary[32];
+    sb_autoclose int fd = dir < 0 ? -1 : sb_file_temporary(dir, temporary, err);
+    if (fd < 0)
+        return sb_fail_errno(err, SB_E_IO, "%s/sbuild/listings", sb_store_path(store));
+    if (sb_fd_write(fd, listing, len, path, err) == 0 &&
+        renameat(dir, temporary, dir, path + strlen("listings/")) == 0)
+        return 0;
+    unlinkat(dir, temporary, 0);
+    return err && err->code ? -1 : sb_fail_errno(err, SB_E_IO, "%s", path);
+}
+
+int sb_cache_put(struct sb_store *store, const struct sb_cache_key *key,
+                 const struct sb_cache_owner *owner, const struct sb_layer *layer, double seconds,
+                 const char *listing, size_t listing_len, struct sb_error *err) {
+    if (make_directory(store, "records", err) < 0 || make_directory(store, "last", err) < 0 ||
+        make_directory(store, "listings", err) < 0)
+        return -1;
+    if (listing && put_listing(store, listing, listing_len, err) < 0)
+        return -1;
+    const struct sb_descriptor *blob = &layer->descriptor;
+    sb_autojson json_t *record = json_pack(
+        "{s:i, s:O, s:o, s:o, s:f, s:{s:s, s:s, s:I, s:s, s:I}}", "version", 1, "key", key->json,
+        "recipe", sb_json_from_bytes(owner->recipe), "name", sb_json_from_bytes(owner->layer),
+        "seconds", seconds, "layer", "media_type", blob->media_type, "digest",
+        sb_digest_text(&blob->digest).text, "size", (json_int_t)blob->size, "diff_id",
+        sb_digest_text(&layer->diff_id).text, "tar_size", (json_int_t)layer->tar_size);
+    sb_autobuf struct sb_buf text = {0};
+    sb_json_write(record, &text);
+    sb_autofree char *path = record_path(&key->digest);
+    if (sb_file_write(sb_store_private_fd(store), path, sb_buf_text(&text), text.len, 0644, err) <
+        0)
+        return sb_error_context(err, "writing a cache record");
+    sb_cache_remember(store, key, owner);
+    return 0;
+}
+
+bool sb_cache_has_last(struct sb_store *store, const struct sb_cache_owner *owner) {
+    sb_autofree char *path = last_path(owner);
+    return sb_path_exists(sb_store_private_fd(store), path);
+}
+
+/* The listing that a record's "content" names; empty when it is gone. */
+static void load_listing(struct sb_store *store, const json_t *key, struct sb_buf *out) {
+    struct sb_digest d;
+    if (sb_digest_parse(sb_json_string(key, "content", ""), &d, NULL) < 0)
+        return;
+    sb_autofree char *path = sb_format("listings/%s", sb_digest_hex(&d).text);
+    sb_file_read(sb_store_private_fd(store), path, LISTING_LIMIT, out, NULL);
+}
+
+char *sb_cache_explain(struct sb_store *store, const struct sb_cache_key *key,
+                       const struct sb_cache_owner *owner, const struct sb_copy_list *list) {
+    sb_autofree char *path = last_path(owner);
+    sb_autobuf struct sb_buf hex = {0};
+    struct sb_digest last;
+    if (sb_file_read(sb_store_private_fd(store), path, 256, &hex, NULL) < 0 ||
+        !sb_digest_parse_hex(sb_buf_text(&hex), &last))
+        return sb_strdup("never built here");
+    if (sb_digest_equal(&last, &key->digest))
+        return sb_strdup("its record or its layer is no longer in the store");
+    sb_autojson json_t *record = load_record(store, &last);
+    const json_t *old = json_object_get(record, "key");
+    if (!json_is_object(old))
+        return sb_strdup("its cache record is no longer in the store");
+    sb_autobuf struct sb_buf old_listing = {0};
+    load_listing(store, old, &old_listing);
+    return sb_explain_change(old, key->json, sb_buf_text(&old_listing), old_listing.len, list);
+}
+
+int sb_cache_lock(struct sb_store *store, const struct sb_cache_key *key, void (*waiting)(void *),
+                  void *data, struct sb_error *err) {
+    sb_autofree char *path = sb_format("keys/%s", sb_digest_hex(&key->digest).text);
+    if (make_directory(store, "keys", err) < 0)
+        return -1;
+    struct sb_error held = {0};
+    int lock = sb_lock_try(sb_store_private_fd(store), path, SB_LOCK_EXCLUSIVE, &held);
+    if (lock >= 0)
+        return lock;
+    waiting(data);
+    return sb_lock_take(sb_store_private_fd(store), path, SB_LOCK_EXCLUSIVE, err);
+}
+
+static int read_or_make_secret_key(struct sb_store *store, struct sb_buf *out,
+                                   struct sb_error *err) {
+    int dir = sb_store_private_fd(store);
+    if (sb_file_read(dir, "secret-key", 64, out, NULL) == 0 && out->len == 32)
+        return 0;
+    sb_autoclose int lock = sb_lock_take(dir, "secret-key.lock", SB_LOCK_EXCLUSIVE, err);
+    if (lock < 0)
+        return -1;
+    sb_buf_reset(out);
+    if (sb_file_read(dir, "secret-key", 64, out, NULL) == 0 && out->len == 32)
+        return 0;
+    unsigned char bytes[32];
+    if (getrandom(bytes, sizeof bytes, 0) != (ssize_t)sizeof bytes)
+        return sb_fail_errno(err, SB_E_IO, "getting random bytes");
+    sb_buf_reset(out);
+    sb_buf_add(out, bytes, sizeof bytes);
+    return sb_file_write(dir, "secret-key", bytes, sizeof bytes, 0600, err);
+}
+
+int sb_cache_secret_digest(struct sb_store *store, const void *value, size_t len,
+                           struct sb_digest *out, struct sb_error *err) {
+    sb_autobuf struct sb_buf key = {0};
+    if (read_or_make_secret_key(store, &key, err) < 0)
+        return sb_error_context(err, "the store's key for secrets");
+    *out = sb_digest_hmac(key.data, key.len, value, len);
+    explicit_bzero(key.data, key.len);
+    return 0;
+}

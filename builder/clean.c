@@ -1,0 +1,175 @@
+/*
+ * What package managers leave in a layer, and what two builds of it would not agree on. Found by
+ * building twice and comparing; docs/recipe.md, "What is removed", is for users what the table is
+ * here.
+ *
+ * The upper directory is all that this layer wrote, so nothing of the layers below is ever touched.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <fnmatch.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/memory.h"
+#include "builder/root.h"
+
+enum action {
+    REMOVE, /* files, links and whole directories */
+    EMPTY,  /* a file stays, without content */
+};
+
+static const struct rule {
+    const char *directory; /* no symlink is followed on the way */
+    const char *name;      /* a pattern of the names in it */
+    enum action action;
+} rules[] = {
+    /* logs say when things happened */
+    {"var/log", "dpkg.log", REMOVE},
+    {"var/log", "alternatives.log", REMOVE},
+    {"var/log", "bootstrap.log", REMOVE},
+    {"var/log", "fontconfig.log", REMOVE},
+    {"var/log/apt", "*", REMOVE},
+    /* what can be fetched or computed again */
+    {"var/lib/apt/lists", "*", REMOVE},
+    {"var/cache/apt", "*", REMOVE},
+    {"var/cache/ldconfig", "aux-cache", REMOVE},
+    {"var/cache/man", "*", REMOVE},
+    {"var/cache/fontconfig", "*", REMOVE},
+    {"root/.cache", "pip", REMOVE},
+    /* earlier versions of files */
+    {"var/lib/dpkg", "*-old", REMOVE},
+    {"var/cache/debconf", "*-old", REMOVE},
+    {"var/lib/ucf", "*.[0-9]", REMOVE},
+    {"etc", "passwd-", REMOVE},
+    {"etc", "group-", REMOVE},
+    {"etc", "shadow-", REMOVE},
+    {"etc", "gshadow-", REMOVE},
+    {"etc", "subuid-", REMOVE},
+    {"etc", "subgid-", REMOVE},
+    /* what each machine is to make for itself */
+    {"etc", "machine-id", EMPTY},
+    {"var/lib/dbus", "machine-id", REMOVE},
+    {"var/lib/systemd", "random-seed", REMOVE},
+    {"etc/ssh", "ssh_host_*_key", REMOVE},
+    {"etc/ssh", "ssh_host_*_key.pub", REMOVE},
+    /* traces of people and programs */
+    {"root", ".wget-hsts", REMOVE},
+    {"root", ".python_history", REMOVE},
+    {"root", ".bash_history", REMOVE},
+    {"tmp", "hsperfdata_*", REMOVE},
+    {"tmp", "pip-*", REMOVE},
+};
+
+/* Opens a directory below, following nothing; -1 and errno. */
+static int open_below(int root, const char *path) {
+    int at = fcntl(root, F_DUPFD_CLOEXEC, 3);
+    sb_autofree char *copy = sb_strdup(path);
+    char *rest = copy;
+    for (char *part; at >= 0 && (part = strsep(&rest, "/"));) {
+        int next = openat(at, part, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        int code = errno;
+        close(at);
+        at = next;
+        errno = code;
+    }
+    return at;
+}
+
+/* A whiteout is no trace: the layer removed a file of the layers below. */
+static bool is_whiteout(const struct stat *st) {
+    return S_ISCHR(st->st_mode) && st->st_rdev == 0;
+}
+
+static int apply(const struct rule *rule, int dir, const char *name, struct sb_error *err) {
+    struct stat st;
+    if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return errno == ENOENT ? 0 : sb_fail_errno(err, SB_E_IO, "%s/%s", rule->directory, name);
+    if (is_whiteout(&st))
+        return 0;
+    if (rule->action == REMOVE && !S_ISLNK(st.st_mode))
+        return sb_tree_remove(dir, name, err);
+    if (rule->action == EMPTY && S_ISREG(st.st_mode) && st.st_size) {
+        sb_autoclose int fd = openat(dir, name, O_WRONLY | O_TRUNC | O_NOFOLLOW | O_CLOEXEC);
+        if (fd < 0)
+            return sb_fail_errno(err, SB_E_IO, "emptying %s/%s", rule->directory, name);
+    }
+    return 0;
+}
+
+static int apply_rule(const struct rule *rule, int root, struct sb_error *err) {
+    int fd = open_below(root, rule->directory);
+    if (fd < 0)
+        return errno == ENOENT || errno == ENOTDIR || errno == ELOOP
+                   ? 0
+                   : sb_fail_errno(err, SB_E_IO, "%s", rule->directory);
+    sb_autoclosedir DIR *dir = fdopendir(fd);
+    if (!dir) {
+        close(fd);
+        return sb_fail_errno(err, SB_E_IO, "%s", rule->directory);
+    }
+    struct dirent *e;
+    while ((e = readdir(dir)))
+        if (strcmp(e->d_name, ".") && strcmp(e->d_name, "..") &&
+            fnmatch(rule->name, e->d_name, 0) == 0 && apply(rule, fd, e->d_name, err) < 0)
+            return -1;
+    return 0;
+}
+
+/* ---- Python's caches ---- */
+
+/* Whether a .pyc file names its source by time (PEP 552: the flags after the magic number are 0);
+ * such a file is out of date as soon as times are rewritten, and differs with them. */
+static bool by_time(int dir, const char *name) {
+    size_t n = strlen(name);
+    unsigned char head[8];
+    if (n < 5 || strcmp(name + n - 4, ".pyc") != 0)
+        return false;
+    sb_autoclose int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    return fd >= 0 && read(fd, head, sizeof head) == (ssize_t)sizeof head &&
+           !(head[4] | head[5] | head[6] | head[7]);
+}
+
+enum { DEPTH_LIMIT = 2048 }; /* paths of 4,096 bytes have no more components */
+
+static int clean_python(int fd, bool in_cache, int depth, struct sb_error *err) {
+    sb_autoclosedir DIR *dir = fdopendir(fd);
+    if (!dir) {
+        close(fd);
+        return sb_fail_errno(err, SB_E_IO, "reading a directory of the layer");
+    }
+    struct dirent *e;
+    while ((e = readdir(dir))) {
+        struct stat st;
+        if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
+            continue;
+        unsigned char type = e->d_type;
+        if (type == DT_UNKNOWN && fstatat(fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+            type = S_ISDIR(st.st_mode) ? DT_DIR : S_ISREG(st.st_mode) ? DT_REG : DT_LNK;
+        if (type == DT_DIR && depth < DEPTH_LIMIT) {
+            int sub = openat(fd, e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+            if (sub < 0)
+                return sb_fail_errno(err, SB_E_IO, "%s", e->d_name);
+            if (clean_python(sub, strcmp(e->d_name, "__pycache__") == 0, depth + 1, err) < 0)
+                return -1;
+        } else if (type == DT_REG && in_cache && by_time(fd, e->d_name) &&
+                   unlinkat(fd, e->d_name, 0) < 0) {
+            return sb_fail_errno(err, SB_E_IO, "removing %s", e->d_name);
+        }
+    }
+    return 0;
+}
+
+int sb_root_clean(struct sb_root *root, struct sb_error *err) {
+    sb_autoclose int upper = sb_directory_open(AT_FDCWD, sb_root_upper(root), err);
+    if (upper < 0)
+        return -1;
+    for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
+        if (apply_rule(&rules[i], upper, err) < 0)
+            return sb_error_context(err, "removing traces");
+    int walk = sb_directory_open(upper, ".", err);
+    return walk < 0 ? -1 : clean_python(walk, false, 0, err);
+}

@@ -1,0 +1,45 @@
+/*
+ * builder/contain: programs of this machine that leave nothing behind.
+ *
+ * A contained program has a PID namespace and a mount namespace of its own. sbuild starts itself
+ * again as `sbuild __contain …`, which makes them:
+ *
+ *     sbuild ── keeper (waits) ── pid 1 (mounts /proc, reaps) ── the program ── whatever it starts
+ *
+ * When the program ends, or when any process to the left of it dies, SIGKILL included, the kernel
+ * kills everything to the right, and unmounts what it mounted.
+ */
+#ifndef SB_BUILDER_CONTAIN_H
+#define SB_BUILDER_CONTAIN_H
+
+#include "base/error.h"
+#include "builder/execution.h"
+
+#define SB_CONTAIN_COMMAND "__contain" /* argv[1] of sbuild when it starts itself */
+
+/* What the program sees of /sys/fs/cgroup. Runtimes make cgroups where they can, and nobody would
+ * remove those of a killed build. */
+enum sb_contain_cgroups {
+    SB_CGROUPS_KEEP,
+    SB_CGROUPS_READ_ONLY,
+    SB_CGROUPS_HIDE,
+};
+
+struct sb_contain {
+    const char *const *argv;
+    const char *const *env;
+    const char *directory; /* NULL: / */
+    enum sb_contain_cgroups cgroups;
+};
+
+/* Runs it with no input, and its output going to the log as it comes. out_status is its exit
+ * status, or 128 + N when signal N ended it. SB_E_INTERRUPTED once this process is interrupted: all
+ * processes of it are gone by then. */
+int sb_contain_run(const struct sb_contain *contain, struct sb_step_log *log, int *out_status,
+                   struct sb_error *err);
+
+/* main of `sbuild __contain`: call it when argv[1] is SB_CONTAIN_COMMAND, with argv + 1, before
+ * anything else. Needs to be root (of a user namespace). */
+int sb_contain_main(int argc, char **argv);
+
+#endif

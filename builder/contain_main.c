@@ -1,0 +1,188 @@
+/*
+ * `sbuild __contain CGROUPS PROGRAM ARGUMENT…`: see builder/contain.h.
+ *
+ * Descriptor 0 is a pipe for failures of our own, as text: that keeps them apart from what the
+ * program says. Everything here runs in a process of its own with one thread.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/buffer.h"
+#include "base/file.h"
+#include "base/memory.h"
+#include "base/process.h"
+#include "builder/contain.h"
+
+enum { FAILED = 125 };
+
+static int report = -1;
+
+static _Noreturn void fail(const char *what) {
+    dprintf(report, "%s: %s", what, strerror(errno));
+    _exit(FAILED);
+}
+
+static void take_report(void) {
+    report = fcntl(0, F_DUPFD_CLOEXEC, 3);
+    int null = open("/dev/null", O_RDONLY);
+    if (report < 0 || null < 0 || dup2(null, 0) < 0)
+        _exit(FAILED);
+    if (null > 0)
+        close(null);
+}
+
+/* ---- cgroups ---- */
+
+static bool read_only_mount(const char *path) {
+    struct statvfs st;
+    unsigned long flags = MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC;
+    if (statvfs(path, &st) == 0 && (st.f_flag & ST_NOATIME))
+        flags |= MS_NOATIME;
+    if (statvfs(path, &st) == 0 && (st.f_flag & ST_RELATIME))
+        flags |= MS_RELATIME;
+    return mount(NULL, path, NULL, flags, NULL) == 0;
+}
+
+/* Fields of /proc/self/mounts: what, where, type, …; a cgroup mount's place has no blanks. What
+ * can't be made read-only (in a user namespace) can't be written by us, either. */
+static void protect_cgroups(void) {
+    sb_autobuf struct sb_buf mounts = {0};
+    if (sb_file_read(AT_FDCWD, "/proc/self/mounts", 64u << 20, &mounts, NULL) < 0 || !mounts.data)
+        return;
+    char *rest = mounts.data;
+    for (char *line; (line = strsep(&rest, "\n"));) {
+        strsep(&line, " ");
+        char *where = strsep(&line, " ");
+        char *type = strsep(&line, " ");
+        if (type && (!strcmp(type, "cgroup") || !strcmp(type, "cgroup2")))
+            read_only_mount(where);
+    }
+}
+
+static void hide_cgroups(void) {
+    if (sb_path_exists(AT_FDCWD, "/sys/fs/cgroup"))
+        mount("none", "/sys/fs/cgroup", "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC,
+              "size=4k,mode=755");
+}
+
+/* ---- pid 1 ---- */
+
+/* Limits of whoever runs sbuild must not decide what a build does. */
+static void set_limits(void) {
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_max > 1024) {
+        files.rlim_cur = 1024;
+        setrlimit(RLIMIT_NOFILE, &files);
+    }
+    struct rlimit core = {0};
+    setrlimit(RLIMIT_CORE, &core);
+}
+
+static _Noreturn void execute(char **argv) {
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    sb_autofree char *program = sb_process_find(argv[0]);
+    if (program)
+        execv(program, argv);
+    else
+        errno = ENOENT;
+    fail(argv[0]);
+}
+
+static int exit_status(int status) {
+    return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+static _Noreturn void be_first(int keeper, const char *cgroups, char **argv) {
+    /* The keeper's death is told by the kernel from here on, and by the pipe before. */
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    struct pollfd alive = {.fd = keeper};
+    if (poll(&alive, 1, 0) != 0)
+        _exit(FAILED);
+    setsid();
+    if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
+        fail("making a private mount namespace");
+    if (mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
+        fail("mounting /proc (in a container, its /proc must not be masked)");
+    if (!strcmp(cgroups, "read-only"))
+        protect_cgroups();
+    else if (!strcmp(cgroups, "hide"))
+        hide_cgroups();
+    set_limits();
+    umask(022);
+    pid_t program = fork();
+    if (program == 0)
+        execute(argv);
+    if (program < 0)
+        fail("starting a process");
+    close(report);
+    for (;;) {
+        int status;
+        pid_t pid = wait(&status);
+        if (pid == program)
+            _exit(exit_status(status));
+        if (pid < 0 && errno != EINTR)
+            _exit(FAILED);
+    }
+}
+
+/* ---- the keeper ---- */
+
+/* The end of pid 1 is seen here only when nothing of its namespace is left. */
+static int keep(pid_t first, const sigset_t *signals) {
+    for (;;) {
+        int status;
+        pid_t pid = waitpid(first, &status, WNOHANG);
+        if (pid == first)
+            return exit_status(status);
+        if (pid < 0 && errno != EINTR)
+            return FAILED;
+        if (sigwaitinfo(signals, NULL) == SIGTERM)
+            kill(first, SIGKILL);
+    }
+}
+
+int sb_contain_main(int argc, char **argv) {
+    int alive[2];
+    take_report();
+    if (argc < 3) {
+        errno = EINVAL;
+        fail(SB_CONTAIN_COMMAND);
+    }
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGCHLD);
+    sigaddset(&signals, SIGTERM);
+    sigprocmask(SIG_BLOCK, &signals, NULL);
+    if (unshare(CLONE_NEWPID | CLONE_NEWNS) < 0)
+        fail("making a PID namespace");
+    if (pipe2(alive, O_CLOEXEC) < 0)
+        fail("making a pipe");
+    pid_t first = fork();
+    if (first == 0) {
+        close(alive[1]);
+        be_first(alive[0], argv[1], argv + 2);
+    }
+    if (first < 0)
+        fail("starting a process");
+    close(report);
+    close(alive[0]);
+    /* Not through exit: what sanitizers do there needs a thread, and this process can't have one
+     * since its children are in another PID namespace. */
+    _exit(keep(first, &signals));
+}

@@ -1,0 +1,42 @@
+/*
+ * builder/container: one program in a root file system, by an OCI runtime.
+ *
+ * Makes a bundle (runtime-spec 1.0, config.json) in the store's tmp and runs it under containment
+ * (builder/contain.h): new PID, mount, IPC, UTS and maybe network namespaces, Docker's default
+ * capabilities without MKNOD, masked paths, a seccomp profile (builder/seccomp.h), no cgroup. The
+ * same program sees the same things as root and rootless. sb_step_program (builder/execution.h) is
+ * what steps use; this is what lies under it.
+ */
+#ifndef SB_BUILDER_CONTAINER_H
+#define SB_BUILDER_CONTAINER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/error.h"
+#include "builder/execution.h"
+#include "builder/pairs.h"
+
+struct sb_container {
+    const char *const *argv;
+    const struct sb_pairs *env; /* all of it */
+    const char *workdir;        /* exists in the root */
+    uid_t uid;
+    gid_t gid;
+    const gid_t *groups; /* supplementary */
+    size_t group_count;
+    bool network;
+    const struct sb_mount *mounts; /* destinations exist in the root, without symlinks; in order */
+    size_t mount_count;
+};
+
+/* Runs it and waits; out_status is its exit status, or 128 + N when signal N ended it. Output goes
+ * to the log as it comes. A runtime that fails by itself is SB_E_FAILED with its message, unless
+ * settings name none and another works. */
+int sb_container_run(struct sb_store *store, const struct sb_settings *settings,
+                     const struct sb_root *root, const struct sb_container *container,
+                     struct sb_step_log *log, int *out_status, struct sb_error *err);
+
+#endif

@@ -1,0 +1,14 @@
+/*
+ * builder/container_private: what the files behind builder/container.h share.
+ */
+#ifndef SB_BUILDER_CONTAINER_PRIVATE_H
+#define SB_BUILDER_CONTAINER_PRIVATE_H
+
+#include <jansson.h>
+
+#include "builder/container.h"
+
+/* config.json of runtime-spec 1.0. A new reference. */
+json_t *sb_container_config(const struct sb_root *root, const struct sb_container *container);
+
+#endif

@@ -1,0 +1,220 @@
+#include "builder/context.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <fnmatch.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/memory.h"
+#include "base/process.h"
+#include "builder/scan.h"
+#include "builder/statcache.h"
+
+#define IGNORE_FILE_LIMIT (1u << 20)
+
+struct sb_context {
+    char *path; /* absolute, without links */
+    int fd;
+    struct sb_ignore *ignore; /* NULL when there is no ignore file */
+    struct sb_statcache *stats;
+};
+
+void sb_input_list_free(struct sb_input_list *list) {
+    free(list->v);
+    sb_arena_free(&list->arena);
+    *list = (struct sb_input_list){0};
+}
+
+static int read_ignore_file(struct sb_context *context, struct sb_error *err) {
+    static const char *const names[] = {".sbuildignore", ".dockerignore"};
+    for (size_t i = 0; i < 2; i++) {
+        sb_autobuf struct sb_buf text = {0};
+        struct sb_error missing = {0};
+        if (sb_file_read(context->fd, names[i], IGNORE_FILE_LIMIT, &text, &missing) == 0) {
+            sb_autofree char *origin = sb_path_join(context->path, names[i]);
+            return sb_ignore_parse(sb_buf_text(&text), text.len, origin, &context->ignore, err);
+        }
+        if (missing.code != SB_E_NOT_FOUND) {
+            *err = missing;
+            return sb_error_context(err, "%s", context->path);
+        }
+    }
+    return 0;
+}
+
+int sb_context_open(const char *directory, struct sb_store *store, struct sb_context **out,
+                    struct sb_error *err) {
+    char real[PATH_MAX];
+    if (!realpath(directory, real))
+        return sb_fail_errno(err, SB_E_NOT_FOUND, "the context %s", directory);
+    struct sb_context *c = sb_alloc(sizeof *c);
+    c->path = sb_strdup(real);
+    c->fd = sb_directory_open(AT_FDCWD, real, err);
+    if (c->fd < 0 || read_ignore_file(c, err) < 0) {
+        sb_context_close(c);
+        return -1;
+    }
+    struct sb_digest id = sb_digest_of(real, strlen(real));
+    int private_fd = sb_store_private_fd(store);
+    if (mkdirat(private_fd, "stat", 0755) < 0 && errno != EEXIST) {
+        sb_context_close(c);
+        return sb_fail_errno(err, SB_E_IO, "%s/sbuild/stat", sb_store_path(store));
+    }
+    sb_autofree char *name = sb_format("stat/%.32s", sb_digest_hex(&id).text);
+    c->stats = sb_statcache_open(private_fd, name);
+    *out = c;
+    return 0;
+}
+
+void sb_context_close(struct sb_context *context) {
+    if (!context)
+        return;
+    sb_statcache_close(context->stats);
+    sb_ignore_free(context->ignore);
+    sb_close_descriptor(&context->fd);
+    free(context->path);
+    free(context);
+}
+
+int sb_context_fd(const struct sb_context *context) {
+    return context->fd;
+}
+
+const char *sb_context_path(const struct sb_context *context) {
+    return context->path;
+}
+
+/* ---- scanning: builder/scan.c walks, this finds the source ---- */
+
+static int check_source(const struct sb_context *c, const char *source, const char *clean,
+                        struct sb_error *err) {
+    if (clean[0] == '/' || !strcmp(clean, "..") || !strncmp(clean, "../", 3)) {
+        sb_fail(err, SB_E_RECIPE, "%s: the source lies outside the context %s", source, c->path);
+        return sb_error_hint(err, "give a path relative to the context, or move context: up");
+    }
+    return 0;
+}
+
+/* Opens the directory that holds the source, refusing links on the way. */
+static int open_parent(struct sb_context *c, const char *clean, struct sb_error *err) {
+    sb_autofree char *parent = sb_path_dirname(clean);
+    int fd = dup(c->fd);
+    char *rest = parent;
+    for (char *part; fd >= 0 && (part = strsep(&rest, "/"));) {
+        int next = openat(fd, part, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        int saved = errno;
+        close(fd);
+        errno = saved;
+        fd = next;
+    }
+    if (fd < 0 && (errno == ENOTDIR || errno == ELOOP))
+        return sb_fail(err, SB_E_NOT_FOUND,
+                       "%s/%s: a part of the path is not a directory (links are not followed)",
+                       c->path, clean);
+    if (fd < 0)
+        return sb_fail_errno(err, SB_E_NOT_FOUND, "%s/%s", c->path, clean);
+    return fd;
+}
+
+static int check_ignored(const struct sb_context *c, const char *clean, bool directory,
+                         struct sb_error *err) {
+    const struct sb_ignore *ignore = c->ignore;
+    if (!ignore || !sb_ignore_excluded(ignore, clean, directory) ||
+        (directory && sb_ignore_may_reinclude_below(ignore, clean)))
+        return 0;
+    sb_fail(err, SB_E_NOT_FOUND, "%s/%s: left out by the context's ignore file", c->path, clean);
+    return sb_error_hint(err, "add !%s to .dockerignore, or name another source", clean);
+}
+
+int sb_context_scan(struct sb_context *context, const char *source, const struct sb_ignore *include,
+                    const struct sb_ignore *exclude, struct sb_input_list *out,
+                    struct sb_error *err) {
+    sb_autofree char *clean = sb_path_clean(source);
+    if (check_source(context, source, clean, err) < 0)
+        return -1;
+    struct sb_scan scan = {.context_fd = context->fd,
+                           .context_path = context->path,
+                           .stats = context->stats,
+                           .ignore = context->ignore,
+                           .include = include,
+                           .exclude = exclude};
+    if (!strcmp(clean, "."))
+        return sb_scan_run(&scan, context->fd, ".", "", out, err);
+    sb_autoclose int parent = open_parent(context, clean, err);
+    if (parent < 0)
+        return -1;
+    const char *slash = strrchr(clean, '/');
+    const char *name = slash ? slash + 1 : clean;
+    struct stat st;
+    if (fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return sb_fail_errno(err, SB_E_NOT_FOUND, "%s/%s", context->path, clean);
+    if (check_ignored(context, clean, S_ISDIR(st.st_mode), err) < 0)
+        return -1;
+    return sb_scan_run(&scan, parent, name, clean, out, err);
+}
+
+/* ---- wildcards ---- */
+
+static bool has_wildcard(const char *text) {
+    return strpbrk(text, "*?[\\") != NULL;
+}
+
+/* Matches the first component of pattern against the names in fd, and goes on below. */
+static int expand_below(struct sb_context *c, int fd, const char *pattern, const char *path,
+                        struct sb_strings *out, struct sb_error *err) {
+    const char *slash = strchr(pattern, '/');
+    sb_autofree char *part =
+        slash ? sb_strndup(pattern, (size_t)(slash - pattern)) : sb_strdup(pattern);
+    struct sb_arena arena = {0};
+    struct sb_names names = {0};
+    int result = 0;
+    if (sb_names_read(fd, &names, &arena) < 0)
+        result = sb_fail_errno(err, SB_E_IO, "%s/%s", c->path, path);
+    for (size_t i = 0; i < names.n && result == 0; i++) {
+        if (fnmatch(part, names.v[i], FNM_PATHNAME) != 0)
+            continue;
+        const char *found = sb_arena_join(&arena, path, names.v[i]);
+        if (!slash) {
+            struct stat st;
+            bool directory =
+                fstatat(fd, names.v[i], &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode);
+            if (!c->ignore || !sb_ignore_excluded(c->ignore, found, directory))
+                sb_strings_add(out, found);
+            continue;
+        }
+        sb_autoclose int below =
+            openat(fd, names.v[i], O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (below >= 0)
+            result = expand_below(c, below, slash + 1, found, out, err);
+    }
+    free(names.v);
+    sb_arena_free(&arena);
+    return result;
+}
+
+int sb_context_expand(struct sb_context *context, const char *source, struct sb_strings *out,
+                      struct sb_error *err) {
+    if (!has_wildcard(source)) {
+        sb_strings_add(out, source);
+        return 0;
+    }
+    sb_autofree char *clean = sb_path_clean(source);
+    if (check_source(context, source, clean, err) < 0)
+        return -1;
+    size_t before = out->n;
+    if (expand_below(context, context->fd, clean, "", out, err) < 0)
+        return -1;
+    if (out->n == before) {
+        sb_fail(err, SB_E_NOT_FOUND, "%s: nothing in the context %s matches", source,
+                context->path);
+        return sb_error_hint(err, "the context's ignore file may leave it out");
+    }
+    return 0;
+}

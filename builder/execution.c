@@ -1,0 +1,189 @@
+#include "builder/execution.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/file.h"
+#include "base/memory.h"
+#include "builder/contain.h"
+#include "builder/container.h"
+#include "builder/inroot.h"
+#include "builder/step_mounts.h"
+
+#define PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+enum { NAME_LIMIT = 200 };
+
+/* ---- environment ---- */
+
+/* How this machine reaches the network is no part of what is built. */
+static void add_proxies(struct sb_pairs *env) {
+    static const char *const names[] = {"http_proxy", "https_proxy", "ftp_proxy", "no_proxy",
+                                        "HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        const char *value = getenv(names[i]);
+        if (value && *value)
+            sb_pairs_set(env, names[i], value);
+    }
+}
+
+static void add_pairs(struct sb_pairs *env, const struct sb_pairs *more) {
+    for (size_t i = 0; more && i < more->n; i++)
+        sb_pairs_set(env, more->v[i].name, more->v[i].value);
+}
+
+static void start_environment(const char *home, bool network, struct sb_pairs *env) {
+    sb_pairs_set(env, "PATH", PATH);
+    sb_pairs_set(env, "HOME", home);
+    sb_pairs_set(env, "LANG", "C.UTF-8");
+    sb_pairs_set(env, "TZ", "UTC");
+    if (network)
+        add_proxies(env);
+}
+
+static void make_environment(const struct sb_step *step, const struct sb_step_run_context *context,
+                             const struct sb_program *program, const char *home,
+                             struct sb_pairs *env) {
+    start_environment(home, program->network, env);
+    sb_autofree char *epoch = sb_format("%lld", (long long)context->epoch);
+    sb_pairs_set(env, "SOURCE_DATE_EPOCH", epoch);
+    add_pairs(env, context->env);
+    if (step->kind->type == SB_STEP_RUN && context->recipe)
+        add_pairs(env, &context->recipe->args);
+    add_pairs(env, program->env);
+}
+
+/* ---- how a program ended ---- */
+
+/* What messages call it: its first line, not too long. */
+static char *program_name(const char *name, const char *const *argv) {
+    sb_autobuf struct sb_buf text = {0};
+    if (name)
+        sb_buf_adds(&text, name);
+    for (size_t i = 0; !name && argv[i]; i++)
+        sb_buf_addf(&text, "%s%s", i ? " " : "", argv[i]);
+    const char *start = sb_buf_text(&text);
+    start += strspn(start, " \t\r\n");
+    size_t len = strcspn(start, "\r\n");
+    size_t shown = len < NAME_LIMIT ? len : NAME_LIMIT;
+    while (shown < len && ((unsigned char)start[shown] & 0xc0) == 0x80)
+        shown--; /* not within a character */
+    return sb_format("%.*s%s", (int)shown, start, shown < len ? "…" : "");
+}
+
+static int check_status(const char *name, int status, struct sb_error *err) {
+    if (status == 0)
+        return 0;
+    if (status <= 128 || status >= 128 + NSIG)
+        return sb_fail(err, SB_E_STEP, "`%s` ended with status %d", name, status);
+    const char *abbreviation = sigabbrev_np(status - 128);
+    sb_fail(err, SB_E_STEP, "`%s` ended with status %d (SIG%s)", name, status,
+            abbreviation ? abbreviation : "?");
+    if (status == 128 + SIGKILL)
+        return sb_error_hint(err, "the kernel kills programs so when memory runs out");
+    return -1;
+}
+
+/* ---- in the root ---- */
+
+static bool is_directory(int root, const char *path) {
+    sb_autoclose int fd = sb_inroot_open(root, path, O_PATH | O_DIRECTORY);
+    return fd >= 0;
+}
+
+static int choose_workdir(int root, const struct sb_step_run_context *context,
+                          const struct sb_program *program, const char **out,
+                          struct sb_error *err) {
+    *out = program->workdir ? program->workdir : context->workdir ? context->workdir : "/";
+    if (is_directory(root, *out))
+        return 0;
+    if (!program->workdir) {
+        *out = "/"; /* a later layer may bring the image's */
+        return 0;
+    }
+    sb_fail(err, SB_E_STEP, "the workdir %s is not a directory in the root", program->workdir);
+    return sb_error_hint(err, "make it in an earlier step: run: mkdir -p %s", program->workdir);
+}
+
+/* What is known once the mount points are there. */
+struct place {
+    struct sb_user user;
+    struct sb_pairs env;
+    const char *workdir;
+};
+
+static int look_up(const struct sb_step *step, const struct sb_step_run_context *context,
+                   const struct sb_program *program, struct place *out, struct sb_error *err) {
+    sb_autoclose int root = sb_directory_open(AT_FDCWD, sb_root_path(context->root), err);
+    if (root < 0 || sb_inroot_user(root, program->user, &out->user, err) < 0 ||
+        choose_workdir(root, context, program, &out->workdir, err) < 0)
+        return -1;
+    make_environment(step, context, program, out->user.home, &out->env);
+    const char *path = sb_pairs_get(&out->env, "PATH");
+    if (sb_inroot_has_program(root, program->argv[0], path, out->workdir))
+        return 0;
+    sb_fail(err, SB_E_STEP, "the root has no program %s", program->argv[0]);
+    return sb_error_hint(err, "it was looked for in %s", path);
+}
+
+static int run(const struct sb_step *step, struct sb_step_run_context *context,
+               const struct sb_program *program, struct sb_step_mounts *mounts, struct place *place,
+               struct sb_error *err) {
+    if (sb_step_mounts_begin(step, context, program, mounts, err) < 0 ||
+        look_up(step, context, program, place, err) < 0 ||
+        sb_step_mounts_give(step, context, &place->user, mounts, err) < 0)
+        return -1;
+    struct sb_container container = {
+        .argv = program->argv,
+        .env = &place->env,
+        .workdir = place->workdir,
+        .uid = place->user.uid,
+        .gid = place->user.gid,
+        .groups = place->user.groups,
+        .group_count = place->user.group_count,
+        .network = program->network,
+        .mounts = mounts->v,
+        .mount_count = mounts->n,
+    };
+    int status;
+    if (sb_container_run(context->store, context->settings, context->root, &container, context->log,
+                         &status, err) < 0)
+        return -1;
+    sb_autofree char *name = program_name(program->name, program->argv);
+    return check_status(name, status, err);
+}
+
+int sb_step_program(const struct sb_step *step, struct sb_step_run_context *context,
+                    const struct sb_program *program, struct sb_error *err) {
+    struct sb_step_mounts mounts = {0};
+    struct place place = {0};
+    int failed = run(step, context, program, &mounts, &place, err);
+    sb_step_mounts_end(&mounts);
+    sb_pairs_free(&place.env);
+    return failed;
+}
+
+/* ---- on this machine ---- */
+
+int sb_host_program(const struct sb_host_program *program, struct sb_step_log *log,
+                    struct sb_error *err) {
+    struct sb_pairs env = {0};
+    sb_autostrings struct sb_strings list = {0};
+    start_environment("/root", true, &env);
+    add_pairs(&env, program->env);
+    for (size_t i = 0; i < env.n; i++)
+        sb_strings_addf(&list, "%s=%s", env.v[i].name, env.v[i].value);
+    sb_pairs_free(&env);
+    struct sb_contain contain = {.argv = program->argv,
+                                 .env = (const char *const *)list.v,
+                                 .directory = program->directory,
+                                 .cgroups = SB_CGROUPS_KEEP};
+    int status;
+    if (sb_contain_run(&contain, log, &status, err) < 0)
+        return -1;
+    sb_autofree char *name = program_name(NULL, program->argv);
+    return check_status(name, status, err);
+}

@@ -1,0 +1,26 @@
+/*
+ * builder/fetch: files from the web that are known by their digest.
+ *
+ *     STORE/sbuild/caches/downloads/HEX      each is what its name says
+ *
+ * curl fetches them, http and https only, wherever redirects lead. Nothing is published before its
+ * digest was compared.
+ */
+#ifndef SB_BUILDER_FETCH_H
+#define SB_BUILDER_FETCH_H
+
+#include "base/digest.h"
+#include "base/error.h"
+#include "builder/execution.h"
+
+/* Opens the file for reading, fetching it when the store doesn't have it. A file with another
+ * digest is SB_E_INTEGRITY, and naming both; a server that does not answer is SB_E_NETWORK. The
+ * descriptor, or -1. */
+int sb_fetch(struct sb_store *store, const char *url, const struct sb_digest *digest,
+             struct sb_step_log *log, struct sb_error *err);
+
+/* A URL as people may see it: without a user's name and password, and without a query, which may
+ * hold a token. The caller's to free. */
+char *sb_fetch_public_url(const char *url);
+
+#endif

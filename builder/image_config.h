@@ -1,0 +1,24 @@
+/*
+ * builder/image_config: what a recipe's image: section makes of the base's image config.
+ */
+#ifndef SB_BUILDER_IMAGE_CONFIG_H
+#define SB_BUILDER_IMAGE_CONFIG_H
+
+#include "builder/recipe.h"
+#include "layers/image.h"
+
+/* Applies user, workdir, env, entrypoint, cmd, ports, volumes, labels and stop signal. As with a
+ * Dockerfile, an entrypoint without a cmd clears the base's cmd. */
+void sb_image_configure(struct sb_image *image, const struct sb_recipe_image *settings);
+
+/* Gives a new distribution's image the PATH that its programs are in: runtimes that read the config
+ * as it is have no other. */
+void sb_image_add_path(struct sb_image *image);
+
+/* The environment that the image has, and then the recipe's own on top; free with sb_pairs_free. */
+void sb_image_environment(const struct sb_image *image, const struct sb_recipe_image *settings,
+                          struct sb_pairs *out);
+/* The working directory likewise; the caller's to free. */
+char *sb_image_workdir(const struct sb_image *image, const struct sb_recipe_image *settings);
+
+#endif

@@ -1,0 +1,129 @@
+#include "builder/layer_build.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/memory.h"
+#include "base/process.h"
+#include "builder/bootstrap.h"
+#include "layers/clamp.h"
+#include "layers/trees.h"
+
+enum { LAST_LINES = 40 };
+
+int sb_layer_pack_copy(const struct sb_layer_site *site, const struct sb_copy_list *list,
+                       const struct sb_pack_options *options, struct sb_layer *out,
+                       struct sb_error *err) {
+    struct sb_packer *packer;
+    if (sb_packer_start(site->store, options, &packer, err) < 0)
+        return -1;
+    if (sb_copy_pack(list, site->context, packer, site->epoch, err) < 0) {
+        sb_packer_abort(packer);
+        return -1;
+    }
+    return sb_packer_finish(packer, out, err);
+}
+
+/* STORE/sbuild/logs/20260102-030405-backend-app-PID-N.log */
+static int open_log(const struct sb_layer_run *run, char **out_path, struct sb_error *err) {
+    static atomic_uint count;
+    struct sb_store *store = run->site->store;
+    if (mkdirat(sb_store_private_fd(store), "logs", 0755) < 0 && errno != EEXIST)
+        return sb_fail_errno(err, SB_E_IO, "%s/sbuild/logs", sb_store_path(store));
+    char when[32];
+    time_t now = time(NULL);
+    struct tm tm;
+    gmtime_r(&now, &tm);
+    strftime(when, sizeof when, "%Y%m%d-%H%M%S", &tm);
+    *out_path =
+        sb_format("%s/sbuild/logs/%s-%s-%s-%d-%u.log", sb_store_path(store), when,
+                  run->site->recipe->name, run->name, (int)getpid(), atomic_fetch_add(&count, 1));
+    int fd = open(*out_path, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0644);
+    if (fd < 0)
+        return sb_fail_errno(err, SB_E_IO, "creating the log %s", *out_path);
+    return fd;
+}
+
+static int run_steps(const struct sb_layer_run *run, struct sb_step_run_context *context,
+                     struct sb_error *err) {
+    if (!run->layer)
+        return sb_bootstrap_run(&run->site->recipe->from.bootstrap, context, err);
+    for (size_t i = 0; i < run->layer->step_count; i++) {
+        const struct sb_step *step = &run->layer->steps[i];
+        if (sb_interrupt_check(err) < 0)
+            return -1;
+        if (step->kind->run(step, context, err) < 0)
+            return sb_error_context(err, "%s:%d: %s", step->place.file, step->place.line,
+                                    step->kind->name);
+    }
+    return 0;
+}
+
+/* What a developer needs to see when a step fails: the end of its output, and where the rest is. */
+static void add_log_tail(const struct sb_step_log *log, struct sb_error *err) {
+    sb_autobuf struct sb_buf text = {0};
+    sb_autobuf struct sb_buf lines = {0};
+    sb_step_log_last_lines(log, LAST_LINES, &lines);
+    sb_buf_addf(&text, "%s\n%s%sthe whole log: %s", err->message, sb_buf_text(&lines),
+                lines.len && lines.data[lines.len - 1] != '\n' ? "\n" : "", log->path);
+    struct sb_error whole = *err;
+    sb_fail(&whole, err->code, "%s", text.data);
+    memcpy(err->message, whole.message, sizeof err->message);
+}
+
+int sb_layer_run(const struct sb_layer_run *run, struct sb_root **out, struct sb_error *err) {
+    static const struct sb_pairs no_env;
+    const struct sb_layer_site *site = run->site;
+    sb_autofree char *log_path = NULL;
+    sb_autoclose int log_fd = open_log(run, &log_path, err);
+    struct sb_root *root = NULL;
+    if (log_fd < 0 || sb_root_mount(site->store, run->trees, &root, err) < 0)
+        return -1;
+    bool sees_env = run->layer && sb_layer_sees_env(run->layer);
+    struct sb_step_log log = {
+        .fd = log_fd, .path = log_path, .line = run->output, .data = run->data};
+    struct sb_step_run_context context = {.store = site->store,
+                                          .settings = run->settings,
+                                          .recipe = site->recipe,
+                                          .layer = run->layer,
+                                          .root = root,
+                                          .inputs = site->context,
+                                          .stack = site->stack,
+                                          .secrets = site->secrets,
+                                          .env = sees_env ? site->env : &no_env,
+                                          .workdir = sees_env ? site->workdir : "/",
+                                          .epoch = site->epoch,
+                                          .log = &log};
+    int failed = run_steps(run, &context, err);
+    if (failed && err->code == SB_E_STEP)
+        add_log_tail(&log, err);
+    failed = failed || sb_root_unmount(root, err) < 0 || sb_root_clean(root, err) < 0 ||
+             sb_tree_clamp(sb_root_upper(root), site->epoch, err) < 0;
+    sb_buf_free(&log.tail);
+    if (failed) {
+        sb_root_free(root);
+        return -1;
+    }
+    *out = root;
+    return 0;
+}
+
+int sb_layer_pack_root(struct sb_store *store, const struct sb_root *root, int64_t epoch,
+                       const struct sb_pack_options *options, struct sb_layer *out,
+                       struct sb_error *err) {
+    struct sb_packer *packer;
+    if (sb_packer_start(store, options, &packer, err) < 0)
+        return -1;
+    struct sb_tree_pack_options tree = {.overlay = true, .epoch = epoch};
+    if (sb_tree_pack(packer, sb_root_upper(root), &tree, err) < 0) {
+        sb_packer_abort(packer);
+        return -1;
+    }
+    return sb_packer_finish(packer, out, err);
+}

@@ -1,0 +1,236 @@
+#include "builder/layer_key.h"
+
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/json.h"
+#include "base/memory.h"
+
+bool sb_layer_is_copy(const struct sb_recipe_layer *layer) {
+    for (size_t i = 0; i < layer->step_count; i++)
+        if (layer->steps[i].kind->type != SB_STEP_COPY)
+            return false;
+    return true;
+}
+
+bool sb_layer_has_copy(const struct sb_recipe_layer *layer) {
+    for (size_t i = 0; i < layer->step_count; i++)
+        if (layer->steps[i].kind->type == SB_STEP_COPY)
+            return true;
+    return false;
+}
+
+bool sb_layer_sees_env(const struct sb_recipe_layer *layer) {
+    for (size_t i = 0; i < layer->step_count; i++)
+        if (layer->steps[i].kind->type == SB_STEP_RUN || layer->steps[i].kind->type == SB_STEP_PIP)
+            return true;
+    return false;
+}
+
+static void set_string(json_t *object, const char *key, const char *value) {
+    json_object_set_new(object, key, sb_json_from_bytes(value));
+}
+
+static void set_digest(json_t *object, const char *key, const struct sb_digest *digest) {
+    json_object_set_new(object, key, json_string(sb_digest_text(digest).text));
+}
+
+static json_t *words(const struct sb_strings *list) {
+    json_t *array = json_array();
+    for (size_t i = 0; i < list->n; i++)
+        json_array_append_new(array, sb_json_from_bytes(list->v[i]));
+    return array;
+}
+
+static json_t *pairs(const struct sb_pairs *list) {
+    json_t *object = json_object();
+    for (size_t i = 0; list && i < list->n; i++)
+        set_string(object, list->v[i].name, list->v[i].value);
+    return object;
+}
+
+static void add_common(const struct sb_layer_site *site, const char *kind, json_t *key) {
+    json_object_set_new(key, "version", json_integer(SB_KEY_VERSION));
+    json_object_set_new(key, "kind", json_string(kind));
+    json_object_set_new(key, "epoch", json_integer(site->epoch));
+    json_object_set_new(key, "compression",
+                        json_string(site->recipe->compression == SB_RECIPE_GZIP ? "gzip" : "zstd"));
+}
+
+static void add_platform(json_t *key) {
+    const char *variant = sb_platform_variant();
+    sb_autofree char *platform = sb_format("linux/%s%s%s", sb_platform_architecture(),
+                                           variant ? "/" : "", variant ? variant : "");
+    set_string(key, "platform", platform);
+}
+
+static const struct sb_secret *find_secret(const struct sb_secrets *secrets, const char *name) {
+    for (size_t i = 0; secrets && i < secrets->n; i++)
+        if (!strcmp(secrets->v[i].name, name))
+            return &secrets->v[i];
+    return NULL;
+}
+
+static int add_secrets(const struct sb_layer_site *site, const struct sb_step *step, json_t *out,
+                       struct sb_error *err) {
+    if (step->secrets.n == 0)
+        return 0;
+    json_t *object = json_object();
+    json_object_set_new(out, "secrets", object);
+    for (size_t i = 0; i < step->secrets.n; i++) {
+        const char *name = step->secrets.v[i];
+        const struct sb_secret *secret = find_secret(site->secrets, name);
+        if (!secret) {
+            sb_fail(err, SB_E_RECIPE, "%s:%d:%d: the secret %s was not given", step->place.file,
+                    step->place.line, step->place.column, name);
+            return sb_error_hint(err, "add --secret id=%s,src=FILE or --secret id=%s,env=VARIABLE",
+                                 name, name);
+        }
+        struct sb_digest digest;
+        if (sb_cache_secret_digest(site->store, secret->value, secret->len, &digest, err) < 0)
+            return -1;
+        set_digest(object, name, &digest);
+    }
+    return 0;
+}
+
+static void add_args(const struct sb_layer_site *site, const struct sb_step *step, json_t *out) {
+    if (step->args_used.n == 0)
+        return;
+    json_t *object = json_object();
+    json_object_set_new(out, "args", object);
+    for (size_t i = 0; i < step->args_used.n; i++) {
+        const char *value = sb_pairs_get(&site->recipe->args, step->args_used.v[i]);
+        set_string(object, step->args_used.v[i], value ? value : "");
+    }
+}
+
+/* The files of the context that the step reads, other than what it copies. */
+static int add_inputs(const struct sb_layer_site *site, const struct sb_step *step, json_t *out,
+                      struct sb_error *err) {
+    if (!step->kind->inputs)
+        return 0;
+    sb_autostrings struct sb_strings paths = {0};
+    step->kind->inputs(step, &paths);
+    json_t *object = json_object();
+    json_object_set_new(out, "inputs", object);
+    for (size_t i = 0; i < paths.n; i++) {
+        struct sb_input_list list = {0};
+        int failed = sb_context_scan(site->context, paths.v[i], NULL, NULL, &list, err);
+        for (size_t j = 0; j < list.n && !failed; j++)
+            if (S_ISREG(list.v[j].mode))
+                set_digest(object, list.v[j].path, &list.v[j].digest);
+        sb_input_list_free(&list);
+        if (failed)
+            return sb_error_context(err, "%s:%d:%d", step->place.file, step->place.line,
+                                    step->place.column);
+    }
+    return 0;
+}
+
+/* A copy step among others: what it copies, by digest. */
+static int add_copied(const struct sb_layer_site *site, const struct sb_step *step, json_t *out,
+                      struct sb_error *err) {
+    struct sb_copy_list list = {0};
+    sb_autobuf struct sb_buf listing = {0};
+    int failed = sb_copy_resolve(step, 1, site->context, site->stack, &list, err);
+    sb_copy_listing(&list, &listing);
+    sb_copy_list_free(&list);
+    struct sb_digest digest = sb_digest_of(listing.data, listing.len);
+    set_digest(out, "content", &digest);
+    return failed;
+}
+
+static int step_json(const struct sb_layer_site *site, const struct sb_step *step, json_t **out,
+                     struct sb_error *err) {
+    json_t *json = *out = json_object();
+    set_string(json, "kind", step->kind->name);
+    json_object_set_new(json, "network",
+                        json_boolean(step->network_given ? step->network : step->kind->network));
+    if (step->caches.n > 0)
+        json_object_set_new(json, "caches", words(&step->caches));
+    add_args(site, step, json);
+    if (step->kind->type == SB_STEP_COPY)
+        return add_copied(site, step, json, err);
+    json_t *does = json_object();
+    json_object_set_new(json, "does", does);
+    step->kind->describe(step, does);
+    if (add_secrets(site, step, json, err) < 0)
+        return -1;
+    return add_inputs(site, step, json, err);
+}
+
+static int copy_key(const struct sb_layer_site *site, const struct sb_recipe_layer *layer,
+                    struct sb_copy_list *list, struct sb_buf *listing, json_t *key,
+                    struct sb_error *err) {
+    if (sb_copy_resolve(layer->steps, layer->step_count, site->context, site->stack, list, err) < 0)
+        return -1;
+    add_common(site, "copy", key);
+    sb_copy_listing(list, listing);
+    struct sb_digest digest = sb_digest_of(listing->data, listing->len);
+    set_digest(key, "content", &digest);
+    return 0;
+}
+
+static int steps_key(const struct sb_layer_site *site, const struct sb_recipe_layer *layer,
+                     json_t *key, struct sb_error *err) {
+    add_common(site, "steps", key);
+    add_platform(key);
+    json_t *below = json_array();
+    json_object_set_new(key, "below", below);
+    for (size_t i = 0; i < site->below->layer_count; i++)
+        json_array_append_new(
+            below, json_string(sb_digest_text(&site->below->layers[i].layer.diff_id).text));
+    if (sb_layer_sees_env(layer)) {
+        json_object_set_new(key, "env", pairs(site->env));
+        set_string(key, "workdir", site->workdir);
+    }
+    json_t *steps = json_array();
+    json_object_set_new(key, "steps", steps);
+    for (size_t i = 0; i < layer->step_count; i++) {
+        json_t *step = NULL;
+        int failed = step_json(site, &layer->steps[i], &step, err);
+        json_array_append_new(steps, step);
+        if (failed)
+            return -1;
+    }
+    return 0;
+}
+
+int sb_layer_key(const struct sb_layer_site *site, const struct sb_recipe_layer *layer,
+                 struct sb_copy_list *list, struct sb_buf *listing, struct sb_cache_key *out,
+                 struct sb_error *err) {
+    *out = (struct sb_cache_key){.json = json_object()};
+    int failed = sb_layer_is_copy(layer) ? copy_key(site, layer, list, listing, out->json, err)
+                                         : steps_key(site, layer, out->json, err);
+    if (failed) {
+        sb_cache_key_free(out);
+        return sb_error_context(err, "layer %s", layer->name);
+    }
+    out->digest = sb_json_digest_canonical(out->json);
+    return 0;
+}
+
+void sb_bootstrap_key(const struct sb_layer_site *site, const struct sb_bootstrap *bootstrap,
+                      struct sb_cache_key *out) {
+    *out = (struct sb_cache_key){.json = json_object()};
+    add_common(site, "bootstrap", out->json);
+    add_platform(out->json);
+    json_t *b = json_object();
+    json_object_set_new(out->json, "bootstrap", b);
+    set_string(b, "distribution", bootstrap->distribution);
+    set_string(b, "suite", bootstrap->suite);
+    json_object_set_new(b, "components", words(&bootstrap->components));
+    json_object_set_new(b, "packages", words(&bootstrap->packages));
+    set_string(b, "mirror", bootstrap->mirror ? bootstrap->mirror : "");
+    out->digest = sb_json_digest_canonical(out->json);
+}
+
+char *sb_layer_summary(const struct sb_recipe_layer *layer) {
+    struct sb_buf out = {0};
+    for (size_t i = 0; i < layer->step_count; i++) {
+        sb_autofree char *one = layer->steps[i].kind->summary(&layer->steps[i]);
+        sb_buf_addf(&out, "%s%s", i ? "; " : "", one);
+    }
+    return sb_buf_steal(&out);
+}

@@ -1,0 +1,510 @@
+#include "builder/node.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/json.h"
+#include "base/memory.h"
+#include "base/process.h"
+#include "builder/cache.h"
+#include "builder/image_config.h"
+#include "builder/layer_build.h"
+#include "builder/source.h"
+#include "layers/trees.h"
+#include "layers/unpack.h"
+
+/* ---- starting: the base image ---- */
+
+static int start_image(struct sb_node *node, struct sb_error *err) {
+    const struct sb_from *from = &node->recipe->from;
+    if (node->base) {
+        sb_image_copy(&node->image, &node->base->image);
+        return 0;
+    }
+    if (from->kind != SB_FROM_IMAGE) {
+        sb_image_init(&node->image, sb_platform_architecture(), sb_platform_variant());
+        if (from->kind == SB_FROM_BOOTSTRAP)
+            sb_image_add_path(&node->image);
+        return 0;
+    }
+    if (sb_source_load(node->build->store, from, &node->image, err) < 0)
+        return sb_error_context(err, "%s:%d:%d", from->place.file, from->place.line,
+                                from->place.column);
+    return 0;
+}
+
+static void prepare_results(struct sb_node *node) {
+    bool bootstrap = node->recipe->from.kind == SB_FROM_BOOTSTRAP;
+    node->base_count = node->base ? 0 : node->image.layer_count;
+    node->result_count = node->base_count + bootstrap + node->recipe->layer_count;
+    node->results = sb_alloc((node->result_count + 1) * sizeof *node->results);
+    for (size_t i = 0; i < node->base_count; i++) {
+        const struct sb_image_layer *l = &node->image.layers[i];
+        struct sb_layer_result *r = &node->results[i];
+        *r = (struct sb_layer_result){.state = SB_LAYER_BASE, .layer = l->layer};
+        r->name = l->name ? sb_strdup(l->name) : sb_format("base-%zu", i + 1);
+        r->summary = sb_strdup(l->created_by ? l->created_by : "");
+    }
+    struct sb_layer_result *r = &node->results[node->base_count];
+    if (bootstrap) {
+        const struct sb_bootstrap *b = &node->recipe->from.bootstrap;
+        r->name = sb_strdup(b->suite);
+        r->summary = sb_format("bootstrap %s %s", b->distribution, b->suite);
+        r++;
+    }
+    for (size_t i = 0; i < node->recipe->layer_count; i++, r++) {
+        r->name = sb_strdup(node->recipe->layers[i].name);
+        r->summary = sb_layer_summary(&node->recipe->layers[i]);
+    }
+    for (size_t i = 0; i < node->result_count; i++)
+        node->results[i].recipe = node->recipe->name;
+    node->next = node->base_count;
+}
+
+int sb_node_start(struct sb_node *node, struct sb_error *err) {
+    if (node->started)
+        return 0;
+    if (start_image(node, err) < 0)
+        return -1;
+    sb_image_environment(&node->image, &node->recipe->image, &node->env);
+    node->workdir = sb_image_workdir(&node->image, &node->recipe->image);
+    prepare_results(node);
+    node->started = true;
+    return 0;
+}
+
+/* ---- one layer ---- */
+
+/* The recipe's layer behind a result; NULL for the bootstrap. */
+static const struct sb_recipe_layer *layer_of(const struct sb_node *node, size_t result) {
+    size_t i = result - node->base_count;
+    bool bootstrap = node->recipe->from.kind == SB_FROM_BOOTSTRAP;
+    return bootstrap && i == 0 ? NULL : &node->recipe->layers[i - bootstrap];
+}
+
+static struct sb_cache_owner owner_of(const struct sb_node *node, size_t result) {
+    return (struct sb_cache_owner){node->path, node->results[result].name};
+}
+
+/* Opens the tables of contents of all layers so far. */
+static int open_stack(struct sb_node *node, struct sb_stack *out, struct sb_error *err) {
+    size_t n = node->image.layer_count;
+    if (node->contents_count < n)
+        node->contents = sb_realloc(node->contents, n, sizeof *node->contents);
+    for (; node->contents_count < n; node->contents_count++) {
+        const struct sb_layer *layer = &node->image.layers[node->contents_count].layer;
+        if (sb_layer_contents(node->build->store, layer, &node->contents[node->contents_count],
+                              err) < 0)
+            return -1;
+    }
+    *out = (struct sb_stack){node->contents, n};
+    return 0;
+}
+
+/* A layer about to be decided: its key, and for copy layers what is copied. */
+struct attempt {
+    const struct sb_recipe_layer *layer; /* NULL: bootstrap */
+    size_t result;
+    struct sb_stack stack;
+    struct sb_layer_site site;
+    struct sb_cache_key key;
+    struct sb_copy_list list;
+    struct sb_buf listing;
+};
+
+static void attempt_free(struct attempt *a) {
+    sb_cache_key_free(&a->key);
+    sb_copy_list_free(&a->list);
+    sb_buf_free(&a->listing);
+}
+#define autoattempt __attribute__((cleanup(attempt_free)))
+
+static int attempt_site(struct sb_node *node, struct attempt *a, struct sb_error *err) {
+    a->layer = layer_of(node, a->result);
+    a->site = (struct sb_layer_site){.store = node->build->store,
+                                     .recipe = node->recipe,
+                                     .below = &node->image,
+                                     .stack = &a->stack,
+                                     .secrets = &node->build->request->secrets,
+                                     .env = &node->env,
+                                     .workdir = node->workdir,
+                                     .epoch = node->build->epoch};
+    if (a->layer && !node->context &&
+        sb_context_open(node->recipe->context, node->build->store, &node->context, err) < 0)
+        return -1;
+    a->site.context = node->context;
+    if (a->layer && sb_layer_has_copy(a->layer))
+        return open_stack(node, &a->stack, err);
+    return 0;
+}
+
+static int attempt_key(struct attempt *a, struct sb_error *err) {
+    sb_cache_key_free(&a->key);
+    if (!a->layer) {
+        sb_bootstrap_key(&a->site, &a->site.recipe->from.bootstrap, &a->key);
+        return 0;
+    }
+    sb_copy_list_free(&a->list);
+    sb_buf_reset(&a->listing);
+    return sb_layer_key(&a->site, a->layer, &a->list, &a->listing, &a->key, err);
+}
+
+static bool attempt_find(struct sb_node *node, struct attempt *a) {
+    struct sb_layer_result *r = &node->results[a->result];
+    r->key = a->key.digest;
+    return sb_cache_find(node->build->store, &a->key, &r->layer);
+}
+
+/* The layer of results[result] is known: it becomes part of the image. */
+static void accept(struct sb_node *node, size_t result, enum sb_layer_state state) {
+    struct sb_layer_result *r = &node->results[result];
+    r->state = state;
+    sb_image_add_layer(&node->image, &r->layer, r->name, r->summary);
+    sb_build_notify(node, result, SB_EVENT_LAYER_DONE, NULL, 0);
+}
+
+static int accept_built(struct sb_node *node, const struct attempt *a, struct sb_error *err) {
+    struct sb_layer_result *r = &node->results[a->result];
+    struct sb_cache_owner owner = owner_of(node, a->result);
+    if (sb_cache_put(node->build->store, &a->key, &owner, &r->layer, r->seconds,
+                     a->listing.len ? a->listing.data : NULL, a->listing.len, err) < 0)
+        return -1;
+    accept(node, a->result, SB_LAYER_BUILT);
+    return 0;
+}
+
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static struct sb_pack_options pack_options(const struct sb_node *node) {
+    return (struct sb_pack_options){.compression = node->recipe->compression == SB_RECIPE_GZIP
+                                                       ? SB_COMPRESSION_GZIP
+                                                       : SB_COMPRESSION_ZSTD,
+                                    .threads = node->build->threads};
+}
+
+/* ---- copy layers ---- */
+
+enum { COPY_ATTEMPTS = 5 };
+
+/* A file may change between hashing and packing: then the key is computed anew. */
+static int build_copy(struct sb_node *node, struct attempt *a, struct sb_error *err) {
+    struct sb_layer_result *r = &node->results[a->result];
+    struct sb_pack_options options = pack_options(node);
+    double start = now();
+    sb_build_notify(node, a->result, SB_EVENT_LAYER_START, NULL, 0);
+    for (int attempt = 1;; attempt++) {
+        if (sb_layer_pack_copy(&a->site, &a->list, &options, &r->layer, err) == 0)
+            break;
+        if (err->os_errno != ESTALE || attempt == COPY_ATTEMPTS)
+            return sb_error_context(err, "layer %s", r->name);
+        sb_error_clear(err);
+        if (attempt_key(a, err) < 0)
+            return -1;
+        r->key = a->key.digest;
+    }
+    r->seconds = now() - start;
+    return accept_built(node, a, err);
+}
+
+/* ---- layers with steps ---- */
+
+struct sb_node_packing {
+    pthread_t thread;
+    struct sb_node *node;
+    struct attempt attempt;
+    struct sb_root *root;
+    struct sb_pack_options options;
+    struct sb_layer layer;
+    double start, seconds;
+    int lock; /* of its key */
+    int result;
+    struct sb_error err;
+};
+
+static void *pack_thread(void *data) {
+    struct sb_node_packing *p = data;
+    p->result = sb_layer_pack_root(p->node->build->store, p->root, p->node->build->epoch,
+                                   &p->options, &p->layer, &p->err);
+    p->seconds = now() - p->start;
+    return NULL;
+}
+
+/* The lock of its key goes to *out_lock. */
+static int finish_packing_locked(struct sb_node *node, int *out_lock, struct sb_error *err) {
+    struct sb_node_packing *p = node->packing;
+    if (!p)
+        return 0;
+    pthread_join(p->thread, NULL);
+    node->packing = NULL;
+    struct sb_layer_result *r = &node->results[p->attempt.result];
+    int failed = p->result;
+    if (failed) {
+        *err = p->err;
+        sb_error_context(err, "layer %s", r->name);
+    } else {
+        r->layer = p->layer;
+        r->seconds = p->seconds;
+        failed =
+            sb_tree_adopt(node->build->store, &r->layer.diff_id, sb_root_upper(p->root), err) < 0
+                ? -1
+                : accept_built(node, &p->attempt, err);
+    }
+    sb_root_free(p->root);
+    attempt_free(&p->attempt);
+    *out_lock = p->lock;
+    free(p);
+    return failed;
+}
+
+static int finish_packing(struct sb_node *node, struct sb_error *err) {
+    sb_autoclose int lock = -1;
+    return finish_packing_locked(node, &lock, err);
+}
+
+/* Takes over lock: the key stays locked until its record is there. */
+static void start_packing(struct sb_node *node, struct attempt *a, struct sb_root *root,
+                          double start, int lock) {
+    struct sb_node_packing *p = sb_alloc(sizeof *p);
+    p->node = node;
+    p->attempt = *a;
+    *a = (struct attempt){.result = a->result};
+    p->root = root;
+    p->options = pack_options(node);
+    p->start = start;
+    p->lock = lock;
+    node->packing = p;
+    sb_build_notify(node, p->attempt.result, SB_EVENT_LAYER_PACK, NULL, 0);
+    if (pthread_create(&p->thread, NULL, pack_thread, p) != 0) {
+        pack_thread(p); /* no thread to be had: pack now */
+        p->thread = pthread_self();
+    }
+}
+
+/* The trees of all layers so far, the one being packed included. */
+static int collect_trees(struct sb_node *node, struct sb_strings *out, struct sb_error *err) {
+    for (size_t i = 0; i < node->image.layer_count; i++) {
+        char *path;
+        if (sb_tree_get(node->build->store, &node->image.layers[i].layer, &path, err) < 0)
+            return -1;
+        sb_strings_take(out, path);
+    }
+    if (node->packing)
+        sb_strings_add(out, sb_root_upper(node->packing->root));
+    return 0;
+}
+
+struct output {
+    struct sb_node *node;
+    size_t result;
+};
+
+static void forward_output(void *data, const char *text, size_t len) {
+    struct output *o = data;
+    sb_build_notify(o->node, o->result, SB_EVENT_LAYER_OUTPUT, text, len);
+}
+
+static int run_layer(struct sb_node *node, const struct attempt *a, struct sb_root **out,
+                     struct sb_error *err) {
+    sb_autostrings struct sb_strings trees = {0};
+    struct sb_layer_result *r = &node->results[a->result];
+    struct output output = {node, a->result};
+    sb_build_notify(node, a->result, SB_EVENT_LAYER_START, NULL, 0);
+    struct sb_layer_run run = {.site = &a->site,
+                               .settings = node->build->settings,
+                               .layer = a->layer,
+                               .name = r->name,
+                               .trees = &trees,
+                               .output = forward_output,
+                               .data = &output};
+    if (collect_trees(node, &trees, err) < 0 || sb_layer_run(&run, out, err) < 0)
+        return sb_error_context(err, "layer %s", r->name);
+    return 0;
+}
+
+/* Whether a layer may run while the one below it is still being packed, so that its key isn't known
+ * yet: only when no record can be waiting for it. */
+static bool may_run_ahead(const struct sb_node *node, size_t result) {
+    const struct sb_recipe_layer *layer = layer_of(node, result);
+    if (!layer || sb_layer_has_copy(layer))
+        return false;
+    struct sb_cache_owner owner = owner_of(node, result);
+    return node->build->request->no_cache || !sb_cache_has_last(node->build->store, &owner);
+}
+
+static void say_waiting(void *data) {
+    const struct output *o = data;
+    sb_build_notify(o->node, o->result, SB_EVENT_WAIT, NULL, 0);
+}
+
+/* Waits for whoever builds the same layer. Returns the lock, or -1. */
+static int lock_key(struct sb_node *node, struct attempt *a, bool *found, struct sb_error *err) {
+    struct output who = {node, a->result};
+    int lock = sb_cache_lock(node->build->store, &a->key, say_waiting, &who, err);
+    if (lock >= 0)
+        *found = !node->build->request->no_cache && attempt_find(node, a);
+    return lock;
+}
+
+/* What ran ahead gets its key, and the key's lock before the lock of the layer below is dropped:
+ * others that wait for that one then wait for this one. */
+static int lock_ahead(struct sb_node *node, struct attempt *a, bool *found, struct sb_error *err) {
+    sb_autoclose int below = -1;
+    if (finish_packing_locked(node, &below, err) < 0 || attempt_key(a, err) < 0)
+        return -1;
+    return lock_key(node, a, found, err);
+}
+
+static int build_ahead(struct sb_node *node, struct sb_error *err) {
+    autoattempt struct attempt a = {.result = node->next};
+    struct sb_layer_result *r = &node->results[a.result];
+    struct sb_root *root = NULL;
+    double start = now();
+    r->cause = sb_strdup(node->build->request->no_cache ? "--no-cache" : "never built here");
+    if (attempt_site(node, &a, err) < 0 || run_layer(node, &a, &root, err) < 0)
+        return -1;
+    bool found = false;
+    int lock = lock_ahead(node, &a, &found, err);
+    if (lock < 0 || found) {
+        sb_close_descriptor(&lock);
+        sb_root_free(root);
+        if (found)
+            accept(node, a.result, SB_LAYER_CACHED);
+        node->next += found;
+        return found ? 0 : -1;
+    }
+    r->key = a.key.digest;
+    start_packing(node, &a, root, start, lock);
+    node->next++;
+    return 0;
+}
+
+static int build_steps(struct sb_node *node, struct attempt *a, struct sb_error *err) {
+    bool found = false;
+    sb_autoclose int lock = lock_key(node, a, &found, err);
+    if (lock < 0)
+        return -1;
+    if (found) {
+        accept(node, a->result, SB_LAYER_CACHED);
+        return 0;
+    }
+    struct sb_root *root = NULL;
+    double start = now();
+    if (run_layer(node, a, &root, err) < 0)
+        return -1;
+    start_packing(node, a, root, start, sb_steal_fd(&lock));
+    if (node->next + 1 < node->result_count && may_run_ahead(node, node->next + 1))
+        return 0;
+    return finish_packing(node, err);
+}
+
+/* ---- all layers ---- */
+
+static int plan_layer(struct sb_node *node, struct attempt *a) {
+    struct sb_layer_result *r = &node->results[a->result];
+    r->state = SB_LAYER_BUILT;
+    sb_build_notify(node, a->result, SB_EVENT_LAYER_DONE, NULL, 0);
+    for (size_t i = a->result + 1; i < node->result_count; i++)
+        node->results[i].cause = sb_format("depends on what %s turns out to be", r->name);
+    for (size_t i = a->result + 1; i < node->result_count; i++)
+        sb_build_notify(node, i, SB_EVENT_LAYER_DONE, NULL, 0);
+    node->next = node->result_count;
+    return 0;
+}
+
+/* Decides results[next]; 1 when it would need a root and effort forbids it. */
+static int decide_layer(struct sb_node *node, enum sb_node_effort effort, struct sb_error *err) {
+    autoattempt struct attempt a = {.result = node->next};
+    struct sb_layer_result *r = &node->results[a.result];
+    struct sb_cache_owner owner = owner_of(node, a.result);
+    struct sb_store *store = node->build->store;
+    if (attempt_site(node, &a, err) < 0 || attempt_key(&a, err) < 0)
+        return -1;
+    bool use_cache = !node->build->request->no_cache;
+    if (attempt_find(node, &a) && use_cache) {
+        sb_cache_remember(store, &a.key, &owner);
+        accept(node, a.result, SB_LAYER_CACHED);
+        node->next++;
+        return 0;
+    }
+    free(r->cause);
+    r->cause =
+        use_cache ? sb_cache_explain(store, &a.key, &owner, &a.list) : sb_strdup("--no-cache");
+    if (effort == SB_NODE_PLAN)
+        return plan_layer(node, &a);
+    bool copy = a.layer && sb_layer_is_copy(a.layer);
+    if (!copy && effort == SB_NODE_NO_ROOT)
+        return 1;
+    int failed = copy ? build_copy(node, &a, err) : build_steps(node, &a, err);
+    node->next += !failed;
+    return failed;
+}
+
+/* In a plan, what stands on a recipe that isn't known yet isn't known either. */
+static bool is_base_unknown(const struct sb_node *node) {
+    for (const struct sb_node *b = node->base; b; b = b->base)
+        for (size_t i = 0; i < b->result_count; i++)
+            if (b->results[i].state == SB_LAYER_UNKNOWN || b->results[i].state == SB_LAYER_BUILT)
+                return true;
+    return false;
+}
+
+static int mark_unknown(struct sb_node *node) {
+    for (; node->next < node->result_count; node->next++) {
+        node->results[node->next].cause =
+            sb_format("depends on what recipe %s turns out to be", node->base->recipe->name);
+        sb_build_notify(node, node->next, SB_EVENT_LAYER_DONE, NULL, 0);
+    }
+    return 0;
+}
+
+int sb_node_advance(struct sb_node *node, enum sb_node_effort effort, struct sb_error *err) {
+    if (effort == SB_NODE_PLAN && is_base_unknown(node))
+        return mark_unknown(node);
+    while (node->next < node->result_count) {
+        if (sb_interrupt_check(err) < 0)
+            return -1;
+        int result;
+        if (node->packing && may_run_ahead(node, node->next))
+            result = build_ahead(node, err);
+        else if (finish_packing(node, err) < 0)
+            return -1;
+        else
+            result = decide_layer(node, effort, err);
+        if (result != 0)
+            return result;
+    }
+    if (finish_packing(node, err) < 0)
+        return -1;
+    if (effort == SB_NODE_PLAN)
+        return 0;
+    sb_image_configure(&node->image, &node->recipe->image);
+    return sb_image_save(node->build->store, &node->image, node->build->epoch, err);
+}
+
+void sb_node_free(struct sb_node *node) {
+    struct sb_error ignored = {0};
+    finish_packing(node, &ignored);
+    for (size_t i = 0; i < node->contents_count; i++)
+        sb_contents_close(node->contents[i]);
+    free(node->contents);
+    for (size_t i = 0; i < node->result_count; i++) {
+        free(node->results[i].name);
+        free(node->results[i].summary);
+        free(node->results[i].cause);
+    }
+    free(node->results);
+    sb_context_close(node->context);
+    sb_image_free(&node->image);
+    sb_pairs_free(&node->env);
+    free(node->workdir);
+    free(node->path);
+    free(node);
+}

@@ -1,0 +1,75 @@
+/*
+ * builder/node: one recipe on its way to an image, layer by layer. Private to builder/build.
+ */
+#ifndef SB_BUILDER_NODE_H
+#define SB_BUILDER_NODE_H
+
+#include <pthread.h>
+
+#include "builder/build.h"
+#include "builder/context.h"
+#include "builder/layer_key.h"
+
+struct sb_node {
+    struct sb_build *build;
+    const struct sb_recipe *recipe;
+    struct sb_node *base; /* the node of from: RECIPE, or NULL */
+    char *path;           /* of the recipe, absolute and without links */
+    struct sb_context *context;
+    struct sb_image image; /* so far: the base's layers and this recipe's first `next` ones */
+    struct sb_pairs env;
+    char *workdir;
+    struct sb_contents *
+        *contents; /* of the image's first contents_count layers, opened when needed */
+    size_t contents_count;
+    struct sb_layer_result *results; /* of the base image's or this recipe's own layers */
+    size_t result_count;
+    size_t
+        base_count; /* results that came with a base image; then perhaps a bootstrap; then layers */
+    size_t next;    /* index of the first result that isn't decided */
+    size_t first_id; /* event id of results[0] */
+    bool started;
+    struct sb_node_packing *packing; /* the layer before `next`, while it is being packed */
+    /* Under the build's lock: */
+    enum {
+        SB_NODE_WAITING,
+        SB_NODE_DONE,
+        SB_NODE_FAILED,
+    } state;
+    struct sb_error err;
+    pthread_t thread;
+};
+
+enum sb_node_effort {
+    SB_NODE_PLAN,    /* build nothing, say what would be */
+    SB_NODE_NO_ROOT, /* build what needs no root file system, stop at the first layer that does */
+    SB_NODE_ALL,
+};
+
+/* The base must be done (or planned). Reads the base image, prepares results. */
+int sb_node_start(struct sb_node *node, struct sb_error *err);
+/* 0: done; 1: stopped at a layer that needs a root (SB_NODE_NO_ROOT only); -1: failed. */
+int sb_node_advance(struct sb_node *node, enum sb_node_effort effort, struct sb_error *err);
+void sb_node_free(struct sb_node *node);
+
+/* What nodes need of the build they belong to (builder/build.c). */
+struct sb_build {
+    struct sb_store *store;
+    const struct sb_settings *settings;
+    const struct sb_build_request *request;
+    int64_t epoch;
+    int threads;            /* that compress, for one layer */
+    struct sb_node **nodes; /* a base before what stands on it */
+    size_t node_count, node_cap;
+    struct sb_recipe **recipes; /* of the request */
+    size_t *targets;            /* indexes into nodes, of the request */
+    struct sb_build_result *results;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    int running; /* nodes at work, under lock */
+    pthread_mutex_t notify_lock;
+};
+void sb_build_notify(struct sb_node *node, size_t result, enum sb_event_type type, const char *text,
+                     size_t text_len);
+
+#endif

@@ -1,0 +1,23 @@
+/*
+ * builder/pairs: names with values, in the order of the file: environment, labels, arguments.
+ */
+#ifndef SB_BUILDER_PAIRS_H
+#define SB_BUILDER_PAIRS_H
+
+#include <stddef.h>
+
+struct sb_pair {
+    char *name, *value;
+};
+struct sb_pairs { /* in the order of the file */
+    struct sb_pair *v;
+    size_t n, cap;
+};
+
+/* NULL when there is no such name. */
+const char *sb_pairs_get(const struct sb_pairs *pairs, const char *name);
+/* Replaces the value, or adds the name at the end. */
+void sb_pairs_set(struct sb_pairs *pairs, const char *name, const char *value);
+void sb_pairs_free(struct sb_pairs *pairs);
+
+#endif

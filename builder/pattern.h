@@ -1,0 +1,34 @@
+/*
+ * builder/pattern: one pattern of .dockerignore, compiled; builder/ignore makes lists of them.
+ *
+ *     pattern  = { "*"        anything but "/"
+ *                | "?"        one character but "/"
+ *                | "**"       anything, up to and with a "/", or nothing; at the end: anything
+ *                | "**" "/"   the same
+ *                | "[" [ "^" ] { char | char "-" char } "]"
+ *                | "\" char   the character
+ *                | char }
+ *
+ * Matching follows all ways at once (a set of states), so no pattern takes more than its length
+ * times that of the path.
+ */
+#ifndef SB_BUILDER_PATTERN_H
+#define SB_BUILDER_PATTERN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define SB_PATTERN_LIMIT 4096 /* bytes, as of a path */
+
+struct sb_pattern;
+
+/* NULL when text is malformed; *problem then says how. text is clean and relative. */
+struct sb_pattern *sb_pattern_compile(const char *text, const char **problem);
+void sb_pattern_free(struct sb_pattern *pattern);
+
+/* Whether it matches the path; with parents, or a directory that leads to it. */
+bool sb_pattern_match(const struct sb_pattern *pattern, const char *path, size_t len, bool parents);
+/* Whether it might match something below a directory. */
+bool sb_pattern_reaches(const struct sb_pattern *pattern, const char *directory, size_t len);
+
+#endif

@@ -1,0 +1,128 @@
+/*
+ * builder/recipe: recipe files, parsed and checked (DESIGN.md section 3; docs/recipe.md).
+ *
+ * Parsing is driven by tables of keys (builder/schema.h): the same tables give the errors, the
+ * suggestions and recipes/schema.json, so they can't disagree. Every error of a file is found in
+ * one pass, each as "file:line:column: what was wrong (expected …; did you mean …?)".
+ *
+ *     struct sb_recipe *recipe;
+ *     if (sb_recipe_load("recipes/backend.yaml", &options, &recipe, &err) < 0) …
+ *     for (size_t i = 0; i < recipe->layer_count; i++) …
+ *     sb_recipe_free(recipe);
+ */
+#ifndef SB_BUILDER_RECIPE_H
+#define SB_BUILDER_RECIPE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buffer.h"
+#include "base/error.h"
+#include "builder/pairs.h"
+#include "builder/step.h"
+
+#define SB_RECIPE_SIZE_LIMIT  (1u << 20) /* bytes of one file */
+#define SB_RECIPE_ERROR_LIMIT 50         /* errors listed before "and N more" */
+#define SB_RECIPE_DEPTH_LIMIT 32         /* recipes on top of one another */
+#define SB_RECIPE_ARG_LIMIT   100
+
+enum sb_from_kind {
+    SB_FROM_SCRATCH,
+    SB_FROM_RECIPE,    /* another recipe file */
+    SB_FROM_IMAGE,     /* an image: in the store, in an OCI layout or archive, in a registry */
+    SB_FROM_BOOTSTRAP, /* debian: or ubuntu:, through mmdebstrap */
+};
+
+struct sb_bootstrap {
+    char *distribution;           /* "debian" or "ubuntu" */
+    char *suite;                  /* "bookworm" */
+    struct sb_strings components; /* default: main */
+    struct sb_strings packages;   /* beyond the minimum (packages:) */
+    char *mirror;                 /* NULL: the distribution's own; goes into sources.list */
+};
+
+struct sb_from {
+    enum sb_from_kind kind;
+    struct sb_place place;
+    char *recipe; /* path of the file, relative to the working directory or absolute */
+    char *image;  /* as written: "docker.io/nvidia/cuda:…", "oci:PATH:TAG", "oci-archive:FILE" */
+    struct sb_bootstrap bootstrap;
+};
+
+struct sb_recipe_layer {
+    char *name;
+    struct sb_place place;
+    struct sb_step *steps; /* a layer written with one step directly has just that one */
+    size_t step_count;
+};
+
+enum sb_tag_scheme {
+    SB_TAG_SEMVER = 1,
+    SB_TAG_GIT = 2,
+    SB_TAG_DATE = 4,
+};
+
+struct sb_recipe_image {
+    char *repository;             /* NULL when not given */
+    char *user, *workdir;         /* NULL: inherited from the base */
+    struct sb_pairs env;          /* added to the base's */
+    bool has_entrypoint, has_cmd; /* an empty list clears the base's */
+    struct sb_strings entrypoint, cmd;
+    struct sb_strings ports;   /* "8003/tcp" */
+    struct sb_strings volumes; /* absolute paths */
+    struct sb_pairs labels;
+    char *stop_signal; /* "SIGTERM"; NULL: inherited */
+};
+
+/* service: is parsed and checked here, and kept for bundles and Kubernetes manifests. */
+struct sb_service {
+    bool present;
+    char *type;   /* "service" (runs on, the default) or "job" (runs to its end) */
+    int64_t port; /* 0 when not given */
+    char *health_http, *health_command;       /* one of them, or health_tcp, or none */
+    int64_t health_tcp;                       /* a port; 0 when not given */
+    uint64_t health_timeout, health_interval; /* seconds; 0: the default */
+    int64_t gpu;                              /* number of GPUs */
+    char *restart;                            /* "always", "on-failure", "no"; NULL: the default */
+    struct sb_pairs env;
+    struct sb_strings secrets;
+    uint64_t memory_limit;            /* bytes; 0: none */
+    char *cpu_limit;                  /* "2", "1.5"; NULL: none */
+    int64_t tasks_limit, files_limit; /* processes and threads; open files; 0: none */
+};
+
+struct sb_recipe {
+    char *path; /* as found, for messages */
+    char *name;
+    char *version; /* NULL when not given */
+    struct sb_from from;
+    char *context;        /* directory: working-directory-relative or absolute; exists */
+    struct sb_pairs args; /* after --set; values are final */
+    struct sb_recipe_layer *layers;
+    size_t layer_count;
+    struct sb_recipe_image image;
+    unsigned tags; /* of sb_tag_scheme */
+    enum sb_recipe_compression {
+        SB_RECIPE_ZSTD,
+        SB_RECIPE_GZIP,
+    } compression;
+    struct sb_service service;
+    struct sb_recipe *base; /* the parsed recipe of from, when kind is SB_FROM_RECIPE; owned */
+};
+
+struct sb_recipe_options {
+    const struct sb_pairs *set; /* --set K=V: replaces args of that name; a name that no recipe of
+                                   the chain declares is an error. May be NULL */
+};
+
+/* Loads a recipe and, through from:, those below it. Cycles, chains deeper than the limit, more
+ * than SB_LAYER_LIMIT layers over the whole chain, duplicate layer names in one recipe, secrets or
+ * args that are used and not declared: all are errors with a place. On failure err is SB_E_RECIPE
+ * and its message has a line for each error (SB_E_NOT_FOUND when the file itself is missing). Free
+ * with sb_recipe_free. */
+int sb_recipe_load(const char *path, const struct sb_recipe_options *options,
+                   struct sb_recipe **out, struct sb_error *err);
+void sb_recipe_free(struct sb_recipe *recipe);
+
+#endif

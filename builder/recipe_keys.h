@@ -1,0 +1,35 @@
+/*
+ * builder/recipe_keys: how the parts of builder/recipe share the work; for them alone.
+ */
+#ifndef SB_BUILDER_RECIPE_KEYS_H
+#define SB_BUILDER_RECIPE_KEYS_H
+
+#include "builder/recipe.h"
+#include "builder/schema.h"
+
+/* All of a recipe; targets are struct sb_recipe. */
+extern const struct sb_key sb_recipe_keys[];
+extern const struct sb_key sb_service_keys[];
+
+/* from: a string or a mapping. The recipe's path must be set. */
+void sb_from_read(struct sb_reader *reader, const struct sb_key *key, const struct sb_yaml *node,
+                  void *target);
+json_t *sb_from_schema(const struct sb_key *key);
+void sb_from_free(struct sb_from *from);
+
+/* layers: the recipe's args must be set. */
+void sb_layers_read(struct sb_reader *reader, const struct sb_key *key, const struct sb_yaml *node,
+                    void *target);
+json_t *sb_layers_schema(const struct sb_key *key);
+void sb_layers_free(struct sb_recipe *recipe);
+/* The definitions that the schema of layers refers to are added to an object. */
+void sb_layers_define(json_t *definitions);
+
+/* What the table can't say of service:. */
+void sb_service_check(struct sb_reader *reader, const struct sb_yaml *node,
+                      const struct sb_recipe *recipe);
+
+/* A name of a file in a recipe, relative to the recipe's directory; the caller's. */
+char *sb_recipe_relative(const struct sb_recipe *recipe, const char *name);
+
+#endif

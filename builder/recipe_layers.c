@@ -1,0 +1,327 @@
+/* layers: and the steps in them. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "base/memory.h"
+#include "builder/recipe_keys.h"
+#include "layers/entry.h"
+
+#define AT(member) offsetof(struct sb_step, member)
+
+enum { STEP_LIMIT = 256 }; /* in one layer */
+
+static void read_network(struct sb_reader *reader, const struct sb_key *key,
+                         const struct sb_yaml *node, void *target) {
+    static const char *const values[] = {"none", "host", NULL};
+    struct sb_step *step = target;
+    int choice = -1;
+    struct sb_key word = {.name = key->name, .type = SB_KEY_CHOICE, .values = values};
+    sb_schema_read_key(reader, &word, node, &choice);
+    step->network_given = choice >= 0;
+    step->network = choice == 1;
+}
+
+static json_t *network_schema(const struct sb_key *key) {
+    static const char *const values[] = {"none", "host", NULL};
+    (void)key;
+    return sb_schema_of_key(&(struct sb_key){.type = SB_KEY_CHOICE, .values = values});
+}
+
+/* What may stand beside a step's own key, and beside steps: for all of them. */
+static const struct sb_key common_keys[] = {
+    {"network", SB_KEY_CUSTOM, 0, .read = read_network, .schema = network_schema,
+     .fallback = "none for run; host for apt, pip and download",
+     .description = "Whether the step reaches the network: none or host."},
+    {"secrets", SB_KEY_STRINGS, AT(secrets), .one_or_many = true, .rule = &sb_rule_secret,
+     .most = 32,
+     .description = "Secrets to show the step as /run/secrets/NAME; they are in no layer, log or "
+                    "cache record."},
+    {"cache", SB_KEY_STRINGS, AT(caches), .one_or_many = true, .rule = &sb_rule_absolute,
+     .most = 32, .description = "Directories that are kept between builds, and in no layer."},
+    {0},
+};
+
+static const struct sb_key layer_keys[] = {
+    {"name", SB_KEY_STRING, offsetof(struct sb_recipe_layer, name), .required = true,
+     .literal = true, .rule = &sb_rule_name, .description = "The layer's name, once in a recipe."},
+    {0},
+};
+
+static bool is_common(const char *name) {
+    for (const struct sb_key *key = common_keys; key->name; key++)
+        if (!strcmp(key->name, name))
+            return true;
+    return false;
+}
+
+/* An unknown key, with all that could stand there: more for layers, the kinds for both. */
+static void report_unknown(struct sb_reader *reader, const struct sb_yaml *key, bool layer) {
+    const char *names[32];
+    size_t n = 0;
+    if (layer) {
+        names[n++] = "name";
+        names[n++] = "steps";
+    }
+    for (size_t i = 0; sb_step_kinds[i]; i++)
+        names[n++] = sb_step_kinds[i]->name;
+    for (const struct sb_key *common = common_keys; common->name; common++)
+        names[n++] = common->name;
+    names[n] = NULL;
+    sb_schema_unknown(reader, key, layer ? "layer" : "step", names);
+}
+
+/* ---- one step ---- */
+
+/* Programs are what networks, secrets and cache directories are for. */
+static void check_common(struct sb_reader *reader, const struct sb_step *step,
+                         const struct sb_yaml *node) {
+    for (const struct sb_key *key = common_keys; key->name; key++) {
+        const struct sb_yaml *value = sb_yaml_get(node, key->name);
+        bool fits =
+            step->kind->runs_programs || (step->kind->network && !strcmp(key->name, "network"));
+        if (value && !fits)
+            sb_reader_problem(reader, value,
+                              "key \"%s\": has no meaning for %s, which runs nothing", key->name,
+                              step->kind->name);
+    }
+}
+
+static void read_common(struct sb_reader *reader, const struct sb_yaml *node,
+                        struct sb_step *step) {
+    for (const struct sb_key *key = common_keys; key->name; key++) {
+        const struct sb_yaml *value = sb_yaml_get(node, key->name);
+        if (value)
+            sb_schema_read_key(reader, key, value, step);
+    }
+}
+
+/* A layer's network:, secrets: and cache: are meant for those of its steps that can use them. */
+static void add_defaults(struct sb_step *step, const struct sb_step *defaults) {
+    if (!step->network_given && defaults->network_given &&
+        (step->kind->runs_programs || step->kind->network)) {
+        step->network_given = true;
+        step->network = defaults->network;
+    }
+    if (step->kind->runs_programs) {
+        for (size_t i = 0; i < defaults->secrets.n; i++)
+            if (!sb_strings_has(&step->secrets, defaults->secrets.v[i]))
+                sb_strings_add(&step->secrets, defaults->secrets.v[i]);
+        for (size_t i = 0; i < defaults->caches.n; i++)
+            if (!sb_strings_has(&step->caches, defaults->caches.v[i]))
+                sb_strings_add(&step->caches, defaults->caches.v[i]);
+    }
+}
+
+/* Reads the value of a kind's key; node is the mapping around it. */
+static void read_step(struct sb_reader *reader, const struct sb_step_kind *kind,
+                      const struct sb_yaml *node, struct sb_step *step) {
+    const struct sb_yaml *value = sb_yaml_get(node, kind->name);
+    size_t before = reader->problem_total;
+    step->kind = kind;
+    step->place = (struct sb_place){reader->file, node->line, node->column};
+    reader->args_used = &step->args_used;
+    sb_schema_read(reader, kind->keys, kind->name, value, step);
+    check_common(reader, step, node);
+    read_common(reader, node, step);
+    if (kind->check && reader->problem_total == before)
+        kind->check(step, reader, value);
+    if (kind->type == SB_STEP_RUN) /* its environment has them all */
+        for (size_t i = 0; i < reader->args->n; i++)
+            if (!sb_strings_has(&step->args_used, reader->args->v[i].name))
+                sb_strings_add(&step->args_used, reader->args->v[i].name);
+    step->network = step->network_given ? step->network : kind->network;
+    reader->args_used = NULL;
+}
+
+/* The one kind that a mapping names; NULL and a problem when there is none or more than one. */
+static const struct sb_step_kind *find_kind(struct sb_reader *reader, const struct sb_yaml *node,
+                                            bool layer) {
+    const struct sb_step_kind *found = NULL;
+    bool steps = false, unknown = false;
+    for (size_t i = 0; i < node->count; i++) {
+        const struct sb_yaml *key = node->items[2 * i];
+        const struct sb_step_kind *kind = sb_step_kind_find(key->text);
+        if (layer && !strcmp(key->text, "steps")) {
+            steps = true;
+        } else if (kind && (found || steps)) {
+            sb_reader_problem(reader, key,
+                              "key \"%s\": a second step (expected one; put several "
+                              "into steps: [{%s: …}, {%s: …}])",
+                              kind->name, found ? found->name : "run", kind->name);
+            unknown = true;
+        } else if (kind) {
+            found = kind;
+        } else if (!is_common(key->text) && !(layer && !strcmp(key->text, "name"))) {
+            report_unknown(reader, key, layer);
+            unknown = true;
+        }
+    }
+    if (steps && found)
+        sb_reader_problem(reader, node,
+                          "key \"steps\": stands beside \"%s\" (expected one of them)",
+                          found->name);
+    else if (!found && !steps && !unknown)
+        sb_reader_problem(reader, node,
+                          "a %s without a step (expected %sone of apt, pip, run, copy, "
+                          "download, prune)",
+                          layer ? "layer" : "step", layer ? "steps or " : "");
+    return steps ? NULL : found;
+}
+
+/* ---- layers ---- */
+
+static void read_steps(struct sb_reader *reader, const struct sb_yaml *list,
+                       const struct sb_step *defaults, struct sb_recipe_layer *layer) {
+    if (list->type != SB_YAML_SEQUENCE || list->count == 0) {
+        sb_reader_problem(reader, list, "key \"steps\": expected a list of steps, found %s",
+                          list->type == SB_YAML_SEQUENCE ? "none" : sb_yaml_type_name(list));
+        return;
+    }
+    if (list->count > STEP_LIMIT) {
+        sb_reader_problem(reader, list, "key \"steps\": expected at most %d, found %zu", STEP_LIMIT,
+                          list->count);
+        return;
+    }
+    layer->steps = sb_alloc(list->count * sizeof *layer->steps);
+    for (size_t i = 0; i < list->count; i++) {
+        const struct sb_yaml *node = list->items[i];
+        if (node->type != SB_YAML_MAPPING) {
+            sb_reader_problem(reader, node,
+                              "key \"steps\": expected a step such as {run: …}, found %s",
+                              sb_yaml_type_name(node));
+            continue;
+        }
+        const struct sb_step_kind *kind = find_kind(reader, node, false);
+        struct sb_step *step = &layer->steps[layer->step_count];
+        if (!kind)
+            continue;
+        layer->step_count++;
+        read_step(reader, kind, node, step);
+        add_defaults(step, defaults);
+    }
+}
+
+static void read_layer(struct sb_reader *reader, const struct sb_yaml *node,
+                       struct sb_recipe_layer *layer) {
+    layer->place = (struct sb_place){reader->file, node->line, node->column};
+    if (node->type != SB_YAML_MAPPING) {
+        sb_reader_problem(reader, node,
+                          "key \"layers\": expected a layer such as {name: …, run: …}, "
+                          "found %s",
+                          sb_yaml_type_name(node));
+        return;
+    }
+    const struct sb_yaml *name = sb_yaml_get(node, "name");
+    if (name)
+        sb_schema_read_key(reader, &layer_keys[0], name, layer);
+    else
+        sb_reader_problem(reader, node, "key \"name\": missing in layer");
+    const struct sb_step_kind *kind = find_kind(reader, node, true);
+    const struct sb_yaml *steps = sb_yaml_get(node, "steps");
+    if (kind) {
+        layer->steps = sb_alloc(sizeof *layer->steps);
+        layer->step_count = 1;
+        read_step(reader, kind, node, layer->steps);
+    } else if (steps) {
+        struct sb_step defaults = {0};
+        read_common(reader, node, &defaults);
+        read_steps(reader, steps, &defaults, layer);
+        sb_schema_free(common_keys, &defaults);
+    }
+}
+
+static void check_names(struct sb_reader *reader, const struct sb_recipe *recipe,
+                        const struct sb_yaml *list) {
+    for (size_t i = 1; i < recipe->layer_count; i++) {
+        const char *name = recipe->layers[i].name;
+        for (size_t j = 0; name && j < i; j++) {
+            if (!recipe->layers[j].name || strcmp(recipe->layers[j].name, name))
+                continue;
+            sb_reader_problem(reader, sb_yaml_get(list->items[i], "name"),
+                              "key \"name\": a second layer \"%s\" (the first is in line %d)", name,
+                              recipe->layers[j].place.line);
+            break;
+        }
+    }
+}
+
+void sb_layers_read(struct sb_reader *reader, const struct sb_key *key, const struct sb_yaml *node,
+                    void *target) {
+    struct sb_recipe *recipe = target;
+    (void)key;
+    if (node->type != SB_YAML_SEQUENCE) {
+        sb_reader_problem(reader, node, "key \"layers\": expected a list of layers, found %s",
+                          sb_yaml_type_name(node));
+        return;
+    }
+    if (node->count > SB_LAYER_LIMIT) {
+        sb_reader_problem(reader, node,
+                          "key \"layers\": expected at most %d layers, found %zu (an "
+                          "image can't have more; put several steps into one layer)",
+                          SB_LAYER_LIMIT, node->count);
+        return;
+    }
+    recipe->layers = sb_alloc(node->count * sizeof *recipe->layers);
+    recipe->layer_count = node->count;
+    for (size_t i = 0; i < node->count; i++)
+        read_layer(reader, node->items[i], &recipe->layers[i]);
+    check_names(reader, recipe, node);
+}
+
+/* ---- the schema ---- */
+
+/* The kinds by reference, and what may stand beside them. required is "steps" or NULL. */
+static json_t *step_schema(const struct sb_key *more, json_t *steps) {
+    json_t *schema = sb_schema_of_keys(common_keys);
+    json_t *properties = json_object_get(schema, "properties"), *one = json_array();
+    if (more) {
+        sb_autojson json_t *table = sb_schema_of_keys(more);
+        json_object_update(properties, json_object_get(table, "properties"));
+        json_object_set(schema, "required", json_object_get(table, "required"));
+    }
+    if (steps) {
+        json_object_set_new(properties, "steps", steps);
+        json_array_append_new(one, json_pack("{s:[s]}", "required", "steps"));
+    }
+    for (size_t i = 0; sb_step_kinds[i]; i++) {
+        const char *name = sb_step_kinds[i]->name;
+        json_object_set_new(properties, name, json_pack("{s:s+}", "$ref", "#/$defs/", name));
+        json_array_append_new(one, json_pack("{s:[s]}", "required", name));
+    }
+    json_object_set_new(schema, "oneOf", one);
+    return schema;
+}
+
+json_t *sb_layers_schema(const struct sb_key *key) {
+    (void)key;
+    json_t *steps =
+        json_pack("{s:s, s:i, s:i, s:s, s:{s:s}}", "type", "array", "minItems", 1, "maxItems",
+                  STEP_LIMIT, "description", "Several steps that make one layer, in order.",
+                  "items", "$ref", "#/$defs/step");
+    return json_pack("{s:s, s:i, s:o}", "type", "array", "maxItems", SB_LAYER_LIMIT, "items",
+                     step_schema(layer_keys, steps));
+}
+
+void sb_layers_define(json_t *definitions) {
+    json_object_set_new(definitions, "step", step_schema(NULL, NULL));
+    for (size_t i = 0; sb_step_kinds[i]; i++) {
+        json_t *kind = sb_schema_of_keys(sb_step_kinds[i]->keys);
+        json_object_set_new(kind, "description", json_string(sb_step_kinds[i]->description));
+        json_object_set_new(definitions, sb_step_kinds[i]->name, kind);
+    }
+}
+
+void sb_layers_free(struct sb_recipe *recipe) {
+    for (size_t i = 0; i < recipe->layer_count; i++) {
+        struct sb_recipe_layer *layer = &recipe->layers[i];
+        for (size_t j = 0; j < layer->step_count; j++) {
+            sb_schema_free(layer->steps[j].kind->keys, &layer->steps[j]);
+            sb_schema_free(common_keys, &layer->steps[j]);
+            sb_strings_free(&layer->steps[j].args_used);
+        }
+        free(layer->steps);
+        free(layer->name);
+    }
+    free(recipe->layers);
+}

@@ -1,0 +1,53 @@
+/*
+ * builder/root: a root file system for steps: unpacked layers below, a new directory on top.
+ *
+ * An overlay mount, in this process's own mount namespace (builder/userns.h), so that no mount
+ * outlives the process however it ends. Below all layers lies a directory of stubs, empty at first:
+ * sb_root_points adds mount points there (proc, sys, dev, run/secrets, etc/resolv.conf, …), so that
+ * they exist in the merged view and never appear in the new layer.
+ */
+#ifndef SB_BUILDER_ROOT_H
+#define SB_BUILDER_ROOT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/buffer.h"
+#include "base/error.h"
+#include "layers/store.h"
+
+struct sb_root;
+
+/* trees: absolute paths of unpacked layers, lowest first (may be empty: from scratch). */
+int sb_root_mount(struct sb_store *store, const struct sb_strings *trees, struct sb_root **out,
+                  struct sb_error *err);
+const char *sb_root_path(const struct sb_root *root);  /* the merged root */
+const char *sb_root_upper(const struct sb_root *root); /* what steps wrote; a tree once unmounted */
+
+/* A place in the root where something is to be mounted. */
+struct sb_root_point {
+    const char *path; /* absolute; symlinks are followed within the root */
+    bool directory;   /* else a file */
+    char *resolved;   /* filled: the same place, without symlinks; the caller's to free */
+    bool made;        /* filled: private to root_points.c */
+};
+/* Makes the places exist. May mount the root anew: nobody may have a descriptor of it open, or run
+ * in it. */
+int sb_root_points(struct sb_root *root, struct sb_root_point *points, size_t count,
+                   struct sb_error *err);
+/* Afterwards: takes away what could not be done by stubs (a place that this layer or one below has
+ * removed), and frees the paths. */
+void sb_root_points_drop(struct sb_root *root, struct sb_root_point *points, size_t count);
+
+/* The upper directory stays, and belongs to the store's tmp until sb_tree_adopt takes it. */
+int sb_root_unmount(struct sb_root *root, struct sb_error *err);
+/* Unmounts if still mounted and removes all that wasn't adopted. NULL is allowed. */
+void sb_root_free(struct sb_root *root);
+
+/* Removes from the upper directory, once unmounted, what package managers leave and what differs
+ * between two builds (builder/clean.c has the list; docs/recipe.md, "What is removed"): what this
+ * layer wrote, and nothing else. A file of a layer below that it had only changed is what it was.
+ */
+int sb_root_clean(struct sb_root *root, struct sb_error *err);
+
+#endif

@@ -1,0 +1,25 @@
+/*
+ * builder/root_private: what the files behind builder/root.h share.
+ */
+#ifndef SB_BUILDER_ROOT_PRIVATE_H
+#define SB_BUILDER_ROOT_PRIVATE_H
+
+#include "builder/root.h"
+
+struct sb_root {
+    char *directory; /* STORE/sbuild/tmp/ID/root-N, with stubs, upper, merged, work-M */
+    char *stubs_path, *upper, *merged;
+    struct sb_strings trees; /* lowest first */
+    struct sb_strings stubs; /* "/etc/resolv.conf": what sb_root_points added to stubs */
+    unsigned mounts;         /* how often it was mounted */
+    bool mounted;
+};
+
+int sb_root_mount_overlay(struct sb_root *root, struct sb_error *err);
+int sb_root_unmount_overlay(struct sb_root *root, struct sb_error *err);
+
+/* When a program removes a stub, overlayfs marks that in the upper directory: removes those marks
+ * that hide nothing of a layer. */
+void sb_root_forget_stubs(struct sb_root *root);
+
+#endif

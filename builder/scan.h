@@ -1,0 +1,37 @@
+/*
+ * builder/scan: walking a source of a copy step, by several threads when it is large. Private to
+ * builder/context.
+ *
+ * The order of the result does not depend on the threads. Directories are opened without following
+ * links anywhere on their path.
+ */
+#ifndef SB_BUILDER_SCAN_H
+#define SB_BUILDER_SCAN_H
+
+#include "base/arena.h"
+#include "base/error.h"
+#include "builder/context.h"
+#include "builder/ignore.h"
+#include "builder/statcache.h"
+
+struct sb_scan {
+    int context_fd;
+    const char *context_path;
+    struct sb_statcache *stats;
+    const struct sb_ignore *ignore;            /* of the whole context; may be NULL */
+    const struct sb_ignore *include, *exclude; /* relative to the source; may be NULL */
+};
+
+/* path: of the source in the context ("" for all of it), which is name in the open directory
+ * parent. */
+int sb_scan_run(const struct sb_scan *scan, int parent, const char *name, const char *path,
+                struct sb_input_list *out, struct sb_error *err);
+
+struct sb_names {
+    char **v;
+    size_t n, cap;
+};
+/* The names in an open directory, sorted by bytes; strings from arena, v to be freed. */
+int sb_names_read(int fd, struct sb_names *names, struct sb_arena *arena);
+
+#endif

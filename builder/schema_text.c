@@ -1,0 +1,130 @@
+/* Scalars: text, with ${NAME} replaced, and checked against rules. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/text.h"
+#include "builder/schema.h"
+
+#define NAME_CHARS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_"
+
+/* ${A}${A}… of long values must not fill the memory. */
+#define REPLACED_LIMIT (4u << 20)
+
+static void report_undeclared(struct sb_reader *reader, const char *key, const char *name,
+                              const struct sb_yaml *node) {
+    const char *names[257];
+    size_t n = 0;
+    for (; n < reader->args->n && n < 256; n++)
+        names[n] = reader->args->v[n].name;
+    names[n] = NULL;
+    const char *nearest = sb_text_nearest(name, names);
+    if (nearest)
+        sb_reader_problem(reader, node,
+                          "key \"%s\": ${%.60s} is not declared in args (did you mean ${%.60s}?)",
+                          key, name, nearest);
+    else
+        sb_reader_problem(reader, node,
+                          "key \"%s\": ${%.60s} is not declared in args (expected a name of args; "
+                          "write $$ for a dollar sign)",
+                          key, name);
+}
+
+/* Appends the value of the name between "${" and "}"; returns the length of it all, or 0. */
+static size_t replace_one(struct sb_reader *reader, const char *key, const char *text,
+                          const struct sb_yaml *node, struct sb_buf *out) {
+    size_t n = strspn(text + 2, NAME_CHARS);
+    if (n == 0 || text[2 + n] != '}') {
+        sb_reader_problem(reader, node,
+                          "key \"%s\": malformed ${…} (expected ${NAME} with a name of args; write "
+                          "$$ for a dollar sign)",
+                          key);
+        return 0;
+    }
+    sb_autofree char *name = sb_strndup(text + 2, n);
+    const char *value = sb_pairs_get(reader->args, name);
+    if (!value) {
+        report_undeclared(reader, key, name, node);
+        return 0;
+    }
+    reader->replaced_bytes += strlen(value);
+    if (reader->replaced_bytes > REPLACED_LIMIT) {
+        sb_reader_problem(reader, node, "key \"%s\": ${…} of this file make more than %u bytes",
+                          key, REPLACED_LIMIT);
+        return 0;
+    }
+    sb_buf_adds(out, value);
+    if (reader->args_used && !sb_strings_has(reader->args_used, name))
+        sb_strings_add(reader->args_used, name);
+    return n + 3;
+}
+
+static char *replace(struct sb_reader *reader, const char *key, const struct sb_yaml *node) {
+    sb_autobuf struct sb_buf out = {0};
+    for (const char *p = node->text; *p;) {
+        size_t n = strcspn(p, "$");
+        sb_buf_add(&out, p, n);
+        p += n;
+        if (!*p)
+            break;
+        size_t used = 1;
+        if (p[1] == '{') {
+            used = replace_one(reader, key, p, node, &out);
+            if (used == 0)
+                return NULL;
+        } else {
+            sb_buf_addc(&out, '$');
+            used += p[1] == '$';
+        }
+        p += used;
+    }
+    return sb_buf_steal(&out);
+}
+
+char *sb_schema_text(struct sb_reader *reader, const struct sb_key *key,
+                     const struct sb_yaml *node) {
+    if (node->type != SB_YAML_SCALAR || sb_yaml_is_null(node)) {
+        sb_reader_problem(reader, node, "key \"%s\": expected %s, found %s%s", key->name,
+                          key->rule ? key->rule->expected : "a text", sb_yaml_type_name(node),
+                          node->type == SB_YAML_SCALAR ? " (quote it if it is meant)" : "");
+        return NULL;
+    }
+    if (key->literal || !reader->args || !strchr(node->text, '$'))
+        return sb_strdup(node->text);
+    return replace(reader, key->name, node);
+}
+
+/* A guess at what was meant; "" when there is none that is any better. */
+static void suggest(const struct sb_rule *rule, const char *text, struct sb_buf *out) {
+    const char *nearest = rule->nearest ? sb_text_nearest(text, rule->nearest) : NULL;
+    if (nearest) {
+        sb_buf_adds(out, nearest);
+        return;
+    }
+    if (rule->suggest && strlen(text) < 256)
+        rule->suggest(text, out);
+    if (out->len && (!rule->check(out->data) || !strcmp(out->data, text)))
+        sb_buf_reset(out);
+}
+
+bool sb_schema_check(struct sb_reader *reader, const char *name, const struct sb_rule *rule,
+                     const char *text, const struct sb_yaml *node) {
+    size_t len = strlen(text);
+    if (rule->longest && len > (size_t)rule->longest) {
+        sb_reader_problem(reader, node, "key \"%s\": %zu bytes long (expected at most %d)", name,
+                          len, rule->longest);
+        return false;
+    }
+    if (rule->check(text))
+        return true;
+    sb_autobuf struct sb_buf guess = {0};
+    suggest(rule, text, &guess);
+    if (guess.len)
+        sb_reader_problem(reader, node, "key \"%s\": expected %s, found %s (did you mean %s?)",
+                          name, rule->expected, sb_text_shown(text).text,
+                          sb_text_shown(guess.data).text);
+    else
+        sb_reader_problem(reader, node, "key \"%s\": expected %s, found %s", name, rule->expected,
+                          sb_text_shown(text).text);
+    return false;
+}

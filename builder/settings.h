@@ -1,0 +1,36 @@
+/*
+ * builder/settings: what belongs to a machine or a project rather than to an image: sbuild.yaml
+ * beside the recipe or above it, ~/.config/sbuild/config.yaml, /etc/sbuild/config.yaml, nearest
+ * first; flags and environment win over all. Checked like recipes, by tables of keys.
+ */
+#ifndef SB_BUILDER_SETTINGS_H
+#define SB_BUILDER_SETTINGS_H
+
+#include <stdint.h>
+
+#include "base/buffer.h"
+#include "base/error.h"
+
+struct sb_settings {
+    char *store;   /* store: DIR; NULL: the default place */
+    char *runtime; /* runtime: runc | crun | PATH; NULL: found by trying */
+    int64_t jobs;  /* jobs: N; 0: one a core */
+    uint64_t
+        store_limit; /* store_limit: 50G; bytes, 0: none (used by `prune` without --max-size) */
+    char *debian_mirror,
+        *ubuntu_mirror; /* mirrors: {debian: URL, ubuntu: URL}: where to fetch from; never
+                           written into an image. NULL: the distribution's own */
+    char *pip_index;    /* mirrors: {pip: URL} */
+};
+
+/* Looks for files from the recipe's directory upwards and in the user's and the machine's places;
+ * recipe_path may be NULL (then from the working directory). Missing files are fine. */
+int sb_settings_load(const char *recipe_path, struct sb_settings *out, struct sb_error *err);
+void sb_settings_free(struct sb_settings *settings);
+
+/* The store to use: flag (may be NULL), SBUILD_STORE, settings, else the default of DESIGN.md
+ * section
+ * 4. The caller's to free. */
+char *sb_settings_store(const struct sb_settings *settings, const char *flag);
+
+#endif

@@ -1,0 +1,174 @@
+/* download: a file from the web, known by its digest. */
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/memory.h"
+#include "builder/execution.h"
+#include "builder/fetch.h"
+#include "builder/inroot_files.h"
+#include "builder/schema.h"
+#include "builder/step_kinds.h"
+#include "layers/unpack.h"
+
+#define AT(member) offsetof(struct sb_step, download.member)
+
+static const struct sb_key keys[] = {
+    {"url", SB_KEY_STRING, AT(url), .required = true, .rule = &sb_rule_url,
+     .description = "Where to fetch it from: http or https."},
+    {"sha256", SB_KEY_STRING, AT(sha256), .required = true, .rule = &sb_rule_sha256,
+     .description = "The SHA-256 of the file, 64 hexadecimal digits."},
+    {"to", SB_KEY_STRING, AT(to), .required = true, .rule = &sb_rule_absolute,
+     .description = "The file to write; a directory when it ends in / or extract is set."},
+    {"mode", SB_KEY_MODE, AT(mode), .fallback = "\"0644\"",
+     .description = "Permissions of the file, octal."},
+    {"owner", SB_KEY_OWNER, AT(uid), .fallback = "\"0:0\"",
+     .description = "Owner of the file, UID:GID."},
+    {"extract", SB_KEY_BOOL, AT(extract), .fallback = "false",
+     .description = "Unpack it: a tar of any compression."},
+    {"strip", SB_KEY_INTEGER, AT(strip), .least = 0, .most = 100, .fallback = "0",
+     .description = "Leading directories to drop from the names when unpacking."},
+    {0},
+};
+
+/* Adds the name in the URL to a directory; false when the URL ends in none. */
+static bool name_from_url(struct sb_step_download *download) {
+    const char *path = strstr(download->url, "://");
+    path = path ? strchr(path + 3, '/') : NULL;
+    if (!path)
+        return false;
+    size_t end = strcspn(path, "?#"), start = end;
+    while (path[start - 1] != '/')
+        start--;
+    if (start == end || path[start] == '.')
+        return false;
+    char *whole = sb_format("%s%.*s", download->to, (int)(end - start), path + start);
+    free(download->to);
+    download->to = whole;
+    return true;
+}
+
+static void check(struct sb_step *step, struct sb_reader *reader, const struct sb_yaml *node) {
+    struct sb_step_download *download = &step->download;
+    if (!sb_yaml_get(node, "mode"))
+        download->mode = 0644;
+    for (char *p = download->sha256; p && *p; p++)
+        *p = (char)tolower((unsigned char)*p);
+    if (download->strip && !download->extract)
+        sb_reader_problem(reader, sb_yaml_get(node, "strip"),
+                          "key \"strip\": has a meaning only with extract: true");
+    if (download->url && download->to && !download->extract &&
+        download->to[strlen(download->to) - 1] == '/' && !name_from_url(download))
+        sb_reader_problem(reader, sb_yaml_get(node, "to"),
+                          "key \"to\": the URL ends in no file name (expected the whole path of "
+                          "the file)");
+}
+
+/* What the digest names is the same wherever it came from: the URL is no part of this. */
+static void describe(const struct sb_step *step, json_t *out) {
+    const struct sb_step_download *download = &step->download;
+    json_object_set_new(out, "sha256", json_string(download->sha256));
+    json_object_set_new(out, "to", json_string(download->to));
+    json_object_set_new(out, "mode", sb_step_mode(download->mode));
+    json_object_set_new(out, "uid", json_integer(download->uid));
+    json_object_set_new(out, "gid", json_integer(download->gid));
+    if (download->extract)
+        json_object_set_new(out, "strip", json_integer(download->strip));
+}
+
+static char *summary(const struct sb_step *step) {
+    sb_autofree char *url = sb_fetch_public_url(step->download.url);
+    return sb_format("download: %s to %s", url, step->download.to);
+}
+
+/* ---- running ---- */
+
+static int copy_content(int from, int to, const char *what, struct sb_error *err) {
+    char chunk[65536];
+    ssize_t n;
+    while ((n = read(from, chunk, sizeof chunk)) > 0)
+        if (sb_fd_write(to, chunk, (size_t)n, what, err) < 0)
+            return -1;
+    return n < 0 ? sb_fail_errno(err, SB_E_IO, "reading what was fetched") : 0;
+}
+
+static int place(const struct sb_step_download *download, int fd, int directory, const char *name,
+                 int64_t epoch, struct sb_error *err) {
+    struct stat st;
+    if (fstatat(directory, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode)) {
+        sb_fail(err, SB_E_FAILED, "%s is a directory in the image", download->to);
+        return sb_error_hint(err, "end to: with a / to put the file into it");
+    }
+    if (unlinkat(directory, name, 0) < 0 && errno != ENOENT)
+        return sb_fail_errno(err, SB_E_IO, "replacing %s", download->to);
+    sb_autoclose int out =
+        openat(directory, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (out < 0)
+        return sb_fail_errno(err, SB_E_IO, "creating %s", download->to);
+    struct timespec times[2] = {{.tv_sec = epoch}, {.tv_sec = epoch}};
+    if (copy_content(fd, out, download->to, err) < 0)
+        return -1;
+    if (fchown(out, download->uid, download->gid) < 0 || fchmod(out, (mode_t)download->mode) < 0 ||
+        futimens(out, times) < 0)
+        return sb_fail_errno(err, SB_E_IO, "setting owner and mode of %s", download->to);
+    return 0;
+}
+
+static int place_file(const struct sb_step_download *download, int fd, int root, int64_t epoch,
+                      struct sb_error *err) {
+    sb_autofree char *parent = sb_path_dirname(download->to);
+    const char *name = strrchr(download->to, '/') + 1;
+    sb_autoclose int directory = sb_inroot_directory(root, parent, epoch, err);
+    if (directory < 0)
+        return -1;
+    if (!*name || !strcmp(name, "."))
+        return sb_fail(err, SB_E_FAILED, "%s names no file", download->to);
+    return place(download, fd, directory, name, epoch, err);
+}
+
+static int extract(const struct sb_step_download *download, int fd, int root, int64_t epoch,
+                   struct sb_error *err) {
+    struct sb_unpack_owner owner = {download->uid, download->gid};
+    struct sb_unpack_options options = {
+        .form = SB_UNPACK_PLAIN, .strip = (uint32_t)download->strip, .owner = &owner};
+    sb_autoclose int directory = sb_inroot_directory(root, download->to, epoch, err);
+    if (directory < 0)
+        return -1;
+    if (sb_unpack_fd(fd, directory, &options, err) == 0)
+        return 0;
+    sb_autofree char *url = sb_fetch_public_url(download->url);
+    return sb_error_context(err, "unpacking %s", url);
+}
+
+static int run(const struct sb_step *step, struct sb_step_run_context *context,
+               struct sb_error *err) {
+    const struct sb_step_download *download = &step->download;
+    struct sb_digest digest;
+    if (!sb_digest_parse_hex(download->sha256, &digest))
+        return sb_fail(err, SB_E_FAILED, "%s is no SHA-256", download->sha256);
+    sb_autoclose int fd = sb_fetch(context->store, download->url, &digest, context->log, err);
+    if (fd < 0)
+        return -1;
+    sb_autoclose int root = sb_directory_open(AT_FDCWD, sb_root_path(context->root), err);
+    if (root < 0)
+        return -1;
+    return download->extract ? extract(download, fd, root, context->epoch, err)
+                             : place_file(download, fd, root, context->epoch, err);
+}
+
+const struct sb_step_kind sb_step_kind_download = {
+    .type = SB_STEP_DOWNLOAD,
+    .name = "download",
+    .description = "Fetch a file that is known by its digest.",
+    .keys = keys,
+    .network = true,
+    .check = check,
+    .describe = describe,
+    .summary = summary,
+    .run = run,
+};

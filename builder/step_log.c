@@ -1,0 +1,45 @@
+/* The output of steps: to the log, to whoever watches, and the end of it to remember. */
+#include <string.h>
+
+#include "base/file.h"
+#include "builder/execution.h"
+
+enum { TAIL_LIMIT = 64 * 1024 };
+
+void sb_step_log_write(struct sb_step_log *log, const char *text, size_t len) {
+    if (len == 0)
+        return;
+    if (log->fd >= 0)
+        sb_fd_write(log->fd, text, len, "the log", NULL);
+    if (log->line)
+        log->line(log->data, text, len);
+    if (len > TAIL_LIMIT) {
+        text += len - TAIL_LIMIT;
+        len = TAIL_LIMIT;
+    }
+    struct sb_buf *tail = &log->tail;
+    if (tail->len + len > TAIL_LIMIT) {
+        /* Half of it goes at once, so that little is moved for each line. */
+        size_t keep = len < TAIL_LIMIT / 2 ? TAIL_LIMIT / 2 : TAIL_LIMIT - len;
+        size_t drop = tail->len > keep ? tail->len - keep : 0;
+        if (drop) {
+            memmove(tail->data, tail->data + drop, tail->len - drop);
+            tail->len -= drop;
+            tail->data[tail->len] = '\0';
+        }
+    }
+    sb_buf_add(tail, text, len);
+}
+
+void sb_step_log_last_lines(const struct sb_step_log *log, int max, struct sb_buf *out) {
+    const struct sb_buf *tail = &log->tail;
+    size_t start = tail->len;
+    int lines = 0;
+    while (start > 0) {
+        if (tail->data[start - 1] == '\n' && start < tail->len && ++lines == max)
+            break;
+        start--;
+    }
+    if (tail->len)
+        sb_buf_add(out, tail->data + start, tail->len - start);
+}

@@ -1,0 +1,294 @@
+#include "builder/step_mounts.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/json.h"
+#include "base/lock.h"
+#include "base/memory.h"
+
+enum { RESOLV_CONF_LIMIT = 65536 };
+
+static const char hosts[] = "127.0.0.1 localhost\n::1 localhost\n127.0.1.1 sbuild\n";
+
+static int write_file(const char *directory, const char *name, const void *data, size_t len,
+                      mode_t mode, struct sb_error *err) {
+    sb_autofree char *path = sb_format("%s/%s", directory, name);
+    sb_autoclose int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0 || fchmod(fd, mode) < 0)
+        return sb_fail_errno(err, SB_E_IO, "creating %s", path);
+    return sb_fd_write(fd, data, len, path, err);
+}
+
+/* source is taken over. */
+static void add(struct sb_step_mounts *mounts, char *source, const char *destination,
+                bool directory, bool read_only) {
+    size_t n = mounts->n;
+    sb_strings_take(&mounts->sources, source);
+    mounts->v = sb_realloc(mounts->v, n + 1, sizeof *mounts->v);
+    mounts->v[n] = (struct sb_mount){source, destination, read_only};
+    mounts->points = sb_realloc(mounts->points, n + 1, sizeof *mounts->points);
+    mounts->points[n] = (struct sb_root_point){.path = destination, .directory = directory};
+    mounts->n = mounts->point_count = n + 1;
+}
+
+/* ---- the network's files ---- */
+
+/* A copy: the machine's own may be a link into /run, and change meanwhile. */
+static int add_network(struct sb_step_mounts *mounts, bool network, struct sb_error *err) {
+    if (write_file(mounts->directory, "hosts", hosts, sizeof hosts - 1, 0644, err) < 0)
+        return -1;
+    add(mounts, sb_format("%s/hosts", mounts->directory), "/etc/hosts", false, true);
+    if (!network)
+        return 0;
+    sb_autobuf struct sb_buf text = {0};
+    struct sb_error ignored = {0};
+    if (sb_file_read(AT_FDCWD, "/etc/resolv.conf", RESOLV_CONF_LIMIT, &text, &ignored) < 0)
+        sb_buf_reset(&text); /* names in /etc/hosts and addresses still work */
+    if (write_file(mounts->directory, "resolv.conf", sb_buf_text(&text), text.len, 0644, err) < 0)
+        return -1;
+    add(mounts, sb_format("%s/resolv.conf", mounts->directory), "/etc/resolv.conf", false, true);
+    return 0;
+}
+
+/* ---- secrets ---- */
+
+static const struct sb_secret *find_secret(const struct sb_secrets *secrets, const char *name) {
+    for (size_t i = 0; secrets && i < secrets->n; i++)
+        if (!strcmp(secrets->v[i].name, name))
+            return &secrets->v[i];
+    return NULL;
+}
+
+/* On a tmpfs of this process's own mount namespace: it never touches a disk, and is gone with us.
+ */
+static int give_secrets(const struct sb_step *step, const struct sb_step_run_context *context,
+                        const struct sb_user *user, struct sb_step_mounts *mounts,
+                        struct sb_error *err) {
+    sb_autofree char *path = sb_format("%s/secrets", mounts->directory);
+    if (mount("sbuild-secrets", path, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC,
+              "mode=0755,size=64m") < 0)
+        return sb_fail_errno(err, SB_E_FAILED, "mounting a tmpfs for secrets");
+    mounts->secrets = true;
+    for (size_t i = 0; i < step->secrets.n; i++) {
+        const char *name = step->secrets.v[i];
+        const struct sb_secret *secret = find_secret(context->secrets, name);
+        if (!secret || strchr(name, '/') || name[0] == '.')
+            return sb_fail(err, SB_E_RECIPE, "the secret %s was not given", name);
+        sb_autofree char *file = sb_format("%s/%s", path, name);
+        if (write_file(path, name, secret->value, secret->len, 0400, err) < 0)
+            return -1;
+        if (chown(file, user->uid, user->gid) < 0)
+            return sb_fail_errno(err, SB_E_FAILED, "giving the secret %s to its user", name);
+    }
+    return 0;
+}
+
+/* ---- caches ---- */
+
+static bool reserved(const char *path) {
+    static const char *const places[] = {"/proc", "/sys", "/dev", NULL};
+    for (size_t i = 0; places[i]; i++) {
+        size_t len = strlen(places[i]);
+        if (!strncmp(path, places[i], len) && (!path[len] || path[len] == '/'))
+            return true;
+    }
+    return !strcmp(path, "/");
+}
+
+static int check_place(const char *path, struct sb_error *err) {
+    sb_autofree char *clean = sb_path_clean(path);
+    if (path[0] == '/' && !reserved(clean))
+        return 0;
+    return sb_fail(err, SB_E_STEP,
+                   "%s: nothing can be mounted there (/, /proc, /sys and /dev are taken, and a "
+                   "place must be absolute)",
+                   path);
+}
+
+static void collect_caches(const struct sb_step *step, const struct sb_program *program,
+                           struct sb_strings *out) {
+    for (size_t i = 0; i < step->caches.n; i++)
+        if (!sb_strings_has(out, step->caches.v[i]))
+            sb_strings_add(out, step->caches.v[i]);
+    for (size_t i = 0; program->caches && program->caches[i]; i++)
+        if (!sb_strings_has(out, program->caches[i]))
+            sb_strings_add(out, program->caches[i]);
+    sb_strings_sort(out); /* so that two steps never wait for each other */
+}
+
+/* From here on the collector leaves the cache alone as long as this process lives, its lock
+ * included: two who hold "the same" lock on two files would share the directory. */
+static int take_into_use(struct sb_store *store, const char *id, struct sb_error *err) {
+    static const char *const suffixes[] = {"", ".json", ".lock"};
+    if (sb_store_hold(store, err) < 0)
+        return -1;
+    for (size_t i = 0; i < 3; i++) {
+        sb_autofree char *item = sb_format("sbuild/caches/%s%s", id, suffixes[i]);
+        sb_store_use(store, item, NULL); /* what is not there yet gets made, and is young then */
+    }
+    sb_store_release(store);
+    return 0;
+}
+
+static int make_cache(struct sb_store *store, const char *id, const char *path, const char *user,
+                      struct sb_error *err) {
+    sb_autofree char *directory = sb_format("caches/%s", id);
+    sb_autofree char *about = sb_format("caches/%s.json", id);
+    if (sb_path_exists(sb_store_private_fd(store), directory))
+        return 0;
+    sb_autojson json_t *json =
+        json_pack("{s:i, s:o, s:s}", "version", 1, "path", sb_json_from_bytes(path), "user", user);
+    sb_autobuf struct sb_buf text = {0};
+    sb_json_write_pretty(json, &text);
+    if (sb_file_write(sb_store_private_fd(store), about, text.data, text.len, 0644, err) < 0)
+        return -1;
+    if (mkdirat(sb_store_private_fd(store), directory, 0755) < 0)
+        return sb_fail_errno(err, SB_E_IO, "creating the cache %s", directory);
+    return 0;
+}
+
+/* STORE/sbuild/caches/ID, a directory; ID.json says which; ID.lock is held by who uses it. ID is
+ * the beginning of the digest of "path user". */
+static int add_cache(struct sb_store *store, const char *path, const char *user,
+                     struct sb_step_mounts *mounts, struct sb_error *err) {
+    const char *owner = user ? user : "root";
+    sb_autofree char *key = sb_format("%s %s", path, owner);
+    struct sb_digest digest = sb_digest_of(key, strlen(key));
+    char id[33] = {0};
+    memcpy(id, sb_digest_hex(&digest).text, 32);
+    if (take_into_use(store, id, err) < 0)
+        return -1;
+    sb_autofree char *lock = sb_format("caches/%s.lock", id);
+    int fd = sb_lock_take(sb_store_private_fd(store), lock, SB_LOCK_EXCLUSIVE, err);
+    if (fd < 0)
+        return -1;
+    mounts->locks = sb_realloc(mounts->locks, mounts->lock_count + 1, sizeof *mounts->locks);
+    mounts->locks[mounts->lock_count++] = fd;
+    if (make_cache(store, id, path, owner, err) < 0)
+        return -1;
+    add(mounts, sb_format("%s/sbuild/caches/%s", sb_store_path(store), id), path, true, false);
+    return 0;
+}
+
+/* The top of a cache belongs to who uses it. */
+static int give_caches(const struct sb_step_mounts *mounts, const struct sb_user *user,
+                       struct sb_error *err) {
+    for (size_t i = 0; i < mounts->n; i++) {
+        if (!strstr(mounts->v[i].source, "/sbuild/caches/") || mounts->v[i].read_only)
+            continue;
+        if (chown(mounts->v[i].source, user->uid, user->gid) < 0 ||
+            chmod(mounts->v[i].source, 0755) < 0)
+            return sb_fail_errno(err, SB_E_IO, "giving the cache %s to its user",
+                                 mounts->v[i].destination);
+    }
+    return 0;
+}
+
+/* ---- all of them ---- */
+
+static int add_own(const struct sb_program *program, struct sb_step_mounts *mounts,
+                   struct sb_error *err) {
+    for (size_t i = 0; i < program->mount_count; i++) {
+        const struct sb_mount *mount = &program->mounts[i];
+        struct stat st;
+        if (check_place(mount->destination, err) < 0)
+            return -1;
+        if (stat(mount->source, &st) < 0)
+            return sb_fail_errno(err, SB_E_IO, "%s", mount->source);
+        add(mounts, sb_strdup(mount->source), mount->destination, S_ISDIR(st.st_mode),
+            mount->read_only);
+    }
+    return 0;
+}
+
+static int by_destination(const void *a, const void *b) {
+    const struct sb_mount *x = a, *y = b;
+    return strcmp(x->destination, y->destination);
+}
+
+/* What the container itself mounts needs places, too. */
+static int make_points(struct sb_step_mounts *mounts, struct sb_error *err) {
+    static const char *const always[] = {"/proc", "/sys", "/dev"};
+    for (size_t i = 0; i < 3; i++) {
+        mounts->points =
+            sb_realloc(mounts->points, mounts->point_count + 1, sizeof *mounts->points);
+        mounts->points[mounts->point_count++] =
+            (struct sb_root_point){.path = always[i], .directory = true};
+    }
+    if (sb_root_points(mounts->root, mounts->points, mounts->point_count, err) < 0)
+        return -1;
+    for (size_t i = 0; i < mounts->n; i++) {
+        if (reserved(mounts->points[i].resolved))
+            return sb_fail(err, SB_E_STEP,
+                           "%s leads to %s in the root: nothing can be mounted "
+                           "there",
+                           mounts->points[i].path, mounts->points[i].resolved);
+        mounts->v[i].destination = mounts->points[i].resolved;
+    }
+    qsort(mounts->v, mounts->n, sizeof *mounts->v, by_destination);
+    return 0;
+}
+
+static int make_directory(struct sb_store *store, struct sb_step_mounts *mounts,
+                          struct sb_error *err) {
+    static atomic_uint count;
+    mounts->directory =
+        sb_format("%s/step-%u", sb_store_tmp_path(store), atomic_fetch_add(&count, 1));
+    sb_autofree char *secrets = sb_format("%s/secrets", mounts->directory);
+    if (mkdir(mounts->directory, 0700) < 0 || mkdir(secrets, 0700) < 0)
+        return sb_fail_errno(err, SB_E_IO, "creating the directory %s", mounts->directory);
+    return 0;
+}
+
+int sb_step_mounts_begin(const struct sb_step *step, struct sb_step_run_context *context,
+                         const struct sb_program *program, struct sb_step_mounts *out,
+                         struct sb_error *err) {
+    *out = (struct sb_step_mounts){.root = context->root};
+    sb_autostrings struct sb_strings caches = {0};
+    collect_caches(step, program, &caches);
+    if (make_directory(context->store, out, err) < 0 || add_network(out, program->network, err) < 0)
+        return -1;
+    for (size_t i = 0; i < caches.n; i++)
+        if (check_place(caches.v[i], err) < 0 ||
+            add_cache(context->store, caches.v[i], program->user, out, err) < 0)
+            return -1;
+    if (add_own(program, out, err) < 0)
+        return -1;
+    if (step->secrets.n)
+        add(out, sb_format("%s/secrets", out->directory), "/run/secrets", true, true);
+    return make_points(out, err);
+}
+
+int sb_step_mounts_give(const struct sb_step *step, struct sb_step_run_context *context,
+                        const struct sb_user *user, struct sb_step_mounts *mounts,
+                        struct sb_error *err) {
+    if (step->secrets.n && give_secrets(step, context, user, mounts, err) < 0)
+        return -1;
+    return give_caches(mounts, user, err);
+}
+
+void sb_step_mounts_end(struct sb_step_mounts *mounts) {
+    sb_root_points_drop(mounts->root, mounts->points, mounts->point_count);
+    if (mounts->directory) {
+        sb_autofree char *secrets = sb_format("%s/secrets", mounts->directory);
+        if (mounts->secrets)
+            umount2(secrets, MNT_DETACH | UMOUNT_NOFOLLOW);
+        sb_tree_remove(AT_FDCWD, mounts->directory, NULL);
+    }
+    for (size_t i = 0; i < mounts->lock_count; i++)
+        close(mounts->locks[i]);
+    sb_strings_free(&mounts->sources);
+    free(mounts->directory);
+    free(mounts->points);
+    free(mounts->locks);
+    free(mounts->v);
+    *mounts = (struct sb_step_mounts){0};
+}

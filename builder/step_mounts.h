@@ -1,0 +1,35 @@
+/*
+ * builder/step_mounts: what is mounted into a step's root while one program runs: the network's
+ * files, secrets, cache directories, and what the step itself brings.
+ */
+#ifndef SB_BUILDER_STEP_MOUNTS_H
+#define SB_BUILDER_STEP_MOUNTS_H
+
+#include "builder/execution.h"
+#include "builder/inroot.h"
+
+struct sb_step_mounts {
+    struct sb_mount *v; /* by destination; these have no symlinks */
+    size_t n;
+    struct sb_root *root;
+    struct sb_root_point *points;
+    size_t point_count;
+    struct sb_strings sources;
+    char *directory; /* hosts, resolv.conf and the tmpfs of secrets */
+    bool secrets;    /* the tmpfs is mounted */
+    int *locks;      /* of the caches */
+    size_t lock_count;
+};
+
+/* The places in the root, and locks and directories of caches. Waits for others that use a cache.
+ * Nobody may have a descriptor of the root open. Call sb_step_mounts_end in every case. */
+int sb_step_mounts_begin(const struct sb_step *step, struct sb_step_run_context *context,
+                         const struct sb_program *program, struct sb_step_mounts *out,
+                         struct sb_error *err);
+/* Fills in what depends on the user, who owns secrets and new caches. */
+int sb_step_mounts_give(const struct sb_step *step, struct sb_step_run_context *context,
+                        const struct sb_user *user, struct sb_step_mounts *mounts,
+                        struct sb_error *err);
+void sb_step_mounts_end(struct sb_step_mounts *mounts);
+
+#endif

@@ -1,0 +1,61 @@
+# bash completion for sbuild
+
+# Names and tags of the images in the store.
+_sbuild_images() {
+	sbuild images --json 2>/dev/null | sed 's/},{/}\n{/g' |
+		sed -nE 's/.*"name":"([^"]*)","tags":\[([^]]*)\].*/\1 \2/p' | tr -d '"' |
+		awk '{ print $1; n = split($2, tag, ","); for (i = 1; i <= n; i++) print $1 ":" tag[i] }'
+}
+
+_sbuild() {
+	local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command=build i
+	local commands="build plan images inspect ls diff tag export prune" options=""
+	COMPREPLY=()
+
+	case $previous in
+	--metadata-file | --output | -o)
+		compopt -o default 2>/dev/null
+		return
+		;;
+	--store)
+		compopt -o dirnames 2>/dev/null
+		return
+		;;
+	--progress) COMPREPLY=($(compgen -W "auto tty plain json" -- "$word")) && return ;;
+	--format | -f) COMPREPLY=($(compgen -W "oci-archive docker-archive rootfs" -- "$word")) && return ;;
+	--runtime) COMPREPLY=($(compgen -c -X '!*@(crun|runc)' -- "$word")) && return ;;
+	--set | --secret | --tag | -t | --version | --jobs | -j | --name | --max-size | --older-than)
+		return
+		;;
+	esac
+
+	for ((i = 1; i < COMP_CWORD; i++)); do
+		case " $commands " in *" ${COMP_WORDS[i]} "*) command=${COMP_WORDS[i]} && break ;; esac
+	done
+	case $command in
+	build) options="--tag --explain --metadata-file --json --progress --set --secret --version --no-cache --jobs --runtime --store" ;;
+	plan) options="--json --set --secret --version --no-cache --jobs --runtime --store" ;;
+	images) options="--json --store" ;;
+	inspect) options="--json --manifest --config --store" ;;
+	ls) options="--recursive --layers --bytes --json --store" ;;
+	diff) options="--json --store" ;;
+	tag) options="--delete --store" ;;
+	export) options="--format --output --name --store" ;;
+	prune) options="--max-size --older-than --keep-tagged --dry-run --json --store" ;;
+	esac
+
+	if [[ $word == -* ]]; then
+		[[ $COMP_CWORD -gt 1 ]] || options+=" --version"
+		COMPREPLY=($(compgen -W "$options --help" -- "$word"))
+	elif [[ $command == build || $command == plan ]]; then
+		compopt -o filenames 2>/dev/null
+		COMPREPLY=($(compgen -f -X '!*.@(yaml|yml)' -- "$word") $(compgen -d -- "$word"))
+		[[ $COMP_CWORD -gt 1 ]] || COMPREPLY+=($(compgen -W "$commands" -- "$word"))
+	elif [[ $command != prune ]]; then
+		[[ $(type -t __ltrim_colon_completions) != function ]] || word=${COMP_LINE:0:COMP_POINT} word=${word##* }
+		COMPREPLY=($(compgen -W "$(_sbuild_images)" -- "$word"))
+		[[ $(type -t __ltrim_colon_completions) != function ]] || __ltrim_colon_completions "$word"
+	fi
+}
+shopt -q extglob || shopt -s extglob
+complete -F _sbuild sbuild

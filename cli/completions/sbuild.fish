@@ -1,0 +1,50 @@
+# fish completion for sbuild
+
+set -l commands build plan images inspect ls diff tag export prune
+
+function __sbuild_images
+    sbuild images --json 2>/dev/null | sed 's/},{/}\n{/g' |
+        sed -nE 's/.*"name":"([^"]*)","tags":\[([^]]*)\].*/\1 \2/p' | tr -d '"' |
+        awk '{ print $1; n = split($2, tag, ","); for (i = 1; i <= n; i++) print $1 ":" tag[i] }'
+end
+
+function __sbuild_is # COMMAND…: without a command it is a build
+    set -l words (commandline -opc)
+    if contains -- "$words[2]" build plan images inspect ls diff tag export prune
+        contains -- "$words[2]" $argv
+    else
+        contains -- build $argv
+    end
+end
+
+complete -c sbuild -n "not __fish_seen_subcommand_from $commands" -f -a "$commands"
+complete -c sbuild -l help -s h -d 'Help'
+complete -c sbuild -l store -r -d 'The store' -a '(__fish_complete_directories)'
+
+complete -c sbuild -n '__sbuild_is build plan' -a '(__fish_complete_suffix .yaml)'
+complete -c sbuild -n '__sbuild_is build plan' -l set -x -d 'Replace a build argument'
+complete -c sbuild -n '__sbuild_is build plan' -l secret -x -d 'A secret for steps that name it'
+complete -c sbuild -n '__sbuild_is build plan' -l version -x -d 'The version'
+complete -c sbuild -n '__sbuild_is build plan' -l no-cache -d 'Build every layer'
+complete -c sbuild -n '__sbuild_is build plan' -l jobs -s j -x -d 'Threads, recipes at a time'
+complete -c sbuild -n '__sbuild_is build plan' -l runtime -x -a 'crun runc' -d 'OCI runtime'
+complete -c sbuild -n '__sbuild_is build' -l tag -s t -x -d 'A further tag'
+complete -c sbuild -n '__sbuild_is build' -l explain -d 'Say why each layer is built'
+complete -c sbuild -n '__sbuild_is build' -l metadata-file -r -d 'Write facts as JSON'
+complete -c sbuild -n '__sbuild_is build' -l progress -x -a 'auto tty plain json' -d 'How progress is shown'
+complete -c sbuild -n '__sbuild_is build plan images inspect ls diff prune' -l json -d 'Facts as JSON'
+
+complete -c sbuild -n '__sbuild_is images inspect ls diff tag export' -f -a '(__sbuild_images)'
+complete -c sbuild -n '__sbuild_is inspect' -l manifest -d 'The manifest'
+complete -c sbuild -n '__sbuild_is inspect' -l config -d 'The image config'
+complete -c sbuild -n '__sbuild_is ls' -l recursive -s R -d 'Everything below'
+complete -c sbuild -n '__sbuild_is ls' -l layers -s l -d 'The layer of each file'
+complete -c sbuild -n '__sbuild_is ls' -l bytes -s b -d 'Sizes in bytes'
+complete -c sbuild -n '__sbuild_is tag' -l delete -s d -d 'Take the names away'
+complete -c sbuild -n '__sbuild_is export' -l format -s f -x -a 'oci-archive docker-archive rootfs' -d 'Format'
+complete -c sbuild -n '__sbuild_is export' -l output -s o -r -d 'File'
+complete -c sbuild -n '__sbuild_is export' -l name -x -d 'Name in the archive'
+complete -c sbuild -n '__sbuild_is prune' -l max-size -x -d 'Size of the store afterwards'
+complete -c sbuild -n '__sbuild_is prune' -l older-than -x -d 'Unused for that long'
+complete -c sbuild -n '__sbuild_is prune' -l keep-tagged -d 'Remove no image that has a name'
+complete -c sbuild -n '__sbuild_is prune' -l dry-run -s n -d 'Only say what would go'

@@ -1,0 +1,186 @@
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/memory.h"
+#include "base/text.h"
+#include "cli/command.h"
+#include "cli/show.h"
+#include "layers/export.h"
+
+/* ---- the names that the image gets in the archive ---- */
+
+static int names_of(struct sb_store *store, const struct sb_image *image,
+                    const struct sb_strings *wanted, struct sb_strings *out, struct sb_error *err) {
+    if (wanted->n > 0) {
+        for (size_t i = 0; i < wanted->n; i++)
+            if (!sb_store_name_valid(wanted->v[i]))
+                return sb_fail(err, SB_E_USAGE, "export: --name %s is not a valid name",
+                               sb_text_shown(wanted->v[i]).text);
+        sb_strings_copy(out, wanted);
+        return 0;
+    }
+    struct sb_tagged_list tags;
+    if (sb_store_tags(store, &tags, err) < 0)
+        return -1;
+    for (size_t i = 0; i < tags.n; i++)
+        if (sb_digest_equal(&tags.v[i].descriptor.digest, &image->descriptor.digest))
+            sb_strings_add(out, tags.v[i].name);
+    sb_tagged_list_free(&tags);
+    return 0;
+}
+
+/* One name of those that the image has: other tools refuse to choose between two. The one that was
+ * asked for, with :latest if that is what it stands for, or the first. */
+static void choose_name(const char *asked, struct sb_strings *names) {
+    if (names->n == 0)
+        return;
+    sb_autofree char *latest = sb_format("%s:latest", asked);
+    sb_autofree char *chosen = sb_strdup(sb_strings_has(names, asked)    ? asked
+                                         : sb_strings_has(names, latest) ? latest
+                                                                         : names->v[0]);
+    sb_strings_free(names);
+    *names = (struct sb_strings){0};
+    sb_strings_add(names, chosen);
+}
+
+/* ---- the file ---- */
+
+struct job {
+    struct sb_store *store;
+    const struct sb_image *image;
+    enum sb_export_form form;
+    const struct sb_strings *names;
+};
+
+static int write_stdout(const struct job *job, struct sb_error *err) {
+    if (isatty(STDOUT_FILENO)) {
+        sb_fail(err, SB_E_USAGE, "export: standard output is a terminal, and a tar is no text");
+        return sb_error_hint(err, "write a file with -o FILE, or pipe it somewhere");
+    }
+    return sb_image_export(job->store, job->image, job->form, job->names, STDOUT_FILENO,
+                           "standard output", err);
+}
+
+/* What is no plain file (a pipe, a device) is written as it stands. */
+static int write_special(const struct job *job, const char *path, struct sb_error *err) {
+    sb_autoclose int fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0)
+        return sb_fail_errno(err, SB_E_IO, "%s", path);
+    return sb_image_export(job->store, job->image, job->form, job->names, fd, path, err);
+}
+
+static int publish(int dir, const char *temporary, const char *name, int fd, const char *path,
+                   struct sb_error *err) {
+    if (fchmod(fd, 0644) < 0 || fsync(fd) < 0 || renameat(dir, temporary, dir, name) < 0)
+        return sb_fail_errno(err, SB_E_IO, "%s", path);
+    return sb_directory_sync(dir, err);
+}
+
+static int write_file(const struct job *job, const char *path, struct sb_error *err) {
+    struct stat st;
+    if (stat(path, &st) == 0 && S_ISDIR(st.st_mode)) {
+        sb_fail(err, SB_E_USAGE, "export: %s is a directory", path);
+        return sb_error_hint(err, "name the file to write, as in -o %s/image.tar", path);
+    }
+    if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))
+        return write_special(job, path, err);
+    sb_autofree char *parent = sb_path_dirname(path);
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    sb_autoclose int dir = sb_directory_open(AT_FDCWD, parent, err);
+    if (dir < 0) {
+        sb_error_context(err, "export: %s", path);
+        return sb_error_hint(err, "the directory must be there: mkdir -p %s", parent);
+    }
+    char temporary[64];
+    sb_autoclose int fd = sb_file_temporary(dir, temporary, err);
+    if (fd < 0)
+        return sb_error_context(err, "export: %s", path);
+    int failed = sb_image_export(job->store, job->image, job->form, job->names, fd, path, err);
+    if (!failed)
+        failed = publish(dir, temporary, name, fd, path, err);
+    if (failed)
+        unlinkat(dir, temporary, 0);
+    else if (fstat(fd, &st) == 0)
+        fprintf(stderr, "%s: %s\n", path, sb_text_size((uint64_t)st.st_size).text);
+    return failed;
+}
+
+static int parse_form(const char *name, enum sb_export_form *out, struct sb_error *err) {
+    static const char *const known[] = {
+#define X(form, text) text,
+        SB_EXPORT_FORMS(X)
+#undef X
+            NULL};
+    if (sb_export_form_parse(name, out))
+        return 0;
+    sb_fail(err, SB_E_USAGE, "export: unknown --format %s", sb_text_shown(name).text);
+    const char *near = sb_text_nearest(name, known);
+    if (near)
+        return sb_error_hint(err, "did you mean %s?", near);
+    return sb_error_hint(err, "there are oci-archive, docker-archive and rootfs");
+}
+
+static int export_image(const struct sb_common *common, const char *name, enum sb_export_form form,
+                        const struct sb_strings *wanted, const char *path, struct sb_error *err) {
+    sb_autoimages struct sb_cli_images images = {0};
+    sb_autostrings struct sb_strings names = {0};
+    if (sb_cli_images_open(&images, common, &name, 1, err) < 0 ||
+        names_of(images.store, &images.image[0], wanted, &names, err) < 0)
+        return -1;
+    if (wanted->n == 0)
+        choose_name(name, &names);
+    const struct job job = {images.store, &images.image[0], form, &names};
+    if (!path || !strcmp(path, "-"))
+        return write_stdout(&job, err);
+    return write_file(&job, path, err);
+}
+
+static int run(int argc, char **argv, struct sb_error *err) {
+    struct sb_common common = {0};
+    const char *format = "oci-archive", *path = NULL;
+    sb_autostrings struct sb_strings names = {0};
+    const struct sb_option options[] = {{.name = "format", .letter = 'f', .text = &format},
+                                        {.name = "output", .letter = 'o', .text = &path},
+                                        {.name = "name", .list = &names},
+                                        {0}};
+    sb_autofree const char **arguments = sb_alloc((size_t)argc * sizeof *arguments);
+    size_t count;
+    int parsed =
+        sb_options_parse(&sb_command_export, argc, argv, options, &common, arguments, &count, err);
+    if (parsed != 0)
+        return parsed < 0 ? -1 : sb_cli_flush(err);
+    enum sb_export_form form;
+    if (sb_options_count(&sb_command_export, count, 1, 1, err) < 0 ||
+        parse_form(format, &form, err) < 0)
+        return -1;
+    return export_image(&common, arguments[0], form, &names, path, err);
+}
+
+const struct sb_command sb_command_export = {
+    .name = "export",
+    .arguments = "IMAGE [--format FORMAT] [-o FILE] [OPTION…]",
+    .summary = "write an image to a file, for other tools",
+    .help = "The same image gives the same bytes. Every blob is verified on the way.\n\n"
+            "options:\n"
+            "  -f, --format FORMAT  oci-archive     an OCI layout in a tar: podman load,\n"
+            "                                       skopeo, crane (the default)\n"
+            "                       docker-archive  what docker load takes\n"
+            "                       rootfs          the merged files, as a plain tar; GNU tar\n"
+            "                                       needs --delay-directory-restore to set\n"
+            "                                       the times of directories\n"
+            "  -o, --output FILE    written whole or not at all; - or none: standard output\n"
+            "  --name NAME:TAG      name of the image in the archive, instead of the one it\n"
+            "                       has; may be given several times\n"
+            "  --store DIR          the store to read from\n\n"
+            "examples:\n"
+            "  sbuild export backend:v1.4.2 -o backend.tar\n"
+            "  sbuild export backend --format docker-archive | docker load\n"
+            "  sbuild export backend --format rootfs |\n"
+            "      tar -C /srv/backend --delay-directory-restore -xpf -\n",
+    .run = run,
+};

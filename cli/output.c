@@ -1,0 +1,98 @@
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/json.h"
+#include "base/memory.h"
+#include "cli/command.h"
+
+int sb_cli_open(const struct sb_common *common, const char *recipe, struct sb_settings *settings,
+                struct sb_store **store, struct sb_error *err) {
+    if (sb_settings_load(recipe, settings, err) < 0)
+        return -1;
+    sb_autofree char *path = sb_settings_store(settings, common->store);
+    if (sb_store_open(path, store, err) == 0)
+        return 0;
+    sb_settings_free(settings);
+    return sb_error_context(err, "the store %s", path);
+}
+
+/* Why writing to stdout failed first, or 0: stdio forgets. */
+static int write_errno;
+
+void sb_cli_print(const char *fmt, ...) {
+    va_list ap;
+    va_start(ap, fmt);
+    if (vprintf(fmt, ap) < 0 && !write_errno)
+        write_errno = errno;
+    va_end(ap);
+}
+
+bool sb_cli_print_ended(void) {
+    return write_errno != 0;
+}
+
+int sb_cli_print_json(const json_t *value, struct sb_error *err) {
+    sb_autobuf struct sb_buf text = {0};
+    if (isatty(STDOUT_FILENO)) {
+        sb_json_write_pretty(value, &text);
+    } else {
+        sb_json_write(value, &text);
+        sb_buf_addc(&text, '\n');
+    }
+    if (fwrite(text.data, 1, text.len, stdout) < text.len && !write_errno)
+        write_errno = errno;
+    return sb_cli_flush(err);
+}
+
+int sb_cli_flush(struct sb_error *err) {
+    if (fflush(stdout) != 0 && !write_errno)
+        write_errno = errno;
+    if (!write_errno || write_errno == EPIPE)
+        return 0;
+    errno = write_errno;
+    return sb_fail_errno(err, SB_E_IO, "writing to standard output");
+}
+
+/* "recipe.yaml:3:1: …" : a line that names a place in a file. */
+static bool is_placed(const char *line) {
+    const char *colon = strchr(line, ':');
+    size_t digits = colon ? strspn(colon + 1, "0123456789") : 0;
+    return digits > 0 && colon[1 + digits] == ':';
+}
+
+void sb_cli_print_error(const struct sb_error *err) {
+    fflush(stdout);
+    /* What is wrong with files stands as compilers print it, for editors to find. */
+    if (err->code == SB_E_RECIPE && is_placed(err->message))
+        fprintf(stderr, "%s\nsbuild: error: nothing was done: see above\n", err->message);
+    else
+        fprintf(stderr, "sbuild: error: %s\n", err->message);
+    if (err->hint[0])
+        fprintf(stderr, "  hint: %s\n", err->hint);
+}
+
+/* Columns of a terminal that UTF-8 text takes, near enough: one for each character. */
+static size_t width_of(const char *text) {
+    size_t n = 0;
+    for (; *text; text++)
+        n += ((unsigned char)*text & 0xC0) != 0x80;
+    return n;
+}
+
+void sb_table_print(const struct sb_table *table) {
+    sb_autofree size_t *widths = sb_alloc((table->columns + 1) * sizeof *widths);
+    for (size_t i = 0; i < table->cells.n; i++) {
+        size_t n = width_of(table->cells.v[i]), *most = &widths[i % table->columns];
+        *most = n > *most ? n : *most;
+    }
+    for (size_t i = 0; i < table->cells.n; i++) {
+        size_t column = i % table->columns;
+        bool last = column + 1 == table->columns, right = table->right >> column & 1;
+        int pad = (int)(widths[column] - width_of(table->cells.v[i]));
+        sb_cli_print("%*s%s%*s%s", right ? pad : 0, "", table->cells.v[i], right || last ? 0 : pad,
+                     "", last ? "\n" : "  ");
+    }
+}

@@ -1,0 +1,103 @@
+#include <stdlib.h>
+
+#include "base/json.h"
+#include "base/memory.h"
+#include "base/text.h"
+#include "cli/request.h"
+
+static const char *state_name(enum sb_layer_state state) {
+    static const char *const names[] = {[SB_LAYER_UNKNOWN] = "unknown",
+                                        [SB_LAYER_CACHED] = "cached",
+                                        [SB_LAYER_BUILT] = "build",
+                                        [SB_LAYER_BASE] = "base"};
+    return names[state];
+}
+
+static json_t *plan_json(const struct sb_build_result *result) {
+    json_t *layers = json_array();
+    for (size_t i = 0; i < result->layer_count; i++) {
+        const struct sb_layer_result *r = result->layers[i];
+        json_t *o = json_pack("{s:o, s:o, s:s, s:o}", "recipe", sb_json_from_bytes(r->recipe),
+                              "name", sb_json_from_bytes(r->name), "state", state_name(r->state),
+                              "does", sb_json_from_bytes(r->summary));
+        if (r->cause)
+            json_object_set_new(o, "cause", sb_json_from_bytes(r->cause));
+        if (r->state == SB_LAYER_CACHED || r->state == SB_LAYER_BUILT)
+            json_object_set_new(o, "key", json_string(sb_digest_text(&r->key).text));
+        json_array_append_new(layers, o);
+    }
+    return json_pack("{s:o, s:o, s:o}", "recipe", sb_json_from_bytes(result->recipe->path), "name",
+                     sb_json_from_bytes(result->recipe->name), "layers", layers);
+}
+
+static void print_plan(const struct sb_build_result *result) {
+    struct sb_table table = {.columns = 4};
+    for (size_t i = 0; i < result->layer_count; i++) {
+        const struct sb_layer_result *r = result->layers[i];
+        sb_strings_add(&table.cells, state_name(r->state));
+        sb_strings_add(&table.cells, r->recipe);
+        sb_strings_add(&table.cells, r->name);
+        sb_strings_add(&table.cells, r->cause ? r->cause : "");
+    }
+    sb_table_print(&table);
+    sb_strings_free(&table.cells);
+}
+
+static int plan_images(struct sb_cli_request *request, struct sb_error *err) {
+    struct sb_settings settings = {0};
+    struct sb_store *store;
+    if (sb_cli_request_open(request, &settings, &store, err) < 0)
+        return -1;
+    struct sb_build *build = NULL;
+    int failed = sb_build_new(store, &settings, &request->build, &build, err) < 0 ||
+                 sb_build_plan(build, err) < 0;
+    sb_autojson json_t *all = json_array();
+    for (size_t i = 0; !failed && i < request->build.recipe_count; i++) {
+        if (request->common.json)
+            json_array_append_new(all, plan_json(sb_build_result(build, i)));
+        else
+            print_plan(sb_build_result(build, i));
+    }
+    if (!failed && request->common.json)
+        failed = sb_cli_print_json(request->build.recipe_count == 1 ? json_array_get(all, 0) : all,
+                                   err) < 0;
+    sb_build_free(build);
+    sb_store_close(store);
+    sb_settings_free(&settings);
+    return failed ? -1 : sb_cli_flush(err);
+}
+
+static int run(int argc, char **argv, struct sb_error *err) {
+    struct sb_cli_request request = {0};
+    const struct sb_option options[] = {
+        {.name = "set", .list = &request.set},
+        {.name = "secret", .list = &request.secrets},
+        {.name = "version", .text = &request.build.version},
+        {.name = "no-cache", .flag = &request.build.no_cache},
+        {.name = "jobs", .letter = 'j', .text = &request.jobs},
+        {.name = "runtime", .text = &request.runtime},
+        {0},
+    };
+    request.recipes = sb_alloc(((size_t)argc + 1) * sizeof *request.recipes);
+    int result = sb_options_parse(&sb_command_plan, argc, argv, options, &request.common,
+                                  request.recipes, &request.build.recipe_count, err);
+    if (result == 0)
+        result = sb_options_count(&sb_command_plan, request.build.recipe_count, 1, SIZE_MAX, err);
+    if (result == 0)
+        result = plan_images(&request, err);
+    sb_cli_request_free(&request);
+    return result < 0 ? -1 : 0;
+}
+
+const struct sb_command sb_command_plan = {
+    .name = "plan",
+    .arguments = "RECIPE… [OPTION…]",
+    .summary = "what a build would do and why, without doing it",
+    .help = "One line for each layer: cached, or to be built and because of what.\n\n"
+            "options:\n"
+            "  --json               the same as JSON\n" SB_REQUEST_HELP "\n"
+            "examples:\n"
+            "  sbuild plan recipes/backend.yaml\n"
+            "  sbuild plan recipes/backend.yaml --json | jq -r '.layers[] | .state, .name'\n",
+    .run = run,
+};

@@ -1,0 +1,331 @@
+#include "cli/progress.h"
+
+#include <jansson.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/json.h"
+#include "base/memory.h"
+#include "base/text.h"
+
+enum style { STYLE_TTY, STYLE_PLAIN, STYLE_JSON };
+
+/* A layer that is at work. */
+struct row {
+    size_t id;
+    char *label;        /* "backend app" */
+    struct sb_buf line; /* output since the last newline, or the last whole line */
+    bool whole;         /* line is complete: the next output starts a new one */
+    bool packing;
+    double start;
+};
+
+struct sb_progress {
+    enum style style;
+    bool explain;
+    struct row *rows;
+    size_t row_count, row_cap;
+    int drawn; /* lines on the screen that belong to rows */
+    double last_drawn;
+    pthread_mutex_t lock;
+    pthread_cond_t stop;
+    pthread_t ticker; /* redraws the running times */
+    bool has_ticker, stopping;
+};
+
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+/* ---- rows ---- */
+
+static struct row *find_row(struct sb_progress *p, size_t id) {
+    for (size_t i = 0; i < p->row_count; i++)
+        if (p->rows[i].id == id)
+            return &p->rows[i];
+    return NULL;
+}
+
+static struct row *add_row(struct sb_progress *p, const struct sb_event *e) {
+    struct row *row = find_row(p, e->id);
+    if (row)
+        return row;
+    SB_GROW(p->rows, p->row_count, p->row_cap);
+    row = &p->rows[p->row_count++];
+    *row = (struct row){.id = e->id, .start = now()};
+    row->label = sb_format("%s %s", e->layer->recipe, e->layer->name);
+    return row;
+}
+
+static void remove_row(struct sb_progress *p, size_t id) {
+    struct row *row = find_row(p, id);
+    if (!row)
+        return;
+    free(row->label);
+    sb_buf_free(&row->line);
+    size_t i = (size_t)(row - p->rows);
+    memmove(row, row + 1, (p->row_count - i - 1) * sizeof *row);
+    p->row_count--;
+}
+
+/* Calls line for each whole line that output completes; keeps the rest. */
+static void take_output(struct row *row, const char *text, size_t len,
+                        void (*line)(const struct row *row)) {
+    for (size_t i = 0; i < len; i++) {
+        if (row->whole) {
+            sb_buf_reset(&row->line);
+            row->whole = false;
+        }
+        if (text[i] == '\n') {
+            if (line)
+                line(row);
+            row->whole = true;
+        } else if (text[i] == '\r') {
+            row->whole = true; /* progress bars: only the newest state */
+        } else if (row->line.len < 4096) {
+            sb_buf_addc(&row->line, text[i]);
+        }
+    }
+}
+
+/* ---- terminal ---- */
+
+static int terminal_width(void) {
+    struct winsize size;
+    if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 20)
+        return size.ws_col;
+    return 80;
+}
+
+static int terminal_height(void) {
+    struct winsize size;
+    if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_row > 4)
+        return size.ws_row;
+    return 24;
+}
+
+static void erase(struct sb_progress *p) {
+    for (; p->drawn > 0; p->drawn--)
+        fputs("\033[1A\033[2K", stderr);
+}
+
+/* At most width columns of text that a program wrote: no escapes, nothing cut inside a character.
+ */
+static void print_clipped(const char *text, int width) {
+    for (; *text && width > 0; text++) {
+        unsigned char c = (unsigned char)*text;
+        if (c < 0x20 || c == 0x7f)
+            continue;
+        fputc(c, stderr);
+        if ((text[1] & 0xC0) != 0x80)
+            width--;
+    }
+}
+
+static void draw(struct sb_progress *p) {
+    int width = terminal_width(), most = terminal_height() - 2;
+    erase(p);
+    for (size_t i = 0; i < p->row_count && p->drawn < most; i++, p->drawn++) {
+        struct row *row = &p->rows[i];
+        char head[128];
+        int n = snprintf(head, sizeof head, "  \033[33m●\033[0m %-24s %7s  ", row->label,
+                         sb_text_seconds(now() - row->start).text);
+        fputs(head, stderr);
+        print_clipped(row->packing ? "packing" : sb_buf_text(&row->line), width - (n - 11));
+        fputc('\n', stderr);
+    }
+    fflush(stderr);
+    p->last_drawn = now();
+}
+
+static void *tick(void *data) {
+    struct sb_progress *p = data;
+    pthread_mutex_lock(&p->lock);
+    while (!p->stopping) {
+        struct timespec until;
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_nsec += 200000000;
+        until.tv_sec += until.tv_nsec / 1000000000;
+        until.tv_nsec %= 1000000000;
+        pthread_cond_timedwait(&p->stop, &p->lock, &until);
+        if (!p->stopping && p->row_count > 0)
+            draw(p);
+    }
+    pthread_mutex_unlock(&p->lock);
+    return NULL;
+}
+
+/* ---- a layer that is done ---- */
+
+static void print_done(struct sb_progress *p, const struct sb_event *e) {
+    const struct sb_layer_result *r = e->layer;
+    bool tty = p->style == STYLE_TTY;
+    const char *state = r->state == SB_LAYER_CACHED  ? "cached"
+                        : r->state == SB_LAYER_BASE  ? "base"
+                        : r->state == SB_LAYER_BUILT ? "built"
+                                                     : "?";
+    fprintf(stderr, "  %s%s%s %s %s", tty ? "\033[32m" : "", tty ? "✓" : state,
+            tty ? "\033[0m" : "", r->recipe, r->name);
+    if (tty && r->state != SB_LAYER_BUILT)
+        fprintf(stderr, "  \033[2m%s\033[0m", state);
+    if (r->state == SB_LAYER_BUILT)
+        fprintf(stderr, "  %s  %s", sb_text_size(r->layer.descriptor.size).text,
+                sb_text_seconds(r->seconds).text);
+    if (p->explain && r->cause)
+        fprintf(stderr, "  (%s)", r->cause);
+    fputc('\n', stderr);
+}
+
+static void print_json(const struct sb_event *e) {
+    static const char *const names[] = {[SB_EVENT_LAYER_START] = "start",
+                                        [SB_EVENT_LAYER_OUTPUT] = "output",
+                                        [SB_EVENT_LAYER_PACK] = "pack",
+                                        [SB_EVENT_LAYER_DONE] = "done",
+                                        [SB_EVENT_WAIT] = "wait"};
+    const struct sb_layer_result *r = e->layer;
+    sb_autojson json_t *o =
+        json_pack("{s:s, s:I, s:o, s:o}", "event", names[e->type], "id", (json_int_t)e->id,
+                  "recipe", sb_json_from_bytes(r->recipe), "layer", sb_json_from_bytes(r->name));
+    if (e->type == SB_EVENT_LAYER_OUTPUT) {
+        sb_autofree char *text = sb_strndup(e->text, e->text_len);
+        json_object_set_new(o, "text", sb_json_from_bytes(text));
+    }
+    if (e->type == SB_EVENT_LAYER_START && r->cause)
+        json_object_set_new(o, "cause", sb_json_from_bytes(r->cause));
+    if (e->type == SB_EVENT_LAYER_DONE && r->state != SB_LAYER_UNKNOWN) {
+        json_object_set_new(o, "cached", json_boolean(r->state != SB_LAYER_BUILT));
+        json_object_set_new(o, "size", json_integer((json_int_t)r->layer.descriptor.size));
+        json_object_set_new(o, "seconds", json_real(r->seconds));
+        json_object_set_new(o, "diff_id", json_string(sb_digest_text(&r->layer.diff_id).text));
+    }
+    sb_autobuf struct sb_buf text = {0};
+    sb_json_write(o, &text);
+    fprintf(stderr, "%s\n", text.data);
+}
+
+/* ---- events ---- */
+
+static void print_plain_line(const struct row *row) {
+    fprintf(stderr, "%s | %s\n", row->label, sb_buf_text(&row->line));
+}
+
+static void show_start(struct sb_progress *p, const struct sb_event *e) {
+    struct row *row = add_row(p, e);
+    if (p->style == STYLE_PLAIN) {
+        fprintf(stderr, "  building %s: %s", row->label, e->layer->summary);
+        if (p->explain && e->layer->cause)
+            fprintf(stderr, "  (%s)", e->layer->cause);
+        fputc('\n', stderr);
+        return;
+    }
+    sb_buf_adds(&row->line, e->layer->summary);
+    row->whole = true;
+}
+
+static void show(struct sb_progress *p, const struct sb_event *e) {
+    struct row *row = find_row(p, e->id);
+    switch (e->type) {
+    case SB_EVENT_LAYER_START:
+        show_start(p, e);
+        break;
+    case SB_EVENT_LAYER_OUTPUT:
+        if (row)
+            take_output(row, e->text, e->text_len,
+                        p->style == STYLE_PLAIN ? print_plain_line : NULL);
+        break;
+    case SB_EVENT_LAYER_PACK:
+        if (row)
+            row->packing = true;
+        break;
+    case SB_EVENT_WAIT:
+        fprintf(stderr, "  waiting for another build of %s %s\n", e->layer->recipe, e->layer->name);
+        break;
+    case SB_EVENT_LAYER_DONE:
+        remove_row(p, e->id);
+        print_done(p, e);
+        break;
+    }
+}
+
+void sb_progress_notify(void *progress, const struct sb_event *event) {
+    struct sb_progress *p = progress;
+    pthread_mutex_lock(&p->lock);
+    if (p->style == STYLE_JSON) {
+        print_json(event);
+    } else if (p->style == STYLE_PLAIN) {
+        show(p, event);
+    } else if (event->type == SB_EVENT_LAYER_OUTPUT) {
+        show(p, event);
+        if (now() - p->last_drawn > 0.05)
+            draw(p);
+    } else {
+        if (!p->has_ticker && event->type == SB_EVENT_LAYER_START && event->layer->seconds == 0.0)
+            p->has_ticker = pthread_create(&p->ticker, NULL, tick, p) == 0;
+        erase(p);
+        show(p, event);
+        draw(p);
+    }
+    pthread_mutex_unlock(&p->lock);
+}
+
+int sb_progress_new(const char *how, bool explain, struct sb_progress **out, struct sb_error *err) {
+    enum style style;
+    const char *terminal = getenv("TERM");
+    if (!strcmp(how, "auto"))
+        style = isatty(STDERR_FILENO) && !(terminal && !strcmp(terminal, "dumb")) ? STYLE_TTY
+                                                                                  : STYLE_PLAIN;
+    else if (!strcmp(how, "tty"))
+        style = STYLE_TTY;
+    else if (!strcmp(how, "plain"))
+        style = STYLE_PLAIN;
+    else if (!strcmp(how, "json"))
+        style = STYLE_JSON;
+    else
+        return sb_fail(err, SB_E_USAGE, "--progress %s: it is one of auto, tty, plain and json",
+                       how);
+    struct sb_progress *p = *out = sb_alloc(sizeof *p);
+    p->style = style;
+    p->explain = explain;
+    pthread_mutex_init(&p->lock, NULL);
+    pthread_cond_init(&p->stop, NULL);
+    return 0;
+}
+
+void sb_progress_error(struct sb_progress *p, const struct sb_error *err) {
+    if (p->style != STYLE_JSON)
+        return;
+    sb_autojson json_t *o =
+        json_pack("{s:s, s:s, s:i, s:o, s:o}", "event", "error", "code", sb_error_name(err->code),
+                  "status", sb_error_exit_status(err->code), "message",
+                  sb_json_from_bytes(err->message), "hint", sb_json_from_bytes(err->hint));
+    sb_autobuf struct sb_buf text = {0};
+    sb_json_write(o, &text);
+    fprintf(stderr, "%s\n", text.data);
+}
+
+void sb_progress_free(struct sb_progress *p) {
+    if (!p)
+        return;
+    if (p->has_ticker) {
+        pthread_mutex_lock(&p->lock);
+        p->stopping = true;
+        pthread_cond_signal(&p->stop);
+        pthread_mutex_unlock(&p->lock);
+        pthread_join(p->ticker, NULL);
+    }
+    erase(p);
+    fflush(stderr);
+    while (p->row_count > 0)
+        remove_row(p, p->rows[0].id);
+    free(p->rows);
+    pthread_mutex_destroy(&p->lock);
+    pthread_cond_destroy(&p->stop);
+    free(p);
+}

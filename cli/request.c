@@ -1,0 +1,112 @@
+#include "cli/request.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/memory.h"
+
+enum { SECRET_LIMIT = 1 << 20 };
+
+static int add_set(struct sb_cli_request *r, const char *text, struct sb_error *err) {
+    const char *equals = strchr(text, '=');
+    if (!equals || equals == text) {
+        sb_fail(err, SB_E_USAGE, "--set %s: expected NAME=VALUE", text);
+        return sb_error_hint(err, "for example --set PORT=9000");
+    }
+    sb_autofree char *name = sb_strndup(text, (size_t)(equals - text));
+    sb_pairs_set(&r->build.set, name, equals + 1);
+    return 0;
+}
+
+static int read_secret(const char *src, const char *variable, struct sb_buf *out,
+                       const char *option, struct sb_error *err) {
+    if (src)
+        return sb_file_read(AT_FDCWD, src, SECRET_LIMIT, out, err) < 0
+                   ? sb_error_context(err, "--secret %s", option)
+                   : 0;
+    const char *value = variable ? getenv(variable) : NULL;
+    if (!value)
+        return sb_fail(err, SB_E_USAGE, "--secret %s: the environment variable %s is not set",
+                       option, variable ? variable : "");
+    sb_buf_adds(out, value);
+    return 0;
+}
+
+static int add_secret(struct sb_cli_request *r, const char *text, struct sb_error *err) {
+    sb_autofree char *copy = sb_strdup(text);
+    const char *id = NULL, *src = NULL, *variable = NULL;
+    char *rest = copy;
+    for (char *part; (part = strsep(&rest, ","));) {
+        if (!strncmp(part, "id=", 3))
+            id = part + 3;
+        else if (!strncmp(part, "src=", 4))
+            src = part + 4;
+        else if (!strncmp(part, "env=", 4))
+            variable = part + 4;
+    }
+    if (!id || !*id || !src == !variable) {
+        sb_fail(err, SB_E_USAGE, "--secret %s: expected id=NAME,src=FILE or id=NAME,env=VARIABLE",
+                text);
+        return sb_error_hint(err, "for example --secret id=hf_token,src=$HOME/.hf_token");
+    }
+    struct sb_buf value = {0};
+    if (read_secret(src, variable, &value, text, err) < 0) {
+        sb_buf_free(&value);
+        return -1;
+    }
+    struct sb_secrets *secrets = &r->build.secrets;
+    SB_GROW(secrets->v, secrets->n, secrets->cap);
+    struct sb_secret *secret = &secrets->v[secrets->n++];
+    secret->len = value.len;
+    secret->value = sb_buf_steal(&value);
+    secret->name = sb_strdup(id);
+    return 0;
+}
+
+static int parse_jobs(struct sb_cli_request *r, struct sb_error *err) {
+    if (!r->jobs)
+        return 0;
+    char *end;
+    long jobs = strtol(r->jobs, &end, 10);
+    if (*end || end == r->jobs || jobs < 1 || jobs > 256)
+        return sb_fail(err, SB_E_USAGE, "--jobs %s: expected a number from 1 to 256", r->jobs);
+    r->build.jobs = (int)jobs;
+    return 0;
+}
+
+int sb_cli_request_open(struct sb_cli_request *r, struct sb_settings *settings,
+                        struct sb_store **store, struct sb_error *err) {
+    for (size_t i = 0; i < r->set.n; i++)
+        if (add_set(r, r->set.v[i], err) < 0)
+            return -1;
+    for (size_t i = 0; i < r->secrets.n; i++)
+        if (add_secret(r, r->secrets.v[i], err) < 0)
+            return -1;
+    r->build.recipes = r->recipes;
+    if (parse_jobs(r, err) < 0 ||
+        sb_cli_open(&r->common, r->build.recipe_count ? r->recipes[0] : NULL, settings, store,
+                    err) < 0)
+        return -1;
+    if (r->runtime) {
+        free(settings->runtime);
+        settings->runtime = sb_strdup(r->runtime);
+    }
+    return 0;
+}
+
+void sb_cli_request_free(struct sb_cli_request *r) {
+    for (size_t i = 0; i < r->build.secrets.n; i++) {
+        struct sb_secret *secret = &r->build.secrets.v[i];
+        explicit_bzero(secret->value, secret->len);
+        free(secret->value);
+        free(secret->name);
+    }
+    free(r->build.secrets.v);
+    sb_pairs_free(&r->build.set);
+    sb_strings_free(&r->build.tags);
+    sb_strings_free(&r->set);
+    sb_strings_free(&r->secrets);
+    free(r->recipes);
+}

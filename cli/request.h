@@ -1,0 +1,34 @@
+/*
+ * cli/request: the options that build and plan share.
+ */
+#ifndef SB_CLI_REQUEST_H
+#define SB_CLI_REQUEST_H
+
+#include "base/error.h"
+#include "builder/build.h"
+#include "cli/command.h"
+
+struct sb_cli_request {
+    struct sb_build_request build;
+    struct sb_strings set, secrets;
+    const char *jobs, *runtime;
+    struct sb_common common;
+    const char **recipes; /* borrows from argv */
+};
+
+#define SB_REQUEST_HELP                                                                            \
+    "  --set K=V            replace the build argument K; may be given several times\n"            \
+    "  --secret id=NAME,src=FILE | id=NAME,env=VARIABLE\n"                                         \
+    "                       a secret for steps that name it; never stored\n"                       \
+    "  --version V          the version, instead of the recipe's or git's\n"                       \
+    "  --no-cache           build every layer\n"                                                   \
+    "  -j, --jobs N         threads that compress, recipes at a time (default: cores)\n"           \
+    "  --runtime NAME       crun, runc or a path; found by trying otherwise\n"                     \
+    "  --store DIR          the store (or SBUILD_STORE)\n"
+
+/* Fills the request from --set, --secret and -j, and opens settings and store. */
+int sb_cli_request_open(struct sb_cli_request *request, struct sb_settings *settings,
+                        struct sb_store **store, struct sb_error *err);
+void sb_cli_request_free(struct sb_cli_request *request);
+
+#endif

@@ -1,0 +1,130 @@
+#include "cli/show.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "base/memory.h"
+#include "base/text.h"
+#include "builder/source.h"
+
+int sb_cli_images_open(struct sb_cli_images *images, const struct sb_common *common,
+                       const char *const *names, size_t count, struct sb_error *err) {
+    if (sb_cli_open(common, NULL, &images->settings, &images->store, err) < 0)
+        return -1;
+    for (size_t i = 0; i < count; i++) {
+        struct sb_descriptor descriptor;
+        if (sb_source_find(images->store, names[i], &descriptor, err) < 0)
+            return -1;
+        if (sb_image_load(images->store, &descriptor, &images->image[i], err) < 0)
+            return sb_error_context(err, "the image %s", names[i]);
+    }
+    return 0;
+}
+
+void sb_cli_images_close(struct sb_cli_images *images) {
+    if (!images->store)
+        return;
+    sb_image_free(&images->image[0]);
+    sb_image_free(&images->image[1]);
+    sb_store_close(images->store);
+    sb_settings_free(&images->settings);
+    images->store = NULL;
+}
+
+struct sb_short_text sb_show_digest(const struct sb_digest *digest) {
+    struct sb_short_text out;
+    snprintf(out.text, sizeof out.text, "%.12s", sb_digest_hex(digest).text);
+    return out;
+}
+
+struct sb_short_text sb_show_mode(mode_t mode) {
+    static const struct {
+        mode_t bit;
+        char letter;
+    } bits[] = {{0400, 'r'}, {0200, 'w'}, {0100, 'x'}, {0040, 'r'}, {0020, 'w'},
+                {0010, 'x'}, {0004, 'r'}, {0002, 'w'}, {0001, 'x'}};
+    struct sb_short_text out = {{0}};
+    out.text[0] = S_ISDIR(mode)    ? 'd'
+                  : S_ISLNK(mode)  ? 'l'
+                  : S_ISCHR(mode)  ? 'c'
+                  : S_ISBLK(mode)  ? 'b'
+                  : S_ISFIFO(mode) ? 'p'
+                  : S_ISSOCK(mode) ? 's'
+                                   : '-';
+    for (size_t i = 0; i < sizeof bits / sizeof *bits; i++)
+        out.text[1 + i] = mode & bits[i].bit ? bits[i].letter : '-';
+    if (mode & S_ISUID)
+        out.text[3] = mode & S_IXUSR ? 's' : 'S';
+    if (mode & S_ISGID)
+        out.text[6] = mode & S_IXGRP ? 's' : 'S';
+    if (mode & S_ISVTX)
+        out.text[9] = mode & S_IXOTH ? 't' : 'T';
+    return out;
+}
+
+const char *sb_show_type(const struct sb_entry *e) {
+    return e->hard_link        ? "hard link"
+           : S_ISDIR(e->mode)  ? "directory"
+           : S_ISLNK(e->mode)  ? "symlink"
+           : S_ISCHR(e->mode)  ? "character device"
+           : S_ISBLK(e->mode)  ? "block device"
+           : S_ISFIFO(e->mode) ? "fifo"
+                               : "file";
+}
+
+struct sb_short_text sb_show_time(int64_t seconds) {
+    struct sb_short_text out = {"-"};
+    time_t when = (time_t)seconds;
+    struct tm tm;
+    if (gmtime_r(&when, &tm))
+        strftime(out.text, sizeof out.text, "%Y-%m-%d %H:%M", &tm);
+    return out;
+}
+
+/* Bytes of the well-formed character at p, or 0. */
+static size_t character_size(const char *p) {
+    char one[5] = {0};
+    for (size_t n = 1; n <= 4 && p[n - 1]; n++) {
+        one[n - 1] = p[n - 1];
+        if (sb_text_is_utf8(one))
+            return n;
+    }
+    return 0;
+}
+
+static char *escape(const char *text, bool backslashes) {
+    sb_autobuf struct sb_buf out = {0};
+    sb_buf_adds(&out, "");
+    for (const char *p = text; *p;) {
+        unsigned char c = (unsigned char)*p;
+        size_t n = c < 0x80 ? 1 : character_size(p);
+        /* U+0080 to U+009F are control characters too: some terminals obey them. */
+        bool control = c < 0x20 || c == 0x7F || (c == 0xC2 && n == 2 && (unsigned char)p[1] < 0xA0);
+        if (c == '\n' || c == '\t')
+            sb_buf_adds(&out, c == '\n' ? "\\n" : "\\t");
+        else if (c == '\\' && backslashes)
+            sb_buf_adds(&out, "\\\\");
+        else if (n == 0 || control)
+            for (size_t i = 0; i < (n ? n : 1); i++)
+                sb_buf_addf(&out, "\\x%02x", (unsigned char)p[i]);
+        else
+            sb_buf_add(&out, p, n);
+        p += n ? n : 1;
+    }
+    return sb_buf_steal(&out);
+}
+
+char *sb_show_text(const char *text) {
+    return escape(text, false);
+}
+
+char *sb_show_path(const char *path) {
+    return escape(path, true);
+}
+
+json_t *sb_json_from_digest(const struct sb_digest *digest) {
+    return json_string(sb_digest_text(digest).text);
+}

@@ -1,0 +1,95 @@
+/*
+ * layers/collect: what the store holds, and giving some of it back.
+ *
+ *     struct sb_collect_options options = SB_COLLECT_OPTIONS;
+ *     options.max_size = 20000000000;
+ *     if (sb_store_collect(store, &options, &report, &err) < 0) …
+ *     sb_collect_report_free(&report);
+ *
+ * Safe beside running builds. An item's last use is the mtime of its file or of its own directory
+ * (atime changes when a backup reads the store, and not at all where it is mounted noatime; ctime
+ * can't be set; nothing in an image or a step sees these mtimes). An item used since the oldest
+ * other live process started is never taken. Deciding happens under the collector's lock, and so
+ * does moving what goes to this process's tmp, by renames alone; the slow work comes before and
+ * after.
+ *
+ * Other tools know nothing of live processes: no other tool may write to the store meanwhile.
+ */
+#ifndef SB_LAYERS_COLLECT_H
+#define SB_LAYERS_COLLECT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buffer.h"
+#include "base/error.h"
+#include "layers/store.h"
+
+/* X(kind, name for people and --json) */
+#define SB_ITEM_KINDS(X)                                                                           \
+    X(SB_ITEM_BLOB, "blobs")                                                                       \
+    X(SB_ITEM_TREE, "trees")                                                                       \
+    X(SB_ITEM_CACHE, "caches")                                                                     \
+    X(SB_ITEM_RECORD, "records")                                                                   \
+    X(SB_ITEM_LISTING, "listings")                                                                 \
+    X(SB_ITEM_CONTENTS, "contents")                                                                \
+    X(SB_ITEM_LOG, "logs")                                                                         \
+    X(SB_ITEM_NOTE, "notes")                                                                       \
+    X(SB_ITEM_TEMPORARY, "temporaries")                                                            \
+    X(SB_ITEM_OTHER, "other")
+
+enum sb_item_kind {
+#define X(kind, name) kind,
+    SB_ITEM_KINDS(X)
+#undef X
+        SB_ITEM_KIND_COUNT,
+};
+const char *sb_item_kind_name(enum sb_item_kind kind);
+
+/* Bytes are those that files and directories take on the disk, as du counts them. */
+struct sb_store_amount {
+    uint64_t count, bytes;
+};
+struct sb_store_usage {
+    struct sb_store_amount kinds[SB_ITEM_KIND_COUNT];
+    uint64_t total;
+};
+int sb_store_usage(struct sb_store *store, struct sb_store_usage *out, struct sb_error *err);
+
+#define SB_COLLECT_NONE UINT64_MAX
+
+/*
+ * Always removed: what dead processes left, blobs that no tag and no record reaches, records whose
+ * blob is gone, trees and tables of contents that no tag and no record refers to, listings of files
+ * that no record refers to.
+ * Then, in this order and the least recently used first, what was last used too long ago, and while
+ * the store is larger than max_size: trees, cache directories, records with the blobs that nothing
+ * else needs, logs, notes (stat caches, and what each layer was built from last); for size alone
+ * also tables of contents. While it is still larger than max_size: images with all their tags.
+ */
+struct sb_collect_options {
+    uint64_t max_size;   /* bytes the store holds afterwards at most, but for what live processes
+                            hold; SB_COLLECT_NONE: no limit */
+    uint64_t older_than; /* seconds; never takes an image that has a name. SB_COLLECT_NONE: no
+                            limit */
+    bool keep_tagged;    /* max_size takes no image that is in index.json either */
+    bool dry_run;        /* report only */
+};
+#define SB_COLLECT_OPTIONS                                                                         \
+    { .max_size = SB_COLLECT_NONE, .older_than = SB_COLLECT_NONE }
+
+struct sb_collect_report {
+    struct sb_store_amount removed[SB_ITEM_KIND_COUNT];
+    uint64_t freed;         /* bytes in all */
+    uint64_t left;          /* bytes the store holds now */
+    uint64_t held;          /* of these: bytes that live processes hold */
+    struct sb_strings tags; /* that went; "sha256:…" for an entry of index.json without a name */
+};
+
+/* A damaged index.json or manifest of an image is an error before anything is removed: what it
+ * needs is unknown then. On failure the report is valid for what was done. */
+int sb_store_collect(struct sb_store *store, const struct sb_collect_options *options,
+                     struct sb_collect_report *out, struct sb_error *err);
+void sb_collect_report_free(struct sb_collect_report *report);
+
+#endif

@@ -1,0 +1,341 @@
+#include "layers/contents.h"
+
+#include <endian.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <libdeflate.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/buffer.h"
+#include "base/file.h"
+#include "base/memory.h"
+
+/* The file, version 1; numbers are little-endian. A header, a record for each entry in byte order
+ * of paths, and the strings that records point into, each ending in NUL, the first of them empty.
+ * The check is a CRC-32 of all but the last eight bytes of the header: it finds a file that a power
+ * cut left half written, which is all that it is for, and costs far less than reading the file. */
+#define MAGIC "sb-toc 1"
+
+struct header {
+    char magic[8];
+    uint64_t length; /* of the file */
+    uint64_t count;  /* of records */
+    uint64_t strings_length;
+    unsigned char diff_id[32];
+    uint32_t check;
+    uint32_t unused;
+};
+_Static_assert(sizeof(struct header) == 72, "the header has no gaps");
+
+struct record {
+    uint32_t path, link; /* offsets of strings; link 0: none */
+    uint32_t mode;
+    uint32_t uid, gid;
+    uint32_t nanoseconds; /* of the mtime; HARD_LINK is or-ed into it */
+    int64_t mtime;
+    uint64_t size; /* of a device: its major number times 2^32 plus its minor number */
+};
+_Static_assert(sizeof(struct record) == 40, "a record has no gaps");
+
+#define HARD_LINK (1u << 31)
+
+/* ---- writing ---- */
+
+struct item {
+    struct record record; /* in the host's byte order, offsets into the writer's strings */
+    size_t number;
+};
+
+struct sb_contents_writer {
+    struct item *items;
+    size_t count, cap;
+    struct sb_buf strings;
+};
+
+struct sb_contents_writer *sb_contents_start(void) {
+    struct sb_contents_writer *writer = sb_alloc(sizeof *writer);
+    sb_buf_addc(&writer->strings, '\0');
+    return writer;
+}
+
+static uint32_t keep_string(struct sb_contents_writer *writer, const char *text) {
+    size_t at = writer->strings.len;
+    sb_buf_add(&writer->strings, text, strlen(text) + 1);
+    return (uint32_t)at;
+}
+
+void sb_contents_add(struct sb_contents_writer *writer, const struct sb_entry *entry) {
+    SB_GROW(writer->items, writer->count, writer->cap);
+    struct item *item = &writer->items[writer->count];
+    bool device = S_ISCHR(entry->mode) || S_ISBLK(entry->mode);
+    *item = (struct item){
+        .number = writer->count++,
+        .record = {.path = keep_string(writer, entry->path),
+                   .link = entry->link ? keep_string(writer, entry->link) : 0,
+                   .mode = entry->mode,
+                   .uid = entry->uid,
+                   .gid = entry->gid,
+                   .nanoseconds = entry->mtime_nsec | (entry->hard_link ? HARD_LINK : 0),
+                   .mtime = entry->mtime,
+                   .size = device ? (uint64_t)entry->device_major << 32 | entry->device_minor
+                                  : entry->size},
+    };
+}
+
+void sb_contents_abort(struct sb_contents_writer *writer) {
+    if (!writer)
+        return;
+    free(writer->items);
+    sb_buf_free(&writer->strings);
+    free(writer);
+}
+
+static int compare_items(const void *a, const void *b, void *strings) {
+    const struct item *x = a, *y = b;
+    const char *base = strings;
+    int order = strcmp(base + x->record.path, base + y->record.path);
+    return order ? order : x->number < y->number ? -1 : 1;
+}
+
+/* Sorts, and drops all but the last of entries with one path. */
+static void sort_items(struct sb_contents_writer *writer) {
+    const char *base = writer->strings.data;
+    if (writer->count > 1)
+        qsort_r(writer->items, writer->count, sizeof *writer->items, compare_items,
+                writer->strings.data);
+    size_t kept = 0;
+    for (size_t i = 0; i < writer->count; i++) {
+        const struct item *next = i + 1 < writer->count ? &writer->items[i + 1] : NULL;
+        if (!next || strcmp(base + writer->items[i].record.path, base + next->record.path) != 0)
+            writer->items[kept++] = writer->items[i];
+    }
+    writer->count = kept;
+}
+
+static uint32_t check_of(const void *file, size_t length) {
+    const unsigned char *bytes = file;
+    uint32_t check = libdeflate_crc32(0, bytes, offsetof(struct header, check));
+    return libdeflate_crc32(check, bytes + sizeof(struct header), length - sizeof(struct header));
+}
+
+static uint32_t move_string(struct sb_contents_writer *writer, uint32_t at, struct sb_buf *out) {
+    const char *text = writer->strings.data + at;
+    size_t moved = out->len;
+    sb_buf_add(out, text, strlen(text) + 1);
+    return (uint32_t)moved;
+}
+
+/* The whole file; strings in the order of the records that name them. */
+static void encode(struct sb_contents_writer *writer, const struct sb_digest *diff_id,
+                   struct sb_buf *out) {
+    sb_autobuf struct sb_buf strings = {0};
+    sb_buf_reserve(&strings, writer->strings.len);
+    sb_buf_addc(&strings, '\0');
+    struct header header = {.magic = MAGIC};
+    sb_buf_reserve(out,
+                   sizeof header + writer->count * sizeof(struct record) + writer->strings.len);
+    sb_buf_add(out, &header, sizeof header);
+    for (size_t i = 0; i < writer->count; i++) {
+        const struct record *r = &writer->items[i].record;
+        struct record coded = {
+            .path = htole32(move_string(writer, r->path, &strings)),
+            .link = htole32(r->link ? move_string(writer, r->link, &strings) : 0),
+            .mode = htole32(r->mode),
+            .uid = htole32(r->uid),
+            .gid = htole32(r->gid),
+            .nanoseconds = htole32(r->nanoseconds),
+            .mtime = (int64_t)htole64((uint64_t)r->mtime),
+            .size = htole64(r->size),
+        };
+        sb_buf_add(out, &coded, sizeof coded);
+    }
+    sb_buf_add(out, strings.data, strings.len);
+    header.length = htole64(out->len);
+    header.count = htole64(writer->count);
+    header.strings_length = htole64(strings.len);
+    memcpy(header.diff_id, diff_id->bytes, sizeof header.diff_id);
+    memcpy(out->data, &header, sizeof header);
+    header.check = htole32(check_of(out->data, out->len));
+    memcpy(out->data, &header, sizeof header);
+}
+
+static char *path_of(const struct sb_digest *diff_id) {
+    return sb_format("contents/%s", sb_digest_hex(diff_id).text);
+}
+
+/* Without fsync: what a power cut takes can be made again, and the check finds it. */
+static int publish(struct sb_store *store, const char *path, const struct sb_buf *file,
+                   struct sb_error *err) {
+    char temporary[32];
+    int tmp = sb_store_tmp_fd(store);
+    if (tmp < 0)
+        return sb_fail_errno(err, SB_E_IO, "creating %s", sb_store_tmp_path(store));
+    sb_autoclose int fd = sb_file_temporary(tmp, temporary, err);
+    if (fd < 0)
+        return sb_error_context(err, "%s", sb_store_tmp_path(store));
+    int failed = sb_fd_write(fd, file->data, file->len, "a table of contents", err);
+    if (!failed && close(sb_steal_fd(&fd)) < 0)
+        failed = sb_fail_errno(err, SB_E_IO, "writing a table of contents");
+    if (!failed && renameat(tmp, temporary, sb_store_private_fd(store), path) < 0)
+        failed =
+            sb_fail_errno(err, SB_E_IO, "renaming into %s/sbuild/%s", sb_store_path(store), path);
+    if (failed)
+        unlinkat(tmp, temporary, 0);
+    return failed;
+}
+
+int sb_contents_finish(struct sb_contents_writer *writer, struct sb_store *store,
+                       const struct sb_digest *diff_id, struct sb_error *err) {
+    sb_autofree char *path = path_of(diff_id);
+    sb_autobuf struct sb_buf file = {0};
+    int failed = 0;
+    if (writer->strings.len > UINT32_MAX) {
+        failed = sb_fail(err, SB_E_FAILED,
+                         "more names in one layer than its table of contents"
+                         " can hold");
+    } else {
+        sort_items(writer);
+        encode(writer, diff_id, &file);
+        failed = publish(store, path, &file, err);
+    }
+    sb_contents_abort(writer);
+    return failed;
+}
+
+/* ---- reading ---- */
+
+struct sb_contents {
+    const void *map;
+    size_t length;
+    const struct record *records;
+    size_t count;
+    const char *strings;
+};
+
+static bool header_is_whole(const struct header *h, uint64_t length,
+                            const struct sb_digest *diff_id) {
+    uint64_t count = le64toh(h->count), strings = le64toh(h->strings_length);
+    uint64_t rest = length - sizeof *h;
+    return !memcmp(h->magic, MAGIC, sizeof h->magic) && le64toh(h->length) == length &&
+           !memcmp(h->diff_id, diff_id->bytes, sizeof h->diff_id) && !h->unused &&
+           count <= rest / sizeof(struct record) && strings > 0 &&
+           strings == rest - count * sizeof(struct record);
+}
+
+/* After this, every string that a record points at begins and ends within the file. */
+static bool records_are_whole(const struct sb_contents *c, size_t strings_length) {
+    if (c->strings[0] || c->strings[strings_length - 1])
+        return false;
+    for (size_t i = 0; i < c->count; i++)
+        if (le32toh(c->records[i].path) >= strings_length ||
+            le32toh(c->records[i].link) >= strings_length)
+            return false;
+    return true;
+}
+
+static bool is_whole(struct sb_contents *c, const struct sb_digest *diff_id) {
+    const struct header *h = c->map;
+    if (!header_is_whole(h, c->length, diff_id) || le32toh(h->check) != check_of(c->map, c->length))
+        return false;
+    c->count = (size_t)le64toh(h->count);
+    c->records = (const struct record *)(h + 1);
+    c->strings = (const char *)(c->records + c->count);
+    return records_are_whole(c, (size_t)le64toh(h->strings_length));
+}
+
+static int open_file(struct sb_store *store, const char *path, struct sb_error *err) {
+    int fd = openat(sb_store_private_fd(store), path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return sb_fail_errno(err, errno == ENOENT ? SB_E_NOT_FOUND : SB_E_IO, "%s/sbuild/%s",
+                             sb_store_path(store), path);
+    futimens(fd, NULL); /* used now, for the collector; it may be gone without harm */
+    return fd;
+}
+
+int sb_contents_open(struct sb_store *store, const struct sb_digest *diff_id,
+                     struct sb_contents **out, struct sb_error *err) {
+    sb_autofree char *path = path_of(diff_id);
+    sb_autoclose int fd = open_file(store, path, err);
+    if (fd < 0)
+        return -1;
+    struct stat st;
+    if (fstat(fd, &st) < 0)
+        return sb_fail_errno(err, SB_E_IO, "%s/sbuild/%s", sb_store_path(store), path);
+    struct sb_contents *c = NULL;
+    if (S_ISREG(st.st_mode) && (size_t)st.st_size >= sizeof(struct header)) {
+        void *map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE | MAP_POPULATE, fd, 0);
+        if (map == MAP_FAILED)
+            return sb_fail_errno(err, SB_E_IO, "%s/sbuild/%s", sb_store_path(store), path);
+        c = sb_alloc(sizeof *c);
+        c->map = map;
+        c->length = (size_t)st.st_size;
+    }
+    if (!c || !is_whole(c, diff_id)) {
+        sb_contents_close(c);
+        return sb_fail(err, SB_E_INTEGRITY, "%s/sbuild/%s: the table of contents is damaged",
+                       sb_store_path(store), path);
+    }
+    *out = c;
+    return 0;
+}
+
+void sb_contents_close(struct sb_contents *contents) {
+    if (!contents)
+        return;
+    munmap((void *)contents->map, contents->length);
+    free(contents);
+}
+
+size_t sb_contents_count(const struct sb_contents *contents) {
+    return contents->count;
+}
+
+static const char *path_at(const struct sb_contents *contents, size_t index) {
+    return contents->strings + le32toh(contents->records[index].path);
+}
+
+void sb_contents_get(const struct sb_contents *contents, size_t index, struct sb_entry *out) {
+    const struct record *r = &contents->records[index];
+    uint32_t link = le32toh(r->link), nanoseconds = le32toh(r->nanoseconds);
+    *out = (struct sb_entry){
+        .path = path_at(contents, index),
+        .link = link ? contents->strings + link : NULL,
+        .mode = le32toh(r->mode),
+        .hard_link = nanoseconds & HARD_LINK,
+        .uid = le32toh(r->uid),
+        .gid = le32toh(r->gid),
+        .mtime = (int64_t)le64toh((uint64_t)r->mtime),
+        .mtime_nsec = nanoseconds & ~HARD_LINK,
+    };
+    if (S_ISCHR(out->mode) || S_ISBLK(out->mode)) {
+        out->device_major = (uint32_t)(le64toh(r->size) >> 32);
+        out->device_minor = (uint32_t)le64toh(r->size);
+    } else {
+        out->size = le64toh(r->size);
+    }
+}
+
+size_t sb_contents_seek(const struct sb_contents *contents, const char *path) {
+    size_t low = 0, high = contents->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (strcmp(path_at(contents, middle), path) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+bool sb_contents_find(const struct sb_contents *contents, const char *path, struct sb_entry *out) {
+    size_t i = sb_contents_seek(contents, path);
+    if (i == contents->count || strcmp(path_at(contents, i), path) != 0)
+        return false;
+    sb_contents_get(contents, i, out);
+    return true;
+}

@@ -1,0 +1,42 @@
+/*
+ * layers/entry: one member of a layer, as tar, trees and tables of contents all describe it.
+ */
+#ifndef SB_LAYERS_ENTRY_H
+#define SB_LAYERS_ENTRY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* Limits of what is read from, or written to, a layer. */
+#define SB_PATH_LIMIT  4096  /* bytes of a path inside a layer */
+#define SB_XATTR_LIMIT 65536 /* bytes of one extended attribute (Linux' own limit) */
+#define SB_LAYER_LIMIT 127   /* layers of one image, as Docker and containerd allow */
+
+/* Whiteouts: image-spec 1.1, layer.md, "Whiteouts". */
+#define SB_WHITEOUT_PREFIX ".wh."
+#define SB_WHITEOUT_OPAQUE ".wh..wh..opq"
+
+struct sb_xattr {
+    char *name;
+    char *value; /* any bytes */
+    size_t value_len;
+};
+
+/* Strings belong to whoever made the entry. Bytes are kept as they are: names need not be UTF-8. */
+struct sb_entry {
+    const char *path; /* relative to the layer's root: "usr/bin/env"; no leading or trailing "/" */
+    const char *link; /* target of a symlink, or path of the entry that a hard link repeats */
+    mode_t mode;      /* type (S_IFMT) and permissions; a hard link has its target's type */
+    bool hard_link;
+    uint32_t uid, gid;
+    uint64_t size; /* bytes of a regular file's contents; 0 for anything else */
+    int64_t mtime; /* seconds since 1970, may be negative */
+    uint32_t mtime_nsec;
+    uint32_t device_major, device_minor; /* of S_IFCHR and S_IFBLK */
+    const struct sb_xattr *xattrs;       /* sorted by name */
+    size_t xattr_count;
+};
+
+#endif

@@ -1,0 +1,219 @@
+#include "layers/inventory.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/memory.h"
+#include "layers/store_private.h"
+
+const char *sb_item_kind_name(enum sb_item_kind kind) {
+    static const char *const names[] = {
+#define X(item, name) [item] = name,
+        SB_ITEM_KINDS(X)
+#undef X
+    };
+    return names[kind];
+}
+
+/* ---- the size of a directory with all that is below ---- */
+
+struct hard_link {
+    ino_t inode;
+    uint64_t bytes;
+};
+struct measure {
+    dev_t device;
+    uint64_t bytes;
+    struct hard_link *links;
+    size_t n, cap;
+};
+
+static uint64_t disk_bytes(const struct stat *st) {
+    return (uint64_t)st->st_blocks * 512;
+}
+
+static void measure_below(struct measure *m, int dirfd, const char *name);
+
+static void measure_entry(struct measure *m, int dirfd, const char *name) {
+    struct stat st;
+    if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || st.st_dev != m->device)
+        return;
+    if (!S_ISDIR(st.st_mode) && st.st_nlink > 1) {
+        SB_GROW(m->links, m->n, m->cap);
+        m->links[m->n++] = (struct hard_link){st.st_ino, disk_bytes(&st)};
+        return;
+    }
+    m->bytes += disk_bytes(&st);
+    if (S_ISDIR(st.st_mode))
+        measure_below(m, dirfd, name);
+}
+
+/* What can't be read isn't counted: an estimate is of more use than an error. */
+static void measure_below(struct measure *m, int dirfd, const char *name) {
+    int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    sb_autoclosedir DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    if (!dir) {
+        sb_close_descriptor(&fd);
+        return;
+    }
+    for (struct dirent *e; (e = readdir(dir));)
+        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
+            measure_entry(m, fd, e->d_name);
+}
+
+static int compare_links(const void *a, const void *b) {
+    const struct hard_link *x = a, *y = b;
+    return x->inode < y->inode ? -1 : x->inode > y->inode;
+}
+
+static uint64_t measure(int dirfd, const char *name, const struct stat *st) {
+    struct measure m = {.device = st->st_dev, .bytes = disk_bytes(st)};
+    if (!S_ISDIR(st->st_mode))
+        return m.bytes;
+    measure_below(&m, dirfd, name);
+    if (m.n > 1)
+        qsort(m.links, m.n, sizeof *m.links, compare_links);
+    for (size_t i = 0; i < m.n; i++)
+        if (i == 0 || m.links[i].inode != m.links[i - 1].inode)
+            m.bytes += m.links[i].bytes;
+    free(m.links);
+    return m.bytes;
+}
+
+/* ---- the items ---- */
+
+static const struct place {
+    const char *path;
+    enum sb_item_kind kind;
+    bool hex;         /* names are digests; anything else there is no item */
+    const char *skip; /* entries that are places of their own */
+} places[] = {
+    {".", SB_ITEM_OTHER, false, "|blobs|sbuild|"},
+    {"blobs", SB_ITEM_OTHER, false, "|sha256|"},
+    {SB_BLOBS_DIRECTORY, SB_ITEM_BLOB, true, NULL},
+    {"sbuild", SB_ITEM_OTHER, false,
+     "|trees|contents|records|listings|caches|logs|stat|git|last|tmp|"},
+    {"sbuild/trees", SB_ITEM_TREE, true, NULL},
+    {"sbuild/contents", SB_ITEM_CONTENTS, true, NULL},
+    {"sbuild/records", SB_ITEM_RECORD, true, NULL},
+    {"sbuild/listings", SB_ITEM_LISTING, true, NULL},
+    {"sbuild/caches", SB_ITEM_CACHE, false, NULL},
+    {"sbuild/stat", SB_ITEM_NOTE, false, NULL},
+    {"sbuild/git", SB_ITEM_NOTE, false, NULL},
+    {"sbuild/last", SB_ITEM_NOTE, false, NULL},
+    {"sbuild/logs", SB_ITEM_LOG, false, NULL},
+    {"sbuild/tmp", SB_ITEM_TEMPORARY, false, NULL},
+};
+
+static enum sb_item_kind kind_of(const struct place *place, const char *name) {
+    struct sb_digest digest;
+    if (!strncmp(name, SB_TMP_PREFIX, strlen(SB_TMP_PREFIX)))
+        return SB_ITEM_TEMPORARY;
+    return place->hex && !sb_digest_parse_hex(name, &digest) ? SB_ITEM_OTHER : place->kind;
+}
+
+static bool is_skipped(const struct place *place, const char *name) {
+    if (!strcmp(name, ".") || !strcmp(name, ".."))
+        return true;
+    if (!place->skip)
+        return false;
+    sb_autofree char *whole = sb_format("|%s|", name);
+    return strstr(place->skip, whole) != NULL;
+}
+
+static void add_item(const struct place *place, int dirfd, const char *name,
+                     const struct sb_inventory *earlier, struct sb_inventory *out) {
+    struct stat st;
+    if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return;
+    enum sb_item_kind kind = kind_of(place, name);
+    if (kind == SB_ITEM_OTHER) {
+        out->other.count++;
+        out->other.bytes += measure(dirfd, name, &st);
+        return;
+    }
+    char *path = sb_path_join(place->path, name);
+    const struct sb_item *known =
+        S_ISDIR(st.st_mode) && earlier ? sb_inventory_find(earlier, kind, path) : NULL;
+    SB_GROW(out->v, out->n, out->cap);
+    out->v[out->n++] = (struct sb_item){.kind = kind,
+                                        .path = path,
+                                        .last_use = st.st_mtim,
+                                        .bytes = known ? known->bytes : measure(dirfd, name, &st)};
+}
+
+static int compare_items(const void *a, const void *b) {
+    const struct sb_item *x = a, *y = b;
+    return x->kind != y->kind ? (x->kind < y->kind ? -1 : 1) : strcmp(x->path, y->path);
+}
+
+static int scan(struct sb_store *store, const struct place *place,
+                const struct sb_inventory *earlier, struct sb_inventory *out,
+                struct sb_error *err) {
+    int fd = openat(store->fd, place->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    sb_autoclosedir DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    struct stat st;
+    if (!dir || fstat(fd, &st) < 0) {
+        if (!dir)
+            sb_close_descriptor(&fd);
+        return errno == ENOENT ? 0 : sb_fail_errno(err, SB_E_IO, "%s/%s", store->path, place->path);
+    }
+    out->other.bytes += disk_bytes(&st);
+    for (struct dirent *e; (e = readdir(dir));)
+        if (!is_skipped(place, e->d_name))
+            add_item(place, fd, e->d_name, earlier, out);
+    return 0;
+}
+
+int sb_inventory_take(struct sb_store *store, const struct sb_inventory *earlier,
+                      struct sb_inventory *out, struct sb_error *err) {
+    *out = (struct sb_inventory){0};
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        if (scan(store, &places[i], earlier, out, err) < 0) {
+            sb_inventory_free(out);
+            return -1;
+        }
+    }
+    if (out->n > 1)
+        qsort(out->v, out->n, sizeof *out->v, compare_items);
+    return 0;
+}
+
+void sb_inventory_free(struct sb_inventory *inventory) {
+    for (size_t i = 0; i < inventory->n; i++) {
+        free(inventory->v[i].path);
+        free(inventory->v[i].needs.v);
+    }
+    free(inventory->v);
+    *inventory = (struct sb_inventory){0};
+}
+
+struct sb_item *sb_inventory_find(const struct sb_inventory *inventory, enum sb_item_kind kind,
+                                  const char *path) {
+    struct sb_item key = {.kind = kind, .path = (char *)path};
+    if (inventory->n == 0)
+        return NULL;
+    return bsearch(&key, inventory->v, inventory->n, sizeof *inventory->v, compare_items);
+}
+
+int sb_store_usage(struct sb_store *store, struct sb_store_usage *out, struct sb_error *err) {
+    *out = (struct sb_store_usage){0};
+    struct sb_inventory inventory;
+    if (sb_inventory_take(store, NULL, &inventory, err) < 0)
+        return -1;
+    out->kinds[SB_ITEM_OTHER] = inventory.other;
+    for (size_t i = 0; i < inventory.n; i++) {
+        out->kinds[inventory.v[i].kind].count++;
+        out->kinds[inventory.v[i].kind].bytes += inventory.v[i].bytes;
+    }
+    for (size_t i = 0; i < SB_ITEM_KIND_COUNT; i++)
+        out->total += out->kinds[i].bytes;
+    sb_inventory_free(&inventory);
+    return 0;
+}

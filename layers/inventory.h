@@ -1,0 +1,67 @@
+/*
+ * layers/inventory: every item of the store with its size and last use, and what needs what; for
+ * the collector (layers/collect.h).
+ */
+#ifndef SB_LAYERS_INVENTORY_H
+#define SB_LAYERS_INVENTORY_H
+
+#include <jansson.h>
+#include <time.h>
+
+#include "layers/collect.h"
+
+/* Items that an image or a record needs. Pointers into an inventory. */
+struct sb_needs {
+    struct sb_item **v;
+    size_t n, cap;
+};
+
+struct sb_item {
+    enum sb_item_kind kind;
+    char *path; /* relative to STORE */
+    uint64_t bytes;
+    struct timespec last_use;
+    bool held; /* a live process may use it */
+    bool gone;
+    unsigned needed;       /* by so many images and records */
+    struct sb_needs needs; /* of a record; empty when it is of no use */
+};
+
+struct sb_inventory {
+    struct sb_item *v; /* sorted by kind and path; all but SB_ITEM_OTHER */
+    size_t n, cap;
+    struct sb_store_amount other;
+};
+
+/* Sizes of directories are taken from an earlier inventory (NULL: none) where nothing else is
+ * known to have changed, as walking them takes long. */
+int sb_inventory_take(struct sb_store *store, const struct sb_inventory *earlier,
+                      struct sb_inventory *out, struct sb_error *err);
+void sb_inventory_free(struct sb_inventory *inventory);
+/* NULL when there is none. */
+struct sb_item *sb_inventory_find(const struct sb_inventory *inventory, enum sb_item_kind kind,
+                                  const char *path);
+
+/* ---- reach.c ---- */
+
+/* One image of index.json, under all its names. */
+struct sb_reached {
+    struct sb_digest digest;
+    struct sb_item *manifest; /* NULL when it is not here */
+    struct sb_strings names;
+    struct sb_needs needs;
+};
+struct sb_reached_list {
+    struct sb_reached *v;
+    size_t n, cap;
+};
+
+/* Counts in items' needed what the images of the index need. */
+int sb_reach_images(struct sb_store *store, const json_t *index,
+                    const struct sb_inventory *inventory, struct sb_reached_list *out,
+                    struct sb_error *err);
+void sb_reached_list_free(struct sb_reached_list *list);
+/* The same for records whose blob is there. */
+void sb_reach_records(struct sb_store *store, const struct sb_inventory *inventory);
+
+#endif

@@ -1,0 +1,108 @@
+#include "layers/merge.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/map.h"
+#include "base/memory.h"
+#include "layers/whiteout.h"
+
+/* What is known of a path. Layers are counted from 1, the top one, downwards; 0 is none. The first
+ * layer that says something is the highest, and so the one that counts. */
+union fact {
+    uint64_t word;
+    struct {
+        uint16_t claimed; /* has an entry for it, or a whiteout */
+        uint16_t implied; /* has entries below it, so it is a directory there */
+        uint16_t closed;  /* hides everything below it in lower layers */
+    } by;
+};
+
+struct sb_merge {
+    struct sb_map facts;
+    uint16_t layer;
+    /* The last parent in this layer: whether something above it is closed. */
+    char *parent;
+    bool parent_hidden;
+};
+
+struct sb_merge *sb_merge_new(void) {
+    return sb_alloc(sizeof(struct sb_merge));
+}
+
+void sb_merge_free(struct sb_merge *m) {
+    if (!m)
+        return;
+    sb_map_free(&m->facts);
+    free(m->parent);
+    free(m);
+}
+
+void sb_merge_lower(struct sb_merge *m) {
+    m->layer++;
+    free(sb_steal(m->parent));
+}
+
+static void say(uint16_t *slot, uint16_t layer) {
+    if (*slot == 0)
+        *slot = layer;
+}
+
+static bool higher(uint16_t slot, uint16_t layer) {
+    return slot != 0 && slot < layer;
+}
+
+/* Whether a higher layer hides all that is in the parent of path; notes, on the way, that this
+ * layer has directories there. */
+static bool visit_parents(struct sb_merge *m, const char *path, size_t len) {
+    if (m->parent && strlen(m->parent) == len && !memcmp(m->parent, path, len))
+        return m->parent_hidden;
+    free(m->parent);
+    m->parent = sb_strndup(path, len);
+    m->parent_hidden = false;
+    for (size_t end = 0; end <= len && !m->parent_hidden; end++) {
+        if (end > 0 && end < len && path[end] != '/')
+            continue;
+        uint64_t *word = sb_map_put_n(&m->facts, path, end); /* "" is the root */
+        union fact fact = {.word = *word};
+        if (higher(fact.by.closed, m->layer))
+            m->parent_hidden = true;
+        else if (!fact.by.claimed)
+            say(&fact.by.implied, m->layer);
+        *word = fact.word;
+    }
+    return m->parent_hidden;
+}
+
+static void visit_whiteout(struct sb_merge *m, const char *path, enum sb_whiteout kind) {
+    sb_autofree char *target = sb_whiteout_target(path);
+    uint64_t *word = sb_map_put(&m->facts, target);
+    union fact fact = {.word = *word};
+    if (kind == SB_WHITEOUT_HIDES)
+        say(&fact.by.claimed, m->layer);
+    say(&fact.by.closed, m->layer);
+    *word = fact.word;
+}
+
+bool sb_merge_visit(struct sb_merge *m, const struct sb_entry *entry) {
+    const char *path = entry->path, *slash = strrchr(path, '/');
+    enum sb_whiteout kind = sb_whiteout_kind(path);
+    if (kind == SB_WHITEOUT_IGNORED || kind == SB_WHITEOUT_BAD ||
+        visit_parents(m, path, slash ? (size_t)(slash - path) : 0))
+        return false;
+    if (kind != SB_WHITEOUT_NO) {
+        visit_whiteout(m, path, kind);
+        return false;
+    }
+    bool directory = S_ISDIR(entry->mode) && !entry->hard_link;
+    uint64_t *word = sb_map_put(&m->facts, path);
+    union fact fact = {.word = *word};
+    bool seen =
+        !higher(fact.by.claimed, m->layer) && (directory || !higher(fact.by.implied, m->layer));
+    say(&fact.by.claimed, m->layer);
+    if (!directory)
+        say(&fact.by.closed, m->layer);
+    *word = fact.word;
+    return seen;
+}

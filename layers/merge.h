@@ -1,0 +1,32 @@
+/*
+ * layers/merge: which entries of a stack of layers are seen in the file system that it makes,
+ * decided while the layers pass by once, from the top one down, with nothing unpacked.
+ *
+ *     for (size_t i = image->layer_count; i-- > 0;) {
+ *         sb_merge_lower(merge);
+ *         for each entry of layer i: if (sb_merge_visit(merge, entry)) it is seen
+ *     }
+ *
+ * From the top down the first entry of a path is the one that counts, so nothing needs to be taken
+ * back. Memory: a few dozen bytes and the path for each path of the image.
+ */
+#ifndef SB_LAYERS_MERGE_H
+#define SB_LAYERS_MERGE_H
+
+#include <stdbool.h>
+
+#include "layers/entry.h"
+
+struct sb_merge;
+
+struct sb_merge *sb_merge_new(void);
+void sb_merge_free(struct sb_merge *merge); /* NULL is allowed */
+
+/* The entries that follow are those of the next layer below; call it before the top one too. */
+void sb_merge_lower(struct sb_merge *merge);
+
+/* False for what a layer above hides or replaces, and for whiteouts. Entries of one layer may come
+ * in any order; a path that a layer holds twice is seen twice. */
+bool sb_merge_visit(struct sb_merge *merge, const struct sb_entry *entry);
+
+#endif

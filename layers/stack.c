@@ -1,0 +1,165 @@
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/buffer.h"
+#include "base/memory.h"
+#include "layers/contents.h"
+
+#define LINKS_LIMIT 40 /* as Linux */
+
+/* ---- look-up ---- */
+
+/* What one layer says about a path. */
+enum sight {
+    SIGHT_ENTRY,   /* it is here */
+    SIGHT_NOTHING, /* a lower layer decides */
+    SIGHT_COVERED, /* not here, and what lower layers have there is hidden */
+};
+
+/* One look-up: the path, the bytes of it being looked at, and where whiteouts' names are put. */
+struct look_up {
+    const char *path;
+    struct sb_buf *name;
+};
+
+static bool has_name(const struct sb_contents *layer, struct look_up *l, size_t dir_len,
+                     const char *prefix, const char *rest, size_t rest_len) {
+    struct sb_entry ignored;
+    sb_buf_reset(l->name);
+    sb_buf_add(l->name, l->path, dir_len);
+    sb_buf_adds(l->name, prefix);
+    sb_buf_add(l->name, rest, rest_len);
+    return sb_contents_find(layer, l->name->data, &ignored);
+}
+
+static bool has_whiteout(const struct sb_contents *layer, struct look_up *l, size_t start,
+                         size_t end) {
+    return has_name(layer, l, start, SB_WHITEOUT_PREFIX, l->path + start, end - start);
+}
+
+static bool is_opaque(const struct sb_contents *layer, struct look_up *l, size_t end) {
+    return has_name(layer, l, end, end ? "/" SB_WHITEOUT_OPAQUE : SB_WHITEOUT_OPAQUE, "", 0);
+}
+
+static bool find_prefix(const struct sb_contents *layer, struct look_up *l, size_t end,
+                        struct sb_entry *out) {
+    sb_buf_reset(l->name);
+    sb_buf_add(l->name, l->path, end);
+    return sb_contents_find(layer, l->name->data, out);
+}
+
+static bool has_children(const struct sb_contents *layer, struct look_up *l) {
+    sb_buf_reset(l->name);
+    sb_buf_adds(l->name, l->path);
+    sb_buf_addc(l->name, '/');
+    size_t i = sb_contents_seek(layer, l->name->data);
+    struct sb_entry e;
+    if (i == sb_contents_count(layer))
+        return false;
+    sb_contents_get(layer, i, &e);
+    return !strncmp(e.path, l->name->data, l->name->len);
+}
+
+/* From the root down: a whiteout, an opaque directory, or a file where the path has a directory
+ * hides what lower layers have. */
+static enum sight look_into(const struct sb_contents *layer, struct look_up *l,
+                            struct sb_entry *out) {
+    bool covered = is_opaque(layer, l, 0);
+    for (size_t start = 0;;) {
+        size_t end = start + strcspn(l->path + start, "/");
+        covered |= has_whiteout(layer, l, start, end);
+        bool found = find_prefix(layer, l, end, out);
+        if (!l->path[end])
+            return found ? SIGHT_ENTRY : covered ? SIGHT_COVERED : SIGHT_NOTHING;
+        if (found && !S_ISDIR(out->mode))
+            return SIGHT_COVERED;
+        covered |= is_opaque(layer, l, end);
+        start = end + 1;
+    }
+}
+
+static bool names_whiteout(const char *path) {
+    return !strncmp(path, SB_WHITEOUT_PREFIX, strlen(SB_WHITEOUT_PREFIX)) ||
+           strstr(path, "/" SB_WHITEOUT_PREFIX);
+}
+
+bool sb_stack_find(const struct sb_stack *stack, const char *path, struct sb_entry *out) {
+    struct sb_entry directory = {.path = path, .mode = S_IFDIR | 0755};
+    *out = directory;
+    if (!path[0] || names_whiteout(path))
+        return !path[0];
+    sb_autobuf struct sb_buf name = {0};
+    struct look_up l = {.path = path, .name = &name};
+    bool implicit = false;
+    enum sight sight = SIGHT_NOTHING;
+    for (size_t i = stack->n; i-- > 0 && sight == SIGHT_NOTHING;) {
+        sight = look_into(stack->v[i], &l, out);
+        /* The parent of an entry, itself without one: a directory, whose metadata are those of a
+         * directory below if there is one. */
+        if (sight != SIGHT_ENTRY && !implicit)
+            implicit = has_children(stack->v[i], &l);
+    }
+    if (sight == SIGHT_ENTRY && (!implicit || S_ISDIR(out->mode)))
+        return true;
+    *out = directory;
+    return implicit;
+}
+
+/* ---- following symlinks ---- */
+
+/* Takes the last component off. */
+static void leave(struct sb_buf *path) {
+    while (path->len > 0 && path->data[path->len - 1] != '/')
+        path->len--;
+    if (path->len > 0)
+        path->len--;
+    if (path->data)
+        path->data[path->len] = '\0';
+}
+
+/* A link's target takes the place of the link in what is left to walk. */
+static int follow(struct sb_buf *done, char **rest, const char *after, const char *target,
+                  int *links, const char *path, struct sb_error *err) {
+    if (++*links > LINKS_LIMIT)
+        return sb_fail(err, SB_E_FAILED, "%s: more than %d symbolic links on the way", path,
+                       LINKS_LIMIT);
+    if (target[0] == '/')
+        sb_buf_reset(done);
+    else
+        leave(done);
+    char *joined = sb_format("%s/%s", target, after);
+    free(*rest);
+    *rest = joined;
+    return 0;
+}
+
+int sb_stack_resolve(const struct sb_stack *stack, const char *path, char **out,
+                     struct sb_error *err) {
+    sb_autobuf struct sb_buf done = {0};
+    sb_autofree char *rest = sb_strdup(path);
+    int links = 0;
+    for (const char *p = rest; *p;) {
+        size_t n = strcspn(p, "/");
+        const char *after = p + n + strspn(p + n, "/");
+        if (n == 2 && !strncmp(p, "..", 2)) {
+            leave(&done);
+        } else if (n > 0 && !(n == 1 && p[0] == '.')) {
+            struct sb_entry e;
+            if (done.len > 0)
+                sb_buf_addc(&done, '/');
+            sb_buf_add(&done, p, n);
+            if (done.len > SB_PATH_LIMIT)
+                return sb_fail(err, SB_E_FAILED, "%.100s…: becomes a path of more than %d bytes",
+                               path, SB_PATH_LIMIT);
+            if (sb_stack_find(stack, done.data, &e) && S_ISLNK(e.mode) && e.link) {
+                if (follow(&done, &rest, after, e.link, &links, path, err) < 0)
+                    return -1;
+                after = rest;
+            }
+        }
+        p = after;
+    }
+    *out = sb_buf_steal(&done);
+    return 0;
+}

@@ -1,0 +1,150 @@
+/*
+ * layers/store: the blob store, an OCI image layout (image-spec 1.1, image-layout.md), and the
+ * private state beside it.
+ *
+ *     STORE/oci-layout, index.json, blobs/sha256/…     readable by any OCI tool
+ *     STORE/sbuild/                                    private: see docs/formats.md
+ *         lock            the collector's lock: shared while items are taken into use
+ *         live/ID         one locked file for each running process; its mtime is the start
+ *         keys/KEY        one lock file for each cache key being built
+ *         records/        cache records (builder/cache.h)
+ *         contents/       tables of contents by diff ID (layers/contents.h)
+ *         trees/DIFFID/   unpacked layers (layers/trees.h)
+ *         caches/         cache directories of recipes
+ *         logs/           whole logs of steps
+ *         tmp/            what is being made; swept when its maker is gone
+ *
+ * Many processes share a store without a daemon. Everything is published by rename after fsync.
+ * Whoever starts to rely on an existing item calls sb_store_use on it, which marks it used; the
+ * collector (layers/collect.h) never takes an item used since the oldest live process started.
+ *
+ * Power loss: a blob is on the disk before it has its name, and all names are on the disk before a
+ * tag is written; so what a tag names is whole.
+ *
+ * All calls are safe from several threads of one process.
+ */
+#ifndef SB_LAYERS_STORE_H
+#define SB_LAYERS_STORE_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buffer.h"
+#include "base/digest.h"
+#include "base/error.h"
+
+#define SB_MEDIA_INDEX           "application/vnd.oci.image.index.v1+json"
+#define SB_MEDIA_MANIFEST        "application/vnd.oci.image.manifest.v1+json"
+#define SB_MEDIA_CONFIG          "application/vnd.oci.image.config.v1+json"
+#define SB_MEDIA_LAYER_TAR       "application/vnd.oci.image.layer.v1.tar"
+#define SB_MEDIA_LAYER_GZIP      "application/vnd.oci.image.layer.v1.tar+gzip"
+#define SB_MEDIA_LAYER_ZSTD      "application/vnd.oci.image.layer.v1.tar+zstd"
+#define SB_MEDIA_DOCKER_MANIFEST "application/vnd.docker.distribution.manifest.v2+json"
+#define SB_MEDIA_DOCKER_LIST     "application/vnd.docker.distribution.manifest.list.v2+json"
+#define SB_MEDIA_DOCKER_CONFIG   "application/vnd.docker.container.image.v1+json"
+#define SB_MEDIA_DOCKER_LAYER    "application/vnd.docker.image.rootfs.diff.tar.gzip"
+
+#define SB_ANNOTATION_REF_NAME "org.opencontainers.image.ref.name"
+
+#define SB_MANIFEST_LIMIT (4u << 20) /* bytes; the distribution-spec's advice */
+
+/* Plain data; media_type is a static string or owned by whoever owns the descriptor's parent. */
+struct sb_descriptor {
+    const char *media_type;
+    struct sb_digest digest;
+    uint64_t size;
+};
+
+struct sb_store;
+
+/* Opens the store at path, making it when missing (mode 0755). Registers this process as live. */
+int sb_store_open(const char *path, struct sb_store **out, struct sb_error *err);
+void sb_store_close(struct sb_store *store);
+
+/* To be called when this process has entered another mount or user namespace, while it has one
+ * thread: directories are opened anew, as nothing can be renamed from one mount namespace to
+ * another, and what dead processes left is removed that only the new namespace's root may. */
+int sb_store_renew(struct sb_store *store, struct sb_error *err);
+
+const char *sb_store_path(const struct sb_store *store); /* as given, made absolute */
+int sb_store_fd(const struct sb_store *store);           /* of STORE itself */
+int sb_store_private_fd(const struct sb_store *store);   /* of STORE/sbuild */
+/* This process's own STORE/sbuild/tmp/ID: made by the first call, removed at close, swept after a
+ * crash. -1 and errno when it can't be made. */
+int sb_store_tmp_fd(struct sb_store *store);
+const char *sb_store_tmp_path(struct sb_store *store); /* absolute path of the same */
+
+/* Shared hold on the collector's lock, around "look, then sb_store_use": short, never while waiting
+ * for anything. */
+int sb_store_hold(struct sb_store *store, struct sb_error *err);
+void sb_store_release(struct sb_store *store);
+
+/* Marks a path below STORE as used now. Returns 0, or -1 with SB_E_NOT_FOUND when it is not there.
+ */
+int sb_store_use(struct sb_store *store, const char *relative_path, struct sb_error *err);
+
+/* ---- blobs ---- */
+
+/* True when the blob is in the store with that size (0: any); marks it used. */
+bool sb_blob_has(struct sb_store *store, const struct sb_digest *digest, uint64_t size);
+/* For reading; SB_E_NOT_FOUND when missing, SB_E_INTEGRITY when its size is not the one given
+ * (0: any). The content is not read here: verify while reading. */
+int sb_blob_open(struct sb_store *store, const struct sb_digest *digest, uint64_t size,
+                 struct sb_error *err);
+/* Reads a small blob whole, at most limit bytes, and verifies its digest. */
+int sb_blob_read(struct sb_store *store, const struct sb_descriptor *descriptor, size_t limit,
+                 struct sb_buf *out, struct sb_error *err);
+/* Path relative to STORE: "blobs/sha256/…"; the caller's to free. */
+char *sb_blob_path(const struct sb_digest *digest);
+
+/* Writes a small blob whole. */
+int sb_blob_put(struct sb_store *store, const void *data, size_t len, struct sb_digest *out_digest,
+                struct sb_error *err);
+
+/* A blob being written. Digest and size are taken as bytes pass. */
+struct sb_blob_writer;
+int sb_blob_begin(struct sb_store *store, struct sb_blob_writer **out, struct sb_error *err);
+/* Before the first byte, for a large blob that no one reads soon: its bytes go past the page cache,
+ * where the file system can do that, and leave it to files that are needed. */
+void sb_blob_bypass_cache(struct sb_blob_writer *writer);
+int sb_blob_append(struct sb_blob_writer *writer, const void *data, size_t len,
+                   struct sb_error *err);
+/* Publishes, and frees the writer in every case. When expected is given and differs, nothing is
+ * published: SB_E_INTEGRITY. */
+int sb_blob_commit(struct sb_blob_writer *writer, const struct sb_digest *expected,
+                   struct sb_digest *out_digest, uint64_t *out_size, struct sb_error *err);
+void sb_blob_abort(struct sb_blob_writer *writer); /* NULL is allowed */
+
+/* ---- tags: entries of index.json, named "NAME:TAG" ---- */
+
+struct sb_tagged {
+    char *name; /* "backend:v1.4.2"; the whole org.opencontainers.image.ref.name */
+    struct sb_descriptor descriptor; /* media_type is a static string */
+};
+struct sb_tagged_list {
+    struct sb_tagged *v;
+    size_t n, cap;
+};
+
+/* True for what all OCI tools accept as a name: letters and digits, with one of . _ - : @ + / or --
+ * between them. */
+bool sb_store_name_valid(const char *name);
+
+/* Points each full name ("backend:v1") at the manifest, in one atomic change of index.json. Entries
+ * of the same name are replaced; all else in index.json is kept as it is. Nothing is written when
+ * nothing would change. The manifest must be in the store. */
+int sb_store_tag(struct sb_store *store, const struct sb_strings *names,
+                 const struct sb_descriptor *manifest, struct sb_error *err);
+/* All names, or none when one of them is not there (SB_E_NOT_FOUND). */
+int sb_store_untag(struct sb_store *store, const struct sb_strings *names, struct sb_error *err);
+/* All tags, sorted by name; free with sb_tagged_list_free. */
+int sb_store_tags(struct sb_store *store, struct sb_tagged_list *out, struct sb_error *err);
+void sb_tagged_list_free(struct sb_tagged_list *list);
+
+/* Finds an image by "NAME:TAG", "NAME" (then NAME:latest, or its only tag), "sha256:…" or an
+ * unambiguous prefix of a digest of 6 digits or more. SB_E_NOT_FOUND names the nearest. */
+int sb_store_resolve(struct sb_store *store, const char *reference, struct sb_descriptor *out,
+                     struct sb_error *err);
+
+#endif

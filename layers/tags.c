@@ -1,0 +1,215 @@
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/json.h"
+#include "base/memory.h"
+#include "base/text.h"
+#include "layers/descriptor.h"
+#include "layers/store_private.h"
+
+#define CONFIG_LIMIT (8u << 20)
+#define NAME_LIMIT   255
+
+/* ---- names: image-spec 1.1, annotations.md, the grammar of org.opencontainers.image.ref.name:
+ * ref ::= component ("/" component)*; component ::= alphanum (separator alphanum)*;
+ * separator ::= [-._:@+] | "--" ---- */
+
+bool sb_store_name_valid(const char *name) {
+    if (strlen(name) > NAME_LIMIT)
+        return false;
+    bool in_word = false;
+    for (const char *p = name; *p; p++) {
+        if (isalnum((unsigned char)*p) && (unsigned char)*p < 0x80) {
+            in_word = true;
+            continue;
+        }
+        if (!in_word || !strchr("-._:@+/", *p))
+            return false;
+        if (p[0] == '-' && p[1] == '-')
+            p++;
+        in_word = false;
+    }
+    return in_word;
+}
+
+static int check_names(const struct sb_strings *names, struct sb_error *err) {
+    for (size_t i = 0; i < names->n; i++) {
+        if (sb_store_name_valid(names->v[i]))
+            continue;
+        sb_fail(err, SB_E_USAGE, "\"%.300s\" is not a valid name for an image", names->v[i]);
+        return sb_error_hint(err,
+                             "use letters and digits, with one of . _ - : @ + / or -- between "
+                             "them, at most %d in all: backend:v1.4.2",
+                             NAME_LIMIT);
+    }
+    return 0;
+}
+
+/* ---- changing ---- */
+
+static json_t *read_json(struct sb_store *store, const struct sb_descriptor *descriptor,
+                         size_t limit) {
+    sb_autobuf struct sb_buf text = {0};
+    if (sb_blob_peek(store, descriptor, limit, &text, NULL) < 0)
+        return NULL;
+    return sb_json_parse(text.data, text.len, NULL);
+}
+
+/* {"architecture", "os", …} as the image's config has it; NULL when it is no image of one platform.
+ */
+static json_t *find_platform(struct sb_store *store, const struct sb_descriptor *descriptor) {
+    if (sb_media_kind(descriptor->media_type) != SB_MEDIA_KIND_MANIFEST)
+        return NULL;
+    sb_autojson json_t *manifest = read_json(store, descriptor, SB_MANIFEST_LIMIT);
+    struct sb_descriptor config_descriptor;
+    if (sb_descriptor_parse(json_object_get(manifest, "config"), &config_descriptor, NULL) < 0)
+        return NULL;
+    sb_autojson json_t *config = read_json(store, &config_descriptor, CONFIG_LIMIT);
+    static const char *const keys[] = {"architecture", "os", "os.version", "variant"};
+    json_t *platform = json_object();
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        json_t *value = json_object_get(config, keys[i]);
+        if (json_is_string(value))
+            json_object_set(platform, keys[i], value);
+    }
+    if (json_object_get(platform, "architecture") && json_object_get(platform, "os"))
+        return platform;
+    json_decref(platform);
+    return NULL;
+}
+
+static bool points_at(const json_t *entry, const struct sb_descriptor *descriptor) {
+    struct sb_descriptor found;
+    return sb_descriptor_parse(entry, &found, NULL) == 0 && found.size == descriptor->size &&
+           sb_digest_equal(&found.digest, &descriptor->digest) && found.media_type &&
+           !strcmp(found.media_type, descriptor->media_type);
+}
+
+/* Leaves one entry of that name at most: the one in *keep, if any. Returns how many it removed. */
+static size_t remove_entries(json_t *manifests, const char *name, const json_t *keep) {
+    size_t removed = 0;
+    for (size_t i = json_array_size(manifests); i-- > 0;) {
+        const json_t *entry = json_array_get(manifests, i);
+        const char *its = sb_index_name(entry);
+        if (entry == keep || !its || strcmp(its, name) != 0)
+            continue;
+        json_array_remove(manifests, i);
+        removed++;
+    }
+    return removed;
+}
+
+static const json_t *find_entry(const json_t *manifests, const char *name,
+                                const struct sb_descriptor *descriptor) {
+    size_t i;
+    json_t *entry;
+    json_array_foreach (manifests, i, entry) {
+        const char *its = sb_index_name(entry);
+        if (its && !strcmp(its, name) && (!descriptor || points_at(entry, descriptor)))
+            return entry;
+    }
+    return NULL;
+}
+
+/* True when something changed. */
+static bool point(struct sb_store *store, json_t *root, const struct sb_strings *names,
+                  const struct sb_descriptor *descriptor) {
+    json_t *manifests = json_object_get(root, "manifests");
+    sb_autojson json_t *platform = NULL;
+    bool changed = false;
+    for (size_t i = 0; i < names->n; i++) {
+        const json_t *there = find_entry(manifests, names->v[i], descriptor);
+        changed |= remove_entries(manifests, names->v[i], there) > 0;
+        if (there)
+            continue;
+        if (!platform)
+            platform = find_platform(store, descriptor);
+        json_t *entry = sb_descriptor_json(descriptor);
+        json_object_set_new(entry, "annotations",
+                            json_pack("{s:s}", SB_ANNOTATION_REF_NAME, names->v[i]));
+        if (platform)
+            json_object_set(entry, "platform", platform);
+        json_array_append_new(manifests, entry);
+        changed = true;
+    }
+    return changed;
+}
+
+static int tag_held(struct sb_store *store, const struct sb_strings *names,
+                    const struct sb_descriptor *manifest, struct sb_error *err) {
+    if (!sb_blob_has(store, &manifest->digest, manifest->size))
+        return sb_fail(err, SB_E_NOT_FOUND, "the manifest %s is not in the store %s",
+                       sb_digest_text(&manifest->digest).text, store->path);
+    sb_autoclose int lock = sb_index_lock(store, err);
+    if (lock < 0)
+        return -1;
+    sb_autojson json_t *root = sb_index_read(store, false, err);
+    if (!root)
+        return -1;
+    return point(store, root, names, manifest) ? sb_index_write(store, root, err) : 0;
+}
+
+int sb_store_tag(struct sb_store *store, const struct sb_strings *names,
+                 const struct sb_descriptor *manifest, struct sb_error *err) {
+    /* Held throughout: what is tagged now, the collector must not be about to take. */
+    if (check_names(names, err) < 0 || sb_store_hold(store, err) < 0)
+        return -1;
+    int failed = tag_held(store, names, manifest, err);
+    sb_store_release(store);
+    return failed;
+}
+
+int sb_store_untag(struct sb_store *store, const struct sb_strings *names, struct sb_error *err) {
+    sb_autoclose int lock = sb_index_lock(store, err);
+    if (lock < 0)
+        return -1;
+    sb_autojson json_t *root = sb_index_read(store, false, err);
+    if (!root)
+        return -1;
+    json_t *manifests = json_object_get(root, "manifests");
+    for (size_t i = 0; i < names->n; i++)
+        if (!find_entry(manifests, names->v[i], NULL))
+            return sb_store_unknown(store, names->v[i], err);
+    size_t removed = 0;
+    for (size_t i = 0; i < names->n; i++)
+        removed += remove_entries(manifests, names->v[i], NULL);
+    return removed ? sb_index_write(store, root, err) : 0;
+}
+
+/* ---- listing ---- */
+
+static int compare_tagged(const void *a, const void *b) {
+    const struct sb_tagged *x = a, *y = b;
+    return strcmp(x->name, y->name);
+}
+
+int sb_store_tags(struct sb_store *store, struct sb_tagged_list *out, struct sb_error *err) {
+    *out = (struct sb_tagged_list){0};
+    sb_autojson json_t *root = sb_index_read(store, false, err);
+    if (!root)
+        return -1;
+    size_t i;
+    json_t *entry;
+    json_array_foreach (json_object_get(root, "manifests"), i, entry) {
+        const char *name = sb_index_name(entry);
+        struct sb_descriptor descriptor;
+        if (!name || sb_descriptor_parse(entry, &descriptor, NULL) < 0 ||
+            (sb_media_kind(descriptor.media_type) != SB_MEDIA_KIND_MANIFEST &&
+             sb_media_kind(descriptor.media_type) != SB_MEDIA_KIND_INDEX))
+            continue;
+        SB_GROW(out->v, out->n, out->cap);
+        out->v[out->n++] = (struct sb_tagged){sb_strdup(name), descriptor};
+    }
+    if (out->n > 1)
+        qsort(out->v, out->n, sizeof *out->v, compare_tagged);
+    return 0;
+}
+
+void sb_tagged_list_free(struct sb_tagged_list *list) {
+    for (size_t i = 0; i < list->n; i++)
+        free(list->v[i].name);
+    free(list->v);
+    *list = (struct sb_tagged_list){0};
+}

@@ -1,0 +1,488 @@
+#include "layers/unpack.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/map.h"
+#include "base/memory.h"
+#include "layers/attributes.h"
+#include "layers/place.h"
+#include "layers/whiteout.h"
+
+#define HOLE_SIZE   (32u << 10)  /* zeros of this length, so aligned, are left as a hole */
+#define SPARSE_FROM (128u << 10) /* in files of at least this size */
+
+struct layout {
+    struct sb_placer place;
+    const struct sb_unpack_options *options;
+    struct sb_directory_list directories;
+    /* Applying: paths that this layer made, which its own whiteouts don't concern. */
+    struct sb_map made;
+    struct sb_map kept; /* directories whose time is noted */
+};
+
+static bool overlay(const struct layout *l) {
+    return l->options->form == SB_UNPACK_OVERLAY;
+}
+
+static const char *opaque_attribute(const struct sb_unpack_options *options) {
+    return options->user_xattrs ? "user.overlay.opaque" : "trusted.overlay.opaque";
+}
+
+/* Marks path, and the directories it is in, as this layer's. */
+static void remember(struct layout *l, const char *path) {
+    if (overlay(l))
+        return;
+    for (size_t len = strlen(path); len > 0;) {
+        uint64_t *known = sb_map_put_n(&l->made, path, len);
+        if (*known)
+            return;
+        *known = 1;
+        while (len > 0 && path[len - 1] != '/')
+            len--;
+        if (len > 0)
+            len--;
+    }
+}
+
+static void note_directory(struct layout *l, const struct sb_entry *entry) {
+    sb_directory_list_add(&l->directories, entry);
+    if (!overlay(l))
+        *sb_map_put(&l->kept, entry->path) = 1;
+}
+
+/* A lower layer's directory that this layer puts something into, or takes something out of, without
+ * mentioning it stays as it was. */
+static int keep_time(struct layout *l, int dir, const char *path, const char *name,
+                     struct sb_error *err) {
+    if (overlay(l) || name == path)
+        return 0;
+    sb_autofree char *parent = sb_strndup(path, (size_t)(name - path) - 1);
+    uint64_t *known = sb_map_put(&l->kept, parent);
+    if (*known)
+        return 0;
+    *known = 1;
+    struct stat st;
+    if (fstat(dir, &st) < 0)
+        return sb_fail_errno(err, SB_E_IO, "%s", parent);
+    sb_directory_list_add(&l->directories,
+                          &(struct sb_entry){.path = parent,
+                                             .mtime = st.st_mtim.tv_sec,
+                                             .mtime_nsec = (uint32_t)st.st_mtim.tv_nsec});
+    return 0;
+}
+
+static void made_directory(void *self, const char *path) {
+    struct layout *l = self;
+    sb_directory_list_add(&l->directories,
+                          &(struct sb_entry){.path = path, .mode = 0755 | S_IFDIR});
+    remember(l, path);
+}
+
+/* ---- making way ---- */
+
+enum was { WAS_NOTHING, WAS_DIRECTORY, WAS_OTHER };
+
+/* Removes what stands at name, unless it is a directory and one is wanted. */
+static int clear(int dir, const char *name, bool keep_directory, enum was *out_was,
+                 struct sb_error *err) {
+    struct stat st;
+    *out_was = WAS_NOTHING;
+    if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return errno == ENOENT ? 0 : sb_fail_errno(err, SB_E_IO, "%s", name);
+    *out_was = S_ISDIR(st.st_mode) ? WAS_DIRECTORY : WAS_OTHER;
+    if (S_ISDIR(st.st_mode) && keep_directory)
+        return 0;
+    if (S_ISDIR(st.st_mode))
+        return sb_tree_remove(dir, name, err);
+    if (unlinkat(dir, name, 0) < 0)
+        return sb_fail_errno(err, SB_E_IO, "replacing %s", name);
+    return 0;
+}
+
+/* For anything but directories. */
+static int make_way(int dir, const char *name, struct sb_error *err) {
+    enum was was;
+    return clear(dir, name, false, &was, err);
+}
+
+static int mark_opaque(const struct layout *l, int dir, const char *name, struct sb_error *err) {
+    sb_autoclose int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 || fsetxattr(fd, opaque_attribute(l->options), "y", 1, 0) < 0) {
+        sb_fail_errno(err, SB_E_IO, "marking a directory as opaque");
+        return sb_error_hint(err, "overlay mounts need a store on ext4, xfs or btrfs");
+    }
+    return 0;
+}
+
+/* ---- regular files ---- */
+
+static bool is_zero(const unsigned char *p, size_t len) {
+    return p[0] == 0 && (len == 1 || memcmp(p, p + 1, len - 1) == 0);
+}
+
+static int write_at(int fd, const unsigned char *p, size_t len, uint64_t offset,
+                    struct sb_error *err) {
+    while (len > 0) {
+        ssize_t n = pwrite(fd, p, len, (off_t)offset);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return sb_fail_errno(err, SB_E_IO, "writing");
+        p += n;
+        len -= (size_t)n;
+        offset += (size_t)n;
+    }
+    return 0;
+}
+
+/* Writes all but the blocks of zeros, cut as the pieces that data comes in may have them. */
+static int write_sparse(int fd, const unsigned char *p, size_t len, uint64_t offset,
+                        struct sb_error *err) {
+    size_t from = 0, at = 0;
+    while (at < len) {
+        size_t n = HOLE_SIZE - (size_t)((offset + at) % HOLE_SIZE);
+        if (n > len - at)
+            n = len - at;
+        if (is_zero(p + at, n)) {
+            if (write_at(fd, p + from, at - from, offset + from, err) < 0)
+                return -1;
+            from = at + n;
+        }
+        at += n;
+    }
+    return write_at(fd, p + from, len - from, offset + from, err);
+}
+
+static int write_content(int fd, const struct sb_entry *entry, struct sb_entry_data *data,
+                         struct sb_error *err) {
+    const void *p;
+    size_t len;
+    uint64_t offset;
+    for (;;) {
+        if (sb_entry_data_next(data, &p, &len, &offset, err) < 0)
+            return -1;
+        if (len == 0)
+            break;
+        int rc = entry->size < SPARSE_FROM ? write_at(fd, p, len, offset, err)
+                                           : write_sparse(fd, p, len, offset, err);
+        if (rc < 0)
+            return sb_error_context(err, "%s", entry->path);
+    }
+    /* Holes at the end. */
+    if (entry->size >= SPARSE_FROM && ftruncate(fd, (off_t)entry->size) < 0)
+        return sb_fail_errno(err, SB_E_IO, "sizing %s", entry->path);
+    return 0;
+}
+
+static int place_file(struct layout *l, int dir, const char *name, const struct sb_entry *entry,
+                      struct sb_entry_data *data, struct sb_error *err) {
+    int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+    sb_autoclose int fd = openat(dir, name, flags, 0600);
+    if (fd < 0 && errno == EEXIST) {
+        if (make_way(dir, name, err) < 0)
+            return -1;
+        fd = openat(dir, name, flags, 0600);
+    }
+    if (fd < 0)
+        return sb_fail_errno(err, SB_E_IO, "creating %s", entry->path);
+    if (write_content(fd, entry, data, err) < 0 ||
+        sb_attributes_set(fd, entry, l->options, err) < 0)
+        return -1;
+    if (close(sb_steal_fd(&fd)) < 0)
+        return sb_fail_errno(err, SB_E_IO, "writing %s", entry->path);
+    return 0;
+}
+
+/* ---- everything else ---- */
+
+static int place_directory(struct layout *l, int dir, const char *name,
+                           const struct sb_entry *entry, struct sb_error *err) {
+    if (mkdirat(dir, name, 0700) < 0) {
+        enum was was;
+        if (errno != EEXIST)
+            return sb_fail_errno(err, SB_E_IO, "creating the directory %s", entry->path);
+        if (clear(dir, name, true, &was, err) < 0)
+            return -1;
+        if (was == WAS_OTHER && mkdirat(dir, name, 0700) < 0)
+            return sb_fail_errno(err, SB_E_IO, "creating the directory %s", entry->path);
+        /* What stood there hid the lower layers' directory: so must the one in its place. */
+        if (was == WAS_OTHER && overlay(l) && mark_opaque(l, dir, name, err) < 0)
+            return sb_error_context(err, "%s", entry->path);
+    }
+    note_directory(l, entry);
+    return 0;
+}
+
+static int place_symlink(struct layout *l, int dir, const char *name, const struct sb_entry *entry,
+                         struct sb_error *err) {
+    if (symlinkat(entry->link, dir, name) < 0) {
+        if (errno == EEXIST && make_way(dir, name, err) < 0)
+            return -1;
+        if (symlinkat(entry->link, dir, name) < 0)
+            return sb_fail_errno(err, SB_E_IO, "creating the symlink %s", entry->path);
+    }
+    return sb_attributes_set_at(dir, name, entry, l->options, err);
+}
+
+static int link_error(const struct sb_entry *entry, struct sb_error *err) {
+    if (errno != ENOENT && errno != ENOTDIR && errno != EPERM)
+        return sb_fail_errno(err, SB_E_IO, "linking %s to %s", entry->path, entry->link);
+    return sb_fail(err, SB_E_INTEGRITY,
+                   "the hard link %s leads to %s, which is no file of the same layer", entry->path,
+                   entry->link);
+}
+
+/* A whiteout made of an overlay tree is a device: nothing may link to it. */
+static bool linkable(int dir, const char *name) {
+    struct stat st;
+    errno = ENOENT;
+    return fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISDIR(st.st_mode) &&
+           !(S_ISCHR(st.st_mode) && st.st_rdev == 0);
+}
+
+static bool same_file(int a, const char *a_name, int b, const char *b_name) {
+    struct stat s, t;
+    return fstatat(a, a_name, &s, AT_SYMLINK_NOFOLLOW) == 0 &&
+           fstatat(b, b_name, &t, AT_SYMLINK_NOFOLLOW) == 0 && s.st_ino == t.st_ino &&
+           s.st_dev == t.st_dev;
+}
+
+static int place_hard_link(struct layout *l, int dir, const char *name,
+                           const struct sb_entry *entry, struct sb_error *err) {
+    const char *target;
+    sb_autoclose int from = sb_place_find(&l->place, entry->link, &target);
+    if (from < 0 || !linkable(from, target))
+        return link_error(entry, err);
+    if (same_file(from, target, dir, name))
+        return 0;
+    if (linkat(from, target, dir, name, 0) == 0)
+        return 0;
+    if (errno != EEXIST)
+        return link_error(entry, err);
+    if (make_way(dir, name, err) < 0)
+        return -1;
+    return linkat(from, target, dir, name, 0) == 0 ? 0 : link_error(entry, err);
+}
+
+static int place_node(struct layout *l, int dir, const char *name, const struct sb_entry *entry,
+                      struct sb_error *err) {
+    mode_t type = entry->mode & S_IFMT;
+    dev_t device = makedev(entry->device_major, entry->device_minor);
+    if (type != S_IFIFO && l->options->ignore_ownership)
+        return 0;
+    /* A device 0/0 exists nowhere, and in a tree it would pass for a whiteout. */
+    if (type == S_IFCHR && device == 0)
+        return 0;
+    if (make_way(dir, name, err) < 0)
+        return -1;
+    if (mknodat(dir, name, type | 0600, type == S_IFIFO ? 0 : device) < 0) {
+        if (errno == EPERM && type != S_IFIFO)
+            return 0; /* no devices in a user namespace */
+        return sb_fail_errno(err, SB_E_IO, "creating %s", entry->path);
+    }
+    return sb_attributes_set_at(dir, name, entry, l->options, err);
+}
+
+/* ---- whiteouts ---- */
+
+/* Removes what lower layers left in a directory, keeping what this layer made. */
+static int purge(struct layout *l, int fd, struct sb_buf *path, struct sb_error *err) {
+    sb_autoclosedir DIR *dir = fdopendir(fd);
+    if (!dir) {
+        close(fd);
+        return sb_fail_errno(err, SB_E_IO, "reading %s", sb_buf_text(path));
+    }
+    size_t len = path->len;
+    struct dirent *e;
+    while ((e = readdir(dir))) {
+        if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
+            continue;
+        sb_buf_addf(path, "%s%s", len ? "/" : "", e->d_name);
+        int rc = 0;
+        if (!sb_map_find(&l->made, path->data)) {
+            rc = sb_tree_remove(dirfd(dir), e->d_name, err);
+        } else {
+            int sub =
+                openat(dirfd(dir), e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+            if (sub >= 0)
+                rc = purge(l, sub, path, err);
+        }
+        path->len = len;
+        path->data[len] = '\0';
+        if (rc < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int purge_directory(struct layout *l, int dir, const char *name, const char *path,
+                           struct sb_error *err) {
+    int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return errno == ENOTDIR || errno == ELOOP || errno == ENOENT
+                   ? 0
+                   : sb_fail_errno(err, SB_E_IO, "opening %s", path);
+    sb_autobuf struct sb_buf buf = {0};
+    sb_buf_reserve(&buf, 1);
+    sb_buf_adds(&buf, path);
+    return purge(l, fd, &buf, err);
+}
+
+/* Hides name of the lower layers. What this layer has of that name already stays. */
+static int white_out(struct layout *l, int dir, const char *name, const char *path,
+                     struct sb_error *err) {
+    if (!overlay(l)) {
+        if (sb_map_find(&l->made, path))
+            return purge_directory(l, dir, name, path, err);
+        return sb_tree_remove(dir, name, err);
+    }
+    if (mknodat(dir, name, S_IFCHR | 0600, 0) == 0)
+        return 0;
+    struct stat st;
+    if (errno != EEXIST || fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return sb_fail_errno(err, SB_E_IO, "making the whiteout of %s", path);
+    return S_ISDIR(st.st_mode) ? mark_opaque(l, dir, name, err) : 0;
+}
+
+static int place_whiteout(struct layout *l, int dir, const char *name, const struct sb_entry *entry,
+                          struct sb_error *err) {
+    sb_autofree char *target = sb_whiteout_target(entry->path);
+    if (sb_whiteout_kind(entry->path) == SB_WHITEOUT_HIDES)
+        return white_out(l, dir, name + strlen(SB_WHITEOUT_PREFIX), target, err);
+    return overlay(l) ? mark_opaque(l, dir, ".", err) : purge_directory(l, dir, ".", target, err);
+}
+
+/* ---- the table of contents ---- */
+
+static int list_entry(void *self, const struct sb_entry *entry, struct sb_entry_data *data,
+                      struct sb_error *err) {
+    (void)data;
+    (void)err;
+    sb_contents_add(self, entry);
+    return 0;
+}
+
+int sb_layer_contents(struct sb_store *store, const struct sb_layer *layer,
+                      struct sb_contents **out, struct sb_error *err) {
+    if (sb_contents_open(store, &layer->diff_id, out, NULL) == 0)
+        return 0;
+    struct sb_contents_writer *writer = sb_contents_start();
+    if (sb_layer_walk_known(store, layer, list_entry, writer, err) < 0) {
+        sb_contents_abort(writer);
+        return -1;
+    }
+    if (sb_contents_finish(writer, store, &layer->diff_id, err) < 0)
+        return -1;
+    return sb_contents_open(store, &layer->diff_id, out, err);
+}
+
+/* ---- entries ---- */
+
+static int place_as_it_is(struct layout *l, const struct sb_entry *entry,
+                          struct sb_entry_data *data, struct sb_error *err) {
+    int dir;
+    const char *name;
+    if (l->options->contents)
+        sb_contents_add(l->options->contents, entry);
+    enum sb_whiteout whiteout =
+        l->options->form == SB_UNPACK_PLAIN ? SB_WHITEOUT_NO : sb_whiteout_kind(entry->path);
+    if (whiteout == SB_WHITEOUT_IGNORED)
+        return 0;
+    if (whiteout == SB_WHITEOUT_BAD)
+        return sb_fail(err, SB_E_INTEGRITY, "%s is not a whiteout of anything", entry->path);
+    if (sb_place_make(&l->place, entry->path, &dir, &name, err) < 0 ||
+        keep_time(l, dir, entry->path, name, err) < 0)
+        return -1;
+    if (whiteout != SB_WHITEOUT_NO)
+        return place_whiteout(l, dir, name, entry, err);
+    int rc;
+    if (entry->hard_link)
+        rc = place_hard_link(l, dir, name, entry, err);
+    else if (S_ISREG(entry->mode))
+        rc = place_file(l, dir, name, entry, data, err);
+    else if (S_ISDIR(entry->mode))
+        rc = place_directory(l, dir, name, entry, err);
+    else if (S_ISLNK(entry->mode))
+        rc = place_symlink(l, dir, name, entry, err);
+    else
+        rc = place_node(l, dir, name, entry, err);
+    if (rc == 0)
+        remember(l, entry->path);
+    return rc;
+}
+
+/* NULL when there are no more components than those to drop. */
+static const char *strip(const char *path, uint32_t count) {
+    for (; path && count; count--) {
+        path = strchr(path, '/');
+        path += path ? 1 : 0;
+    }
+    return path;
+}
+
+static int place_entry(void *self, const struct sb_entry *entry, struct sb_entry_data *data,
+                       struct sb_error *err) {
+    struct layout *l = self;
+    const struct sb_unpack_options *options = l->options;
+    struct sb_entry changed = *entry;
+    if (!(changed.path = strip(entry->path, options->strip)))
+        return 0;
+    if (entry->hard_link && !(changed.link = strip(entry->link, options->strip)))
+        return 0;
+    if (options->owner) {
+        if (S_ISCHR(entry->mode) || S_ISBLK(entry->mode))
+            return 0;
+        changed.uid = options->owner->uid;
+        changed.gid = options->owner->gid;
+    }
+    return place_as_it_is(l, &changed, data, err);
+}
+
+static void layout_start(struct layout *l, int dirfd, const struct sb_unpack_options *options) {
+    *l = (struct layout){.options = options};
+    sb_place_init(&l->place, dirfd);
+    l->place.whiteouts = options->form == SB_UNPACK_OVERLAY;
+    l->place.opaque = opaque_attribute(options);
+    l->place.made = made_directory;
+    l->place.self = l;
+}
+
+static void layout_free(struct layout *l) {
+    sb_place_free(&l->place);
+    sb_directory_list_free(&l->directories);
+    sb_map_free(&l->made);
+    sb_map_free(&l->kept);
+}
+
+int sb_unpack_fd(int fd, int dirfd, const struct sb_unpack_options *options, struct sb_error *err) {
+    __attribute__((cleanup(layout_free))) struct layout l;
+    struct sb_layer_reader *reader;
+    layout_start(&l, dirfd, options);
+    if (sb_layer_reader_fd(fd, &reader, err) < 0)
+        return -1;
+    if (sb_layer_reader_walk(reader, place_entry, &l, err) < 0) {
+        sb_layer_reader_abort(reader);
+        return -1;
+    }
+    if (sb_layer_reader_finish(reader, NULL, NULL, err) < 0)
+        return -1;
+    return sb_directory_list_apply(&l.directories, &l.place, options, err);
+}
+
+int sb_unpack_layer(struct sb_store *store, const struct sb_layer *layer, int dirfd,
+                    const struct sb_unpack_options *options, struct sb_error *err) {
+    __attribute__((cleanup(layout_free))) struct layout l;
+    layout_start(&l, dirfd, options);
+    if (sb_layer_walk_known(store, layer, place_entry, &l, err) < 0)
+        return -1;
+    return sb_directory_list_apply(&l.directories, &l.place, options, err);
+}

@@ -1,0 +1,108 @@
+/*
+ * layers/unpack: reading layer blobs: verified, decompressed, and laid out as files.
+ *
+ * Layers come from anywhere and are hostile until checked: no entry leaves the directory it is
+ * unpacked into (names are opened with openat2 RESOLVE_IN_ROOT semantics: "..", absolute names and
+ * links stay inside), sizes are bounded, and the blob's digest and size and the diff ID are
+ * compared before anything is published.
+ */
+#ifndef SB_LAYERS_UNPACK_H
+#define SB_LAYERS_UNPACK_H
+
+#include <stdint.h>
+
+#include "base/error.h"
+#include "layers/contents.h"
+#include "layers/pack.h"
+#include "layers/store.h"
+
+/* ---- a decompressed stream of a blob ---- */
+
+/* How much tar a blob may unpack to: this, or SB_TAR_RATIO times its own size if that is more. A
+ * layer of sparse files compresses by thousands, so the ratio alone would refuse honest layers. */
+#define SB_TAR_LIMIT (64ull << 30)
+#define SB_TAR_RATIO 64ull
+
+struct sb_layer_reader;
+/* Reads the descriptor's blob; tar, gzip (any number of members) and zstd (any frames, skippable
+ * ones too) are told apart by their first bytes, not by the media type. */
+int sb_layer_reader_open(struct sb_store *store, const struct sb_descriptor *descriptor,
+                         struct sb_layer_reader **out, struct sb_error *err);
+/* The same over any file, e.g. an archive given by the user, from its current offset; nothing is
+ * verified. fd stays the caller's, but its offset moves. */
+int sb_layer_reader_fd(int fd, struct sb_layer_reader **out, struct sb_error *err);
+/* Before the first sb_layer_reader_next: more tar than this is SB_E_INTEGRITY, as soon as it shows.
+ * For layers whose size is known. */
+void sb_layer_reader_limit(struct sb_layer_reader *reader, uint64_t tar_size);
+/* The next bytes of tar: *out_data is valid until the next call, *out_len is 0 at the end. */
+int sb_layer_reader_next(struct sb_layer_reader *reader, const void **out_data, size_t *out_len,
+                         struct sb_error *err);
+/* Reads to the end of the blob and compares blob digest and size (SB_E_INTEGRITY). out_diff_id gets
+ * the digest of the tar, padding after its end included. Frees the reader in every case. */
+int sb_layer_reader_finish(struct sb_layer_reader *reader, struct sb_digest *out_diff_id,
+                           uint64_t *out_tar_size, struct sb_error *err);
+void sb_layer_reader_abort(struct sb_layer_reader *reader);
+
+/* ---- walking the entries ---- */
+
+/* More than this in one layer is SB_E_INTEGRITY: entries; bytes of files, holes included. */
+#define SB_ENTRY_LIMIT   10000000ull
+#define SB_CONTENT_LIMIT (1ull << 40)
+
+/* Called for each entry in the order of the tar; paths are cleaned ("./a//b/" and "/a/b" become
+ * "a/b"), the root itself is passed over, and ".." in a name or in the target of a hard link is
+ * SB_E_INTEGRITY; extended attributes of overlayfs and of security modules (but file capabilities)
+ * are left out. The entry and its strings live until the call returns. A regular file's
+ * content is read by calling data (repeatedly; *len 0 at its end; *offset tells of holes in sparse
+ * entries) any time before returning. Return -1 (with err) to stop. */
+struct sb_entry_data;
+int sb_entry_data_next(struct sb_entry_data *data, const void **out, size_t *out_len,
+                       uint64_t *out_offset, struct sb_error *err);
+typedef int sb_entry_visit(void *self, const struct sb_entry *entry, struct sb_entry_data *data,
+                           struct sb_error *err);
+/* Verifies like sb_layer_reader_finish, and the diff ID too when expected is given. out_layer, when
+ * given, is filled. */
+int sb_layer_walk(struct sb_store *store, const struct sb_descriptor *descriptor,
+                  const struct sb_digest *expected_diff_id, sb_entry_visit *visit, void *self,
+                  struct sb_layer *out_layer, struct sb_error *err);
+
+/* The same for a layer whose diff ID is known, and its size if not 0: both are verified, and
+ * reading stops as soon as there is more than the size. */
+int sb_layer_walk_known(struct sb_store *store, const struct sb_layer *layer, sb_entry_visit *visit,
+                        void *self, struct sb_error *err);
+/* The entries of what an open reader gives, from its beginning. The reader stays the caller's, to
+ * be finished or aborted. */
+int sb_layer_reader_walk(struct sb_layer_reader *reader, sb_entry_visit *visit, void *self,
+                         struct sb_error *err);
+
+/* The table of contents of a layer, from the store or else made from the blob. */
+int sb_layer_contents(struct sb_store *store, const struct sb_layer *layer,
+                      struct sb_contents **out, struct sb_error *err);
+
+/* ---- laying out files ---- */
+enum sb_unpack_form {
+    SB_UNPACK_OVERLAY, /* one layer, whiteouts in overlayfs form */
+    SB_UNPACK_APPLY,   /* onto what earlier layers left: whiteouts remove */
+    SB_UNPACK_PLAIN,   /* an archive that is no layer: whiteouts are names like others */
+};
+struct sb_unpack_owner {
+    uint32_t uid, gid;
+};
+struct sb_unpack_options {
+    enum sb_unpack_form form;
+    bool user_xattrs;      /* overlay marks as user.overlay.*: in a user namespace */
+    bool ignore_ownership; /* keep the caller's own ids, leave out devices and xattrs that only root
+                              may set: for looking, not for running */
+    struct sb_contents_writer *contents; /* is given every entry; may be NULL */
+    uint32_t strip; /* leading components of names to drop; shorter names are left out */
+    const struct sb_unpack_owner *owner; /* gives everything to it, whatever the archive says, and
+                                            leaves out devices; may be NULL */
+};
+/* Unpacks a tar of any of the compressions that stands in a file descriptor (a bootstrap's output,
+ * an archive) into an open directory. */
+int sb_unpack_fd(int fd, int dirfd, const struct sb_unpack_options *options, struct sb_error *err);
+/* Unpacks a layer of the store, verifying as sb_layer_walk does. */
+int sb_unpack_layer(struct sb_store *store, const struct sb_layer *layer, int dirfd,
+                    const struct sb_unpack_options *options, struct sb_error *err);
+
+#endif

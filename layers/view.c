@@ -1,0 +1,109 @@
+#include "layers/view.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "layers/contents.h"
+#include "layers/merge.h"
+#include "layers/unpack.h"
+
+#define LINK_LIMIT 8
+
+struct item {
+    const char *path;
+    uint32_t layer, index;
+};
+
+struct sb_view {
+    struct sb_contents **contents;
+    size_t layers;
+    struct item *v;
+    size_t n, cap;
+};
+
+void sb_view_close(struct sb_view *view) {
+    if (!view)
+        return;
+    for (size_t i = 0; i < view->layers; i++)
+        if (view->contents[i])
+            sb_contents_close(view->contents[i]);
+    free(view->contents);
+    free(view->v);
+    free(view);
+}
+
+static int compare_items(const void *a, const void *b) {
+    return strcmp(((const struct item *)a)->path, ((const struct item *)b)->path);
+}
+
+static void list(struct sb_view *view) {
+    struct sb_merge *merge = sb_merge_new();
+    for (size_t layer = view->layers; layer-- > 0;) {
+        size_t n = sb_contents_count(view->contents[layer]);
+        sb_merge_lower(merge);
+        for (size_t i = 0; i < n; i++) {
+            struct sb_entry entry;
+            sb_contents_get(view->contents[layer], i, &entry);
+            if (!sb_merge_visit(merge, &entry))
+                continue;
+            SB_GROW(view->v, view->n, view->cap);
+            view->v[view->n++] = (struct item){entry.path, (uint32_t)layer, (uint32_t)i};
+        }
+    }
+    sb_merge_free(merge);
+    if (view->n > 1)
+        qsort(view->v, view->n, sizeof *view->v, compare_items);
+}
+
+int sb_view_open(struct sb_store *store, const struct sb_image *image, struct sb_view **out,
+                 struct sb_error *err) {
+    struct sb_view *view = sb_alloc(sizeof *view);
+    view->layers = image->layer_count;
+    view->contents = sb_alloc((view->layers + 1) * sizeof *view->contents);
+    for (size_t i = 0; i < view->layers; i++) {
+        if (sb_layer_contents(store, &image->layers[i].layer, &view->contents[i], err) < 0) {
+            sb_view_close(view);
+            return -1;
+        }
+    }
+    list(view);
+    *out = view;
+    return 0;
+}
+
+size_t sb_view_count(const struct sb_view *view) {
+    return view->n;
+}
+
+void sb_view_get(const struct sb_view *view, size_t index, struct sb_entry *out,
+                 size_t *out_layer) {
+    const struct item *item = &view->v[index];
+    sb_contents_get(view->contents[item->layer], item->index, out);
+    *out_layer = item->layer;
+}
+
+size_t sb_view_seek(const struct sb_view *view, const char *path) {
+    size_t low = 0, high = view->n;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (strcmp(view->v[middle].path, path) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+bool sb_view_resolve(const struct sb_view *view, struct sb_entry *entry, size_t *layer) {
+    for (int links = 0; entry->hard_link && links < LINK_LIMIT; links++) {
+        const char *target = entry->link;
+        size_t below = *layer + 1; /* the same layer first, else the highest below that has it */
+        while (below > 0 && !sb_contents_find(view->contents[below - 1], target, entry))
+            below--;
+        if (below == 0)
+            return false;
+        *layer = below - 1;
+    }
+    return !entry->hard_link;
+}

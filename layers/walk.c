@@ -1,0 +1,329 @@
+/*
+ * Entries of a tar, through libarchive. sbuild never leaves the "C" locale, in which libarchive
+ * gives names as the bytes they are: what is not ASCII it can't convert, warns, and passes on.
+ * Whatever it would let pass and sbuild does not want is refused here, so that everything above
+ * deals with clean entries only.
+ */
+#include <archive.h>
+#include <archive_entry.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/map.h"
+#include "base/memory.h"
+#include "layers/attributes.h"
+#include "layers/unpack.h"
+
+#define XATTR_COUNT_LIMIT 1024
+#define XATTR_NAME_LIMIT  255
+
+struct sb_entry_data {
+    struct archive *archive;
+    struct sb_layer_reader *reader;
+    struct sb_error *read_error; /* of the reader, while libarchive was calling it */
+    struct sb_error read_error_of;
+    bool readable;
+    uint64_t size;
+};
+
+struct walk {
+    struct sb_entry_data data;
+    struct sb_buf path, link;
+    struct sb_xattr *xattrs;
+    size_t xattr_count, xattr_cap;
+    struct sb_map types; /* of entries that are neither files nor directories */
+    uint64_t entries, content;
+};
+
+/* ---- libarchive ---- */
+
+static la_ssize_t read_more(struct archive *archive, void *self, const void **out) {
+    struct sb_entry_data *data = self;
+    size_t len;
+    if (sb_layer_reader_next(data->reader, out, &len, &data->read_error_of) < 0) {
+        data->read_error = &data->read_error_of;
+        archive_set_error(archive, EIO, "reading failed");
+        return -1;
+    }
+    return (la_ssize_t)len;
+}
+
+/* What libarchive, or the reader below it, just said. */
+static int tar_error(const struct sb_entry_data *data, struct sb_error *err) {
+    if (data->read_error) {
+        if (err)
+            *err = *data->read_error;
+        return -1;
+    }
+    const char *text = archive_error_string(data->archive);
+    return sb_fail(err, SB_E_INTEGRITY, "the tar archive is damaged: %s",
+                   text ? text : "its end is missing");
+}
+
+static int start(struct walk *w, struct sb_layer_reader *reader, struct sb_error *err) {
+    w->data.reader = reader;
+    struct archive *a = w->data.archive = archive_read_new();
+    if (!a)
+        return sb_fail(err, SB_E_FAILED, "starting libarchive");
+    if (archive_read_support_format_tar(a) != ARCHIVE_OK ||
+        archive_read_support_format_empty(a) != ARCHIVE_OK ||
+        archive_read_open(a, &w->data, NULL, read_more, NULL) != ARCHIVE_OK)
+        return tar_error(&w->data, err);
+    return 0;
+}
+
+static void end(struct walk *w) {
+    archive_read_free(w->data.archive);
+    sb_buf_free(&w->path);
+    sb_buf_free(&w->link);
+    free(w->xattrs);
+    sb_map_free(&w->types);
+}
+
+int sb_entry_data_next(struct sb_entry_data *data, const void **out, size_t *out_len,
+                       uint64_t *out_offset, struct sb_error *err) {
+    la_int64_t offset = 0;
+    *out_len = 0;
+    while (data->readable && *out_len == 0) {
+        int rc = archive_read_data_block(data->archive, out, out_len, &offset);
+        if (rc == ARCHIVE_EOF)
+            data->readable = false;
+        else if (rc != ARCHIVE_OK && rc != ARCHIVE_WARN)
+            return tar_error(data, err);
+    }
+    if (!data->readable)
+        *out_len = 0;
+    else if (offset < 0 || (uint64_t)offset > data->size ||
+             *out_len > data->size - (uint64_t)offset)
+        return sb_fail(err, SB_E_INTEGRITY, "the tar archive is damaged: data beyond a file's end");
+    *out_offset = *out_len ? (uint64_t)offset : data->size;
+    return 0;
+}
+
+/* ---- one entry ---- */
+
+/* "./a//b/" becomes "a/b"; "" is the root. False for a ".." anywhere. */
+static bool clean_path(const char *path, struct sb_buf *out) {
+    sb_buf_reset(out);
+    sb_buf_reserve(out, 1);
+    out->data[0] = '\0';
+    for (const char *p = path; *p;) {
+        size_t n = strcspn(p, "/");
+        if (n == 2 && p[0] == '.' && p[1] == '.')
+            return false;
+        if (n > 0 && !(n == 1 && p[0] == '.')) {
+            if (out->len > 0)
+                sb_buf_addc(out, '/');
+            sb_buf_add(out, p, n);
+        }
+        p += n;
+        while (*p == '/')
+            p++;
+    }
+    return true;
+}
+
+static int take_name(const char *name, const char *what, struct sb_buf *out, struct sb_error *err) {
+    if (!name)
+        return sb_fail(err, SB_E_INTEGRITY, "the tar archive has an entry without a %s", what);
+    if (strlen(name) > 2 * SB_PATH_LIMIT)
+        return sb_fail(err, SB_E_INTEGRITY, "a %s in the tar archive has more than %d bytes", what,
+                       SB_PATH_LIMIT);
+    if (!clean_path(name, out))
+        return sb_fail(err, SB_E_INTEGRITY,
+                       "the %s \"%s\" in the tar archive leads out of it with \"..\"", what, name);
+    if (out->len > SB_PATH_LIMIT)
+        return sb_fail(err, SB_E_INTEGRITY, "a %s in the tar archive has more than %d bytes: %s",
+                       what, SB_PATH_LIMIT, out->data);
+    return 0;
+}
+
+static int compare_xattrs(const void *a, const void *b) {
+    return strcmp(((const struct sb_xattr *)a)->name, ((const struct sb_xattr *)b)->name);
+}
+
+/* The attributes point into the archive's entry. bsdtar writes each twice, in two spellings. */
+static int take_xattrs(struct walk *w, struct archive_entry *e, struct sb_error *err) {
+    w->xattr_count = 0;
+    int count = archive_entry_xattr_reset(e);
+    if (count > XATTR_COUNT_LIMIT)
+        return sb_fail(err, SB_E_INTEGRITY, "%s has %d extended attributes, and %d are allowed",
+                       w->path.data, count, XATTR_COUNT_LIMIT);
+    const char *name;
+    const void *value;
+    size_t len;
+    while (archive_entry_xattr_next(e, &name, &value, &len) == ARCHIVE_OK) {
+        if (!name || !*name || strlen(name) > XATTR_NAME_LIMIT || len > SB_XATTR_LIMIT)
+            return sb_fail(err, SB_E_INTEGRITY,
+                           "%s has an extended attribute with a bad name or of more than %d bytes",
+                           w->path.data, SB_XATTR_LIMIT);
+        if (sb_xattr_is_hosts(name))
+            continue;
+        SB_GROW(w->xattrs, w->xattr_count, w->xattr_cap);
+        w->xattrs[w->xattr_count++] = (struct sb_xattr){(char *)name, (char *)value, len};
+    }
+    if (w->xattr_count > 1)
+        qsort(w->xattrs, w->xattr_count, sizeof *w->xattrs, compare_xattrs);
+    size_t kept = 0;
+    for (size_t i = 0; i < w->xattr_count; i++)
+        if (kept == 0 || strcmp(w->xattrs[kept - 1].name, w->xattrs[i].name) != 0)
+            w->xattrs[kept++] = w->xattrs[i];
+    w->xattr_count = kept;
+    return 0;
+}
+
+/* Type and link. tar does not say what a hard link leads to: only the entry before it does. */
+static int take_type(struct walk *w, struct archive_entry *e, struct sb_entry *out,
+                     struct sb_error *err) {
+    const char *hard = archive_entry_hardlink(e);
+    mode_t type = archive_entry_filetype(e), permissions = archive_entry_perm(e) & 07777;
+    out->mode = type | permissions;
+    if (hard) {
+        if (take_name(hard, "link target", &w->link, err) < 0)
+            return -1;
+        uint64_t *known = sb_map_find(&w->types, w->link.data);
+        out->hard_link = true;
+        out->link = w->link.data;
+        out->mode = (known && *known ? (mode_t)*known : S_IFREG) | permissions;
+        return 0;
+    }
+    switch (type) {
+    case AE_IFREG:
+        out->size = (uint64_t)archive_entry_size(e);
+        return 0;
+    case AE_IFLNK:
+        out->link = archive_entry_symlink(e);
+        if (out->link && *out->link && strlen(out->link) < SB_PATH_LIMIT)
+            return 0;
+        return sb_fail(err, SB_E_INTEGRITY, "the symlink %s has no target, or one too long",
+                       w->path.data);
+    case AE_IFCHR:
+    case AE_IFBLK:
+        out->device_major = (uint32_t)archive_entry_rdevmajor(e);
+        out->device_minor = (uint32_t)archive_entry_rdevminor(e);
+        return 0;
+    case AE_IFDIR:
+    case AE_IFIFO:
+        return 0;
+    default:
+        return sb_fail(err, SB_E_INTEGRITY, "%s is of a kind that layers can't hold", w->path.data);
+    }
+}
+
+/* libarchive reads "-1.25" as -1 s and 0.25 s: its fraction points the wrong way. */
+static void take_time(struct archive_entry *e, struct sb_entry *out) {
+    long nsec = archive_entry_mtime_nsec(e);
+    out->mtime = archive_entry_mtime(e);
+    out->mtime_nsec = nsec > 0 && nsec < 1000000000 ? (uint32_t)nsec : 0;
+    if (out->mtime < 0 && out->mtime > INT64_MIN && out->mtime_nsec > 0) {
+        out->mtime--;
+        out->mtime_nsec = 1000000000 - out->mtime_nsec;
+    }
+}
+
+static int take_numbers(struct walk *w, struct archive_entry *e, struct sb_entry *out,
+                        struct sb_error *err) {
+    la_int64_t uid = archive_entry_uid(e), gid = archive_entry_gid(e);
+    if (uid < 0 || uid >= UINT32_MAX || gid < 0 || gid >= UINT32_MAX)
+        return sb_fail(err, SB_E_INTEGRITY, "%s has an impossible owner, %lld:%lld", w->path.data,
+                       (long long)uid, (long long)gid);
+    out->uid = (uint32_t)uid;
+    out->gid = (uint32_t)gid;
+    take_time(e, out);
+    if (out->size > SB_CONTENT_LIMIT - w->content)
+        return sb_fail(err, SB_E_INTEGRITY, "%s: the files of the layer have more than %llu bytes",
+                       w->path.data, SB_CONTENT_LIMIT);
+    w->content += out->size;
+    if (++w->entries > SB_ENTRY_LIMIT)
+        return sb_fail(err, SB_E_INTEGRITY, "the tar archive has more than %llu entries",
+                       SB_ENTRY_LIMIT);
+    return 0;
+}
+
+static void remember_type(struct walk *w, const struct sb_entry *entry) {
+    mode_t type = entry->mode & S_IFMT;
+    bool plain = type == S_IFREG || type == S_IFDIR;
+    if (!plain)
+        *sb_map_put(&w->types, entry->path) = type;
+    else if (w->types.n > 0 && sb_map_find(&w->types, entry->path))
+        *sb_map_put(&w->types, entry->path) = 0;
+}
+
+static int visit_entry(struct walk *w, struct archive_entry *e, sb_entry_visit *visit, void *self,
+                       struct sb_error *err) {
+    struct sb_entry entry = {0};
+    if (take_name(archive_entry_pathname(e), "name", &w->path, err) < 0)
+        return -1;
+    if (w->path.len == 0)
+        return 0;
+    if (take_type(w, e, &entry, err) < 0 || take_numbers(w, e, &entry, err) < 0 ||
+        take_xattrs(w, e, err) < 0)
+        return -1;
+    entry.path = w->path.data;
+    entry.xattrs = w->xattrs;
+    entry.xattr_count = w->xattr_count;
+    remember_type(w, &entry);
+    w->data.readable = S_ISREG(entry.mode) && !entry.hard_link && entry.size > 0;
+    w->data.size = entry.size;
+    return visit(self, &entry, &w->data, err);
+}
+
+int sb_layer_reader_walk(struct sb_layer_reader *reader, sb_entry_visit *visit, void *self,
+                         struct sb_error *err) {
+    struct walk w = {0};
+    int rc = start(&w, reader, err);
+    while (rc == 0) {
+        struct archive_entry *e;
+        int status = archive_read_next_header(w.data.archive, &e);
+        if (status == ARCHIVE_EOF)
+            break;
+        if (status != ARCHIVE_OK && status != ARCHIVE_WARN)
+            rc = tar_error(&w.data, err);
+        else
+            rc = visit_entry(&w, e, visit, self, err);
+    }
+    end(&w);
+    return rc;
+}
+
+static int walk_layer(struct sb_store *store, const struct sb_layer *layer,
+                      const struct sb_digest *expected, sb_entry_visit *visit, void *self,
+                      struct sb_layer *out_layer, struct sb_error *err) {
+    struct sb_layer_reader *reader;
+    struct sb_layer found = {.descriptor = layer->descriptor};
+    if (sb_layer_reader_open(store, &layer->descriptor, &reader, err) < 0)
+        return -1;
+    if (layer->tar_size > 0)
+        sb_layer_reader_limit(reader, layer->tar_size);
+    if (sb_layer_reader_walk(reader, visit, self, err) < 0) {
+        sb_layer_reader_abort(reader);
+        return -1;
+    }
+    if (sb_layer_reader_finish(reader, &found.diff_id, &found.tar_size, err) < 0)
+        return -1;
+    if (expected && !sb_digest_equal(expected, &found.diff_id))
+        return sb_fail(err, SB_E_INTEGRITY, "its diff ID is %s, and the image config says %s",
+                       sb_digest_text(&found.diff_id).text, sb_digest_text(expected).text);
+    if (out_layer)
+        *out_layer = found;
+    return 0;
+}
+
+int sb_layer_walk(struct sb_store *store, const struct sb_descriptor *descriptor,
+                  const struct sb_digest *expected_diff_id, sb_entry_visit *visit, void *self,
+                  struct sb_layer *out_layer, struct sb_error *err) {
+    struct sb_layer layer = {.descriptor = *descriptor};
+    if (walk_layer(store, &layer, expected_diff_id, visit, self, out_layer, err) < 0)
+        return sb_error_context(err, "the layer %s", sb_digest_text(&descriptor->digest).text);
+    return 0;
+}
+
+int sb_layer_walk_known(struct sb_store *store, const struct sb_layer *layer, sb_entry_visit *visit,
+                        void *self, struct sb_error *err) {
+    if (walk_layer(store, layer, &layer->diff_id, visit, self, NULL, err) < 0)
+        return sb_error_context(err, "the layer %s",
+                                sb_digest_text(&layer->descriptor.digest).text);
+    return 0;
+}

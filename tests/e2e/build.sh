@@ -1,0 +1,241 @@
+#!/bin/sh
+# Building through the real runtime: what a run step sees, what a failing one shows, what is cached.
+. tests/e2e/lib.sh
+need_root
+need runc crun jq
+busybox_root rootfs
+mkdir src
+echo one >src/file
+
+cat >base.yaml <<'EOF'
+name: base
+from: scratch
+layers: [{name: busybox, copy: {from: rootfs, to: /}}]
+EOF
+
+has() { # FILE PATTERN
+	grep -Eq -- "$2" "$1" || { cat "$1"; return 1; }
+}
+lacks() {
+	! grep -En -- "$2" "$1"
+}
+built() { # prints the names of the layers that the build of $1 with metadata in meta built
+	jq -r '[.layers[] | select(.cached | not) | .name] | join(" ")' meta
+}
+# A recipe of run steps given on stdin, over base.yaml
+recipe() { # NAME
+	{ printf 'name: %s\nfrom: base.yaml\n' "$1" && cat; } >"$1.yaml"
+}
+build() { # NAME [OPTION…]: the digest on stdout, the rest in err
+	"$SBUILD" "$@" --progress plain --metadata-file meta 2>err
+}
+
+# ---- what a step sees ----
+
+recipe inside <<'EOF'
+args: {GREETING: "a b $HOME", EMPTY: ""}
+layers:
+  - name: look
+    run: |
+      mkdir /seen
+      env | sort >/seen/env
+      printf '%s' "$GREETING" >/seen/greeting
+      umask >/seen/umask
+      hostname >/seen/hostname
+      cat /proc/self/status >/seen/status
+      cat /proc/net/dev >/seen/net
+      ls /dev >/seen/dev
+      readlink /proc/1/exe >/seen/init
+      ulimit -c >/seen/core
+      pwd >/seen/pwd
+      id >/seen/id
+      set +e
+      { head -c1 /proc/kcore; ls /sys/firmware; cat /proc/keys /proc/timer_list /proc/interrupts; } 2>/dev/null | wc -c >/seen/masked
+      echo x 2>/dev/null >/proc/sys/kernel/hostname; echo $? >/seen/proc-sys
+      unshare -U true 2>/dev/null; echo $? >/seen/unshare-user
+      unshare -m true 2>/dev/null; echo $? >/seen/unshare-mount
+      mount -t tmpfs none /tmp 2>/dev/null; echo $? >/seen/mount
+      mknod /seen/null c 1 3 2>/dev/null; echo $? >/seen/mknod
+      chroot / true; echo $? >/seen/chroot
+      ping -c 1 -W 2 127.0.0.1 >/dev/null; echo $? >/seen/loopback
+      wget -T 2 -O - http://HOST:PORT/ >/seen/outside 2>/dev/null
+      wget -T 2 -O - http://127.0.0.1:PORT/ >>/seen/outside 2>/dev/null
+      cat /etc/resolv.conf >/seen/resolv 2>&1
+      ls -a / >/seen/root
+EOF
+host=$(hostname -I | awk '{ print $1 }') port=$((20000 + $$ % 20000))
+sed -i "s/HOST/${host:-192.0.2.1}/; s/PORT/$port/" inside.yaml
+mkdir www
+echo reached >www/index.html
+busybox httpd -f -p "$port" -h www &
+server=$!
+digest=$(umask 077 && SECRET_ENV=leaked LD_PRELOAD='' build inside.yaml) || cat err
+check "a recipe of one run step is built" test -n "$digest"
+check "the image is exported" "$SBUILD" export inside:latest --format rootfs -o inside.tar
+mkdir out && tar -C out -xf inside.tar
+cat >wanted-env <<'EOF'
+EMPTY=
+GREETING=a b $HOME
+HOME=/root
+LANG=C.UTF-8
+PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+PWD=/
+SHLVL=1
+SOURCE_DATE_EPOCH=1577836800
+TZ=UTC
+EOF
+check "the environment is the args and nothing of the host's" diff wanted-env out/seen/env
+check_equal "an argument is not substituted textually" 'a b $HOME' "$(cat out/seen/greeting)"
+check_equal "umask" 0022 "$(cat out/seen/umask)"
+check_equal "host name" sbuild "$(cat out/seen/hostname)"
+check_equal "working directory" / "$(cat out/seen/pwd)"
+check_equal "user" "uid=0(root) gid=0(root)" "$(cut -d' ' -f1,2 out/seen/id)"
+check_equal "no core files" 0 "$(cat out/seen/core)"
+check "seccomp filters" has out/seen/status '^Seccomp:	2$'
+check "default capabilities" has out/seen/status '^CapEff:	00000000a00425fb$'
+check "no capability beyond them" has out/seen/status '^CapBnd:	00000000a00425fb$'
+check_equal "masked paths say nothing" 0 "$(cat out/seen/masked)"
+check_equal "standard devices only" "core fd full null ptmx pts random shm stderr stdin stdout tty urandom zero" \
+	"$(grep -v -e mqueue -e console out/seen/dev | tr '\n' ' ' | sed 's/ $//')"
+for what in proc-sys unshare-user unshare-mount mount mknod; do
+	check "refused: $what" test "$(cat out/seen/$what)" != 0
+done
+check_equal "chroot works" 0 "$(cat out/seen/chroot)"
+check_equal "loopback works without a network" 0 "$(cat out/seen/loopback)"
+check_equal "a server of this machine is out of reach" "" "$(cat out/seen/outside)"
+check_equal "only loopback is there without a network" "lo" \
+	"$(sed -nE 's/^ *([^ :|]+):.*/\1/p' out/seen/net)"
+check_equal "mount points leave no trace" "bin etc root seen tmp" \
+	"$("$SBUILD" ls inside:latest --json | jq -r '.. | .path? // empty' | sed -n 's|^/*\([^/]*\)/*$|\1|p' | sort -u | tr '\n' ' ' | sed 's/ $//;s/^ *//')"
+check_equal "nothing of /etc is written by mounting" "group passwd" \
+	"$(ls out/etc | tr '\n' ' ' | sed 's/ $//')"
+
+recipe network <<'EOF'
+layers:
+  - {name: host, network: host, run: "cat /proc/net/dev >/net; wget -O /got http://127.0.0.1:PORT/"}
+EOF
+sed -i "s/PORT/$port/" network.yaml
+check "a step with the host's network" build network.yaml
+"$SBUILD" export network:latest --format rootfs -o network.tar 2>/dev/null
+check_equal "it has the host's interfaces" "$(sed -nE 's/^ *([^ :|]+):.*/\1/p' /proc/net/dev)" \
+	"$(tar -xOf network.tar net 2>/dev/null | sed -nE 's/^ *([^ :|]+):.*/\1/p')"
+check_equal "and reaches its server" reached "$(tar -xOf network.tar got)"
+kill "$server"
+check "and no resolv.conf is left in the image" sh -c "! tar -tf network.tar | grep -q 'etc/resolv.conf'"
+
+recipe users <<'EOF'
+layers:
+  - {name: own, run: "mkdir /work; chown worker:worker /work"}
+  - name: name
+    run: {script: "id >/work/name; echo $HOME >>/work/name", user: worker, workdir: /work}
+  - {name: number, run: {script: "id -u >number; id -g >>number", user: "1234:77", workdir: /work}}
+  - {name: shell, run: {script: 'echo "$0"', shell: [sh, -c, 'echo made by "$0" >/shell']}}
+EOF
+check "steps of other users and shells" build users.yaml
+"$SBUILD" export users:latest --format rootfs -o users.tar 2>/dev/null
+check_equal "a user by name, with groups" "uid=1234(worker) gid=1234(worker) groups=77(extra)|/home|" \
+	"$(tar -xOf users.tar work/name | tr '\n' '|')"
+check_equal "a user by number" "1234 77 " "$(tar -xOf users.tar work/number | tr '\n' ' ')"
+check "a shell of one's own" sh -c "tar -xOf users.tar shell | grep -q '^made by'"
+
+# ---- failing steps ----
+
+recipe fails <<'EOF'
+layers:
+  - name: fails
+    run: |
+      i=0; while [ $i -lt 50 ]; do i=$((i+1)); echo "line $i"; done; printf 'partial'
+      exit 7
+      echo not reached
+EOF
+check_fails "a failing step has status 4" 4 "$SBUILD" fails.yaml
+"$SBUILD" --progress json fails.yaml >out.txt 2>err.json || :
+grep -v '^{' err.json >err || :
+check "it names file, line and kind" has err 'fails\.yaml:[0-9]+: run'
+check "it names command and status" has err 'ended with status 7'
+check "its last 40 lines are shown" has err '^line 12$'
+check "not 41" lacks err '^line (1|11)$'
+check "an unfinished line counts" has err '^partial$'
+log=$(sed -n 's/^the whole log: //p' err)
+check "the log's path is shown" test -f "$log"
+check_equal "the log is whole" 51 "$(grep -cE '^line [0-9]+$|^partial$' "$log")"
+check_equal "nothing on stdout" "" "$(cat out.txt)"
+check "the output is passed on as JSON" sh -c "grep -h '^{' err.json | jq -es 'map(select(.event == \"output\") | .text) | add | contains(\"line 1\")' >/dev/null"
+for script in 'false; echo no' 'echo $UNSET_NAME' "sh -c 'kill -9 \$\$'; true" 'nosuchprogram'; do
+	printf 'name: f\nfrom: base.yaml\nlayers: [{name: f, run: "%s"}]\n' "$script" >f.yaml
+	check_fails "fails: $script" 4 "$SBUILD" f.yaml
+done
+printf 'name: f\nfrom: base.yaml\nlayers: [{name: f, run: {script: "true", user: nobody2}}]\n' >f.yaml
+check_fails "an unknown user" 4 "$SBUILD" f.yaml
+printf 'name: f\nfrom: scratch\nlayers: [{name: f, run: "true"}]\n' >f.yaml
+check_fails "a root without a shell" 4 "$SBUILD" f.yaml
+
+# ---- layers and the cache ----
+
+recipe layers <<'EOF'
+context: .
+layers:
+  - name: several
+    steps:
+      - run: echo first >/several; mkdir /dir; echo x >/dir/gone
+      - copy: {from: src/file, to: /copied}
+      - run: cat /copied >>/several; rm /dir/gone; [ -e /several ]
+  - {name: run, run: "rm /copied; ln -s several /link; echo y >/dir/new"}
+  - {name: copy, copy: {from: src, to: /link-target/}}
+  - {name: last, run: "cat /link >/last; mv /dir /dir2"}
+EOF
+first=$(build layers.yaml) || cat err
+check_equal "all layers are built at first" "several run copy last" "$(built)"
+second=$(build layers.yaml)
+check_equal "none the second time" "" "$(built)"
+check_equal "one digest" "$first" "$second"
+check_equal "--no-cache gives it again" "$first" "$(build layers.yaml --no-cache)"
+check_equal "and builds all" "busybox several run copy last" "$(built)"
+check_equal "-j1 gives it" "$first" "$(build layers.yaml --no-cache -j1)"
+check_equal "runc gives it" "$first" "$(build layers.yaml --no-cache --runtime runc)"
+if crun=$(build layers.yaml --no-cache --runtime crun); then
+	check_equal "crun gives it" "$first" "$crun"
+else
+	check "crun says why it can't run here" has err 'error: .*crun'
+fi
+check_fails "a runtime that is not there" 1 build layers.yaml --no-cache --runtime nosuchrun
+"$SBUILD" export layers:latest --format rootfs -o layers.tar 2>/dev/null
+check_equal "the files are those of all layers" "dir2/new last link link-target/file several" \
+	"$(tar -tf layers.tar | sed 's|^\./||' | grep -Ev '^(bin|etc|root|tmp)(/|$)|/$' | sort | tr '\n' ' ' | sed 's/ $//')"
+check_equal "the last layer read the first one's" "first one" "$(tar -xOf layers.tar last | tr '\n' ' ' | sed 's/ $//')"
+
+# Layers that run in sequence, none with a copy, run ahead of the packing; one at a time gives the same.
+recipe ahead <<'EOF'
+layers:
+  - {name: a, run: "head -c 3000000 /bin/busybox >/a; cat /bin/busybox /bin/busybox /bin/busybox >/big; echo a >/order"}
+  - {name: b, run: "cp /a /b; echo b >>/order; rm /big"}
+  - {name: c, run: "mv /b /c; echo c >>/order"}
+EOF
+ahead=$(build ahead.yaml)
+check_equal "three layers" "a b c" "$(built)"
+head -n 3 ahead.yaml >step.yaml
+sed -i 's/^name: .*/name: step/' step.yaml
+for line in 4 5 6; do
+	sed -n "${line}p" ahead.yaml >>step.yaml
+	step=$(build step.yaml --store "$T/other")
+done
+diffs() { jq -r '[.layers[].diff_id] | join(" ")' meta; }
+build step.yaml --store "$T/other" >/dev/null && one=$(diffs)
+build ahead.yaml >/dev/null
+check_equal "layers that ran ahead are those that ran one at a time" "$one" "$(diffs)"
+check_fails "a layer below a failing one is kept" 4 sh -c \
+	"sed 's/mv .b/false; mv \/b/' ahead.yaml | sed 's/name: ahead/name: broken/; s/to a/to A/' >broken.yaml; '$SBUILD' broken.yaml --no-cache"
+build ahead.yaml >/dev/null
+
+# Early cut-off: the base is built again with the same content.
+recipe low <<'EOF'
+layers: [{name: low, run: "echo same >/low"}]
+EOF
+printf 'name: high\nfrom: low.yaml\nlayers: [{name: high, run: "cat /low >/high"}]\n' >high.yaml
+build high.yaml >/dev/null
+check_equal "two recipes" "low high" "$(built)"
+sed -i 's/echo same/printf "%s\\n" same/' low.yaml
+sed -i "s/run: \\(\"\\)\\(.*\\)\"}]/run: '\\2'}]/" low.yaml
+check "a base built another way" build high.yaml
+check_equal "keeps what stands on it" "low" "$(built)"
+check_store "after all of this"

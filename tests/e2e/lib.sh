@@ -1,0 +1,127 @@
+# Sourced by each tests/e2e/*.sh: checks that count, and a scratch directory of its own.
+#
+#   . tests/e2e/lib.sh
+#   need_root                        the script is skipped, with the reason, when something is
+#   need skopeo jq                   missing
+#   check "the image is listed" grep -q hello out
+#   check_equal "one digest" "$a" "$b"
+#   check_fails "a bad recipe" 3 "$SBUILD" bad.yaml     (fails, with this exit status)
+#   skip "no user namespaces here"   counts one skipped check
+#
+# $SBUILD is the program, $TOP the checkout, $T a scratch directory (the working directory too, and
+# removed at the end), SBUILD_STORE a store below it. A command's output is shown when its check fails.
+# A script's own function `cleanup` is called at its end, too.
+# At the end the script counts itself; exiting early by an error (set -e) is a failure.
+set -eu
+TOP=$PWD
+SBUILD=${SBUILD:-$TOP/build/sbuild}
+NAME=$(basename "$0" .sh)
+T=$(mktemp -d "/var/tmp/sb-e2e-$NAME.XXXXXX")
+PATH=$PATH:/usr/sbin:/sbin
+SBUILD_STORE=$T/store
+export PATH SBUILD SBUILD_STORE LC_ALL=C.UTF-8
+unset SOURCE_DATE_EPOCH XDG_CONFIG_HOME XDG_DATA_HOME 2>/dev/null || :
+passed=0 failed=0 skipped=0 ended=
+
+finish() {
+	status=$?
+	trap - EXIT INT TERM
+	set +e
+	if command -v cleanup >/dev/null; then cleanup; fi
+	[ "$status" = 0 ] || [ -n "$ended" ] || {
+		echo "FAIL $NAME: ended with status $status"
+		failed=$((failed + 1))
+	}
+	# Deepest first: what a killed build left mounted must not be in the way, nor be removed through.
+	awk -v t="$T/" 'index($5, t) == 1 { print $5 }' /proc/self/mountinfo | sort -r |
+		while read -r mount; do umount -l "$mount" 2>/dev/null || :; done
+	cd /
+	chmod -R u+rwX "$T" 2>/dev/null || :
+	rm -rf --one-file-system "$T"
+	echo "$NAME: $passed passed, $failed failed, $skipped skipped"
+	[ "$failed" = 0 ] || exit 1
+	exit 0
+}
+trap finish EXIT
+trap 'exit 130' INT TERM
+cd "$T"
+
+check() { # NAME COMMAND…
+	check_name=$1
+	shift
+	if "$@" >"$T/.check" 2>&1; then
+		passed=$((passed + 1))
+	else
+		echo "FAIL $NAME: $check_name (status $?): $*"
+		tail -n 60 "$T/.check" | sed 's/^/    /'
+		failed=$((failed + 1))
+	fi
+}
+
+check_equal() { # NAME A B
+	if [ "$2" = "$3" ]; then
+		passed=$((passed + 1))
+	else
+		printf 'FAIL %s: %s:\n    %s\n    %s\n' "$NAME" "$1" "$2" "$3"
+		failed=$((failed + 1))
+	fi
+}
+
+check_fails() { # NAME STATUS COMMAND…
+	check_name=$1 wanted=$2
+	shift 2
+	status=0
+	"$@" >"$T/.check" 2>&1 || status=$?
+	if [ "$status" = "$wanted" ]; then
+		passed=$((passed + 1))
+	else
+		echo "FAIL $NAME: $check_name: status $status instead of $wanted: $*"
+		tail -n 60 "$T/.check" | sed 's/^/    /'
+		failed=$((failed + 1))
+	fi
+}
+
+skip() { # WHY
+	echo "SKIP $NAME: $*"
+	skipped=$((skipped + 1))
+}
+
+skip_all() { # WHY
+	skip "$@"
+	ended=1
+	exit 0
+}
+
+need() { # PROGRAM…
+	for program; do
+		command -v "$program" >/dev/null || skip_all "$program is not installed"
+	done
+}
+
+need_root() {
+	[ "$(id -u)" = 0 ] || skip_all "needs root"
+}
+
+# A root file system of one static program, in DIR, that a copy layer can bring: for run steps
+# without any bootstrap.
+busybox_root() { # DIR
+	need busybox
+	ldd "$(command -v busybox)" >/dev/null 2>&1 && skip_all "busybox is not static (apt install busybox-static)"
+	mkdir -p "$1/bin" "$1/etc" "$1/root" "$1/tmp"
+	cp "$(command -v busybox)" "$1/bin/busybox"
+	busybox --list | while read -r applet; do
+		[ "$applet" = busybox ] || ln -s busybox "$1/bin/$applet"
+	done
+	printf 'root:x:0:0:root:/root:/bin/sh\nworker:x:1234:1234::/home:/bin/sh\n' >"$1/etc/passwd"
+	printf 'root:x:0:\nworker:x:1234:\nextra:x:77:worker\n' >"$1/etc/group"
+}
+
+# The digests of all blobs are those of their names, and sbuild's temporary directories are empty.
+check_store() { # NAME [STORE]
+	check "$1: every blob matches its digest" blobs_match "${2:-$SBUILD_STORE}"
+	check_equal "$1: no temporary files of dead processes" "" \
+		"$(find "${2:-$SBUILD_STORE}/sbuild/tmp" "${2:-$SBUILD_STORE}/sbuild/live" -mindepth 1 -maxdepth 1)"
+}
+blobs_match() { # STORE
+	(cd "$1/blobs/sha256" && sha256sum -- * | awk '$1 != $2 { print; bad = 1 } END { exit bad }')
+}

@@ -1,0 +1,20 @@
+/* The index of a git checkout: whoever made the checkout wrote it. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "builder/git_index.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static bool visit(void *data, const char *path) {
+    size_t *left = data;
+    if (strlen(path) == 0 || strlen(path) > 4096)
+        abort();
+    return (*left)-- > 0;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    size_t left = 100000;
+    sb_git_index_read(data, size, visit, &left);
+    return 0;
+}

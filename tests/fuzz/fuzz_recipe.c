@@ -1,0 +1,53 @@
+/* Any bytes as a recipe: YAML, keys, values, suggestions, messages. The file is written to a
+ * directory of its own, so that from: and context: find nothing else. */
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "builder/recipe.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void check_steps(const struct sb_recipe *recipe) {
+    for (size_t i = 0; i < recipe->layer_count; i++) {
+        for (size_t j = 0; j < recipe->layers[i].step_count; j++) {
+            const struct sb_step *step = &recipe->layers[i].steps[j];
+            json_t *said = json_object();
+            step->kind->describe(step, said);
+            json_decref(said);
+            free(step->kind->summary(step));
+        }
+    }
+}
+
+static char dir[] = "/tmp/sbuild-fuzz-XXXXXX";
+static char path[sizeof dir + sizeof "/r.yaml"];
+
+static void clean_up(void) {
+    unlink(path);
+    rmdir(dir);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    if (!path[0]) {
+        if (!mkdtemp(dir) || atexit(clean_up) != 0)
+            abort();
+        snprintf(path, sizeof path, "%s/r.yaml", dir);
+    }
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    if (fd < 0 || write(fd, data, size) != (ssize_t)size || close(fd) < 0)
+        abort();
+    struct sb_pair pair = {(char[]){"PORT"}, (char[]){"9000"}};
+    struct sb_pairs set = {&pair, 1, 1};
+    struct sb_recipe_options options = {.set = size % 2 ? &set : NULL};
+    struct sb_recipe *recipe = NULL;
+    struct sb_error err = {0};
+    if (sb_recipe_load(path, &options, &recipe, &err) == 0)
+        check_steps(recipe);
+    else if (!err.message[0] || err.code == SB_E_NONE)
+        abort();
+    sb_recipe_free(recipe);
+    return 0;
+}

@@ -1,0 +1,114 @@
+/* Settings: where they are looked for, which of them win, and how mistakes are named. */
+#include "builder/settings.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/memory.h"
+#include "tests/unit/test.h"
+
+static struct sb_error err;
+
+static void put(const char *name, const char *text) {
+    sb_error_clear(&err);
+    CHECK_INT(sb_file_write(AT_FDCWD, name, text, strlen(text), 0644, &err), 0);
+}
+
+static void test_nearest(const char *dir) {
+    put("a/sbuild.yaml", "jobs: 3\nmirrors: {debian: \"http://near/\"}\nstore: ../st\n");
+    put("sbuild.yaml", "jobs: 99\nruntime: crun\n"); /* hidden by the nearer one */
+    put("home/sbuild/config.yaml",
+        "jobs: 7\nruntime: runc\nstore_limit: 50G\nmirrors: {debian: \"http://far/\", pip: "
+        "\"https://pip/simple\"}\n");
+    struct sb_settings s;
+    if (!CHECK_INT(sb_settings_load("a/b/r.yaml", &s, &err), 0)) {
+        printf("%s\n", err.message);
+        return;
+    }
+    sb_autofree char *store = sb_format("%s/st", dir);
+    CHECK_INT(s.jobs, 3);
+    CHECK_STR(s.runtime, "runc");
+    CHECK_STR(s.debian_mirror, "http://near/");
+    CHECK_STR(s.pip_index, "https://pip/simple");
+    CHECK_STR(s.store, store);
+    CHECK_INT(s.store_limit, 50000000000);
+    CHECK(!s.ubuntu_mirror);
+
+    sb_autofree char *by_flag = sb_settings_store(&s, "/flag");
+    CHECK_STR(by_flag, "/flag");
+    sb_autofree char *by_settings = sb_settings_store(&s, NULL);
+    CHECK_STR(by_settings, store);
+    setenv("SBUILD_STORE", "/env", 1);
+    sb_autofree char *by_environment = sb_settings_store(&s, NULL);
+    CHECK_STR(by_environment, "/env");
+    unsetenv("SBUILD_STORE");
+    sb_settings_free(&s);
+    sb_autofree char *by_default = sb_settings_store(&s, NULL);
+    CHECK_STR(by_default, geteuid() ? "/data/sbuild" : "/var/lib/sbuild");
+}
+
+static void test_working_directory(void) {
+    struct sb_settings s;
+    CHECK_INT(sb_settings_load(NULL, &s, &err), 0);
+    CHECK_INT(s.jobs, 99);
+    sb_settings_free(&s);
+    CHECK_INT(sb_settings_load("nowhere/r.yaml", &s, &err), 0); /* said when the recipe is read */
+    sb_settings_free(&s);
+}
+
+static void test_mistakes(const char *dir) {
+    struct sb_settings s;
+    put("a/sbuild.yaml", "job: 3\nstore_limit: x\nruntime: \"${X}\"\n");
+    CHECK_INT(sb_settings_load("a/r.yaml", &s, &err), -1);
+    CHECK_INT(err.code, SB_E_RECIPE);
+    sb_autofree char *expected =
+        sb_format("%s/a/sbuild.yaml:1:1: key \"job\": unknown key in settings (did you mean "
+                  "\"jobs\"?)\n"
+                  "%s/a/sbuild.yaml:2:14: key \"store_limit\": expected a size such as 8G or "
+                  "512Mi, found \"x\"",
+                  dir, dir);
+    CHECK_STR(err.message, expected);
+    put("a/sbuild.yaml", "");
+    CHECK_INT(sb_settings_load("a/r.yaml", &s, &err), 0);
+    CHECK_INT(s.jobs, 7); /* an empty file is a file: the one above stays hidden */
+    sb_settings_free(&s);
+    CHECK_INT(truncate("a/sbuild.yaml", 100 << 20), 0);
+    CHECK_INT(sb_settings_load("a/r.yaml", &s, &err), -1);
+}
+
+/* A runtime named by a stranger's file would run with our rights. */
+static void test_strangers_file(void) {
+    if (geteuid() != 0)
+        return;
+    struct sb_settings s;
+    put("a/sbuild.yaml", "runtime: /tmp/evil\n");
+    CHECK_INT(chown("a/sbuild.yaml", 12345, 12345), 0);
+    CHECK_INT(sb_settings_load("a/r.yaml", &s, &err), -1);
+    CHECK(strstr(err.message, "a/sbuild.yaml belongs to another user (uid 12345)"));
+    CHECK_INT(chown("a", 12345, 12345), 0); /* but who owns the recipe's directory may */
+    CHECK_INT(sb_settings_load("a/r.yaml", &s, &err), 0);
+    sb_settings_free(&s);
+}
+
+int main(void) {
+    char made[] = "/tmp/sbuild-settings-XXXXXX";
+    if (!CHECK(mkdtemp(made)) || !CHECK_INT(chdir(made), 0))
+        return test_done();
+    sb_autofree char *dir = realpath(made, NULL);
+    sb_autofree char *home = sb_format("%s/home", dir);
+    setenv("XDG_CONFIG_HOME", home, 1);
+    setenv("XDG_DATA_HOME", "/data", 1);
+    unsetenv("SBUILD_STORE");
+    CHECK_INT(sb_directory_make(AT_FDCWD, "a/b", 0755, &err), 0);
+    CHECK_INT(sb_directory_make(AT_FDCWD, "home/sbuild", 0755, &err), 0);
+    test_nearest(dir);
+    test_working_directory();
+    test_mistakes(dir);
+    test_strangers_file();
+    CHECK_INT(chdir("/"), 0);
+    CHECK_INT(sb_tree_remove(AT_FDCWD, made, &err), 0);
+    return test_done();
+}
