@@ -29,7 +29,8 @@ finish() {
 	set +e
 	if command -v cleanup >/dev/null; then cleanup; fi
 	[ "$status" = 0 ] || [ -n "$ended" ] || {
-		echo "FAIL $NAME: ended with status $status"
+		echo "FAIL $NAME: ended with status $status; what its commands said last:"
+		(cd "$T" && tail -n 20 .check err* 2>/dev/null | sed 's/^/    /')
 		failed=$((failed + 1))
 	}
 	# Deepest first: what a killed build left mounted must not be in the way, nor be removed through.
