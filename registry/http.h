@@ -1,0 +1,108 @@
+/*
+ * registry/http: HTTP requests, made by a program of its own (http/, `sbuild-http`), so that
+ * neither libcurl's start-up, nor passwords and tokens, nor a server's first bytes are in this
+ * process.
+ *
+ * The program is started by the first request and ends with this process. It knows the credentials
+ * (docker's config files, helpers, ECR) and adds them by itself, follows redirects where that is
+ * safe, verifies TLS, and ends a transfer that stalls. It does not repeat what failed: whoever asks
+ * knows what can be repeated and where to go on (registry/remote).
+ *
+ * Requests may be made from several threads at once; each uses a connection of its own while it
+ * lasts, which is kept open for the next one.
+ */
+#ifndef SB_REGISTRY_HTTP_H
+#define SB_REGISTRY_HTTP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buffer.h"
+#include "base/error.h"
+
+/* What belongs to one registry host; strings are the owner's. Zero values are the defaults. */
+struct sb_registry_host {
+    char *host;        /* "registry.example.com:5000", as in references; lower case */
+    bool plain_http;   /* speak HTTP without TLS; loopback hosts fall back to it by themselves */
+    bool skip_verify;  /* accept any certificate */
+    char *ca;          /* PEM file, beside the system's authorities and certs.d; NULL: none */
+    char *client_cert; /* PEM files; NULL: those of certs.d, if any */
+    char *client_key;
+    struct sb_strings mirrors; /* "https://mirror.example.com[/prefix]": asked first, for reading */
+};
+struct sb_registry_hosts {
+    struct sb_registry_host *v;
+    size_t n, cap;
+};
+void sb_registry_hosts_free(struct sb_registry_hosts *hosts);
+/* NULL when nothing is set for that host. */
+const struct sb_registry_host *sb_registry_hosts_find(const struct sb_registry_hosts *hosts,
+                                                      const char *host);
+
+struct sb_http_options {
+    const struct sb_registry_hosts *hosts; /* must outlive the connection; may be NULL */
+    int stall_seconds; /* a transfer without a byte for that long has failed; 0: 30 */
+};
+
+struct sb_http;
+
+/* Starts nothing yet, and can't fail. */
+struct sb_http *sb_http_new(const struct sb_http_options *options);
+void sb_http_free(struct sb_http *http); /* NULL is allowed; ends the program */
+
+enum sb_http_body {
+    SB_HTTP_BODY_NONE,
+    SB_HTTP_BODY_BYTES,
+    SB_HTTP_BODY_FILE, /* a range of an open file, read by the program itself */
+};
+
+struct sb_http_header {
+    const char *name, *value;
+};
+
+struct sb_http_response {
+    int status;
+    struct sb_strings headers; /* "name: value", names in lower case */
+    struct sb_buf body;
+    uint64_t sent, received; /* bytes of bodies, also when the exchange failed */
+};
+void sb_http_response_free(struct sb_http_response *response);
+/* Of the first header of that lower-case name; NULL when there is none. */
+const char *sb_http_header(const struct sb_http_response *response, const char *name);
+
+struct sb_http_request {
+    const char *method; /* "GET" */
+    const char *host;   /* the registry: decides TLS settings and credentials; "" for none */
+    const char *target; /* "/v2/…" on the registry, or an absolute http: or https: URL. Credentials
+                           of the registry go only to its own scheme, host and port. */
+    const char *scope;  /* for bearer tokens: "repository:team/app:pull,push"; several separated by
+                           blanks; NULL: none */
+    const char *aws;    /* sign with SigV4 instead, for "SERVICE/REGION" ("ecr/us-west-2"); NULL */
+    const struct sb_http_header *headers;
+    size_t header_count;
+    enum sb_http_body body_kind;
+    const void *body; /* SB_HTTP_BODY_BYTES */
+    int body_fd;      /* SB_HTTP_BODY_FILE */
+    uint64_t body_offset, body_size;
+    /* Where the body of a 2xx answer goes; NULL: to the response. Not 0 ends the transfer, with the
+     * error that it set. */
+    int (*sink)(void *data, const void *bytes, size_t len, struct sb_error *err);
+    /* Told once before the first sink call, with the response's status and headers. May be NULL. */
+    int (*head)(void *data, const struct sb_http_response *response, struct sb_error *err);
+    void *data;
+    size_t limit; /* bytes of a body kept in the response: more is an error (of a 2xx answer) or is
+                     cut (of others); 0: 64 KiB */
+};
+
+/* Makes one request. Any answer of the server is success, whatever its status. Otherwise -1:
+ *   SB_E_NETWORK with os_errno EAGAIN   may work when repeated: refused, reset, stalled, closed
+ *                                       early, name not found for now
+ *   SB_E_NETWORK with another os_errno  will not: TLS verification, a redirect that isn't allowed,
+ *                                       credentials that can't be had
+ *   SB_E_INTERRUPTED, or what sink and head set.
+ * Messages name the host and never hold a credential. Free response in every case. */
+int sb_http_perform(struct sb_http *http, const struct sb_http_request *request,
+                    struct sb_http_response *response, struct sb_error *err);
+
+#endif

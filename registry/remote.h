@@ -1,0 +1,136 @@
+/*
+ * registry/remote: one repository of a registry (distribution-spec 1.1): manifests, blobs, tags,
+ * uploads, referrers.
+ *
+ *     struct sb_registry *registry = sb_registry_new(&options);
+ *     struct sb_remote *remote = sb_remote_open(registry, "127.0.0.1:5000", "team/app");
+ *     sb_remote_manifest_get(remote, "v1", &manifest, &err)
+ *     sb_remote_free(remote); sb_registry_free(registry);
+ *
+ * Everything that a server answers is checked: sizes are bounded before memory is taken, digests
+ * and sizes are verified. What fails for a moment (408, 429, 5xx, reset, stall) is repeated with
+ * back-off and jitter, `Retry-After` honoured; an interrupted upload or download goes on where it
+ * stopped. What then still fails is SB_E_NETWORK, naming registry and repository; a wrong digest or
+ * size is SB_E_INTEGRITY; what the server does not have is SB_E_NOT_FOUND (the command line makes
+ * it exit status 5).
+ *
+ * All calls may be made from several threads at once.
+ */
+#ifndef SB_REGISTRY_REMOTE_H
+#define SB_REGISTRY_REMOTE_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buffer.h"
+#include "base/digest.h"
+#include "base/error.h"
+#include "layers/store.h"
+#include "registry/http.h"
+
+struct sb_registry_options {
+    struct sb_http_options http;
+    int attempts; /* of one request; 0: 6 */
+};
+
+/* What all repositories share: the program that speaks HTTP, what is known of each host. options
+ * is copied; hosts must outlive it. */
+struct sb_registry;
+struct sb_registry *sb_registry_new(const struct sb_registry_options *options);
+void sb_registry_free(struct sb_registry *registry); /* NULL is allowed */
+
+/* Bytes of bodies that went over the network so far, both ways. */
+void sb_registry_traffic(struct sb_registry *registry, uint64_t *out_sent, uint64_t *out_received);
+
+struct sb_remote;
+/* Never fails, asks nobody. */
+struct sb_remote *sb_remote_open(struct sb_registry *registry, const char *host,
+                                 const char *repository);
+void sb_remote_free(struct sb_remote *remote); /* NULL is allowed */
+const char *sb_remote_host(const struct sb_remote *remote);
+const char *sb_remote_repository(const struct sb_remote *remote);
+struct sb_registry *sb_remote_registry(const struct sb_remote *remote);
+
+/* Asks for push rights with the first token already, for a repository that will be written to. */
+void sb_remote_will_push(struct sb_remote *remote);
+
+/* ---- manifests ---- */
+
+struct sb_manifest {
+    struct sb_descriptor descriptor; /* media_type is a static string, or NULL for one not known */
+    char *media_type;                /* as the server said it */
+    struct sb_buf bytes;
+};
+void sb_manifest_free(struct sb_manifest *manifest);
+
+/* By tag or "sha256:…"; the bytes' digest is verified against a digest that was asked for, and
+ * against the one that the server states. Manifests and indexes of OCI and Docker; mirrors are
+ * asked first. */
+int sb_remote_manifest_get(struct sb_remote *remote, const char *reference, struct sb_manifest *out,
+                           struct sb_error *err);
+/* Digest, size and type only. 1: it is there, 0: it isn't, -1. A server that does not say the
+ * digest is asked for the whole manifest. */
+int sb_remote_manifest_head(struct sb_remote *remote, const char *reference,
+                            struct sb_descriptor *out, struct sb_error *err);
+/* The answer's digest must be that of the bytes. A tag that the registry holds to be immutable and
+ * that names something else already is an error that says so. */
+int sb_remote_manifest_put(struct sb_remote *remote, const char *reference, const char *media_type,
+                           const void *bytes, size_t len, struct sb_error *err);
+/* 1: deleted, 0: was not there; SB_E_NETWORK when the registry does not allow it. */
+int sb_remote_manifest_delete(struct sb_remote *remote, const char *reference,
+                              struct sb_error *err);
+/* All tags, over all pages; at most limit, beyond it an error. */
+int sb_remote_tags(struct sb_remote *remote, size_t limit, struct sb_strings *out,
+                   struct sb_error *err);
+
+/* ---- blobs ---- */
+
+/* 1: it is there with that size, 0: it isn't, -1. */
+int sb_remote_blob_head(struct sb_remote *remote, const struct sb_descriptor *blob,
+                        struct sb_error *err);
+
+/* Sends the blob's bytes, in order and each once, to sink, verifying size and digest: at the end,
+ * SB_E_INTEGRITY tells that what sink got was not the blob, and must be thrown away. Goes on where
+ * a connection broke. Mirrors are asked first. */
+int sb_remote_blob_get(struct sb_remote *remote, const struct sb_descriptor *blob,
+                       int (*sink)(void *data, const void *bytes, size_t len, struct sb_error *err),
+                       void *data, struct sb_error *err);
+/* A small blob into memory. */
+int sb_remote_blob_read(struct sb_remote *remote, const struct sb_descriptor *blob, size_t limit,
+                        struct sb_buf *out, struct sb_error *err);
+
+/* Asks the registry to take the blob from another of its repositories. 1: done. 0: it wants to be
+ * sent the blob: *out_session (may be NULL) is then an upload that it has opened already, for
+ * sb_remote_blob_put; the caller's to free. */
+int sb_remote_blob_mount(struct sb_remote *remote, const struct sb_digest *digest,
+                         const char *from_repository, char **out_session, struct sb_error *err);
+
+struct sb_remote_upload {
+    struct sb_descriptor blob;
+    int fd;              /* an open file that has the blob from its beginning; used with pread */
+    const char *session; /* of sb_remote_blob_mount; NULL: a new one */
+    void (*progress)(void *data, uint64_t sent); /* bytes of this blob so far; may be NULL */
+    void *data;
+};
+/* Uploads whatever the registry has; ask sb_remote_blob_head before. In one request where the
+ * registry takes that, in chunks where it must be; after a failure only what the registry does not
+ * have yet is sent again. The registry verifies the digest, and is asked whether it has the blob.
+ */
+int sb_remote_blob_put(struct sb_remote *remote, const struct sb_remote_upload *upload,
+                       struct sb_error *err);
+int sb_remote_blob_put_bytes(struct sb_remote *remote, const void *bytes, size_t len,
+                             struct sb_digest *out_digest, struct sb_error *err);
+
+/* ---- referrers (distribution-spec 1.1, "Listing Referrers", "Referrers Tag Schema") ---- */
+
+/* Descriptors of the manifests whose subject is that digest, as a JSON array, a new reference;
+ * artifact_type filters (NULL: all). From the API, or the tag sha256-… where there is none. */
+int sb_remote_referrers(struct sb_remote *remote, const struct sb_digest *subject,
+                        const char *artifact_type, json_t **out, struct sb_error *err);
+/* Puts a manifest that has a "subject" by its digest; where the registry has no referrers API, the
+ * index at the fallback tag gets its descriptor as well. */
+int sb_remote_referrer_put(struct sb_remote *remote, const char *media_type, const void *bytes,
+                           size_t len, struct sb_digest *out_digest, struct sb_error *err);
+
+#endif
