@@ -1,0 +1,43 @@
+/*
+ * layers/origin: blobs that the store knows of, but does not hold.
+ *
+ * An image whose base lies in a registry is in the store as manifest and config alone. For each
+ * layer that is not there the store keeps where it can be had: STORE/sbuild/origins/HEX, the names
+ * of repositories ("host/repository"), one a line, the best first. Whoever can fetch (registry/)
+ * says so with sb_store_set_source; then sb_blob_open, and with it all that reads layers, brings a
+ * missing blob in by itself. Origins count as used like blobs, and are collected like them.
+ */
+#ifndef SB_LAYERS_ORIGIN_H
+#define SB_LAYERS_ORIGIN_H
+
+#include "base/buffer.h"
+#include "base/error.h"
+#include "layers/store.h"
+
+#define SB_ORIGINS_LIMIT 8 /* names kept for one blob */
+
+/* Puts a name in front of those known for that blob. */
+int sb_blob_add_origin(struct sb_store *store, const struct sb_digest *digest, const char *name,
+                       struct sb_error *err);
+/* Appends the names; none when nothing is known. Marks the origin used. */
+int sb_blob_origins(struct sb_store *store, const struct sb_digest *digest, struct sb_strings *out,
+                    struct sb_error *err);
+/* True when the blob is in the store, or an origin of it is known; marks both used. */
+bool sb_blob_known(struct sb_store *store, const struct sb_digest *digest, uint64_t size);
+
+/* Fetches one blob whole into the store (sb_blob_begin … sb_blob_commit with the expected digest).
+ * Called from any thread; two threads may ask for one blob, then one fetches and the other waits:
+ * the store sees to that, across processes too. */
+struct sb_blob_source {
+    int (*fetch)(void *data, struct sb_store *store, const struct sb_descriptor *blob,
+                 const struct sb_strings *origins, struct sb_error *err);
+    void *data;
+};
+/* source is copied; NULL takes it away. Set it before threads start. */
+void sb_store_set_source(struct sb_store *store, const struct sb_blob_source *source);
+
+/* Makes sure that the blob is in the store. SB_E_NOT_FOUND when it isn't, and no origin or source
+ * is known. */
+int sb_blob_need(struct sb_store *store, const struct sb_descriptor *blob, struct sb_error *err);
+
+#endif
