@@ -77,6 +77,8 @@ static int check_range(const char *value, struct download *download, struct sb_e
 
 static int on_head(void *data, const struct sb_http_response *response, struct sb_error *err) {
     struct download *download = data;
+    if (response->status < 200 || response->status > 299)
+        return 0;
     const char *encoding = sb_http_header(response, "content-encoding");
     if (encoding && strcasecmp(encoding, "identity") != 0)
         return sb_fail(err, SB_E_NETWORK, "the registry sends it encoded as %s, unasked",
