@@ -136,8 +136,7 @@ int sb_serve(int control) {
     int fd;
     curl_global_init(CURL_GLOBAL_ALL);
     sb_proxy_init();
-    int got;
-    while ((got = sb_channel_receive(control, &type, &message, &fd, &err)) > 0) {
+    while (sb_channel_receive(control, &type, &message, &fd, &err) > 0) {
         if (type == 'C' && !service.auth) {
             if (sb_settings_parse(sb_buf_text(&message), message.len, &settings, &err) < 0)
                 break;

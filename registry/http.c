@@ -12,6 +12,7 @@
 #include "base/memory.h"
 #include "base/process.h"
 #include "registry/http_program.h"
+#include "registry/reference.h"
 
 enum { LIMIT = 64 << 10 };
 
@@ -76,10 +77,6 @@ const char *sb_http_header(const struct sb_http_response *response, const char *
 
 /* ---- the request ---- */
 
-static const char *endpoint_of(const char *host) {
-    return strcmp(host, "docker.io") != 0 ? host : "registry-1.docker.io";
-}
-
 static json_t *describe(const struct sb_http_request *r, struct sb_error *err) {
     const char *host = r->host ? r->host : "";
     sb_autojson json_t *headers = json_array();
@@ -88,8 +85,8 @@ static json_t *describe(const struct sb_http_request *r, struct sb_error *err) {
                                   json_pack("[s, s]", r->headers[i].name, r->headers[i].value)) < 0)
             break;
     json_t *value = json_pack("{s:s, s:s, s:s, s:s, s:O, s:b, s:I, s:i}", "method", r->method,
-                              "host", host, "endpoint", endpoint_of(host), "target", r->target,
-                              "headers", headers, "sink", r->sink != NULL, "limit",
+                              "host", host, "endpoint", sb_registry_endpoint(host), "target",
+                              r->target, "headers", headers, "sink", r->sink != NULL, "limit",
                               (json_int_t)(r->limit ? r->limit : LIMIT), "wait", r->wait_seconds);
     if (!value || json_array_size(headers) != r->header_count) {
         json_decref(value);

@@ -166,6 +166,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 class Server(http.server.ThreadingHTTPServer):
     daemon_threads = True
+    request_queue_size = 100
     context = None
 
     def finish_request(self, request, address):

@@ -262,8 +262,7 @@ static void test_odd_answers(void) {
     CHECK(has(&trailers, "hello"));
     CHECK(!sb_http_header(&trailers.response, "x-trailer"));
     autoasked struct asked challenge = get("plain", "/auth");
-    CHECK_INT(challenge.response.status, 401);
-    CHECK(has(&challenge, "who are you?"));
+    CHECK_FAILED(challenge, 0, "strange");
     autoasked struct asked bad = get("plain", "/garbage");
     CHECK_FAILED(bad, EAGAIN, "");
 }
@@ -544,7 +543,10 @@ static void *ask_often(void *data) {
                                           .head = note_head,
                                           .data = &sunk};
         autoasked struct asked b = perform(http, &request);
-        *failures += a.result == 0 || b.result < 0 || sunk.bytes != 300000 || !sunk.in_order;
+        if (a.result == 0 || b.result < 0 || sunk.bytes != 300000 || !sunk.in_order) {
+            printf("    %s\n    %s\n", a.err.message, b.err.message);
+            ++*failures;
+        }
     }
     return NULL;
 }
