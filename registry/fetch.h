@@ -15,6 +15,7 @@
 struct sb_fetch_watch {
     sb_transfer_notify *notify;
     void *data;
+    bool sending;
 };
 void sb_fetch_tell(const struct sb_fetch_watch *watch, enum sb_transfer_state state,
                    const struct sb_descriptor *blob, uint64_t bytes, const char *where);

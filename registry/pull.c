@@ -249,7 +249,8 @@ int sb_pull_image(struct sb_registry *registry, struct sb_store *store,
                         .reference = reference,
                         .options = options ? options : &defaults,
                         .source = {.registry = registry}};
-    pull.source.watch = (struct sb_fetch_watch){pull.options->notify, pull.options->data};
+    pull.source.watch =
+        (struct sb_fetch_watch){.notify = pull.options->notify, .data = pull.options->data};
     pull.where = sb_reference_name(reference);
     pull.remote = sb_remote_open(registry, reference->host, reference->repository);
     int rc = pull_image(&pull, out, err);

@@ -60,7 +60,7 @@ struct sb_pusher *sb_pusher_new(struct sb_registry *registry, struct sb_store *s
     p->store = store;
     if (options)
         p->options = *options;
-    p->watch = (struct sb_fetch_watch){p->options.notify, p->options.data};
+    p->watch = (struct sb_fetch_watch){p->options.notify, p->options.data, true};
     p->remote = sb_remote_open(registry, repository->host, repository->repository);
     sb_remote_will_push(p->remote);
     p->host = sb_strdup(repository->host);
@@ -115,6 +115,7 @@ static int convert(struct blob *b, struct sb_error *err) {
         tell(b, SB_TRANSFER_CONVERT, 0);
         if (sb_layer_convert(p->store, &b->layer, wanted, &converted, err) < 0)
             return -1;
+        tell(b, SB_TRANSFER_CONVERTED, 0);
     }
     b->sent = converted.descriptor;
     return 0;
