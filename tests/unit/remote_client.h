@@ -219,7 +219,7 @@ static int client_main(int argc, char **argv) {
     struct sb_registry_host host = {.host = argv[1]};
     if (getenv("SB_MIRROR"))
         sb_strings_add(&host.mirrors, getenv("SB_MIRROR"));
-    const struct sb_registry_hosts hosts = {.v = &host, .n = 1, .cap = 1};
+    const struct sb_registry_hosts hosts = {.v = &host, .n = host.mirrors.n, .cap = 1};
     const struct sb_registry_options options = {.http = {.hosts = &hosts}};
     struct sb_registry *registry = sb_registry_new(&options);
     struct sb_remote *remote = sb_remote_open(registry, argv[1], argv[2]);
