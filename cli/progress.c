@@ -198,11 +198,10 @@ static void print_done(struct sb_progress *p, const struct sb_event *e) {
 }
 
 static void print_json(const struct sb_event *e) {
-    static const char *const names[] = {[SB_EVENT_LAYER_START] = "start",
-                                        [SB_EVENT_LAYER_OUTPUT] = "output",
-                                        [SB_EVENT_LAYER_PACK] = "pack",
-                                        [SB_EVENT_LAYER_DONE] = "done",
-                                        [SB_EVENT_WAIT] = "wait"};
+    static const char *const names[] = {
+        [SB_EVENT_LAYER_START] = "start", [SB_EVENT_LAYER_OUTPUT] = "output",
+        [SB_EVENT_LAYER_PACK] = "pack",   [SB_EVENT_LAYER_DONE] = "done",
+        [SB_EVENT_WAIT] = "wait",         [SB_EVENT_ALONE] = NULL};
     const struct sb_layer_result *r = e->layer;
     sb_autojson json_t *o =
         json_pack("{s:s, s:I, s:o, s:o}", "event", names[e->type], "id", (json_int_t)e->id,
@@ -258,6 +257,8 @@ static void show(struct sb_progress *p, const struct sb_event *e) {
         if (row)
             row->packing = true;
         break;
+    case SB_EVENT_ALONE:
+        break;
     case SB_EVENT_WAIT:
         fprintf(stderr, "  waiting for another build of %s %s\n", e->layer->recipe, e->layer->name);
         break;
@@ -268,8 +269,27 @@ static void show(struct sb_progress *p, const struct sb_event *e) {
     }
 }
 
+static void stop_ticker(struct sb_progress *p) {
+    pthread_mutex_lock(&p->lock);
+    p->stopping = true;
+    pthread_cond_signal(&p->stop);
+    pthread_mutex_unlock(&p->lock);
+    if (p->has_ticker)
+        pthread_join(p->ticker, NULL);
+    p->has_ticker = p->stopping = false;
+}
+
+/* Of a base, its image is shown, not each of its layers. */
+static bool is_quiet(const struct sb_event *event) {
+    return event->type == SB_EVENT_LAYER_DONE && event->layer->state == SB_LAYER_BASE;
+}
+
 void sb_progress_notify(void *progress, const struct sb_event *event) {
     struct sb_progress *p = progress;
+    if (event->type == SB_EVENT_ALONE)
+        stop_ticker(p);
+    if (event->type == SB_EVENT_ALONE || is_quiet(event))
+        return;
     pthread_mutex_lock(&p->lock);
     if (p->style == STYLE_JSON) {
         print_json(event);
@@ -423,13 +443,7 @@ void sb_progress_error(struct sb_progress *p, const struct sb_error *err) {
 void sb_progress_free(struct sb_progress *p) {
     if (!p)
         return;
-    if (p->has_ticker) {
-        pthread_mutex_lock(&p->lock);
-        p->stopping = true;
-        pthread_cond_signal(&p->stop);
-        pthread_mutex_unlock(&p->lock);
-        pthread_join(p->ticker, NULL);
-    }
+    stop_ticker(p);
     erase(p);
     fflush(stderr);
     while (p->row_count > 0)
