@@ -50,8 +50,12 @@ void sb_settings_free(struct sb_settings *settings) {
 
 const struct sb_host_settings *sb_settings_host(const struct sb_settings *settings,
                                                 const char *host) {
-    for (size_t i = 0; i < settings->host_count; i++)
+    const struct sb_host_settings *others = NULL;
+    for (size_t i = 0; i < settings->host_count; i++) {
         if (!strcmp(settings->hosts[i].host, host))
             return &settings->hosts[i];
-    return NULL;
+        if (!strcmp(settings->hosts[i].host, "*"))
+            others = &settings->hosts[i];
+    }
+    return others;
 }
