@@ -16,6 +16,11 @@ int sb_settings_parse(const char *text, size_t len, struct sb_settings *out, str
     sb_autojson json_t *value = sb_json_parse(text, len, err);
     if (!value)
         return sb_error_context(err, "settings of sbuild-http");
+    const char *version = sb_json_string(value, "version", "");
+    if (*version && strcmp(version, SB_VERSION) != 0)
+        return sb_fail(err, SB_E_FAILED,
+                       "sbuild-http " SB_VERSION " does not fit sbuild %s: install both together",
+                       version);
     json_int_t stall = sb_json_integer(value, "stall", 0);
     if (stall > 0 && stall <= 86400)
         out->stall_seconds = (int)stall;
