@@ -393,10 +393,14 @@ static void test_redirect_inward(void) {
         autoasked struct asked told = ask(by, "GET", host, url); /* as with an upload's Location */
         CHECK_FAILED(told, EPERM, "this machine itself");
     }
-    sb_autofree char *plain = host_of("plain");
-    autoasked struct asked kept = ask(by, "GET", plain, "/echo");
-    CHECK_INT(kept.response.status, 200); /* whoever names it himself may; the connection is kept */
-    sb_autofree char *back = sb_format("/redirect?to=http://%s/echo", plain);
+    /* Not even a connection is made: nobody listens there, and that is not what it says. */
+    autoasked struct asked closed = ask(by, "GET", host, "/redirect?to=http://localhost:1/");
+    CHECK_FAILED(closed, EPERM, "this machine itself");
+    /* Whoever names it himself may; that connection is kept, and does not serve the redirect. */
+    sb_autofree char *local = sb_format("localhost:%d", port);
+    autoasked struct asked kept = ask(by, "GET", local, "/echo");
+    CHECK_INT(kept.response.status, 200);
+    sb_autofree char *back = sb_format("/redirect?to=http://%s/echo", local);
     autoasked struct asked reused = ask(by, "GET", host, back);
     CHECK_FAILED(reused, EPERM, "this machine itself");
     sb_http_free(by);
@@ -672,7 +676,7 @@ static void test_interrupt(void) {
     pthread_join(thread, NULL);
     double start = now();
     sb_http_free(http);
-    CHECK(now() - start < 1);
+    CHECK(now() - start < 3); /* ThreadSanitizer sleeps a second at the end */
 }
 
 static pid_t start_servers(int *out_stdin) {
