@@ -140,10 +140,14 @@ static size_t on_read(char *to, size_t size, size_t count, void *data) {
     return want;
 }
 
-/* libcurl sends again by itself when a kept connection turns out to be closed. */
+/* libcurl sends again by itself when a kept connection turns out to be closed. Not of a file,
+ * though: the server may have taken a part of it already, which registry/remote_upload finds out.
+ */
 static int on_seek(void *data, curl_off_t offset, int origin) {
     struct running *r = data;
     if (origin != SEEK_SET || offset < 0 || (uint64_t)offset > r->x->body_size)
+        return CURL_SEEKFUNC_FAIL;
+    if (r->x->body_fd >= 0 && (uint64_t)offset < r->position)
         return CURL_SEEKFUNC_FAIL;
     r->position = (uint64_t)offset;
     return CURL_SEEKFUNC_OK;

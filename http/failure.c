@@ -128,6 +128,7 @@ int sb_failure(struct sb_error *err, CURL *curl, CURLcode code, const char *host
         return -1;
     case CURLE_GOT_NOTHING:
     case CURLE_PARTIAL_FILE:
+    case CURLE_SEND_FAIL_REWIND:
         return again(err, host, "the server closed the connection too early");
     case CURLE_SEND_ERROR:
     case CURLE_RECV_ERROR:

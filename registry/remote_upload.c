@@ -124,7 +124,8 @@ static int try_otherwise(struct upload *u, const struct sb_http_response *respon
     bool digest_wrong = status == 400 && sb_remote_said(response, "DIGEST_INVALID");
     if (digest_wrong)
         err->code = SB_E_INTEGRITY;
-    if (status == 401 || status == 403 || status == 407 || status == 429 || status >= 500)
+    if (status < 400 || status == 401 || status == 403 || status == 407 || status == 429 ||
+        status >= 500)
         return -1;
     if (status == 413 && !sb_registry_has_trait(registry, host, SB_TRAIT_SMALL_BODIES)) {
         sb_registry_add_trait(registry, host, SB_TRAIT_SMALL_BODIES);
