@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "builder/schema.h"
+#include "builder/settings_private.h"
 
 #define SIZE_LIMIT    (1u << 20)
 #define AT(member)    offsetof(struct sb_settings, member)
@@ -25,6 +26,15 @@ static const struct sb_key mirror_keys[] = {
     {0},
 };
 
+static const struct sb_key cache_keys[] = {
+    {"from", SB_KEY_STRINGS, AT(cache_from), .rule = &sb_rule_repository, .one_or_many = true,
+     .most = 16, .given = AT(cache_from_given),
+     .description = "Repositories in which layers that others built are looked for."},
+    {"to", SB_KEY_STRING, AT(cache_to), .rule = &sb_rule_repository,
+     .description = "Repository that gets the layers that are built here."},
+    {0},
+};
+
 static const struct sb_key keys[] = {
     {"store", SB_KEY_STRING, AT(store), .not_empty = true,
      .description = "Directory of the store, relative to this file's."},
@@ -36,6 +46,10 @@ static const struct sb_key keys[] = {
      .description = "Size that sbuild prune brings the store down to: 50G."},
     {"mirrors", SB_KEY_MAPPING, 0, .keys = mirror_keys,
      .description = "Where to fetch packages from."},
+    {"registries", SB_KEY_CUSTOM, AT(registries), .read = sb_registries_read,
+     .description = "How registries are spoken to, by host."},
+    {"cache", SB_KEY_MAPPING, 0, .keys = cache_keys,
+     .description = "Layers that are shared through a registry."},
     {0},
 };
 
@@ -47,6 +61,7 @@ static void add_settings(struct sb_settings *to, struct sb_settings *from) {
         {&to->debian_mirror, &from->debian_mirror},
         {&to->ubuntu_mirror, &from->ubuntu_mirror},
         {&to->pip_index, &from->pip_index},
+        {&to->cache_to, &from->cache_to},
     };
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         if (!*texts[i][0])
@@ -55,16 +70,12 @@ static void add_settings(struct sb_settings *to, struct sb_settings *from) {
         to->jobs = from->jobs;
     if (!to->store_limit)
         to->store_limit = from->store_limit;
-}
-
-/* A store's path in a file is relative to the file. */
-static void resolve_store(struct sb_settings *settings, const char *path) {
-    if (!settings->store)
-        return;
-    sb_autofree char *dir = sb_path_dirname(path);
-    sb_autofree char *joined = sb_path_join(dir, settings->store);
-    free(settings->store);
-    settings->store = sb_path_clean(joined);
+    if (!to->cache_from_given) {
+        to->cache_from = from->cache_from;
+        from->cache_from = (struct sb_strings){0};
+        to->cache_from_given = from->cache_from_given;
+    }
+    sb_registries_add(&to->registries, &from->registries);
 }
 
 /* A file that isn't there is fine. */
@@ -83,7 +94,7 @@ static int add_file(const char *path, struct sb_settings *out, struct sb_error *
     sb_yaml_free(document);
     int result = sb_reader_finish(&reader, err);
     if (result == 0) {
-        resolve_store(&here, path);
+        sb_settings_resolve(&here.store, path);
         add_settings(out, &here);
     }
     sb_settings_free(&here);
@@ -142,6 +153,7 @@ int sb_settings_load(const char *recipe_path, struct sb_settings *out, struct sb
 
 void sb_settings_free(struct sb_settings *settings) {
     sb_schema_free(keys, settings);
+    sb_registries_free(&settings->registries);
     *settings = (struct sb_settings){0};
 }
 

@@ -10,6 +10,7 @@
 
 #include "base/buffer.h"
 #include "base/error.h"
+#include "registry/remote.h"
 
 struct sb_settings {
     char *store;   /* store: DIR; NULL: the default place */
@@ -21,6 +22,11 @@ struct sb_settings {
         *ubuntu_mirror; /* mirrors: {debian: URL, ubuntu: URL}: where to fetch from; never
                            written into an image. NULL: the distribution's own */
     char *pip_index;    /* mirrors: {pip: URL} */
+    struct sb_registry_hosts registries; /* registries: {HOST: {…}}; the nearest file that names a
+                                            host has all of it; files are absolute */
+    struct sb_strings cache_from;        /* cache: {from: [REPOSITORY…], to: REPOSITORY} */
+    bool cache_from_given;               /* be it that the list is empty */
+    char *cache_to;
 };
 
 /* Looks for files from the recipe's directory upwards and in the user's and the machine's places;
@@ -32,5 +38,8 @@ void sb_settings_free(struct sb_settings *settings);
  * section
  * 4. The caller's to free. */
 char *sb_settings_store(const struct sb_settings *settings, const char *flag);
+
+/* What requests to registries need; settings must outlive what is made with it. */
+void sb_settings_registry(const struct sb_settings *settings, struct sb_registry_options *out);
 
 #endif

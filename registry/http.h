@@ -30,6 +30,8 @@ struct sb_registry_host {
     char *client_cert; /* PEM files; NULL: those of certs.d, if any */
     char *client_key;
     struct sb_strings mirrors; /* "https://mirror.example.com[/prefix]": asked first, for reading */
+    char *endpoint; /* "https://proxy.example.com[/prefix]": where requests for this host go
+                       instead; NULL: to the host itself */
 };
 struct sb_registry_hosts {
     struct sb_registry_host *v;

@@ -193,16 +193,13 @@ fi
 
 # ---- docker ----
 
-docker() {
-	command ${SB_DOCKER:-docker} "$@"
-}
 docker_builds() {
 	"$SBUILD" export base:latest --format docker-archive | docker load &&
 		tar -cf - Dockerfile src private |
 		docker build --quiet --network none --build-arg BASE=base:latest --tag sbuild-trees - &&
 		docker save sbuild-trees >docker.tar
 }
-if docker info >/dev/null 2>&1; then
+if start_docker; then
 	check "docker builds" docker_builds
 	check "skopeo reads it" peer skopeo copy --insecure-policy -q docker-archive:docker.tar oci:oci:docker
 	check "umoci unpacks docker's" unpack docker

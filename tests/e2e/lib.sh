@@ -28,6 +28,8 @@ finish() {
 	trap - EXIT INT TERM
 	set +e
 	if command -v cleanup >/dev/null; then cleanup; fi
+	if command -v stop_registries >/dev/null; then stop_registries; fi # of registry.lib
+	if command -v stop_docker >/dev/null; then stop_docker; fi         # of peers.lib
 	[ "$status" = 0 ] || [ -n "$ended" ] || {
 		echo "FAIL $NAME: ended with status $status; what its commands said last:"
 		(cd "$T" && tail -n 20 .check err* 2>/dev/null | sed 's/^/    /')

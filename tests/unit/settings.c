@@ -59,6 +59,53 @@ static void test_working_directory(void) {
     sb_settings_free(&s);
 }
 
+static void test_registries(const char *dir) {
+    put("a/sbuild.yaml", "registries:\n"
+                         "  Reg.Example.com:5000: {ca: certs/ca.pem, client_cert: /c.pem, "
+                         "client_key: ../k.pem}\n"
+                         "  127.0.0.1:5000: {plain_http: true}\n"
+                         "  \"[::1]:5000\": {endpoint: \"http://[::1]:6000/x\"}\n"
+                         "cache: {from: reg.example.com/a/cache}\n");
+    put("home/sbuild/config.yaml", "registries:\n"
+                                   "  reg.example.com:5000: {skip_verify: true}\n"
+                                   "  docker.io: {mirrors: [\"https://mirror.example.com/hub\"]}\n"
+                                   "cache: {from: [far.example.com/x], to: far.example.com/x}\n");
+    struct sb_settings s;
+    if (!CHECK_INT(sb_settings_load("a/b/r.yaml", &s, &err), 0)) {
+        printf("%s\n", err.message);
+        return;
+    }
+    struct sb_registry_options options = {0};
+    sb_settings_registry(&s, &options);
+    CHECK(options.http.hosts == &s.registries);
+    CHECK_INT(s.registries.n, 4);
+    const struct sb_registry_host *h = s.registries.v;
+    sb_autofree char *ca = sb_format("%s/a/certs/ca.pem", dir);
+    sb_autofree char *key = sb_format("%s/k.pem", dir);
+    CHECK_STR(h[0].host, "reg.example.com:5000");
+    CHECK_STR(h[0].ca, ca);
+    CHECK_STR(h[0].client_cert, "/c.pem");
+    CHECK_STR(h[0].client_key, key);
+    CHECK(!h[0].skip_verify); /* the nearest file has all of a host */
+    CHECK_STR(h[1].host, "127.0.0.1:5000");
+    CHECK(h[1].plain_http);
+    CHECK_STR(h[2].host, "[::1]:5000");
+    CHECK_STR(h[2].endpoint, "http://[::1]:6000/x");
+    CHECK_STR(h[3].host, "docker.io");
+    CHECK_INT(h[3].mirrors.n, 1);
+    CHECK_INT(s.cache_from.n, 1);
+    CHECK_STR(s.cache_from.v[0], "reg.example.com/a/cache");
+    CHECK_STR(s.cache_to, "far.example.com/x");
+    sb_settings_free(&s);
+
+    put("a/sbuild.yaml", "cache: {from: []}\n"); /* none, rather than those further away */
+    CHECK_INT(sb_settings_load("a/b/r.yaml", &s, &err), 0);
+    CHECK_INT(s.cache_from.n, 0);
+    CHECK_INT(s.registries.n, 2);
+    sb_settings_free(&s);
+    put("home/sbuild/config.yaml", "jobs: 7\n");
+}
+
 static void test_mistakes(const char *dir) {
     struct sb_settings s;
     put("a/sbuild.yaml", "job: 3\nstore_limit: x\nruntime: \"${X}\"\n");
@@ -106,6 +153,7 @@ int main(void) {
     CHECK_INT(sb_directory_make(AT_FDCWD, "home/sbuild", 0755, &err), 0);
     test_nearest(dir);
     test_working_directory();
+    test_registries(dir);
     test_mistakes(dir);
     test_strangers_file();
     CHECK_INT(chdir("/"), 0);

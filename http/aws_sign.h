@@ -1,0 +1,26 @@
+/*
+ * http/aws_sign: requests to the AWS API are signed (Signature Version 4) with what the standard
+ * credential chain finds.
+ */
+#ifndef SB_HTTP_AWS_SIGN_H
+#define SB_HTTP_AWS_SIGN_H
+
+#include "base/buffer.h"
+#include "base/error.h"
+#include "http/settings.h"
+
+struct sb_aws_request {
+    const char *service, *region; /* "ecr", "us-west-2" */
+    const char *method;
+    const char *url;                  /* absolute */
+    const struct sb_strings *headers; /* "Name: value", all that will be sent and must be signed */
+    const void *body;
+    size_t body_len;
+};
+
+/* Appends the headers to send as well ("Authorization: …", "X-Amz-Date: …"). Error: SB_E_NETWORK,
+ * os_errno EAGAIN when repeating may help. From any thread. */
+int sb_aws_sign(const struct sb_settings *settings, const struct sb_aws_request *request,
+                struct sb_strings *out_headers, struct sb_error *err);
+
+#endif
