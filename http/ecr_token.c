@@ -1,0 +1,259 @@
+#include "http/ecr_token.h"
+
+#include <errno.h>
+#include <openssl/evp.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/ecr.h"
+#include "base/json.h"
+#include "base/memory.h"
+#include "base/text.h"
+#include "http/aws_credentials.h"
+#include "http/aws_sign.h"
+#include "http/aws_sigv4.h"
+#include "http/ecr_cache.h"
+#include "http/secret.h"
+#include "http/simple.h"
+
+/* EARLY: before it expires a token is not given out any more. LEAST: kept in any case, so that a
+ * clock that is wrong does not make each request ask for a token. */
+enum { EARLY_SECONDS = 300, LEAST_SECONDS = 60, TOKEN_LIMIT = 32 << 10 };
+
+struct token {
+    char *host, *text; /* text: base64 of "AWS:password", as AWS gives it */
+    int64_t until;     /* Unix seconds */
+    struct sb_digest key;
+};
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct token *tokens; /* all guarded by lock */
+static size_t token_count, token_cap;
+
+static void token_drop(size_t i) {
+    free(tokens[i].host);
+    sb_secret_free_text(&tokens[i].text);
+    tokens[i] = tokens[--token_count];
+}
+
+static const struct token *token_find(const char *host) {
+    for (size_t i = 0; i < token_count; i++) {
+        if (strcmp(tokens[i].host, host) != 0)
+            continue;
+        if (tokens[i].until > time(NULL))
+            return &tokens[i];
+        token_drop(i);
+        break;
+    }
+    return NULL;
+}
+
+static const struct token *token_add(const char *host, const char *text, int64_t expires,
+                                     const struct sb_digest *key) {
+    int64_t least = time(NULL) + LEAST_SECONDS;
+    SB_GROW(tokens, token_count, token_cap);
+    tokens[token_count] = (struct token){.host = sb_strdup(host),
+                                         .text = sb_strdup(text),
+                                         .until = expires - EARLY_SECONDS,
+                                         .key = *key};
+    if (tokens[token_count].until < least)
+        tokens[token_count].until = least;
+    return &tokens[token_count++];
+}
+
+/* ---- asking AWS ---- */
+
+struct call {
+    const struct sb_settings *settings;
+    struct sb_ecr_host ecr;
+    char *url;
+    struct sb_aws_keys keys;
+};
+
+/* "UnrecognizedClientException: The security token included in the request is invalid." Of a
+ * message only the first line: what was signed, the session token with it, may follow. */
+static int refused(const struct call *call, const struct sb_simple_response *response,
+                   bool *out_expired, struct sb_error *err) {
+    struct sb_error ignored = {0};
+    sb_autojson json_t *answer =
+        sb_json_parse(sb_buf_text(&response->body), response->body.len, &ignored);
+    const char *type = sb_json_string(answer, "__type", "");
+    const char *hash = strrchr(type, '#');
+    type = hash ? hash + 1 : type;
+    const char *text = sb_json_string(answer, "message", sb_json_string(answer, "Message", ""));
+    sb_autofree char *message = sb_strndup(text, strcspn(text, "\r\n"));
+    *out_expired = strstr(type, "ExpiredToken") != NULL;
+    sb_fail(err, SB_E_NETWORK,
+            "AWS gave no password for ECR (%s, credentials of %s): status %d%s%s%s%s",
+            call->ecr.region, call->keys.source ? call->keys.source : "unknown origin",
+            response->status, *type ? ", " : "", *type ? sb_text_shown(type).text : "",
+            *message ? ": " : "", *message ? sb_text_shown(message).text : "");
+    if (response->status >= 500 || response->status == 429 || strstr(type, "Throttling"))
+        err->os_errno = EAGAIN;
+    else if (strstr(type, "AccessDenied"))
+        sb_error_hint(err, "the user or role needs the right %s:GetAuthorizationToken",
+                      sb_ecr_service(&call->ecr));
+    else
+        sb_error_hint(err, "check the credentials for AWS (AWS_PROFILE, AWS_ACCESS_KEY_ID, …) and "
+                           "this machine's clock");
+    return -1;
+}
+
+/* A list of one for a private registry, an object for public ECR. */
+static int take_token(const struct call *call, const struct sb_buf *body, struct sb_buf *out_token,
+                      int64_t *out_expires, struct sb_error *err) {
+    struct sb_error ignored = {0};
+    sb_autojson json_t *answer = sb_json_parse(sb_buf_text(body), body->len, &ignored);
+    const json_t *data = json_object_get(answer, "authorizationData");
+    if (json_is_array(data))
+        data = json_array_get(data, 0);
+    const char *token = sb_json_string(data, "authorizationToken", NULL);
+    const json_t *expires = json_object_get(data, "expiresAt");
+    if (!token || !*token || strlen(token) > TOKEN_LIMIT || !json_is_number(expires))
+        return sb_fail(err, SB_E_NETWORK, "AWS's answer holds no password for ECR (%s)",
+                       call->ecr.region);
+    double when = json_number_value(expires);
+    *out_expires = when > 0 && when < 1e12 ? (int64_t)when : 0;
+    sb_secret_adds(out_token, token);
+    return 0;
+}
+
+static int ask(const struct call *call, struct sb_buf *out_token, int64_t *out_expires,
+               bool *out_expired, struct sb_error *err) {
+    const struct sb_ecr_host *ecr = &call->ecr;
+    sb_autofree char *body =
+        ecr->is_public ? sb_strdup("{}") : sb_format("{\"registryIds\":[\"%s\"]}", ecr->account);
+    sb_autostrings struct sb_strings headers = {0}, signature = {0};
+    sb_strings_add(&headers, "Content-Type: application/x-amz-json-1.1");
+    sb_strings_addf(&headers, "X-Amz-Target: %s.GetAuthorizationToken",
+                    ecr->is_public ? "SpencerFrontendService"
+                                   : "AmazonEC2ContainerRegistry_V20150921");
+    struct sb_sigv4_request to_sign = {.method = "POST",
+                                       .url = call->url,
+                                       .headers = &headers,
+                                       .body = body,
+                                       .body_len = strlen(body),
+                                       .service = sb_ecr_service(ecr),
+                                       .region = ecr->region,
+                                       .time = time(NULL)};
+    sb_sigv4_sign(&to_sign, &call->keys, &signature);
+    sb_strings_copy(&headers, &signature);
+    struct sb_simple_request request = {.method = "POST",
+                                        .url = call->url,
+                                        .headers = &headers,
+                                        .body = body,
+                                        .body_len = strlen(body)};
+    sb_autosimple struct sb_simple_response response = {0};
+    if (sb_simple(call->settings, &request, &response, err) < 0)
+        return sb_error_context(err, "asking AWS for a password of ECR");
+    if (response.status != 200)
+        return refused(call, &response, out_expired, err);
+    return take_token(call, &response.body, out_token, out_expires, err);
+}
+
+/* ---- a host's password ---- */
+
+static struct sb_digest cache_key(const struct call *call) {
+    const struct sb_ecr_host *ecr = &call->ecr;
+    sb_autofree char *text = sb_format("%s\n%s\n%s\n%s\n%s\n", sb_ecr_service(ecr), ecr->region,
+                                       ecr->account, call->url, call->keys.access_key);
+    return sb_digest_of(text, strlen(text));
+}
+
+static const struct token *get_with_keys(const struct call *call, const char *host,
+                                         bool *out_expired, struct sb_error *err) {
+    struct sb_digest key = cache_key(call);
+    sb_autosecret struct sb_buf text = {0};
+    int64_t expires = 0, soon = time(NULL) + EARLY_SECONDS;
+    if (!sb_ecr_cache_get(&key, soon, &text, &expires)) {
+        if (ask(call, &text, &expires, out_expired, err) < 0)
+            return NULL;
+        if (expires > soon)
+            sb_ecr_cache_put(&key, sb_buf_text(&text), expires);
+    }
+    return token_add(host, sb_buf_text(&text), expires, &key);
+}
+
+/* Keys that AWS says have expired are looked for once more: a file may have new ones. */
+static int get(struct call *call, const char *host, const struct token **out,
+               struct sb_error *err) {
+    const char *region = call->ecr.region;
+    for (int attempt = 0;; attempt++) {
+        if (sb_aws_keys_get(call->settings, region, &call->keys, err) < 0) {
+            if (err->code == SB_E_NOT_FOUND && call->ecr.is_public)
+                return 0;
+            if (err->code == SB_E_NOT_FOUND)
+                err->code = SB_E_NETWORK;
+            return -1;
+        }
+        bool expired = false;
+        *out = get_with_keys(call, host, &expired, err);
+        sb_aws_keys_free(&call->keys);
+        if (*out)
+            return 1;
+        if (!expired || attempt)
+            return -1;
+        sb_aws_keys_forget();
+    }
+}
+
+static int decode(const struct token *token, struct sb_buf *out_user, struct sb_buf *out_password,
+                  struct sb_error *err) {
+    size_t len = strlen(token->text);
+    sb_autosecret struct sb_buf plain = {0};
+    sb_buf_reserve(&plain, len + 4);
+    int n = len % 4 ? -1
+                    : EVP_DecodeBlock((unsigned char *)plain.data,
+                                      (const unsigned char *)token->text, (int)len);
+    if (n > 0)
+        plain.data[n] = '\0'; /* the padding became NUL bytes */
+    char *colon = n > 0 ? strchr(plain.data, ':') : NULL;
+    if (!colon || colon == plain.data || !colon[1])
+        return sb_fail(err, SB_E_NETWORK, "AWS's password for ECR is malformed");
+    plain.len = (size_t)n;
+    *colon = '\0';
+    sb_secret_adds(out_user, plain.data);
+    sb_secret_adds(out_password, colon + 1);
+    return 1;
+}
+
+int sb_ecr_password(const struct sb_settings *settings, const char *host, struct sb_buf *out_user,
+                    struct sb_buf *out_password, struct sb_error *err) {
+    struct call call = {.settings = settings};
+    if (!sb_ecr_host_parse(host, &call.ecr))
+        return 0;
+    pthread_mutex_lock(&lock);
+    const struct token *token = token_find(host);
+    int result = 1;
+    if (!token) {
+        sb_autofree char *service =
+            sb_format("%s%s%s", sb_ecr_service(&call.ecr), call.ecr.fips ? "-fips" : "",
+                      call.ecr.dual_stack ? "-dual" : "");
+        call.url = sb_aws_url(service, call.ecr.region, err);
+        result = call.url ? get(&call, host, &token, err) : -1;
+        free(call.url);
+    }
+    if (result > 0)
+        result = decode(token, out_user, out_password, err);
+    pthread_mutex_unlock(&lock);
+    return result < 0 ? sb_error_context(err, "%s", host) : result;
+}
+
+void sb_ecr_forget(const char *host, const char *password) {
+    struct sb_error ignored = {0};
+    pthread_mutex_lock(&lock);
+    for (size_t i = 0; i < token_count; i++) {
+        if (strcmp(tokens[i].host, host) != 0)
+            continue;
+        sb_autosecret struct sb_buf user = {0}, known = {0};
+        if (decode(&tokens[i], &user, &known, &ignored) > 0 &&
+            strcmp(sb_buf_text(&known), password) != 0)
+            break; /* another thread has a new one already */
+        sb_ecr_cache_remove(&tokens[i].key);
+        token_drop(i);
+        break;
+    }
+    pthread_mutex_unlock(&lock);
+}
