@@ -130,14 +130,18 @@ static bool is_signed(const char *name, size_t len) {
 static void collect_headers(const struct sb_sigv4_request *request, const struct url *url,
                             const struct sb_strings *added, struct sb_strings *out) {
     sb_autofree char *host = sb_strndup(url->host, url->host_len);
+    const char *usual = strncasecmp(request->url, "https:", 6) ? ":80" : ":443";
+    size_t len = strlen(host), port = strlen(usual);
+    if (len > port && !strcmp(host + len - port, usual)) /* not in the header either */
+        host[len - port] = '\0';
     sb_strings_take(out, canonical_header("host", 4, host));
     const struct sb_strings *lists[] = {request->headers, added};
     for (size_t l = 0; l < 2; l++) {
         for (size_t i = 0; lists[l] && i < lists[l]->n; i++) {
             const char *line = lists[l]->v[i];
-            size_t len = strcspn(line, ":");
-            if (line[len] && is_signed(line, len))
-                sb_strings_take(out, canonical_header(line, len, line + len + 1));
+            size_t name = strcspn(line, ":");
+            if (line[name] && is_signed(line, name))
+                sb_strings_take(out, canonical_header(line, name, line + name + 1));
         }
     }
     sort_pairs(out, ':');

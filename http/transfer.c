@@ -97,11 +97,25 @@ static int find_registry(struct journey *j, struct sb_error *err) {
     return 0;
 }
 
+/* The API of AWS that "ecr/us-west-2" names, for a target "/". */
+static char *find_aws(const struct sb_request *r, struct sb_error *err) {
+    const char *slash = strchr(r->aws, '/');
+    sb_autofree char *service = sb_strndup(r->aws, strcspn(r->aws, "/"));
+    sb_autofree char *base = sb_aws_url(service, slash ? slash + 1 : "", err);
+    return base ? sb_format("%s%s", base, r->target + 1) : NULL;
+}
+
 static int find_url(struct journey *j, struct sb_error *err) {
     const struct sb_request *r = j->request;
-    sb_autofree char *text = *r->target == '/' && j->origin
-                                 ? sb_format("%s%s", j->origin, r->target)
-                                 : sb_strdup(r->target);
+    sb_autofree char *text = NULL;
+    if (*r->target == '/' && j->origin)
+        text = sb_format("%s%s", j->origin, r->target);
+    else if (*r->target == '/' && r->aws)
+        text = find_aws(r, err);
+    else
+        text = sb_strdup(r->target);
+    if (!text)
+        return -1;
     CURLU *url = sb_url_parse(text, err);
     if (!url)
         return -1;

@@ -80,7 +80,8 @@ struct sb_http_request {
                            of the registry go only to its own scheme, host and port. */
     const char *scope;  /* for bearer tokens: "repository:team/app:pull,push"; several separated by
                            blanks; NULL: none */
-    const char *aws;    /* sign with SigV4 instead, for "SERVICE/REGION" ("ecr/us-west-2"); NULL */
+    const char *aws;    /* sign with SigV4 instead, for "SERVICE/REGION" ("ecr/us-west-2"); NULL.
+                           With host "" and target "/…" it goes to that service's endpoint */
     const struct sb_http_header *headers;
     size_t header_count;
     enum sb_http_body body_kind;
