@@ -49,7 +49,7 @@ LIBS := -Wl,-Bstatic -larchive -lzstd -lcrypto -lyaml -ljansson -ldeflate -lz -W
 
 # sbuild-http is a program of its own, started only when a registry is asked, and linked with what
 # the distribution keeps up to date: libcurl and the OpenSSL below it.
-HTTPLIBS := -lcurl -Wl,-Bstatic -ljansson -Wl,-Bdynamic -lcrypto
+HTTPLIBS := -lcurl -Wl,-Bstatic -ljansson -Wl,-Bdynamic -lssl -lcrypto
 
 # ---- files ----
 

@@ -318,8 +318,7 @@ int sb_exchange_run(CURL *curl, struct sb_exchange *x, struct sb_error *err) {
     set_connection(curl, x, host);
     set_callbacks(curl, &r);
     set_method(curl, &r);
-    if (sb_tls_apply(curl, x->tls, err) < 0)
-        return -1;
+    sb_tls_apply(curl, x->tls);
     struct curl_slist *headers = request_headers(x);
     curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
     curl_easy_setopt(curl, CURLOPT_CURLU, x->url);
@@ -336,6 +335,9 @@ int sb_exchange_run(CURL *curl, struct sb_exchange *x, struct sb_error *err) {
         *err = r.failure;
         return -1;
     }
+    if (x->tls->unusable)
+        return sb_fail(err, SB_E_NETWORK, "%s: the certificate authority %s can't be used", host,
+                       x->tls->unusable);
     if (code != CURLE_OK && !r.cut)
         return sb_failure(err, curl, code, host, detail);
     return 0;
