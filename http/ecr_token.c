@@ -19,11 +19,17 @@
 #include "http/simple.h"
 
 /* EARLY: before it expires a token is not given out any more. LEAST: kept in any case, so that a
- * clock that is wrong does not make each request ask for a token. */
-enum { EARLY_SECONDS = 300, LEAST_SECONDS = 60, TOKEN_LIMIT = 32 << 10 };
+ * clock that is wrong does not make each request ask for a token. WITHOUT: until public ECR's is
+ * asked for again. */
+enum {
+    EARLY_SECONDS = 300,
+    LEAST_SECONDS = 60,
+    WITHOUT_SECONDS = 3600,
+    TOKEN_LIMIT = 32 << 10,
+};
 
 struct token {
-    char *host, *text; /* text: base64 of "AWS:password", as AWS gives it */
+    char *host, *text; /* text: base64 of "AWS:password", as AWS gives it; "": ask without */
     int64_t until;     /* Unix seconds */
     struct sb_digest key;
 };
@@ -177,26 +183,43 @@ static const struct token *get_with_keys(const struct call *call, const char *ho
 }
 
 /* Keys that AWS says have expired are looked for once more: a file may have new ones. */
-static int get(struct call *call, const char *host, const struct token **out,
-               struct sb_error *err) {
-    const char *region = call->ecr.region;
-    for (int attempt = 0;; attempt++) {
-        if (sb_aws_keys_get(call->settings, region, &call->keys, err) < 0) {
-            if (err->code == SB_E_NOT_FOUND && call->ecr.is_public)
-                return 0;
-            if (err->code == SB_E_NOT_FOUND)
-                err->code = SB_E_NETWORK;
-            return -1;
-        }
+static const struct token *get(struct call *call, const char *host, struct sb_error *err) {
+    for (int attempt = 0; attempt < 2; attempt++) {
+        if (sb_aws_keys_get(call->settings, call->ecr.region, &call->keys, err) < 0)
+            break;
         bool expired = false;
-        *out = get_with_keys(call, host, &expired, err);
+        const struct token *token = get_with_keys(call, host, &expired, err);
         sb_aws_keys_free(&call->keys);
-        if (*out)
-            return 1;
-        if (!expired || attempt)
-            return -1;
+        if (token)
+            return token;
+        if (!expired)
+            break;
         sb_aws_keys_forget();
     }
+    if (err->code == SB_E_NOT_FOUND)
+        err->code = SB_E_NETWORK;
+    return NULL;
+}
+
+/* Whoever has no rights on public ECR may still pull from it. */
+static const struct token *find_or_get(const struct sb_settings *settings,
+                                       const struct sb_ecr_host *ecr, const char *host,
+                                       struct sb_error *err) {
+    const struct token *token = token_find(host);
+    if (token)
+        return token;
+    struct call call = {.settings = settings, .ecr = *ecr};
+    sb_autofree char *service = sb_format("%s%s%s", sb_ecr_service(ecr), ecr->fips ? "-fips" : "",
+                                          ecr->dual_stack ? "-dual" : "");
+    call.url = sb_aws_url(service, ecr->region, err);
+    token = call.url ? get(&call, host, err) : NULL;
+    free(call.url);
+    if (!token && ecr->is_public) {
+        sb_error_clear(err);
+        struct sb_digest none = {0};
+        token = token_add(host, "", time(NULL) + WITHOUT_SECONDS, &none);
+    }
+    return token;
 }
 
 static int decode(const struct token *token, struct sb_buf *out_user, struct sb_buf *out_password,
@@ -221,21 +244,13 @@ static int decode(const struct token *token, struct sb_buf *out_user, struct sb_
 
 int sb_ecr_password(const struct sb_settings *settings, const char *host, struct sb_buf *out_user,
                     struct sb_buf *out_password, struct sb_error *err) {
-    struct call call = {.settings = settings};
-    if (!sb_ecr_host_parse(host, &call.ecr))
+    struct sb_ecr_host ecr;
+    if (!sb_ecr_host_parse(host, &ecr))
         return 0;
     pthread_mutex_lock(&lock);
-    const struct token *token = token_find(host);
-    int result = 1;
-    if (!token) {
-        sb_autofree char *service =
-            sb_format("%s%s%s", sb_ecr_service(&call.ecr), call.ecr.fips ? "-fips" : "",
-                      call.ecr.dual_stack ? "-dual" : "");
-        call.url = sb_aws_url(service, call.ecr.region, err);
-        result = call.url ? get(&call, host, &token, err) : -1;
-        free(call.url);
-    }
-    if (result > 0)
+    const struct token *token = find_or_get(settings, &ecr, host, err);
+    int result = token && !*token->text ? 0 : -1;
+    if (result < 0 && token)
         result = decode(token, out_user, out_password, err);
     pthread_mutex_unlock(&lock);
     return result < 0 ? sb_error_context(err, "%s", host) : result;

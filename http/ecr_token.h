@@ -12,8 +12,9 @@
 #include "http/settings.h"
 
 /* For a host of ECR (base/ecr): 1 and the user ("AWS") and password; 0 when the host isn't one, or
- * is public ECR and there are no credentials for AWS: then ask without; or -1: SB_E_NETWORK. The
- * caller asks only where docker's configuration knows nothing of the host. From any thread. */
+ * is public ECR and AWS gives no password (there are no credentials, or without the right): then
+ * ask without; or -1: SB_E_NETWORK. The caller asks only where docker's configuration knows nothing
+ * of the host. From any thread. */
 int sb_ecr_password(const struct sb_settings *settings, const char *host, struct sb_buf *out_user,
                     struct sb_buf *out_password, struct sb_error *err);
 

@@ -85,16 +85,35 @@ static int find_registry(struct journey *j, struct sb_error *err) {
     const struct sb_request *r = j->request;
     if (!*r->host)
         return 0;
-    bool https;
-    if (sb_scheme_find(j->transfer->service->schemes, r->host, &https, err) < 0)
-        return -1;
-    sb_autofree char *text = sb_format("%s://%s", https ? "https" : "http", r->endpoint);
+    sb_autofree char *text = NULL;
+    if (strstr(r->endpoint, "://")) {
+        text = sb_strdup(r->endpoint);
+    } else {
+        bool https;
+        if (sb_scheme_find(j->transfer->service->schemes, r->host, &https, err) < 0)
+            return -1;
+        text = sb_format("%s://%s", https ? "https" : "http", r->endpoint);
+    }
     sb_autourl CURLU *url = sb_url_parse(text, err);
     if (!url)
         return -1;
     j->origin = sb_url_origin(url);
-    j->registry_at_loopback = sb_host_is_loopback(r->endpoint);
+    sb_autofree char *authority = sb_url_authority(url);
+    j->registry_at_loopback = sb_host_is_loopback(authority);
     return 0;
+}
+
+/* The path of an endpoint "https://proxy.example.com/prefix" comes before those of the registry,
+ * but where a Location of its own has it already. */
+static char *registry_url(const struct journey *j) {
+    const struct sb_request *r = j->request;
+    const char *scheme = strstr(r->endpoint, "://");
+    const char *prefix = scheme ? strchr(scheme + 3, '/') : NULL;
+    size_t len = prefix ? strlen(prefix) : 0;
+    while (len && prefix[len - 1] == '/')
+        len--;
+    bool there = !strncmp(r->target, len ? prefix : "", len) && r->target[len] == '/';
+    return sb_format("%s%.*s%s", j->origin, there ? 0 : (int)len, len ? prefix : "", r->target);
 }
 
 /* The API of AWS that "ecr/us-west-2" names, for a target "/". */
@@ -109,7 +128,7 @@ static int find_url(struct journey *j, struct sb_error *err) {
     const struct sb_request *r = j->request;
     sb_autofree char *text = NULL;
     if (*r->target == '/' && j->origin)
-        text = sb_format("%s%s", j->origin, r->target);
+        text = registry_url(j);
     else if (*r->target == '/' && r->aws)
         text = find_aws(r, err);
     else
