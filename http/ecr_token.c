@@ -244,6 +244,8 @@ static int decode(const struct token *token, struct sb_buf *out_user, struct sb_
 
 int sb_ecr_password(const struct sb_settings *settings, const char *host, struct sb_buf *out_user,
                     struct sb_buf *out_password, struct sb_error *err) {
+    struct sb_error own = {0};
+    err = err ? err : &own;
     struct sb_ecr_host ecr;
     if (!sb_ecr_host_parse(host, &ecr))
         return 0;

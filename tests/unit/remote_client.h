@@ -10,7 +10,8 @@
  *     remote HOST REPOSITORY refer TAG TYPE       puts an artifact of that type that refers to TAG
  *     remote HOST REPOSITORY referrers TAG [TYPE] digests, one a line
  *
- * SB_MIRROR is a mirror of HOST. Exit status and messages are those of sbuild.
+ * SB_MIRROR is a mirror of HOST, SB_ENDPOINT where its requests go. Exit status and messages are
+ * those of sbuild.
  */
 #ifndef SB_TESTS_UNIT_REMOTE_CLIENT_H
 #define SB_TESTS_UNIT_REMOTE_CLIENT_H
@@ -216,10 +217,11 @@ static int client_main(int argc, char **argv) {
     if (argc < 4)
         return 2;
     sb_interrupt_install();
-    struct sb_registry_host host = {.host = argv[1]};
+    struct sb_registry_host host = {.host = argv[1], .endpoint = getenv("SB_ENDPOINT")};
     if (getenv("SB_MIRROR"))
         sb_strings_add(&host.mirrors, getenv("SB_MIRROR"));
-    const struct sb_registry_hosts hosts = {.v = &host, .n = host.mirrors.n, .cap = 1};
+    const struct sb_registry_hosts hosts = {
+        .v = &host, .n = host.mirrors.n || host.endpoint, .cap = 1};
     const struct sb_registry_options options = {.http = {.hosts = &hosts}};
     struct sb_registry *registry = sb_registry_new(&options);
     struct sb_remote *remote = sb_remote_open(registry, argv[1], argv[2]);
