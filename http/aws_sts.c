@@ -1,6 +1,5 @@
 /* Roles, through AWS's Security Token Service (query protocol, version 2011-06-15). */
 #include <ctype.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +12,7 @@
 #include "base/text.h"
 #include "http/aws_credentials.h"
 #include "http/aws_endpoint.h"
+#include "http/aws_error.h"
 #include "http/secret.h"
 #include "http/simple.h"
 
@@ -35,43 +35,19 @@ static void add_parameter(struct sb_buf *form, const char *name, const char *val
     sb_secret_adds(form, sb_buf_text(&text));
 }
 
-/* The text of the first element of that name; NULL when there is none. STS's answers are flat, and
- * what is taken from them holds no markup. */
-static char *element(const struct sb_buf *xml, const char *name) {
-    sb_autofree char *open = sb_format("<%s>", name);
-    const char *start = strstr(sb_buf_text(xml), open);
-    if (!start)
-        return NULL;
-    start += strlen(open);
-    const char *end = strchr(start, '<');
-    return end ? sb_strndup(start, (size_t)(end - start)) : NULL;
-}
-
-static int refused(const struct sb_simple_response *response, const struct sb_aws_role *role,
-                   struct sb_error *err) {
-    sb_autofree char *code = element(&response->body, "Code");
-    sb_autofree char *message = element(&response->body, "Message");
-    if (code)
-        code[strspn(code, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.")] = '\0';
-    if (message)
-        message[strcspn(message, "\r\n")] = '\0'; /* what was signed may follow */
-    sb_fail(err, SB_E_NETWORK, "AWS STS gave no credentials for role %s: status %d%s%s%s%s",
-            sb_text_shown(role->arn).text, response->status, code ? ", " : "", code ? code : "",
-            message ? ": " : "", message ? sb_text_shown(message).text : "");
-    if (response->status >= 500 || response->status == 429 || (code && strstr(code, "Throttl")))
-        err->os_errno = EAGAIN;
-    return -1;
-}
-
 static int keys_of_answer(const struct sb_simple_response *response, const struct sb_aws_role *role,
                           struct sb_aws_keys *out, struct sb_error *err) {
-    if (response->status != 200)
-        return refused(response, role, err);
-    sb_autofree char *expiration = element(&response->body, "Expiration");
+    if (response->status != 200) {
+        struct sb_aws_error error = sb_aws_error_read(&response->body);
+        sb_autofree char *what =
+            sb_format("AWS STS gave no credentials for role %s", sb_text_shown(role->arn).text);
+        return sb_aws_error_fail(response, &error, what, err);
+    }
+    sb_autofree char *expiration = sb_aws_element(&response->body, "Expiration");
     *out = (struct sb_aws_keys){
-        .access_key = element(&response->body, "AccessKeyId"),
-        .secret_key = element(&response->body, "SecretAccessKey"),
-        .session_token = element(&response->body, "SessionToken"),
+        .access_key = sb_aws_element(&response->body, "AccessKeyId"),
+        .secret_key = sb_aws_element(&response->body, "SecretAccessKey"),
+        .session_token = sb_aws_element(&response->body, "SessionToken"),
         .expires = expiration ? sb_aws_time(expiration) : 0,
     };
     if (sb_aws_keys_check(out, "the answer of AWS STS", err) == 0)

@@ -10,8 +10,8 @@
 #include "base/ecr.h"
 #include "base/json.h"
 #include "base/memory.h"
-#include "base/text.h"
 #include "http/aws_credentials.h"
+#include "http/aws_error.h"
 #include "http/aws_sign.h"
 #include "http/aws_sigv4.h"
 #include "http/ecr_cache.h"
@@ -78,33 +78,21 @@ struct call {
     struct sb_aws_keys keys;
 };
 
-/* "UnrecognizedClientException: The security token included in the request is invalid." Of a
- * message only the first line: what was signed, the session token with it, may follow. */
 static int refused(const struct call *call, const struct sb_simple_response *response,
                    bool *out_expired, struct sb_error *err) {
-    struct sb_error ignored = {0};
-    sb_autojson json_t *answer =
-        sb_json_parse(sb_buf_text(&response->body), response->body.len, &ignored);
-    const char *type = sb_json_string(answer, "__type", "");
-    const char *hash = strrchr(type, '#');
-    type = hash ? hash + 1 : type;
-    const char *text = sb_json_string(answer, "message", sb_json_string(answer, "Message", ""));
-    sb_autofree char *message = sb_strndup(text, strcspn(text, "\r\n"));
-    *out_expired = strstr(type, "ExpiredToken") != NULL;
-    sb_fail(err, SB_E_NETWORK,
-            "AWS gave no password for ECR (%s, credentials of %s): status %d%s%s%s%s",
-            call->ecr.region, call->keys.source ? call->keys.source : "unknown origin",
-            response->status, *type ? ", " : "", *type ? sb_text_shown(type).text : "",
-            *message ? ": " : "", *message ? sb_text_shown(message).text : "");
-    if (response->status >= 500 || response->status == 429 || strstr(type, "Throttling"))
-        err->os_errno = EAGAIN;
-    else if (strstr(type, "AccessDenied"))
-        sb_error_hint(err, "the user or role needs the right %s:GetAuthorizationToken",
-                      sb_ecr_service(&call->ecr));
-    else
-        sb_error_hint(err, "check the credentials for AWS (AWS_PROFILE, AWS_ACCESS_KEY_ID, …) and "
-                           "this machine's clock");
-    return -1;
+    struct sb_aws_error error = sb_aws_error_read(&response->body);
+    sb_autofree char *what =
+        sb_format("AWS gave no password for ECR (%s, credentials of %s)", call->ecr.region,
+                  call->keys.source ? call->keys.source : "unknown origin");
+    *out_expired = strstr(error.code, "ExpiredToken") != NULL;
+    sb_aws_error_fail(response, &error, what, err);
+    if (strstr(error.code, "AccessDenied"))
+        return sb_error_hint(err, "the user or role needs the right %s:GetAuthorizationToken",
+                             sb_ecr_service(&call->ecr));
+    if (err->os_errno == EAGAIN)
+        return -1;
+    return sb_error_hint(err, "check the credentials for AWS (AWS_PROFILE, AWS_ACCESS_KEY_ID, …) "
+                              "and this machine's clock");
 }
 
 /* A list of one for a private registry, an object for public ECR. */

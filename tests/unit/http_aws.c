@@ -11,6 +11,7 @@
 #include "http/aws_config.h"
 #include "http/aws_credentials.h"
 #include "http/aws_endpoint.h"
+#include "http/aws_error.h"
 #include "http/aws_sigv4.h"
 #include "http/ecr_cache.h"
 #include "http/ecr_token.h"
@@ -222,6 +223,31 @@ static void test_times(void) {
     CHECK_INT(sb_aws_time("soon"), 0);
 }
 
+/* ---- refusals ---- */
+
+static void check_error(const char *body, const char *code, const char *message) {
+    struct sb_buf text = {.data = (char *)body, .len = strlen(body)};
+    struct sb_aws_error error = sb_aws_error_read(&text);
+    CHECK_STR(error.code, code);
+    CHECK_STR(error.message.text, message);
+}
+
+static void test_errors(void) {
+    check_error("{\"__type\":\"com.amazonaws.ecr#ServerException\",\"message\":\"no\"}",
+                "ServerException", "\"no\"");
+    check_error("{\"__type\":\"SignatureDoesNotMatch\",\"Message\":\"wrong\\nx-amz-security-token:"
+                "HUSH\"}",
+                "SignatureDoesNotMatch", "\"wrong\"");
+    check_error("<ErrorResponse><Error><Code>AccessDenied</Code><Message>no\nHUSH</Message>",
+                "AccessDenied", "\"no\"");
+    check_error("<Code>X</Code><Message><![CDATA[a < b]]></Message>", "X", "\"a < b\"");
+    check_error("<Code>X: 1</Code><Message>unclosed", "X", "");
+    check_error("[\"message\"]", "", "");
+    check_error("", "", "");
+    struct sb_aws_error none = sb_aws_error_read(&(struct sb_buf){0});
+    CHECK_STR(none.code, "");
+}
+
 /* ---- the chain ---- */
 
 static const struct sb_settings settings;
@@ -427,6 +453,7 @@ int main(void) {
     test_bad_config();
     test_endpoints();
     test_times();
+    test_errors();
     test_environment();
     test_profiles();
     test_containers();
