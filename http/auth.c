@@ -57,9 +57,7 @@ static int find_credential(struct sb_auth *auth, const struct auth_host *host,
                            struct sb_error *err) {
     *out = (struct sb_credential){0};
     if (auth->logging_in) {
-        out->user = sb_strdup(auth->login.user);
-        out->password = sb_strdup(auth->login.password);
-        out->source = sb_strdup(auth->login.source);
+        sb_credential_copy(out, &auth->login);
         return 1;
     }
     int found = sb_credentials_find(host->host, repository, out, err);
@@ -144,7 +142,7 @@ static int fetch(struct sb_auth *auth, const struct sb_auth_request *request,
                                       .service = issuer->service,
                                       .scopes = scopes,
                                       .credential = given ? &account->credential : NULL,
-                                      .keep = auth->logging_in};
+                                      .keep = auth->keep_refresh};
     sb_autotoken struct sb_token token = {0};
     double asked = sb_auth_now();
     if (sb_token_fetch(auth->settings, &wanted, &token, err) < 0)
@@ -359,11 +357,18 @@ int sb_auth_challenge(struct sb_auth *auth, const struct sb_auth_request *reques
 
 /* ---- logging in ---- */
 
-void sb_auth_log_in(struct sb_auth *auth, const struct sb_credential *credential) {
+void sb_auth_log_in(struct sb_auth *auth, const struct sb_credential *credential, bool keep) {
     auth->logging_in = true;
-    auth->login = (struct sb_credential){.user = sb_strdup(credential->user),
-                                         .password = sb_strdup(credential->password),
-                                         .source = sb_strdup(credential->source)};
+    auth->keep_refresh = keep;
+    sb_credential_free(&auth->login);
+    sb_credential_copy(&auth->login, credential);
+}
+
+bool sb_auth_was_asked(struct sb_auth *auth) {
+    pthread_mutex_lock(&auth->mutex);
+    bool asked = auth->host_count > 0;
+    pthread_mutex_unlock(&auth->mutex);
+    return asked;
 }
 
 char *sb_auth_refresh_token(struct sb_auth *auth) {

@@ -9,6 +9,8 @@
 #ifndef SB_HTTP_AUTH_H
 #define SB_HTTP_AUTH_H
 
+#include <stdbool.h>
+
 #include "base/buffer.h"
 #include "base/error.h"
 #include "http/credential.h"
@@ -42,9 +44,11 @@ int sb_auth_challenge(struct sb_auth *auth, const struct sb_auth_request *reques
                       const struct sb_strings *headers, const char *used, struct sb_buf *out_value,
                       struct sb_error *err);
 
-/* For a login: from now on these, which must have user, password and source, for every host; and
- * token servers are asked for a refresh token too. */
-void sb_auth_log_in(struct sb_auth *auth, const struct sb_credential *credential);
+/* For a login: from now on these for every host; keep: token servers are asked for a refresh token
+ * too. */
+void sb_auth_log_in(struct sb_auth *auth, const struct sb_credential *credential, bool keep);
+/* Has any host asked for credentials so far? */
+bool sb_auth_was_asked(struct sb_auth *auth);
 /* The refresh token that one gave, the caller's (a secret); NULL. */
 char *sb_auth_refresh_token(struct sb_auth *auth);
 

@@ -62,9 +62,9 @@ struct sb_auth {
     pthread_mutex_t mutex;
     struct auth_host **hosts;
     size_t host_count, host_cap;
-    /* For a login: these instead of what is configured; and a refresh token is asked for. */
+    /* For a login: these instead of what is configured. */
     struct sb_credential login;
-    bool logging_in;
+    bool logging_in, keep_refresh;
     char *refresh; /* that the token server gave; NULL */
 };
 

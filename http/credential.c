@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/memory.h"
 #include "http/secret.h"
 
 void sb_credential_free(struct sb_credential *credential) {
@@ -12,6 +13,18 @@ void sb_credential_free(struct sb_credential *credential) {
     sb_secret_free_text(&credential->registry_token);
     free(credential->source);
     *credential = (struct sb_credential){0};
+}
+
+static char *copy(const char *text) {
+    return text ? sb_strdup(text) : NULL;
+}
+
+void sb_credential_copy(struct sb_credential *to, const struct sb_credential *from) {
+    *to = (struct sb_credential){.user = copy(from->user),
+                                 .password = copy(from->password),
+                                 .identity_token = copy(from->identity_token),
+                                 .registry_token = copy(from->registry_token),
+                                 .source = copy(from->source)};
 }
 
 bool sb_credential_given(const struct sb_credential *credential) {

@@ -18,6 +18,9 @@ struct sb_credential {
 void sb_credential_free(struct sb_credential *credential);
 #define sb_autocredential __attribute__((cleanup(sb_credential_free), unused))
 
+/* to must be empty. */
+void sb_credential_copy(struct sb_credential *to, const struct sb_credential *from);
+
 /* False when it holds nothing that proves anything. */
 bool sb_credential_given(const struct sb_credential *credential);
 /* Do both prove the same thing in the same way? Wherever they come from. */

@@ -45,7 +45,7 @@ static void set_path(json_t *object, const char *key, const char *path) {
     free(whole);
 }
 
-static int configure(int control, const struct sb_http_options *options, struct sb_error *err) {
+static void settings_text(const struct sb_http_options *options, struct sb_buf *out) {
     sb_autojson json_t *value = json_pack("{s:s, s:i, s:[]}", "version", SB_VERSION, "stall",
                                           options->stall_seconds, "hosts");
     json_t *hosts = json_object_get(value, "hosts");
@@ -58,9 +58,24 @@ static int configure(int control, const struct sb_http_options *options, struct 
         set_path(entry, "client_key", host->client_key);
         json_array_append_new(hosts, entry);
     }
+    sb_json_write(value, out);
+}
+
+static int configure(int control, const struct sb_http_options *options, struct sb_error *err) {
     sb_autobuf struct sb_buf text = {0};
-    sb_json_write(value, &text);
+    settings_text(options, &text);
     return sb_channel_send(control, 'C', text.data, text.len, -1, err);
+}
+
+void sb_http_program_command(const struct sb_http_options *options, const char *mode,
+                             const char *host, struct sb_strings *out_argv) {
+    sb_autobuf struct sb_buf settings = {0};
+    settings_text(options, &settings);
+    sb_strings_take(out_argv, find_program());
+    sb_strings_add(out_argv, mode);
+    sb_strings_add(out_argv, host);
+    sb_strings_add(out_argv, "--settings");
+    sb_strings_add(out_argv, settings.data);
 }
 
 struct sb_http_program *sb_http_program_start(const struct sb_http_options *options,

@@ -10,6 +10,11 @@
 #include "base/error.h"
 #include "registry/http.h"
 
+/* The command line of a mode of the program that is run by itself ("login"), up to the host and
+ * what is set for it; for execv. */
+void sb_http_program_command(const struct sb_http_options *options, const char *mode,
+                             const char *host, struct sb_strings *out_argv);
+
 /* Counted: the last one to drop it ends the program. */
 struct sb_http_program;
 struct sb_http_program *sb_http_program_start(const struct sb_http_options *options,

@@ -9,7 +9,7 @@ _sbuild_images() {
 
 _sbuild() {
 	local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command=build i
-	local commands="build plan images inspect ls diff tag export prune" options=""
+	local commands="build plan images inspect ls diff tag export login logout prune" options=""
 	COMPREPLY=()
 
 	case $previous in
@@ -24,7 +24,7 @@ _sbuild() {
 	--progress) COMPREPLY=($(compgen -W "auto tty plain json" -- "$word")) && return ;;
 	--format | -f) COMPREPLY=($(compgen -W "oci-archive docker-archive rootfs" -- "$word")) && return ;;
 	--runtime) COMPREPLY=($(compgen -c -X '!*@(crun|runc)' -- "$word")) && return ;;
-	--set | --secret | --tag | -t | --version | --jobs | -j | --name | --max-size | --older-than)
+	--set | --secret | --tag | -t | --version | --jobs | -j | --name | --user | -u | --max-size | --older-than)
 		return
 		;;
 	esac
@@ -41,6 +41,7 @@ _sbuild() {
 	diff) options="--json --store" ;;
 	tag) options="--delete --store" ;;
 	export) options="--format --output --name --store" ;;
+	login) options="--user --password-stdin" ;;
 	prune) options="--max-size --older-than --keep-tagged --dry-run --json --store" ;;
 	esac
 
@@ -51,7 +52,7 @@ _sbuild() {
 		compopt -o filenames 2>/dev/null
 		COMPREPLY=($(compgen -f -X '!*.@(yaml|yml)' -- "$word") $(compgen -d -- "$word"))
 		[[ $COMP_CWORD -gt 1 ]] || COMPREPLY+=($(compgen -W "$commands" -- "$word"))
-	elif [[ $command != prune ]]; then
+	elif [[ $command != @(login|logout|prune) ]]; then
 		[[ $(type -t __ltrim_colon_completions) != function ]] || word=${COMP_LINE:0:COMP_POINT} word=${word##* }
 		COMPREPLY=($(compgen -W "$(_sbuild_images)" -- "$word"))
 		[[ $(type -t __ltrim_colon_completions) != function ]] || __ltrim_colon_completions "$word"

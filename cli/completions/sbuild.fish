@@ -1,6 +1,6 @@
 # fish completion for sbuild
 
-set -l commands build plan images inspect ls diff tag export prune
+set -l commands build plan images inspect ls diff tag export login logout prune
 
 function __sbuild_images
     sbuild images --json 2>/dev/null | sed 's/},{/}\n{/g' |
@@ -10,7 +10,7 @@ end
 
 function __sbuild_is # COMMAND…: without a command it is a build
     set -l words (commandline -opc)
-    if contains -- "$words[2]" build plan images inspect ls diff tag export prune
+    if contains -- "$words[2]" build plan images inspect ls diff tag export login logout prune
         contains -- "$words[2]" $argv
     else
         contains -- build $argv
@@ -44,6 +44,9 @@ complete -c sbuild -n '__sbuild_is tag' -l delete -s d -d 'Take the names away'
 complete -c sbuild -n '__sbuild_is export' -l format -s f -x -a 'oci-archive docker-archive rootfs' -d 'Format'
 complete -c sbuild -n '__sbuild_is export' -l output -s o -r -d 'File'
 complete -c sbuild -n '__sbuild_is export' -l name -x -d 'Name in the archive'
+complete -c sbuild -n '__sbuild_is login logout' -f
+complete -c sbuild -n '__sbuild_is login' -l user -s u -x -d 'The user'
+complete -c sbuild -n '__sbuild_is login' -l password-stdin -d 'Read the password from standard input'
 complete -c sbuild -n '__sbuild_is prune' -l max-size -x -d 'Size of the store afterwards'
 complete -c sbuild -n '__sbuild_is prune' -l older-than -x -d 'Unused for that long'
 complete -c sbuild -n '__sbuild_is prune' -l keep-tagged -d 'Remove no image that has a name'
