@@ -9,6 +9,7 @@
  *     remote HOST REPOSITORY mount FROM FILE      "mounted", or "session" and uploads the file
  *     remote HOST REPOSITORY refer TAG TYPE       puts an artifact of that type that refers to TAG
  *     remote HOST REPOSITORY referrers TAG [TYPE] digests, one a line
+ *     remote HOST REPOSITORY create [scan] [immutable] [keep=N]   ECR's repository
  *
  * SB_MIRROR is a mirror of HOST, SB_ENDPOINT where its requests go. Exit status and messages are
  * those of sbuild.
@@ -26,6 +27,7 @@
 #include "base/memory.h"
 #include "base/process.h"
 #include "layers/descriptor.h"
+#include "registry/ecr.h"
 #include "registry/remote.h"
 #include "test.h"
 
@@ -191,6 +193,19 @@ static int client_delete(struct sb_remote *remote, const char *tag, struct sb_er
     return deleted < 0 ? -1 : 0;
 }
 
+static int client_create(struct sb_remote *remote, char **args, struct sb_error *err) {
+    struct sb_ecr_options options = {.create = true};
+    for (; *args; args++) {
+        options.scan_on_push |= !strcmp(*args, "scan");
+        options.immutable_tags |= !strcmp(*args, "immutable");
+        if (!strncmp(*args, "keep=", 5))
+            options.lifecycle_keep = atol(*args + 5);
+    }
+    return sb_ecr_ensure_repository(sb_registry_http(sb_remote_registry(remote)),
+                                    sb_remote_host(remote), sb_remote_repository(remote), &options,
+                                    err);
+}
+
 static int client_run(struct sb_remote *remote, char **args, struct sb_error *err) {
     const char *command = args[0], *first = args[1], *second = first ? args[2] : NULL;
     if (first && second && !strcmp(command, "put"))
@@ -209,6 +224,8 @@ static int client_run(struct sb_remote *remote, char **args, struct sb_error *er
         return client_refer(remote, first, second, err);
     if (first && !strcmp(command, "referrers"))
         return client_referrers(remote, first, second, err);
+    if (!strcmp(command, "create"))
+        return client_create(remote, args + 1, err);
     return sb_fail(err, SB_E_USAGE, "see tests/unit/remote_client.h");
 }
 
