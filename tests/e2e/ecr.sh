@@ -216,5 +216,36 @@ check_fails "who may not create" 5 create $reader team/new
 check "the message says where" said "repository team/new in account 123456789012, region us-west-2: CreateRepository"
 check_fails "credentials that are wrong" 5 create AWS_ACCESS_KEY_ID=AKIANOBODY AWS_SECRET_ACCESS_KEY=wrong-secret team/new
 
+# ---- sbuild itself, with a registry that has ECR's ways ----
+
+echo "$REGISTRY" >machine/registry
+echo "registries: {$HOST: {endpoint: \"$MACHINE\"}}" >sbuild.yaml
+recipe() { # REPOSITORY
+	cat >recipe.yaml <<-END
+		name: app
+		from: scratch
+		layers: [{name: app, copy: {from: [file, large], to: /app/}}]
+		image: {repository: $1}
+	END
+}
+sb() { env AWS_EC2_METADATA_DISABLED=true AWS_ENDPOINT_URL="$MACHINE" $ci "$SBUILD" "$@" >out 2>err; }
+head -c 75000000 /dev/urandom >large
+recipe "$HOST/team/missing"
+check_fails "a repository that is missing" 5 sb build --push --tag v1 recipe.yaml
+check "the message says where it is missing" said "repository team/missing does not exist in account 123456789012, region us-west-2"
+check "the hint says how to have it made" said "create: true"
+recipe "{name: $HOST/team/service, create: true, immutable_tags: true, lifecycle_keep: 3}"
+check "a push makes the repository" sb build --push --tag v1 recipe.yaml
+check_equal "chunks, none too small" "" "$(awk '$1 == "PATCH" && $4 < 5242880' machine/log)"
+check "several chunks of one blob" [ "$(grep -c '^PATCH.* 201 ' machine/log)" -ge 2 ]
+check "the same once more" sb build --push --tag v1 recipe.yaml
+echo other >file
+check_fails "an immutable tag can't be moved" 5 sb build --push --tag v1 recipe.yaml
+check "the message says so" said "the tag v1 is immutable"
+check "another tag can" sb build --push --tag v2 recipe.yaml
+pushed=$(cat out)
+check "pull into another store" sb pull --store "$T/other" "$HOST/team/service:v2"
+check_equal "what was pushed" "$pushed" "$(cat out)"
+
 check_equal "no secret was ever said" "" "$(grep -l -e "$CI_SECRET" -e wrong-secret -e auth-token err out .check cache/sbuild/* 2>/dev/null)"
 check_equal "the machine has not failed" "" "$(cat machine.err)"
