@@ -16,6 +16,7 @@ enum {
     CONNECT_SECONDS = 15,
     RECEIVE_SIZE = 512 << 10,
     SEND_SIZE = 2 << 20,
+    REPEATED_SIZE = 256 << 10,
     REGISTRY_RATE_SHIFT = 24, /* a registry hashes and stores 16 MiB a second, at the least */
 };
 
@@ -140,10 +141,12 @@ static size_t on_read(char *to, size_t size, size_t count, void *data) {
     return want;
 }
 
-/* libcurl sends again by itself when a kept connection turns out to be closed. */
+/* libcurl sends again by itself when a kept connection turns out to be closed. A large body is left
+ * to whoever asks: he can find out how much of it has arrived. */
 static int on_seek(void *data, curl_off_t offset, int origin) {
     struct running *r = data;
-    if (origin != SEEK_SET || offset < 0 || (uint64_t)offset > r->x->body_size)
+    if (origin != SEEK_SET || offset < 0 || (uint64_t)offset > r->x->body_size ||
+        r->position > REPEATED_SIZE)
         return CURL_SEEKFUNC_FAIL;
     r->position = (uint64_t)offset;
     return CURL_SEEKFUNC_OK;
@@ -175,7 +178,8 @@ static int on_progress(void *data, curl_off_t total_down, curl_off_t down, curl_
         if (x->has_body)
             allowed += (long long)(x->body_size >> REGISTRY_RATE_SHIFT);
     }
-    if (now.tv_sec - r->moved.tv_sec <= allowed)
+    if ((now.tv_sec - r->moved.tv_sec) * 1000 + (now.tv_nsec - r->moved.tv_nsec) / 1000000 <
+        allowed * 1000)
         return 0;
     sb_fail(&r->failure, SB_E_NETWORK, "%s: no byte moved for %lld seconds", r->host, allowed);
     r->failure.os_errno = EAGAIN;

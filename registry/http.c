@@ -12,6 +12,7 @@
 #include "base/memory.h"
 #include "base/process.h"
 #include "registry/http_program.h"
+#include "registry/reference.h"
 
 enum { LIMIT = 64 << 10 };
 
@@ -84,7 +85,7 @@ static const char *endpoint_of(const struct sb_registry_hosts *hosts, const char
     const struct sb_registry_host *set = sb_registry_hosts_find(hosts, host);
     if (set && set->endpoint)
         return set->endpoint;
-    return strcmp(host, "docker.io") != 0 ? host : "registry-1.docker.io";
+    return sb_registry_endpoint(host);
 }
 
 static json_t *describe(const struct sb_registry_hosts *hosts, const struct sb_http_request *r,
@@ -205,16 +206,16 @@ static int wait_for_message(int channel, struct sb_error *err) {
 
 /* 1: the exchange ended (with what *out_result says), and the channel can be used again; -1: the
  * channel is in the middle of something. */
-static int receive_answer(struct sb_http_channel *channel, const struct sb_http_request *r,
-                          struct sb_http_response *response, int *out_result,
-                          struct sb_error *err) {
+static int receive_answer(struct sb_http_program *program, struct sb_http_channel *channel,
+                          const struct sb_http_request *r, struct sb_http_response *response,
+                          int *out_result, struct sb_error *err) {
     for (;;) {
         char type;
         if (wait_for_message(channel->fd, err) < 0)
             return -1;
         int got = sb_channel_receive(channel->fd, &type, &channel->message, NULL, err);
         if (got == 0)
-            sb_http_program_lost(err);
+            sb_http_program_lost(program, err);
         if (got <= 0)
             return -1;
         int result = 0;
@@ -228,6 +229,9 @@ static int receive_answer(struct sb_http_channel *channel, const struct sb_http_
         case 'E':
             *out_result = take_end(&channel->message, response, err);
             return 1;
+        case 'F': /* it did not understand the request, and has closed its end */
+            take_end(&channel->message, response, err);
+            return -1;
         default:
             result = sb_fail(err, SB_E_FAILED, "sbuild-http sends what was not asked for");
         }
@@ -263,9 +267,9 @@ int sb_http_perform(struct sb_http *http, const struct sb_http_request *request,
     bool kept = false;
     struct sb_http_channel *channel = sb_http_channel_take(program, err);
     if (channel && send_request(channel->fd, http->options.hosts, request, err) == 0)
-        kept = receive_answer(channel, request, response, &result, err) > 0;
+        kept = receive_answer(program, channel, request, response, &result, err) > 0;
     else if (channel && err && err->os_errno == EPIPE)
-        sb_http_program_lost(err);
+        sb_http_program_lost(program, err);
     if (channel)
         sb_http_channel_give_back(program, channel, kept);
     sb_http_program_drop(program);

@@ -1,14 +1,11 @@
 #!/bin/sh
 # Amazon's registry: a registry on loopback with the password that AWS gives out, and in front of it
-# the AWS API by moto, which checks signatures and rights. SB_PEERS_AWS runs moto_server, python3 and
-# botocore elsewhere, like SB_PEERS (peers.lib): it is given a directory, a program and arguments.
+# the AWS API by moto, which checks signatures and rights.
 . tests/e2e/lib.sh
+. "$TOP/tests/e2e/peers.lib"
 . "$TOP/tests/e2e/registry.lib"
-aws() { # PROGRAM [ARGUMENT…], in $T
-	if [ -n "${SB_PEERS_AWS:-}" ]; then $SB_PEERS_AWS "$T" "$@"; else "$@"; fi
-}
 need docker-registry htpasswd python3 curl
-aws sh -c 'command -v moto_server' >/dev/null 2>&1 || skip_all "moto_server is not installed"
+need_aws
 CLIENT=${SB_BUILD:-build/release}/tests/unit/remote
 case $CLIENT in /*) ;; *) CLIENT=$TOP/$CLIENT ;; esac
 [ -x "$CLIENT" ] || skip_all "$CLIENT is not built"
@@ -23,7 +20,7 @@ cleanup() {
 # ---- the cloud ----
 
 port=$(free_port)
-aws moto_server -H 127.0.0.1 -p "$port" >moto.log 2>&1 &
+aws_peer moto_server -H 127.0.0.1 -p "$port" >moto.log 2>&1 &
 moto=$!
 MOTO=http://127.0.0.1:$port
 for _ in $(seq 200); do
@@ -57,7 +54,7 @@ session = sts.assume_role(RoleArn=role, RoleSessionName="machine")["Credentials"
 print(session["AccessKeyId"], session["SecretAccessKey"], session["SessionToken"], sep="\n", file=open("machine/session", "w"))
 print(role, file=open("role", "w"))
 END
-check "moto has users and a role" aws python3 setup.py "$MOTO"
+check "moto has users and a role" aws_peer python3 setup.py "$MOTO"
 read -r CI_KEY CI_SECRET <ci
 read -r WEAK_KEY WEAK_SECRET <weak
 read -r READER_KEY READER_SECRET <reader
@@ -206,7 +203,7 @@ for i in 1 2 3 4 5 6; do
 done
 wait $pids
 check "several at once" [ ! -e raced ]
-aws python3 repositories.py "$MOTO" "$CI_KEY" "$CI_SECRET" >repositories 2>&1 || :
+aws_peer python3 repositories.py "$MOTO" "$CI_KEY" "$CI_SECRET" >repositories 2>&1 || :
 check_equal "what AWS has then" "team/all IMMUTABLE True 30
 team/plain MUTABLE False all
 team/race IMMUTABLE False all" "$(cat repositories)"
