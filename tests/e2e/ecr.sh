@@ -20,7 +20,7 @@ cleanup() {
 # ---- the cloud ----
 
 port=$(free_port)
-aws_peer moto_server -H 127.0.0.1 -p "$port" >moto.log 2>&1 &
+(exec $SB_PEERS_AWS "$T" moto_server -H 127.0.0.1 -p "$port") >moto.log 2>&1 & # exec: to end it by its id
 moto=$!
 MOTO=http://127.0.0.1:$port
 for _ in $(seq 200); do
