@@ -267,7 +267,7 @@ int sb_auth_header(struct sb_auth *auth, const struct sb_auth_request *request,
     struct account *account = scheme != AUTH_NONE ? sb_auth_account(host, repository) : NULL;
     struct issuer *issuer = account ? sb_auth_likely_issuer(account, &wanted) : NULL;
     pthread_mutex_unlock(&auth->mutex);
-    if (scheme == AUTH_NONE)
+    if (scheme == AUTH_NONE || !account)
         return 0;
     if (scheme == AUTH_BEARER && take_token(auth, account, &wanted, NULL, false, out_value))
         return 1;

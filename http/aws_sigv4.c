@@ -75,13 +75,19 @@ static void add_path(struct sb_buf *out, const struct url *url) {
         sb_buf_addc(out, '/');
 }
 
+static void replace_first(struct sb_strings *list, char from, char to) {
+    for (size_t i = 0; i < list->n; i++) {
+        char *found = strchr(list->v[i], from);
+        if (found)
+            *found = to;
+    }
+}
+
 /* By name, then by value: nothing sorts before \1, so "a" comes before "a-b". */
 static void sort_pairs(struct sb_strings *list, char separator) {
-    for (size_t i = 0; i < list->n; i++)
-        *strchr(list->v[i], separator) = '\1';
+    replace_first(list, separator, '\1');
     sb_strings_sort(list);
-    for (size_t i = 0; i < list->n; i++)
-        *strchr(list->v[i], '\1') = separator;
+    replace_first(list, '\1', separator);
 }
 
 static void add_query(struct sb_buf *out, const struct url *url) {
