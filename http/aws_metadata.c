@@ -176,10 +176,10 @@ int sb_aws_find_instance(struct sb_aws_search *search, struct sb_aws_keys *out,
     if (!ask_instance(search, "GET", "/latest/meta-data/iam/security-credentials/",
                       sb_buf_text(&header), &role, &why))
         return no_instance(search, why);
-    role.data[strcspn(role.data, "\r\n")] = '\0';
-    if (!*role.data || !printable(role.data) || strpbrk(role.data, "/?# %"))
+    sb_autofree char *name = sb_strndup(sb_buf_text(&role), strcspn(sb_buf_text(&role), "\r\n"));
+    if (!*name || !printable(name) || strpbrk(name, "/?# %"))
         return no_instance(search, "the name of the role is malformed");
-    sb_autofree char *path = sb_format("/latest/meta-data/iam/security-credentials/%s", role.data);
+    sb_autofree char *path = sb_format("/latest/meta-data/iam/security-credentials/%s", name);
     if (!ask_instance(search, "GET", path, sb_buf_text(&header), &keys, &why))
         return no_instance(search, why);
     return sb_aws_keys_of_json(&keys, "Token", "the instance's AWS credentials", out, err) < 0 ? -1

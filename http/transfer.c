@@ -81,20 +81,28 @@ static bool is_gone(void *data) {
 
 /* ---- where it begins ---- */
 
-static int find_registry(struct journey *j, struct sb_error *err) {
+static bool is_path(const struct journey *j) {
+    return j->request->target[0] == '/';
+}
+
+/* The registry's scheme, host and port as a URL; the caller's. Whoever names its own host in a URL
+ * says with it which scheme it has (a mirror). */
+static char *registry_base(const struct journey *j, struct sb_error *err) {
     const struct sb_request *r = j->request;
-    if (!*r->host)
-        return 0;
-    sb_autofree char *text = NULL;
-    if (strstr(r->endpoint, "://")) {
-        text = sb_strdup(r->endpoint);
-    } else {
-        bool https;
-        if (sb_scheme_find(j->transfer->service->schemes, r->host, &https, err) < 0)
-            return -1;
-        text = sb_format("%s://%s", https ? "https" : "http", r->endpoint);
-    }
-    sb_autourl CURLU *url = sb_url_parse(text, err);
+    if (strstr(r->endpoint, "://"))
+        return sb_strdup(r->endpoint);
+    sb_autofree char *authority = j->url ? sb_url_authority(j->url) : NULL;
+    if (authority && !strcmp(authority, r->endpoint))
+        return sb_strdup(j->url_origin);
+    bool https;
+    if (sb_scheme_find(j->transfer->service->schemes, r->host, &https, err) < 0)
+        return NULL;
+    return sb_format("%s://%s", https ? "https" : "http", r->endpoint);
+}
+
+static int find_registry(struct journey *j, struct sb_error *err) {
+    sb_autofree char *text = registry_base(j, err);
+    sb_autourl CURLU *url = text ? sb_url_parse(text, err) : NULL;
     if (!url)
         return -1;
     j->origin = sb_url_origin(url);
@@ -113,36 +121,43 @@ static char *registry_url(const struct journey *j) {
     while (len && prefix[len - 1] == '/')
         len--;
     bool there = !strncmp(r->target, len ? prefix : "", len) && r->target[len] == '/';
-    return sb_format("%s%.*s%s", j->origin, there ? 0 : (int)len, len ? prefix : "", r->target);
+    return sb_format("%s%.*s%s", j->origin ? j->origin : "", there ? 0 : (int)len,
+                     len ? prefix : "", r->target);
 }
 
 /* The API of AWS that "ecr/us-west-2" names, for a target "/". */
-static char *find_aws(const struct sb_request *r, struct sb_error *err) {
+static char *aws_url(const struct sb_request *r, struct sb_error *err) {
     const char *slash = strchr(r->aws, '/');
     sb_autofree char *service = sb_strndup(r->aws, strcspn(r->aws, "/"));
     sb_autofree char *base = sb_aws_url(service, slash ? slash + 1 : "", err);
     return base ? sb_format("%s%s", base, r->target + 1) : NULL;
 }
 
+static int go_to(struct journey *j, const char *text, struct sb_error *err) {
+    CURLU *url = text ? sb_url_parse(text, err) : NULL;
+    if (url)
+        move_to(j, url);
+    return url ? 0 : -1;
+}
+
 static int find_url(struct journey *j, struct sb_error *err) {
     const struct sb_request *r = j->request;
-    sb_autofree char *text = NULL;
-    if (*r->target == '/' && j->origin)
-        text = registry_url(j);
-    else if (*r->target == '/' && r->aws)
-        text = find_aws(r, err);
-    else
-        text = sb_strdup(r->target);
-    if (!text)
+    if (!is_path(j) && go_to(j, r->target, err) < 0)
         return -1;
-    CURLU *url = sb_url_parse(text, err);
-    if (!url)
+    if (*r->host && find_registry(j, err) < 0)
         return -1;
-    move_to(j, url);
-    if (j->origin && !strncmp(j->origin, "https:", 6) && !sb_url_is_https(url))
-        return sb_fail(err, SB_E_NETWORK, "%s sends to %s: refused, for that is without TLS",
-                       r->host, sb_text_shown(j->url_origin).text);
-    return 0;
+    if (is_path(j)) {
+        sb_autofree char *text = !j->origin && r->aws ? aws_url(r, err) : registry_url(j);
+        if (go_to(j, text, err) < 0)
+            return -1;
+    }
+    if (!j->origin || strncmp(j->origin, "https:", 6) != 0 || sb_url_is_https(j->url))
+        return 0;
+    sb_fail(err, SB_E_NETWORK, "%s sends to %s: refused, for that is without TLS", r->host,
+            sb_text_shown(j->url_origin).text);
+    if (err)
+        err->os_errno = EPERM;
+    return -1;
 }
 
 /* ---- one exchange ---- */
@@ -291,7 +306,7 @@ static int deliver(struct journey *j, struct sb_error *err) {
 
 static int travel(struct journey *j, uint64_t *out_sent, uint64_t *out_received,
                   struct sb_error *err) {
-    if (find_registry(j, err) < 0 || find_url(j, err) < 0)
+    if (find_url(j, err) < 0)
         return -1;
     if (j->origin && !j->request->aws) {
         struct sb_auth_request request = auth_request(j);
