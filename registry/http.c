@@ -229,7 +229,7 @@ static int receive_answer(struct sb_http_program *program, struct sb_http_channe
         case 'E':
             *out_result = take_end(&channel->message, response, err);
             return 1;
-        case 'F': /* it did not understand the request, and has closed its end */
+        case 'F': /* it did not understand the request */
             take_end(&channel->message, response, err);
             return -1;
         default:

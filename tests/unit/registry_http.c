@@ -160,6 +160,12 @@ static void test_bodies(void) {
     autoasked struct asked shrunk = perform(http, &request);
     CHECK(shrunk.result < 0);
     CHECK_INT(shrunk.err.code, SB_E_IO);
+    request.body_kind = SB_HTTP_BODY_BYTES; /* refused before it was read */
+    request.body_size = 3 << 20;
+    request.target = "/early";
+    autoasked struct asked early = perform(http, &request);
+    CHECK_INT(early.response.status, 413);
+    CHECK(has(&early, "too large"));
     headers[1].value = "a\r\nX-Other: b";
     autoasked struct asked split = perform(http, &request);
     CHECK(split.result < 0);
@@ -537,6 +543,17 @@ static void test_proxy(void) {
     CHECK_FAILED(without, 0, "registry.test");
     unsetenv("http_proxy");
     unsetenv("no_proxy");
+    setenv("HTTPS_PROXY", url, 1);
+    sb_autofree char *ca = sb_format("%s/ca.crt", dir);
+    struct sb_registry_host with_ca = {.ca = ca};
+    int port = (int)sb_json_integer(ports, "good", 0);
+    sb_autofree char *host = sb_format("registry.test:%d", port);
+    autoasked struct asked tunnel = get_with(&with_ca, host, "/echo");
+    CHECK(has(&tunnel, "GET /echo\n"));
+    sb_autofree char *refused = sb_format("refused.test:%d", port);
+    autoasked struct asked no_tunnel = get_with(&with_ca, refused, "/echo");
+    CHECK_FAILED(no_tunnel, EPROTO, "the proxy refused the connection, with status 403");
+    unsetenv("HTTPS_PROXY");
 }
 
 static void *ask_often(void *data) {
