@@ -18,6 +18,7 @@ struct sb_http_program {
     pid_t pid;
     int control;
     atomic_int holders;
+    atomic_bool lost;
     pthread_mutex_t mutex; /* guards free_channels */
     struct sb_http_channel *free_channels;
 };
@@ -51,6 +52,10 @@ static void settings_text(const struct sb_http_options *options, struct sb_buf *
     json_t *hosts = json_object_get(value, "hosts");
     for (size_t i = 0; options->hosts && i < options->hosts->n; i++) {
         const struct sb_registry_host *host = &options->hosts->v[i];
+        /* One that says nothing of TLS must not keep a loopback host from being tried without it.
+         */
+        if (!host->plain_http && !host->skip_verify && !host->ca && !host->client_cert)
+            continue;
         json_t *entry = json_pack("{s:s, s:b, s:b}", "host", host->host, "plain_http",
                                   host->plain_http, "skip_verify", host->skip_verify);
         set_path(entry, "ca", host->ca);
@@ -133,10 +138,11 @@ void sb_http_program_drop(struct sb_http_program *program) {
 
 bool sb_http_program_is_lost(struct sb_http_program *program) {
     struct pollfd control = {.fd = program->control};
-    return poll(&control, 1, 0) > 0;
+    return atomic_load(&program->lost) || poll(&control, 1, 0) > 0;
 }
 
-int sb_http_program_lost(struct sb_error *err) {
+int sb_http_program_lost(struct sb_http_program *program, struct sb_error *err) {
+    atomic_store(&program->lost, true);
     if (sb_interrupt_check(err) < 0)
         return -1;
     sb_fail(err, SB_E_NETWORK, "sbuild-http ended in the middle of a request");
@@ -160,7 +166,7 @@ struct sb_http_channel *sb_http_channel_take(struct sb_http_program *program,
     if (sb_channel_send(program->control, 'N', NULL, 0, ends[1], err) < 0) {
         close(ends[0]);
         close(ends[1]);
-        sb_http_program_lost(err);
+        sb_http_program_lost(program, err);
         return NULL;
     }
     close(ends[1]);
