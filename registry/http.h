@@ -51,6 +51,9 @@ struct sb_http;
 
 /* Starts nothing yet, and can't fail. */
 struct sb_http *sb_http_new(const struct sb_http_options *options);
+/* Starts the program, and does not wait for it: for who will soon ask. To be called by a thread
+ * that lasts, as the program ends with the one that started it. */
+void sb_http_start(struct sb_http *http);
 void sb_http_free(struct sb_http *http); /* NULL is allowed; ends the program */
 
 enum sb_http_body {
