@@ -131,7 +131,7 @@ static int prepare(struct building *b, struct sb_error *err) {
         return -1;
     r->build.registry = b->registry;
     if (b->pushing)
-        sb_registry_start(b->registry);
+        sb_registry_prepare(b->registry);
     sb_pull_install_source(b->registry, b->store);
     if (sb_build_new(b->store, &b->settings, &r->build, &b->build, err) < 0)
         return -1;

@@ -220,7 +220,7 @@ static int receive_answer(struct sb_http_program *program, struct sb_http_channe
         case 'E':
             *out_result = take_end(&channel->message, response, err);
             return 1;
-        case 'F': /* it did not understand the request, and has closed its end */
+        case 'F': /* it did not understand the request */
             take_end(&channel->message, response, err);
             return -1;
         default:
@@ -246,8 +246,7 @@ static struct sb_http_program *current_program(struct sb_http *http, struct sb_e
     return program;
 }
 
-/* What fails now, the first request will say. */
-void sb_http_start(struct sb_http *http) {
+void sb_http_prepare(struct sb_http *http) {
     struct sb_error ignored = {0};
     sb_http_program_drop(current_program(http, &ignored));
 }

@@ -36,8 +36,8 @@ struct sb_registry *sb_registry_new(const struct sb_registry_options *options) {
     return registry;
 }
 
-void sb_registry_start(struct sb_registry *registry) {
-    sb_http_start(registry->http);
+void sb_registry_prepare(struct sb_registry *registry) {
+    sb_http_prepare(registry->http);
 }
 
 void sb_registry_free(struct sb_registry *registry) {

@@ -40,8 +40,8 @@ struct sb_registry;
 struct sb_registry *sb_registry_new(const struct sb_registry_options *options);
 void sb_registry_free(struct sb_registry *registry); /* NULL is allowed */
 
-/* As sb_http_start: for who will soon ask, while there is something else to do. */
-void sb_registry_start(struct sb_registry *registry);
+/* As sb_http_prepare: for who will soon ask, while there is something else to do. */
+void sb_registry_prepare(struct sb_registry *registry);
 
 /* Bytes of bodies that went over the network so far, both ways. */
 void sb_registry_traffic(struct sb_registry *registry, uint64_t *out_sent, uint64_t *out_received);
