@@ -80,7 +80,7 @@ static void print_report(const struct sb_collect_report *report,
     if (options->dry_run)
         fputs("nothing was removed: this was a dry run\n", stderr);
     else if (options->max_size != SB_COLLECT_NONE && report->left > options->max_size)
-        fprintf(stderr, "sbuild: warning: more than %s is left: %s is in use by running builds%s\n",
+        fprintf(stderr, "sbuild: warning: more than %s is left: %s is in use by running builds and services%s\n",
                 sb_text_size(options->max_size).text, sb_text_size(report->held).text,
                 options->keep_tagged ? ", and tagged images are kept" : "");
 }

@@ -7,12 +7,14 @@
  *     trees/HEX/       mtime: last use
  *         fs/          the tree
  *         boot         ID of the boot that made it; removed once synced
+ *         size         bytes on the disk, once somebody asked
  */
 #include "layers/trees.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -21,6 +23,7 @@
 #include "base/file.h"
 #include "base/lock.h"
 #include "base/memory.h"
+#include "layers/inventory.h"
 #include "layers/unpack.h"
 
 #define SYNC_AFTER 600 /* seconds; by then the kernel has written most of it on its own */
@@ -206,6 +209,56 @@ int sb_tree_get(struct sb_store *store, const struct sb_layer *layer, char **out
             return sb_error_context(err, "unpacking");
     }
     *out_path = sb_format("%s/sbuild/%s/fs", sb_store_path(store), n.tree);
+    return 0;
+}
+
+/* ---- for those who keep them ---- */
+
+char *sb_tree_path(const struct sb_digest *diff_id) {
+    return sb_format("sbuild/%s", names_of(diff_id).tree);
+}
+
+bool sb_tree_has(struct sb_store *store, const struct sb_digest *diff_id) {
+    struct names n = names_of(diff_id);
+    bool there;
+    return take_into_use(store, &n, &there, NULL) == 0 && there;
+}
+
+int sb_trees_settle(struct sb_store *store, const struct sb_digest *diff_ids, size_t count,
+                    struct sb_error *err) {
+    int private = sb_store_private_fd(store);
+    bool flushed = false;
+    for (size_t i = 0; i < count; i++) {
+        struct names n = names_of(&diff_ids[i]);
+        sb_autofree char *boot = sb_format("%s/boot", n.tree);
+        if (!sb_path_exists(private, boot))
+            continue;
+        if (!flushed && syncfs(private) < 0)
+            return sb_fail_errno(err, SB_E_IO, "writing unpacked layers to the disk");
+        flushed = true;
+        if (unlinkat(private, boot, 0) < 0 && errno != ENOENT)
+            return sb_fail_errno(err, SB_E_IO, "removing %s", boot);
+    }
+    return 0;
+}
+
+int sb_tree_size(struct sb_store *store, const struct sb_digest *diff_id, uint64_t *out,
+                 struct sb_error *err) {
+    struct names n = names_of(diff_id);
+    int private = sb_store_private_fd(store);
+    sb_autofree char *path = sb_format("%s/size", n.tree), *fs = sb_format("%s/fs", n.tree);
+    sb_autobuf struct sb_buf text = {0};
+    if (sb_file_read(private, path, 32, &text, NULL) == 0) {
+        *out = strtoull(sb_buf_text(&text), NULL, 10);
+        return 0;
+    }
+    struct stat st;
+    if (fstatat(private, fs, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return sb_fail_errno(err, errno == ENOENT ? SB_E_NOT_FOUND : SB_E_IO, "%s", fs);
+    *out = sb_disk_usage(private, fs, &st);
+    sb_buf_reset(&text);
+    sb_buf_addf(&text, "%llu\n", (unsigned long long)*out);
+    sb_file_write(private, path, text.data, text.len, 0644, NULL); /* or measured again */
     return 0;
 }
 
