@@ -457,11 +457,17 @@ static int add_layers(struct sb_store *store, struct sb_image *image, size_t fro
 int sb_base_paths_update(struct sb_store *store, struct sb_image *image, size_t known,
                          struct sb_error *err) {
     const char *text = known ? text_of(image) : NULL;
-    size_t n = image->layer_count, done = n;
+    size_t done = image->layer_count;
+    if (text && done == known)
+        return 0;
     sb_autofree struct sb_digest *ids = identify(image, known, text);
     sb_autofree char *memo = NULL;
     for (; done > known && !memo; done -= memo == NULL)
         memo = find_memo(store, &ids[done - known]);
+    if (memo && done == image->layer_count) {
+        set_text(image, memo);
+        return 0;
+    }
     struct sb_base_paths paths = {0};
     int failed = 0;
     if (memo && read_text(memo, &paths, NULL) != 1)
