@@ -72,8 +72,8 @@ static int open_blob(struct sb_store *store, const struct sb_digest *digest, uin
     return sb_steal_fd(&fd);
 }
 
-int sb_blob_open(struct sb_store *store, const struct sb_digest *digest, uint64_t size,
-                 struct sb_error *err) {
+static int open_used(struct sb_store *store, const struct sb_digest *digest, uint64_t size,
+                     struct sb_error *err) {
     if (sb_store_hold(store, err) < 0)
         return -1;
     int fd = open_blob(store, digest, size, err);
@@ -81,6 +81,14 @@ int sb_blob_open(struct sb_store *store, const struct sb_digest *digest, uint64_
         futimens(fd, NULL); /* open, it can't be lost anyway */
     sb_store_release(store);
     return fd;
+}
+
+int sb_blob_open(struct sb_store *store, const struct sb_digest *digest, uint64_t size,
+                 struct sb_error *err) {
+    struct sb_descriptor blob = {.digest = *digest, .size = size};
+    if (size > 0 && !sb_blob_has(store, digest, 0) && sb_blob_need(store, &blob, err) < 0)
+        return -1;
+    return open_used(store, digest, size, err);
 }
 
 static int read_verified(int fd, const struct sb_descriptor *descriptor, size_t limit,
@@ -108,7 +116,7 @@ int sb_blob_read(struct sb_store *store, const struct sb_descriptor *descriptor,
                  struct sb_buf *out, struct sb_error *err) {
     if (check_limit(descriptor, limit, err) < 0)
         return -1;
-    sb_autoclose int fd = sb_blob_open(store, &descriptor->digest, descriptor->size, err);
+    sb_autoclose int fd = open_used(store, &descriptor->digest, descriptor->size, err);
     return fd < 0 ? -1 : read_verified(fd, descriptor, limit, out, err);
 }
 

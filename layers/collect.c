@@ -64,6 +64,7 @@ static bool is_stale(const struct sb_item *item) {
     case SB_ITEM_TREE:
     case SB_ITEM_CONTENTS:
     case SB_ITEM_LISTING:
+    case SB_ITEM_ORIGIN:
         return item->needed == 0;
     case SB_ITEM_RECORD:
         return item->needs.n == 0;

@@ -32,6 +32,7 @@
     X(SB_ITEM_CACHE, "caches")                                                                     \
     X(SB_ITEM_RECORD, "records")                                                                   \
     X(SB_ITEM_LISTING, "listings")                                                                 \
+    X(SB_ITEM_ORIGIN, "origins")                                                                   \
     X(SB_ITEM_CONTENTS, "contents")                                                                \
     X(SB_ITEM_LOG, "logs")                                                                         \
     X(SB_ITEM_NOTE, "notes")                                                                       \
@@ -59,13 +60,13 @@ int sb_store_usage(struct sb_store *store, struct sb_store_usage *out, struct sb
 #define SB_COLLECT_NONE UINT64_MAX
 
 /*
- * Always removed: what dead processes left, blobs that no tag and no record reaches, records whose
- * blob is gone, trees and tables of contents that no tag and no record refers to, listings of files
- * that no record refers to.
- * Then, in this order and the least recently used first, what was last used too long ago, and while
- * the store is larger than max_size: trees, cache directories, records with the blobs that nothing
- * else needs, logs, notes (stat caches, and what each layer was built from last); for size alone
- * also tables of contents. While it is still larger than max_size: images with all their tags.
+ * Always removed: what dead processes left, blobs and their origins that no tag and no record
+ * reaches, records whose blob is gone and has no origin, trees and tables of contents that no tag
+ * and no record refers to, listings of files that no record refers to. Then, in this order and the
+ * least recently used first, what was last used too long ago, and while the store is larger than
+ * max_size: trees, cache directories, records with the blobs that nothing else needs, logs, notes
+ * (stat caches, and what each layer was built from last); for size alone also tables of contents.
+ * While it is still larger than max_size: images with all their tags.
  */
 struct sb_collect_options {
     uint64_t max_size;   /* bytes the store holds afterwards at most, but for what live processes

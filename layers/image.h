@@ -37,7 +37,8 @@ struct sb_image {
 /* Reads manifest and config from the store; an index is resolved to the image of this platform.
  * Verifies digests, counts and limits, and the types of all that the specification knows in a
  * config; null values in it are dropped. The layers' blobs need not be there; those that are count
- * as used from now on, like manifest and config. On failure out is empty. Free with sb_image_free.
+ * as used from now on, and so do their origins, like manifest and config. On failure out is empty.
+ * Free with sb_image_free.
  */
 int sb_image_load(struct sb_store *store, const struct sb_descriptor *descriptor,
                   struct sb_image *out, struct sb_error *err);
@@ -63,5 +64,23 @@ int sb_image_save(struct sb_store *store, struct sb_image *image, int64_t epoch,
 /* "amd64", "arm64", …: of this machine, in Go's spelling as OCI uses it. */
 const char *sb_platform_architecture(void);
 const char *sb_platform_variant(void); /* "v8" on arm64, else NULL */
+
+/* For choosing from an index; strings are the owner's. */
+struct sb_platform {
+    char *os, *architecture;
+    char *variant; /* NULL: none was named */
+};
+/* "linux/arm64", "linux/arm/v7"; SB_E_USAGE otherwise. Free with sb_platform_free. */
+int sb_platform_parse(const char *text, struct sb_platform *out, struct sb_error *err);
+void sb_platform_free(struct sb_platform *platform);
+/* The descriptor in an index's "manifests" that fits the platform (NULL: this machine) best.
+ * SB_E_NOT_FOUND names the platforms that there are. */
+int sb_platform_choose(const json_t *manifests, const struct sb_platform *platform,
+                       struct sb_descriptor *out, struct sb_error *err);
+
+/* Checks that a document is what its descriptor says, manifest or index, and not both at once: as
+ * it would be read differently by different tools (CVE-2021-41190). SB_E_INTEGRITY otherwise. */
+int sb_manifest_check(const json_t *document, const struct sb_descriptor *descriptor,
+                      struct sb_error *err);
 
 #endif

@@ -202,10 +202,8 @@ static void match_history(struct sb_image *image) {
 
 /* ---- the manifest ---- */
 
-/* A document that is at once an index and a manifest would be read differently by different tools
- * (CVE-2021-41190). */
-static int check_document(const json_t *document, const struct sb_descriptor *descriptor,
-                          struct sb_error *err) {
+int sb_manifest_check(const json_t *document, const struct sb_descriptor *descriptor,
+                      struct sb_error *err) {
     bool index = sb_media_kind(descriptor->media_type) == SB_MEDIA_KIND_INDEX;
     if (sb_json_integer(document, "schemaVersion", 0) != 2)
         return sb_fail(err, SB_E_INTEGRITY, "schemaVersion is not 2");
@@ -259,14 +257,14 @@ static json_t *find_manifest(struct sb_store *store, read_blob *read,
         sb_autojson json_t *document = read_json(store, read, out, SB_MANIFEST_LIMIT, err);
         if (!document)
             return NULL;
-        if (check_document(document, out, err) < 0) {
+        if (sb_manifest_check(document, out, err) < 0) {
             sb_error_context(err, "%s", sb_digest_text(&out->digest).text);
             return NULL;
         }
         if (kind == SB_MEDIA_KIND_MANIFEST)
             return sb_steal(document);
         struct sb_descriptor chosen;
-        if (sb_platform_choose(json_object_get(document, "manifests"), &chosen, err) < 0)
+        if (sb_platform_choose(json_object_get(document, "manifests"), NULL, &chosen, err) < 0)
             return NULL;
         *out = chosen;
     }
@@ -301,8 +299,11 @@ int sb_image_load(struct sb_store *store, const struct sb_descriptor *descriptor
     if (sb_store_hold(store, err) < 0)
         return -1;
     int failed = load(store, sb_blob_read, descriptor, out, err);
-    for (size_t i = 0; i < out->layer_count; i++)
-        sb_store_use(store, sb_blob_name(&out->layers[i].layer.descriptor.digest).text, NULL);
+    for (size_t i = 0; i < out->layer_count; i++) {
+        const struct sb_digest *digest = &out->layers[i].layer.descriptor.digest;
+        sb_store_use(store, sb_blob_name(digest).text, NULL);
+        sb_store_use(store, sb_origin_name(digest).text, NULL);
+    }
     sb_store_release(store);
     return failed;
 }

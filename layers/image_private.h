@@ -9,8 +9,4 @@
 /* True for an entry of a config's history that made a layer. */
 bool sb_history_has_layer(const json_t *entry);
 
-/* The descriptor in an index's "manifests" that fits this machine best. SB_E_NOT_FOUND names the
- * platforms that there are. */
-int sb_platform_choose(const json_t *manifests, struct sb_descriptor *out, struct sb_error *err);
-
 #endif

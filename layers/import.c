@@ -170,7 +170,7 @@ static int choose(const json_t *index, const char *tag, struct sb_descriptor *ou
     if (json_array_size(matches) > 0 && same)
         return sb_descriptor_parse(json_array_get(matches, 0), out, err);
     if (json_array_size(matches) > 0 && (tag || !named))
-        return sb_platform_choose(matches, out, err);
+        return sb_platform_choose(matches, NULL, out, err);
     return many_images(manifests, tag, err);
 }
 
@@ -183,7 +183,7 @@ static int import_layout(struct layout *l, const json_t *index, const char *tag,
         if (depth == INDEX_DEPTH)
             return sb_fail(err, SB_E_INTEGRITY, "its indexes lead to indexes without end");
         sb_autojson json_t *inner = need_json(l, out, err);
-        if (!inner || sb_platform_choose(json_object_get(inner, "manifests"), out, err) < 0)
+        if (!inner || sb_platform_choose(json_object_get(inner, "manifests"), NULL, out, err) < 0)
             return -1;
     }
     sb_autojson json_t *manifest = need_json(l, out, err);

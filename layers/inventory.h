@@ -61,7 +61,7 @@ int sb_reach_images(struct sb_store *store, const json_t *index,
                     const struct sb_inventory *inventory, struct sb_reached_list *out,
                     struct sb_error *err);
 void sb_reached_list_free(struct sb_reached_list *list);
-/* The same for records whose blob is there. */
+/* The same for records whose blob is there, or could be fetched. */
 void sb_reach_records(struct sb_store *store, const struct sb_inventory *inventory);
 
 #endif

@@ -2,10 +2,13 @@
  * The platform of this machine, and which image of an index is for it (image-spec 1.1,
  * image-index.md, "platform").
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/buffer.h"
 #include "base/json.h"
+#include "base/memory.h"
+#include "base/text.h"
 #include "layers/descriptor.h"
 #include "layers/image_private.h"
 
@@ -45,6 +48,40 @@ const char *sb_platform_variant(void) {
     return VARIANT;
 }
 
+/* ---- platforms as text ---- */
+
+static bool is_word(const char *text) {
+    size_t len = strlen(text);
+    return len > 0 && len <= 40 && strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789_.-") == len;
+}
+
+int sb_platform_parse(const char *text, struct sb_platform *out, struct sb_error *err) {
+    sb_autofree char *copy = sb_strdup(text);
+    char *rest = copy, *parts[3] = {0};
+    size_t n = 0;
+    for (char *part; n < 3 && (part = strsep(&rest, "/")); n++)
+        parts[n] = part;
+    *out = (struct sb_platform){0};
+    if (n < 2 || rest || !is_word(parts[0]) || !is_word(parts[1]) ||
+        (parts[2] && !is_word(parts[2]))) {
+        sb_fail(err, SB_E_USAGE, "%s is not a platform", sb_text_shown(text).text);
+        return sb_error_hint(err, "write it as linux/amd64 or linux/arm/v7");
+    }
+    out->os = sb_strdup(parts[0]);
+    out->architecture = sb_strdup(parts[1]);
+    out->variant = parts[2] ? sb_strdup(parts[2]) : NULL;
+    return 0;
+}
+
+void sb_platform_free(struct sb_platform *platform) {
+    free(platform->os);
+    free(platform->architecture);
+    free(platform->variant);
+    *platform = (struct sb_platform){0};
+}
+
+/* ---- choosing ---- */
+
 /* A variant that is not written means the first that there was. */
 static const char *default_variant(const char *architecture) {
     return !strcmp(architecture, "arm64")   ? "v8"
@@ -53,22 +90,23 @@ static const char *default_variant(const char *architecture) {
                                             : "";
 }
 
-/* 0: not for this machine; the higher the better. */
-static int score(const json_t *entry) {
+/* 0: not for that platform; the higher the better. */
+static int score(const json_t *entry, const struct sb_platform *wanted) {
     const json_t *platform = json_object_get(entry, "platform");
     if (!json_is_object(platform))
         return 1;
     const char *architecture = sb_json_string(platform, "architecture", "");
-    if (strcmp(sb_json_string(platform, "os", ""), "linux") != 0 ||
-        strcmp(architecture, ARCHITECTURE) != 0)
+    if (strcmp(sb_json_string(platform, "os", ""), wanted->os) != 0 ||
+        strcmp(architecture, wanted->architecture) != 0)
         return 0;
-    const char *standard = default_variant(ARCHITECTURE);
-    const char *mine = VARIANT;
+    const char *standard = default_variant(wanted->architecture);
+    const char *variant = wanted->variant ? wanted->variant : standard;
     const char *its = sb_json_string(platform, "variant", standard);
-    if (!strcmp(its, mine ? mine : standard))
-        return 3;
-    /* 32-bit ARM runs what was made for older ones. */
-    return !strcmp(ARCHITECTURE, "arm") && strcmp(its, standard) < 0 ? 2 : 0;
+    if (!strcmp(its, variant))
+        return 1000;
+    /* A processor runs what was made for older ones of its kind; the newest of them is best. */
+    bool versions = its[0] == 'v' && variant[0] == 'v' && strlen(its) == 2 && strlen(variant) == 2;
+    return versions && its[1] < variant[1] ? 2 + its[1] : 0;
 }
 
 static void describe(const json_t *entry, struct sb_buf *out) {
@@ -81,7 +119,11 @@ static void describe(const json_t *entry, struct sb_buf *out) {
                     variant ? variant : "");
 }
 
-int sb_platform_choose(const json_t *manifests, struct sb_descriptor *out, struct sb_error *err) {
+int sb_platform_choose(const json_t *manifests, const struct sb_platform *platform,
+                       struct sb_descriptor *out, struct sb_error *err) {
+    const struct sb_platform own = {
+        .os = (char *)"linux", .architecture = (char *)ARCHITECTURE, .variant = (char *)VARIANT};
+    const struct sb_platform *wanted = platform ? platform : &own;
     sb_autobuf struct sb_buf others = {0};
     int best = 0;
     size_t i;
@@ -94,7 +136,7 @@ int sb_platform_choose(const json_t *manifests, struct sb_descriptor *out, struc
         enum sb_media_kind kind = sb_media_kind(descriptor.media_type);
         if (kind != SB_MEDIA_KIND_MANIFEST && kind != SB_MEDIA_KIND_INDEX)
             continue;
-        int its = score(entry);
+        int its = score(entry, wanted);
         if (its == 0)
             describe(entry, &others);
         if (its > best) {
@@ -104,7 +146,9 @@ int sb_platform_choose(const json_t *manifests, struct sb_descriptor *out, struc
     }
     if (best > 0)
         return 0;
-    sb_fail(err, SB_E_NOT_FOUND, "the image is not made for linux/%s", ARCHITECTURE);
+    sb_fail(err, SB_E_NOT_FOUND, "the image is not made for %s/%s%s%s", wanted->os,
+            wanted->architecture, wanted->variant ? "/" : "",
+            wanted->variant ? wanted->variant : "");
     if (others.len > 0)
         sb_error_hint(err, "it is made for %s", others.data);
     return -1;

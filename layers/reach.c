@@ -97,9 +97,15 @@ static json_t *read_document(struct walk *walk, const struct sb_item *item,
     return value;
 }
 
+static struct sb_item *find_origin(const struct sb_inventory *inventory,
+                                   const struct sb_digest *digest) {
+    return sb_inventory_find(inventory, SB_ITEM_ORIGIN, sb_origin_name(digest).text);
+}
+
 static void walk_blob(struct walk *walk, const struct sb_digest *digest, enum sb_media_kind kind) {
     struct sb_item *item =
         sb_inventory_find(walk->inventory, SB_ITEM_BLOB, sb_blob_name(digest).text);
+    need(walk->needs, find_origin(walk->inventory, digest));
     size_t before = walk->needs->n;
     need(walk->needs, item);
     if (walk->needs->n == before || !walk->ok)
@@ -176,9 +182,11 @@ static void reach_record(struct sb_store *store, const struct sb_inventory *inve
     if (sb_digest_parse(sb_json_string(layer, "digest", ""), &digest, NULL) < 0)
         return;
     struct sb_item *blob = sb_inventory_find(inventory, SB_ITEM_BLOB, sb_blob_name(&digest).text);
-    if (!blob)
+    struct sb_item *origin = find_origin(inventory, &digest);
+    if (!blob && !origin)
         return;
     need(&record->needs, blob);
+    need(&record->needs, origin);
     need_diff_id(inventory, &record->needs, sb_json_string(layer, "diff_id", NULL));
     const char *content = sb_json_string(json_object_get(value, "key"), "content", "");
     if (sb_digest_parse(content, &digest, NULL) == 0) {

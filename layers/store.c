@@ -17,8 +17,8 @@
 #include "layers/store_private.h"
 
 static const char *const public_directories[] = {"blobs", SB_BLOBS_DIRECTORY, NULL};
-static const char *const private_directories[] = {"live",   "keys", "records", "contents", "trees",
-                                                  "caches", "logs", "tmp",     NULL};
+static const char *const private_directories[] = {
+    "live", "keys", "records", "origins", "contents", "trees", "caches", "logs", "tmp", NULL};
 
 static const char layout_text[] = "{\"imageLayoutVersion\":\"1.0.0\"}";
 static const char index_text[] =

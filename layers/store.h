@@ -8,6 +8,7 @@
  *         live/ID         one locked file for each running process; its mtime is the start
  *         keys/KEY        one lock file for each cache key being built
  *         records/        cache records (builder/cache.h)
+ *         origins/        where blobs that are not here can be had (layers/origin.h)
  *         contents/       tables of contents by diff ID (layers/contents.h)
  *         trees/DIFFID/   unpacked layers (layers/trees.h)
  *         caches/         cache directories of recipes
@@ -89,10 +90,13 @@ int sb_store_use(struct sb_store *store, const char *relative_path, struct sb_er
 /* True when the blob is in the store with that size (0: any); marks it used. */
 bool sb_blob_has(struct sb_store *store, const struct sb_digest *digest, uint64_t size);
 /* For reading; SB_E_NOT_FOUND when missing, SB_E_INTEGRITY when its size is not the one given
- * (0: any). The content is not read here: verify while reading. */
+ * (0: any). The content is not read here: verify while reading. A blob of known size that lies in a
+ * registry is fetched first, if the store has a source (layers/origin.h): then not to be called
+ * with the collector's lock held. */
 int sb_blob_open(struct sb_store *store, const struct sb_digest *digest, uint64_t size,
                  struct sb_error *err);
-/* Reads a small blob whole, at most limit bytes, and verifies its digest. */
+/* Reads a small blob whole, at most limit bytes, and verifies its digest. Fetches nothing:
+ * manifests and configs are here, or nowhere. */
 int sb_blob_read(struct sb_store *store, const struct sb_descriptor *descriptor, size_t limit,
                  struct sb_buf *out, struct sb_error *err);
 /* Path relative to STORE: "blobs/sha256/…"; the caller's to free. */

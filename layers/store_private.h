@@ -7,11 +7,13 @@
 #include <pthread.h>
 #include <time.h>
 
+#include "layers/origin.h"
 #include "layers/store.h"
 
 #define SB_STORE_VERSION 1 /* the text of sbuild/lock; see docs/formats.md, "store" */
 
-#define SB_BLOBS_DIRECTORY "blobs/sha256"
+#define SB_BLOBS_DIRECTORY   "blobs/sha256"
+#define SB_ORIGINS_DIRECTORY "sbuild/origins"
 
 struct sb_store {
     char *path;
@@ -20,6 +22,8 @@ struct sb_store {
 
     char id[40]; /* of live/ID and tmp/ID */
     int live_fd;
+
+    struct sb_blob_source source; /* fetch is NULL when there is none */
 
     pthread_mutex_t mutex; /* guards all below */
     pthread_cond_t released;
@@ -59,6 +63,14 @@ struct sb_blob_name sb_blob_name(const struct sb_digest *digest);
 /* As sb_blob_read, but leaves the blob's last use alone. */
 int sb_blob_peek(struct sb_store *store, const struct sb_descriptor *descriptor, size_t limit,
                  struct sb_buf *out, struct sb_error *err);
+
+/* ---- origin.c ---- */
+
+struct sb_origin_name {
+    char text[sizeof SB_ORIGINS_DIRECTORY "/" + 64];
+};
+/* Relative to STORE. */
+struct sb_origin_name sb_origin_name(const struct sb_digest *digest);
 
 /* ---- index.c ---- */
 

@@ -1,0 +1,81 @@
+/*
+ * registry/push: images of the store into a repository.
+ *
+ *     struct sb_pusher *pusher = sb_pusher_new(registry, store, &reference, &options);
+ *     sb_pusher_add(pusher, &layer);          as soon as a layer is packed, from any thread
+ *     sb_pusher_finish(pusher, &image, &tags, &result, &err)     the rest, manifests last
+ *     sb_pusher_free(pusher);
+ *
+ * Layers go in background threads: one that the repository has is not sent; one that another
+ * repository of the same registry has (layers/origin.h) is mounted; else it is uploaded, fetched
+ * into the store first when it lies elsewhere. What a push has put there is remembered as origin of
+ * the blob, and the next push to that repository doesn't ask for it again, unless the registry then
+ * misses it.
+ *
+ * Errors are those of registry/remote, but what the registry does not have is SB_E_NETWORK. A blob
+ * of the store that turns out damaged is SB_E_INTEGRITY.
+ */
+#ifndef SB_REGISTRY_PUSH_H
+#define SB_REGISTRY_PUSH_H
+
+#include "base/buffer.h"
+#include "base/error.h"
+#include "layers/image.h"
+#include "layers/store.h"
+#include "registry/reference.h"
+#include "registry/remote.h"
+#include "registry/transfer.h"
+
+enum sb_push_compression {
+    SB_PUSH_COMPRESSION_KEEP,
+    SB_PUSH_COMPRESSION_ZSTD,
+    SB_PUSH_COMPRESSION_GZIP,
+};
+enum sb_push_format {
+    SB_PUSH_FORMAT_KEEP, /* the manifest as it is in the store, byte for byte */
+    SB_PUSH_FORMAT_OCI,
+    SB_PUSH_FORMAT_DOCKER, /* Docker schema 2, which knows gzip only */
+};
+
+/* Zero values are the defaults. */
+struct sb_push_options {
+    enum sb_push_compression compression;
+    enum sb_push_format format;
+    int parallel; /* layers at once; 0: 4 */
+    /* Called once, before the first upload: to create the repository. May be NULL. */
+    int (*prepare)(void *data, struct sb_remote *remote, struct sb_error *err);
+    sb_transfer_notify *notify; /* may be NULL */
+    void *data;                 /* of both */
+};
+
+struct sb_push_result {
+    struct sb_descriptor manifest; /* as it is in the repository now */
+    bool unchanged;                /* everything was there, tags included */
+    size_t uploaded, mounted;      /* blobs */
+    uint64_t sent;                 /* bytes of blobs uploaded */
+};
+
+struct sb_pusher;
+
+/* Host and repository of the reference; tag and digest are not looked at. Asks nobody yet, and
+ * starts no thread. options is copied. */
+struct sb_pusher *sb_pusher_new(struct sb_registry *registry, struct sb_store *store,
+                                const struct sb_reference *repository,
+                                const struct sb_push_options *options);
+
+/* Starts sending a layer. From any thread; returns at once. Layers that were added already are left
+ * out. What fails is told by sb_pusher_finish. Don't call it for an image that may turn out to be
+ * in the repository already: sb_pusher_finish finds that out with one request. */
+void sb_pusher_add(struct sb_pusher *pusher, const struct sb_layer *layer);
+
+/* Sends what is left of the image, the config, and at last the manifest under its digest and all
+ * tags, then reads each tag back. Without tags the manifest is only put by its digest. image must
+ * be saved in the store. */
+int sb_pusher_finish(struct sb_pusher *pusher, const struct sb_image *image,
+                     const struct sb_strings *tags, struct sb_push_result *out,
+                     struct sb_error *err);
+
+/* NULL is allowed; ends what is still under way. */
+void sb_pusher_free(struct sb_pusher *pusher);
+
+#endif
