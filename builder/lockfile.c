@@ -33,7 +33,8 @@ static int refuse(const struct sb_lockfile *lock, const struct sb_yaml *node, co
                   const char *found, struct sb_error *err) {
     sb_fail(err, SB_E_RECIPE, "%s:%d:%d: %s, found %s", lock->path, node->line, node->column, what,
             found ? sb_text_shown(found).text : sb_yaml_type_name(node));
-    return sb_error_hint(err, "it is written by `sbuild lock`: remove it and lock the recipe again");
+    return sb_error_hint(err,
+                         "it is written by `sbuild lock`: remove it and lock the recipe again");
 }
 
 /* Whole, by tag: as sb_reference_text writes it. */
@@ -77,8 +78,8 @@ static int read_root(struct sb_lockfile *lock, const struct sb_yaml *root, struc
     if (!images)
         return refuse(lock, root, "expected the key images", "none", err);
     if (images->type != SB_YAML_MAPPING)
-        return refuse(lock, images, "expected a mapping of references to digests",
-                      images->text, err);
+        return refuse(lock, images, "expected a mapping of references to digests", images->text,
+                      err);
     for (size_t i = 0; i < images->count; i++)
         if (read_image(lock, images->items[2 * i], images->items[2 * i + 1], err) < 0)
             return -1;
@@ -160,8 +161,9 @@ int sb_lockfile_write(const struct sb_lockfile *lock, struct sb_error *err) {
         return 0;
     }
     sb_autobuf struct sb_buf text = {0};
-    sb_buf_adds(&text, "# Written by `sbuild lock`, and moved by `sbuild lock --update`; belongs under "
-                       "version control.\nversion: " VERSION "\nimages:\n");
+    sb_buf_adds(&text,
+                "# Written by `sbuild lock`, and moved by `sbuild lock --update`; belongs under "
+                "version control.\nversion: " VERSION "\nimages:\n");
     for (size_t i = 0; i < lock->n; i++) /* references need no escapes */
         sb_buf_addf(&text, "  \"%s\": %s\n", lock->v[i].reference,
                     sb_digest_text(&lock->v[i].digest).text);

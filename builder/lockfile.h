@@ -1,9 +1,9 @@
 /*
  * builder/lockfile: which digest a recipe's base had when it was pinned.
  *
- * `sbuild lock RECIPE` writes it as NAME.lock beside the NAME.yaml whose from: names the image; builds
- * then use that digest, whatever the tag says. The digest is that of the index where the image has
- * one, so one file serves all platforms. Format: docs/formats.md, "Lock files".
+ * `sbuild lock RECIPE` writes it as NAME.lock beside the NAME.yaml whose from: names the image;
+ * builds then use that digest, whatever the tag says. The digest is that of the index where the
+ * image has one, so one file serves all platforms. Format: docs/formats.md, "Lock files".
  */
 #ifndef SB_BUILDER_LOCKFILE_H
 #define SB_BUILDER_LOCKFILE_H
@@ -30,8 +30,8 @@ struct sb_lockfile {
 /* "recipes/backend.lock" for recipes/backend.yaml; the caller's to free. */
 char *sb_lockfile_path(const char *recipe);
 
-/* A missing file is an empty one. Anything that is not as it was written is SB_E_RECIPE, naming file
- * and line. On failure out is empty. */
+/* A missing file is an empty one. Anything that is not as it was written is SB_E_RECIPE, naming
+ * file and line. On failure out is empty. */
 int sb_lockfile_read(const char *recipe, struct sb_lockfile *out, struct sb_error *err);
 void sb_lockfile_free(struct sb_lockfile *lock);
 
