@@ -201,20 +201,14 @@ static int read_text(const char *text, struct sb_base_paths *out, struct sb_erro
                    SB_BASE_PATHS_KEY);
 }
 
-static const char *text_of(const struct sb_image *image) {
-    const json_t *value = json_object_get(image->config, SB_BASE_PATHS_KEY);
+json_t *sb_base_paths_said(const struct sb_image *image) {
+    json_t *value = json_object_get(image->config, SB_BASE_PATHS_KEY);
     bool usable = json_is_string(value) && json_string_length(value) <= SB_BASE_PATHS_LIMIT;
-    return usable ? json_string_value(value) : NULL;
+    return usable ? value : NULL;
 }
 
-bool sb_base_paths_known(const struct sb_image *image) {
-    return text_of(image) != NULL;
-}
-
-int sb_base_paths_read(const struct sb_image *image, struct sb_base_paths *out,
-                       struct sb_error *err) {
-    const char *text = text_of(image);
-    int known = text ? read_text(text, out, err) : 0;
+int sb_base_paths_read(const json_t *said, struct sb_base_paths *out, struct sb_error *err) {
+    int known = said ? read_text(json_string_value(said), out, err) : 0;
     if (known == 0)
         assume_conventional(out);
     return known < 0 ? -1 : 0;
@@ -456,7 +450,8 @@ static int add_layers(struct sb_store *store, struct sb_image *image, size_t fro
 
 int sb_base_paths_update(struct sb_store *store, struct sb_image *image, size_t known,
                          struct sb_error *err) {
-    const char *text = known ? text_of(image) : NULL;
+    const json_t *said = known ? sb_base_paths_said(image) : NULL;
+    const char *text = said ? json_string_value(said) : NULL;
     size_t done = image->layer_count;
     if (text && done == known)
         return 0;
@@ -475,7 +470,7 @@ int sb_base_paths_update(struct sb_store *store, struct sb_image *image, size_t 
     if (!paths.contents && known == 0)
         sb_base_paths_scratch(&paths);
     else if (!paths.contents)
-        failed = sb_base_paths_read(image, &paths, err);
+        failed = sb_base_paths_read(said, &paths, err);
     if (!failed)
         failed = add_layers(store, image, done, &ids[done - known], &paths, err);
     if (!failed) {

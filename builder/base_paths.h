@@ -30,12 +30,11 @@ void sb_base_paths_free(struct sb_base_paths *paths);
 
 /* Of an image without layers. */
 void sb_base_paths_scratch(struct sb_base_paths *out);
-/* What the image's config says; of an image made elsewhere, which says nothing, that it has the
- * directories that every distribution has, and is partial. What can't be read is SB_E_INTEGRITY. */
-int sb_base_paths_read(const struct sb_image *image, struct sb_base_paths *out,
-                       struct sb_error *err);
-/* True when the image's config says anything of its paths. */
-bool sb_base_paths_known(const struct sb_image *image);
+/* What the image's config says of them; belongs to the config. NULL: nothing. */
+json_t *sb_base_paths_said(const struct sb_image *image);
+/* Reads that. Of an image made elsewhere (NULL) it is assumed that it has the directories that
+ * every distribution has; it is partial. What can't be read is SB_E_INTEGRITY. */
+int sb_base_paths_read(const json_t *said, struct sb_base_paths *out, struct sb_error *err);
 
 /* Puts a layer on top. When that would be more than the limit, what is left is what is assumed of
  * any image. */

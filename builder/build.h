@@ -25,6 +25,7 @@
 #include "builder/settings.h"
 #include "layers/image.h"
 #include "layers/store.h"
+#include "registry/remote.h"
 
 enum sb_layer_state {
     SB_LAYER_UNKNOWN, /* plan: depends on a layer below that has to be built first */
@@ -50,11 +51,14 @@ enum sb_event_type {
     SB_EVENT_LAYER_PACK,   /* its steps are done, it is being packed */
     SB_EVENT_LAYER_DONE,   /* built or found */
     SB_EVENT_WAIT,         /* another process builds the same layer */
+    SB_EVENT_FETCH, /* layers below it are fetched, as its steps run on them; text says what */
+    SB_EVENT_NOTE,  /* text about a recipe; layer is NULL */
 };
 struct sb_event {
     enum sb_event_type type;
     size_t id; /* of the layer within this build, from 0: the same in all its events */
     const struct sb_layer_result *layer;
+    const char *recipe; /* the recipe's name */
     const char *text;
     size_t text_len;
 };
@@ -67,6 +71,7 @@ struct sb_build_request {
     struct sb_strings tags;    /* --tag */
     const char *version;       /* --version; NULL: the recipe's, or git's */
     bool no_cache;
+    struct sb_registry *registry; /* for bases that lie in one */
     int jobs; /* threads that compress, and recipes at once; 0: the settings', else one a core */
     /* Called from any thread, never two at a time. May be NULL. */
     void (*notify)(void *data, const struct sb_event *event);
@@ -87,6 +92,8 @@ struct sb_build_result {
     const struct sb_recipe *recipe;
     struct sb_image image;                       /* complete after sb_build_run */
     struct sb_strings tags;                      /* full names: "backend:v1.4.2" */
+    const char *base;                            /* where its base image lies, if in a registry:
+                                                    "host/repository:tag@sha256:…"; else NULL */
     const struct sb_layer_result *const *layers; /* of the whole chain, lowest first */
     size_t layer_count;
 };

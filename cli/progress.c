@@ -184,16 +184,18 @@ static void print_done(struct sb_progress *p, const struct sb_event *e) {
 }
 
 static void print_json(const struct sb_event *e) {
-    static const char *const names[] = {[SB_EVENT_LAYER_START] = "start",
-                                        [SB_EVENT_LAYER_OUTPUT] = "output",
-                                        [SB_EVENT_LAYER_PACK] = "pack",
-                                        [SB_EVENT_LAYER_DONE] = "done",
-                                        [SB_EVENT_WAIT] = "wait"};
+    static const char *const names[] = {
+        [SB_EVENT_LAYER_START] = "start", [SB_EVENT_LAYER_OUTPUT] = "output",
+        [SB_EVENT_LAYER_PACK] = "pack",   [SB_EVENT_LAYER_DONE] = "done",
+        [SB_EVENT_WAIT] = "wait",         [SB_EVENT_FETCH] = "fetch",
+        [SB_EVENT_NOTE] = "note"};
     const struct sb_layer_result *r = e->layer;
     sb_autojson json_t *o =
-        json_pack("{s:s, s:I, s:o, s:o}", "event", names[e->type], "id", (json_int_t)e->id,
-                  "recipe", sb_json_from_bytes(r->recipe), "layer", sb_json_from_bytes(r->name));
-    if (e->type == SB_EVENT_LAYER_OUTPUT) {
+        r ? json_pack("{s:s, s:I, s:o, s:o}", "event", names[e->type], "id", (json_int_t)e->id,
+                      "recipe", sb_json_from_bytes(r->recipe), "layer", sb_json_from_bytes(r->name))
+          : json_pack("{s:s, s:o}", "event", names[e->type], "recipe",
+                      sb_json_from_bytes(e->recipe));
+    if (e->text) {
         sb_autofree char *text = sb_strndup(e->text, e->text_len);
         json_object_set_new(o, "text", sb_json_from_bytes(text));
     }
@@ -230,7 +232,7 @@ static void show_start(struct sb_progress *p, const struct sb_event *e) {
 }
 
 static void show(struct sb_progress *p, const struct sb_event *e) {
-    struct row *row = find_row(p, e->id);
+    struct row *row = e->layer ? find_row(p, e->id) : NULL;
     switch (e->type) {
     case SB_EVENT_LAYER_START:
         show_start(p, e);
@@ -243,6 +245,13 @@ static void show(struct sb_progress *p, const struct sb_event *e) {
     case SB_EVENT_LAYER_PACK:
         if (row)
             row->packing = true;
+        break;
+    case SB_EVENT_FETCH:
+        fprintf(stderr, "  %s %s: %.*s\n", e->layer->recipe, e->layer->name, (int)e->text_len,
+                e->text);
+        break;
+    case SB_EVENT_NOTE:
+        fprintf(stderr, "  %s: %.*s\n", e->recipe, (int)e->text_len, e->text);
         break;
     case SB_EVENT_WAIT:
         fprintf(stderr, "  waiting for another build of %s %s\n", e->layer->recipe, e->layer->name);
