@@ -11,6 +11,7 @@
 
 #include "base/buffer.h"
 #include "base/error.h"
+#include "http/header.h"
 #include "http/settings.h"
 
 struct sb_simple_request {
@@ -40,8 +41,5 @@ void sb_simple_response_free(struct sb_simple_response *response);
  * EAGAIN when repeating may help. Free response in every case. */
 int sb_simple(const struct sb_settings *settings, const struct sb_simple_request *request,
               struct sb_simple_response *response, struct sb_error *err);
-
-/* The value of the first header of that lower-case name; NULL when there is none. */
-const char *sb_header_find(const struct sb_strings *headers, const char *name);
 
 #endif

@@ -95,6 +95,8 @@ struct sb_http_request {
     void *data;
     size_t limit; /* bytes of a body kept in the response: more is an error (of a 2xx answer) or is
                      cut (of others); 0: 64 KiB */
+    int wait_seconds; /* for the answer's first byte, where the registry has long to work (moving
+                         what was uploaded); 0: as every stall, with time to hash what was sent */
 };
 
 /* Makes one request. Any answer of the server is success, whatever its status. Otherwise -1:
