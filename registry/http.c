@@ -36,10 +36,14 @@ void sb_registry_hosts_free(struct sb_registry_hosts *hosts) {
 
 const struct sb_registry_host *sb_registry_hosts_find(const struct sb_registry_hosts *hosts,
                                                       const char *host) {
-    for (size_t i = 0; hosts && i < hosts->n; i++)
+    const struct sb_registry_host *others = NULL;
+    for (size_t i = 0; hosts && i < hosts->n; i++) {
         if (!strcmp(hosts->v[i].host, host))
             return &hosts->v[i];
-    return NULL;
+        if (!strcmp(hosts->v[i].host, "*"))
+            others = &hosts->v[i];
+    }
+    return others;
 }
 
 struct sb_http *sb_http_new(const struct sb_http_options *options) {
