@@ -182,7 +182,6 @@ void sb_build_notify(struct sb_node *node, size_t result, enum sb_event_type typ
     struct sb_event event = {.type = type,
                              .id = node->first_id + result,
                              .layer = &node->results[result],
-                             .recipe = node->recipe->name,
                              .text = text,
                              .text_len = text_len};
     pthread_mutex_lock(&build->notify_lock);
@@ -190,7 +189,7 @@ void sb_build_notify(struct sb_node *node, size_t result, enum sb_event_type typ
     pthread_mutex_unlock(&build->notify_lock);
 }
 
-void sb_build_note(struct sb_build *build, const struct sb_recipe *recipe, const char *fmt, ...) {
+void sb_build_warn(struct sb_build *build, const char *fmt, ...) {
     if (!build->request->notify)
         return;
     char text[1024];
@@ -198,8 +197,7 @@ void sb_build_note(struct sb_build *build, const struct sb_recipe *recipe, const
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    struct sb_event event = {
-        .type = SB_EVENT_NOTE, .recipe = recipe->name, .text = text, .text_len = strlen(text)};
+    struct sb_event event = {.type = SB_EVENT_WARNING, .text = text, .text_len = strlen(text)};
     pthread_mutex_lock(&build->notify_lock);
     build->request->notify(build->request->data, &event);
     pthread_mutex_unlock(&build->notify_lock);

@@ -51,14 +51,13 @@ enum sb_event_type {
     SB_EVENT_LAYER_PACK,   /* its steps are done, it is being packed */
     SB_EVENT_LAYER_DONE,   /* built or found */
     SB_EVENT_WAIT,         /* another process builds the same layer */
-    SB_EVENT_FETCH, /* layers below it are fetched, as its steps run on them; text says what */
-    SB_EVENT_NOTE,  /* text about a recipe; layer is NULL */
+    SB_EVENT_FETCH,   /* layers below it are fetched, as its steps run on them; text says what */
+    SB_EVENT_WARNING, /* of the whole build: layer is NULL */
 };
 struct sb_event {
     enum sb_event_type type;
     size_t id; /* of the layer within this build, from 0: the same in all its events */
     const struct sb_layer_result *layer;
-    const char *recipe; /* the recipe's name */
     const char *text;
     size_t text_len;
 };
@@ -71,7 +70,7 @@ struct sb_build_request {
     struct sb_strings tags;    /* --tag */
     const char *version;       /* --version; NULL: the recipe's, or git's */
     bool no_cache;
-    struct sb_registry *registry; /* for bases that lie in one */
+    struct sb_registry *registry; /* may be NULL; must outlive the build */
     int jobs; /* threads that compress, and recipes at once; 0: the settings', else one a core */
     /* Called from any thread, never two at a time. May be NULL. */
     void (*notify)(void *data, const struct sb_event *event);

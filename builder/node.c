@@ -39,8 +39,9 @@ static int load_base(struct sb_node *node, struct sb_error *err) {
     node->said_paths = json_incref(sb_base_paths_said(&node->image));
     source.image = (struct sb_image){0};
     if (source.reference)
-        sb_build_note(node->build, node->recipe, "%s is not in its lock file: it is %s now",
-                      source.reference, strrchr(node->pinned, '@') + 1);
+        sb_build_warn(node->build, "%s:%d: %s is not in the lock file; it is %s now",
+                      from->place.file, from->place.line, source.reference,
+                      strrchr(node->pinned, '@') + 1);
     sb_source_free(&source);
     return 0;
 }

@@ -85,7 +85,7 @@ struct sb_build {
 };
 void sb_build_notify(struct sb_node *node, size_t result, enum sb_event_type type, const char *text,
                      size_t text_len);
-void sb_build_note(struct sb_build *build, const struct sb_recipe *recipe, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
+void sb_build_warn(struct sb_build *build, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
 
 #endif

@@ -29,13 +29,13 @@ static json_t *result_json(const struct sb_build_result *result) {
     for (size_t i = 0; i < result->layer_count; i++)
         json_array_append_new(layers, layer_json(result->layers[i]));
     const struct sb_image *image = &result->image;
-    return json_pack("{s:o, s:o, s:s, s:s, s:s, s:I, s:o, s:o}", "recipe",
-                     sb_json_from_bytes(result->recipe->path), "name",
-                     sb_json_from_bytes(result->recipe->name), "digest",
-                     sb_digest_text(&image->descriptor.digest).text, "media_type",
-                     image->descriptor.media_type, "config_digest",
-                     sb_digest_text(&image->config_descriptor.digest).text, "size",
-                     (json_int_t)image->descriptor.size, "tags", tags, "layers", layers);
+    return json_pack(
+        "{s:o, s:o, s:s, s:s, s:s, s:I, s:s*, s:o, s:o}", "recipe",
+        sb_json_from_bytes(result->recipe->path), "name", sb_json_from_bytes(result->recipe->name),
+        "digest", sb_digest_text(&image->descriptor.digest).text, "media_type",
+        image->descriptor.media_type, "config_digest",
+        sb_digest_text(&image->config_descriptor.digest).text, "size",
+        (json_int_t)image->descriptor.size, "base", result->base, "tags", tags, "layers", layers);
 }
 
 static json_t *results_json(const struct sb_build *build, size_t count) {
@@ -109,8 +109,7 @@ static int build_images(struct sb_cli_request *request, const char *how, bool ex
     if (!failed)
         failed = report(build, request, metadata_file, now() - start, err) < 0;
     sb_build_free(build);
-    sb_store_close(store);
-    sb_settings_free(&settings);
+    sb_cli_request_close(request, &settings, store);
     return failed ? -1 : 0;
 }
 

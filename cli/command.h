@@ -72,6 +72,8 @@ int sb_cli_flush(struct sb_error *err);
 
 /* "sbuild: error: …" and the hint, on stderr. */
 void sb_cli_print_error(const struct sb_error *err);
+/* "sbuild: warning: …", on stderr. */
+void sb_cli_print_warning(const char *message);
 
 /* A table on stdout whose columns are as wide as they need to be. Cells are copied. */
 struct sb_table {

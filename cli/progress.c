@@ -12,6 +12,7 @@
 #include "base/json.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "cli/command.h"
 
 enum style { STYLE_TTY, STYLE_PLAIN, STYLE_JSON };
 
@@ -197,6 +198,14 @@ static void print_done(struct sb_progress *p, const struct sb_event *e) {
     fputc('\n', stderr);
 }
 
+static void print_json_warning(const struct sb_event *e) {
+    sb_autojson json_t *o =
+        json_pack("{s:s, s:o}", "event", "warning", "message", sb_json_from_bytes(e->text));
+    sb_autobuf struct sb_buf text = {0};
+    sb_json_write(o, &text);
+    fprintf(stderr, "%s\n", text.data);
+}
+
 static void print_json(const struct sb_event *e) {
     static const char *const names[] = {
         [SB_EVENT_LAYER_START] = "start", [SB_EVENT_LAYER_OUTPUT] = "output",
@@ -204,11 +213,13 @@ static void print_json(const struct sb_event *e) {
         [SB_EVENT_WAIT] = "wait",         [SB_EVENT_FETCH] = "fetch",
         [SB_EVENT_NOTE] = "note"};
     const struct sb_layer_result *r = e->layer;
+    if (e->type == SB_EVENT_WARNING) {
+        print_json_warning(e);
+        return;
+    }
     sb_autojson json_t *o =
-        r ? json_pack("{s:s, s:I, s:o, s:o}", "event", names[e->type], "id", (json_int_t)e->id,
-                      "recipe", sb_json_from_bytes(r->recipe), "layer", sb_json_from_bytes(r->name))
-          : json_pack("{s:s, s:o}", "event", names[e->type], "recipe",
-                      sb_json_from_bytes(e->recipe));
+        json_pack("{s:s, s:I, s:o, s:o}", "event", names[e->type], "id", (json_int_t)e->id,
+                  "recipe", sb_json_from_bytes(r->recipe), "layer", sb_json_from_bytes(r->name));
     if (e->text) {
         sb_autofree char *text = sb_strndup(e->text, e->text_len);
         json_object_set_new(o, "text", sb_json_from_bytes(text));
@@ -264,11 +275,11 @@ static void show(struct sb_progress *p, const struct sb_event *e) {
         fprintf(stderr, "  %s %s: %.*s\n", e->layer->recipe, e->layer->name, (int)e->text_len,
                 e->text);
         break;
-    case SB_EVENT_NOTE:
-        fprintf(stderr, "  %s: %.*s\n", e->recipe, (int)e->text_len, e->text);
-        break;
     case SB_EVENT_WAIT:
         fprintf(stderr, "  waiting for another build of %s %s\n", e->layer->recipe, e->layer->name);
+        break;
+    case SB_EVENT_WARNING:
+        sb_cli_print_warning(e->text);
         break;
     case SB_EVENT_LAYER_DONE:
         remove_row(p, find_row(p, e->id));

@@ -6,6 +6,8 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "layers/origin.h"
+#include "registry/pull.h"
 
 enum { SECRET_LIMIT = 1 << 20 };
 
@@ -93,7 +95,20 @@ int sb_cli_request_open(struct sb_cli_request *r, struct sb_settings *settings,
         free(settings->runtime);
         settings->runtime = sb_strdup(r->runtime);
     }
+    struct sb_registry_options options = {0};
+    sb_settings_registry(settings, &options);
+    r->build.registry = sb_registry_new(&options);
+    sb_pull_install_source(r->build.registry, *store);
     return 0;
+}
+
+void sb_cli_request_close(struct sb_cli_request *r, struct sb_settings *settings,
+                          struct sb_store *store) {
+    sb_store_set_source(store, NULL);
+    sb_registry_free(r->build.registry);
+    r->build.registry = NULL;
+    sb_store_close(store);
+    sb_settings_free(settings);
 }
 
 void sb_cli_request_free(struct sb_cli_request *r) {

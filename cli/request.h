@@ -26,9 +26,13 @@ struct sb_cli_request {
     "  --runtime NAME       crun, runc or a path; found by trying otherwise\n"                     \
     "  --store DIR          the store (or SBUILD_STORE)\n"
 
-/* Fills the request from --set, --secret and -j, and opens settings and store. */
+/* Fills the request from its options and the settings, and opens settings, store and registry: what
+ * the store lacks is fetched from where it lies. */
 int sb_cli_request_open(struct sb_cli_request *request, struct sb_settings *settings,
                         struct sb_store **store, struct sb_error *err);
+/* Closes and frees these three. */
+void sb_cli_request_close(struct sb_cli_request *request, struct sb_settings *settings,
+                          struct sb_store *store);
 void sb_cli_request_free(struct sb_cli_request *request);
 
 #endif
