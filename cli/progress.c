@@ -210,8 +210,7 @@ static void print_json(const struct sb_event *e) {
     static const char *const names[] = {
         [SB_EVENT_LAYER_START] = "start", [SB_EVENT_LAYER_OUTPUT] = "output",
         [SB_EVENT_LAYER_PACK] = "pack",   [SB_EVENT_LAYER_DONE] = "done",
-        [SB_EVENT_WAIT] = "wait",         [SB_EVENT_FETCH] = "fetch",
-        [SB_EVENT_NOTE] = "note"};
+        [SB_EVENT_WAIT] = "wait",         [SB_EVENT_FETCH] = "fetch"};
     const struct sb_layer_result *r = e->layer;
     if (e->type == SB_EVENT_WARNING) {
         print_json_warning(e);
