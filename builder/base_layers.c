@@ -4,6 +4,7 @@
 
 #include "base/jobs.h"
 #include "base/memory.h"
+#include "layers/origin.h"
 #include "layers/trees.h"
 #include "layers/unpack.h"
 
@@ -24,7 +25,9 @@ static int name_layer(const struct job *job, struct sb_error *err) {
     if (job->base)
         return sb_error_context(err, "the base %s: layer %zu (%.19s…)", job->base, job->index + 1,
                                 digest);
-    return sb_error_context(err, "layer %s below (%.19s…)", layer->name ? layer->name : "", digest);
+    if (layer->name)
+        return sb_error_context(err, "the layer %s (%.19s…)", layer->name, digest);
+    return sb_error_context(err, "layer %zu (%.19s…)", job->index + 1, digest);
 }
 
 static int get_tree(void *data, struct sb_error *err) {
@@ -32,6 +35,12 @@ static int get_tree(void *data, struct sb_error *err) {
     if (sb_tree_get(job->store, &job->image->layers[job->index].layer, &job->tree, err) < 0)
         return name_layer(job, err);
     return 0;
+}
+
+static int get_blob(void *data, struct sb_error *err) {
+    struct job *job = data;
+    const struct sb_layer *layer = &job->image->layers[job->index].layer;
+    return sb_blob_need(job->store, &layer->descriptor, err) < 0 ? name_layer(job, err) : 0;
 }
 
 static int get_contents(void *data, struct sb_error *err) {
@@ -57,6 +66,27 @@ struct sb_base_layers_missing sb_base_layers_missing(struct sb_store *store,
         missing.bytes += layer->descriptor.size;
     }
     return missing;
+}
+
+static bool is_listed(struct sb_store *store, const struct sb_layer *layer) {
+    struct sb_contents *contents;
+    if (sb_contents_open(store, &layer->diff_id, &contents, NULL) < 0)
+        return false;
+    sb_contents_close(contents);
+    return true;
+}
+
+struct sb_base_layers_missing
+sb_base_layers_absent(struct sb_store *store, const struct sb_image *image, bool only_unlisted) {
+    struct sb_base_layers_missing absent = {0};
+    for (size_t i = 0; i < image->layer_count; i++) {
+        const struct sb_layer *layer = &image->layers[i].layer;
+        if (is_here(store, layer) || (only_unlisted && is_listed(store, layer)))
+            continue;
+        absent.count++;
+        absent.bytes += layer->descriptor.size;
+    }
+    return absent;
 }
 
 /* In threads only when something has to come over the network. */
@@ -96,6 +126,16 @@ int sb_base_layers_trees(struct sb_store *store, const struct sb_image *image, c
         else
             sb_strings_take(out, all[i].tree);
     return failed;
+}
+
+int sb_base_layers_fetch(struct sb_store *store, const struct sb_image *image, bool only_unlisted,
+                         struct sb_error *err) {
+    size_t n = 0;
+    sb_autofree struct job *all = make_jobs(store, image, NULL, 0, image->layer_count);
+    for (size_t i = 0; i < image->layer_count; i++)
+        if (!only_unlisted || !is_listed(store, &image->layers[i].layer))
+            all[n++].index = i;
+    return run_jobs(all, n, true, get_blob, err);
 }
 
 int sb_base_layers_contents(struct sb_store *store, const struct sb_image *image, const char *base,

@@ -26,6 +26,14 @@ struct sb_base_layers_missing sb_base_layers_missing(struct sb_store *store,
 int sb_base_layers_trees(struct sb_store *store, const struct sb_image *image, const char *base,
                          size_t base_count, struct sb_strings *out, struct sb_error *err);
 
+/* Brings all blobs of the image here, for whoever reads them whole; with only_unlisted, those whose
+ * table of contents isn't here either. */
+int sb_base_layers_fetch(struct sb_store *store, const struct sb_image *image, bool only_unlisted,
+                         struct sb_error *err);
+/* What that would fetch. */
+struct sb_base_layers_missing
+sb_base_layers_absent(struct sb_store *store, const struct sb_image *image, bool only_unlisted);
+
 /* The tables of contents of the first count layers, into out, which has room for them. Opens none
  * on failure. */
 int sb_base_layers_contents(struct sb_store *store, const struct sb_image *image, const char *base,
