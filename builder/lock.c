@@ -79,8 +79,5 @@ int sb_lock_recipe(const struct sb_source_site *site, const struct sb_recipe *re
     if (failed == 0)
         return 0;
     sb_lock_result_free(out);
-    if (err->code == SB_E_RECIPE && strstr(err->message, ".lock:"))
-        return -1; /* names its place already */
-    return sb_error_context(err, "%s:%d:%d: the base %s", recipe->from.place.file,
-                            recipe->from.place.line, recipe->from.place.column, recipe->from.image);
+    return sb_source_failed(recipe, err);
 }

@@ -32,8 +32,7 @@ static int load_base(struct sb_node *node, struct sb_error *err) {
     const struct sb_source_site site = {node->build->store, node->build->request->registry};
     struct sb_source source;
     if (sb_source_load(&site, node->recipe, &source, err) < 0)
-        return sb_error_context(err, "%s:%d:%d: the base %s", from->place.file, from->place.line,
-                                from->place.column, from->image);
+        return -1;
     node->image = source.image;
     node->pinned = sb_steal(source.pinned);
     node->said_paths = json_incref(sb_base_paths_said(&node->image));

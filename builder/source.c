@@ -15,6 +15,16 @@ void sb_source_free(struct sb_source *source) {
     *source = (struct sb_source){0};
 }
 
+int sb_source_failed(const struct sb_recipe *recipe, struct sb_error *err) {
+    const struct sb_place *place = &recipe->from.place;
+    if (err->code == SB_E_RECIPE)
+        return -1; /* of the lock file, whose place it names */
+    if (err->code == SB_E_USAGE)
+        err->code = SB_E_RECIPE;
+    return sb_error_context(err, "%s:%d:%d: the base %s", place->file, place->line, place->column,
+                            recipe->from.image);
+}
+
 /* ---- of this machine ---- */
 
 static int import(struct sb_store *store, const char *name, struct sb_descriptor *out,
@@ -186,8 +196,8 @@ static int load_instead(const struct sb_source_site *site, const char *name, str
     return explain_missing(site->store, name, err);
 }
 
-int sb_source_load(const struct sb_source_site *site, const struct sb_recipe *recipe,
-                   struct sb_source *out, struct sb_error *err) {
+static int load_source(const struct sb_source_site *site, const struct sb_recipe *recipe,
+                       struct sb_source *out, struct sb_error *err) {
     const char *name = recipe->from.image;
     struct sb_reference reference;
     *out = (struct sb_source){0};
@@ -203,4 +213,9 @@ int sb_source_load(const struct sb_source_site *site, const struct sb_recipe *re
         sb_source_free(out);
     }
     return found < 0 ? -1 : 0;
+}
+
+int sb_source_load(const struct sb_source_site *site, const struct sb_recipe *recipe,
+                   struct sb_source *out, struct sb_error *err) {
+    return load_source(site, recipe, out, err) < 0 ? sb_source_failed(recipe, err) : 0;
 }

@@ -46,6 +46,9 @@ int sb_source_reference(const struct sb_source_site *site, const struct sb_recip
 int sb_source_resolve(const struct sb_source_site *site, const struct sb_reference *reference,
                       struct sb_digest *out, struct sb_error *err);
 
+/* Says in an error of the two above which recipe names that base, and where. Returns -1. */
+int sb_source_failed(const struct sb_recipe *recipe, struct sb_error *err);
+
 /* What a command line names, here: no registry is asked. out is the manifest's descriptor. */
 int sb_source_find(struct sb_store *store, const char *name, struct sb_descriptor *out,
                    struct sb_error *err);
