@@ -29,10 +29,14 @@ void sb_lockfile_free(struct sb_lockfile *lock) {
 
 /* ---- reading ---- */
 
+/* found: what is there; NULL: the node as it is. */
 static int refuse(const struct sb_lockfile *lock, const struct sb_yaml *node, const char *what,
                   const char *found, struct sb_error *err) {
+    struct sb_text_shown shown = sb_text_shown(node->type == SB_YAML_SCALAR ? node->text : "");
+    if (!found)
+        found = node->type == SB_YAML_SCALAR ? shown.text : sb_yaml_type_name(node);
     sb_fail(err, SB_E_RECIPE, "%s:%d:%d: %s, found %s", lock->path, node->line, node->column, what,
-            found ? sb_text_shown(found).text : sb_yaml_type_name(node));
+            found);
     return sb_error_hint(err,
                          "it is written by `sbuild lock`: remove it and lock the recipe again");
 }
@@ -52,10 +56,10 @@ static int read_image(struct sb_lockfile *lock, const struct sb_yaml *name,
                       const struct sb_yaml *value, struct sb_error *err) {
     struct sb_digest digest;
     if (!is_canonical(name->text))
-        return refuse(lock, name, "expected HOST/REPOSITORY:TAG", name->text, err);
+        return refuse(lock, name, "expected HOST/REPOSITORY:TAG", NULL, err);
     if (value->type != SB_YAML_SCALAR || sb_digest_parse(value->text, &digest, NULL) < 0)
-        return refuse(lock, value, "expected a digest, sha256: and 64 hexadecimal digits",
-                      value->type == SB_YAML_SCALAR ? value->text : NULL, err);
+        return refuse(lock, value, "expected a digest, sha256: and 64 hexadecimal digits", NULL,
+                      err);
     sb_lockfile_set(lock, name->text, &digest);
     return 0;
 }
@@ -69,17 +73,16 @@ static int read_root(struct sb_lockfile *lock, const struct sb_yaml *root, struc
         else if (!strcmp(key->text, "images"))
             images = value;
         else
-            return refuse(lock, key, "expected the keys version and images", key->text, err);
+            return refuse(lock, key, "expected the keys version and images", NULL, err);
     }
     if (!version)
         return refuse(lock, root, "expected version: " VERSION, "none", err);
     if (version->type != SB_YAML_SCALAR || strcmp(version->text, VERSION) != 0)
-        return refuse(lock, version, "expected version " VERSION, version->text, err);
+        return refuse(lock, version, "expected version " VERSION, NULL, err);
     if (!images)
         return refuse(lock, root, "expected the key images", "none", err);
     if (images->type != SB_YAML_MAPPING)
-        return refuse(lock, images, "expected a mapping of references to digests", images->text,
-                      err);
+        return refuse(lock, images, "expected a mapping of references to digests", NULL, err);
     for (size_t i = 0; i < images->count; i++)
         if (read_image(lock, images->items[2 * i], images->items[2 * i + 1], err) < 0)
             return -1;
@@ -93,7 +96,7 @@ static int parse(struct sb_lockfile *lock, const struct sb_buf *text, struct sb_
     const struct sb_yaml *root = sb_yaml_root(document);
     int failed = root->type == SB_YAML_MAPPING
                      ? read_root(lock, root, err)
-                     : refuse(lock, root, "expected a mapping", root->text, err);
+                     : refuse(lock, root, "expected a mapping", NULL, err);
     sb_yaml_free(document);
     return failed;
 }

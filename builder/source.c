@@ -175,7 +175,10 @@ static int explain_missing(struct sb_store *store, const char *name, struct sb_e
         return -1;
     if (has_near_name(&own))
         sb_error_hint(err, "%s", own.hint);
-    return sb_error_context(err, "it is not in the store %s", sb_store_path(store));
+    else
+        sb_error_hint(err, "build its recipe first; or see that the registry can be reached");
+    return sb_error_context(err, "it is not in the store %s, nor had from a registry",
+                            sb_store_path(store));
 }
 
 static int load_here(const struct sb_source_site *site, const char *name, struct sb_source *out,
