@@ -176,7 +176,8 @@ static bool has_absent_layers(const struct sb_store *store, const struct sb_imag
 static void print_layers(struct sb_store *store, const struct sb_image *image) {
     bool absent = has_absent_layers(store, image);
     struct sb_table table = {.columns = absent ? 7 : 6, .right = 1u << 0 | 1u << 2 | 1u << 3};
-    static const char *const titles[] = {"#", "LAYER", "SIZE", "FILES", "DIFF ID", "DIGEST", "WHERE"};
+    static const char *const titles[] = {"#",       "LAYER",  "SIZE", "FILES",
+                                         "DIFF ID", "DIGEST", "WHERE"};
     for (size_t i = 0; i < table.columns; i++)
         sb_strings_add(&table.cells, titles[i]);
     for (size_t i = 0; i < image->layer_count; i++) {

@@ -81,6 +81,7 @@ static int run(int argc, char **argv, struct sb_error *err) {
     const struct sb_option options[] = {
         {.name = "update", .flag = &update},
         {.name = "set", .list = &request.set},
+        SB_CLI_REGISTRY_OPTIONS(request.registry),
         {0},
     };
     request.recipes = sb_alloc(((size_t)argc + 1) * sizeof *request.recipes);
@@ -105,7 +106,7 @@ const struct sb_command sb_command_lock = {
             "  --update             move it to what the image is now, and drop what the\n"
             "                       recipe no longer names\n"
             "  --set K=V            replace the build argument K; may be given several times\n"
-            "  --json               print facts as JSON\n"
+            "  --json               print facts as JSON\n" SB_CLI_REGISTRY_HELP
             "  --store DIR          the store (or SBUILD_STORE)\n\n"
             "examples:\n"
             "  sbuild lock recipes/backend.yaml\n"

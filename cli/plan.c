@@ -86,6 +86,7 @@ static int run(int argc, char **argv, struct sb_error *err) {
         {.name = "no-cache", .flag = &request.build.no_cache},
         {.name = "jobs", .letter = 'j', .text = &request.jobs},
         {.name = "runtime", .text = &request.runtime},
+        SB_CLI_REGISTRY_OPTIONS(request.registry),
         {0},
     };
     request.recipes = sb_alloc(((size_t)argc + 1) * sizeof *request.recipes);
@@ -105,7 +106,7 @@ const struct sb_command sb_command_plan = {
     .summary = "what a build would do and why, without doing it",
     .help = "One line for each layer: cached, or to be built and because of what.\n\n"
             "options:\n"
-            "  --json               the same as JSON\n" SB_REQUEST_HELP "\n"
+            "  --json               the same as JSON\n" SB_CLI_REGISTRY_HELP SB_REQUEST_HELP "\n"
             "examples:\n"
             "  sbuild plan recipes/backend.yaml\n"
             "  sbuild plan recipes/backend.yaml --json | jq -r '.layers[] | .state, .name'\n",

@@ -210,7 +210,8 @@ static void print_json(const struct sb_event *e) {
     static const char *const names[] = {
         [SB_EVENT_LAYER_START] = "start", [SB_EVENT_LAYER_OUTPUT] = "output",
         [SB_EVENT_LAYER_PACK] = "pack",   [SB_EVENT_LAYER_DONE] = "done",
-        [SB_EVENT_WAIT] = "wait",         [SB_EVENT_FETCH] = "fetch"};
+        [SB_EVENT_WAIT] = "wait",         [SB_EVENT_FETCH] = "fetch",
+        [SB_EVENT_ALONE] = NULL};
     const struct sb_layer_result *r = e->layer;
     if (e->type == SB_EVENT_WARNING) {
         print_json_warning(e);
@@ -274,6 +275,8 @@ static void show(struct sb_progress *p, const struct sb_event *e) {
         fprintf(stderr, "  %s %s: %.*s\n", e->layer->recipe, e->layer->name, (int)e->text_len,
                 e->text);
         break;
+    case SB_EVENT_ALONE:
+        break;
     case SB_EVENT_WAIT:
         fprintf(stderr, "  waiting for another build of %s %s\n", e->layer->recipe, e->layer->name);
         break;
@@ -287,8 +290,27 @@ static void show(struct sb_progress *p, const struct sb_event *e) {
     }
 }
 
+static void stop_ticker(struct sb_progress *p) {
+    pthread_mutex_lock(&p->lock);
+    p->stopping = true;
+    pthread_cond_signal(&p->stop);
+    pthread_mutex_unlock(&p->lock);
+    if (p->has_ticker)
+        pthread_join(p->ticker, NULL);
+    p->has_ticker = p->stopping = false;
+}
+
+/* Of a base, its image is shown, not each of its layers. */
+static bool is_quiet(const struct sb_event *event) {
+    return event->type == SB_EVENT_LAYER_DONE && event->layer->state == SB_LAYER_BASE;
+}
+
 void sb_progress_notify(void *progress, const struct sb_event *event) {
     struct sb_progress *p = progress;
+    if (event->type == SB_EVENT_ALONE)
+        stop_ticker(p);
+    if (event->type == SB_EVENT_ALONE || is_quiet(event))
+        return;
     pthread_mutex_lock(&p->lock);
     if (p->style == STYLE_JSON) {
         print_json(event);
@@ -442,13 +464,7 @@ void sb_progress_error(struct sb_progress *p, const struct sb_error *err) {
 void sb_progress_free(struct sb_progress *p) {
     if (!p)
         return;
-    if (p->has_ticker) {
-        pthread_mutex_lock(&p->lock);
-        p->stopping = true;
-        pthread_cond_signal(&p->stop);
-        pthread_mutex_unlock(&p->lock);
-        pthread_join(p->ticker, NULL);
-    }
+    stop_ticker(p);
     erase(p);
     fflush(stderr);
     while (p->row_count > 0)

@@ -120,11 +120,11 @@ const struct sb_command sb_command_pull = {
     .name = "pull",
     .arguments = "REF… [OPTION…]",
     .summary = "bring images from a registry into the store",
-    .help = "Prints the digest of each image on standard output. In the store it has the whole\n"
-            "name, HOST/REPOSITORY:TAG. Layers that are there are not fetched.\n\n"
+    .help = "Prints the digest of each image on standard output. In the store it has the\n"
+            "whole name, HOST/REPOSITORY:TAG. Layers that are there are not fetched.\n\n"
             "options:\n"
-            "  --platform P         of an index, the image for OS/ARCHITECTURE[/VARIANT], instead\n"
-            "                       of this machine's\n"
+            "  --platform P         of an index, the image for OS/ARCHITECTURE[/VARIANT],\n"
+            "                       instead of this machine's\n"
             "  --unpack             unpack the layers as well, while others are fetched\n"
             "  --json               print facts instead of the digest\n"
             "  --progress HOW       auto, tty, plain or json\n" SB_CLI_REGISTRY_HELP

@@ -118,18 +118,17 @@ const struct sb_command sb_command_push = {
     .name = "push",
     .arguments = "IMAGE [REF…] [OPTION…]",
     .summary = "send an image of the store to a registry",
-    .help =
-        "Prints HOST/REPOSITORY@DIGEST for each repository. What the registry has is not\n"
-        "sent. All tags of a repository name one manifest, which goes last.\n\n"
-        "options:\n" SB_CLI_PUSH_HELP "  --json               print facts instead\n"
-        "  --progress HOW       auto, tty, plain or json\n"
-        "  --store DIR          the store to read from\n\n"
-        "REF is HOST/REPOSITORY[:TAG], latest without a tag. Without REF the image goes to the\n"
-        "name that it was called by, or else to all of its names that begin with a host.\n\n"
-        "examples:\n"
-        "  sbuild push backend:v1.4.2 registry.example.com/team/backend:v1.4.2\n"
-        "  sbuild push backend localhost:5000/backend localhost:5000/backend:stable\n"
-        "  sbuild push registry.example.com/team/backend:v1.4.2\n"
-        "  sbuild push backend old.example.com/backend --format docker\n",
+    .help = "Prints HOST/REPOSITORY@DIGEST for each repository. What the registry has is not\n"
+            "sent. All tags of a repository name one manifest, which goes last.\n\n"
+            "options:\n" SB_CLI_PUSH_HELP "  --json               print facts instead\n"
+            "  --progress HOW       auto, tty, plain or json\n"
+            "  --store DIR          the store to read from\n\n"
+            "REF is HOST/REPOSITORY[:TAG], latest without a tag. Without REF the image goes\n"
+            "to the name that it was called by, or else to all that begin with a host.\n\n"
+            "examples:\n"
+            "  sbuild push backend:v1.4.2 registry.example.com/team/backend:v1.4.2\n"
+            "  sbuild push backend localhost:5000/backend localhost:5000/backend:stable\n"
+            "  sbuild push registry.example.com/team/backend:v1.4.2\n"
+            "  sbuild push backend old.example.com/backend --format docker\n",
     .run = run,
 };

@@ -21,9 +21,9 @@ struct sb_cli_push {
         {.name = "format", .text = &(p).format_text}, SB_CLI_REGISTRY_OPTIONS((p).registry)
 
 #define SB_CLI_PUSH_HELP                                                                           \
-    "  --compression HOW    zstd or gzip: compress layers anew where they are otherwise\n"         \
-    "  --format FORMAT      oci, or docker for hosts that know Docker's schema 2 only "            \
-    "(gzip)\n" SB_CLI_REGISTRY_HELP
+    "  --compression HOW    zstd or gzip: compress layers so, anew if need be\n"                   \
+    "  --format FORMAT      oci, or docker: Docker's schema 2, which knows gzip "                  \
+    "only\n" SB_CLI_REGISTRY_HELP
 
 /* Reads compression and format. */
 int sb_cli_push_parse(struct sb_cli_push *push, const char *command, struct sb_error *err);

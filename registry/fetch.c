@@ -12,7 +12,8 @@ void sb_fetch_tell(const struct sb_fetch_watch *watch, enum sb_transfer_state st
                    const struct sb_descriptor *blob, uint64_t bytes, const char *where) {
     if (!watch->notify)
         return;
-    struct sb_transfer_event event = {.state = state, .blob = blob, .bytes = bytes, .where = where};
+    struct sb_transfer_event event = {
+        .state = state, .sending = watch->sending, .blob = blob, .bytes = bytes, .where = where};
     watch->notify(watch->data, &event);
 }
 

@@ -18,6 +18,7 @@ struct sb_http_program {
     pid_t pid;
     int control;
     atomic_int holders;
+    atomic_bool lost;
     pthread_mutex_t mutex; /* guards free_channels */
     struct sb_http_channel *free_channels;
 };
@@ -45,7 +46,7 @@ static void set_path(json_t *object, const char *key, const char *path) {
     free(whole);
 }
 
-static int configure(int control, const struct sb_http_options *options, struct sb_error *err) {
+static void settings_text(const struct sb_http_options *options, struct sb_buf *out) {
     sb_autojson json_t *value = json_pack("{s:s, s:i, s:[]}", "version", SB_VERSION, "stall",
                                           options->stall_seconds, "hosts");
     json_t *hosts = json_object_get(value, "hosts");
@@ -58,9 +59,24 @@ static int configure(int control, const struct sb_http_options *options, struct 
         set_path(entry, "client_key", host->client_key);
         json_array_append_new(hosts, entry);
     }
+    sb_json_write(value, out);
+}
+
+static int configure(int control, const struct sb_http_options *options, struct sb_error *err) {
     sb_autobuf struct sb_buf text = {0};
-    sb_json_write(value, &text);
+    settings_text(options, &text);
     return sb_channel_send(control, 'C', text.data, text.len, -1, err);
+}
+
+void sb_http_program_command(const struct sb_http_options *options, const char *mode,
+                             const char *host, struct sb_strings *out_argv) {
+    sb_autobuf struct sb_buf settings = {0};
+    settings_text(options, &settings);
+    sb_strings_take(out_argv, find_program());
+    sb_strings_add(out_argv, mode);
+    sb_strings_add(out_argv, host);
+    sb_strings_add(out_argv, "--settings");
+    sb_strings_add(out_argv, settings.data);
 }
 
 struct sb_http_program *sb_http_program_start(const struct sb_http_options *options,
@@ -118,10 +134,11 @@ void sb_http_program_drop(struct sb_http_program *program) {
 
 bool sb_http_program_is_lost(struct sb_http_program *program) {
     struct pollfd control = {.fd = program->control};
-    return poll(&control, 1, 0) > 0;
+    return atomic_load(&program->lost) || poll(&control, 1, 0) > 0;
 }
 
-int sb_http_program_lost(struct sb_error *err) {
+int sb_http_program_lost(struct sb_http_program *program, struct sb_error *err) {
+    atomic_store(&program->lost, true);
     if (sb_interrupt_check(err) < 0)
         return -1;
     sb_fail(err, SB_E_NETWORK, "sbuild-http ended in the middle of a request");
@@ -145,7 +162,7 @@ struct sb_http_channel *sb_http_channel_take(struct sb_http_program *program,
     if (sb_channel_send(program->control, 'N', NULL, 0, ends[1], err) < 0) {
         close(ends[0]);
         close(ends[1]);
-        sb_http_program_lost(err);
+        sb_http_program_lost(program, err);
         return NULL;
     }
     close(ends[1]);
