@@ -213,10 +213,6 @@ static void print_json(const struct sb_event *e) {
         [SB_EVENT_WAIT] = "wait",         [SB_EVENT_FETCH] = "fetch",
         [SB_EVENT_ALONE] = NULL};
     const struct sb_layer_result *r = e->layer;
-    if (e->type == SB_EVENT_WARNING) {
-        print_json_warning(e);
-        return;
-    }
     sb_autojson json_t *o =
         json_pack("{s:s, s:I, s:o, s:o}", "event", names[e->type], "id", (json_int_t)e->id,
                   "recipe", sb_json_from_bytes(r->recipe), "layer", sb_json_from_bytes(r->name));
@@ -257,7 +253,7 @@ static void show_start(struct sb_progress *p, const struct sb_event *e) {
 }
 
 static void show(struct sb_progress *p, const struct sb_event *e) {
-    struct row *row = e->layer ? find_row(p, e->id) : NULL;
+    struct row *row = find_row(p, e->id);
     switch (e->type) {
     case SB_EVENT_LAYER_START:
         show_start(p, e);
@@ -276,12 +272,10 @@ static void show(struct sb_progress *p, const struct sb_event *e) {
                 e->text);
         break;
     case SB_EVENT_ALONE:
-        break;
+    case SB_EVENT_WARNING:
+        break; /* of no layer */
     case SB_EVENT_WAIT:
         fprintf(stderr, "  waiting for another build of %s %s\n", e->layer->recipe, e->layer->name);
-        break;
-    case SB_EVENT_WARNING:
-        sb_cli_print_warning(e->text);
         break;
     case SB_EVENT_LAYER_DONE:
         remove_row(p, find_row(p, e->id));
@@ -300,6 +294,18 @@ static void stop_ticker(struct sb_progress *p) {
     p->has_ticker = p->stopping = false;
 }
 
+static void show_warning(struct sb_progress *p, const struct sb_event *e) {
+    if (p->style == STYLE_JSON) {
+        print_json_warning(e);
+        return;
+    }
+    if (p->style == STYLE_TTY)
+        erase(p);
+    sb_cli_print_warning(e->text);
+    if (p->style == STYLE_TTY)
+        draw(p);
+}
+
 /* Of a base, its image is shown, not each of its layers. */
 static bool is_quiet(const struct sb_event *event) {
     return event->type == SB_EVENT_LAYER_DONE && event->layer->state == SB_LAYER_BASE;
@@ -312,7 +318,9 @@ void sb_progress_notify(void *progress, const struct sb_event *event) {
     if (event->type == SB_EVENT_ALONE || is_quiet(event))
         return;
     pthread_mutex_lock(&p->lock);
-    if (p->style == STYLE_JSON) {
+    if (event->type == SB_EVENT_WARNING) {
+        show_warning(p, event);
+    } else if (p->style == STYLE_JSON) {
         print_json(event);
     } else if (p->style == STYLE_PLAIN) {
         show(p, event);
