@@ -144,7 +144,7 @@ static int attempt_site(struct sb_node *node, struct attempt *a, struct sb_error
         sb_context_open(node->recipe->context, node->build->store, &node->context, err) < 0)
         return -1;
     a->site.context = node->context;
-    if (a->layer && sb_layer_has_copy(a->layer))
+    if (a->layer && sb_layer_looks_below(a->layer))
         return sb_node_stack_open(node, a->layer, &a->stack, err);
     return 0;
 }
@@ -347,7 +347,7 @@ static int run_layer(struct sb_node *node, const struct attempt *a, struct sb_ro
  * yet: only when no record can be waiting for it. */
 static bool may_run_ahead(const struct sb_node *node, size_t result) {
     const struct sb_recipe_layer *layer = layer_of(node, result);
-    if (!layer || sb_layer_has_copy(layer))
+    if (!layer || sb_layer_looks_below(layer))
         return false;
     struct sb_cache_owner owner = owner_of(node, result);
     return node->build->request->no_cache || !sb_cache_has_last(node->build->store, &owner);
@@ -454,7 +454,7 @@ static int decide_layer(struct sb_node *node, enum sb_node_effort effort, struct
     if (effort == SB_NODE_PLAN)
         return plan_layer(node, &a);
     bool copy = a.layer && sb_layer_is_copy(a.layer);
-    if (!copy && effort == SB_NODE_NO_ROOT)
+    if (effort == SB_NODE_NO_ROOT && (!copy || sb_layer_fetches(a.layer)))
         return 1;
     int failed = copy ? build_copy(node, &a, err) : build_steps(node, &a, err);
     node->next += !failed;

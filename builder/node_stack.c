@@ -96,12 +96,21 @@ static bool is_often_a_link(const char *to) {
     return false;
 }
 
+/* Where a step looks below: of a download, the directory that the file is put into. NULL: it
+ * doesn't. The caller's to free. */
+static char *destination_of(const struct sb_step *step) {
+    if (step->kind->type == SB_STEP_COPY)
+        return sb_path_clean(step->copy.to);
+    if (!sb_step_downloads(step))
+        return NULL;
+    sb_autofree char *to = sb_path_clean(step->download.to);
+    return sb_path_dirname(to);
+}
+
 static bool goes_through_links(const struct sb_recipe_layer *layer) {
     for (size_t i = 0; i < layer->step_count; i++) {
-        if (layer->steps[i].kind->type != SB_STEP_COPY)
-            continue;
-        sb_autofree char *to = sb_path_clean(layer->steps[i].copy.to);
-        if (is_often_a_link(to + 1))
+        sb_autofree char *to = destination_of(&layer->steps[i]);
+        if (to && is_often_a_link(to + 1))
             return true;
     }
     return false;
@@ -111,19 +120,19 @@ static bool goes_through_links(const struct sb_recipe_layer *layer) {
  * it. */
 static int check_destination(struct sb_node *node, const struct sb_step *step,
                              struct sb_error *err) {
-    sb_autofree char *to = sb_path_clean(step->copy.to);
+    sb_autofree char *to = destination_of(step);
     sb_autofree char *assumed = NULL, *real = NULL;
     struct sb_stack described = described_stack(node), whole = whole_stack(node->stack);
+    if (!to)
+        return 0;
     if (sb_stack_resolve(&described, to + 1, &assumed, err) < 0 ||
         sb_stack_resolve(&whole, to + 1, &real, err) < 0)
         return -1;
     if (!strcmp(assumed, real))
         return 0;
-    bool slash = step->copy.to[strlen(step->copy.to) - 1] == '/';
     sb_fail(err, SB_E_RECIPE, "%s:%d:%d: to: %s leads through a symbolic link of the base %s",
-            step->place.file, step->place.line, step->place.column, step->copy.to,
-            sb_node_root(node)->pinned);
-    return sb_error_hint(err, "write where it leads: to: /%s%s", real, slash && *real ? "/" : "");
+            step->place.file, step->place.line, step->place.column, to, sb_node_root(node)->pinned);
+    return sb_error_hint(err, "write where it leads, /%s", real);
 }
 
 static int check_destinations(struct sb_node *node, const struct sb_recipe_layer *layer,
@@ -133,8 +142,7 @@ static int check_destinations(struct sb_node *node, const struct sb_recipe_layer
     if (!node->stack->layers[0])
         return 0; /* not known: the usual case */
     for (size_t i = 0; i < layer->step_count; i++)
-        if (layer->steps[i].kind->type == SB_STEP_COPY &&
-            check_destination(node, &layer->steps[i], err) < 0)
+        if (check_destination(node, &layer->steps[i], err) < 0)
             return -1;
     return 0;
 }

@@ -111,6 +111,32 @@ done
 check_equal "without a layer" "GET blobs 200 x2, GET manifests 200 x2, HEAD manifests 200 x2" "$(asked)"
 check_equal "at the same place" "usr/lib/top/file" "$(layer "$T/one" top | awk 'END { print $3 }')"
 
+# ---- nor does a download need them ----
+
+mkdir www && echo model >www/model.bin
+(cd www && exec python3 -m http.server --bind 127.0.0.1 0) >www.log 2>&1 &
+server=$!
+wait_for_line 'Serving HTTP' www.log
+port=$(sed -nE 's/.* port ([0-9]+) .*/\1/p' www.log)
+recipe download "{image: $REGISTRY/team/base:v1}" <<EOF
+layers:
+  - name: model
+    download:
+      url: http://127.0.0.1:$port/model.bin
+      sha256: $(sha256sum <www/model.bin | cut -d' ' -f1)
+      to: /data/model.bin
+      owner: "7:8"
+EOF
+mark=0 && asked >/dev/null
+check "a file is downloaded onto a base that isn't here" on "$T/one" download.yaml
+check_equal "without a layer of it" "GET blobs 200 x1, GET manifests 200 x1, HEAD manifests 200 x1" "$(asked)"
+check_equal "where its links lead" "drwxr-xr-x 0/0 srv/ drwxr-xr-x 0/0 srv/data/ -rw-r--r-- 7/8 srv/data/model.bin" \
+	"$(layer "$T/one" download | tr '\n' ' ' | sed 's/ $//')"
+kill "$server"
+check "and kept" on "$T/one" build download.yaml --no-cache
+sed -i "s/sha256: .*/sha256: $(printf %064d 7)/" download.yaml
+check_fails "another is not taken for it" 5 on "$T/one" download.yaml
+
 # ---- a step that runs fetches the layers ----
 
 recipe run "{image: $REGISTRY/team/base:v1}" <<'EOF'
@@ -230,7 +256,7 @@ layers: [{name: app, copy: {from: src/file, to: /data/}}]
 EOF
 check_fails "a link that is known by chance is an error" 3 on "$foreign" build hidden.yaml
 cp .check said
-check "that says where it leads" has said 'to: /srv/data/'
+check "that says where it leads" has said 'hint: write where it leads, /srv/data$'
 on "$foreign" push foreign "$REGISTRY/other/top:v1" 2>/dev/null >&2
 recipe second "{image: $REGISTRY/other/top:v1}" <<'EOF'
 layers: [{name: app, copy: {from: src/file, to: /lib/}}]
