@@ -246,6 +246,11 @@ static struct sb_http_program *current_program(struct sb_http *http, struct sb_e
     return program;
 }
 
+void sb_http_prepare(struct sb_http *http) {
+    struct sb_error ignored = {0};
+    sb_http_program_drop(current_program(http, &ignored));
+}
+
 int sb_http_perform(struct sb_http *http, const struct sb_http_request *request,
                     struct sb_http_response *response, struct sb_error *err) {
     *response = (struct sb_http_response){0};
