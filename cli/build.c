@@ -130,6 +130,8 @@ static int prepare(struct building *b, struct sb_error *err) {
         sb_cli_registry_open(&b->push_options.registry, &b->settings, &b->registry, err) < 0)
         return -1;
     r->build.registry = b->registry;
+    if (b->pushing)
+        sb_registry_prepare(b->registry);
     sb_pull_install_source(b->registry, b->store);
     if (sb_build_new(b->store, &b->settings, &r->build, &b->build, err) < 0)
         return -1;
