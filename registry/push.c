@@ -96,8 +96,9 @@ static void tell(const struct blob *b, enum sb_transfer_state state, uint64_t by
 static int prepare(struct sb_pusher *p, struct sb_error *err) {
     int rc = 0;
     pthread_mutex_lock(&p->prepare_lock);
-    if (!p->prepared && p->options.prepare)
-        rc = p->options.prepare(p->options.data, p->remote, err);
+    if (!p->prepared)
+        rc = sb_ecr_ensure_repository(sb_registry_http(p->registry), p->host,
+                                      sb_remote_repository(p->remote), &p->options.ecr, err);
     p->prepared = rc == 0;
     pthread_mutex_unlock(&p->prepare_lock);
     return rc;
@@ -172,7 +173,8 @@ static int explain(struct blob *b, int fd, struct sb_error *err) {
 
 static int upload(struct blob *b, const char *session, struct sb_error *err) {
     struct sb_pusher *p = b->pusher;
-    if (prepare(p, err) < 0 || sb_blob_need(p->store, &b->sent, err) < 0)
+    if (sb_ecr_check_quotas(p->host, &b->sent, 1, 0, err) < 0 || prepare(p, err) < 0 ||
+        sb_blob_need(p->store, &b->sent, err) < 0)
         return -1;
     sb_autoclose int fd = sb_blob_open(p->store, &b->sent.digest, b->sent.size, err);
     if (fd < 0)
@@ -439,6 +441,15 @@ static int push(struct sb_pusher *p, const struct sb_image *image, struct docume
     return put_tags(p, tags, n, err);
 }
 
+/* Before hours of uploading; layers that are compressed anew are looked at once they are. */
+static int check_quotas(const struct sb_pusher *p, const struct sb_image *image, size_t tag_count,
+                        struct sb_error *err) {
+    for (size_t i = 0; i < image->layer_count; i++)
+        if (sb_ecr_check_quotas(p->host, &image->layers[i].layer.descriptor, 1, tag_count, err) < 0)
+            return -1;
+    return 0;
+}
+
 int sb_pusher_finish(struct sb_pusher *p, const struct sb_image *image,
                      const struct sb_strings *tags, struct sb_push_result *out,
                      struct sb_error *err) {
@@ -448,7 +459,9 @@ int sb_pusher_finish(struct sb_pusher *p, const struct sb_image *image,
     *out = (struct sb_push_result){0};
     for (size_t i = 0; i < n; i++)
         jobs[i] = (struct tag_job){p, &document, tags && tags->n > 0 ? tags->v[i] : NULL, false};
-    int rc = push(p, image, &document, jobs, n, out, err);
+    int rc = check_quotas(p, image, n, err);
+    if (rc == 0)
+        rc = push(p, image, &document, jobs, n, out, err);
     out->manifest = document.descriptor;
     out->uploaded = p->uploaded;
     out->mounted = p->mounted;

@@ -51,6 +51,10 @@ void sb_registry_free(struct sb_registry *registry) {
     free(registry);
 }
 
+struct sb_http *sb_registry_http(struct sb_registry *registry) {
+    return registry->http;
+}
+
 void sb_registry_traffic(struct sb_registry *registry, uint64_t *out_sent, uint64_t *out_received) {
     pthread_mutex_lock(&registry->lock);
     *out_sent = registry->sent;

@@ -39,6 +39,8 @@ struct sb_registry_options {
 struct sb_registry;
 struct sb_registry *sb_registry_new(const struct sb_registry_options *options);
 void sb_registry_free(struct sb_registry *registry); /* NULL is allowed */
+/* The registry's own; for requests that are of no repository. */
+struct sb_http *sb_registry_http(struct sb_registry *registry);
 
 /* As sb_http_prepare: for who will soon ask, while there is something else to do. */
 void sb_registry_prepare(struct sb_registry *registry);
