@@ -16,6 +16,7 @@ enum {
     CONNECT_SECONDS = 15,
     RECEIVE_SIZE = 512 << 10,
     SEND_SIZE = 2 << 20,
+    REPEATED_SIZE = 256 << 10,
     REGISTRY_RATE_SHIFT = 24, /* a registry hashes and stores 16 MiB a second, at the least */
 };
 
@@ -140,10 +141,12 @@ static size_t on_read(char *to, size_t size, size_t count, void *data) {
     return want;
 }
 
-/* libcurl sends again by itself when a kept connection turns out to be closed. */
+/* libcurl sends again by itself when a kept connection turns out to be closed. A large body is left
+ * to whoever asks: he can find out how much of it has arrived. */
 static int on_seek(void *data, curl_off_t offset, int origin) {
     struct running *r = data;
-    if (origin != SEEK_SET || offset < 0 || (uint64_t)offset > r->x->body_size)
+    if (origin != SEEK_SET || offset < 0 || (uint64_t)offset > r->x->body_size ||
+        r->position > REPEATED_SIZE)
         return CURL_SEEKFUNC_FAIL;
     r->position = (uint64_t)offset;
     return CURL_SEEKFUNC_OK;
@@ -175,7 +178,8 @@ static int on_progress(void *data, curl_off_t total_down, curl_off_t down, curl_
         if (x->has_body)
             allowed += (long long)(x->body_size >> REGISTRY_RATE_SHIFT);
     }
-    if (now.tv_sec - r->moved.tv_sec <= allowed)
+    if ((now.tv_sec - r->moved.tv_sec) * 1000 + (now.tv_nsec - r->moved.tv_nsec) / 1000000 <
+        allowed * 1000)
         return 0;
     sb_fail(&r->failure, SB_E_NETWORK, "%s: no byte moved for %lld seconds", r->host, allowed);
     r->failure.os_errno = EAGAIN;
@@ -318,8 +322,7 @@ int sb_exchange_run(CURL *curl, struct sb_exchange *x, struct sb_error *err) {
     set_connection(curl, x, host);
     set_callbacks(curl, &r);
     set_method(curl, &r);
-    if (sb_tls_apply(curl, x->tls, err) < 0)
-        return -1;
+    sb_tls_apply(curl, x->tls);
     struct curl_slist *headers = request_headers(x);
     curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
     curl_easy_setopt(curl, CURLOPT_CURLU, x->url);
@@ -336,6 +339,9 @@ int sb_exchange_run(CURL *curl, struct sb_exchange *x, struct sb_error *err) {
         *err = r.failure;
         return -1;
     }
+    if (x->tls->unusable)
+        return sb_fail(err, SB_E_NETWORK, "%s: the certificate authority %s can't be used", host,
+                       x->tls->unusable);
     if (code != CURLE_OK && !r.cut)
         return sb_failure(err, curl, code, host, detail);
     return 0;

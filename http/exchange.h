@@ -24,7 +24,7 @@ struct sb_exchange {
     const char *method;
     const struct sb_strings *headers; /* "Name: value"; NULL: none */
     const char *authorization;        /* the header's value; NULL: none */
-    const struct sb_tls *tls;
+    struct sb_tls *tls;
     bool has_body;
     int body_fd; /* -1: in body_bytes */
     const void *body_bytes;

@@ -71,6 +71,22 @@ static int fail_certificate(struct sb_error *err, CURL *curl, const char *host,
     return -1;
 }
 
+static int hint_client(struct sb_error *err, const char *host) {
+    return sb_error_hint(err,
+                         "if it wants a client certificate, put client.cert and client.key into "
+                         "/etc/docker/certs.d/%s",
+                         host);
+}
+
+/* With TLS 1.3 a server may close a connection without a certificate, before it says why. */
+static int hint_certificate(struct sb_error *err, CURL *curl, const char *host) {
+    long answered = 0;
+    char *scheme = NULL;
+    curl_easy_getinfo(curl, CURLINFO_HEADER_SIZE, &answered);
+    curl_easy_getinfo(curl, CURLINFO_SCHEME, &scheme);
+    return !answered && scheme && !strcasecmp(scheme, "https") ? hint_client(err, host) : -1;
+}
+
 /* The handshake, or what a server says of it later: TLS 1.3 looks at client certificates last. */
 static int fail_tls(struct sb_error *err, const char *host, const char *detail) {
     if (strstr(detail, "wrong version number") || strstr(detail, "http request") ||
@@ -85,10 +101,7 @@ static int fail_tls(struct sb_error *err, const char *host, const char *detail) 
         if (err)
             err->os_errno = EPROTO;
         if (strstr(detail, "certificate") || strstr(detail, "handshake failure"))
-            sb_error_hint(err,
-                          "if it wants a client certificate, put client.cert and client.key into "
-                          "/etc/docker/certs.d/%s",
-                          host);
+            hint_client(err, host);
         return -1;
     }
     sb_fail(err, SB_E_NETWORK, "%s: the TLS connection failed%s%s", host, *detail ? ": " : "",
@@ -126,6 +139,8 @@ int sb_failure(struct sb_error *err, CURL *curl, CURLcode code, const char *host
         if (err)
             err->os_errno = EPROTO;
         return -1;
+    case CURLE_SEND_FAIL_REWIND: /* exchange's own refusal */
+        return again(err, host, "the connection broke");
     case CURLE_GOT_NOTHING:
     case CURLE_PARTIAL_FILE:
         return again(err, host, "the server closed the connection too early");
@@ -133,7 +148,8 @@ int sb_failure(struct sb_error *err, CURL *curl, CURLcode code, const char *host
     case CURLE_RECV_ERROR:
         if (strstr(detail, "alert"))
             return fail_tls(err, host, detail);
-        return again(err, host, "the connection broke");
+        again(err, host, "the connection broke");
+        return hint_certificate(err, curl, host);
     default:
         sb_fail(err, SB_E_NETWORK, "%s: %s", host,
                 *detail ? sb_text_shown(detail).text : curl_easy_strerror(code));

@@ -13,7 +13,7 @@
 #include "base/memory.h"
 #include "http/origin.h"
 
-enum { WAIT_MS = 2000, TRIES = 2 };
+enum { WAIT_MS = 1000, TRIES = 2 };
 
 struct sb_schemes {
     const struct sb_settings *settings;
@@ -78,7 +78,8 @@ static int connect_to(const char *host) {
     return fd;
 }
 
-/* 'S' for TLS, 'H' for something else, '?' when nothing came, '!' when nobody is there. */
+/* 'S' for TLS, 'H' for something else, '?' when it was closed without a word, which may be an
+ * accident, '-' when nothing came, '!' when nobody is there. */
 static char ask(const char *host) {
     sb_autoclose int fd = connect_to(host);
     if (fd < 0)
@@ -87,7 +88,9 @@ static char ask(const char *host) {
         return '?';
     struct pollfd ready = {.fd = fd, .events = POLLIN};
     unsigned char first;
-    if (poll(&ready, 1, WAIT_MS) <= 0 || recv(fd, &first, 1, 0) != 1)
+    if (poll(&ready, 1, WAIT_MS) <= 0)
+        return '-';
+    if (recv(fd, &first, 1, 0) != 1)
         return '?';
     return first == 0x15 || first == 0x16 ? 'S' : 'H'; /* record types alert, handshake */
 }

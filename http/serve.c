@@ -64,7 +64,7 @@ static bool is_gone(void *data) {
     return recv(t->channel, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
 }
 
-static int send_end(struct thread *t, int result, uint64_t sent, uint64_t received,
+static int send_end(struct thread *t, char type, int result, uint64_t sent, uint64_t received,
                     const struct sb_error *failure) {
     sb_autojson json_t *end =
         json_pack("{s:I, s:I}", "sent", (json_int_t)sent, "received", (json_int_t)received);
@@ -76,7 +76,7 @@ static int send_end(struct thread *t, int result, uint64_t sent, uint64_t receiv
     }
     sb_autobuf struct sb_buf text = {0};
     sb_json_write(end, &text);
-    return sb_channel_send(t->channel, 'E', text.data, text.len, -1, NULL);
+    return sb_channel_send(t->channel, type, text.data, text.len, -1, NULL);
 }
 
 /* ---- threads ---- */
@@ -91,10 +91,10 @@ static int answer(struct thread *t, struct sb_transfer *transfer) {
         int result = sb_transfer_run(transfer, &request, &receiver, &sent, &received, &err);
         struct sb_error ignored = {0};
         flush(t, result < 0 ? &ignored : &err);
-        if (send_end(t, result, sent, received, &err) < 0)
+        if (send_end(t, 'E', result, sent, received, &err) < 0)
             got = 0;
     } else if (got < 0) {
-        send_end(t, -1, 0, 0, &err);
+        send_end(t, 'F', -1, 0, 0, &err);
     }
     sb_request_free(&request);
     return got;
@@ -136,8 +136,7 @@ int sb_serve(int control) {
     int fd;
     curl_global_init(CURL_GLOBAL_ALL);
     sb_proxy_init();
-    int got;
-    while ((got = sb_channel_receive(control, &type, &message, &fd, &err)) > 0) {
+    while (sb_channel_receive(control, &type, &message, &fd, &err) > 0) {
         if (type == 'C' && !service.auth) {
             if (sb_settings_parse(sb_buf_text(&message), message.len, &settings, &err) < 0)
                 break;

@@ -1,7 +1,5 @@
 #include "http/simple.h"
 
-#include <string.h>
-
 #include "base/memory.h"
 #include "http/exchange.h"
 #include "http/origin.h"
@@ -16,9 +14,9 @@ int sb_simple(const struct sb_settings *settings, const struct sb_simple_request
     if (!url)
         return -1;
     sb_autofree char *authority = sb_url_authority(url);
-    bool own = request->host && !strcmp(authority, request->host);
-    struct sb_tls tls;
-    sb_tls_find(own ? settings : NULL, authority, &tls);
+    sb_autotls struct sb_tls tls = {0};
+    if (sb_tls_find(settings, authority, request->host, &tls, err) < 0)
+        return -1;
     struct sb_exchange exchange = {
         .url = url,
         .method = request->method,
@@ -37,7 +35,6 @@ int sb_simple(const struct sb_settings *settings, const struct sb_simple_request
     int result = curl ? sb_exchange_run(curl, &exchange, err)
                       : sb_fail(err, SB_E_FAILED, "libcurl can't be started");
     curl_easy_cleanup(curl);
-    sb_tls_free(&tls);
     response->status = exchange.status;
     response->headers = exchange.answer_headers;
     response->body = exchange.body;

@@ -17,8 +17,8 @@
 struct sb_simple_request {
     const char *method; /* "GET" */
     const char *url;    /* absolute, http: or https: */
-    const char *host;   /* the registry whose TLS settings (ca, certs.d, skip_verify) count when url
-                           is on the very same host and port; NULL: the system's alone */
+    const char *host;   /* the registry in whose name it is made: its authorities (ca, certs.d) and
+                           skip_verify count for url as well, as with Docker; NULL: none */
     const struct sb_strings *headers; /* "Name: value"; NULL: none */
     const void *body;                 /* NULL: none */
     size_t body_len;

@@ -160,8 +160,10 @@ static int exchange(struct journey *j, struct sb_error *err) {
     if (collect_headers(j, &headers, err) < 0)
         return -1;
     sb_autofree char *authority = sb_url_authority(j->url);
-    struct sb_tls tls;
-    sb_tls_find(settings, at_registry(j) ? r->host : authority, &tls);
+    sb_autotls struct sb_tls tls = {0};
+    if (sb_tls_find(settings, at_registry(j) ? r->host : authority, *r->host ? r->host : NULL, &tls,
+                    err) < 0)
+        return -1;
     j->exchange = (struct sb_exchange){
         .url = j->url,
         .method = r->method,
@@ -187,7 +189,6 @@ static int exchange(struct journey *j, struct sb_error *err) {
         j->registry_at_loopback = true;
     j->exchange.headers = NULL;
     j->exchange.tls = NULL;
-    sb_tls_free(&tls);
     return result;
 }
 

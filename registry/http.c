@@ -12,6 +12,7 @@
 #include "base/memory.h"
 #include "base/process.h"
 #include "registry/http_program.h"
+#include "registry/reference.h"
 
 enum { LIMIT = 64 << 10 };
 
@@ -36,10 +37,14 @@ void sb_registry_hosts_free(struct sb_registry_hosts *hosts) {
 
 const struct sb_registry_host *sb_registry_hosts_find(const struct sb_registry_hosts *hosts,
                                                       const char *host) {
-    for (size_t i = 0; hosts && i < hosts->n; i++)
+    const struct sb_registry_host *others = NULL;
+    for (size_t i = 0; hosts && i < hosts->n; i++) {
         if (!strcmp(hosts->v[i].host, host))
             return &hosts->v[i];
-    return NULL;
+        if (!strcmp(hosts->v[i].host, "*"))
+            others = &hosts->v[i];
+    }
+    return others;
 }
 
 struct sb_http *sb_http_new(const struct sb_http_options *options) {
@@ -76,10 +81,6 @@ const char *sb_http_header(const struct sb_http_response *response, const char *
 
 /* ---- the request ---- */
 
-static const char *endpoint_of(const char *host) {
-    return strcmp(host, "docker.io") != 0 ? host : "registry-1.docker.io";
-}
-
 static json_t *describe(const struct sb_http_request *r, struct sb_error *err) {
     const char *host = r->host ? r->host : "";
     sb_autojson json_t *headers = json_array();
@@ -88,8 +89,8 @@ static json_t *describe(const struct sb_http_request *r, struct sb_error *err) {
                                   json_pack("[s, s]", r->headers[i].name, r->headers[i].value)) < 0)
             break;
     json_t *value = json_pack("{s:s, s:s, s:s, s:s, s:O, s:b, s:I, s:i}", "method", r->method,
-                              "host", host, "endpoint", endpoint_of(host), "target", r->target,
-                              "headers", headers, "sink", r->sink != NULL, "limit",
+                              "host", host, "endpoint", sb_registry_endpoint(host), "target",
+                              r->target, "headers", headers, "sink", r->sink != NULL, "limit",
                               (json_int_t)(r->limit ? r->limit : LIMIT), "wait", r->wait_seconds);
     if (!value || json_array_size(headers) != r->header_count) {
         json_decref(value);
@@ -196,16 +197,16 @@ static int wait_for_message(int channel, struct sb_error *err) {
 
 /* 1: the exchange ended (with what *out_result says), and the channel can be used again; -1: the
  * channel is in the middle of something. */
-static int receive_answer(struct sb_http_channel *channel, const struct sb_http_request *r,
-                          struct sb_http_response *response, int *out_result,
-                          struct sb_error *err) {
+static int receive_answer(struct sb_http_program *program, struct sb_http_channel *channel,
+                          const struct sb_http_request *r, struct sb_http_response *response,
+                          int *out_result, struct sb_error *err) {
     for (;;) {
         char type;
         if (wait_for_message(channel->fd, err) < 0)
             return -1;
         int got = sb_channel_receive(channel->fd, &type, &channel->message, NULL, err);
         if (got == 0)
-            sb_http_program_lost(err);
+            sb_http_program_lost(program, err);
         if (got <= 0)
             return -1;
         int result = 0;
@@ -219,6 +220,9 @@ static int receive_answer(struct sb_http_channel *channel, const struct sb_http_
         case 'E':
             *out_result = take_end(&channel->message, response, err);
             return 1;
+        case 'F': /* it did not understand the request, and has closed its end */
+            take_end(&channel->message, response, err);
+            return -1;
         default:
             result = sb_fail(err, SB_E_FAILED, "sbuild-http sends what was not asked for");
         }
@@ -254,9 +258,9 @@ int sb_http_perform(struct sb_http *http, const struct sb_http_request *request,
     bool kept = false;
     struct sb_http_channel *channel = sb_http_channel_take(program, err);
     if (channel && send_request(channel->fd, request, err) == 0)
-        kept = receive_answer(channel, request, response, &result, err) > 0;
+        kept = receive_answer(program, channel, request, response, &result, err) > 0;
     else if (channel && err && err->os_errno == EPIPE)
-        sb_http_program_lost(err);
+        sb_http_program_lost(program, err);
     if (channel)
         sb_http_channel_give_back(program, channel, kept);
     sb_http_program_drop(program);

@@ -38,7 +38,7 @@ struct sb_registry_hosts {
     size_t n, cap;
 };
 void sb_registry_hosts_free(struct sb_registry_hosts *hosts);
-/* NULL when nothing is set for that host. */
+/* NULL when nothing is set for that host. What "*" is set to is for hosts that aren't there. */
 const struct sb_registry_host *sb_registry_hosts_find(const struct sb_registry_hosts *hosts,
                                                       const char *host);
 

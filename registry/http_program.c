@@ -18,6 +18,7 @@ struct sb_http_program {
     pid_t pid;
     int control;
     atomic_int holders;
+    atomic_bool lost;
     pthread_mutex_t mutex; /* guards free_channels */
     struct sb_http_channel *free_channels;
 };
@@ -133,10 +134,11 @@ void sb_http_program_drop(struct sb_http_program *program) {
 
 bool sb_http_program_is_lost(struct sb_http_program *program) {
     struct pollfd control = {.fd = program->control};
-    return poll(&control, 1, 0) > 0;
+    return atomic_load(&program->lost) || poll(&control, 1, 0) > 0;
 }
 
-int sb_http_program_lost(struct sb_error *err) {
+int sb_http_program_lost(struct sb_http_program *program, struct sb_error *err) {
+    atomic_store(&program->lost, true);
     if (sb_interrupt_check(err) < 0)
         return -1;
     sb_fail(err, SB_E_NETWORK, "sbuild-http ended in the middle of a request");
@@ -160,7 +162,7 @@ struct sb_http_channel *sb_http_channel_take(struct sb_http_program *program,
     if (sb_channel_send(program->control, 'N', NULL, 0, ends[1], err) < 0) {
         close(ends[0]);
         close(ends[1]);
-        sb_http_program_lost(err);
+        sb_http_program_lost(program, err);
         return NULL;
     }
     close(ends[1]);

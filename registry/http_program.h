@@ -23,8 +23,9 @@ void sb_http_program_hold(struct sb_http_program *program);
 void sb_http_program_drop(struct sb_http_program *program); /* NULL is allowed */
 /* True once it ended by itself, which it never should. */
 bool sb_http_program_is_lost(struct sb_http_program *program);
-/* The error for that: as of a broken connection, for the next request starts another one. */
-int sb_http_program_lost(struct sb_error *err);
+/* One of its channels was closed. Sets the error for that: as of a broken connection, for the next
+ * request starts another program. */
+int sb_http_program_lost(struct sb_http_program *program, struct sb_error *err);
 
 struct sb_http_channel {
     int fd;
