@@ -141,12 +141,13 @@ static size_t on_read(char *to, size_t size, size_t count, void *data) {
     return want;
 }
 
-/* libcurl sends again by itself when a kept connection turns out to be closed. A large body is left
- * to whoever asks: he can find out how much of it has arrived. */
+/* libcurl sends again by itself when a kept connection turns out to be closed. A large body, and
+ * any that is a part of a file, is left to whoever asks: he can find out how much of it has
+ * arrived; a part of an upload sent twice would be there twice. */
 static int on_seek(void *data, curl_off_t offset, int origin) {
     struct running *r = data;
     if (origin != SEEK_SET || offset < 0 || (uint64_t)offset > r->x->body_size ||
-        r->position > REPEATED_SIZE)
+        r->position > REPEATED_SIZE || (r->x->body_fd >= 0 && r->position > 0))
         return CURL_SEEKFUNC_FAIL;
     r->position = (uint64_t)offset;
     return CURL_SEEKFUNC_OK;

@@ -52,6 +52,10 @@ static void settings_text(const struct sb_http_options *options, struct sb_buf *
     json_t *hosts = json_object_get(value, "hosts");
     for (size_t i = 0; options->hosts && i < options->hosts->n; i++) {
         const struct sb_registry_host *host = &options->hosts->v[i];
+        /* One that says nothing of TLS must not keep a loopback host from being tried without it.
+         */
+        if (!host->plain_http && !host->skip_verify && !host->ca && !host->client_cert)
+            continue;
         json_t *entry = json_pack("{s:s, s:b, s:b}", "host", host->host, "plain_http",
                                   host->plain_http, "skip_verify", host->skip_verify);
         set_path(entry, "ca", host->ca);

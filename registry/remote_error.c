@@ -100,7 +100,10 @@ static const char *meaning(int status) {
     case 504:
         return "the registry is not available";
     default:
-        return status >= 500 ? "the registry failed" : "an unexpected answer";
+        return status >= 500 ? "the registry failed"
+               : status >= 300 && status < 400
+                   ? "the registry leads elsewhere, which is not followed"
+                   : "an unexpected answer";
     }
 }
 

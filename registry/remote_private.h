@@ -49,10 +49,13 @@ enum sb_trait {
     SB_TRAIT_LIED = 8,         /* a mirror whose content was not what its digest says */
 };
 
+#define SB_UPLOAD_CHUNK (64u << 20)
+
 struct sb_known;
 struct sb_registry {
     struct sb_registry_options options;
     struct sb_retry_policy retry;
+    uint64_t chunk; /* bytes of one request of an upload */
     struct sb_http *http;
     pthread_mutex_t lock; /* for all below */
     uint64_t sent, received;

@@ -15,7 +15,6 @@
 #include "registry/ways.h"
 
 enum {
-    CHUNK = 64 << 20,      /* bytes of one request */
     SMALL_CHUNK = 5 << 20, /* where large bodies are refused */
     RESTARTS = 3,          /* from the first byte, in a new session */
 };
@@ -40,7 +39,7 @@ static void report(struct upload *u, uint64_t sent) {
 static uint64_t chunk_size(const struct upload *u) {
     struct sb_registry *registry = u->remote->registry;
     const char *host = u->remote->host;
-    uint64_t chunk = CHUNK;
+    uint64_t chunk = registry->chunk;
     if (sb_registry_has_trait(registry, host, SB_TRAIT_SMALL_BODIES))
         chunk = SMALL_CHUNK;
     else if (sb_registry_has_trait(registry, host, SB_TRAIT_ONE_PUT))
@@ -57,6 +56,13 @@ static char *closing_target(const struct upload *u) {
     const char *target = u->session.target;
     return sb_format("%s%cdigest=%s", target, strchr(target, '?') ? '&' : '?',
                      sb_digest_text(&u->in->blob.digest).text);
+}
+
+/* Some registries read the whole blob again before they answer, to hash or to move it. */
+static int closing_wait(const struct upload *u) {
+    int stall = u->remote->registry->options.http.stall_seconds;
+    uint64_t more = u->in->blob.size >> 24; /* 16 MiB a second */
+    return (stall > 0 ? stall : 30) * 2 + (more < 3600 ? (int)more : 3600);
 }
 
 /* Sends size bytes from where the session stands. */
@@ -76,6 +82,8 @@ static int send_part(struct upload *u, const char *method, const char *target, u
     request.body_fd = u->in->fd;
     request.body_offset = offset;
     request.body_size = size;
+    if (strcmp(method, "PUT") == 0)
+        request.wait_seconds = closing_wait(u);
     if (u->sent < offset + size)
         u->sent = offset + size;
     return sb_remote_once(u->remote, &request, response, err);
@@ -116,7 +124,8 @@ static int try_otherwise(struct upload *u, const struct sb_http_response *respon
     bool digest_wrong = status == 400 && sb_remote_said(response, "DIGEST_INVALID");
     if (digest_wrong)
         err->code = SB_E_INTEGRITY;
-    if (status == 401 || status == 403 || status == 407 || status == 429 || status >= 500)
+    if (status < 400 || status == 401 || status == 403 || status == 407 || status == 429 ||
+        status >= 500)
         return -1;
     if (status == 413 && !sb_registry_has_trait(registry, host, SB_TRAIT_SMALL_BODIES)) {
         sb_registry_add_trait(registry, host, SB_TRAIT_SMALL_BODIES);

@@ -103,6 +103,9 @@ static int client_get(struct sb_remote *remote, const char *tag, const char *dir
         result = sb_descriptor_parse(json_object_get(value, "config"), &config, err);
     if (result == 0)
         result = sb_remote_blob_read(remote, &config, 1 << 20, &bytes, err);
+    sb_autofree char *config_path = sb_format("%s/%s", dir, sb_digest_hex(&config.digest).text);
+    if (result == 0)
+        result = sb_file_write(AT_FDCWD, config_path, bytes.data, bytes.len, 0644, err);
     const json_t *layers = json_object_get(value, "layers");
     for (size_t i = 0; i < json_array_size(layers) && result == 0; i++)
         result = client_get_blob(remote, json_array_get(layers, i), dir, err);
