@@ -99,7 +99,8 @@ int sb_scheme_find(struct sb_schemes *schemes, const char *host, bool *out_https
                    struct sb_error *err) {
     const struct sb_host_settings *set = sb_settings_host(schemes->settings, host);
     *out_https = !(set && set->plain_http);
-    if (set || !sb_host_is_loopback(host))
+    bool is_set = set && (set->plain_http || set->skip_verify || set->ca || set->client_cert);
+    if (is_set || !sb_host_is_loopback(host))
         return 0;
     pthread_mutex_lock(&schemes->mutex);
     uint64_t *known = sb_map_find(&schemes->known, host);

@@ -71,26 +71,30 @@ static int add_directories(const char *host, bool own, struct sb_tls *out, struc
     return 0;
 }
 
-static int add_host(const struct sb_settings *settings, const char *host, bool own,
+/* Which client certificate is shown: where a server sends us, only one meant for that very host. */
+enum client { CLIENT_NONE, CLIENT_NAMED, CLIENT_ANY };
+
+static int add_host(const struct sb_settings *settings, const char *host, enum client client,
                     struct sb_tls *out, struct sb_error *err) {
     const struct sb_host_settings *set = sb_settings_host(settings, host);
     if (set && set->skip_verify)
         out->skip_verify = true;
     if (set && set->ca)
         sb_strings_add(&out->authorities, set->ca);
-    if (set && set->client_cert && own) {
+    bool named = set && !strcmp(set->host, host);
+    if (set && set->client_cert && (client == CLIENT_ANY || (client == CLIENT_NAMED && named))) {
         out->client_cert = sb_strdup(set->client_cert);
         out->client_key = sb_strdup(set->client_key ? set->client_key : set->client_cert);
     }
-    return add_directories(host, own, out, err);
+    return add_directories(host, client != CLIENT_NONE, out, err);
 }
 
 int sb_tls_find(const struct sb_settings *settings, const char *host, const char *registry,
                 struct sb_tls *out, struct sb_error *err) {
     *out = (struct sb_tls){0};
-    if (add_host(settings, host, true, out, err) == 0 &&
-        (!registry || !strcmp(registry, host) ||
-         add_host(settings, registry, false, out, err) == 0))
+    bool same = !registry || !strcmp(registry, host);
+    if (add_host(settings, host, same ? CLIENT_ANY : CLIENT_NAMED, out, err) == 0 &&
+        (same || add_host(settings, registry, CLIENT_NONE, out, err) == 0))
         return 0;
     sb_tls_free(out);
     return -1;

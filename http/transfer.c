@@ -81,35 +81,54 @@ static bool is_gone(void *data) {
 
 /* ---- where it begins ---- */
 
+static bool is_path(const struct journey *j) {
+    return j->request->target[0] == '/';
+}
+
+/* Whoever names the registry's own host in a URL says with it which scheme it has (a mirror). */
 static int find_registry(struct journey *j, struct sb_error *err) {
     const struct sb_request *r = j->request;
-    if (!*r->host)
-        return 0;
-    bool https;
-    if (sb_scheme_find(j->transfer->service->schemes, r->host, &https, err) < 0)
-        return -1;
-    sb_autofree char *text = sb_format("%s://%s", https ? "https" : "http", r->endpoint);
-    sb_autourl CURLU *url = sb_url_parse(text, err);
-    if (!url)
-        return -1;
-    j->origin = sb_url_origin(url);
+    sb_autofree char *authority = j->url ? sb_url_authority(j->url) : NULL;
+    if (authority && !strcmp(authority, r->endpoint)) {
+        j->origin = sb_strdup(j->url_origin);
+    } else {
+        bool https;
+        if (sb_scheme_find(j->transfer->service->schemes, r->host, &https, err) < 0)
+            return -1;
+        sb_autofree char *text = sb_format("%s://%s", https ? "https" : "http", r->endpoint);
+        sb_autourl CURLU *url = sb_url_parse(text, err);
+        if (!url)
+            return -1;
+        j->origin = sb_url_origin(url);
+    }
     j->registry_at_loopback = sb_host_is_loopback(r->endpoint);
     return 0;
 }
 
 static int find_url(struct journey *j, struct sb_error *err) {
     const struct sb_request *r = j->request;
-    sb_autofree char *text = *r->target == '/' && j->origin
-                                 ? sb_format("%s%s", j->origin, r->target)
-                                 : sb_strdup(r->target);
-    CURLU *url = sb_url_parse(text, err);
-    if (!url)
+    if (!is_path(j)) {
+        CURLU *url = sb_url_parse(r->target, err);
+        if (!url)
+            return -1;
+        move_to(j, url);
+    }
+    if (*r->host && find_registry(j, err) < 0)
         return -1;
-    move_to(j, url);
-    if (j->origin && !strncmp(j->origin, "https:", 6) && !sb_url_is_https(url))
-        return sb_fail(err, SB_E_NETWORK, "%s sends to %s: refused, for that is without TLS",
-                       r->host, sb_text_shown(j->url_origin).text);
-    return 0;
+    if (is_path(j)) {
+        sb_autofree char *text = sb_format("%s%s", j->origin ? j->origin : "", r->target);
+        CURLU *url = sb_url_parse(text, err);
+        if (!url)
+            return -1;
+        move_to(j, url);
+    }
+    if (!j->origin || strncmp(j->origin, "https:", 6) != 0 || sb_url_is_https(j->url))
+        return 0;
+    sb_fail(err, SB_E_NETWORK, "%s sends to %s: refused, for that is without TLS", r->host,
+            sb_text_shown(j->url_origin).text);
+    if (err)
+        err->os_errno = EPERM;
+    return -1;
 }
 
 /* ---- one exchange ---- */
@@ -258,7 +277,7 @@ static int deliver(struct journey *j, struct sb_error *err) {
 
 static int travel(struct journey *j, uint64_t *out_sent, uint64_t *out_received,
                   struct sb_error *err) {
-    if (find_registry(j, err) < 0 || find_url(j, err) < 0)
+    if (find_url(j, err) < 0)
         return -1;
     if (j->origin && !j->request->aws) {
         struct sb_auth_request request = auth_request(j);

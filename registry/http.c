@@ -220,7 +220,7 @@ static int receive_answer(struct sb_http_program *program, struct sb_http_channe
         case 'E':
             *out_result = take_end(&channel->message, response, err);
             return 1;
-        case 'F': /* it did not understand the request, and has closed its end */
+        case 'F': /* it did not understand the request */
             take_end(&channel->message, response, err);
             return -1;
         default:
@@ -244,6 +244,11 @@ static struct sb_http_program *current_program(struct sb_http *http, struct sb_e
         sb_http_program_hold(program);
     pthread_mutex_unlock(&http->mutex);
     return program;
+}
+
+void sb_http_prepare(struct sb_http *http) {
+    struct sb_error ignored = {0};
+    sb_http_program_drop(current_program(http, &ignored));
 }
 
 int sb_http_perform(struct sb_http *http, const struct sb_http_request *request,

@@ -51,6 +51,9 @@ struct sb_http;
 
 /* Starts nothing yet, and can't fail. */
 struct sb_http *sb_http_new(const struct sb_http_options *options);
+/* Starts the program now already, so that the first request need not wait for that (10 ms). What
+ * fails fails again with the first request. From a thread that lives as long as that. */
+void sb_http_prepare(struct sb_http *http);
 void sb_http_free(struct sb_http *http); /* NULL is allowed; ends the program */
 
 enum sb_http_body {
@@ -77,7 +80,10 @@ struct sb_http_request {
     const char *method; /* "GET" */
     const char *host;   /* the registry: decides TLS settings and credentials; "" for none */
     const char *target; /* "/v2/…" on the registry, or an absolute http: or https: URL. Credentials
-                           of the registry go only to its own scheme, host and port. */
+                           of the registry go only to its own scheme, host and port. A URL on the
+                           registry's own host says which scheme it has (a mirror's); one on another
+                           host is taken for the registry's words, and refused where a redirect
+                           would be */
     const char *scope;  /* for bearer tokens: "repository:team/app:pull,push"; several separated by
                            blanks; NULL: none */
     const char *aws;    /* sign with SigV4 instead, for "SERVICE/REGION" ("ecr/us-west-2"); NULL */
