@@ -87,16 +87,16 @@ const struct sb_command sb_command_login = {
     .name = "login",
     .arguments = "HOST [OPTION…]",
     .summary = "keep user name and password for a registry",
-    .help = "Asks the registry whether they are right, and keeps them where docker and podman\n"
-            "find them too: in $REGISTRY_AUTH_FILE, $DOCKER_CONFIG/config.json or\n"
-            "~/.docker/config.json, or with the credential helper that this file names.\n"
-            "A token is kept instead of the password where the registry gives one.\n\n"
-            "options:\n"
-            "  -u, --user NAME      the user; otherwise asked for on the terminal\n"
-            "  --password-stdin     read the password from standard input; otherwise asked "
-            "for\n" SB_CLI_REGISTRY_HELP "\n"
-            "examples:\n"
-            "  sbuild login registry.example.com:5000\n"
-            "  sbuild login docker.io -u team --password-stdin <token.txt\n",
+    .help =
+        "Asks the registry whether they are right, and keeps them where docker and podman\n"
+        "find them too: in $REGISTRY_AUTH_FILE, $DOCKER_CONFIG/config.json or\n"
+        "~/.docker/config.json, or with the credential helper that this file names.\n"
+        "A token is kept instead of the password where the registry gives one.\n\n"
+        "options:\n"
+        "  -u, --user NAME      the user; otherwise asked for on the terminal\n"
+        "  --password-stdin     read the password from standard input\n" SB_CLI_REGISTRY_HELP "\n"
+        "examples:\n"
+        "  sbuild login registry.example.com:5000\n"
+        "  sbuild login docker.io -u team --password-stdin <token.txt\n",
     .run = run,
 };

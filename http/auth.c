@@ -200,13 +200,16 @@ static int obtain(struct sb_auth *auth, const struct sb_auth_request *request,
     return failed ? -1 : sb_auth_denied(request, credential, err);
 }
 
-/* Was this very token refused for what it does not allow, rather than for its age? */
+/* Was this very token refused for what it does not allow, rather than for its age? Some servers say
+ * so (RFC 6750, 3.1). */
 static bool is_denied(const struct cached_token *token, const struct sb_scopes *wanted,
                       const char *error) {
     double now = sb_auth_now();
-    return now < token->expires && sb_scopes_cover(&token->scopes, wanted) &&
-           (now - token->fetched < fresh_seconds ||
-            (error && !strcmp(error, "insufficient_scope")));
+    if (now >= token->expires || !sb_scopes_cover(&token->scopes, wanted))
+        return false;
+    if (error && !strcmp(error, "invalid_token"))
+        return false;
+    return now - token->fetched < fresh_seconds || (error && !strcmp(error, "insufficient_scope"));
 }
 
 static int bearer_challenge(struct sb_auth *auth, const struct sb_auth_request *request,
