@@ -219,7 +219,7 @@ int sb_remote_blob_put(struct sb_remote *remote, const struct sb_remote_upload *
     }
     if (done > 0) {
         report(&u, in->blob.size);
-        done = verify(&u, &failure);
+        done = in->unverified ? 0 : verify(&u, &failure);
     }
     free(u.session.target);
     if (done < 0 && err)
