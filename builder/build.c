@@ -1,6 +1,8 @@
 #include "builder/build.h"
 
 #include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -194,6 +196,20 @@ void sb_build_notify(struct sb_node *node, size_t result, enum sb_event_type typ
     pthread_mutex_unlock(&build->notify_lock);
 }
 
+void sb_build_warn(struct sb_build *build, const char *fmt, ...) {
+    if (!build->request->notify)
+        return;
+    char text[1024];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    struct sb_event event = {.type = SB_EVENT_WARNING, .text = text, .text_len = strlen(text)};
+    pthread_mutex_lock(&build->notify_lock);
+    build->request->notify(build->request->data, &event);
+    pthread_mutex_unlock(&build->notify_lock);
+}
+
 static void notify_alone(struct sb_build *build) {
     struct sb_event event = {.type = SB_EVENT_ALONE};
     if (build->request->notify)
@@ -309,6 +325,7 @@ static void collect_result(struct sb_build *build, size_t index) {
     struct sb_build_result *result = &build->results[index];
     struct sb_node *node = build->nodes[build->targets[index]];
     result->image = node->image; /* shared: the node frees it */
+    result->base = sb_node_root(node)->pinned;
     size_t count = 0;
     for (const struct sb_node *n = node; n; n = n->base)
         count += n->result_count;

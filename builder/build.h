@@ -51,6 +51,8 @@ enum sb_event_type {
     SB_EVENT_LAYER_PACK,   /* its steps are done, it is being packed */
     SB_EVENT_LAYER_DONE,   /* built or found */
     SB_EVENT_WAIT,         /* another process builds the same layer */
+    SB_EVENT_FETCH,   /* layers below it are fetched, as its steps run on them; text says what */
+    SB_EVENT_WARNING, /* of the whole build: layer is NULL */
     SB_EVENT_ALONE, /* now this process must have one thread, until the next event: who listens ends
                        its own; layer is NULL */
 };
@@ -92,6 +94,8 @@ struct sb_build_result {
     const struct sb_recipe *recipe;
     struct sb_image image;  /* complete after sb_build_run */
     struct sb_strings tags; /* full names: "backend:v1.4.2", "host/team/backend:v1.4.2" */
+    const char *base;       /* where its base image lies, if in a registry:
+                               "host/repository:tag@sha256:…"; else NULL */
     const struct sb_layer_result *const *layers; /* of the whole chain, lowest first */
     size_t layer_count;
 };

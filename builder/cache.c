@@ -13,6 +13,7 @@
 #include "base/lock.h"
 #include "base/memory.h"
 #include "builder/explain.h"
+#include "layers/origin.h"
 
 enum { RECORD_LIMIT = 4 << 20, LISTING_LIMIT = 256 << 20 };
 
@@ -71,7 +72,7 @@ bool sb_cache_find(struct sb_store *store, const struct sb_cache_key *key, struc
         return false;
     sb_autojson json_t *record = load_record(store, &key->digest);
     bool found = record && read_layer(record, out) &&
-                 sb_blob_has(store, &out->descriptor.digest, out->descriptor.size);
+                 sb_blob_known(store, &out->descriptor.digest, out->descriptor.size);
     if (found) {
         mark_used(store, "records", sb_digest_hex(&key->digest).text);
         mark_used(store, "contents", sb_digest_hex(&out->diff_id).text);

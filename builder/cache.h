@@ -30,8 +30,8 @@ struct sb_cache_owner { /* which layer of which recipe: where "what changed?" lo
     const char *layer;
 };
 
-/* True when there is a record and its blob is in the store; both are then marked used. A damaged
- * record counts as none. */
+/* True when there is a record and its blob is in the store, or known to lie in a registry; both are
+ * then marked used. A damaged record counts as none. */
 bool sb_cache_find(struct sb_store *store, const struct sb_cache_key *key, struct sb_layer *out);
 
 /* Publishes a record and points the owner's "last" at it. */

@@ -12,6 +12,7 @@
 #include "base/json.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "cli/command.h"
 
 enum style { STYLE_TTY, STYLE_PLAIN, STYLE_JSON };
 
@@ -197,16 +198,25 @@ static void print_done(struct sb_progress *p, const struct sb_event *e) {
     fputc('\n', stderr);
 }
 
+static void print_json_warning(const struct sb_event *e) {
+    sb_autojson json_t *o =
+        json_pack("{s:s, s:o}", "event", "warning", "message", sb_json_from_bytes(e->text));
+    sb_autobuf struct sb_buf text = {0};
+    sb_json_write(o, &text);
+    fprintf(stderr, "%s\n", text.data);
+}
+
 static void print_json(const struct sb_event *e) {
     static const char *const names[] = {
         [SB_EVENT_LAYER_START] = "start", [SB_EVENT_LAYER_OUTPUT] = "output",
         [SB_EVENT_LAYER_PACK] = "pack",   [SB_EVENT_LAYER_DONE] = "done",
-        [SB_EVENT_WAIT] = "wait",         [SB_EVENT_ALONE] = NULL};
+        [SB_EVENT_WAIT] = "wait",         [SB_EVENT_FETCH] = "fetch",
+        [SB_EVENT_ALONE] = NULL};
     const struct sb_layer_result *r = e->layer;
     sb_autojson json_t *o =
         json_pack("{s:s, s:I, s:o, s:o}", "event", names[e->type], "id", (json_int_t)e->id,
                   "recipe", sb_json_from_bytes(r->recipe), "layer", sb_json_from_bytes(r->name));
-    if (e->type == SB_EVENT_LAYER_OUTPUT) {
+    if (e->text) {
         sb_autofree char *text = sb_strndup(e->text, e->text_len);
         json_object_set_new(o, "text", sb_json_from_bytes(text));
     }
@@ -257,8 +267,13 @@ static void show(struct sb_progress *p, const struct sb_event *e) {
         if (row)
             row->packing = true;
         break;
-    case SB_EVENT_ALONE:
+    case SB_EVENT_FETCH:
+        fprintf(stderr, "  %s %s: %.*s\n", e->layer->recipe, e->layer->name, (int)e->text_len,
+                e->text);
         break;
+    case SB_EVENT_ALONE:
+    case SB_EVENT_WARNING:
+        break; /* of no layer */
     case SB_EVENT_WAIT:
         fprintf(stderr, "  waiting for another build of %s %s\n", e->layer->recipe, e->layer->name);
         break;
@@ -279,6 +294,18 @@ static void stop_ticker(struct sb_progress *p) {
     p->has_ticker = p->stopping = false;
 }
 
+static void show_warning(struct sb_progress *p, const struct sb_event *e) {
+    if (p->style == STYLE_JSON) {
+        print_json_warning(e);
+        return;
+    }
+    if (p->style == STYLE_TTY)
+        erase(p);
+    sb_cli_print_warning(e->text);
+    if (p->style == STYLE_TTY)
+        draw(p);
+}
+
 /* Of a base, its image is shown, not each of its layers. */
 static bool is_quiet(const struct sb_event *event) {
     return event->type == SB_EVENT_LAYER_DONE && event->layer->state == SB_LAYER_BASE;
@@ -291,7 +318,9 @@ void sb_progress_notify(void *progress, const struct sb_event *event) {
     if (event->type == SB_EVENT_ALONE || is_quiet(event))
         return;
     pthread_mutex_lock(&p->lock);
-    if (p->style == STYLE_JSON) {
+    if (event->type == SB_EVENT_WARNING) {
+        show_warning(p, event);
+    } else if (p->style == STYLE_JSON) {
         print_json(event);
     } else if (p->style == STYLE_PLAIN) {
         show(p, event);

@@ -6,6 +6,8 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "layers/origin.h"
+#include "registry/pull.h"
 
 enum { SECRET_LIMIT = 1 << 20 };
 
@@ -93,7 +95,23 @@ int sb_cli_request_open(struct sb_cli_request *r, struct sb_settings *settings,
         free(settings->runtime);
         settings->runtime = sb_strdup(r->runtime);
     }
+    if (sb_cli_registry_open(&r->registry, settings, &r->build.registry, err) < 0) {
+        sb_cli_request_close(r, settings, *store);
+        *store = NULL;
+        return -1;
+    }
+    sb_pull_install_source(r->build.registry, *store);
     return 0;
+}
+
+void sb_cli_request_close(struct sb_cli_request *r, struct sb_settings *settings,
+                          struct sb_store *store) {
+    if (store)
+        sb_store_set_source(store, NULL);
+    sb_registry_free(r->build.registry);
+    r->build.registry = NULL;
+    sb_store_close(store);
+    sb_settings_free(settings);
 }
 
 void sb_cli_request_free(struct sb_cli_request *r) {

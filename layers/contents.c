@@ -212,6 +212,7 @@ int sb_contents_finish(struct sb_contents_writer *writer, struct sb_store *store
 struct sb_contents {
     const void *map;
     size_t length;
+    bool in_memory; /* map is the heap's */
     const struct record *records;
     size_t count;
     const char *strings;
@@ -238,13 +239,18 @@ static bool records_are_whole(const struct sb_contents *c, size_t strings_length
     return true;
 }
 
+static void find_parts(struct sb_contents *c) {
+    const struct header *h = c->map;
+    c->count = (size_t)le64toh(h->count);
+    c->records = (const struct record *)(h + 1);
+    c->strings = (const char *)(c->records + c->count);
+}
+
 static bool is_whole(struct sb_contents *c, const struct sb_digest *diff_id) {
     const struct header *h = c->map;
     if (!header_is_whole(h, c->length, diff_id) || le32toh(h->check) != check_of(c->map, c->length))
         return false;
-    c->count = (size_t)le64toh(h->count);
-    c->records = (const struct record *)(h + 1);
-    c->strings = (const char *)(c->records + c->count);
+    find_parts(c);
     return records_are_whole(c, (size_t)le64toh(h->strings_length));
 }
 
@@ -287,8 +293,28 @@ int sb_contents_open(struct sb_store *store, const struct sb_digest *diff_id,
 void sb_contents_close(struct sb_contents *contents) {
     if (!contents)
         return;
-    munmap((void *)contents->map, contents->length);
+    if (contents->in_memory)
+        free((void *)contents->map);
+    else
+        munmap((void *)contents->map, contents->length);
     free(contents);
+}
+
+struct sb_contents *sb_contents_from_writer(struct sb_contents_writer *writer) {
+    struct sb_contents *c = NULL;
+    if (writer->strings.len <= UINT32_MAX) {
+        struct sb_digest none = {{0}};
+        struct sb_buf file = {0};
+        sort_items(writer);
+        encode(writer, &none, &file);
+        c = sb_alloc(sizeof *c);
+        c->in_memory = true;
+        c->length = file.len;
+        c->map = sb_buf_steal(&file);
+        find_parts(c);
+    }
+    sb_contents_abort(writer);
+    return c;
 }
 
 size_t sb_contents_count(const struct sb_contents *contents) {

@@ -28,6 +28,9 @@ void sb_contents_add(struct sb_contents_writer *writer, const struct sb_entry *e
 int sb_contents_finish(struct sb_contents_writer *writer, struct sb_store *store,
                        const struct sb_digest *diff_id, struct sb_error *err);
 void sb_contents_abort(struct sb_contents_writer *writer);
+/* What was added, in memory alone and of no layer; frees the writer. NULL when there are more names
+ * than a table can hold. */
+struct sb_contents *sb_contents_from_writer(struct sb_contents_writer *writer);
 
 /* ---- reading ---- */
 struct sb_contents;

@@ -9,7 +9,7 @@ _sbuild_images() {
 
 _sbuild() {
 	local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command=build i
-	local commands="build plan images inspect ls diff tag push pull export login logout prune" options=""
+	local commands="build plan lock images inspect ls diff tag push pull export login logout prune" options=""
 	COMPREPLY=()
 
 	case $previous in
@@ -41,7 +41,8 @@ _sbuild() {
 	done
 	case $command in
 	build) options="--tag --push --compression --format --ca --plain-http --explain --metadata-file --json --progress --set --secret --version --no-cache --jobs --runtime --store" ;;
-	plan) options="--json --set --secret --version --no-cache --jobs --runtime --store" ;;
+	plan) options="--json --ca --plain-http --set --secret --version --no-cache --jobs --runtime --store" ;;
+	lock) options="--update --set --json --ca --plain-http --store" ;;
 	images) options="--json --store" ;;
 	inspect) options="--json --manifest --config --store" ;;
 	ls) options="--recursive --layers --bytes --json --store" ;;
@@ -57,7 +58,7 @@ _sbuild() {
 	if [[ $word == -* ]]; then
 		[[ $COMP_CWORD -gt 1 ]] || options+=" --version"
 		COMPREPLY=($(compgen -W "$options --help" -- "$word"))
-	elif [[ $command == build || $command == plan ]]; then
+	elif [[ $command == build || $command == plan || $command == lock ]]; then
 		compopt -o filenames 2>/dev/null
 		COMPREPLY=($(compgen -f -X '!*.@(yaml|yml)' -- "$word") $(compgen -d -- "$word"))
 		[[ $COMP_CWORD -gt 1 ]] || COMPREPLY+=($(compgen -W "$commands" -- "$word"))
