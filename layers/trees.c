@@ -209,6 +209,12 @@ int sb_tree_get(struct sb_store *store, const struct sb_layer *layer, char **out
     return 0;
 }
 
+bool sb_tree_has(struct sb_store *store, const struct sb_digest *diff_id) {
+    struct names n = names_of(diff_id);
+    bool there;
+    return look(store, &n, &there, NULL) == 0 && there;
+}
+
 /* ---- adopting ---- */
 
 static int adopt(struct sb_store *store, const struct names *n, const char *path,

@@ -36,6 +36,10 @@ struct sb_registry *sb_registry_new(const struct sb_registry_options *options) {
     return registry;
 }
 
+void sb_registry_prepare(struct sb_registry *registry) {
+    sb_http_prepare(registry->http);
+}
+
 void sb_registry_free(struct sb_registry *registry) {
     if (!registry)
         return;
