@@ -95,8 +95,14 @@ static void write_service(const struct sb_node_service *service, const char *pro
                 "Type=oneshot\nSuccessExitStatus=7\nExecStart=",
                 service->name);
     sb_buf_adds(out, program);
-    const char *const words[] = {"install", reference, "--name", service->name, "--auto-run",
-                                 "--store", sb_store_path(service->node->store), NULL};
+    const char *const words[] = {"install",
+                                 reference,
+                                 "--name",
+                                 service->name,
+                                 "--auto-run",
+                                 "--store",
+                                 sb_store_path(service->node->store),
+                                 NULL};
     for (size_t i = 0; words[i]; i++)
         add_word(out, words[i]);
     for (size_t i = 0; i < options->n; i++)
@@ -124,8 +130,8 @@ static int own_path(char *out, size_t size, struct sb_error *err) {
     return 0;
 }
 
-int sb_follow_start(const struct sb_node_service *service, const char *reference,
-                    uint64_t interval, const struct sb_strings *options, struct sb_error *err) {
+int sb_follow_start(const struct sb_node_service *service, const char *reference, uint64_t interval,
+                    const struct sb_strings *options, struct sb_error *err) {
     char program[4096];
     struct sb_follow follow, now = {.reference = (char *)reference, .interval = interval};
     if (own_path(program, sizeof program, err) < 0 || sb_follow_load(service, &follow, err) < 0)

@@ -30,8 +30,8 @@ int sb_follow_load(const struct sb_node_service *service, struct sb_follow *out,
 void sb_follow_free(struct sb_follow *follow);
 
 /* Writes units and starts the timer. options are added to the command (--ca FILE). */
-int sb_follow_start(const struct sb_node_service *service, const char *reference,
-                    uint64_t interval, const struct sb_strings *options, struct sb_error *err);
+int sb_follow_start(const struct sb_node_service *service, const char *reference, uint64_t interval,
+                    const struct sb_strings *options, struct sb_error *err);
 /* Nothing to do for one that follows nothing. */
 int sb_follow_stop(const struct sb_node_service *service, struct sb_error *err);
 

@@ -88,12 +88,12 @@ int sb_generation_write(int dirfd, const struct sb_generation *generation, struc
     json_t *trees = json_array();
     for (size_t i = 0; i < generation->trees.n; i++)
         json_array_append_new(trees, json_string(generation->trees.v[i]));
-    sb_autojson json_t *value = json_pack(
-        "{s:i, s:s, s:s, s:s, s:I, s:I, s:o}", "version", 1, "state",
-        sb_generation_state_name(generation->state), "bundle",
-        sb_digest_text(&generation->bundle).text, "image", sb_digest_text(&generation->image).text,
-        "installed", (json_int_t)generation->installed, "since", (json_int_t)generation->since,
-        "trees", trees);
+    sb_autojson json_t *value = json_pack("{s:i, s:s, s:s, s:s, s:I, s:I, s:o}", "version", 1,
+                                          "state", sb_generation_state_name(generation->state),
+                                          "bundle", sb_digest_text(&generation->bundle).text,
+                                          "image", sb_digest_text(&generation->image).text,
+                                          "installed", (json_int_t)generation->installed, "since",
+                                          (json_int_t)generation->since, "trees", trees);
     set_text(value, "reference", generation->reference);
     set_text(value, "image_version", generation->version);
     set_text(value, "failure", generation->failure);

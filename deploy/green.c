@@ -100,11 +100,8 @@ static int start_green(const struct sb_node_service *service, const struct sb_de
         sb_unitfiles_put(service->node, unit, sb_buf_text(&text), err) < 0 ||
         sb_systemd_reload(err) < 0 || sb_systemd_begin("restart", unit, err) < 0)
         return -1;
-    const struct sb_health health = {.node = service->node,
-                                     .description = d,
-                                     .unit = unit,
-                                     .port = d->spare_port,
-                                     .wait = wait};
+    const struct sb_health health = {
+        .node = service->node, .description = d, .unit = unit, .port = d->spare_port, .wait = wait};
     return sb_health_wait(&health, err);
 }
 

@@ -20,11 +20,11 @@
 #include "deploy/systemd.h"
 #include "registry/http.h"
 
-#define PROBE_SECONDS   5    /* one answer may take that long */
-#define COMMAND_SECONDS 30   /* one command */
-#define STEADY_SECONDS  2    /* how long without any check it must stay up */
-#define RESTARTS_LIMIT  5    /* systemd had to start it again so often */
-#define NAP_LEAST       20   /* milliseconds */
+#define PROBE_SECONDS   5  /* one answer may take that long */
+#define COMMAND_SECONDS 30 /* one command */
+#define STEADY_SECONDS  2  /* how long without any check it must stay up */
+#define RESTARTS_LIMIT  5  /* systemd had to start it again so often */
+#define NAP_LEAST       20 /* milliseconds */
 #define NAP_MOST        500
 #define LOOK_EVERY      0.25 /* seconds, between questions to systemd while the check fails */
 #define ENVIRON_LIMIT   (1u << 20)
@@ -89,9 +89,8 @@ static bool connects(int family, const void *address, socklen_t size) {
 
 static int probe_tcp(const struct watch *w, struct sb_error *err) {
     uint16_t port = port_of(w->health);
-    struct sockaddr_in v4 = {.sin_family = AF_INET,
-                             .sin_port = htons(port),
-                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in v4 = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     struct sockaddr_in6 v6 = {
         .sin6_family = AF_INET6, .sin6_port = htons(port), .sin6_addr = in6addr_loopback};
     if (connects(AF_INET, &v4, sizeof v4) || connects(AF_INET6, &v6, sizeof v6))

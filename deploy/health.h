@@ -1,6 +1,6 @@
 /*
- * deploy/health: is a service well? As its description says: an HTTP answer, an open port, a command
- * in its root, its own word (notify), or, without any of these, that it stays up.
+ * deploy/health: is a service well? As its description says: an HTTP answer, an open port, a
+ * command in its root, its own word (notify), or, without any of these, that it stays up.
  *
  * Whatever the check is, the unit must be active as well: another process may answer at its port.
  */
@@ -17,9 +17,9 @@
 struct sb_health {
     const struct sb_node *node;
     const struct sb_description *description;
-    const char *unit; /* "NAME.service" */
-    uint16_t port;    /* instead of the description's, if not 0 */
-    uint32_t wait;    /* seconds; 0: what the description says */
+    const char *unit;  /* "NAME.service" */
+    uint16_t port;     /* instead of the description's, if not 0 */
+    uint32_t wait;     /* seconds; 0: what the description says */
     pid_t not_process; /* the one that is to be replaced, and may still answer; 0: none */
 };
 

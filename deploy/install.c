@@ -97,9 +97,9 @@ static int next_number(const struct sb_node_service *service, uint64_t current, 
     struct sb_generation_list list;
     if (sb_generations(service, &list, err) < 0)
         return -1;
-    *out = (list.n > 0 && list.v[list.n - 1].number > current ? list.v[list.n - 1].number
-                                                              : current) +
-           1;
+    *out =
+        (list.n > 0 && list.v[list.n - 1].number > current ? list.v[list.n - 1].number : current) +
+        1;
     sb_generation_list_free(&list);
     return 0;
 }
@@ -117,7 +117,8 @@ static int make_generation(struct install *in, uint64_t current, uint64_t number
     if (rc == 0)
         rc = sb_prepare_generation(in->service, &in->description, &generation, err);
     if (rc == 0)
-        rc = sb_prepare_units(in->service, &in->description, number, in->systemd_version, err);
+        rc = sb_prepare_units(in->service, &in->description, number, &generation.bundle,
+                              in->systemd_version, err);
     sb_generation_free(&generation);
     if (rc == 0)
         return 0;
@@ -133,10 +134,8 @@ static int switch_over(struct install *in, uint64_t current, struct sb_error *er
         make_generation(in, current, number, err) < 0)
         return -1;
     sb_node_say(in->node, "%s: switching to generation %" PRIu64, in->service->name, number);
-    const struct sb_switch plan = {.kind = SB_OPERATION_INSTALL,
-                                   .from = current,
-                                   .to = number,
-                                   .wait = in->options->wait};
+    const struct sb_switch plan = {
+        .kind = SB_OPERATION_INSTALL, .from = current, .to = number, .wait = in->options->wait};
     in->out->generation = number;
     int rc = sb_switch_run(in->service, &plan, err);
     if (rc < 0 && err->code == SB_E_UNHEALTHY)
@@ -204,8 +203,8 @@ int sb_install(const struct sb_node *node, struct sb_registry *registry,
     if (need_root(err) < 0)
         return -1;
     struct install in = {.node = node, .registry = registry, .options = options, .out = out};
-    struct sb_fetch_source fetch = {
-        .registry = registry, .watch = {.notify = options->notify, .data = options->data}};
+    struct sb_fetch_source fetch = {.registry = registry,
+                                    .watch = {.notify = options->notify, .data = options->data}};
     const struct sb_blob_source source = {sb_fetch_from_origins, &fetch};
     sb_store_set_source(node->store, &source);
     int rc = read_bundle(&in, err);

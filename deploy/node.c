@@ -81,8 +81,8 @@ static void sweep(const struct sb_node_service *service) {
             sb_tree_remove(service->fd, e->d_name, NULL);
 }
 
-int sb_node_service_open(const struct sb_node *node, const char *name,
-                         struct sb_node_service **out, struct sb_error *err) {
+int sb_node_service_open(const struct sb_node *node, const char *name, struct sb_node_service **out,
+                         struct sb_error *err) {
     *out = NULL;
     if (check_name(name, err) < 0)
         return -1;
@@ -99,8 +99,8 @@ int sb_node_service_open(const struct sb_node *node, const char *name,
     return 0;
 }
 
-int sb_node_service_look(const struct sb_node *node, const char *name,
-                         struct sb_node_service **out, struct sb_error *err) {
+int sb_node_service_look(const struct sb_node *node, const char *name, struct sb_node_service **out,
+                         struct sb_error *err) {
     *out = NULL;
     if (check_name(name, err) < 0)
         return -1;
@@ -129,8 +129,8 @@ void sb_node_service_close(struct sb_node_service *service) {
 }
 
 int sb_node_services(const struct sb_node *node, struct sb_strings *out, struct sb_error *err) {
-    int fd = openat(sb_store_private_fd(node->store), "services",
-                    O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd =
+        openat(sb_store_private_fd(node->store), "services", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     sb_autoclosedir DIR *dir = fd < 0 ? NULL : fdopendir(fd);
     if (!dir) {
         sb_close_descriptor(&fd);

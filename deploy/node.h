@@ -57,11 +57,11 @@ struct sb_node_service {
 
 /* Takes the service's lock, waiting for another operator, who is announced. Its directory is made
  * when missing. SB_E_USAGE for a name that no service may have. */
-int sb_node_service_open(const struct sb_node *node, const char *name,
-                         struct sb_node_service **out, struct sb_error *err);
+int sb_node_service_open(const struct sb_node *node, const char *name, struct sb_node_service **out,
+                         struct sb_error *err);
 /* Without a lock, to look only: SB_E_NOT_FOUND when there is no such service. */
-int sb_node_service_look(const struct sb_node *node, const char *name,
-                         struct sb_node_service **out, struct sb_error *err);
+int sb_node_service_look(const struct sb_node *node, const char *name, struct sb_node_service **out,
+                         struct sb_error *err);
 /* Removes the directory of a service without generations. NULL is allowed. */
 void sb_node_service_close(struct sb_node_service *service);
 /* Names of all services that there is a directory of, sorted. */

@@ -31,10 +31,12 @@ static void add_matches(const char *pattern, mode_t type, struct sb_strings *out
 void sb_node_placement_start(struct sb_node_placement *out, const struct sb_description *d) {
     static const char *const devices[] = {"/dev/nvidia*", "/dev/nvidia-caps/*", NULL};
     /* The driver's libraries belong to the host's kernel module: no image can bring them. */
-    static const char *const libraries[] = {
-        "/usr/lib/*-linux-gnu/libcuda.so*", "/usr/lib/*-linux-gnu/libnvidia-*.so*",
-        "/usr/lib64/libcuda.so*",           "/usr/lib64/libnvidia-*.so*",
-        "/usr/bin/nvidia-smi",              NULL};
+    static const char *const libraries[] = {"/usr/lib/*-linux-gnu/libcuda.so*",
+                                            "/usr/lib/*-linux-gnu/libnvidia-*.so*",
+                                            "/usr/lib64/libcuda.so*",
+                                            "/usr/lib64/libnvidia-*.so*",
+                                            "/usr/bin/nvidia-smi",
+                                            NULL};
     *out = (struct sb_node_placement){0};
     if (d->gpu == 0)
         return;

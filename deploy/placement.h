@@ -18,8 +18,8 @@ struct sb_node_placement {
 void sb_node_placement_start(struct sb_node_placement *out, const struct sb_description *d);
 /* Where a generation lies. */
 void sb_node_placement_at(struct sb_node_placement *placement,
-                          const struct sb_node_service *service, uint64_t number,
-                          size_t tree_count, int systemd_version);
+                          const struct sb_node_service *service, uint64_t number, size_t tree_count,
+                          int systemd_version);
 /* Looks up program and user in the mounted root. */
 int sb_node_placement_look(struct sb_node_placement *placement, const struct sb_description *d,
                            const char *root, struct sb_error *err);

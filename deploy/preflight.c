@@ -25,7 +25,8 @@ static int check_overlay(struct sb_error *err) {
 #ifdef SYS_fsopen
     sb_autoclose int fd = (int)syscall(SYS_fsopen, "overlay", 1 /* FSOPEN_CLOEXEC */);
     if (fd < 0 && errno == ENODEV) {
-        sb_fail(err, SB_E_FAILED, "this kernel has no overlayfs, which services' roots are made of");
+        sb_fail(err, SB_E_FAILED,
+                "this kernel has no overlayfs, which services' roots are made of");
         return sb_error_hint(err, "load it (modprobe overlay), or bundle with root: host");
     }
 #endif
@@ -84,8 +85,7 @@ static int check_port_of(const struct sb_node_service *service, const struct sb_
     struct sb_node_service *its;
     struct sb_description theirs;
     uint64_t current = 0;
-    if (!strcmp(other, service->name) ||
-        sb_node_service_look(service->node, other, &its, NULL) < 0)
+    if (!strcmp(other, service->name) || sb_node_service_look(service->node, other, &its, NULL) < 0)
         return 0;
     bool known = sb_node_current(its, &current, NULL) == 0 && current > 0 &&
                  sb_generation_description(its, current, &theirs, NULL) == 0;
@@ -114,9 +114,9 @@ static int check_port(const struct sb_node_service *service, const struct sb_des
 
 int sb_prepare_check(const struct sb_node_service *service, const struct sb_description *d,
                      int *out_systemd_version, struct sb_error *err) {
-    if (sb_systemd_check(out_systemd_version, err) < 0 ||
-        check_units_writable(service, err) < 0 || check_unit_free(service, err) < 0 ||
-        check_secrets(service, d, err) < 0 || check_port(service, d, err) < 0)
+    if (sb_systemd_check(out_systemd_version, err) < 0 || check_units_writable(service, err) < 0 ||
+        check_unit_free(service, err) < 0 || check_secrets(service, d, err) < 0 ||
+        check_port(service, d, err) < 0)
         return -1;
     return d->root == SB_ROOT_LAYERS ? check_overlay(err) : 0;
 }

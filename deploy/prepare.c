@@ -145,8 +145,8 @@ static int keep_green(const struct sb_node_service *service, const struct sb_des
     const struct sb_unit *of_service = sb_units_find(&units, SB_UNIT_SERVICE);
     int rc = sb_directory_make(service->fd, path, 0755, err);
     if (rc == 0)
-        rc = sb_file_write(service->fd, file, of_service->text, strlen(of_service->text), 0644,
-                           err);
+        rc =
+            sb_file_write(service->fd, file, of_service->text, strlen(of_service->text), 0644, err);
     sb_units_free(&units);
     return rc;
 }
@@ -156,8 +156,7 @@ static int look_and_keep(const struct sb_node_service *service, const struct sb_
     uint64_t number = here->placement.generation;
     sb_autofree char *root = sb_unit_root_path(service->name, number);
     if (d->root == SB_ROOT_LAYERS) {
-        if (mount_root(service, d, here, err) < 0 ||
-            sb_node_placement_look(here, d, root, err) < 0)
+        if (mount_root(service, d, here, err) < 0 || sb_node_placement_look(here, d, root, err) < 0)
             return -1;
     } else if (sb_hostroot_make(service, d, number, err) < 0) {
         return -1;
@@ -172,11 +171,13 @@ static int look_and_keep(const struct sb_node_service *service, const struct sb_
 }
 
 int sb_prepare_units(const struct sb_node_service *service, const struct sb_description *d,
-                     uint64_t number, int systemd_version, struct sb_error *err) {
+                     uint64_t number, const struct sb_digest *bundle, int systemd_version,
+                     struct sb_error *err) {
     struct sb_node_placement here;
     sb_node_placement_start(&here, d);
     sb_node_placement_at(&here, service, number, d->root == SB_ROOT_LAYERS ? d->layer_count : 0,
                          systemd_version);
+    here.placement.bundle = bundle;
     int rc = look_and_keep(service, d, &here, err);
     sb_node_placement_free(&here);
     return rc;

@@ -32,6 +32,6 @@ int sb_prepare_generation(const struct sb_node_service *service,
  * generation. */
 int sb_prepare_units(const struct sb_node_service *service,
                      const struct sb_description *description, uint64_t number,
-                     int systemd_version, struct sb_error *err);
+                     const struct sb_digest *bundle, int systemd_version, struct sb_error *err);
 
 #endif

@@ -81,8 +81,7 @@ static int find_in_repository(struct sb_remote *remote, const struct sb_referenc
     int rc = kind < 0 ? -1 : 0;
     if (kind == 1)
         *out = named.descriptor;
-    else if (kind == 0 &&
-             (reference->has_digest || !find_by_tag(remote, tag, &image, out)))
+    else if (kind == 0 && (reference->has_digest || !find_by_tag(remote, tag, &image, out)))
         rc = find_referrer(remote, &image, out, err);
     sb_manifest_free(&named);
     return rc;
@@ -111,8 +110,7 @@ static int find_in_registry(struct sb_registry *registry, const char *text,
 
 static bool is_bundle_here(struct sb_store *store, const struct sb_descriptor *descriptor) {
     sb_autobuf struct sb_buf text = {0};
-    return sb_blob_read(store, descriptor, SB_MANIFEST_LIMIT, &text, NULL) == 0 &&
-           is_bundle(&text);
+    return sb_blob_read(store, descriptor, SB_MANIFEST_LIMIT, &text, NULL) == 0 && is_bundle(&text);
 }
 
 static int find_in_store(struct sb_store *store, const char *text, struct sb_bundle_source *out,

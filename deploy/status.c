@@ -81,12 +81,11 @@ static void set(json_t *object, const char *key, const char *text) {
 }
 
 static json_t *generation_facts(const struct sb_generation *g, uint64_t current) {
-    json_t *out =
-        json_pack("{s:I, s:b, s:s, s:s, s:s, s:I, s:I}", "generation", (json_int_t)g->number,
-                  "current", g->number == current, "state", sb_generation_state_name(g->state),
-                  "bundle", sb_digest_text(&g->bundle).text, "image",
-                  sb_digest_text(&g->image).text, "installed", (json_int_t)g->installed, "since",
-                  (json_int_t)g->since);
+    json_t *out = json_pack(
+        "{s:I, s:b, s:s, s:s, s:s, s:I, s:I}", "generation", (json_int_t)g->number, "current",
+        g->number == current, "state", sb_generation_state_name(g->state), "bundle",
+        sb_digest_text(&g->bundle).text, "image", sb_digest_text(&g->image).text, "installed",
+        (json_int_t)g->installed, "since", (json_int_t)g->since);
     set(out, "version", g->version);
     set(out, "reference", g->reference);
     set(out, "failure", g->failure);
@@ -213,8 +212,8 @@ static int prune_service(const struct sb_node_service *service, bool dry_run,
     int rc = 0;
     for (size_t i = list.n; i-- > 0 && rc == 0;) {
         const struct sb_generation *g = &list.v[i];
-        bool keep = g->state == SB_GENERATION_FAILED ? failures++ == 0
-                                                     : kept++ < SB_GENERATIONS_KEPT;
+        bool keep =
+            g->state == SB_GENERATION_FAILED ? failures++ == 0 : kept++ < SB_GENERATIONS_KEPT;
         if (keep || g->number == current)
             continue;
         sb_strings_addf(out, "%s %" PRIu64, service->name, g->number);

@@ -108,8 +108,7 @@ static int finish(const struct sb_node_service *service, const struct sb_operati
     return sb_operation_clear(service, err);
 }
 
-static int take_away(const struct sb_node_service *service, uint64_t number,
-                     struct sb_error *err) {
+static int take_away(const struct sb_node_service *service, uint64_t number, struct sb_error *err) {
     struct sb_error ignored = {0};
     sb_autofree char *timer = sb_format("%s.timer", service->name);
     sb_systemd_do("stop", timer, &ignored);
@@ -161,8 +160,9 @@ static int undo(const struct sb_node_service *service, struct sb_operation *oper
     sb_fail(err, why.code, "%s: generation %" PRIu64 " did not become healthy: %s", service->name,
             operation->to, why.message);
     if (operation->from)
-        return sb_error_hint(err, "generation %" PRIu64 " runs again; sbuild status %s shows what "
-                                  "the failed one said",
+        return sb_error_hint(err,
+                             "generation %" PRIu64 " runs again; sbuild status %s shows what "
+                             "the failed one said",
                              operation->from, service->name);
     return sb_error_hint(err, "it was taken away again; sbuild status %s shows what it said",
                          service->name);

@@ -21,8 +21,9 @@ int sb_systemd_check(int *out_version, struct sb_error *err) {
     *out_version = 0;
     if (access("/run/systemd/system", F_OK) < 0) {
         sb_fail(err, SB_E_FAILED, "systemd does not run on this machine");
-        return sb_error_hint(err, "services are installed on nodes whose init is systemd %d or "
-                                  "later; in containers use the image itself",
+        return sb_error_hint(err,
+                             "services are installed on nodes whose init is systemd %d or "
+                             "later; in containers use the image itself",
                              SB_SYSTEMD_OLDEST);
     }
     static const char *const argv[] = {"systemctl", "--version", NULL};
@@ -109,10 +110,13 @@ static int64_t wall_clock(int64_t monotonic) {
 
 int sb_systemd_status(const char *unit, struct sb_unit_status *out, struct sb_error *err) {
     const char *const argv[] = {
-        "systemctl", "show",
+        "systemctl",
+        "show",
         "--property=LoadState,ActiveState,SubState,Result,MainPID,NRestarts,NeedDaemonReload,"
         "FragmentPath,ActiveEnterTimestampMonotonic",
-        "--", unit, NULL};
+        "--",
+        unit,
+        NULL};
     sb_autobuf struct sb_buf text = {0};
     *out = (struct sb_unit_status){0};
     if (run(argv, &text, err) < 0)

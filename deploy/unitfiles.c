@@ -27,8 +27,9 @@ static int cannot_write(const struct sb_node *node, const char *name, struct sb_
     int code = errno;
     sb_fail_errno(err, SB_E_IO, "writing %s/%s", sb_node_units(node), name);
     if (code == EROFS)
-        sb_error_hint(err, "systemd's unit files must be writable: make %s a file system of its "
-                           "own, or an overlay, on hosts whose /etc is read-only",
+        sb_error_hint(err,
+                      "systemd's unit files must be writable: make %s a file system of its "
+                      "own, or an overlay, on hosts whose /etc is read-only",
                       sb_node_units(node));
     return -1;
 }
@@ -173,6 +174,10 @@ int sb_unitfiles_unmount(const struct sb_node_service *service, uint64_t number,
 /* Users of the image that the host doesn't know: systemd runs nobody else. */
 static int place_users(const char *name, const char *text, struct sb_error *err) {
     sb_autofree char *path = sb_format("/etc/sysusers.d/%s", name);
+    sb_autobuf struct sb_buf old = {0};
+    if (sb_file_read(AT_FDCWD, path, UNIT_LIMIT, &old, NULL) == 0 &&
+        !strcmp(sb_buf_text(&old), text))
+        return 0;
     if (sb_directory_make(AT_FDCWD, "/etc/sysusers.d", 0755, err) < 0 ||
         sb_file_write(AT_FDCWD, path, text, strlen(text), 0644, err) < 0)
         return -1;

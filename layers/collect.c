@@ -250,7 +250,8 @@ static int collect_locked(struct collector *c, const struct sb_inventory *before
         sb_inventory_take(c->store, before, &c->inventory, err) < 0)
         return -1;
     mark_held(c);
-    if (mark_pinned(c, err) < 0 || sb_reach_images(c->store, c->index, &c->inventory, &c->images, err) < 0)
+    if (mark_pinned(c, err) < 0 ||
+        sb_reach_images(c->store, c->index, &c->inventory, &c->images, err) < 0)
         return -1;
     sb_reach_records(c->store, &c->inventory);
     decide(c);

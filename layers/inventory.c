@@ -98,7 +98,7 @@ static const struct place {
     {"blobs", SB_ITEM_OTHER, false, "|sha256|"},
     {SB_BLOBS_DIRECTORY, SB_ITEM_BLOB, true, NULL},
     {"sbuild", SB_ITEM_OTHER, false,
-     "|trees|contents|records|origins|listings|caches|logs|stat|git|last|tmp|"},
+     "|trees|contents|records|origins|listings|caches|logs|stat|git|last|paths|tmp|"},
     {"sbuild/trees", SB_ITEM_TREE, true, NULL},
     {"sbuild/contents", SB_ITEM_CONTENTS, true, NULL},
     {"sbuild/records", SB_ITEM_RECORD, true, NULL},
@@ -108,6 +108,7 @@ static const struct place {
     {"sbuild/stat", SB_ITEM_NOTE, false, NULL},
     {"sbuild/git", SB_ITEM_NOTE, false, NULL},
     {"sbuild/last", SB_ITEM_NOTE, false, NULL},
+    {"sbuild/paths", SB_ITEM_NOTE, false, NULL},
     {"sbuild/logs", SB_ITEM_LOG, false, NULL},
     {"sbuild/tmp", SB_ITEM_TEMPORARY, false, NULL},
 };
@@ -143,10 +144,11 @@ static void add_item(const struct place *place, int dirfd, const char *name,
     const struct sb_item *known =
         S_ISDIR(st.st_mode) && earlier ? sb_inventory_find(earlier, kind, path) : NULL;
     SB_GROW(out->v, out->n, out->cap);
-    out->v[out->n++] = (struct sb_item){.kind = kind,
-                                        .path = path,
-                                        .last_use = st.st_mtim,
-                                        .bytes = known ? known->bytes : sb_disk_usage(dirfd, name, &st)};
+    out->v[out->n++] =
+        (struct sb_item){.kind = kind,
+                         .path = path,
+                         .last_use = st.st_mtim,
+                         .bytes = known ? known->bytes : sb_disk_usage(dirfd, name, &st)};
 }
 
 static int compare_items(const void *a, const void *b) {

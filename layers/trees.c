@@ -212,16 +212,16 @@ int sb_tree_get(struct sb_store *store, const struct sb_layer *layer, char **out
     return 0;
 }
 
+bool sb_tree_has(struct sb_store *store, const struct sb_digest *diff_id) {
+    struct names n = names_of(diff_id);
+    bool there;
+    return look(store, &n, &there, NULL) == 0 && there;
+}
+
 /* ---- for those who keep them ---- */
 
 char *sb_tree_path(const struct sb_digest *diff_id) {
     return sb_format("sbuild/%s", names_of(diff_id).tree);
-}
-
-bool sb_tree_has(struct sb_store *store, const struct sb_digest *diff_id) {
-    struct names n = names_of(diff_id);
-    bool there;
-    return take_into_use(store, &n, &there, NULL) == 0 && there;
 }
 
 int sb_trees_settle(struct sb_store *store, const struct sb_digest *diff_ids, size_t count,

@@ -26,6 +26,9 @@
 int sb_tree_get(struct sb_store *store, const struct sb_layer *layer, char **out_path,
                 struct sb_error *err);
 
+/* True when the layer is unpacked already. */
+bool sb_tree_has(struct sb_store *store, const struct sb_digest *diff_id);
+
 /* Moves a directory (on the store's file system) into place as the tree of diff_id. When there is
  * one already, the directory is removed instead. */
 int sb_tree_adopt(struct sb_store *store, const struct sb_digest *diff_id, const char *path,
@@ -35,8 +38,6 @@ int sb_tree_adopt(struct sb_store *store, const struct sb_digest *diff_id, const
  * for longer: one flush of the store's file system, when any of them needs it. */
 int sb_trees_settle(struct sb_store *store, const struct sb_digest *diff_ids, size_t count,
                     struct sb_error *err);
-/* True when the layer is unpacked, and not to be unpacked anew after a loss of power. */
-bool sb_tree_has(struct sb_store *store, const struct sb_digest *diff_id);
 /* "sbuild/trees/HEX": relative to STORE, the caller's to free. */
 char *sb_tree_path(const struct sb_digest *diff_id);
 /* Bytes that the tree takes on the disk, as du counts them. Measured once, and remembered. */
