@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "cli/registry.h"
 #include "cli/request.h"
+#include "layers/origin.h"
 
 static const char *state_name(enum sb_layer_state state) {
     static const char *const names[] = {[SB_LAYER_UNKNOWN] = "unknown",
