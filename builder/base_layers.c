@@ -17,6 +17,7 @@ struct job {
     const char *base; /* NULL: the layer is the recipes' own */
     char *tree;
     struct sb_contents *contents;
+    bool failed;
 };
 
 static int name_layer(const struct job *job, struct sb_error *err) {
@@ -32,9 +33,10 @@ static int name_layer(const struct job *job, struct sb_error *err) {
 
 static int get_tree(void *data, struct sb_error *err) {
     struct job *job = data;
-    if (sb_tree_get(job->store, &job->image->layers[job->index].layer, &job->tree, err) < 0)
-        return name_layer(job, err);
-    return 0;
+    if (sb_tree_get(job->store, &job->image->layers[job->index].layer, &job->tree, err) == 0)
+        return 0;
+    job->failed = true;
+    return name_layer(job, err);
 }
 
 static int get_blob(void *data, struct sb_error *err) {
@@ -115,16 +117,21 @@ static struct job *make_jobs(struct sb_store *store, const struct sb_image *imag
 }
 
 int sb_base_layers_trees(struct sb_store *store, const struct sb_image *image, const char *base,
-                         size_t base_count, struct sb_strings *out, struct sb_error *err) {
+                         size_t base_count, struct sb_strings *out, size_t *out_failed,
+                         struct sb_error *err) {
     size_t n = image->layer_count;
     sb_autofree struct job *all = make_jobs(store, image, base, base_count, n);
     bool at_once = sb_base_layers_missing(store, image).count > 1;
     int failed = run_jobs(all, n, at_once, get_tree, err);
-    for (size_t i = 0; i < n; i++)
+    *out_failed = n;
+    for (size_t i = 0; i < n; i++) {
         if (failed)
             free(all[i].tree);
         else
             sb_strings_take(out, all[i].tree);
+        if (all[i].failed)
+            *out_failed = i;
+    }
     return failed;
 }
 

@@ -22,9 +22,11 @@ struct sb_base_layers_missing sb_base_layers_missing(struct sb_store *store,
                                                      const struct sb_image *image);
 
 /* The trees of all layers, lowest first. An error names the layer; of the first base_count also
- * base, the image that they belong to (NULL: none). */
+ * base, the image that they belong to (NULL: none). *out_failed is then the layer's index, or, when
+ * it isn't one layer's fault, their count. */
 int sb_base_layers_trees(struct sb_store *store, const struct sb_image *image, const char *base,
-                         size_t base_count, struct sb_strings *out, struct sb_error *err);
+                         size_t base_count, struct sb_strings *out, size_t *out_failed,
+                         struct sb_error *err);
 
 /* Brings all blobs of the image here, for whoever reads them whole; with only_unlisted, those whose
  * table of contents isn't here either. */

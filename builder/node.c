@@ -16,6 +16,7 @@
 #include "builder/cache.h"
 #include "builder/image_config.h"
 #include "builder/layer_build.h"
+#include "builder/remote_cache.h"
 #include "builder/source.h"
 #include "layers/trees.h"
 
@@ -130,6 +131,10 @@ static void attempt_free(struct attempt *a) {
 }
 #define autoattempt __attribute__((cleanup(attempt_free)))
 
+static const char *listing_of(const struct attempt *a) {
+    return a->listing.len ? a->listing.data : NULL;
+}
+
 static int attempt_site(struct sb_node *node, struct attempt *a, struct sb_error *err) {
     a->layer = layer_of(node, a->result);
     a->site = (struct sb_layer_site){.store = node->build->store,
@@ -160,10 +165,26 @@ static int attempt_key(struct attempt *a, struct sb_error *err) {
     return sb_layer_key(&a->site, a->layer, &a->list, &a->listing, &a->key, err);
 }
 
-static bool attempt_find(struct sb_node *node, struct attempt *a) {
+/* In the store; else, when anywhere, in the repositories of the shared cache. */
+static bool attempt_find(struct sb_node *node, struct attempt *a, bool anywhere) {
     struct sb_layer_result *r = &node->results[a->result];
+    struct sb_cache_owner owner = owner_of(node, a->result);
+    struct sb_remote_cache *remote = node->build->remote;
+    struct sb_cache_found found;
     r->key = a->key.digest;
-    return sb_cache_find(node->build->store, &a->key, &r->layer);
+    if (sb_cache_find(node->build->store, &a->key, &found))
+        sb_remote_cache_know(remote, &a->key, &found.layer);
+    else if (!anywhere ||
+             !sb_remote_cache_find(remote, &a->key, &owner, listing_of(a), a->listing.len, &found))
+        return false;
+    r->layer = found.layer;
+    r->repository = found.repository;
+    return true;
+}
+
+static void share(struct sb_node *node, const struct attempt *a) {
+    const struct sb_layer_result *r = &node->results[a->result];
+    sb_remote_cache_put(node->build->remote, &a->key, r->recipe, r->name, &r->layer, r->seconds);
 }
 
 /* The layer of results[result] is known: it becomes part of the image. */
@@ -177,9 +198,13 @@ static void accept(struct sb_node *node, size_t result, enum sb_layer_state stat
 static int accept_built(struct sb_node *node, const struct attempt *a, struct sb_error *err) {
     struct sb_layer_result *r = &node->results[a->result];
     struct sb_cache_owner owner = owner_of(node, a->result);
-    if (sb_cache_put(node->build->store, &a->key, &owner, &r->layer, r->seconds,
-                     a->listing.len ? a->listing.data : NULL, a->listing.len, err) < 0)
+    struct sb_cache_facts facts = {.layer = r->layer,
+                                   .seconds = r->seconds,
+                                   .listing = listing_of(a),
+                                   .listing_len = a->listing.len};
+    if (sb_cache_put(node->build->store, &a->key, &owner, &facts, err) < 0)
         return -1;
+    share(node, a);
     accept(node, a->result, SB_LAYER_BUILT);
     return 0;
 }
@@ -295,6 +320,24 @@ static void start_packing(struct sb_node *node, struct attempt *a, struct sb_roo
     }
 }
 
+/* A layer that a repository had a record of can't be had, or isn't what the record says: the next
+ * build makes it here. What may work in a minute is left alone. */
+static void reject(const struct sb_node *node, size_t layer, struct sb_error *err) {
+    if (layer >= node->image.layer_count || err->code == SB_E_INTERRUPTED || err->code == SB_E_IO ||
+        err->code == SB_E_NO_SPACE || err->os_errno == EAGAIN)
+        return;
+    const struct sb_digest *diff_id = &node->image.layers[layer].layer.diff_id;
+    for (; node; node = node->base)
+        for (size_t i = node->base_count; i < node->next; i++) {
+            const struct sb_layer_result *r = &node->results[i];
+            if (!sb_digest_equal(&r->layer.diff_id, diff_id) ||
+                !sb_cache_reject(node->build->store, &r->key))
+                continue;
+            sb_error_context(err, "a shared cache has a record of the layer %s, and", r->name);
+            sb_error_hint(err, "build again: that record is not used any more");
+        }
+}
+
 struct output {
     struct sb_node *node;
     size_t result;
@@ -317,9 +360,12 @@ static int collect_trees(struct sb_node *node, size_t result, struct sb_strings 
                       missing.count == 1 ? "" : "s", sb_text_size(missing.bytes).text);
         sb_build_notify(node, result, SB_EVENT_FETCH, text, strlen(text));
     }
+    size_t bad;
     if (sb_base_layers_trees(node->build->store, &node->image, root->pinned, root->base_count, out,
-                             err) < 0)
+                             &bad, err) < 0) {
+        reject(node, bad, err);
         return -1;
+    }
     if (node->packing)
         sb_strings_add(out, sb_root_upper(node->packing->root));
     return 0;
@@ -349,8 +395,10 @@ static bool may_run_ahead(const struct sb_node *node, size_t result) {
     const struct sb_recipe_layer *layer = layer_of(node, result);
     if (!layer || sb_layer_looks_below(layer))
         return false;
+    const struct sb_build_request *request = node->build->request;
     struct sb_cache_owner owner = owner_of(node, result);
-    return node->build->request->no_cache || !sb_cache_has_last(node->build->store, &owner);
+    return request->no_cache ||
+           (request->cache_from.n == 0 && !sb_cache_has_last(node->build->store, &owner));
 }
 
 static void say_waiting(void *data) {
@@ -363,7 +411,7 @@ static int lock_key(struct sb_node *node, struct attempt *a, bool *found, struct
     struct output who = {node, a->result};
     int lock = sb_cache_lock(node->build->store, &a->key, say_waiting, &who, err);
     if (lock >= 0)
-        *found = !node->build->request->no_cache && attempt_find(node, a);
+        *found = !node->build->request->no_cache && attempt_find(node, a, false);
     return lock;
 }
 
@@ -442,8 +490,10 @@ static int decide_layer(struct sb_node *node, enum sb_node_effort effort, struct
     if (attempt_site(node, &a, err) < 0 || attempt_key(&a, err) < 0)
         return -1;
     bool use_cache = !node->build->request->no_cache;
-    if (attempt_find(node, &a) && use_cache) {
+    if (attempt_find(node, &a, use_cache) && use_cache) {
         sb_cache_remember(store, &a.key, &owner);
+        if (effort != SB_NODE_PLAN)
+            share(node, &a);
         accept(node, a.result, SB_LAYER_CACHED);
         node->next++;
         return 0;

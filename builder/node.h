@@ -71,6 +71,7 @@ struct sb_build {
     struct sb_store *store;
     const struct sb_settings *settings;
     const struct sb_build_request *request;
+    struct sb_remote_cache *remote; /* NULL without a shared cache */
     int64_t epoch;
     int threads;            /* that compress, for one layer */
     struct sb_node **nodes; /* a base before what stands on it */

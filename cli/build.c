@@ -128,6 +128,9 @@ static int prepare(struct building *b, struct sb_error *err) {
     r->registry = b->push_options.registry;
     if (sb_cli_request_open(r, &b->settings, &b->store, err) < 0)
         return -1;
+    r->build.share_last = b->pushing;
+    if (b->pushing)
+        sb_registry_prepare(r->build.registry);
     if (sb_build_new(b->store, &b->settings, &r->build, &b->build, err) < 0)
         return -1;
     return b->pushing ? sb_build_push_new(&b->push_options, r->build.registry, b->store, b->build,
@@ -143,6 +146,8 @@ static int build_images(struct building *b, struct sb_error *err) {
     double seconds = now() - start;
     if (!failed && b->push)
         failed = sb_build_push_finish(b->push, err);
+    if (b->build)
+        sb_build_share(b->build);
     if (failed && b->progress)
         sb_progress_error(b->progress, err);
     if (failed) /* what is still being sent tells its progress */
@@ -166,6 +171,8 @@ static int run(int argc, char **argv, struct sb_error *err) {
         {.name = "tag", .letter = 't', .list = &request.build.tags},
         {.name = "version", .text = &request.build.version},
         {.name = "no-cache", .flag = &request.build.no_cache},
+        {.name = "cache-from", .list = &request.cache_from},
+        {.name = "cache-to", .text = &request.cache_to},
         {.name = "push", .flag = &b.pushing},
         SB_CLI_PUSH_OPTIONS(b.push_options),
         {.name = "explain", .flag = &b.explain},

@@ -3,7 +3,9 @@
 #include "base/json.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "cli/registry.h"
 #include "cli/request.h"
+#include "layers/origin.h"
 
 static const char *state_name(enum sb_layer_state state) {
     static const char *const names[] = {[SB_LAYER_UNKNOWN] = "unknown",
@@ -20,6 +22,8 @@ static json_t *plan_json(const struct sb_build_result *result) {
         json_t *o = json_pack("{s:o, s:o, s:s, s:o}", "recipe", sb_json_from_bytes(r->recipe),
                               "name", sb_json_from_bytes(r->name), "state", state_name(r->state),
                               "does", sb_json_from_bytes(r->summary));
+        if (r->repository)
+            json_object_set_new(o, "repository", sb_json_from_bytes(r->repository));
         if (r->cause)
             json_object_set_new(o, "cause", sb_json_from_bytes(r->cause));
         if (r->state == SB_LAYER_CACHED || r->state == SB_LAYER_BUILT)
@@ -38,7 +42,9 @@ static void print_plan(const struct sb_build_result *result) {
         sb_strings_add(&table.cells, state_name(r->state));
         sb_strings_add(&table.cells, r->recipe);
         sb_strings_add(&table.cells, r->name);
-        if (r->state == SB_LAYER_BASE && i == 0 && result->base)
+        if (r->repository)
+            sb_strings_addf(&table.cells, "in %s", r->repository);
+        else if (r->state == SB_LAYER_BASE && i == 0 && result->base)
             sb_strings_addf(&table.cells, "from %s", result->base);
         else
             sb_strings_add(&table.cells, r->cause ? r->cause : "");
@@ -84,6 +90,8 @@ static int run(int argc, char **argv, struct sb_error *err) {
         {.name = "secret", .list = &request.secrets},
         {.name = "version", .text = &request.build.version},
         {.name = "no-cache", .flag = &request.build.no_cache},
+        {.name = "cache-from", .list = &request.cache_from},
+        {.name = "cache-to", .text = &request.cache_to},
         {.name = "jobs", .letter = 'j', .text = &request.jobs},
         {.name = "runtime", .text = &request.runtime},
         SB_CLI_REGISTRY_OPTIONS(request.registry),

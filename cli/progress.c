@@ -190,6 +190,8 @@ static void print_done(struct sb_progress *p, const struct sb_event *e) {
             tty ? "\033[0m" : "", r->recipe, r->name);
     if (tty && r->state != SB_LAYER_BUILT)
         fprintf(stderr, "  \033[2m%s\033[0m", state);
+    if (r->repository)
+        fprintf(stderr, "  in %s", r->repository);
     if (r->state == SB_LAYER_BUILT)
         fprintf(stderr, "  %s  %s", sb_text_size(r->layer.descriptor.size).text,
                 sb_text_seconds(r->seconds).text);
@@ -224,6 +226,8 @@ static void print_json(const struct sb_event *e) {
         json_object_set_new(o, "cause", sb_json_from_bytes(r->cause));
     if (e->type == SB_EVENT_LAYER_DONE && r->state != SB_LAYER_UNKNOWN) {
         json_object_set_new(o, "cached", json_boolean(r->state != SB_LAYER_BUILT));
+        if (r->repository)
+            json_object_set_new(o, "repository", sb_json_from_bytes(r->repository));
         json_object_set_new(o, "size", json_integer((json_int_t)r->layer.descriptor.size));
         json_object_set_new(o, "seconds", json_real(r->seconds));
         json_object_set_new(o, "diff_id", json_string(sb_digest_text(&r->layer.diff_id).text));

@@ -12,7 +12,8 @@
 struct sb_cli_request {
     struct sb_build_request build;
     struct sb_strings set, secrets;
-    const char *jobs, *runtime;
+    struct sb_strings cache_from;
+    const char *jobs, *runtime, *cache_to;
     struct sb_cli_registry registry;
     struct sb_common common;
     const char **recipes; /* borrows from argv */
@@ -24,6 +25,9 @@ struct sb_cli_request {
     "                       a secret for steps that name it; never stored\n"                       \
     "  --version V          the version, instead of the recipe's or git's\n"                       \
     "  --no-cache           build every layer\n"                                                   \
+    "  --cache-from REPO    take layers that others built from a repository; may be\n"             \
+    "                       given several times\n"                                                 \
+    "  --cache-to REPO      put the layers that are built into a repository\n"                     \
     "  -j, --jobs N         threads that compress, recipes at a time (default: cores)\n"           \
     "  --runtime NAME       crun, runc or a path; found by trying otherwise\n"                     \
     "  --store DIR          the store (or SBUILD_STORE)\n"

@@ -111,10 +111,24 @@ static int fail_tls(struct sb_error *err, const char *host, const char *detail) 
     return -1;
 }
 
+/* Of CONNECT, by which an HTTP proxy lets TLS through. */
+static int fail_proxy(struct sb_error *err, const char *host, long status) {
+    sb_fail(err, SB_E_NETWORK, "%s: the proxy refused the connection, with status %ld", host,
+            status);
+    if (err)
+        err->os_errno = status >= 500 || status == 408 || status == 429 ? EAGAIN : EPROTO;
+    return status == 407 ? sb_error_hint(err, "put user and password into HTTPS_PROXY: "
+                                              "http://USER:PASSWORD@PROXY:PORT")
+                         : -1;
+}
+
 int sb_failure(struct sb_error *err, CURL *curl, CURLcode code, const char *host,
                const char *detail) {
-    long os_errno = 0;
+    long os_errno = 0, proxy_status = 0;
     curl_easy_getinfo(curl, CURLINFO_OS_ERRNO, &os_errno);
+    curl_easy_getinfo(curl, CURLINFO_HTTP_CONNECTCODE, &proxy_status);
+    if (proxy_status >= 400)
+        return fail_proxy(err, host, proxy_status);
     switch (code) {
     case CURLE_COULDNT_RESOLVE_HOST:
         return fail_name(err, host);

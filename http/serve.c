@@ -79,6 +79,13 @@ static int send_end(struct thread *t, char type, int result, uint64_t sent, uint
     return sb_channel_send(t->channel, type, text.data, text.len, -1, NULL);
 }
 
+/* A body may be on its way still: sbuild closes the channel when it has read what it was told. */
+static void discard(struct thread *t) {
+    char type;
+    while (sb_channel_receive(t->channel, &type, &t->message, NULL, NULL) > 0)
+        ;
+}
+
 /* ---- threads ---- */
 
 static int answer(struct thread *t, struct sb_transfer *transfer) {
@@ -95,6 +102,7 @@ static int answer(struct thread *t, struct sb_transfer *transfer) {
             got = 0;
     } else if (got < 0) {
         send_end(t, 'F', -1, 0, 0, &err);
+        discard(t);
     }
     sb_request_free(&request);
     return got;

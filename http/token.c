@@ -53,7 +53,11 @@ int sb_auth_refused(const char *host, const struct sb_credential *credential,
     } else {
         sb_fail(err, SB_E_NETWORK, "registry %s needs credentials", host);
     }
-    sb_error_hint(err, "sbuild login %s", host);
+    if (credential && credential->source && !strcmp(credential->source, "AWS"))
+        sb_error_hint(err, "may the user or role whose credentials for AWS these are use account "
+                           "and region of that registry?");
+    else
+        sb_error_hint(err, "sbuild login %s", host);
     return fail(err, EACCES);
 }
 
@@ -79,7 +83,8 @@ static int exchange(const struct sb_settings *settings, const struct sb_token_re
                                        .headers = headers,
                                        .body = body ? body->data : NULL,
                                        .body_len = body ? body->len : 0,
-                                       .limit = ANSWER_LIMIT};
+                                       .limit = ANSWER_LIMIT,
+                                       .foreign = true};
     if (sb_simple(settings, &simple, response, err) < 0)
         return sb_error_context(err, "a token for registry %s", request->request->host);
     return 0;

@@ -14,6 +14,7 @@
 #include "base/buffer.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "layers/store_private.h"
 
 /* The file, version 1; numbers are little-endian. A header, a record for each entry in byte order
  * of paths, and the strings that records point into, each ending in NUL, the first of them empty.
@@ -254,6 +255,10 @@ static bool is_whole(struct sb_contents *c, const struct sb_digest *diff_id) {
     return records_are_whole(c, (size_t)le64toh(h->strings_length));
 }
 
+static const char *path_at(const struct sb_contents *contents, size_t index) {
+    return contents->strings + le32toh(contents->records[index].path);
+}
+
 static int open_file(struct sb_store *store, const char *path, struct sb_error *err) {
     int fd = openat(sb_store_private_fd(store), path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
@@ -263,31 +268,83 @@ static int open_file(struct sb_store *store, const char *path, struct sb_error *
     return fd;
 }
 
+/* *out is NULL when the file is damaged. */
+static int map_file(int fd, const struct sb_digest *diff_id, struct sb_contents **out) {
+    struct stat st;
+    *out = NULL;
+    if (fstat(fd, &st) < 0)
+        return -1;
+    if (!S_ISREG(st.st_mode) || (size_t)st.st_size < sizeof(struct header))
+        return 0;
+    void *map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE | MAP_POPULATE, fd, 0);
+    if (map == MAP_FAILED)
+        return -1;
+    struct sb_contents *c = sb_alloc(sizeof *c);
+    c->map = map;
+    c->length = (size_t)st.st_size;
+    if (is_whole(c, diff_id))
+        *out = c;
+    else
+        sb_contents_close(c);
+    return 0;
+}
+
 int sb_contents_open(struct sb_store *store, const struct sb_digest *diff_id,
                      struct sb_contents **out, struct sb_error *err) {
     sb_autofree char *path = path_of(diff_id);
     sb_autoclose int fd = open_file(store, path, err);
     if (fd < 0)
         return -1;
-    struct stat st;
-    if (fstat(fd, &st) < 0)
+    if (map_file(fd, diff_id, out) < 0)
         return sb_fail_errno(err, SB_E_IO, "%s/sbuild/%s", sb_store_path(store), path);
-    struct sb_contents *c = NULL;
-    if (S_ISREG(st.st_mode) && (size_t)st.st_size >= sizeof(struct header)) {
-        void *map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE | MAP_POPULATE, fd, 0);
-        if (map == MAP_FAILED)
-            return sb_fail_errno(err, SB_E_IO, "%s/sbuild/%s", sb_store_path(store), path);
-        c = sb_alloc(sizeof *c);
-        c->map = map;
-        c->length = (size_t)st.st_size;
-    }
-    if (!c || !is_whole(c, diff_id)) {
-        sb_contents_close(c);
+    if (!*out)
         return sb_fail(err, SB_E_INTEGRITY, "%s/sbuild/%s: the table of contents is damaged",
                        sb_store_path(store), path);
-    }
-    *out = c;
     return 0;
+}
+
+/* As layers/entry has it: "a/b", no component empty, "." or "..". */
+static bool is_clean(const char *path) {
+    for (;;) {
+        size_t n = strcspn(path, "/");
+        if (n == 0 || (n <= 2 && strspn(path, ".") >= n))
+            return false;
+        if (!path[n])
+            return true;
+        path += n + 1;
+    }
+}
+
+/* What the reader of layers would have let pass: clean paths, each once and in order. */
+static bool is_plausible(const struct sb_contents *c) {
+    for (size_t i = 0; i < c->count; i++) {
+        const char *path = path_at(c, i);
+        if (i > 0 && strcmp(path_at(c, i - 1), path) >= 0)
+            return false;
+        if (!is_clean(path))
+            return false;
+    }
+    return true;
+}
+
+int sb_contents_open_foreign(int fd, const struct sb_digest *diff_id, struct sb_contents **out,
+                             struct sb_error *err) {
+    if (map_file(fd, diff_id, out) < 0)
+        return sb_fail_errno(err, SB_E_IO, "mapping a table of contents");
+    if (*out && is_plausible(*out))
+        return 0;
+    sb_contents_close(*out);
+    *out = NULL;
+    return sb_fail(err, SB_E_INTEGRITY, "the table of contents is damaged");
+}
+
+const void *sb_contents_bytes(const struct sb_contents *contents, size_t *out_len) {
+    *out_len = contents->length;
+    return contents->map;
+}
+
+void sb_store_set_contents_source(struct sb_store *store, const struct sb_contents_source *source) {
+    store->contents_source = source ? *source : (struct sb_contents_source){0};
 }
 
 void sb_contents_close(struct sb_contents *contents) {
@@ -319,10 +376,6 @@ struct sb_contents *sb_contents_from_writer(struct sb_contents_writer *writer) {
 
 size_t sb_contents_count(const struct sb_contents *contents) {
     return contents->count;
-}
-
-static const char *path_at(const struct sb_contents *contents, size_t index) {
-    return contents->strings + le32toh(contents->records[index].path);
 }
 
 void sb_contents_get(const struct sb_contents *contents, size_t index, struct sb_entry *out) {

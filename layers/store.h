@@ -112,6 +112,9 @@ int sb_blob_begin(struct sb_store *store, struct sb_blob_writer **out, struct sb
 /* Before the first byte, for a large blob that no one reads soon: its bytes go past the page cache,
  * where the file system can do that, and leave it to files that are needed. */
 void sb_blob_bypass_cache(struct sb_blob_writer *writer);
+/* Before the first byte, when whoever appends verifies the digest as bytes pass: they are not
+ * hashed twice. To be committed with the expected digest, once it was verified, or else aborted. */
+void sb_blob_trust_digest(struct sb_blob_writer *writer);
 int sb_blob_append(struct sb_blob_writer *writer, const void *data, size_t len,
                    struct sb_error *err);
 /* Publishes, and frees the writer in every case. When expected is given and differs, nothing is

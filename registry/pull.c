@@ -148,11 +148,13 @@ static int need_config(struct pull *p, const json_t *manifest, struct sb_error *
     return sb_blob_put(p->store, sb_buf_text(&text), text.len, NULL, err);
 }
 
-/* An image that is no index says in its config what it is for. */
-static int check_platform(struct pull *p, const struct sb_image *image, struct sb_error *err) {
+/* What no index was asked for says in its config what it is for. */
+static int check_platform(struct pull *p, const struct sb_pulled *pulled,
+                          const struct sb_image *image, struct sb_error *err) {
     const struct sb_platform *wanted = p->options->platform;
     const char *architecture = sb_json_string(image->config, "architecture", "");
-    if (!wanted || !strcmp(architecture, wanted->architecture))
+    if (!wanted || !sb_digest_equal(&pulled->named.digest, &pulled->image.digest) ||
+        !strcmp(architecture, wanted->architecture))
         return 0;
     return sb_fail(err, SB_E_FAILED, "is made for linux/%.40s, not for %s/%s", architecture,
                    wanted->os, wanted->architecture);
@@ -225,7 +227,7 @@ static int pull_image(struct pull *p, struct sb_pulled *out, struct sb_error *er
     if (rc == 0)
         rc = sb_image_load(p->store, &out->image, &image, err);
     if (rc == 0)
-        rc = check_platform(p, &image, err);
+        rc = check_platform(p, out, &image, err);
     if (rc < 0) {
         sb_error_context(err, "%s", p->where);
         sb_image_free(&image);

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Servers for tests/unit/registry_http.c: ones that behave, and ones that don't.
+"""Servers for tests/unit/http_servers.h: ones that behave, and ones that don't.
 
     http_server.py DIR      makes keys and certificates in DIR, starts the servers on free ports, and
                             prints one line of JSON: their ports. Runs until its stdin is closed.
@@ -26,7 +26,7 @@ def make_certificates():
     key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
     openssl("req", "-x509", *key, "-days", "2", "-subj", "/CN=test CA", "-keyout", "ca.key", "-out", "ca.crt")
     for name, names, days in [
-        ("good", "IP:127.0.0.1,DNS:localhost", "2"),
+        ("good", "IP:127.0.0.1,DNS:localhost,DNS:registry.test", "2"),
         ("wrong", "DNS:other.example.com", "2"),
         ("expired", "IP:127.0.0.1,DNS:localhost", "-1"),
         ("client", "DNS:client", "2"),
@@ -82,6 +82,30 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.flush()
 
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = handle_any
+
+    def do_CONNECT(self):
+        """As a proxy: every name is this machine; "refused" is one it does not connect to."""
+        name, port = self.path.rsplit(":", 1)
+        if name.startswith("refused"):
+            self.answer(403, b"not there")
+            return
+        there = socket.create_connection(("127.0.0.1", int(port)))
+        self.wfile.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        self.wfile.flush()
+        self.close_connection = True
+        back = threading.Thread(target=self.pump, args=(there, self.connection), daemon=True)
+        back.start()
+        self.pump(self.connection, there)
+        back.join()
+
+    @staticmethod
+    def pump(source, to):
+        try:
+            while piece := source.recv(65536):
+                to.sendall(piece)
+            to.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
 
     def not_found(self, query, length):
         self.answer(404, b'{"errors":[]}', X_Path=self.path)
