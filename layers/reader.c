@@ -335,6 +335,17 @@ int sb_layer_reader_next(struct sb_layer_reader *r, const void **out_data, size_
     return 0;
 }
 
+struct sb_block *sb_layer_reader_hold(struct sb_layer_reader *r, const void *data, size_t len) {
+    const struct sb_piece *piece =
+        r->holding ? &slot_of(r, r->consumed)->piece : &r->slots[0].piece;
+    const unsigned char *p = data;
+    if ((r->threaded && !r->holding) || !piece->block || p < piece->out ||
+        p + len > piece->out + piece->out_len)
+        return NULL;
+    atomic_fetch_add(&piece->block->users, 1);
+    return piece->block;
+}
+
 static int verify(struct sb_layer_reader *r, const struct sb_digest *tar, struct sb_error *err) {
     if (sb_decoder_size(r->decoder) != r->expected.size)
         return sb_fail(err, SB_E_INTEGRITY, "the blob %s has %llu bytes instead of %llu",

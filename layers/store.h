@@ -109,9 +109,8 @@ int sb_blob_put(struct sb_store *store, const void *data, size_t len, struct sb_
 /* A blob being written. Digest and size are taken as bytes pass. */
 struct sb_blob_writer;
 int sb_blob_begin(struct sb_store *store, struct sb_blob_writer **out, struct sb_error *err);
-/* Before the first byte, for a large blob that no one reads soon: its bytes go past the page cache,
- * where the file system can do that, and leave it to files that are needed. */
-void sb_blob_bypass_cache(struct sb_blob_writer *writer);
+/* A large blob goes past the page cache, where disk and file system are up to it: read it with
+ * base/uncached. */
 int sb_blob_append(struct sb_blob_writer *writer, const void *data, size_t len,
                    struct sb_error *err);
 /* Publishes, and frees the writer in every case. When expected is given and differs, nothing is

@@ -14,6 +14,7 @@
 #include "base/map.h"
 #include "base/memory.h"
 #include "layers/attributes.h"
+#include "layers/block.h"
 #include "layers/unpack.h"
 
 #define XATTR_COUNT_LIMIT 1024
@@ -100,6 +101,10 @@ int sb_entry_data_next(struct sb_entry_data *data, const void **out, size_t *out
         return sb_fail(err, SB_E_INTEGRITY, "the tar archive is damaged: data beyond a file's end");
     *out_offset = *out_len ? (uint64_t)offset : data->size;
     return 0;
+}
+
+struct sb_block *sb_entry_data_hold(struct sb_entry_data *data, const void *p, size_t len) {
+    return sb_layer_reader_hold(data->reader, p, len);
 }
 
 /* ---- one entry ---- */
