@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/memory.h"
@@ -22,10 +23,11 @@
 #define ALONE_BYTES (4u << 20)
 #define ALONE_FILES 128
 
-#define THREADS_MAX 4
-#define QUEUE_MAX   (THREADS_MAX + 2)
-#define BATCH_PARTS 16
-#define BATCH_BYTES (256u << 10)
+#define THREADS_MAX    4
+#define QUEUE_MAX      (THREADS_MAX + 2)
+#define BATCH_PARTS    16
+#define BATCH_BYTES    (256u << 10)
+#define UNFINISHED_MAX 128 /* files that are not finished; less where there are few descriptors */
 
 /* A file that is not finished yet. */
 struct file {
@@ -58,13 +60,14 @@ struct sb_content_writer {
     struct batch *filling; /* the caller's; NULL while it is empty */
     struct file *open;     /* the caller's: its last part is still to come */
     uint64_t files, bytes; /* so far */
+    size_t open_limit;
 
     pthread_t threads[THREADS_MAX];
     int thread_count;
     pthread_mutex_t lock;
     pthread_cond_t work, done;
-    struct batch *queue[QUEUE_MAX]; /* in order */
-    size_t queued, running;
+    struct batch *queue[QUEUE_MAX];     /* in order */
+    size_t queued, running, unfinished; /* batches, batches, files */
     bool end, failed;
     struct sb_error error;
 };
@@ -201,6 +204,8 @@ static void batch_done(struct sb_content_writer *w, struct batch *batch) {
         batch->shared->busy = false;
     if (batch->shared && batch->parts[batch->count - 1].last)
         file_free(batch->shared);
+    for (size_t i = 0; i < batch->count; i++)
+        w->unfinished -= batch->parts[i].last ? 1 : 0;
     free(batch);
     w->running--;
     pthread_cond_signal(&w->done);
@@ -323,9 +328,26 @@ static int write_alone(struct sb_content_writer *w, struct file *file, struct sb
     return 0;
 }
 
+/* Waits until fewer files are open than may be. */
+static int count_file(struct sb_content_writer *w, struct sb_error *err) {
+    pthread_mutex_lock(&w->lock);
+    bool full = w->unfinished >= w->open_limit;
+    pthread_mutex_unlock(&w->lock);
+    if (full && hand_over(w, err) < 0)
+        return -1;
+    pthread_mutex_lock(&w->lock);
+    while (w->unfinished >= w->open_limit)
+        pthread_cond_wait(&w->done, &w->lock);
+    w->unfinished++;
+    pthread_mutex_unlock(&w->lock);
+    return 0;
+}
+
 static int write_by_threads(struct sb_content_writer *w, const struct sb_entry *entry,
                             struct sb_entry_data *data, struct sb_error *err) {
     struct file *file = w->open;
+    if (count_file(w, err) < 0)
+        return -1;
     const void *p;
     size_t len = 1;
     uint64_t offset;
@@ -351,6 +373,10 @@ static int write_by_threads(struct sb_content_writer *w, const struct sb_entry *
 struct sb_content_writer *sb_content_writer_new(const struct sb_unpack_options *options) {
     struct sb_content_writer *w = sb_alloc(sizeof *w);
     w->options = options;
+    struct rlimit descriptors;
+    w->open_limit = UNFINISHED_MAX;
+    if (getrlimit(RLIMIT_NOFILE, &descriptors) == 0 && descriptors.rlim_cur / 8 < UNFINISHED_MAX)
+        w->open_limit = descriptors.rlim_cur < 16 ? 2 : (size_t)descriptors.rlim_cur / 8;
     pthread_mutex_init(&w->lock, NULL);
     pthread_cond_init(&w->work, NULL);
     pthread_cond_init(&w->done, NULL);

@@ -125,25 +125,17 @@ static int mark_opaque(const struct layout *l, int dir, const char *name, struct
 /* ---- regular files ---- */
 
 /* With the mode that it ends with, if the umask lets it, but for what only its owner may give. */
-static int create(int dir, const char *name, mode_t mode, int *out) {
-    int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
-    *out = openat(dir, name, flags, mode & 0777);
-    return *out;
+static int create(int dir, const char *name, mode_t mode) {
+    return openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode & 0777);
 }
 
 static int place_file(struct layout *l, int dir, const char *name, const struct sb_entry *entry,
                       struct sb_entry_data *data, struct sb_error *err) {
-    int fd;
-    if (create(dir, name, entry->mode, &fd) < 0 && (errno == EMFILE || errno == ENFILE)) {
-        /* Those that are being written hold descriptors. */
-        if (sb_content_wait(l->content, err) < 0)
-            return -1;
-        create(dir, name, entry->mode, &fd);
-    }
+    int fd = create(dir, name, entry->mode);
     if (fd < 0 && errno == EEXIST) {
         if (make_way(dir, name, err) < 0)
             return -1;
-        create(dir, name, entry->mode, &fd);
+        fd = create(dir, name, entry->mode);
     }
     if (fd < 0)
         return sb_fail_errno(err, SB_E_IO, "creating %s", entry->path);
