@@ -284,6 +284,13 @@ void sb_blob_abort(struct sb_blob_writer *writer) {
     free(writer);
 }
 
+static void note_written(struct sb_store *store, const struct sb_digest *digest) {
+    pthread_mutex_lock(&store->mutex);
+    SB_GROW(store->written, store->written_count, store->written_cap);
+    store->written[store->written_count++] = *digest;
+    pthread_mutex_unlock(&store->mutex);
+}
+
 static int publish(struct sb_blob_writer *writer, const struct sb_digest *digest,
                    struct sb_error *err) {
     struct sb_store *store = writer->store;
@@ -295,7 +302,18 @@ static int publish(struct sb_blob_writer *writer, const struct sb_digest *digest
         renameat(store->tmp_fd, writer->name, store->fd, name.text) < 0)
         return sb_fail_errno(err, SB_E_IO, "writing %s/%s", store->path, name.text);
     writer->name[0] = '\0';
+    if (writer->size >= DIRECT_FROM)
+        note_written(store, digest);
     return 0;
+}
+
+bool sb_blob_is_written(struct sb_store *store, const struct sb_digest *digest) {
+    bool found = false;
+    pthread_mutex_lock(&store->mutex);
+    for (size_t i = 0; !found && i < store->written_count; i++)
+        found = sb_digest_equal(&store->written[i], digest);
+    pthread_mutex_unlock(&store->mutex);
+    return found;
 }
 
 int sb_blob_commit(struct sb_blob_writer *writer, const struct sb_digest *expected,

@@ -221,6 +221,7 @@ int sb_store_open(const char *path, struct sb_store **out, struct sb_error *err)
 void sb_store_close(struct sb_store *store) {
     if (!store)
         return;
+    free(store->written);
     int failed = 0;
     if (store->tmp_fd >= 0) {
         sb_autofree char *tmp = sb_format("tmp/%s", store->id);

@@ -298,7 +298,9 @@ static int walk_layer(struct sb_store *store, const struct sb_layer *layer,
                       struct sb_layer *out_layer, struct sb_error *err) {
     struct sb_layer_reader *reader;
     struct sb_layer found = {.descriptor = layer->descriptor};
-    if (sb_layer_reader_open(store, &layer->descriptor, &reader, err) < 0)
+    int rc = expected ? sb_layer_reader_open_known(store, &layer->descriptor, &reader, err)
+                      : sb_layer_reader_open(store, &layer->descriptor, &reader, err);
+    if (rc < 0)
         return -1;
     if (layer->tar_size > 0)
         sb_layer_reader_limit(reader, layer->tar_size);
