@@ -49,7 +49,7 @@ LIBS := -Wl,-Bstatic -larchive -lzstd -lcrypto -lyaml -ljansson -ldeflate -lz -W
 
 # sbuild-http is a program of its own, started only when a registry is asked, and linked with what
 # the distribution keeps up to date: libcurl and the OpenSSL below it.
-HTTPLIBS := -lcurl -Wl,-Bstatic -ljansson -Wl,-Bdynamic -lcrypto
+HTTPLIBS := -lcurl -Wl,-Bstatic -ljansson -Wl,-Bdynamic -lssl -lcrypto
 
 # ---- files ----
 
@@ -133,7 +133,7 @@ $(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(B)/tests/fuzz/replay.o $(LIB) $(B)/flag
 	$(call say,LINK,$@)$(LINK) -o $@ $(filter %.o %.a,$^) $(LIBS)
 endif
 
-SUITE := SBUILD=$(CURDIR)/$(B)/sbuild SB_BUILD=$(B)
+SUITE := SBUILD=$(CURDIR)/$(B)/sbuild SBUILD_HTTP=$(CURDIR)/$(B)/sbuild-http SB_BUILD=$(B)
 # The programs of all tests, first and in parallel; the tests themselves run one after the other.
 .PHONY: tests
 tests: $(B)/sbuild $(B)/sbuild-http $(UNIT) $(FUZZ)

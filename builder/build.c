@@ -70,6 +70,11 @@ static size_t index_of(const struct sb_build *build, const struct sb_node *node)
     return i;
 }
 
+static void override(const struct sb_build_request *request, struct sb_recipe *recipe) {
+    for (; request->compression && recipe; recipe = recipe->base)
+        recipe->compression = *request->compression;
+}
+
 static int load_recipes(struct sb_build *build, struct sb_error *err) {
     const struct sb_build_request *request = build->request;
     struct sb_recipe_options options = {.set = &request->set};
@@ -78,8 +83,10 @@ static int load_recipes(struct sb_build *build, struct sb_error *err) {
     build->results = sb_alloc((request->recipe_count + 1) * sizeof(struct sb_build_result));
     for (size_t i = 0; i < request->recipe_count; i++) {
         struct sb_node *node = NULL;
-        if (sb_recipe_load(request->recipes[i], &options, &build->recipes[i], err) < 0 ||
-            add_node(build, build->recipes[i], &node, err) < 0)
+        if (sb_recipe_load(request->recipes[i], &options, &build->recipes[i], err) < 0)
+            return -1;
+        override(request, build->recipes[i]);
+        if (add_node(build, build->recipes[i], &node, err) < 0)
             return -1;
         build->targets[i] = index_of(build, node);
         build->results[i].recipe = build->recipes[i];
@@ -187,6 +194,12 @@ void sb_build_notify(struct sb_node *node, size_t result, enum sb_event_type typ
     pthread_mutex_unlock(&build->notify_lock);
 }
 
+static void notify_alone(struct sb_build *build) {
+    struct sb_event event = {.type = SB_EVENT_ALONE};
+    if (build->request->notify)
+        build->request->notify(build->request->data, &event);
+}
+
 /* ---- going through the graph ---- */
 
 static int start_node(struct sb_node *node, struct sb_error *err) {
@@ -204,6 +217,8 @@ static int start_node(struct sb_node *node, struct sb_error *err) {
                      : build->nodes[i]->first_id + build->nodes[i]->result_count;
     node->first_id = id;
     pthread_mutex_unlock(&build->lock);
+    for (size_t i = 0; i < node->base_count; i++)
+        sb_build_notify(node, i, SB_EVENT_LAYER_DONE, NULL, 0);
     return 0;
 }
 
@@ -334,10 +349,12 @@ int sb_build_run(struct sb_build *build, struct sb_error *err) {
         if (sb_version_find(build->store, build->recipes[i], build->request, &versions[i], err) < 0)
             return -1;
     int left = advance_all(build, SB_NODE_NO_ROOT, err);
-    if (left > 0)
+    if (left > 0) {
+        notify_alone(build);
         left = sb_userns_enter(err) < 0 || sb_store_renew(build->store, err) < 0
                    ? -1
                    : advance_in_threads(build, err);
+    }
     return left < 0 ? -1 : tag_results(build, versions, err);
 }
 

@@ -25,6 +25,7 @@
 #include "builder/settings.h"
 #include "layers/image.h"
 #include "layers/store.h"
+#include "registry/remote.h"
 
 enum sb_layer_state {
     SB_LAYER_UNKNOWN, /* plan: depends on a layer below that has to be built first */
@@ -50,6 +51,8 @@ enum sb_event_type {
     SB_EVENT_LAYER_PACK,   /* its steps are done, it is being packed */
     SB_EVENT_LAYER_DONE,   /* built or found */
     SB_EVENT_WAIT,         /* another process builds the same layer */
+    SB_EVENT_ALONE, /* now this process must have one thread, until the next event: who listens ends
+                       its own; layer is NULL */
 };
 struct sb_event {
     enum sb_event_type type;
@@ -64,9 +67,11 @@ struct sb_build_request {
     size_t recipe_count;
     struct sb_pairs set;       /* --set */
     struct sb_secrets secrets; /* --secret */
-    struct sb_strings tags;    /* --tag */
+    struct sb_strings tags;    /* --tag: tags, or whole names that begin with a registry's host */
     const char *version;       /* --version; NULL: the recipe's, or git's */
     bool no_cache;
+    const enum sb_recipe_compression *compression; /* instead of the recipes'; NULL: theirs */
+    struct sb_registry *registry; /* for bases that lie in one; NULL: none is asked */
     int jobs; /* threads that compress, and recipes at once; 0: the settings', else one a core */
     /* Called from any thread, never two at a time. May be NULL. */
     void (*notify)(void *data, const struct sb_event *event);
@@ -85,8 +90,8 @@ void sb_build_free(struct sb_build *build);
 
 struct sb_build_result {
     const struct sb_recipe *recipe;
-    struct sb_image image;                       /* complete after sb_build_run */
-    struct sb_strings tags;                      /* full names: "backend:v1.4.2" */
+    struct sb_image image;  /* complete after sb_build_run */
+    struct sb_strings tags; /* full names: "backend:v1.4.2", "host/team/backend:v1.4.2" */
     const struct sb_layer_result *const *layers; /* of the whole chain, lowest first */
     size_t layer_count;
 };

@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "registry/reference.h"
 
 /* ---- before the build ---- */
 
@@ -62,8 +63,24 @@ static int find_git(struct sb_store *store, struct sb_version *v, struct sb_erro
     return sb_error_hint(err, "commit something, or leave git out of tags:");
 }
 
+static int check_whole_name(const char *name, struct sb_error *err) {
+    struct sb_reference reference;
+    if (sb_reference_parse(name, &reference, err) < 0)
+        return sb_error_context(err, "--tag");
+    if (reference.has_digest)
+        sb_fail(err, SB_E_USAGE, "--tag %s: a digest is no name to give", name);
+    int failed = reference.has_digest ? -1 : 0;
+    sb_reference_free(&reference);
+    return failed;
+}
+
 static int check_tags(const struct sb_strings *tags, struct sb_error *err) {
     for (size_t i = 0; i < tags->n; i++) {
+        if (sb_reference_has_host(tags->v[i])) {
+            if (check_whole_name(tags->v[i], err) < 0)
+                return -1;
+            continue;
+        }
         if (sb_tag_is_valid(tags->v[i]))
             continue;
         sb_fail(err, SB_E_USAGE, "--tag %s: a tag has up to 128 letters, digits, _ . and -",
@@ -115,6 +132,19 @@ static int64_t build_time(void) {
     return text && *text ? strtoll(text, NULL, 10) : (int64_t)time(NULL);
 }
 
+/* Of --tag, those that are no mere tags. */
+static void add_whole_names(const struct sb_strings *tags, struct sb_strings *out) {
+    for (size_t i = 0; i < tags->n; i++) {
+        struct sb_reference reference;
+        if (!sb_reference_has_host(tags->v[i]) ||
+            sb_reference_parse(tags->v[i], &reference, NULL) < 0)
+            continue;
+        sb_autofree char *name = sb_reference_name(&reference);
+        sb_strings_addf(out, "%s:%s", name, reference.tag ? reference.tag : "latest");
+        sb_reference_free(&reference);
+    }
+}
+
 int sb_version_tags(struct sb_store *store, const struct sb_version *v,
                     const struct sb_image *image, struct sb_strings *out, struct sb_error *err) {
     sb_autostrings struct sb_strings existing = {0};
@@ -128,10 +158,13 @@ int sb_version_tags(struct sb_store *store, const struct sb_version *v,
         sb_tags_git(&v->git, &tags);
     if ((v->recipe->tags & SB_TAG_DATE) && !has_date)
         sb_tags_date(build_time(), &tags);
-    sb_strings_copy(&tags, &v->request->tags);
+    for (size_t i = 0; i < v->request->tags.n; i++)
+        if (!sb_reference_has_host(v->request->tags.v[i]))
+            sb_strings_add(&tags, v->request->tags.v[i]);
     if (tags.n == 0 && !has_date)
         sb_strings_add(&tags, "latest");
     for (size_t i = 0; i < tags.n; i++)
         sb_strings_addf(out, "%s:%s", v->recipe->name, tags.v[i]);
+    add_whole_names(&v->request->tags, out);
     return 0;
 }

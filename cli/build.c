@@ -8,8 +8,11 @@
 #include "base/json.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "cli/buildpush.h"
 #include "cli/progress.h"
 #include "cli/request.h"
+#include "layers/origin.h"
+#include "registry/pull.h"
 
 static json_t *layer_json(const struct sb_layer_result *r) {
     const struct sb_layer *l = &r->layer;
@@ -38,13 +41,16 @@ static json_t *result_json(const struct sb_build_result *result) {
                      (json_int_t)image->descriptor.size, "tags", tags, "layers", layers);
 }
 
-static json_t *results_json(const struct sb_build *build, size_t count) {
-    if (count == 1)
-        return result_json(sb_build_result(build, 0));
-    json_t *all = json_array();
-    for (size_t i = 0; i < count; i++)
-        json_array_append_new(all, result_json(sb_build_result(build, i)));
-    return all;
+static json_t *results_json(const struct sb_build *build, const struct sb_build_push *push,
+                            size_t count) {
+    sb_autojson json_t *all = json_array();
+    for (size_t i = 0; i < count; i++) {
+        json_t *one = result_json(sb_build_result(build, i));
+        if (push)
+            json_object_set_new(one, "pushed", json_deep_copy(sb_build_push_facts(push, i)));
+        json_array_append_new(all, one);
+    }
+    return json_incref(count == 1 ? json_array_get(all, 0) : all);
 }
 
 static void print_summary(const struct sb_build_result *result, double seconds) {
@@ -67,66 +73,111 @@ static double now(void) {
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-static int report(const struct sb_build *build, const struct sb_cli_request *request,
-                  const char *metadata_file, double seconds, struct sb_error *err) {
-    size_t count = request->build.recipe_count;
+/* Everything that one run needs. */
+struct building {
+    struct sb_cli_request *request;
+    const char *how, *metadata_file;
+    bool explain, pushing;
+    struct sb_cli_push push_options;
+    struct sb_settings settings;
+    struct sb_store *store;
+    struct sb_progress *progress;
+    struct sb_registry *registry;
+    struct sb_build *build;
+    struct sb_build_push *push;
+};
+
+static void notify(void *data, const struct sb_event *event) {
+    struct building *b = data;
+    sb_progress_notify(b->progress, event);
+    if (b->push)
+        sb_build_push_notify(b->push, event);
+}
+
+static int report(const struct building *b, double seconds, struct sb_error *err) {
+    size_t count = b->request->build.recipe_count;
+    bool json = b->request->common.json;
     sb_autojson json_t *facts =
-        metadata_file || request->common.json ? results_json(build, count) : NULL;
-    if (metadata_file) {
+        b->metadata_file || json ? results_json(b->build, b->push, count) : NULL;
+    if (b->metadata_file) {
         sb_autobuf struct sb_buf text = {0};
         sb_json_write_pretty(facts, &text);
-        if (sb_file_write(AT_FDCWD, metadata_file, text.data, text.len, 0644, err) < 0)
-            return sb_error_context(err, "--metadata-file %s", metadata_file);
+        if (sb_file_write(AT_FDCWD, b->metadata_file, text.data, text.len, 0644, err) < 0)
+            return sb_error_context(err, "--metadata-file %s", b->metadata_file);
     }
-    if (request->common.json)
+    if (json)
         return sb_cli_print_json(facts, err);
-    for (size_t i = 0; i < count; i++)
-        print_summary(sb_build_result(build, i), seconds);
+    for (size_t i = 0; i < count; i++) {
+        print_summary(sb_build_result(b->build, i), seconds);
+        if (b->push && sb_cli_push_print(sb_build_push_facts(b->push, i), false, err) < 0)
+            return -1;
+    }
     return sb_cli_flush(err);
 }
 
-static int build_images(struct sb_cli_request *request, const char *how, bool explain,
-                        const char *metadata_file, struct sb_error *err) {
-    struct sb_settings settings = {0};
-    struct sb_store *store;
-    struct sb_progress *progress;
+static int prepare(struct building *b, struct sb_error *err) {
+    struct sb_cli_request *r = b->request;
+    if (sb_cli_push_parse(&b->push_options, "build", err) < 0 ||
+        sb_progress_new(b->how, b->explain, &b->progress, err) < 0)
+        return -1;
+    static const enum sb_recipe_compression zstd = SB_RECIPE_ZSTD, gzip = SB_RECIPE_GZIP;
+    if (b->push_options.compression_text)
+        r->build.compression =
+            b->push_options.compression == SB_PUSH_COMPRESSION_GZIP ? &gzip : &zstd;
+    r->build.notify = notify;
+    r->build.data = b;
+    if (sb_cli_request_open(r, &b->settings, &b->store, err) < 0 ||
+        sb_cli_registry_open(&b->push_options.registry, &b->settings, &b->registry, err) < 0)
+        return -1;
+    r->build.registry = b->registry;
+    sb_pull_install_source(b->registry, b->store);
+    if (sb_build_new(b->store, &b->settings, &r->build, &b->build, err) < 0)
+        return -1;
+    return b->pushing ? sb_build_push_new(&b->push_options, b->registry, b->store, b->build,
+                                          &r->build, b->progress, &b->push, err)
+                      : 0;
+}
+
+static int build_images(struct building *b, struct sb_error *err) {
     double start = now();
-    if (sb_progress_new(how, explain, &progress, err) < 0)
-        return -1;
-    request->build.notify = sb_progress_notify;
-    request->build.data = progress;
-    if (sb_cli_request_open(request, &settings, &store, err) < 0) {
-        sb_progress_free(progress);
-        return -1;
-    }
-    struct sb_build *build = NULL;
-    int failed = sb_build_new(store, &settings, &request->build, &build, err) < 0 ||
-                 sb_build_run(build, err) < 0;
-    if (failed)
-        sb_progress_error(progress, err);
-    sb_progress_free(progress);
-    request->build.notify = NULL; /* freeing may end a layer that is still being packed */
+    int failed = prepare(b, err);
     if (!failed)
-        failed = report(build, request, metadata_file, now() - start, err) < 0;
-    sb_build_free(build);
-    sb_store_close(store);
-    sb_settings_free(&settings);
-    return failed ? -1 : 0;
+        failed = sb_build_run(b->build, err);
+    double seconds = now() - start;
+    if (!failed && b->push)
+        failed = sb_build_push_finish(b->push, err);
+    if (failed && b->progress)
+        sb_progress_error(b->progress, err);
+    if (failed) /* what is still being sent tells its progress */
+        sb_build_push_free(sb_steal(b->push));
+    sb_progress_free(b->progress);
+    b->request->build.notify = NULL; /* freeing may end a layer that is still being packed */
+    if (!failed)
+        failed = report(b, seconds, err);
+    sb_build_push_free(b->push);
+    sb_build_free(b->build);
+    if (b->store)
+        sb_store_set_source(b->store, NULL);
+    sb_registry_free(b->registry);
+    sb_store_close(b->store);
+    sb_settings_free(&b->settings);
+    return failed;
 }
 
 static int run(int argc, char **argv, struct sb_error *err) {
     struct sb_cli_request request = {0};
-    const char *how = "auto", *metadata_file = NULL;
-    bool explain = false;
+    struct building b = {.request = &request, .how = "auto"};
     const struct sb_option options[] = {
         {.name = "set", .list = &request.set},
         {.name = "secret", .list = &request.secrets},
         {.name = "tag", .letter = 't', .list = &request.build.tags},
         {.name = "version", .text = &request.build.version},
         {.name = "no-cache", .flag = &request.build.no_cache},
-        {.name = "explain", .flag = &explain},
-        {.name = "metadata-file", .text = &metadata_file},
-        {.name = "progress", .text = &how},
+        {.name = "push", .flag = &b.pushing},
+        SB_CLI_PUSH_OPTIONS(b.push_options),
+        {.name = "explain", .flag = &b.explain},
+        {.name = "metadata-file", .text = &b.metadata_file},
+        {.name = "progress", .text = &b.how},
         {.name = "jobs", .letter = 'j', .text = &request.jobs},
         {.name = "runtime", .text = &request.runtime},
         {0},
@@ -137,7 +188,7 @@ static int run(int argc, char **argv, struct sb_error *err) {
     if (result == 0)
         result = sb_options_count(&sb_command_build, request.build.recipe_count, 1, SIZE_MAX, err);
     if (result == 0)
-        result = build_images(&request, how, explain, metadata_file, err);
+        result = build_images(&b, err);
     sb_cli_request_free(&request);
     return result < 0 ? -1 : 0;
 }
@@ -148,8 +199,10 @@ const struct sb_command sb_command_build = {
     .summary = "build images; the same as sbuild RECIPE",
     .help = "Prints the digest of each image on standard output.\n\n"
             "options:\n"
-            "  -t, --tag TAG        a tag beside those that the recipe asks for; may be given\n"
-            "                       several times\n"
+            "  -t, --tag TAG        a tag beside those that the recipe asks for, or a whole\n"
+            "                       name, HOST/REPOSITORY[:TAG]; may be given several times\n"
+            "  --push               push the image: to the whole names of --tag, or else to\n"
+            "                       the recipe's image.repository with all tags\n" SB_CLI_PUSH_HELP
             "  --explain            say why each layer is built\n"
             "  --metadata-file F    write digest, tags and layers as JSON\n"
             "  --json               print these facts instead of the digest\n"
@@ -158,6 +211,7 @@ const struct sb_command sb_command_build = {
             "  sbuild recipes/backend.yaml\n"
             "  sbuild build recipes/backend.yaml --set PORT=9000 --tag test\n"
             "  sbuild build recipes/*.yaml --progress plain --metadata-file build.json\n"
+            "  sbuild build recipes/backend.yaml --push --tag registry.example.com/app:v1\n"
             "  sbuild build recipes/model.yaml --secret id=hf_token,env=HF_TOKEN\n",
     .run = run,
 };

@@ -27,7 +27,7 @@ struct sb_command {
 
 extern const struct sb_command sb_command_build, sb_command_plan, sb_command_images,
     sb_command_inspect, sb_command_ls, sb_command_diff, sb_command_tag, sb_command_export,
-    sb_command_prune;
+    sb_command_prune, sb_command_push, sb_command_pull, sb_command_login, sb_command_logout;
 
 /* ---- options ---- */
 

@@ -15,9 +15,11 @@
 
 enum style { STYLE_TTY, STYLE_PLAIN, STYLE_JSON };
 
-/* A layer that is at work. */
+/* A layer that is at work, or a blob on its way. */
 struct row {
     size_t id;
+    bool is_blob; /* then digest tells which, not id */
+    struct sb_digest digest;
     char *label;        /* "backend app" */
     struct sb_buf line; /* output since the last newline, or the last whole line */
     bool whole;         /* line is complete: the next output starts a new one */
@@ -48,24 +50,36 @@ static double now(void) {
 
 static struct row *find_row(struct sb_progress *p, size_t id) {
     for (size_t i = 0; i < p->row_count; i++)
-        if (p->rows[i].id == id)
+        if (!p->rows[i].is_blob && p->rows[i].id == id)
             return &p->rows[i];
     return NULL;
+}
+
+static struct row *find_blob(struct sb_progress *p, const struct sb_digest *digest) {
+    for (size_t i = 0; i < p->row_count; i++)
+        if (p->rows[i].is_blob && sb_digest_equal(&p->rows[i].digest, digest))
+            return &p->rows[i];
+    return NULL;
+}
+
+static struct row *add_empty_row(struct sb_progress *p) {
+    SB_GROW(p->rows, p->row_count, p->row_cap);
+    struct row *row = &p->rows[p->row_count++];
+    *row = (struct row){.start = now()};
+    return row;
 }
 
 static struct row *add_row(struct sb_progress *p, const struct sb_event *e) {
     struct row *row = find_row(p, e->id);
     if (row)
         return row;
-    SB_GROW(p->rows, p->row_count, p->row_cap);
-    row = &p->rows[p->row_count++];
-    *row = (struct row){.id = e->id, .start = now()};
+    row = add_empty_row(p);
+    row->id = e->id;
     row->label = sb_format("%s %s", e->layer->recipe, e->layer->name);
     return row;
 }
 
-static void remove_row(struct sb_progress *p, size_t id) {
-    struct row *row = find_row(p, id);
+static void remove_row(struct sb_progress *p, struct row *row) {
     if (!row)
         return;
     free(row->label);
@@ -184,11 +198,10 @@ static void print_done(struct sb_progress *p, const struct sb_event *e) {
 }
 
 static void print_json(const struct sb_event *e) {
-    static const char *const names[] = {[SB_EVENT_LAYER_START] = "start",
-                                        [SB_EVENT_LAYER_OUTPUT] = "output",
-                                        [SB_EVENT_LAYER_PACK] = "pack",
-                                        [SB_EVENT_LAYER_DONE] = "done",
-                                        [SB_EVENT_WAIT] = "wait"};
+    static const char *const names[] = {
+        [SB_EVENT_LAYER_START] = "start", [SB_EVENT_LAYER_OUTPUT] = "output",
+        [SB_EVENT_LAYER_PACK] = "pack",   [SB_EVENT_LAYER_DONE] = "done",
+        [SB_EVENT_WAIT] = "wait",         [SB_EVENT_ALONE] = NULL};
     const struct sb_layer_result *r = e->layer;
     sb_autojson json_t *o =
         json_pack("{s:s, s:I, s:o, s:o}", "event", names[e->type], "id", (json_int_t)e->id,
@@ -244,18 +257,39 @@ static void show(struct sb_progress *p, const struct sb_event *e) {
         if (row)
             row->packing = true;
         break;
+    case SB_EVENT_ALONE:
+        break;
     case SB_EVENT_WAIT:
         fprintf(stderr, "  waiting for another build of %s %s\n", e->layer->recipe, e->layer->name);
         break;
     case SB_EVENT_LAYER_DONE:
-        remove_row(p, e->id);
+        remove_row(p, find_row(p, e->id));
         print_done(p, e);
         break;
     }
 }
 
+static void stop_ticker(struct sb_progress *p) {
+    pthread_mutex_lock(&p->lock);
+    p->stopping = true;
+    pthread_cond_signal(&p->stop);
+    pthread_mutex_unlock(&p->lock);
+    if (p->has_ticker)
+        pthread_join(p->ticker, NULL);
+    p->has_ticker = p->stopping = false;
+}
+
+/* Of a base, its image is shown, not each of its layers. */
+static bool is_quiet(const struct sb_event *event) {
+    return event->type == SB_EVENT_LAYER_DONE && event->layer->state == SB_LAYER_BASE;
+}
+
 void sb_progress_notify(void *progress, const struct sb_event *event) {
     struct sb_progress *p = progress;
+    if (event->type == SB_EVENT_ALONE)
+        stop_ticker(p);
+    if (event->type == SB_EVENT_ALONE || is_quiet(event))
+        return;
     pthread_mutex_lock(&p->lock);
     if (p->style == STYLE_JSON) {
         print_json(event);
@@ -274,6 +308,102 @@ void sb_progress_notify(void *progress, const struct sb_event *event) {
     }
     pthread_mutex_unlock(&p->lock);
 }
+
+/* ---- blobs ---- */
+
+static const char *transfer_name(enum sb_transfer_state state) {
+    static const char *const names[] = {
+#define X(state, name) [state] = name,
+        SB_TRANSFER_STATES(X)
+#undef X
+    };
+    return names[state];
+}
+
+static void print_transfer_json(const struct sb_transfer_event *e) {
+    sb_autojson json_t *o =
+        json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:s*}", "event", "transfer", "state",
+                  transfer_name(e->state), "direction", e->sending ? "send" : "fetch", "digest",
+                  sb_digest_text(&e->blob->digest).text, "size", (json_int_t)e->blob->size, "bytes",
+                  (json_int_t)e->bytes, "repository", e->where);
+    sb_autobuf struct sb_buf text = {0};
+    sb_json_write(o, &text);
+    fprintf(stderr, "%s\n", text.data);
+}
+
+static void print_moved(struct sb_progress *p, const struct sb_transfer_event *e, double seconds) {
+    bool tty = p->style == STYLE_TTY, mounted = e->state == SB_TRANSFER_MOUNTED;
+    fprintf(stderr, "  %s%s %.12s", tty ? "\033[32m✓\033[0m " : "",
+            mounted      ? "mounted"
+            : e->sending ? "sent"
+                         : "fetched",
+            sb_digest_hex(&e->blob->digest).text);
+    if (e->where)
+        fprintf(stderr, " %s %s", e->sending ? "to" : "from", e->where);
+    fprintf(stderr, "  %s", sb_text_size(e->blob->size).text);
+    if (!mounted)
+        fprintf(stderr, "  %s", sb_text_seconds(seconds).text);
+    fputc('\n', stderr);
+}
+
+/* What a row says of a blob on its way. */
+static void describe_blob(struct row *row, const struct sb_transfer_event *e) {
+    sb_buf_reset(&row->line);
+    if (e->state == SB_TRANSFER_CONVERT || e->state == SB_TRANSFER_UNPACK) {
+        sb_buf_adds(&row->line, e->state == SB_TRANSFER_CONVERT ? "compressing anew" : "unpacking");
+        return;
+    }
+    double seconds = now() - row->start;
+    sb_buf_addf(&row->line, "%s %s of %s", e->sending ? "sending" : "fetching",
+                sb_text_size(e->bytes).text, sb_text_size(e->blob->size).text);
+    if (e->bytes > 0 && seconds > 0.5)
+        sb_buf_addf(&row->line, ", %s/s",
+                    sb_text_size((uint64_t)((double)e->bytes / seconds)).text);
+}
+
+static void show_transfer(struct sb_progress *p, const struct sb_transfer_event *e) {
+    struct row *row = find_blob(p, &e->blob->digest);
+    switch (e->state) {
+    case SB_TRANSFER_START:
+    case SB_TRANSFER_PROGRESS:
+    case SB_TRANSFER_CONVERT:
+    case SB_TRANSFER_UNPACK:
+        if (!row) {
+            row = add_empty_row(p);
+            row->is_blob = row->whole = true;
+            row->digest = e->blob->digest;
+            row->label = sb_format("%.12s", sb_digest_hex(&row->digest).text);
+        }
+        describe_blob(row, e);
+        break;
+    case SB_TRANSFER_DONE:
+    case SB_TRANSFER_MOUNTED:
+        print_moved(p, e, row ? now() - row->start : 0);
+        remove_row(p, row);
+        break;
+    default:
+        remove_row(p, row);
+    }
+}
+
+void sb_progress_transfer(void *progress, const struct sb_transfer_event *event) {
+    struct sb_progress *p = progress;
+    pthread_mutex_lock(&p->lock);
+    if (p->style == STYLE_JSON) {
+        print_transfer_json(event);
+    } else if (p->style == STYLE_PLAIN) {
+        show_transfer(p, event);
+    } else {
+        if (!p->has_ticker)
+            p->has_ticker = pthread_create(&p->ticker, NULL, tick, p) == 0;
+        erase(p);
+        show_transfer(p, event);
+        draw(p);
+    }
+    pthread_mutex_unlock(&p->lock);
+}
+
+/* ---- start and end ---- */
 
 int sb_progress_new(const char *how, bool explain, struct sb_progress **out, struct sb_error *err) {
     enum style style;
@@ -313,17 +443,11 @@ void sb_progress_error(struct sb_progress *p, const struct sb_error *err) {
 void sb_progress_free(struct sb_progress *p) {
     if (!p)
         return;
-    if (p->has_ticker) {
-        pthread_mutex_lock(&p->lock);
-        p->stopping = true;
-        pthread_cond_signal(&p->stop);
-        pthread_mutex_unlock(&p->lock);
-        pthread_join(p->ticker, NULL);
-    }
+    stop_ticker(p);
     erase(p);
     fflush(stderr);
     while (p->row_count > 0)
-        remove_row(p, p->rows[0].id);
+        remove_row(p, &p->rows[0]);
     free(p->rows);
     pthread_mutex_destroy(&p->lock);
     pthread_cond_destroy(&p->stop);

@@ -1,15 +1,16 @@
 /*
- * cli/progress: what a build shows while it runs.
+ * cli/progress: what a build, a push or a pull shows while it runs.
  *
- *     tty    a line for each running layer, redrawn in place; finished layers scroll up above them
- *     plain  lines that read well in a CI log: output of steps prefixed with the layer's name
- *     json   one JSON object a line, on stderr, for programs
+ *     tty    a line for each running layer or moving blob, redrawn in place; finished layers scroll
+ * up above them plain  lines that read well in a CI log: output of steps prefixed with the layer's
+ * name json   one JSON object a line, on stderr, for programs
  */
 #ifndef SB_CLI_PROGRESS_H
 #define SB_CLI_PROGRESS_H
 
 #include "base/error.h"
 #include "builder/build.h"
+#include "registry/transfer.h"
 
 struct sb_progress;
 
@@ -18,6 +19,8 @@ struct sb_progress;
 int sb_progress_new(const char *how, bool explain, struct sb_progress **out, struct sb_error *err);
 /* For sb_build_request.notify, with the progress as data. */
 void sb_progress_notify(void *progress, const struct sb_event *event);
+/* For pushes and pulls; also beside a build. */
+void sb_progress_transfer(void *progress, const struct sb_transfer_event *event);
 /* In JSON, the error that ended the build, by the name of its code; people are told by main. */
 void sb_progress_error(struct sb_progress *progress, const struct sb_error *err);
 /* Clears what is drawn in place; after that other text may be printed. */

@@ -9,8 +9,11 @@
 #ifndef SB_HTTP_AUTH_H
 #define SB_HTTP_AUTH_H
 
+#include <stdbool.h>
+
 #include "base/buffer.h"
 #include "base/error.h"
+#include "http/credential.h"
 #include "http/settings.h"
 
 struct sb_auth;
@@ -25,10 +28,10 @@ struct sb_auth_request {
     const char *scope;  /* "repository:team/app:pull,push"; several separated by blanks; NULL */
 };
 
-/* What is known to be asked for without a new request's 401: a token in the cache that is not about
- * to expire, or credentials for a host that asked for Basic before. Returns 1 and the value of the
- * Authorization header ("Bearer …") in out_value, 0 when there is none, or -1. Does not go to the
- * network, unless what it knows needs to be renewed. */
+/* What is known to be asked for without a new request's 401: a token, or credentials for a host
+ * that asked for Basic before. Returns 1 and the value of the Authorization header ("Bearer …") in
+ * out_value, 0 when there is none, or -1. Goes to the network only where the token server is known,
+ * and the cache has no token for that scope that isn't about to expire. */
 int sb_auth_header(struct sb_auth *auth, const struct sb_auth_request *request,
                    struct sb_buf *out_value, struct sb_error *err);
 
@@ -40,5 +43,13 @@ int sb_auth_header(struct sb_auth *auth, const struct sb_auth_request *request,
 int sb_auth_challenge(struct sb_auth *auth, const struct sb_auth_request *request,
                       const struct sb_strings *headers, const char *used, struct sb_buf *out_value,
                       struct sb_error *err);
+
+/* For a login: from now on these for every host; keep: token servers are asked for a refresh token
+ * too. */
+void sb_auth_log_in(struct sb_auth *auth, const struct sb_credential *credential, bool keep);
+/* Has any host asked for credentials so far? */
+bool sb_auth_was_asked(struct sb_auth *auth);
+/* The refresh token that one gave, the caller's (a secret); NULL. */
+char *sb_auth_refresh_token(struct sb_auth *auth);
 
 #endif

@@ -16,6 +16,11 @@ int sb_settings_parse(const char *text, size_t len, struct sb_settings *out, str
     sb_autojson json_t *value = sb_json_parse(text, len, err);
     if (!value)
         return sb_error_context(err, "settings of sbuild-http");
+    const char *version = sb_json_string(value, "version", "");
+    if (*version && strcmp(version, SB_VERSION) != 0)
+        return sb_fail(err, SB_E_FAILED,
+                       "sbuild-http " SB_VERSION " does not fit sbuild %s: install both together",
+                       version);
     json_int_t stall = sb_json_integer(value, "stall", 0);
     if (stall > 0 && stall <= 86400)
         out->stall_seconds = (int)stall;
@@ -50,8 +55,12 @@ void sb_settings_free(struct sb_settings *settings) {
 
 const struct sb_host_settings *sb_settings_host(const struct sb_settings *settings,
                                                 const char *host) {
-    for (size_t i = 0; i < settings->host_count; i++)
+    const struct sb_host_settings *others = NULL;
+    for (size_t i = 0; i < settings->host_count; i++) {
         if (!strcmp(settings->hosts[i].host, host))
             return &settings->hosts[i];
-    return NULL;
+        if (!strcmp(settings->hosts[i].host, "*"))
+            others = &settings->hosts[i];
+    }
+    return others;
 }

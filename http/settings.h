@@ -30,7 +30,7 @@ struct sb_settings {
 int sb_settings_parse(const char *text, size_t len, struct sb_settings *out, struct sb_error *err);
 void sb_settings_free(struct sb_settings *settings);
 
-/* NULL when nothing is set for that host. */
+/* NULL when nothing is set for that host. What "*" is set to is for hosts that aren't there. */
 const struct sb_host_settings *sb_settings_host(const struct sb_settings *settings,
                                                 const char *host);
 

@@ -11,13 +11,14 @@
 
 #include "base/buffer.h"
 #include "base/error.h"
+#include "http/header.h"
 #include "http/settings.h"
 
 struct sb_simple_request {
     const char *method; /* "GET" */
     const char *url;    /* absolute, http: or https: */
-    const char *host;   /* the registry whose TLS settings (ca, certs.d, skip_verify) count when url
-                           is on the very same host and port; NULL: the system's alone */
+    const char *host;   /* the registry in whose name it is made: its authorities (ca, certs.d) and
+                           skip_verify count for url as well, as with Docker; NULL: none */
     const struct sb_strings *headers; /* "Name: value"; NULL: none */
     const void *body;                 /* NULL: none */
     size_t body_len;
@@ -40,8 +41,5 @@ void sb_simple_response_free(struct sb_simple_response *response);
  * EAGAIN when repeating may help. Free response in every case. */
 int sb_simple(const struct sb_settings *settings, const struct sb_simple_request *request,
               struct sb_simple_response *response, struct sb_error *err);
-
-/* The value of the first header of that lower-case name; NULL when there is none. */
-const char *sb_header_find(const struct sb_strings *headers, const char *name);
 
 #endif

@@ -118,11 +118,12 @@ static int missing(struct sb_store *store, const struct sb_descriptor *blob, boo
                  : -1;
 }
 
-static int fetch(struct sb_store *store, const struct sb_descriptor *blob, struct sb_error *err) {
+static int fetch(struct sb_store *store, const struct sb_descriptor *blob,
+                 const struct sb_blob_source *source, bool *out_fetched, struct sb_error *err) {
     sb_autostrings struct sb_strings names = {0};
     if (sb_blob_origins(store, &blob->digest, &names, err) < 0)
         return -1;
-    if (!store->source.fetch || names.n == 0)
+    if (!source->fetch || names.n == 0)
         return missing(store, blob, names.n > 0, err);
     sb_autofree char *path = sb_format("keys/blob-%s", sb_digest_hex(&blob->digest).text);
     sb_autoclose int lock = sb_lock_take(store->private_fd, path, SB_LOCK_EXCLUSIVE, err);
@@ -130,13 +131,26 @@ static int fetch(struct sb_store *store, const struct sb_descriptor *blob, struc
         return -1;
     if (sb_blob_has(store, &blob->digest, blob->size))
         return 0; /* whoever had the lock has fetched it */
-    if (store->source.fetch(store->source.data, store, blob, &names, err) < 0)
+    *out_fetched = true;
+    if (source->fetch(source->data, store, blob, &names, err) < 0)
         return -1;
     if (!sb_blob_has(store, &blob->digest, blob->size))
         return missing(store, blob, false, err);
     return 0;
 }
 
+int sb_blob_need_from(struct sb_store *store, const struct sb_descriptor *blob,
+                      const struct sb_blob_source *source, bool *out_fetched,
+                      struct sb_error *err) {
+    bool fetched = false;
+    int rc = sb_blob_has(store, &blob->digest, blob->size)
+                 ? 0
+                 : fetch(store, blob, source, &fetched, err);
+    if (out_fetched)
+        *out_fetched = fetched;
+    return rc;
+}
+
 int sb_blob_need(struct sb_store *store, const struct sb_descriptor *blob, struct sb_error *err) {
-    return sb_blob_has(store, &blob->digest, blob->size) ? 0 : fetch(store, blob, err);
+    return sb_blob_need_from(store, blob, &store->source, NULL, err);
 }

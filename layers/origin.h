@@ -39,5 +39,8 @@ void sb_store_set_source(struct sb_store *store, const struct sb_blob_source *so
 /* Makes sure that the blob is in the store. SB_E_NOT_FOUND when it isn't, and no origin or source
  * is known. */
 int sb_blob_need(struct sb_store *store, const struct sb_descriptor *blob, struct sb_error *err);
+/* The same by a source of one's own. *out_fetched (may be NULL): it was not there before. */
+int sb_blob_need_from(struct sb_store *store, const struct sb_descriptor *blob,
+                      const struct sb_blob_source *source, bool *out_fetched, struct sb_error *err);
 
 #endif

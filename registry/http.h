@@ -38,7 +38,7 @@ struct sb_registry_hosts {
     size_t n, cap;
 };
 void sb_registry_hosts_free(struct sb_registry_hosts *hosts);
-/* NULL when nothing is set for that host. */
+/* NULL when nothing is set for that host. What "*" is set to is for hosts that aren't there. */
 const struct sb_registry_host *sb_registry_hosts_find(const struct sb_registry_hosts *hosts,
                                                       const char *host);
 
@@ -51,6 +51,9 @@ struct sb_http;
 
 /* Starts nothing yet, and can't fail. */
 struct sb_http *sb_http_new(const struct sb_http_options *options);
+/* Starts the program now already, so that the first request need not wait for that (10 ms). What
+ * fails fails again with the first request. From a thread that lives as long as that. */
+void sb_http_prepare(struct sb_http *http);
 void sb_http_free(struct sb_http *http); /* NULL is allowed; ends the program */
 
 enum sb_http_body {
@@ -77,7 +80,10 @@ struct sb_http_request {
     const char *method; /* "GET" */
     const char *host;   /* the registry: decides TLS settings and credentials; "" for none */
     const char *target; /* "/v2/…" on the registry, or an absolute http: or https: URL. Credentials
-                           of the registry go only to its own scheme, host and port. */
+                           of the registry go only to its own scheme, host and port. A URL on the
+                           registry's own host says which scheme it has (a mirror's); one on another
+                           host is taken for the registry's words, and refused where a redirect
+                           would be */
     const char *scope;  /* for bearer tokens: "repository:team/app:pull,push"; several separated by
                            blanks; NULL: none */
     const char *aws;    /* sign with SigV4 instead, for "SERVICE/REGION" ("ecr/us-west-2"); NULL */
@@ -95,6 +101,8 @@ struct sb_http_request {
     void *data;
     size_t limit; /* bytes of a body kept in the response: more is an error (of a 2xx answer) or is
                      cut (of others); 0: 64 KiB */
+    int wait_seconds; /* for the answer's first byte, where the registry has long to work (moving
+                         what was uploaded); 0: as every stall, with time to hash what was sent */
 };
 
 /* Makes one request. Any answer of the server is success, whatever its status. Otherwise -1:

@@ -6,6 +6,8 @@
  *     user/app:v1                         docker.io/user/app:v1
  *     localhost/app, host:5000/a/b:tag    with a host: the first part has a "." or ":", or is
  *     [::1]:5000/a@sha256:…               localhost, or holds an upper-case letter
+ *
+ * Hosts become lower-case; "User/app", where nothing but that letter says "host", is refused.
  */
 #ifndef SB_REGISTRY_REFERENCE_H
 #define SB_REGISTRY_REFERENCE_H

@@ -9,11 +9,11 @@ _sbuild_images() {
 
 _sbuild() {
 	local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command=build i
-	local commands="build plan images inspect ls diff tag export prune" options=""
+	local commands="build plan images inspect ls diff tag push pull export login logout prune" options=""
 	COMPREPLY=()
 
 	case $previous in
-	--metadata-file | --output | -o)
+	--metadata-file | --output | -o | --ca)
 		compopt -o default 2>/dev/null
 		return
 		;;
@@ -22,9 +22,16 @@ _sbuild() {
 		return
 		;;
 	--progress) COMPREPLY=($(compgen -W "auto tty plain json" -- "$word")) && return ;;
-	--format | -f) COMPREPLY=($(compgen -W "oci-archive docker-archive rootfs" -- "$word")) && return ;;
+	--format | -f)
+		case " ${COMP_WORDS[*]} " in
+		*" export "*) COMPREPLY=($(compgen -W "oci-archive docker-archive rootfs" -- "$word")) ;;
+		*) COMPREPLY=($(compgen -W "oci docker" -- "$word")) ;;
+		esac
+		return
+		;;
+	--compression) COMPREPLY=($(compgen -W "zstd gzip" -- "$word")) && return ;;
 	--runtime) COMPREPLY=($(compgen -c -X '!*@(crun|runc)' -- "$word")) && return ;;
-	--set | --secret | --tag | -t | --version | --jobs | -j | --name | --max-size | --older-than)
+	--set | --secret | --tag | -t | --version | --jobs | -j | --name | --user | -u | --max-size | --older-than | --platform)
 		return
 		;;
 	esac
@@ -33,14 +40,17 @@ _sbuild() {
 		case " $commands " in *" ${COMP_WORDS[i]} "*) command=${COMP_WORDS[i]} && break ;; esac
 	done
 	case $command in
-	build) options="--tag --explain --metadata-file --json --progress --set --secret --version --no-cache --jobs --runtime --store" ;;
+	build) options="--tag --push --compression --format --ca --plain-http --explain --metadata-file --json --progress --set --secret --version --no-cache --jobs --runtime --store" ;;
 	plan) options="--json --set --secret --version --no-cache --jobs --runtime --store" ;;
 	images) options="--json --store" ;;
 	inspect) options="--json --manifest --config --store" ;;
 	ls) options="--recursive --layers --bytes --json --store" ;;
 	diff) options="--json --store" ;;
 	tag) options="--delete --store" ;;
+	push) options="--compression --format --ca --plain-http --json --progress --store" ;;
+	pull) options="--platform --unpack --ca --plain-http --json --progress --store" ;;
 	export) options="--format --output --name --store" ;;
+	login) options="--user --password-stdin" ;;
 	prune) options="--max-size --older-than --keep-tagged --dry-run --json --store" ;;
 	esac
 
@@ -51,7 +61,7 @@ _sbuild() {
 		compopt -o filenames 2>/dev/null
 		COMPREPLY=($(compgen -f -X '!*.@(yaml|yml)' -- "$word") $(compgen -d -- "$word"))
 		[[ $COMP_CWORD -gt 1 ]] || COMPREPLY+=($(compgen -W "$commands" -- "$word"))
-	elif [[ $command != prune ]]; then
+	elif [[ $command != @(login|logout|prune) ]]; then
 		[[ $(type -t __ltrim_colon_completions) != function ]] || word=${COMP_LINE:0:COMP_POINT} word=${word##* }
 		COMPREPLY=($(compgen -W "$(_sbuild_images)" -- "$word"))
 		[[ $(type -t __ltrim_colon_completions) != function ]] || __ltrim_colon_completions "$word"

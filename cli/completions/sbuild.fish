@@ -1,6 +1,6 @@
 # fish completion for sbuild
 
-set -l commands build plan images inspect ls diff tag export prune
+set -l commands build plan images inspect ls diff tag push pull export login logout prune
 
 function __sbuild_images
     sbuild images --json 2>/dev/null | sed 's/},{/}\n{/g' |
@@ -10,7 +10,7 @@ end
 
 function __sbuild_is # COMMAND…: without a command it is a build
     set -l words (commandline -opc)
-    if contains -- "$words[2]" build plan images inspect ls diff tag export prune
+    if contains -- "$words[2]" build plan images inspect ls diff tag push pull export login logout prune
         contains -- "$words[2]" $argv
     else
         contains -- build $argv
@@ -31,10 +31,17 @@ complete -c sbuild -n '__sbuild_is build plan' -l runtime -x -a 'crun runc' -d '
 complete -c sbuild -n '__sbuild_is build' -l tag -s t -x -d 'A further tag'
 complete -c sbuild -n '__sbuild_is build' -l explain -d 'Say why each layer is built'
 complete -c sbuild -n '__sbuild_is build' -l metadata-file -r -d 'Write facts as JSON'
-complete -c sbuild -n '__sbuild_is build' -l progress -x -a 'auto tty plain json' -d 'How progress is shown'
-complete -c sbuild -n '__sbuild_is build plan images inspect ls diff prune' -l json -d 'Facts as JSON'
+complete -c sbuild -n '__sbuild_is build' -l push -d 'Push the image'
+complete -c sbuild -n '__sbuild_is build push' -l compression -x -a 'zstd gzip' -d 'Of layers'
+complete -c sbuild -n '__sbuild_is build push' -l format -x -a 'oci docker' -d 'Of the manifest'
+complete -c sbuild -n '__sbuild_is build push pull' -l ca -r -d 'Trust these authorities as well'
+complete -c sbuild -n '__sbuild_is build push pull' -l plain-http -d 'Speak HTTP without TLS'
+complete -c sbuild -n '__sbuild_is pull' -l platform -x -a 'linux/amd64 linux/arm64' -d 'Of an index'
+complete -c sbuild -n '__sbuild_is pull' -l unpack -d 'Unpack the layers as well'
+complete -c sbuild -n '__sbuild_is build push pull' -l progress -x -a 'auto tty plain json' -d 'How progress is shown'
+complete -c sbuild -n '__sbuild_is build plan images inspect ls diff push pull prune' -l json -d 'Facts as JSON'
 
-complete -c sbuild -n '__sbuild_is images inspect ls diff tag export' -f -a '(__sbuild_images)'
+complete -c sbuild -n '__sbuild_is images inspect ls diff tag push pull export' -f -a '(__sbuild_images)'
 complete -c sbuild -n '__sbuild_is inspect' -l manifest -d 'The manifest'
 complete -c sbuild -n '__sbuild_is inspect' -l config -d 'The image config'
 complete -c sbuild -n '__sbuild_is ls' -l recursive -s R -d 'Everything below'
@@ -44,6 +51,9 @@ complete -c sbuild -n '__sbuild_is tag' -l delete -s d -d 'Take the names away'
 complete -c sbuild -n '__sbuild_is export' -l format -s f -x -a 'oci-archive docker-archive rootfs' -d 'Format'
 complete -c sbuild -n '__sbuild_is export' -l output -s o -r -d 'File'
 complete -c sbuild -n '__sbuild_is export' -l name -x -d 'Name in the archive'
+complete -c sbuild -n '__sbuild_is login logout' -f
+complete -c sbuild -n '__sbuild_is login' -l user -s u -x -d 'The user'
+complete -c sbuild -n '__sbuild_is login' -l password-stdin -d 'Read the password from standard input'
 complete -c sbuild -n '__sbuild_is prune' -l max-size -x -d 'Size of the store afterwards'
 complete -c sbuild -n '__sbuild_is prune' -l older-than -x -d 'Unused for that long'
 complete -c sbuild -n '__sbuild_is prune' -l keep-tagged -d 'Remove no image that has a name'

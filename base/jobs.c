@@ -1,0 +1,149 @@
+#include "base/jobs.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdlib.h>
+
+#include "base/memory.h"
+
+struct job {
+    sb_job *run;
+    void *data;
+    bool done; /* or left out */
+};
+
+struct sb_jobs {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    struct job *v;
+    size_t n, cap;
+    size_t next;    /* the first that has not begun */
+    size_t running; /* jobs under way */
+    pthread_t *threads;
+    int thread_count, thread_limit, idle;
+    bool stop, failed;
+    struct sb_error failure; /* of the first that failed */
+};
+
+struct sb_jobs *sb_jobs_new(int threads) {
+    struct sb_jobs *jobs = sb_alloc(sizeof *jobs);
+    jobs->thread_limit = threads < 1 ? 1 : threads;
+    jobs->threads = sb_alloc((size_t)jobs->thread_limit * sizeof *jobs->threads);
+    pthread_mutex_init(&jobs->lock, NULL);
+    pthread_cond_init(&jobs->changed, NULL);
+    return jobs;
+}
+
+/* The lock is held, but while the job runs. */
+static void run_next(struct sb_jobs *jobs) {
+    size_t number = jobs->next++;
+    struct job job = jobs->v[number]; /* the array may move meanwhile */
+    struct sb_error err = {0};
+    int failed = 0;
+    if (!jobs->failed && !jobs->stop) {
+        jobs->running++;
+        pthread_mutex_unlock(&jobs->lock);
+        failed = job.run(job.data, &err);
+        pthread_mutex_lock(&jobs->lock);
+        jobs->running--;
+    }
+    if (failed && !jobs->failed) {
+        jobs->failed = true;
+        jobs->failure = err;
+    }
+    jobs->v[number].done = true;
+    pthread_cond_broadcast(&jobs->changed);
+}
+
+static void *work(void *data) {
+    struct sb_jobs *jobs = data;
+    pthread_mutex_lock(&jobs->lock);
+    while (!jobs->stop) {
+        if (jobs->next < jobs->n) {
+            run_next(jobs);
+            continue;
+        }
+        jobs->idle++;
+        pthread_cond_wait(&jobs->changed, &jobs->lock);
+        jobs->idle--;
+    }
+    pthread_mutex_unlock(&jobs->lock);
+    return NULL;
+}
+
+/* The lock is held. */
+static void start_thread(struct sb_jobs *jobs) {
+    sigset_t all, old;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old); /* signals are for the caller's thread */
+    if (pthread_create(&jobs->threads[jobs->thread_count], NULL, work, jobs) == 0)
+        jobs->thread_count++;
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+}
+
+size_t sb_jobs_add(struct sb_jobs *jobs, sb_job *run, void *data) {
+    pthread_mutex_lock(&jobs->lock);
+    SB_GROW(jobs->v, jobs->n, jobs->cap);
+    size_t number = jobs->n++;
+    jobs->v[number] = (struct job){.run = run, .data = data};
+    if (jobs->thread_count < jobs->thread_limit && (size_t)jobs->idle < jobs->n - jobs->next)
+        start_thread(jobs);
+    pthread_cond_broadcast(&jobs->changed);
+    pthread_mutex_unlock(&jobs->lock);
+    return number;
+}
+
+/* The lock is held. Where no thread could be had, the one that waits does the work. */
+static void wait_a_little(struct sb_jobs *jobs) {
+    if (jobs->thread_count == 0 && jobs->next < jobs->n)
+        run_next(jobs);
+    else
+        pthread_cond_wait(&jobs->changed, &jobs->lock);
+}
+
+static int result(struct sb_jobs *jobs, struct sb_error *err) {
+    if (jobs->failed && err)
+        *err = jobs->failure;
+    return jobs->failed ? -1 : 0;
+}
+
+int sb_jobs_wait_for(struct sb_jobs *jobs, size_t job, struct sb_error *err) {
+    pthread_mutex_lock(&jobs->lock);
+    while (!jobs->v[job].done)
+        wait_a_little(jobs);
+    int rc = result(jobs, err);
+    pthread_mutex_unlock(&jobs->lock);
+    return rc;
+}
+
+int sb_jobs_wait(struct sb_jobs *jobs, struct sb_error *err) {
+    pthread_mutex_lock(&jobs->lock);
+    while (jobs->next < jobs->n || jobs->running > 0)
+        wait_a_little(jobs);
+    int rc = result(jobs, err);
+    pthread_mutex_unlock(&jobs->lock);
+    return rc;
+}
+
+void sb_jobs_recover(struct sb_jobs *jobs) {
+    pthread_mutex_lock(&jobs->lock);
+    jobs->failed = false;
+    pthread_mutex_unlock(&jobs->lock);
+}
+
+void sb_jobs_free(struct sb_jobs *jobs) {
+    if (!jobs)
+        return;
+    pthread_mutex_lock(&jobs->lock);
+    jobs->stop = true;
+    pthread_cond_broadcast(&jobs->changed);
+    pthread_mutex_unlock(&jobs->lock);
+    for (int i = 0; i < jobs->thread_count; i++)
+        pthread_join(jobs->threads[i], NULL);
+    pthread_mutex_destroy(&jobs->lock);
+    pthread_cond_destroy(&jobs->changed);
+    free(jobs->threads);
+    free(jobs->v);
+    free(jobs);
+}

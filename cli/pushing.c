@@ -1,0 +1,161 @@
+#include "cli/pushing.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/json.h"
+#include "base/memory.h"
+#include "base/text.h"
+
+#define DEFAULT_TAG "latest"
+
+/* ---- options ---- */
+
+static int one_of(const char *option, const char *value, const char *first, const char *second,
+                  int *out, struct sb_error *err) {
+    if (!value)
+        return 0;
+    *out = !strcmp(value, first) ? 1 : !strcmp(value, second) ? 2 : 0;
+    if (*out)
+        return 0;
+    return sb_fail(err, SB_E_USAGE, "--%s %s: it is %s or %s", option, sb_text_shown(value).text,
+                   first, second);
+}
+
+int sb_cli_push_parse(struct sb_cli_push *push, const char *command, struct sb_error *err) {
+    int compression = 0, format = 0;
+    if (one_of("compression", push->compression_text, "zstd", "gzip", &compression, err) < 0 ||
+        one_of("format", push->format_text, "oci", "docker", &format, err) < 0)
+        return sb_error_context(err, "%s", command);
+    if (compression == 1 && format == 2) {
+        sb_fail(err, SB_E_USAGE, "%s: Docker's format knows no zstd", command);
+        return sb_error_hint(err, "leave out --compression, or use --format oci");
+    }
+    push->compression = compression == 1   ? SB_PUSH_COMPRESSION_ZSTD
+                        : compression == 2 ? SB_PUSH_COMPRESSION_GZIP
+                                           : SB_PUSH_COMPRESSION_KEEP;
+    push->format = format == 1   ? SB_PUSH_FORMAT_OCI
+                   : format == 2 ? SB_PUSH_FORMAT_DOCKER
+                                 : SB_PUSH_FORMAT_KEEP;
+    return 0;
+}
+
+/* ---- targets ---- */
+
+static struct sb_push_target *find_target(struct sb_push_targets *targets,
+                                          const struct sb_reference *r) {
+    for (size_t i = 0; i < targets->n; i++)
+        if (!strcmp(targets->v[i].repository.host, r->host) &&
+            !strcmp(targets->v[i].repository.repository, r->repository))
+            return &targets->v[i];
+    return NULL;
+}
+
+int sb_push_targets_add(struct sb_push_targets *targets, const char *text, const char *option,
+                        struct sb_error *err) {
+    struct sb_reference reference;
+    if (sb_cli_registry_target(text, option, &reference, err) < 0)
+        return -1;
+    const char *tag = reference.tag ? reference.tag : DEFAULT_TAG;
+    struct sb_push_target *target = find_target(targets, &reference);
+    if (!target) {
+        SB_GROW(targets->v, targets->n, targets->cap);
+        target = &targets->v[targets->n++];
+        *target = (struct sb_push_target){0};
+        sb_reference_copy(&target->repository, &reference);
+    }
+    if (!sb_strings_has(&target->tags, tag))
+        sb_strings_add(&target->tags, tag);
+    sb_reference_free(&reference);
+    return 0;
+}
+
+void sb_push_targets_free(struct sb_push_targets *targets) {
+    for (size_t i = 0; i < targets->n; i++) {
+        sb_reference_free(&targets->v[i].repository);
+        sb_strings_free(&targets->v[i].tags);
+    }
+    free(targets->v);
+    *targets = (struct sb_push_targets){0};
+}
+
+/* ---- pushing ---- */
+
+struct sb_pusher *sb_cli_pusher_new(const struct sb_cli_push *push, struct sb_registry *registry,
+                                    struct sb_store *store, const struct sb_push_target *target,
+                                    struct sb_progress *progress) {
+    const struct sb_push_options options = {.compression = push->compression,
+                                            .format = push->format,
+                                            .notify = sb_progress_transfer,
+                                            .data = progress};
+    return sb_pusher_new(registry, store, &target->repository, &options);
+}
+
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static json_t *facts_of(const struct sb_push_target *target, const struct sb_push_result *r,
+                        size_t blobs, double seconds) {
+    sb_autofree char *name = sb_reference_name(&target->repository);
+    json_t *tags = json_array();
+    for (size_t i = 0; i < target->tags.n; i++)
+        json_array_append_new(tags, json_string(target->tags.v[i]));
+    return json_pack("{s:s, s:s, s:s, s:I, s:o, s:b, s:I, s:I, s:I, s:I, s:f}", "repository", name,
+                     "digest", sb_digest_text(&r->manifest.digest).text, "media_type",
+                     r->manifest.media_type, "size", (json_int_t)r->manifest.size, "tags", tags,
+                     "unchanged", r->unchanged, "blobs", (json_int_t)blobs, "uploaded",
+                     (json_int_t)r->uploaded, "mounted", (json_int_t)r->mounted, "sent",
+                     (json_int_t)r->sent, "seconds", seconds);
+}
+
+int sb_cli_push_image(const struct sb_cli_push *push, struct sb_registry *registry,
+                      struct sb_store *store, const struct sb_image *image,
+                      const struct sb_push_target *target, struct sb_pusher *pusher,
+                      struct sb_progress *progress, json_t *facts, struct sb_error *err) {
+    struct sb_push_result result;
+    double start = now();
+    if (!pusher)
+        pusher = sb_cli_pusher_new(push, registry, store, target, progress);
+    int rc = sb_pusher_finish(pusher, image, &target->tags, &result, err);
+    sb_pusher_free(pusher);
+    if (rc == 0)
+        json_array_append_new(facts,
+                              facts_of(target, &result, image->layer_count + 1, now() - start));
+    return rc;
+}
+
+static void print_one(const json_t *fact) {
+    json_int_t uploaded = sb_json_integer(fact, "uploaded", 0);
+    json_int_t mounted = sb_json_integer(fact, "mounted", 0);
+    const char *repository = sb_json_string(fact, "repository", "");
+    if (json_is_true(json_object_get(fact, "unchanged")))
+        fprintf(stderr, "%s: is there already\n", repository);
+    else
+        fprintf(stderr, "%s: %lld blobs sent (%s), %lld mounted, %lld there already, in %s\n",
+                repository, (long long)uploaded,
+                sb_text_size((uint64_t)sb_json_integer(fact, "sent", 0)).text, (long long)mounted,
+                (long long)(sb_json_integer(fact, "blobs", 0) - uploaded - mounted),
+                sb_text_seconds(json_real_value(json_object_get(fact, "seconds"))).text);
+    size_t i;
+    json_t *tag;
+    json_array_foreach (json_object_get(fact, "tags"), i, tag) {
+        fprintf(stderr, "  %s:%s\n", repository, json_string_value(tag));
+    }
+}
+
+int sb_cli_push_print(const json_t *facts, bool names, struct sb_error *err) {
+    size_t i;
+    json_t *fact;
+    json_array_foreach (facts, i, fact) {
+        print_one(fact);
+        if (names)
+            sb_cli_print("%s@%s\n", sb_json_string(fact, "repository", ""),
+                         sb_json_string(fact, "digest", ""));
+    }
+    return sb_cli_flush(err);
+}

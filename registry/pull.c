@@ -1,0 +1,273 @@
+#include "registry/pull.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/jobs.h"
+#include "base/json.h"
+#include "base/memory.h"
+#include "base/text.h"
+#include "layers/descriptor.h"
+#include "layers/origin.h"
+#include "registry/fetch.h"
+
+#define INDEX_DEPTH_LIMIT 2
+#define PARALLEL_DEFAULT  4
+
+struct pull {
+    struct sb_store *store;
+    const struct sb_reference *reference;
+    const struct sb_pull_options *options;
+    struct sb_remote *remote;
+    char *where; /* "host/repository" */
+    struct sb_fetch_source source;
+};
+
+/* ---- documents: manifests and indexes ---- */
+
+static int check_kind(const struct sb_manifest *manifest, struct sb_error *err) {
+    enum sb_media_kind kind = sb_media_kind(manifest->descriptor.media_type);
+    if (kind == SB_MEDIA_KIND_MANIFEST || kind == SB_MEDIA_KIND_INDEX)
+        return 0;
+    return sb_fail(err, SB_E_INTEGRITY, "the registry answers with the type %s, which is no image",
+                   sb_text_shown(manifest->media_type ? manifest->media_type : "").text);
+}
+
+/* What an index said about it must be so; its digest is verified already. */
+static int check_expected(const struct sb_descriptor *is, const struct sb_descriptor *expected,
+                          struct sb_error *err) {
+    if (is->size != expected->size)
+        return sb_fail(err, SB_E_INTEGRITY, "it has %llu bytes, and the index says %llu",
+                       (unsigned long long)is->size, (unsigned long long)expected->size);
+    if (!expected->media_type || strcmp(is->media_type, expected->media_type) != 0)
+        return sb_fail(err, SB_E_INTEGRITY, "it is of the type %s, and the index says %s",
+                       is->media_type, expected->media_type ? expected->media_type : "another");
+    return 0;
+}
+
+static json_t *parse_document(const struct sb_buf *text, const struct sb_descriptor *descriptor,
+                              struct sb_error *err) {
+    sb_autojson json_t *document = sb_json_parse(sb_buf_text(text), text->len, err);
+    if (document && !json_is_object(document))
+        sb_fail(err, SB_E_INTEGRITY, "is not a JSON object");
+    if (!json_is_object(document) || sb_manifest_check(document, descriptor, err) < 0) {
+        sb_error_context(err, "%s", sb_digest_text(&descriptor->digest).text);
+        return NULL;
+    }
+    return sb_steal(document);
+}
+
+/* expected: what an index refers to, NULL for what the user named. */
+static json_t *fetch_document(struct pull *p, const char *reference,
+                              const struct sb_descriptor *expected, struct sb_descriptor *out,
+                              struct sb_error *err) {
+    struct sb_manifest manifest = {0};
+    json_t *document = NULL;
+    if (sb_remote_manifest_get(p->remote, reference, &manifest, err) == 0) {
+        *out = manifest.descriptor;
+        if (check_kind(&manifest, err) < 0 || (expected && check_expected(out, expected, err) < 0))
+            sb_error_context(err, "%s: the manifest %s", p->where, reference);
+        else if (!(document = parse_document(&manifest.bytes, out, err)))
+            sb_error_context(err, "%s", p->where);
+    }
+    if (document && sb_blob_put(p->store, manifest.bytes.data, manifest.bytes.len, NULL, err) < 0) {
+        json_decref(document);
+        document = NULL;
+    }
+    sb_manifest_free(&manifest);
+    return document;
+}
+
+/* From the store where it is there: nobody has to be asked for what is known by its digest. */
+static json_t *need_document(struct pull *p, const struct sb_descriptor *expected,
+                             struct sb_descriptor *out, struct sb_error *err) {
+    sb_autobuf struct sb_buf text = {0};
+    if (sb_blob_has(p->store, &expected->digest, expected->size) &&
+        sb_blob_read(p->store, expected, SB_MANIFEST_LIMIT, &text, NULL) == 0) {
+        *out = *expected;
+        return parse_document(&text, out, err);
+    }
+    return fetch_document(p, sb_digest_text(&expected->digest).text, expected, out, err);
+}
+
+/* ---- which image ---- */
+
+/* What the reference names. */
+static json_t *find_named(struct pull *p, struct sb_descriptor *out, struct sb_error *err) {
+    const struct sb_reference *r = p->reference;
+    if (!r->has_digest)
+        return fetch_document(p, r->tag ? r->tag : "latest", NULL, out, err);
+    struct sb_digest_text digest = sb_digest_text(&r->digest);
+    struct sb_error unknown = {0};
+    struct sb_descriptor known;
+    if (sb_store_resolve(p->store, digest.text, &known, &unknown) == 0)
+        return need_document(p, &known, out, err);
+    return fetch_document(p, digest.text, NULL, out, err);
+}
+
+/* The manifest behind whatever was named; indexes are followed, not far. */
+static json_t *find_manifest(struct pull *p, struct sb_pulled *out, struct sb_error *err) {
+    sb_autojson json_t *document = find_named(p, &out->named, err);
+    out->image = out->named;
+    for (int depth = 0; document; depth++) {
+        if (sb_media_kind(out->image.media_type) == SB_MEDIA_KIND_MANIFEST)
+            return sb_steal(document);
+        struct sb_descriptor chosen;
+        if (depth == INDEX_DEPTH_LIMIT) {
+            sb_fail(err, SB_E_INTEGRITY, "%s: more than %d indexes in one another", p->where,
+                    INDEX_DEPTH_LIMIT);
+            return NULL;
+        }
+        if (sb_platform_choose(json_object_get(document, "manifests"), p->options->platform,
+                               &chosen, err) < 0) {
+            sb_error_context(err, "%s", p->where);
+            return NULL;
+        }
+        json_decref(document);
+        document = need_document(p, &chosen, &out->image, err);
+    }
+    return NULL;
+}
+
+static int need_config(struct pull *p, const json_t *manifest, struct sb_error *err) {
+    struct sb_descriptor config;
+    const json_t *value = json_object_get(manifest, "config");
+    if (sb_descriptor_parse(value, &config, err) < 0)
+        return sb_error_context(err, "config");
+    if (sb_media_kind(config.media_type) != SB_MEDIA_KIND_CONFIG)
+        return sb_fail(err, SB_E_FAILED, "is an artifact of the type %s, not an image",
+                       sb_text_shown(sb_json_string(value, "mediaType", "")).text);
+    if (config.size > SB_CONFIG_LIMIT)
+        return sb_fail(err, SB_E_INTEGRITY, "its config has %llu bytes, at most %u are allowed",
+                       (unsigned long long)config.size, SB_CONFIG_LIMIT);
+    if (sb_blob_has(p->store, &config.digest, config.size))
+        return 0;
+    sb_autobuf struct sb_buf text = {0};
+    if (sb_remote_blob_read(p->remote, &config, SB_CONFIG_LIMIT, &text, err) < 0)
+        return -1;
+    return sb_blob_put(p->store, sb_buf_text(&text), text.len, NULL, err);
+}
+
+/* An image that is no index says in its config what it is for. */
+static int check_platform(struct pull *p, const struct sb_image *image, struct sb_error *err) {
+    const struct sb_platform *wanted = p->options->platform;
+    const char *architecture = sb_json_string(image->config, "architecture", "");
+    if (!wanted || !strcmp(architecture, wanted->architecture))
+        return 0;
+    return sb_fail(err, SB_E_FAILED, "is made for linux/%.40s, not for %s/%s", architecture,
+                   wanted->os, wanted->architecture);
+}
+
+/* ---- layers ---- */
+
+struct layer_job {
+    struct pull *pull;
+    const struct sb_layer *layer;
+};
+
+static int fetch_layer(void *data, struct sb_error *err) {
+    const struct layer_job *job = data;
+    struct pull *p = job->pull;
+    const struct sb_descriptor *blob = &job->layer->descriptor;
+    const struct sb_blob_source source = {sb_fetch_from_origins, &p->source};
+    bool fetched;
+    if (sb_blob_need_from(p->store, blob, &source, &fetched, err) < 0)
+        return -1;
+    if (!fetched)
+        sb_fetch_tell(&p->source.watch, SB_TRANSFER_EXISTS, blob, 0, p->where);
+    return 0;
+}
+
+static int fetch_layers(struct pull *p, const struct sb_image *image, struct sb_error *err) {
+    const struct sb_pull_options *o = p->options;
+    size_t n = image->layer_count;
+    sb_autofree struct layer_job *list = sb_alloc((n + 1) * sizeof *list);
+    struct sb_jobs *jobs = sb_jobs_new(o->parallel > 0 ? o->parallel : PARALLEL_DEFAULT);
+    for (size_t i = 0; i < n; i++) {
+        list[i] = (struct layer_job){p, &image->layers[i].layer};
+        sb_jobs_add(jobs, fetch_layer, &list[i]);
+    }
+    int rc = 0;
+    for (size_t i = 0; i < n && rc == 0; i++) {
+        rc = sb_jobs_wait_for(jobs, i, err);
+        if (rc == 0 && o->layer)
+            rc = o->layer(o->data, list[i].layer, err);
+    }
+    sb_jobs_free(jobs); /* waits for what is under way */
+    return rc;
+}
+
+static int add_origins(struct pull *p, const struct sb_image *image, struct sb_error *err) {
+    for (size_t i = 0; i < image->layer_count; i++)
+        if (sb_blob_add_origin(p->store, &image->layers[i].layer.descriptor.digest, p->where, err) <
+            0)
+            return -1;
+    return 0;
+}
+
+/* ---- the whole ---- */
+
+static int tag(struct pull *p, const struct sb_descriptor *image, struct sb_error *err) {
+    const struct sb_reference *r = p->reference;
+    if (!r->tag && r->has_digest)
+        return 0;
+    sb_autostrings struct sb_strings names = {0};
+    sb_strings_addf(&names, "%s:%s", p->where, r->tag ? r->tag : "latest");
+    return sb_store_name_valid(names.v[0]) ? sb_store_tag(p->store, &names, image, err) : 0;
+}
+
+static int pull_image(struct pull *p, struct sb_pulled *out, struct sb_error *err) {
+    sb_autojson json_t *manifest = find_manifest(p, out, err);
+    if (!manifest)
+        return sb_registry_failed(err);
+    struct sb_image image = {0};
+    int rc = need_config(p, manifest, err);
+    if (rc == 0)
+        rc = sb_image_load(p->store, &out->image, &image, err);
+    if (rc == 0)
+        rc = check_platform(p, &image, err);
+    if (rc < 0) {
+        sb_error_context(err, "%s", p->where);
+        sb_image_free(&image);
+        return sb_registry_failed(err);
+    }
+    rc = add_origins(p, &image, err);
+    if (rc == 0 && !p->options->lazy)
+        rc = fetch_layers(p, &image, err);
+    if (rc == 0)
+        rc = tag(p, &out->image, err);
+    sb_image_free(&image);
+    return rc;
+}
+
+int sb_pull_image(struct sb_registry *registry, struct sb_store *store,
+                  const struct sb_reference *reference, const struct sb_pull_options *options,
+                  struct sb_pulled *out, struct sb_error *err) {
+    static const struct sb_pull_options defaults;
+    *out = (struct sb_pulled){0};
+    struct pull pull = {.store = store,
+                        .reference = reference,
+                        .options = options ? options : &defaults,
+                        .source = {.registry = registry}};
+    pull.source.watch =
+        (struct sb_fetch_watch){.notify = pull.options->notify, .data = pull.options->data};
+    pull.where = sb_reference_name(reference);
+    pull.remote = sb_remote_open(registry, reference->host, reference->repository);
+    int rc = pull_image(&pull, out, err);
+    sb_remote_free(pull.remote);
+    free(pull.where);
+    return rc;
+}
+
+/* ---- on demand ---- */
+
+static int fetch_on_demand(void *registry, struct sb_store *store, const struct sb_descriptor *blob,
+                           const struct sb_strings *origins, struct sb_error *err) {
+    struct sb_fetch_source source = {.registry = registry};
+    return sb_fetch_from_origins(&source, store, blob, origins, err);
+}
+
+void sb_pull_install_source(struct sb_registry *registry, struct sb_store *store) {
+    const struct sb_blob_source source = {fetch_on_demand, registry};
+    sb_store_set_source(store, &source);
+}

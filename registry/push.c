@@ -1,0 +1,451 @@
+/*
+ * One job for each blob and each tag, all on the same few threads.
+ *
+ * What is known to be in the repository (an origin of the blob says so) is not asked for: the
+ * registry itself refuses a manifest whose blobs it lacks, and then all are asked for, and the
+ * manifest is put once more. So a push of one new layer onto a large image costs the requests for
+ * that layer.
+ */
+#include "registry/push.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/jobs.h"
+#include "base/json.h"
+#include "base/memory.h"
+#include "layers/convert.h"
+#include "layers/origin.h"
+#include "registry/fetch.h"
+#include "registry/rewrite.h"
+
+#define PARALLEL_DEFAULT 4
+#define MOUNTS_TRIED     2
+#define TELL_EVERY       (1u << 20) /* bytes */
+
+struct blob {
+    struct sb_pusher *pusher;
+    struct sb_layer layer;     /* as it is in the store; of the config only the descriptor */
+    struct sb_descriptor sent; /* as it goes */
+    bool is_config;
+    bool assumed; /* an origin says that it is there */
+    uint64_t told;
+};
+
+struct sb_pusher {
+    struct sb_registry *registry;
+    struct sb_store *store;
+    struct sb_push_options options;
+    struct sb_fetch_watch watch;
+    struct sb_remote *remote;
+    char *host, *where; /* "host/repository" */
+    struct sb_jobs *jobs;
+    pthread_mutex_t lock; /* guards all below */
+    struct blob **blobs;
+    size_t n, cap;
+    bool trust; /* origins are believed */
+    size_t uploaded, mounted;
+    uint64_t sent;
+    pthread_mutex_t prepare_lock;
+    bool prepared;
+};
+
+struct sb_pusher *sb_pusher_new(struct sb_registry *registry, struct sb_store *store,
+                                const struct sb_reference *repository,
+                                const struct sb_push_options *options) {
+    struct sb_pusher *p = sb_alloc(sizeof *p);
+    p->registry = registry;
+    p->store = store;
+    if (options)
+        p->options = *options;
+    p->watch = (struct sb_fetch_watch){p->options.notify, p->options.data, true};
+    p->remote = sb_remote_open(registry, repository->host, repository->repository);
+    sb_remote_will_push(p->remote);
+    p->host = sb_strdup(repository->host);
+    p->where = sb_reference_name(repository);
+    p->jobs = sb_jobs_new(p->options.parallel > 0 ? p->options.parallel : PARALLEL_DEFAULT);
+    p->trust = true;
+    pthread_mutex_init(&p->lock, NULL);
+    pthread_mutex_init(&p->prepare_lock, NULL);
+    return p;
+}
+
+void sb_pusher_free(struct sb_pusher *p) {
+    if (!p)
+        return;
+    sb_jobs_free(p->jobs);
+    sb_remote_free(p->remote);
+    for (size_t i = 0; i < p->n; i++)
+        free(p->blobs[i]);
+    free(p->blobs);
+    free(p->host);
+    free(p->where);
+    pthread_mutex_destroy(&p->lock);
+    pthread_mutex_destroy(&p->prepare_lock);
+    free(p);
+}
+
+/* ---- one blob ---- */
+
+static void tell(const struct blob *b, enum sb_transfer_state state, uint64_t bytes) {
+    sb_fetch_tell(&b->pusher->watch, state, &b->sent, bytes, b->pusher->where);
+}
+
+static int prepare(struct sb_pusher *p, struct sb_error *err) {
+    int rc = 0;
+    pthread_mutex_lock(&p->prepare_lock);
+    if (!p->prepared && p->options.prepare)
+        rc = p->options.prepare(p->options.data, p->remote, err);
+    p->prepared = rc == 0;
+    pthread_mutex_unlock(&p->prepare_lock);
+    return rc;
+}
+
+static int convert(struct blob *b, struct sb_error *err) {
+    struct sb_pusher *p = b->pusher;
+    enum sb_compression wanted =
+        sb_rewrite_compression(b->layer.descriptor.media_type, &p->options);
+    struct sb_layer converted;
+    b->sent = b->layer.descriptor;
+    if (b->is_config || wanted == sb_layer_compression(b->layer.descriptor.media_type))
+        return 0;
+    if (!sb_layer_find_converted(p->store, &b->layer, wanted, &converted)) {
+        tell(b, SB_TRANSFER_CONVERT, 0);
+        if (sb_layer_convert(p->store, &b->layer, wanted, &converted, err) < 0)
+            return -1;
+        tell(b, SB_TRANSFER_CONVERTED, 0);
+    }
+    b->sent = converted.descriptor;
+    return 0;
+}
+
+/* The repository of an origin that is on the same registry, but not this one; else NULL. */
+static const char *mountable(const struct sb_pusher *p, const char *origin) {
+    size_t n = strlen(p->host);
+    return strcmp(origin, p->where) != 0 && !strncmp(origin, p->host, n) && origin[n] == '/'
+               ? origin + n + 1
+               : NULL;
+}
+
+/* 1: it is there now. 0: no; *session may be an upload that the registry has begun. */
+static int mount(struct blob *b, const struct sb_strings *origins, char **session,
+                 struct sb_error *err) {
+    struct sb_pusher *p = b->pusher;
+    int tried = 0;
+    for (size_t i = 0; i < origins->n && tried < MOUNTS_TRIED; i++) {
+        const char *from = mountable(p, origins->v[i]);
+        if (!from)
+            continue;
+        if (tried++ == 0 && prepare(p, err) < 0)
+            return -1;
+        free(sb_steal(*session));
+        int rc = sb_remote_blob_mount(p->remote, &b->sent.digest, from, session, err);
+        if (rc != 0)
+            return rc;
+    }
+    return 0;
+}
+
+static void show_sent(void *data, uint64_t sent) {
+    struct blob *b = data;
+    if (sent < b->told || sent - b->told >= TELL_EVERY) {
+        b->told = sent;
+        tell(b, SB_TRANSFER_PROGRESS, sent);
+    }
+}
+
+/* After a failure: was it the store's fault? */
+static int explain(struct blob *b, int fd, struct sb_error *err) {
+    struct sb_digest digest;
+    struct sb_error own = {0};
+    if (err->code == SB_E_INTERRUPTED || lseek(fd, 0, SEEK_SET) < 0 ||
+        sb_digest_of_fd(fd, &digest, NULL, &own) < 0 || sb_digest_equal(&digest, &b->sent.digest))
+        return -1;
+    sb_error_clear(err);
+    sb_fail(err, SB_E_INTEGRITY, "the blob %s in the store %s is damaged: its digest is %s",
+            sb_digest_text(&b->sent.digest).text, sb_store_path(b->pusher->store),
+            sb_digest_text(&digest).text);
+    return sb_error_hint(err, "remove the file, then build or pull the image again");
+}
+
+static int upload(struct blob *b, const char *session, struct sb_error *err) {
+    struct sb_pusher *p = b->pusher;
+    if (prepare(p, err) < 0 || sb_blob_need(p->store, &b->sent, err) < 0)
+        return -1;
+    sb_autoclose int fd = sb_blob_open(p->store, &b->sent.digest, b->sent.size, err);
+    if (fd < 0)
+        return -1;
+    struct sb_error own = {0};
+    struct sb_remote_upload it = {
+        .blob = b->sent, .fd = fd, .session = session, .progress = show_sent, .data = b};
+    tell(b, SB_TRANSFER_START, 0);
+    if (sb_remote_blob_put(p->remote, &it, &own) < 0) {
+        explain(b, fd, &own);
+        if (err)
+            *err = own;
+        return -1;
+    }
+    pthread_mutex_lock(&p->lock);
+    p->uploaded++;
+    p->sent += b->sent.size;
+    pthread_mutex_unlock(&p->lock);
+    tell(b, SB_TRANSFER_DONE, b->sent.size);
+    return 0;
+}
+
+static bool believes(struct blob *b, const struct sb_strings *origins) {
+    struct sb_pusher *p = b->pusher;
+    pthread_mutex_lock(&p->lock);
+    b->assumed = p->trust && sb_strings_has(origins, p->where);
+    pthread_mutex_unlock(&p->lock);
+    return b->assumed;
+}
+
+/* 1: the repository has it, and nothing was sent. */
+static int find_there(struct blob *b, const struct sb_strings *origins, char **session,
+                      struct sb_error *err) {
+    struct sb_pusher *p = b->pusher;
+    int there = mount(b, origins, session, err);
+    if (there > 0) {
+        pthread_mutex_lock(&p->lock);
+        p->mounted++;
+        pthread_mutex_unlock(&p->lock);
+        tell(b, SB_TRANSFER_MOUNTED, 0);
+    }
+    /* A config is smaller than the question whether it is there. */
+    if (there == 0 && (!b->is_config || !p->trust)) {
+        there = sb_remote_blob_head(p->remote, &b->sent, err);
+        if (there > 0)
+            tell(b, SB_TRANSFER_EXISTS, 0);
+    }
+    return there;
+}
+
+static int send_blob(void *data, struct sb_error *err) {
+    struct blob *b = data;
+    struct sb_pusher *p = b->pusher;
+    sb_autostrings struct sb_strings origins = {0};
+    sb_autofree char *session = NULL;
+    if (convert(b, err) < 0 || sb_blob_origins(p->store, &b->sent.digest, &origins, err) < 0)
+        return -1;
+    if (believes(b, &origins)) {
+        tell(b, SB_TRANSFER_EXISTS, 0);
+        return 0;
+    }
+    int there = find_there(b, &origins, &session, err);
+    if (there < 0 || (there == 0 && upload(b, session, err) < 0))
+        return -1;
+    return sb_blob_add_origin(p->store, &b->sent.digest, p->where, err);
+}
+
+/* ---- adding ---- */
+
+static void add(struct sb_pusher *p, const struct sb_layer *layer, bool is_config) {
+    pthread_mutex_lock(&p->lock);
+    bool known = false;
+    for (size_t i = 0; i < p->n && !known; i++)
+        known = sb_digest_equal(&p->blobs[i]->layer.descriptor.digest, &layer->descriptor.digest);
+    if (!known) {
+        struct blob *b = sb_alloc(sizeof *b);
+        *b = (struct blob){.pusher = p, .layer = *layer, .is_config = is_config};
+        SB_GROW(p->blobs, p->n, p->cap);
+        p->blobs[p->n++] = b;
+        sb_jobs_add(p->jobs, send_blob, b);
+    }
+    pthread_mutex_unlock(&p->lock);
+}
+
+void sb_pusher_add(struct sb_pusher *p, const struct sb_layer *layer) {
+    add(p, layer, false);
+}
+
+/* The registry missed a blob: whatever was only assumed is asked for now. */
+static void distrust(struct sb_pusher *p) {
+    pthread_mutex_lock(&p->lock);
+    p->trust = false;
+    for (size_t i = 0; i < p->n; i++)
+        if (p->blobs[i]->assumed)
+            sb_jobs_add(p->jobs, send_blob, p->blobs[i]);
+    pthread_mutex_unlock(&p->lock);
+}
+
+static bool trusted_any(struct sb_pusher *p) {
+    bool any = false;
+    for (size_t i = 0; i < p->n; i++)
+        any = any || p->blobs[i]->assumed;
+    return any && p->trust;
+}
+
+/* ---- the manifest ---- */
+
+struct document {
+    struct sb_descriptor descriptor;
+    struct sb_buf bytes;
+};
+
+struct tag_job {
+    struct sb_pusher *pusher;
+    const struct document *document;
+    const char *reference; /* NULL: its digest */
+    bool same;             /* it names the document already */
+};
+
+static int compare_tag(void *data, struct sb_error *err) {
+    struct tag_job *t = data;
+    const struct sb_digest *digest = &t->document->descriptor.digest;
+    struct sb_digest_text text = sb_digest_text(digest);
+    const char *reference = t->reference ? t->reference : text.text;
+    struct sb_descriptor there;
+    int rc = sb_remote_manifest_head(t->pusher->remote, reference, &there, err);
+    t->same = rc > 0 && sb_digest_equal(&there.digest, digest);
+    return rc < 0 ? -1 : 0;
+}
+
+static int put_tag(void *data, struct sb_error *err) {
+    struct tag_job *t = data;
+    const struct document *d = t->document;
+    struct sb_digest_text digest = sb_digest_text(&d->descriptor.digest);
+    const char *reference = t->reference ? t->reference : digest.text;
+    if (sb_remote_manifest_put(t->pusher->remote, reference, d->descriptor.media_type,
+                               d->bytes.data, d->bytes.len, err) < 0 ||
+        compare_tag(t, err) < 0)
+        return -1;
+    if (t->same)
+        return 0;
+    return sb_fail(err, SB_E_INTEGRITY,
+                   "%s: the registry took the manifest %s, and does not name it %s now",
+                   t->pusher->where, digest.text, reference);
+}
+
+static int run_tags(struct sb_pusher *p, struct tag_job *tags, size_t n, sb_job *run,
+                    struct sb_error *err) {
+    for (size_t i = 0; i < n; i++)
+        sb_jobs_add(p->jobs, run, &tags[i]);
+    return sb_jobs_wait(p->jobs, err);
+}
+
+static int put_tags(struct sb_pusher *p, struct tag_job *tags, size_t n, struct sb_error *err) {
+    if (run_tags(p, tags, n, put_tag, err) == 0)
+        return 0;
+    if (!trusted_any(p) || err->code == SB_E_INTERRUPTED || err->code == SB_E_INTEGRITY)
+        return -1;
+    struct sb_error first = *err;
+    sb_jobs_recover(p->jobs);
+    sb_error_clear(err);
+    size_t before = p->uploaded + p->mounted;
+    distrust(p);
+    if (sb_jobs_wait(p->jobs, err) < 0 || p->uploaded + p->mounted == before) {
+        if (err->code != SB_E_INTERRUPTED)
+            *err = first; /* nothing was missing: it was something else */
+        return -1;
+    }
+    return run_tags(p, tags, n, put_tag, err);
+}
+
+/* ---- the whole image ---- */
+
+static json_t *read_manifest(struct sb_pusher *p, const struct sb_image *image,
+                             struct document *out, struct sb_error *err) {
+    if (sb_blob_read(p->store, &image->descriptor, SB_MANIFEST_LIMIT, &out->bytes, err) < 0)
+        return NULL;
+    out->descriptor = image->descriptor;
+    return sb_json_parse(out->bytes.data, out->bytes.len, err);
+}
+
+/* The layers as they go, in order; false when one of them has yet to be converted. */
+static bool sent_layers(struct sb_pusher *p, const struct sb_image *image,
+                        struct sb_descriptor *out) {
+    for (size_t i = 0; i < image->layer_count; i++) {
+        const struct sb_layer *layer = &image->layers[i].layer;
+        const char *type = layer->descriptor.media_type;
+        enum sb_compression wanted = sb_rewrite_compression(type, &p->options);
+        struct sb_layer converted;
+        out[i] = layer->descriptor;
+        if (wanted == sb_layer_compression(type))
+            continue;
+        if (!sb_layer_find_converted(p->store, layer, wanted, &converted))
+            return false;
+        out[i] = converted.descriptor;
+    }
+    return true;
+}
+
+/* The manifest as it goes. 1 when it is known, 0 when layers have yet to be converted. */
+static int make_document(struct sb_pusher *p, const struct sb_image *image, struct document *out,
+                         struct sb_error *err) {
+    struct document own = {0};
+    sb_autofree struct sb_descriptor *layers = sb_alloc((image->layer_count + 1) * sizeof *layers);
+    sb_autojson json_t *manifest = read_manifest(p, image, &own, err);
+    int rc = manifest ? 1 : -1;
+    if (rc > 0 && !sb_rewrite_needed(manifest, &p->options)) {
+        *out = own;
+        return 1;
+    }
+    sb_buf_free(&own.bytes);
+    if (rc > 0)
+        rc = sent_layers(p, image, layers);
+    if (rc <= 0)
+        return rc;
+    sb_buf_reset(&out->bytes);
+    if (sb_rewrite_manifest(manifest, layers, p->options.format, &out->bytes,
+                            &out->descriptor.media_type, err) < 0)
+        return -1;
+    out->descriptor.size = out->bytes.len;
+    out->descriptor.digest = sb_digest_of(out->bytes.data, out->bytes.len);
+    return 1;
+}
+
+static void add_all(struct sb_pusher *p, const struct sb_image *image) {
+    for (size_t i = 0; i < image->layer_count; i++)
+        add(p, &image->layers[i].layer, false);
+    const struct sb_layer config = {.descriptor = image->config_descriptor};
+    add(p, &config, true);
+}
+
+/* Everything is there when the tags are: nothing else has to be looked at. */
+static int look_first(struct sb_pusher *p, struct tag_job *tags, size_t n, bool *out_same,
+                      struct sb_error *err) {
+    if (run_tags(p, tags, n, compare_tag, err) < 0)
+        return -1;
+    *out_same = true;
+    for (size_t i = 0; i < n; i++)
+        *out_same = *out_same && tags[i].same;
+    return 0;
+}
+
+static int push(struct sb_pusher *p, const struct sb_image *image, struct document *document,
+                struct tag_job *tags, size_t n, struct sb_push_result *out, struct sb_error *err) {
+    int known = make_document(p, image, document, err);
+    if (known < 0)
+        return -1;
+    if (known && p->n == 0 && look_first(p, tags, n, &out->unchanged, err) < 0)
+        return -1;
+    if (out->unchanged)
+        return 0;
+    add_all(p, image);
+    if (sb_jobs_wait(p->jobs, err) < 0)
+        return -1;
+    if (!known && make_document(p, image, document, err) < 1)
+        return err->code ? -1 : sb_fail(err, SB_E_FAILED, "a converted layer was removed");
+    return put_tags(p, tags, n, err);
+}
+
+int sb_pusher_finish(struct sb_pusher *p, const struct sb_image *image,
+                     const struct sb_strings *tags, struct sb_push_result *out,
+                     struct sb_error *err) {
+    struct document document = {0};
+    size_t n = tags && tags->n > 0 ? tags->n : 1;
+    sb_autofree struct tag_job *jobs = sb_alloc(n * sizeof *jobs);
+    *out = (struct sb_push_result){0};
+    for (size_t i = 0; i < n; i++)
+        jobs[i] = (struct tag_job){p, &document, tags && tags->n > 0 ? tags->v[i] : NULL, false};
+    int rc = push(p, image, &document, jobs, n, out, err);
+    out->manifest = document.descriptor;
+    out->uploaded = p->uploaded;
+    out->mounted = p->mounted;
+    out->sent = p->sent;
+    sb_buf_free(&document.bytes);
+    return rc < 0 ? sb_registry_failed(err) : 0;
+}

@@ -1,0 +1,225 @@
+#include "registry/remote.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "registry/remote_private.h"
+
+struct sb_known {
+    char *name;
+    unsigned traits;
+};
+
+/* Tests make pauses and chunks smaller by the environment; nobody else needs to. */
+static uint64_t number_from_environment(const char *name, uint64_t fallback) {
+    const char *value = getenv(name);
+    char *end;
+    unsigned long long number = value && *value ? strtoull(value, &end, 10) : 0;
+    return value && *value && !*end && number <= 1u << 30 ? number : fallback;
+}
+
+struct sb_registry *sb_registry_new(const struct sb_registry_options *options) {
+    struct sb_registry *registry = sb_alloc(sizeof *registry);
+    registry->options = *options;
+    if (registry->options.http.stall_seconds == 0)
+        registry->options.http.stall_seconds =
+            (int)number_from_environment("SBUILD_STALL_SECONDS", 0);
+    registry->retry = (struct sb_retry_policy){
+        .attempts = options->attempts > 0 ? options->attempts : 6,
+        .base = number_from_environment("SBUILD_RETRY_BASE_MS", 100),
+        .limit = 8000,
+    };
+    registry->chunk = number_from_environment("SBUILD_UPLOAD_CHUNK", SB_UPLOAD_CHUNK);
+    registry->http = sb_http_new(&registry->options.http);
+    pthread_mutex_init(&registry->lock, NULL);
+    return registry;
+}
+
+void sb_registry_free(struct sb_registry *registry) {
+    if (!registry)
+        return;
+    sb_http_free(registry->http);
+    for (size_t i = 0; i < registry->known_count; i++)
+        free(registry->known[i].name);
+    free(registry->known);
+    pthread_mutex_destroy(&registry->lock);
+    free(registry);
+}
+
+void sb_registry_traffic(struct sb_registry *registry, uint64_t *out_sent, uint64_t *out_received) {
+    pthread_mutex_lock(&registry->lock);
+    *out_sent = registry->sent;
+    *out_received = registry->received;
+    pthread_mutex_unlock(&registry->lock);
+}
+
+static struct sb_known *find_known(struct sb_registry *registry, const char *name) {
+    for (size_t i = 0; i < registry->known_count; i++)
+        if (!strcmp(registry->known[i].name, name))
+            return &registry->known[i];
+    return NULL;
+}
+
+bool sb_registry_has_trait(struct sb_registry *registry, const char *name, enum sb_trait trait) {
+    pthread_mutex_lock(&registry->lock);
+    const struct sb_known *known = find_known(registry, name);
+    bool has = known && (known->traits & trait);
+    pthread_mutex_unlock(&registry->lock);
+    return has;
+}
+
+void sb_registry_add_trait(struct sb_registry *registry, const char *name, enum sb_trait trait) {
+    pthread_mutex_lock(&registry->lock);
+    struct sb_known *known = find_known(registry, name);
+    if (!known) {
+        SB_GROW(registry->known, registry->known_count, registry->known_cap);
+        known = &registry->known[registry->known_count++];
+        *known = (struct sb_known){.name = sb_strdup(name)};
+    }
+    known->traits |= trait;
+    pthread_mutex_unlock(&registry->lock);
+}
+
+/* ---- a repository ---- */
+
+struct sb_remote *sb_remote_open(struct sb_registry *registry, const char *host,
+                                 const char *repository) {
+    struct sb_remote *remote = sb_alloc(sizeof *remote);
+    remote->registry = registry;
+    remote->host = sb_strdup(host);
+    remote->repository = sb_strdup(repository);
+    remote->scope_pull = sb_format("repository:%s:pull", repository);
+    remote->scope_push = sb_format("repository:%s:pull,push", repository);
+    remote->scope_delete = sb_format("repository:%s:delete", repository);
+    return remote;
+}
+
+void sb_remote_free(struct sb_remote *remote) {
+    if (!remote)
+        return;
+    free(remote->host);
+    free(remote->repository);
+    free(remote->scope_pull);
+    free(remote->scope_push);
+    free(remote->scope_delete);
+    free(remote);
+}
+
+const char *sb_remote_host(const struct sb_remote *remote) {
+    return remote->host;
+}
+const char *sb_remote_repository(const struct sb_remote *remote) {
+    return remote->repository;
+}
+struct sb_registry *sb_remote_registry(const struct sb_remote *remote) {
+    return remote->registry;
+}
+
+void sb_remote_will_push(struct sb_remote *remote) {
+    atomic_store(&remote->push, true);
+}
+
+/* ---- requests ---- */
+
+struct sb_http_request sb_remote_request(struct sb_remote *remote, const char *method,
+                                         const char *target) {
+    bool push = atomic_load(&remote->push);
+    return (struct sb_http_request){
+        .method = method,
+        .host = remote->host,
+        .target = target,
+        .scope = push ? remote->scope_push : remote->scope_pull,
+        .body_fd = -1,
+    };
+}
+
+struct sb_retry sb_remote_retry(const struct sb_remote *remote) {
+    return (struct sb_retry){.policy = remote->registry->retry};
+}
+
+int sb_remote_once(struct sb_remote *remote, const struct sb_http_request *request,
+                   struct sb_http_response *response, struct sb_error *err) {
+    *response = (struct sb_http_response){0};
+    int result = sb_http_perform(remote->registry->http, request, response, err);
+    pthread_mutex_lock(&remote->registry->lock);
+    remote->registry->sent += response->sent;
+    remote->registry->received += response->received;
+    pthread_mutex_unlock(&remote->registry->lock);
+    return result;
+}
+
+int sb_remote_context(const struct sb_remote *remote, const char *what, struct sb_error *err) {
+    return sb_error_context(err, "registry %s: repository %s: %s", remote->host, remote->repository,
+                            what);
+}
+
+int sb_remote_perform(struct sb_remote *remote, const struct sb_http_request *request,
+                      const char *what, struct sb_http_response *response, struct sb_error *err) {
+    struct sb_retry retry = sb_remote_retry(remote);
+    for (;;) {
+        struct sb_error failure = {0};
+        int result = sb_remote_once(remote, request, response, &failure);
+        int again = sb_retry_again(&retry, result, response, &failure);
+        if (again == 0 && result == 0)
+            return 0;
+        if (again <= 0) {
+            if (err)
+                *err = failure;
+            if (again == 0 && retry.made > 1)
+                sb_error_context(err, "after %d attempts", retry.made);
+            return sb_remote_context(remote, what, err);
+        }
+        sb_http_response_free(response);
+    }
+}
+
+/* ---- where to read from ---- */
+
+/* "https://mirror.example.com/prefix" is asked for "/v2/prefix/team/app/…": mirrors with a path are
+ * repositories that hold others (Harbor's proxy projects, ECR's pull-through rules). */
+static bool add_mirror(const struct sb_remote *remote, const char *mirror, struct sb_sources *out) {
+    const char *scheme = strstr(mirror, "://");
+    if (!scheme)
+        return false;
+    const char *host = scheme + 3;
+    size_t host_len = strcspn(host, "/"), prefix_len = strlen(host + host_len);
+    const char *prefix = host + host_len;
+    while (prefix_len && prefix[prefix_len - 1] == '/')
+        prefix_len--;
+    SB_GROW(out->v, out->n, out->cap);
+    struct sb_source *source = &out->v[out->n++];
+    *source = (struct sb_source){.mirror = mirror, .host = sb_strndup(host, host_len)};
+    sb_autofree char *repository =
+        prefix_len ? sb_format("%.*s/%s", (int)prefix_len - 1, prefix + 1, remote->repository)
+                   : sb_strdup(remote->repository);
+    source->base =
+        sb_format("%.*s/v2/%s", (int)(host - mirror + (long)host_len), mirror, repository);
+    source->scope = sb_format("repository:%s:pull", repository);
+    return true;
+}
+
+void sb_remote_sources(struct sb_remote *remote, bool mirrors, struct sb_sources *out) {
+    const struct sb_registry_hosts *hosts = remote->registry->options.http.hosts;
+    const struct sb_registry_host *host =
+        hosts ? sb_registry_hosts_find(hosts, remote->host) : NULL;
+    bool may = mirrors && host && !atomic_load(&remote->push);
+    for (size_t i = 0; may && i < host->mirrors.n; i++)
+        if (!sb_registry_has_trait(remote->registry, host->mirrors.v[i], SB_TRAIT_LIED))
+            add_mirror(remote, host->mirrors.v[i], out);
+    SB_GROW(out->v, out->n, out->cap);
+    out->v[out->n++] = (struct sb_source){
+        .base = sb_format("/v2/%s", remote->repository),
+        .host = sb_strdup(remote->host),
+    };
+}
+
+void sb_sources_free(struct sb_sources *sources) {
+    for (size_t i = 0; i < sources->n; i++) {
+        free(sources->v[i].base);
+        free(sources->v[i].host);
+        free(sources->v[i].scope);
+    }
+    free(sources->v);
+    *sources = (struct sb_sources){0};
+}

@@ -1,0 +1,258 @@
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/memory.h"
+#include "base/text.h"
+#include "registry/remote_private.h"
+
+enum { PROGRESS = 1 << 20 }; /* bytes that make an attempt one that got somewhere */
+
+char *sb_remote_blob_target(const struct sb_remote *remote, const struct sb_digest *digest) {
+    return sb_format("/v2/%s/blobs/%s", remote->repository, sb_digest_text(digest).text);
+}
+
+static bool parse_number(const char *text, uint64_t *out) {
+    char *end;
+    errno = 0;
+    *out = strtoull(text, &end, 10);
+    return *text >= '0' && *text <= '9' && !*end && errno == 0;
+}
+
+int sb_remote_blob_head(struct sb_remote *remote, const struct sb_descriptor *blob,
+                        struct sb_error *err) {
+    sb_autofree char *target = sb_remote_blob_target(remote, &blob->digest);
+    sb_autofree char *what = sb_format("HEAD blob %s", sb_digest_text(&blob->digest).text);
+    struct sb_http_request request = sb_remote_request(remote, "HEAD", target);
+    sb_autoresponse struct sb_http_response response = {0};
+    if (sb_remote_perform(remote, &request, what, &response, err) < 0)
+        return -1;
+    if (response.status == 404)
+        return 0;
+    if (response.status != 200)
+        return sb_remote_refused(remote, &response, what, err);
+    const char *length = sb_http_header(&response, "content-length");
+    uint64_t size = 0;
+    if (length && (!parse_number(length, &size) || size != blob->size)) {
+        sb_fail(err, SB_E_INTEGRITY, "the registry has %s bytes of it instead of %llu",
+                sb_text_shown(length).text, (unsigned long long)blob->size);
+        return sb_remote_context(remote, what, err);
+    }
+    if (sb_remote_check_digest(&response, &blob->digest, err) < 0)
+        return sb_remote_context(remote, what, err);
+    return 1;
+}
+
+/* ---- download ---- */
+
+struct download {
+    const struct sb_descriptor *blob;
+    int (*sink)(void *data, const void *bytes, size_t len, struct sb_error *err);
+    void *data;
+    struct sb_sha256 sha;
+    uint64_t got;     /* bytes that the sink has */
+    uint64_t skip;    /* of the answer under way: bytes that the sink has already */
+    bool sink_failed; /* its error stands, whatever it is */
+};
+
+/* "bytes 100-199/1000" */
+static int check_range(const char *value, struct download *download, struct sb_error *err) {
+    unsigned long long first, last;
+    char total[24] = "";
+    if (!value || sscanf(value, "bytes %llu-%llu/%23s", &first, &last, total) != 3)
+        return sb_fail(err, SB_E_NETWORK, "the registry does not say which part it sends");
+    uint64_t size;
+    if (strcmp(total, "*") != 0 && (!parse_number(total, &size) || size != download->blob->size))
+        return sb_fail(err, SB_E_INTEGRITY, "the registry has %s bytes of it instead of %llu",
+                       sb_text_shown(total).text, (unsigned long long)download->blob->size);
+    if (first > download->got || last < first || last >= download->blob->size)
+        return sb_fail(
+            err, SB_E_NETWORK,
+            "the registry sends the bytes %llu to %llu, where those from %llu were asked for",
+            first, last, (unsigned long long)download->got);
+    download->skip = download->got - first;
+    return 0;
+}
+
+static int on_head(void *data, const struct sb_http_response *response, struct sb_error *err) {
+    struct download *download = data;
+    if (response->status < 200 || response->status > 299)
+        return 0;
+    const char *encoding = sb_http_header(response, "content-encoding");
+    if (encoding && strcasecmp(encoding, "identity") != 0)
+        return sb_fail(err, SB_E_NETWORK, "the registry sends it encoded as %s, unasked",
+                       sb_text_shown(encoding).text);
+    if (response->status == 206)
+        return check_range(sb_http_header(response, "content-range"), download, err);
+    if (response->status != 200)
+        return sb_fail(err, SB_E_NETWORK, "an unexpected answer (status %d)", response->status);
+    /* The whole, whatever was asked for. */
+    download->skip = download->got;
+    const char *length = sb_http_header(response, "content-length");
+    uint64_t size;
+    if (length && (!parse_number(length, &size) || size != download->blob->size))
+        return sb_fail(err, SB_E_INTEGRITY, "the registry sends %s bytes instead of %llu",
+                       sb_text_shown(length).text, (unsigned long long)download->blob->size);
+    return 0;
+}
+
+static int on_bytes(void *data, const void *bytes, size_t len, struct sb_error *err) {
+    struct download *download = data;
+    size_t known = len < download->skip ? len : (size_t)download->skip;
+    download->skip -= known;
+    bytes = (const char *)bytes + known;
+    len -= known;
+    if (len > download->blob->size - download->got)
+        return sb_fail(err, SB_E_INTEGRITY,
+                       "the registry sends more than the %llu bytes of the blob",
+                       (unsigned long long)download->blob->size);
+    if (len == 0)
+        return 0;
+    sb_sha256_add(&download->sha, bytes, len);
+    download->got += len;
+    if (download->sink(download->data, bytes, len, err) == 0)
+        return 0;
+    download->sink_failed = true;
+    return -1;
+}
+
+/* One attempt, from where the download stands. An answer that ends early is a failure. */
+static int attempt(struct sb_remote *remote, const struct sb_source *source, const char *target,
+                   struct download *download, struct sb_http_response *response,
+                   struct sb_error *err) {
+    char value[48];
+    snprintf(value, sizeof value, "bytes=%llu-", (unsigned long long)download->got);
+    const struct sb_http_header range = {"Range", value};
+    struct sb_http_request request = sb_remote_request(remote, "GET", target);
+    request.host = source->host;
+    if (source->scope)
+        request.scope = source->scope;
+    request.headers = &range;
+    request.header_count = download->got > 0;
+    request.head = on_head;
+    request.sink = on_bytes;
+    request.data = download;
+    int result = sb_remote_once(remote, &request, response, err);
+    if (result < 0 || response->status < 200 || response->status > 299 ||
+        download->got == download->blob->size)
+        return result;
+    sb_fail(err, SB_E_NETWORK, "the registry sent %llu of %llu bytes",
+            (unsigned long long)download->got, (unsigned long long)download->blob->size);
+    if (err)
+        err->os_errno = EAGAIN;
+    return -1;
+}
+
+static bool complete(const struct download *download, int result, const struct sb_error *err) {
+    return download->got == download->blob->size && !download->sink_failed &&
+           (result == 0 || (err->code != SB_E_INTEGRITY && err->code != SB_E_INTERRUPTED));
+}
+
+static int download_from(struct sb_remote *remote, const struct sb_source *source,
+                         struct download *download, struct sb_error *err) {
+    sb_autofree char *target =
+        sb_format("%s/blobs/%s", source->base, sb_digest_text(&download->blob->digest).text);
+    sb_autofree char *what =
+        sb_format("GET blob %s%s%s", sb_digest_text(&download->blob->digest).text,
+                  source->mirror ? " from mirror " : "", source->mirror ? source->host : "");
+    struct sb_retry retry = sb_remote_retry(remote);
+    for (;;) {
+        uint64_t before = download->got;
+        sb_error_clear(err);
+        sb_autoresponse struct sb_http_response response = {0};
+        int result = attempt(remote, source, target, download, &response, err);
+        if (complete(download, result, err))
+            return 0;
+        if (download->sink_failed)
+            return -1;
+        if (download->got - before >= PROGRESS)
+            retry.made = 0;
+        int again = sb_retry_again(&retry, result, &response, err);
+        if (again > 0)
+            continue;
+        if (again == 0 && result == 0)
+            return sb_remote_refused(remote, &response, what, err);
+        if (again == 0 && retry.made > 1)
+            sb_error_context(err, "after %d attempts", retry.made);
+        return sb_remote_context(remote, what, err);
+    }
+}
+
+static int check_whole(struct sb_remote *remote, struct download *download, struct sb_error *err) {
+    struct sb_digest digest = sb_sha256_finish(&download->sha);
+    if (sb_digest_equal(&digest, &download->blob->digest))
+        return 0;
+    sb_autofree char *what = sb_format("GET blob %s", sb_digest_text(&download->blob->digest).text);
+    sb_fail(err, SB_E_INTEGRITY, "what was received has the digest %s",
+            sb_digest_text(&digest).text);
+    return sb_remote_context(remote, what, err);
+}
+
+static int get_blob(struct sb_remote *remote, const struct sb_descriptor *blob, bool mirrors,
+                    struct download *download, struct sb_error *err) {
+    download->blob = blob;
+    download->got = download->skip = 0;
+    sb_sha256_start(&download->sha);
+    sb_autosources struct sb_sources sources = {0};
+    sb_remote_sources(remote, mirrors, &sources);
+    struct sb_error failure = {0};
+    const char *gave = NULL; /* a mirror whose bytes the sink got */
+    int result = blob->size == 0 ? 0 : -1;
+    for (size_t i = 0; i < sources.n && result < 0; i++) {
+        uint64_t before = download->got;
+        result = download_from(remote, &sources.v[i], download, &failure);
+        if (sources.v[i].mirror && download->got > before)
+            gave = sources.v[i].mirror;
+        if (result < 0 && (download->sink_failed || failure.code == SB_E_INTERRUPTED ||
+                           download->got == blob->size))
+            break;
+    }
+    if (result == 0)
+        result = check_whole(remote, download, &failure);
+    if (result < 0 && failure.code == SB_E_INTEGRITY && gave) {
+        sb_registry_add_trait(remote->registry, gave, SB_TRAIT_LIED);
+        sb_error_hint(&failure, "some of it came from the mirror %s, which is not asked again",
+                      sb_text_shown(gave).text);
+    }
+    if (result < 0 && err)
+        *err = failure;
+    return result;
+}
+
+int sb_remote_blob_get(struct sb_remote *remote, const struct sb_descriptor *blob,
+                       int (*sink)(void *data, const void *bytes, size_t len, struct sb_error *err),
+                       void *data, struct sb_error *err) {
+    struct download download = {.sink = sink, .data = data};
+    return get_blob(remote, blob, true, &download, err);
+}
+
+static int add_bytes(void *data, const void *bytes, size_t len, struct sb_error *err) {
+    (void)err;
+    sb_buf_add(data, bytes, len);
+    return 0;
+}
+
+int sb_remote_blob_read(struct sb_remote *remote, const struct sb_descriptor *blob, size_t limit,
+                        struct sb_buf *out, struct sb_error *err) {
+    if (blob->size > limit)
+        return sb_fail(err, SB_E_INTEGRITY,
+                       "registry %s: repository %s: the blob %s has %llu bytes, more than %zu",
+                       remote->host, remote->repository, sb_digest_text(&blob->digest).text,
+                       (unsigned long long)blob->size, limit);
+    struct sb_error failure = {0};
+    struct download download = {.sink = add_bytes, .data = out};
+    size_t before = out->len;
+    int result = get_blob(remote, blob, true, &download, &failure);
+    if (result < 0) {
+        out->len = before;
+        if (failure.code ==
+            SB_E_INTEGRITY) /* a mirror's, perhaps: the registry itself may do better */
+            result = get_blob(remote, blob, false, &download, &failure);
+    }
+    if (result < 0)
+        out->len = before;
+    if (result < 0 && err)
+        *err = failure;
+    return result;
+}

@@ -1,0 +1,253 @@
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/json.h"
+#include "base/memory.h"
+#include "base/text.h"
+#include "layers/descriptor.h"
+#include "registry/remote_private.h"
+#include "registry/ways.h"
+
+static const char accepted[] =
+    SB_MEDIA_MANIFEST ", " SB_MEDIA_INDEX ", " SB_MEDIA_DOCKER_MANIFEST ", " SB_MEDIA_DOCKER_LIST;
+
+void sb_manifest_free(struct sb_manifest *manifest) {
+    free(manifest->media_type);
+    sb_buf_free(&manifest->bytes);
+    *manifest = (struct sb_manifest){0};
+}
+
+/* ---- what was got ---- */
+
+static bool is_schema_1(const char *type, const json_t *document) {
+    return strstr(type, "docker.distribution.manifest.v1") ||
+           sb_json_integer(document, "schemaVersion", 2) == 1;
+}
+
+/* The same bytes must not mean one thing to sbuild and another to the next reader (CVE-2021-41190):
+ * the type that the server says, the type within, and the keys must agree. */
+static int check_kind(const char *type, const json_t *document, struct sb_error *err) {
+    if (is_schema_1(type, document)) {
+        sb_fail(err, SB_E_NETWORK,
+                "this is a Docker manifest of schema 1, which sbuild doesn't read");
+        return sb_error_hint(err, "push the image again with a current tool");
+    }
+    enum sb_media_kind kind = sb_media_kind(type);
+    if (kind != SB_MEDIA_KIND_MANIFEST && kind != SB_MEDIA_KIND_INDEX)
+        return 0;
+    const char *within = sb_json_string(document, "mediaType", type);
+    if (strcmp(within, type) != 0)
+        return sb_fail(err, SB_E_INTEGRITY, "the registry says that it is %s, it itself says %s",
+                       sb_text_shown(type).text, sb_text_shown(within).text);
+    bool index = json_object_get(document, "manifests");
+    bool manifest = json_object_get(document, "layers") || json_object_get(document, "config");
+    if (kind == SB_MEDIA_KIND_INDEX ? manifest : index)
+        return sb_fail(err, SB_E_INTEGRITY, "it is both an index and a manifest");
+    return 0;
+}
+
+/* Content-Type without parameters; some servers say no more than that it is JSON. */
+static char *stated_type(const struct sb_http_response *response, const json_t *document) {
+    const char *value = sb_http_header(response, "content-type");
+    sb_autofree char *type = sb_strndup(value ? value : "", strcspn(value ? value : "", "; \t"));
+    bool vague = !*type || !strcasecmp(type, "application/json") ||
+                 !strcasecmp(type, "application/octet-stream") ||
+                 !strncasecmp(type, "text/plain", 10);
+    if (!vague)
+        return sb_steal(type);
+    const char *within = sb_json_string(document, "mediaType", NULL);
+    if (within)
+        return sb_strdup(within);
+    return sb_strdup(json_object_get(document, "manifests") ? SB_MEDIA_INDEX : SB_MEDIA_MANIFEST);
+}
+
+static int take_manifest(const char *reference, struct sb_http_response *response,
+                         struct sb_manifest *out, struct sb_error *err) {
+    struct sb_digest wanted;
+    out->descriptor.digest = sb_digest_of(response->body.data, response->body.len);
+    out->descriptor.size = response->body.len;
+    if (sb_digest_parse(reference, &wanted, NULL) == 0 &&
+        !sb_digest_equal(&wanted, &out->descriptor.digest))
+        return sb_fail(err, SB_E_INTEGRITY, "what the registry sent has the digest %s",
+                       sb_digest_text(&out->descriptor.digest).text);
+    if (sb_remote_check_digest(response, &out->descriptor.digest, err) < 0)
+        return -1;
+    sb_autojson json_t *document = sb_remote_json(response, err);
+    if (!document)
+        return -1;
+    sb_autofree char *type = stated_type(response, document);
+    if (check_kind(type, document, err) < 0)
+        return -1;
+    out->descriptor.media_type = sb_media_static(type);
+    out->media_type = sb_steal(type);
+    out->bytes = response->body;
+    response->body = (struct sb_buf){0};
+    return 0;
+}
+
+static int get_from(struct sb_remote *remote, const struct sb_source *source, const char *reference,
+                    struct sb_manifest *out, struct sb_error *err) {
+    sb_autofree char *target = sb_format("%s/manifests/%s", source->base, reference);
+    sb_autofree char *what =
+        sb_format("GET manifest %s%s%s", reference, source->mirror ? " from mirror " : "",
+                  source->mirror ? source->host : "");
+    const struct sb_http_header accept = {"Accept", accepted};
+    struct sb_http_request request = sb_remote_request(remote, "GET", target);
+    request.host = source->host;
+    if (source->scope)
+        request.scope = source->scope;
+    request.headers = &accept;
+    request.header_count = 1;
+    request.limit = SB_MANIFEST_LIMIT;
+    sb_autoresponse struct sb_http_response response = {0};
+    if (sb_remote_perform(remote, &request, what, &response, err) < 0)
+        return -1;
+    if (response.status != 200)
+        return sb_remote_refused(remote, &response, what, err);
+    if (take_manifest(reference, &response, out, err) < 0)
+        return sb_remote_context(remote, what, err);
+    return 0;
+}
+
+int sb_remote_manifest_get(struct sb_remote *remote, const char *reference, struct sb_manifest *out,
+                           struct sb_error *err) {
+    *out = (struct sb_manifest){0};
+    sb_autosources struct sb_sources sources = {0};
+    sb_remote_sources(remote, true, &sources);
+    for (size_t i = 0;; i++) {
+        struct sb_error failure = {0};
+        if (get_from(remote, &sources.v[i], reference, out, &failure) == 0)
+            return 0;
+        sb_manifest_free(out);
+        if (i + 1 == sources.n || failure.code == SB_E_INTERRUPTED) {
+            if (err)
+                *err = failure;
+            return -1;
+        }
+    }
+}
+
+/* ---- HEAD ---- */
+
+/* 1, or 0 when the answer does not say enough. */
+static int take_head(const char *reference, const struct sb_http_response *response,
+                     struct sb_descriptor *out) {
+    const char *digest = sb_http_header(response, "docker-content-digest");
+    const char *length = sb_http_header(response, "content-length");
+    const char *value = sb_http_header(response, "content-type");
+    struct sb_digest wanted;
+    if (!digest || !length || !value || sb_digest_parse(digest, &out->digest, NULL) < 0)
+        return 0;
+    if (sb_digest_parse(reference, &wanted, NULL) == 0 && !sb_digest_equal(&wanted, &out->digest))
+        return 0; /* GET tells what is wrong */
+    char *end;
+    out->size = strtoull(length, &end, 10);
+    sb_autofree char *type = sb_strndup(value, strcspn(value, "; \t"));
+    out->media_type = sb_media_static(type);
+    return out->media_type && *length && !*end && out->size > 0;
+}
+
+int sb_remote_manifest_head(struct sb_remote *remote, const char *reference,
+                            struct sb_descriptor *out, struct sb_error *err) {
+    *out = (struct sb_descriptor){0};
+    sb_autofree char *target = sb_format("/v2/%s/manifests/%s", remote->repository, reference);
+    sb_autofree char *what = sb_format("HEAD manifest %s", reference);
+    const struct sb_http_header accept = {"Accept", accepted};
+    struct sb_http_request request = sb_remote_request(remote, "HEAD", target);
+    request.headers = &accept;
+    request.header_count = 1;
+    sb_autoresponse struct sb_http_response response = {0};
+    if (sb_remote_perform(remote, &request, what, &response, err) < 0)
+        return -1;
+    if (response.status == 404)
+        return 0;
+    /* 405 and the like: a registry that doesn't know HEAD here. */
+    if (response.status != 200 && response.status != 405 && response.status != 501)
+        return sb_remote_refused(remote, &response, what, err);
+    if (response.status == 200 && take_head(reference, &response, out))
+        return 1;
+    struct sb_error failure = {0};
+    struct sb_manifest manifest = {0};
+    sb_autosources struct sb_sources itself = {0};
+    sb_remote_sources(remote, false, &itself);
+    int result = get_from(remote, &itself.v[0], reference, &manifest, &failure);
+    *out = manifest.descriptor;
+    sb_manifest_free(&manifest);
+    if (result == 0)
+        return 1;
+    if (failure.code == SB_E_NOT_FOUND)
+        return 0;
+    if (err)
+        *err = failure;
+    return -1;
+}
+
+/* ---- PUT, DELETE ---- */
+
+/* A tag that may not be moved: fine when it names these bytes already. */
+static int immutable(struct sb_remote *remote, const char *tag, const struct sb_digest *digest,
+                     struct sb_error *err) {
+    struct sb_descriptor there;
+    int found = sb_remote_manifest_head(remote, tag, &there, err);
+    if (found < 0)
+        return -1;
+    if (found && sb_digest_equal(&there.digest, digest))
+        return 0;
+    sb_fail(err, SB_E_NETWORK,
+            "registry %s: repository %s: the tag %s is immutable, and names %s already",
+            remote->host, remote->repository, tag,
+            found ? sb_digest_text(&there.digest).text : "another image");
+    return sb_error_hint(err,
+                         "push under a tag that is not taken yet, or allow tags to be moved in "
+                         "the repository's settings");
+}
+
+int sb_remote_manifest_put(struct sb_remote *remote, const char *reference, const char *media_type,
+                           const void *bytes, size_t len, struct sb_error *err) {
+    return sb_remote_manifest_send(remote, reference, media_type, bytes, len, NULL, err);
+}
+
+int sb_remote_manifest_send(struct sb_remote *remote, const char *reference, const char *media_type,
+                            const void *bytes, size_t len, bool *out_subject,
+                            struct sb_error *err) {
+    struct sb_digest digest = sb_digest_of(bytes, len);
+    sb_autofree char *target = sb_format("/v2/%s/manifests/%s", remote->repository, reference);
+    sb_autofree char *what = sb_format("PUT manifest %s", reference);
+    const struct sb_http_header type = {"Content-Type", media_type};
+    sb_remote_will_push(remote);
+    struct sb_http_request request = sb_remote_request(remote, "PUT", target);
+    request.headers = &type;
+    request.header_count = 1;
+    request.body_kind = SB_HTTP_BODY_BYTES;
+    request.body = bytes;
+    request.body_size = len;
+    sb_autoresponse struct sb_http_response response = {0};
+    if (sb_remote_perform(remote, &request, what, &response, err) < 0)
+        return -1;
+    if (sb_registry_tag_immutable(response.status, sb_buf_text(&response.body), response.body.len))
+        return immutable(remote, reference, &digest, err);
+    if (response.status != 201 && response.status != 200 && response.status != 202)
+        return sb_remote_refused(remote, &response, what, err);
+    if (out_subject)
+        *out_subject = sb_http_header(&response, "oci-subject") != NULL;
+    if (sb_remote_check_digest(&response, &digest, err) < 0)
+        return sb_remote_context(remote, what, err);
+    return 0;
+}
+
+int sb_remote_manifest_delete(struct sb_remote *remote, const char *reference,
+                              struct sb_error *err) {
+    sb_autofree char *target = sb_format("/v2/%s/manifests/%s", remote->repository, reference);
+    sb_autofree char *what = sb_format("DELETE manifest %s", reference);
+    struct sb_http_request request = sb_remote_request(remote, "DELETE", target);
+    request.scope = remote->scope_delete;
+    sb_autoresponse struct sb_http_response response = {0};
+    if (sb_remote_perform(remote, &request, what, &response, err) < 0)
+        return -1;
+    if (response.status == 404)
+        return 0;
+    if (response.status != 202 && response.status != 200 && response.status != 204)
+        return sb_remote_refused(remote, &response, what, err);
+    return 1;
+}
