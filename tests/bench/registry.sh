@@ -82,7 +82,7 @@ fi
 # ---- one file of the application, over a base that is not here ----
 
 base=$REGISTRY/demo/base:latest
-"$SBUILD" push ml-deps:latest "$base" --store "$DEMO_STORE" >/dev/null
+"$SBUILD" push backend:latest "$base" --store "$DEMO_STORE" >/dev/null
 mkdir -p app/src
 for i in $(seq 300); do echo "print($i)" >"app/src/file-$i.py"; done
 printf 'name: app\nfrom: {image: %s}\nlayers: [{name: app, copy: {from: app/src, to: /app}}]\n' "$base" >app.yaml
