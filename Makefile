@@ -143,7 +143,7 @@ unit: $(UNIT)
 	@$(SUITE) tests/unit/run $(UNIT)
 golden: $(B)/sbuild $(B)/sbuild-http
 	@$(SUITE) tests/golden/run $(CASES)
-e2e: $(B)/sbuild $(B)/sbuild-http
+e2e: $(B)/sbuild $(B)/sbuild-http $(B)/tests/unit/remote
 	@$(SUITE) tests/e2e/run $(CASES)
 replay: $(FUZZ)
 	@$(SUITE) tests/fuzz/run $(FUZZ)

@@ -76,7 +76,8 @@ char *sb_process_find(const char *program) {
 /* In the child, between fork and exec: async-signal-safe calls only. */
 static _Noreturn void run_child(const struct sb_process_options *o, const char *program,
                                 const int fds[3], int report, pid_t parent) {
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (!o->survives)
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent)
         _exit(127);
     if (o->new_group)

@@ -1,6 +1,8 @@
 #include "builder/build.h"
 
 #include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -8,6 +10,7 @@
 #include "base/memory.h"
 #include "base/process.h"
 #include "builder/node.h"
+#include "builder/remote_cache.h"
 #include "builder/userns.h"
 #include "builder/version.h"
 
@@ -136,6 +139,24 @@ static int job_count(const struct sb_build *build) {
     return cores > 0 ? (int)cores : 1;
 }
 
+static void warn(void *data, const char *message) {
+    sb_build_warn(data, "%s", message);
+}
+
+static int open_remote_cache(struct sb_build *build, struct sb_error *err) {
+    const struct sb_build_request *request = build->request;
+    if (!request->registry || (request->cache_from.n == 0 && !request->cache_to))
+        return 0;
+    struct sb_remote_cache_options options = {.store = build->store,
+                                              .registry = request->registry,
+                                              .from = &request->cache_from,
+                                              .to = request->cache_to,
+                                              .replace = request->no_cache,
+                                              .warn = warn,
+                                              .data = build};
+    return sb_remote_cache_new(&options, &build->remote, err);
+}
+
 int sb_build_new(struct sb_store *store, const struct sb_settings *settings,
                  const struct sb_build_request *request, struct sb_build **out,
                  struct sb_error *err) {
@@ -148,7 +169,7 @@ int sb_build_new(struct sb_store *store, const struct sb_settings *settings,
     pthread_cond_init(&build->changed, NULL);
     build->threads = job_count(build);
     if (read_epoch(&build->epoch, err) < 0 || load_recipes(build, err) < 0 ||
-        check_secrets(build, err) < 0) {
+        check_secrets(build, err) < 0 || open_remote_cache(build, err) < 0) {
         sb_build_free(build);
         return -1;
     }
@@ -169,6 +190,7 @@ void sb_build_free(struct sb_build *build) {
             free((void *)build->results[i].layers);
         }
     }
+    sb_remote_cache_free(build->remote);
     free(build->nodes);
     free(build->recipes);
     free(build->targets);
@@ -189,6 +211,20 @@ void sb_build_notify(struct sb_node *node, size_t result, enum sb_event_type typ
                              .layer = &node->results[result],
                              .text = text,
                              .text_len = text_len};
+    pthread_mutex_lock(&build->notify_lock);
+    build->request->notify(build->request->data, &event);
+    pthread_mutex_unlock(&build->notify_lock);
+}
+
+void sb_build_warn(struct sb_build *build, const char *fmt, ...) {
+    if (!build->request->notify)
+        return;
+    char text[1024];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    struct sb_event event = {.type = SB_EVENT_WARNING, .text = text, .text_len = strlen(text)};
     pthread_mutex_lock(&build->notify_lock);
     build->request->notify(build->request->data, &event);
     pthread_mutex_unlock(&build->notify_lock);
@@ -309,6 +345,7 @@ static void collect_result(struct sb_build *build, size_t index) {
     struct sb_build_result *result = &build->results[index];
     struct sb_node *node = build->nodes[build->targets[index]];
     result->image = node->image; /* shared: the node frees it */
+    result->base = sb_node_root(node)->pinned;
     size_t count = 0;
     for (const struct sb_node *n = node; n; n = n->base)
         count += n->result_count;
@@ -351,11 +388,18 @@ int sb_build_run(struct sb_build *build, struct sb_error *err) {
     int left = advance_all(build, SB_NODE_NO_ROOT, err);
     if (left > 0) {
         notify_alone(build);
-        left = sb_userns_enter(err) < 0 || sb_store_renew(build->store, err) < 0
-                   ? -1
-                   : advance_in_threads(build, err);
+        if (sb_userns_enter(err) < 0 || sb_store_renew(build->store, err) < 0)
+            return -1;
     }
+    if (!build->request->share_last)
+        sb_remote_cache_start(build->remote);
+    if (left > 0)
+        left = advance_in_threads(build, err);
     return left < 0 ? -1 : tag_results(build, versions, err);
+}
+
+void sb_build_share(struct sb_build *build) {
+    sb_remote_cache_finish(build->remote);
 }
 
 const struct sb_build_result *sb_build_result(const struct sb_build *build, size_t index) {

@@ -39,8 +39,9 @@ struct sb_layer_result {
     char *name;         /* the layer's */
     char *summary;      /* its steps in one line */
     enum sb_layer_state state;
-    char *cause;          /* why it is built; NULL when cached */
-    struct sb_digest key; /* valid unless unknown */
+    char *cause;            /* why it is built; NULL when cached */
+    struct sb_digest key;   /* valid unless unknown */
+    const char *repository; /* of the shared cache, when it was found there just now; else NULL */
     struct sb_layer layer;
     double seconds; /* building and packing */
 };
@@ -51,8 +52,10 @@ enum sb_event_type {
     SB_EVENT_LAYER_PACK,   /* its steps are done, it is being packed */
     SB_EVENT_LAYER_DONE,   /* built or found */
     SB_EVENT_WAIT,         /* another process builds the same layer */
+    SB_EVENT_FETCH,   /* layers below it are fetched, as its steps run on them; text says what */
+    SB_EVENT_WARNING, /* of the whole build: layer is NULL */
     SB_EVENT_ALONE, /* now this process must have one thread, until the next event: who listens ends
-                       its own; layer is NULL */
+                        its own; layer is NULL */
 };
 struct sb_event {
     enum sb_event_type type;
@@ -70,8 +73,13 @@ struct sb_build_request {
     struct sb_strings tags;    /* --tag: tags, or whole names that begin with a registry's host */
     const char *version;       /* --version; NULL: the recipe's, or git's */
     bool no_cache;
+    /* The shared cache: repositories. Neither is used without a registry. */
+    struct sb_strings cache_from; /* --cache-from */
+    const char *cache_to;         /* --cache-to; may be NULL */
+    bool share_last; /* nothing is sent to cache_to before sb_build_share: what is pushed to the
+                        same registry meanwhile is mounted then */
     const enum sb_recipe_compression *compression; /* instead of the recipes'; NULL: theirs */
-    struct sb_registry *registry; /* for bases that lie in one; NULL: none is asked */
+    struct sb_registry *registry; /* for bases and caches that lie in one; NULL: none is asked */
     int jobs; /* threads that compress, and recipes at once; 0: the settings', else one a core */
     /* Called from any thread, never two at a time. May be NULL. */
     void (*notify)(void *data, const struct sb_event *event);
@@ -86,12 +94,17 @@ int sb_build_new(struct sb_store *store, const struct sb_settings *settings,
                  struct sb_error *err);
 int sb_build_plan(struct sb_build *build, struct sb_error *err);
 int sb_build_run(struct sb_build *build, struct sb_error *err);
+/* Waits until cache_to has what was built, be it that the build failed: a failure to write there is
+ * a warning. */
+void sb_build_share(struct sb_build *build);
 void sb_build_free(struct sb_build *build);
 
 struct sb_build_result {
     const struct sb_recipe *recipe;
     struct sb_image image;  /* complete after sb_build_run */
     struct sb_strings tags; /* full names: "backend:v1.4.2", "host/team/backend:v1.4.2" */
+    const char *base;       /* where its base image lies, if in a registry:
+                               "host/repository:tag@sha256:…"; else NULL */
     const struct sb_layer_result *const *layers; /* of the whole chain, lowest first */
     size_t layer_count;
 };

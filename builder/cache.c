@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -13,6 +14,7 @@
 #include "base/lock.h"
 #include "base/memory.h"
 #include "builder/explain.h"
+#include "layers/origin.h"
 
 enum { RECORD_LIMIT = 4 << 20, LISTING_LIMIT = 256 << 20 };
 
@@ -66,16 +68,23 @@ static void mark_used(struct sb_store *store, const char *kind, const char *name
     sb_store_use(store, path, NULL);
 }
 
-bool sb_cache_find(struct sb_store *store, const struct sb_cache_key *key, struct sb_layer *out) {
+static bool is_rejected(const json_t *record) {
+    return json_is_true(json_object_get(record, "rejected"));
+}
+
+bool sb_cache_find(struct sb_store *store, const struct sb_cache_key *key,
+                   struct sb_cache_found *out) {
+    *out = (struct sb_cache_found){0};
     if (sb_store_hold(store, NULL) < 0)
         return false;
     sb_autojson json_t *record = load_record(store, &key->digest);
-    bool found = record && read_layer(record, out) &&
-                 sb_blob_has(store, &out->descriptor.digest, out->descriptor.size);
+    struct sb_layer *layer = &out->layer;
+    bool found = record && !is_rejected(record) && read_layer(record, layer) &&
+                 sb_blob_known(store, &layer->descriptor.digest, layer->descriptor.size);
     if (found) {
         mark_used(store, "records", sb_digest_hex(&key->digest).text);
-        mark_used(store, "contents", sb_digest_hex(&out->diff_id).text);
-        mark_used(store, "trees", sb_digest_hex(&out->diff_id).text);
+        mark_used(store, "contents", sb_digest_hex(&layer->diff_id).text);
+        mark_used(store, "trees", sb_digest_hex(&layer->diff_id).text);
     }
     sb_store_release(store);
     return found;
@@ -124,29 +133,113 @@ static int put_listing(struct sb_store *store, const char *listing, size_t len,
     return err && err->code ? -1 : sb_fail_errno(err, SB_E_IO, "%s", path);
 }
 
+static int write_record(struct sb_store *store, const struct sb_digest *key, const json_t *record,
+                        struct sb_error *err) {
+    sb_autobuf struct sb_buf text = {0};
+    sb_json_write(record, &text);
+    sb_autofree char *path = record_path(key);
+    if (sb_file_write(sb_store_private_fd(store), path, sb_buf_text(&text), text.len, 0644, err) <
+        0)
+        return sb_error_context(err, "writing a cache record");
+    return 0;
+}
+
+/* Where a record came from, when it was not built here. */
+static void add_origin(const struct sb_cache_facts *facts, json_t *record) {
+    json_t *origin = json_pack("{s:s}", "repository", facts->repository);
+    const struct sb_descriptor *contents = &facts->contents;
+    if (contents->size)
+        json_object_set_new(origin, "contents",
+                            json_pack("{s:s, s:I}", "digest",
+                                      sb_digest_text(&contents->digest).text, "size",
+                                      (json_int_t)contents->size));
+    json_object_set_new(record, "origin", origin);
+    if (facts->shared)
+        json_object_set_new(record, "shared",
+                            json_pack("{s:I}", facts->repository, (json_int_t)time(NULL)));
+}
+
 int sb_cache_put(struct sb_store *store, const struct sb_cache_key *key,
-                 const struct sb_cache_owner *owner, const struct sb_layer *layer, double seconds,
-                 const char *listing, size_t listing_len, struct sb_error *err) {
+                 const struct sb_cache_owner *owner, const struct sb_cache_facts *facts,
+                 struct sb_error *err) {
     if (make_directory(store, "records", err) < 0 || make_directory(store, "last", err) < 0 ||
         make_directory(store, "listings", err) < 0)
         return -1;
-    if (listing && put_listing(store, listing, listing_len, err) < 0)
+    if (facts->listing && put_listing(store, facts->listing, facts->listing_len, err) < 0)
         return -1;
+    const struct sb_layer *layer = &facts->layer;
     const struct sb_descriptor *blob = &layer->descriptor;
     sb_autojson json_t *record = json_pack(
         "{s:i, s:O, s:o, s:o, s:f, s:{s:s, s:s, s:I, s:s, s:I}}", "version", 1, "key", key->json,
         "recipe", sb_json_from_bytes(owner->recipe), "name", sb_json_from_bytes(owner->layer),
-        "seconds", seconds, "layer", "media_type", blob->media_type, "digest",
+        "seconds", facts->seconds, "layer", "media_type", blob->media_type, "digest",
         sb_digest_text(&blob->digest).text, "size", (json_int_t)blob->size, "diff_id",
         sb_digest_text(&layer->diff_id).text, "tar_size", (json_int_t)layer->tar_size);
-    sb_autobuf struct sb_buf text = {0};
-    sb_json_write(record, &text);
-    sb_autofree char *path = record_path(&key->digest);
-    if (sb_file_write(sb_store_private_fd(store), path, sb_buf_text(&text), text.len, 0644, err) <
-        0)
-        return sb_error_context(err, "writing a cache record");
+    if (facts->repository)
+        add_origin(facts, record);
+    if (write_record(store, &key->digest, record, err) < 0)
+        return -1;
     sb_cache_remember(store, key, owner);
     return 0;
+}
+
+/* ---- records that are shared ---- */
+
+bool sb_cache_key_is_shareable(const struct sb_cache_key *key) {
+    size_t i;
+    json_t *step;
+    json_array_foreach (json_object_get(key->json, "steps"), i, step) {
+        if (json_object_get(step, "secrets"))
+            return false;
+    }
+    return true;
+}
+
+bool sb_cache_contents(struct sb_store *store, const struct sb_cache_key *key,
+                       struct sb_descriptor *out_contents, char **out_repository) {
+    sb_autojson json_t *record = load_record(store, &key->digest);
+    const json_t *origin = json_object_get(record, "origin");
+    const json_t *contents = json_object_get(origin, "contents");
+    const char *repository = sb_json_string(origin, "repository", NULL);
+    *out_contents = (struct sb_descriptor){.size = (uint64_t)sb_json_integer(contents, "size", 0)};
+    if (!repository || out_contents->size == 0 ||
+        sb_digest_parse(sb_json_string(contents, "digest", ""), &out_contents->digest, NULL) < 0)
+        return false;
+    *out_repository = sb_strdup(repository);
+    return true;
+}
+
+int64_t sb_cache_shared_at(struct sb_store *store, const struct sb_cache_key *key,
+                           const char *repository) {
+    sb_autojson json_t *record = load_record(store, &key->digest);
+    return sb_json_integer(json_object_get(record, "shared"), repository, 0);
+}
+
+void sb_cache_mark_shared(struct sb_store *store, const struct sb_cache_key *key,
+                          const char *repository) {
+    sb_autojson json_t *record = load_record(store, &key->digest);
+    if (!record)
+        return;
+    json_t *shared = json_object_get(record, "shared");
+    if (!json_is_object(shared)) {
+        shared = json_object();
+        json_object_set_new(record, "shared", shared);
+    }
+    json_object_set_new(shared, repository, json_integer((json_int_t)time(NULL)));
+    write_record(store, &key->digest, record, NULL); /* or it is asked again */
+}
+
+bool sb_cache_reject(struct sb_store *store, const struct sb_digest *key) {
+    sb_autojson json_t *record = load_record(store, key);
+    if (!json_object_get(record, "origin"))
+        return false;
+    json_object_set_new(record, "rejected", json_true());
+    return write_record(store, key, record, NULL) == 0;
+}
+
+bool sb_cache_is_rejected(struct sb_store *store, const struct sb_cache_key *key) {
+    sb_autojson json_t *record = load_record(store, &key->digest);
+    return is_rejected(record);
 }
 
 bool sb_cache_has_last(struct sb_store *store, const struct sb_cache_owner *owner) {

@@ -30,14 +30,50 @@ struct sb_cache_owner { /* which layer of which recipe: where "what changed?" lo
     const char *layer;
 };
 
-/* True when there is a record and its blob is in the store; both are then marked used. A damaged
- * record counts as none. */
-bool sb_cache_find(struct sb_store *store, const struct sb_cache_key *key, struct sb_layer *out);
+/* True when no secret is part of the key: others may see the record, and can use it. */
+bool sb_cache_key_is_shareable(const struct sb_cache_key *key);
 
+/* What was found: a layer that is in the store, or can be fetched (layers/origin.h). */
+struct sb_cache_found {
+    struct sb_layer layer;
+    const char *repository; /* where it was found just now; NULL: in the store */
+};
+/* True when there is a record whose blob is in the store, or known to be elsewhere; all are then
+ * marked used. A damaged record counts as none. */
+bool sb_cache_find(struct sb_store *store, const struct sb_cache_key *key,
+                   struct sb_cache_found *out);
+
+/* What a record says of a layer. */
+struct sb_cache_facts {
+    struct sb_layer layer;
+    double seconds;
+    const char *listing; /* of what is copied; NULL: none */
+    size_t listing_len;
+    const char *repository;        /* whose record this was ("host/repository"); NULL: built here */
+    struct sb_descriptor contents; /* there: the layer's table of contents; size 0: none */
+    bool shared;                   /* that repository needs no record of it for now */
+};
 /* Publishes a record and points the owner's "last" at it. */
 int sb_cache_put(struct sb_store *store, const struct sb_cache_key *key,
-                 const struct sb_cache_owner *owner, const struct sb_layer *layer, double seconds,
-                 const char *listing, size_t listing_len, struct sb_error *err);
+                 const struct sb_cache_owner *owner, const struct sb_cache_facts *facts,
+                 struct sb_error *err);
+
+/* Where the layer's table of contents lies, for a record that came from a repository; false when
+ * nothing is known. out_contents has no media type; *out_repository is the caller's to free. */
+bool sb_cache_contents(struct sb_store *store, const struct sb_cache_key *key,
+                       struct sb_descriptor *out_contents, char **out_repository);
+
+/* When that repository was last seen to have a record of the key; 0: never. */
+int64_t sb_cache_shared_at(struct sb_store *store, const struct sb_cache_key *key,
+                           const char *repository);
+void sb_cache_mark_shared(struct sb_store *store, const struct sb_cache_key *key,
+                          const char *repository);
+
+/* The layer of a record turned out not to be had, or not to be what the record says: it is found no
+ * more, neither here nor in a repository, until the layer was built here. False, and nothing is
+ * done, when that is how the record came about. */
+bool sb_cache_reject(struct sb_store *store, const struct sb_digest *key);
+bool sb_cache_is_rejected(struct sb_store *store, const struct sb_cache_key *key);
 
 /* Points the owner's "last" at a key that was hit; no write when it is there already. */
 void sb_cache_remember(struct sb_store *store, const struct sb_cache_key *key,

@@ -157,6 +157,33 @@ static int resolve_step(struct resolve *r, const struct sb_step_copy *copy) {
     return result;
 }
 
+/* The last component of "to" is the file's own name: a link there is replaced, not followed. */
+static int resolve_download(struct resolve *r, const struct sb_step *step) {
+    const struct sb_step_download *download = &step->download;
+    sb_autofree char *clean = sb_path_clean(download->to);
+    const char *name = base_name(clean);
+    sb_autofree char *parent = sb_path_dirname(clean);
+    sb_autofree char *resolved = NULL;
+    struct sb_entry below;
+    struct sb_copy_entry entry = {.mode = S_IFREG | (mode_t)download->mode,
+                                  .uid = download->uid,
+                                  .gid = download->gid,
+                                  .download = step};
+    if (!*name || !sb_digest_parse_hex(download->sha256, &entry.digest))
+        return sb_fail(r->err, SB_E_FAILED, "%s names no file", download->to);
+    if (sb_stack_resolve(r->stack, parent + 1, &resolved, r->err) < 0)
+        return sb_error_context(r->err, "to: %s", download->to);
+    entry.path = sb_arena_join(&r->out->arena, resolved, name);
+    if (sb_stack_find(r->stack, entry.path, &below) && S_ISDIR(below.mode)) {
+        sb_fail(r->err, SB_E_FAILED, "%s is a directory in the image", download->to);
+        return sb_error_hint(r->err, "end to: with a / to put the file into it");
+    }
+    if (add_parents(r, entry.path) < 0)
+        return -1;
+    add(r, entry);
+    return 0;
+}
+
 /* ---- one entry a path ---- */
 
 struct ranked {
@@ -186,7 +213,7 @@ static bool is_sorted(const struct sb_copy_list *list) {
  * replaces what was copied. */
 static int replace(struct sb_copy_entry *earlier, const struct sb_copy_entry *later,
                    struct sb_error *err) {
-    if (later->source) {
+    if (later->source || later->download) {
         *earlier = *later;
         return 0;
     }
@@ -232,7 +259,8 @@ int sb_copy_resolve(const struct sb_step *steps, size_t count, struct sb_context
                     const struct sb_stack *stack, struct sb_copy_list *out, struct sb_error *err) {
     struct resolve r = {stack, context, out, err};
     for (size_t i = 0; i < count; i++)
-        if (resolve_step(&r, &steps[i].copy) < 0)
+        if ((sb_step_downloads(&steps[i]) ? resolve_download(&r, &steps[i])
+                                          : resolve_step(&r, &steps[i].copy)) < 0)
             return sb_error_context(err, "%s:%d", steps[i].place.file, steps[i].place.line);
     return settle(out, err);
 }
@@ -298,8 +326,28 @@ static int check_unchanged(const struct sb_copy_entry *e, const struct sb_contex
     return -1;
 }
 
+/* Its content was compared with the digest when it was fetched. */
+static int pack_download(const struct sb_copy_fetch *fetch, const struct sb_copy_entry *e,
+                         struct sb_entry *entry, struct sb_packer *packer, struct sb_error *err) {
+    sb_autoclose int fd = fetch->open(fetch->data, e->download, err);
+    struct stat st;
+    if (fd < 0)
+        return -1;
+    if (fstat(fd, &st) < 0)
+        return sb_fail_errno(err, SB_E_IO, "/%s", e->path);
+    entry->size = (uint64_t)st.st_size;
+    struct sb_digest packed;
+    if (sb_packer_entry(packer, entry, err) < 0 ||
+        sb_packer_file(packer, fd, e->path, &packed, err) < 0)
+        return -1;
+    if (sb_digest_equal(&packed, &e->digest))
+        return 0;
+    return sb_fail(err, SB_E_INTEGRITY, "the file fetched for /%s changed meanwhile", e->path);
+}
+
 int sb_copy_pack(const struct sb_copy_list *list, const struct sb_context *context,
-                 struct sb_packer *packer, int64_t epoch, struct sb_error *err) {
+                 const struct sb_copy_fetch *fetch, struct sb_packer *packer, int64_t epoch,
+                 struct sb_error *err) {
     for (size_t i = 0; i < list->n; i++) {
         const struct sb_copy_entry *e = &list->v[i];
         struct sb_entry entry = {.path = e->path,
@@ -311,6 +359,11 @@ int sb_copy_pack(const struct sb_copy_list *list, const struct sb_context *conte
                                  .mtime = epoch};
         if (!S_ISREG(e->mode)) {
             if (sb_packer_entry(packer, &entry, err) < 0)
+                return -1;
+            continue;
+        }
+        if (e->download) {
+            if (pack_download(fetch, e, &entry, packer, err) < 0)
                 return -1;
             continue;
         }

@@ -1,6 +1,6 @@
 /*
- * builder/copy: where the files of copy steps land, and a layer made of them without a root file
- * system.
+ * builder/copy: where the files of copy steps land, and those that download steps fetch, and a
+ * layer made of them without a root file system.
  *
  * The destination is looked up in the tables of contents of the layers below (layers/contents.h),
  * so that "to: /lib/x" goes to usr/lib/x where /lib is a symlink, a single file goes into a
@@ -28,8 +28,9 @@ struct sb_copy_entry {
     mode_t mode; /* type and final permissions */
     uint32_t uid, gid;
     uint64_t size;
-    struct sb_digest digest; /* of a regular file */
-    const char *link;        /* of a symlink */
+    struct sb_digest digest;        /* of a regular file */
+    const char *link;               /* of a symlink */
+    const struct sb_step *download; /* that fetches this file: its size isn't known before */
 };
 
 struct sb_copy_list {
@@ -39,7 +40,8 @@ struct sb_copy_list {
 };
 void sb_copy_list_free(struct sb_copy_list *list);
 
-/* steps: count copy steps, the later ones winning. stack: the layers below. */
+/* steps: count copy steps, and download steps that unpack nothing, the later ones winning. stack:
+ * the layers below. The steps must outlive the list. */
 int sb_copy_resolve(const struct sb_step *steps, size_t count, struct sb_context *context,
                     const struct sb_stack *stack, struct sb_copy_list *out, struct sb_error *err);
 
@@ -48,10 +50,18 @@ int sb_copy_resolve(const struct sb_step *steps, size_t count, struct sb_context
  * changed. */
 void sb_copy_listing(const struct sb_copy_list *list, struct sb_buf *out);
 
-/* Packs the entries, with epoch as every mtime. A file whose content is no longer what its entry
- * says is SB_E_FAILED with os_errno ESTALE: it changed meanwhile; resolve again. */
+/* Opens what a download step fetches; the descriptor, or -1. */
+struct sb_copy_fetch {
+    int (*open)(void *data, const struct sb_step *download, struct sb_error *err);
+    void *data;
+};
+
+/* Packs the entries, with epoch as every mtime; fetch may be NULL if none is downloaded. A file
+ * whose content is no longer what its entry says is SB_E_FAILED with os_errno ESTALE: it changed
+ * meanwhile; resolve again. */
 int sb_copy_pack(const struct sb_copy_list *list, const struct sb_context *context,
-                 struct sb_packer *packer, int64_t epoch, struct sb_error *err);
+                 const struct sb_copy_fetch *fetch, struct sb_packer *packer, int64_t epoch,
+                 struct sb_error *err);
 
 /* Lays the entries out below an open root directory (a layer that has other steps too), never
  * leaving it. */

@@ -12,23 +12,11 @@
 #include "base/memory.h"
 #include "base/process.h"
 #include "builder/bootstrap.h"
+#include "builder/fetch.h"
 #include "layers/clamp.h"
 #include "layers/trees.h"
 
 enum { LAST_LINES = 40 };
-
-int sb_layer_pack_copy(const struct sb_layer_site *site, const struct sb_copy_list *list,
-                       const struct sb_pack_options *options, struct sb_layer *out,
-                       struct sb_error *err) {
-    struct sb_packer *packer;
-    if (sb_packer_start(site->store, options, &packer, err) < 0)
-        return -1;
-    if (sb_copy_pack(list, site->context, packer, site->epoch, err) < 0) {
-        sb_packer_abort(packer);
-        return -1;
-    }
-    return sb_packer_finish(packer, out, err);
-}
 
 /* STORE/sbuild/logs/20260102-030405-backend-app-PID-N.log */
 static int open_log(const struct sb_layer_run *run, char **out_path, struct sb_error *err) {
@@ -48,6 +36,38 @@ static int open_log(const struct sb_layer_run *run, char **out_path, struct sb_e
     if (fd < 0)
         return sb_fail_errno(err, SB_E_IO, "creating the log %s", *out_path);
     return fd;
+}
+
+/* What a download step fetches, with a log of its own. */
+static int open_download(void *data, const struct sb_step *step, struct sb_error *err) {
+    const struct sb_layer_site *site = data;
+    const struct sb_layer_run run = {.site = site, .name = "download"};
+    sb_autofree char *log_path = NULL;
+    sb_autoclose int log_fd = open_log(&run, &log_path, err);
+    struct sb_step_log log = {.fd = log_fd, .path = log_path};
+    struct sb_digest digest;
+    if (log_fd < 0)
+        return -1;
+    sb_digest_parse_hex(step->download.sha256, &digest);
+    int fd = sb_fetch(site->store, step->download.url, &digest, &log, err);
+    sb_buf_free(&log.tail);
+    if (fd < 0)
+        sb_error_context(err, "%s:%d: %s", step->place.file, step->place.line, step->kind->name);
+    return fd;
+}
+
+int sb_layer_pack_copy(const struct sb_layer_site *site, const struct sb_copy_list *list,
+                       const struct sb_pack_options *options, struct sb_layer *out,
+                       struct sb_error *err) {
+    const struct sb_copy_fetch fetch = {open_download, (void *)site};
+    struct sb_packer *packer;
+    if (sb_packer_start(site->store, options, &packer, err) < 0)
+        return -1;
+    if (sb_copy_pack(list, site->context, &fetch, packer, site->epoch, err) < 0) {
+        sb_packer_abort(packer);
+        return -1;
+    }
+    return sb_packer_finish(packer, out, err);
 }
 
 static int run_steps(const struct sb_layer_run *run, struct sb_step_run_context *context,

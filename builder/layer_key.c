@@ -8,16 +8,23 @@
 
 bool sb_layer_is_copy(const struct sb_recipe_layer *layer) {
     for (size_t i = 0; i < layer->step_count; i++)
-        if (layer->steps[i].kind->type != SB_STEP_COPY)
+        if (layer->steps[i].kind->type != SB_STEP_COPY && !sb_step_downloads(&layer->steps[i]))
             return false;
     return true;
 }
 
-bool sb_layer_has_copy(const struct sb_recipe_layer *layer) {
+bool sb_layer_fetches(const struct sb_recipe_layer *layer) {
+    for (size_t i = 0; i < layer->step_count; i++)
+        if (sb_step_downloads(&layer->steps[i]))
+            return true;
+    return false;
+}
+
+bool sb_layer_looks_below(const struct sb_recipe_layer *layer) {
     for (size_t i = 0; i < layer->step_count; i++)
         if (layer->steps[i].kind->type == SB_STEP_COPY)
             return true;
-    return false;
+    return sb_layer_is_copy(layer);
 }
 
 bool sb_layer_sees_env(const struct sb_recipe_layer *layer) {

@@ -34,11 +34,15 @@ struct sb_layer_site {
     int64_t epoch;
 };
 
-/* True when every step of the layer copies: made without a root file system. */
+/* True when every step of the layer copies, or downloads and unpacks nothing: made without a root
+ * file system. */
 bool sb_layer_is_copy(const struct sb_recipe_layer *layer);
+/* True when something is downloaded, by a program of this machine. */
+bool sb_layer_fetches(const struct sb_recipe_layer *layer);
 /* True when some step of it runs programs that see the image's environment. */
 bool sb_layer_sees_env(const struct sb_recipe_layer *layer);
-bool sb_layer_has_copy(const struct sb_recipe_layer *layer);
+/* True when its key needs to know what is in the layers below: where copied files land. */
+bool sb_layer_looks_below(const struct sb_recipe_layer *layer);
 
 /* For a copy layer, list gets what is copied and listing its text; else they stay empty. */
 int sb_layer_key(const struct sb_layer_site *site, const struct sb_recipe_layer *layer,

@@ -10,14 +10,41 @@
 #include "base/json.h"
 #include "base/memory.h"
 #include "base/process.h"
+#include "base/text.h"
+#include "builder/base_layers.h"
+#include "builder/base_paths.h"
 #include "builder/cache.h"
 #include "builder/image_config.h"
 #include "builder/layer_build.h"
+#include "builder/remote_cache.h"
 #include "builder/source.h"
 #include "layers/trees.h"
-#include "layers/unpack.h"
 
 /* ---- starting: the base image ---- */
+
+struct sb_node *sb_node_root(struct sb_node *node) {
+    while (node->base)
+        node = node->base;
+    return node;
+}
+
+static int load_base(struct sb_node *node, struct sb_error *err) {
+    const struct sb_from *from = &node->recipe->from;
+    const struct sb_source_site site = {node->build->store, node->build->request->registry};
+    struct sb_source source;
+    if (sb_source_load(&site, node->recipe, &source, err) < 0)
+        return -1;
+    node->image = source.image;
+    node->pinned = sb_steal(source.pinned);
+    node->said_paths = json_incref(sb_base_paths_said(&node->image));
+    source.image = (struct sb_image){0};
+    if (source.reference)
+        sb_build_warn(node->build, "%s:%d: %s is not in the lock file; it is %s now",
+                      from->place.file, from->place.line, source.reference,
+                      strrchr(node->pinned, '@') + 1);
+    sb_source_free(&source);
+    return 0;
+}
 
 static int start_image(struct sb_node *node, struct sb_error *err) {
     const struct sb_from *from = &node->recipe->from;
@@ -25,15 +52,11 @@ static int start_image(struct sb_node *node, struct sb_error *err) {
         sb_image_copy(&node->image, &node->base->image);
         return 0;
     }
-    if (from->kind != SB_FROM_IMAGE) {
-        sb_image_init(&node->image, sb_platform_architecture(), sb_platform_variant());
-        if (from->kind == SB_FROM_BOOTSTRAP)
-            sb_image_add_path(&node->image);
-        return 0;
-    }
-    if (sb_source_load(node->build->store, from, &node->image, err) < 0)
-        return sb_error_context(err, "%s:%d:%d", from->place.file, from->place.line,
-                                from->place.column);
+    if (from->kind == SB_FROM_IMAGE)
+        return load_base(node, err);
+    sb_image_init(&node->image, sb_platform_architecture(), sb_platform_variant());
+    if (from->kind == SB_FROM_BOOTSTRAP)
+        sb_image_add_path(&node->image);
     return 0;
 }
 
@@ -90,21 +113,6 @@ static struct sb_cache_owner owner_of(const struct sb_node *node, size_t result)
     return (struct sb_cache_owner){node->path, node->results[result].name};
 }
 
-/* Opens the tables of contents of all layers so far. */
-static int open_stack(struct sb_node *node, struct sb_stack *out, struct sb_error *err) {
-    size_t n = node->image.layer_count;
-    if (node->contents_count < n)
-        node->contents = sb_realloc(node->contents, n, sizeof *node->contents);
-    for (; node->contents_count < n; node->contents_count++) {
-        const struct sb_layer *layer = &node->image.layers[node->contents_count].layer;
-        if (sb_layer_contents(node->build->store, layer, &node->contents[node->contents_count],
-                              err) < 0)
-            return -1;
-    }
-    *out = (struct sb_stack){node->contents, n};
-    return 0;
-}
-
 /* A layer about to be decided: its key, and for copy layers what is copied. */
 struct attempt {
     const struct sb_recipe_layer *layer; /* NULL: bootstrap */
@@ -123,6 +131,10 @@ static void attempt_free(struct attempt *a) {
 }
 #define autoattempt __attribute__((cleanup(attempt_free)))
 
+static const char *listing_of(const struct attempt *a) {
+    return a->listing.len ? a->listing.data : NULL;
+}
+
 static int attempt_site(struct sb_node *node, struct attempt *a, struct sb_error *err) {
     a->layer = layer_of(node, a->result);
     a->site = (struct sb_layer_site){.store = node->build->store,
@@ -137,8 +149,8 @@ static int attempt_site(struct sb_node *node, struct attempt *a, struct sb_error
         sb_context_open(node->recipe->context, node->build->store, &node->context, err) < 0)
         return -1;
     a->site.context = node->context;
-    if (a->layer && sb_layer_has_copy(a->layer))
-        return open_stack(node, &a->stack, err);
+    if (a->layer && sb_layer_looks_below(a->layer))
+        return sb_node_stack_open(node, a->layer, &a->stack, err);
     return 0;
 }
 
@@ -153,10 +165,26 @@ static int attempt_key(struct attempt *a, struct sb_error *err) {
     return sb_layer_key(&a->site, a->layer, &a->list, &a->listing, &a->key, err);
 }
 
-static bool attempt_find(struct sb_node *node, struct attempt *a) {
+/* In the store; else, when anywhere, in the repositories of the shared cache. */
+static bool attempt_find(struct sb_node *node, struct attempt *a, bool anywhere) {
     struct sb_layer_result *r = &node->results[a->result];
+    struct sb_cache_owner owner = owner_of(node, a->result);
+    struct sb_remote_cache *remote = node->build->remote;
+    struct sb_cache_found found;
     r->key = a->key.digest;
-    return sb_cache_find(node->build->store, &a->key, &r->layer);
+    if (sb_cache_find(node->build->store, &a->key, &found))
+        sb_remote_cache_know(remote, &a->key, &found.layer);
+    else if (!anywhere ||
+             !sb_remote_cache_find(remote, &a->key, &owner, listing_of(a), a->listing.len, &found))
+        return false;
+    r->layer = found.layer;
+    r->repository = found.repository;
+    return true;
+}
+
+static void share(struct sb_node *node, const struct attempt *a) {
+    const struct sb_layer_result *r = &node->results[a->result];
+    sb_remote_cache_put(node->build->remote, &a->key, r->recipe, r->name, &r->layer, r->seconds);
 }
 
 /* The layer of results[result] is known: it becomes part of the image. */
@@ -170,9 +198,13 @@ static void accept(struct sb_node *node, size_t result, enum sb_layer_state stat
 static int accept_built(struct sb_node *node, const struct attempt *a, struct sb_error *err) {
     struct sb_layer_result *r = &node->results[a->result];
     struct sb_cache_owner owner = owner_of(node, a->result);
-    if (sb_cache_put(node->build->store, &a->key, &owner, &r->layer, r->seconds,
-                     a->listing.len ? a->listing.data : NULL, a->listing.len, err) < 0)
+    struct sb_cache_facts facts = {.layer = r->layer,
+                                   .seconds = r->seconds,
+                                   .listing = listing_of(a),
+                                   .listing_len = a->listing.len};
+    if (sb_cache_put(node->build->store, &a->key, &owner, &facts, err) < 0)
         return -1;
+    share(node, a);
     accept(node, a->result, SB_LAYER_BUILT);
     return 0;
 }
@@ -288,17 +320,22 @@ static void start_packing(struct sb_node *node, struct attempt *a, struct sb_roo
     }
 }
 
-/* The trees of all layers so far, the one being packed included. */
-static int collect_trees(struct sb_node *node, struct sb_strings *out, struct sb_error *err) {
-    for (size_t i = 0; i < node->image.layer_count; i++) {
-        char *path;
-        if (sb_tree_get(node->build->store, &node->image.layers[i].layer, &path, err) < 0)
-            return -1;
-        sb_strings_take(out, path);
-    }
-    if (node->packing)
-        sb_strings_add(out, sb_root_upper(node->packing->root));
-    return 0;
+/* A layer that a repository had a record of can't be had, or isn't what the record says: the next
+ * build makes it here. What may work in a minute is left alone. */
+static void reject(const struct sb_node *node, size_t layer, struct sb_error *err) {
+    if (layer >= node->image.layer_count || err->code == SB_E_INTERRUPTED || err->code == SB_E_IO ||
+        err->code == SB_E_NO_SPACE || err->os_errno == EAGAIN)
+        return;
+    const struct sb_digest *diff_id = &node->image.layers[layer].layer.diff_id;
+    for (; node; node = node->base)
+        for (size_t i = node->base_count; i < node->next; i++) {
+            const struct sb_layer_result *r = &node->results[i];
+            if (!sb_digest_equal(&r->layer.diff_id, diff_id) ||
+                !sb_cache_reject(node->build->store, &r->key))
+                continue;
+            sb_error_context(err, "a shared cache has a record of the layer %s, and", r->name);
+            sb_error_hint(err, "build again: that record is not used any more");
+        }
 }
 
 struct output {
@@ -309,6 +346,29 @@ struct output {
 static void forward_output(void *data, const char *text, size_t len) {
     struct output *o = data;
     sb_build_notify(o->node, o->result, SB_EVENT_LAYER_OUTPUT, text, len);
+}
+
+/* The trees of all layers so far, the one being packed included. */
+static int collect_trees(struct sb_node *node, size_t result, struct sb_strings *out,
+                         struct sb_error *err) {
+    const struct sb_node *root = sb_node_root(node);
+    struct sb_base_layers_missing missing =
+        sb_base_layers_missing(node->build->store, &node->image);
+    if (missing.count > 0) {
+        sb_autofree char *text =
+            sb_format("fetching %zu layer%s below, %s", missing.count,
+                      missing.count == 1 ? "" : "s", sb_text_size(missing.bytes).text);
+        sb_build_notify(node, result, SB_EVENT_FETCH, text, strlen(text));
+    }
+    size_t bad;
+    if (sb_base_layers_trees(node->build->store, &node->image, root->pinned, root->base_count, out,
+                             &bad, err) < 0) {
+        reject(node, bad, err);
+        return -1;
+    }
+    if (node->packing)
+        sb_strings_add(out, sb_root_upper(node->packing->root));
+    return 0;
 }
 
 static int run_layer(struct sb_node *node, const struct attempt *a, struct sb_root **out,
@@ -324,7 +384,7 @@ static int run_layer(struct sb_node *node, const struct attempt *a, struct sb_ro
                                .trees = &trees,
                                .output = forward_output,
                                .data = &output};
-    if (collect_trees(node, &trees, err) < 0 || sb_layer_run(&run, out, err) < 0)
+    if (collect_trees(node, a->result, &trees, err) < 0 || sb_layer_run(&run, out, err) < 0)
         return sb_error_context(err, "layer %s", r->name);
     return 0;
 }
@@ -333,10 +393,12 @@ static int run_layer(struct sb_node *node, const struct attempt *a, struct sb_ro
  * yet: only when no record can be waiting for it. */
 static bool may_run_ahead(const struct sb_node *node, size_t result) {
     const struct sb_recipe_layer *layer = layer_of(node, result);
-    if (!layer || sb_layer_has_copy(layer))
+    if (!layer || sb_layer_looks_below(layer))
         return false;
+    const struct sb_build_request *request = node->build->request;
     struct sb_cache_owner owner = owner_of(node, result);
-    return node->build->request->no_cache || !sb_cache_has_last(node->build->store, &owner);
+    return request->no_cache ||
+           (request->cache_from.n == 0 && !sb_cache_has_last(node->build->store, &owner));
 }
 
 static void say_waiting(void *data) {
@@ -349,7 +411,7 @@ static int lock_key(struct sb_node *node, struct attempt *a, bool *found, struct
     struct output who = {node, a->result};
     int lock = sb_cache_lock(node->build->store, &a->key, say_waiting, &who, err);
     if (lock >= 0)
-        *found = !node->build->request->no_cache && attempt_find(node, a);
+        *found = !node->build->request->no_cache && attempt_find(node, a, false);
     return lock;
 }
 
@@ -428,8 +490,10 @@ static int decide_layer(struct sb_node *node, enum sb_node_effort effort, struct
     if (attempt_site(node, &a, err) < 0 || attempt_key(&a, err) < 0)
         return -1;
     bool use_cache = !node->build->request->no_cache;
-    if (attempt_find(node, &a) && use_cache) {
+    if (attempt_find(node, &a, use_cache) && use_cache) {
         sb_cache_remember(store, &a.key, &owner);
+        if (effort != SB_NODE_PLAN)
+            share(node, &a);
         accept(node, a.result, SB_LAYER_CACHED);
         node->next++;
         return 0;
@@ -440,7 +504,7 @@ static int decide_layer(struct sb_node *node, enum sb_node_effort effort, struct
     if (effort == SB_NODE_PLAN)
         return plan_layer(node, &a);
     bool copy = a.layer && sb_layer_is_copy(a.layer);
-    if (!copy && effort == SB_NODE_NO_ROOT)
+    if (effort == SB_NODE_NO_ROOT && (!copy || sb_layer_fetches(a.layer)))
         return 1;
     int failed = copy ? build_copy(node, &a, err) : build_steps(node, &a, err);
     node->next += !failed;
@@ -486,15 +550,15 @@ int sb_node_advance(struct sb_node *node, enum sb_node_effort effort, struct sb_
     if (effort == SB_NODE_PLAN)
         return 0;
     sb_image_configure(&node->image, &node->recipe->image);
+    if (sb_node_describe_paths(node, err) < 0)
+        return -1;
     return sb_image_save(node->build->store, &node->image, node->build->epoch, err);
 }
 
 void sb_node_free(struct sb_node *node) {
     struct sb_error ignored = {0};
     finish_packing(node, &ignored);
-    for (size_t i = 0; i < node->contents_count; i++)
-        sb_contents_close(node->contents[i]);
-    free(node->contents);
+    sb_node_stack_free(node->stack);
     for (size_t i = 0; i < node->result_count; i++) {
         free(node->results[i].name);
         free(node->results[i].summary);
@@ -505,6 +569,8 @@ void sb_node_free(struct sb_node *node) {
     sb_image_free(&node->image);
     sb_pairs_free(&node->env);
     free(node->workdir);
+    free(node->pinned);
+    json_decref(node->said_paths);
     free(node->path);
     free(node);
 }

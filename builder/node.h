@@ -19,9 +19,9 @@ struct sb_node {
     struct sb_image image; /* so far: the base's layers and this recipe's first `next` ones */
     struct sb_pairs env;
     char *workdir;
-    struct sb_contents *
-        *contents; /* of the image's first contents_count layers, opened when needed */
-    size_t contents_count;
+    char *pinned; /* where the base image lies, if in a registry: "host/repository:tag@sha256:…" */
+    json_t *said_paths;          /* what the base image's config says of its paths; NULL: nothing */
+    struct sb_node_stack *stack; /* what copies see of the layers below; NULL until needed */
     struct sb_layer_result *results; /* of the base image's or this recipe's own layers */
     size_t result_count;
     size_t
@@ -52,11 +52,26 @@ int sb_node_start(struct sb_node *node, struct sb_error *err);
 int sb_node_advance(struct sb_node *node, enum sb_node_effort effort, struct sb_error *err);
 void sb_node_free(struct sb_node *node);
 
+/* The lowest recipe of the chain: the one that stands on no recipe. */
+struct sb_node *sb_node_root(struct sb_node *node);
+
+/* ---- node_stack.c ---- */
+
+/* What a layer's copies see of the layers below. Of a base that lies in a registry that is what its
+ * config says of its paths (builder/base_paths.h), so that it need not be fetched and every machine
+ * sees the same; of all others their tables of contents. */
+int sb_node_stack_open(struct sb_node *node, const struct sb_recipe_layer *layer,
+                       struct sb_stack *out, struct sb_error *err);
+void sb_node_stack_free(struct sb_node_stack *stack); /* NULL is allowed */
+/* Says in the image's config what those who build on it need to know. */
+int sb_node_describe_paths(struct sb_node *node, struct sb_error *err);
+
 /* What nodes need of the build they belong to (builder/build.c). */
 struct sb_build {
     struct sb_store *store;
     const struct sb_settings *settings;
     const struct sb_build_request *request;
+    struct sb_remote_cache *remote; /* NULL without a shared cache */
     int64_t epoch;
     int threads;            /* that compress, for one layer */
     struct sb_node **nodes; /* a base before what stands on it */
@@ -71,5 +86,7 @@ struct sb_build {
 };
 void sb_build_notify(struct sb_node *node, size_t result, enum sb_event_type type, const char *text,
                      size_t text_len);
+void sb_build_warn(struct sb_build *build, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
 
 #endif

@@ -162,6 +162,7 @@ static int read_recipe(struct load *load, const struct sb_yaml *root, struct sb_
     sb_schema_read(&reader, sb_recipe_keys, "recipe", root, recipe);
     check_context(&reader, root, recipe);
     finish_image(&recipe->image);
+    sb_image_check(&reader, sb_yaml_get(root, "image"), recipe);
     if (service)
         sb_service_check(&reader, service, recipe);
     return sb_reader_finish(&reader, load->err);

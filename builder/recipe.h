@@ -21,6 +21,7 @@
 #include "base/error.h"
 #include "builder/pairs.h"
 #include "builder/step.h"
+#include "registry/ecr.h"
 
 #define SB_RECIPE_SIZE_LIMIT  (1u << 20) /* bytes of one file */
 #define SB_RECIPE_ERROR_LIMIT 50         /* errors listed before "and N more" */
@@ -65,6 +66,7 @@ enum sb_tag_scheme {
 
 struct sb_recipe_image {
     char *repository;             /* NULL when not given */
+    struct sb_ecr_options ecr;    /* how it is made where it is missing */
     char *user, *workdir;         /* NULL: inherited from the base */
     struct sb_pairs env;          /* added to the base's */
     bool has_entrypoint, has_cmd; /* an empty list clears the base's */

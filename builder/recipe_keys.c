@@ -8,8 +8,24 @@
 #define AT(member)    offsetof(struct sb_recipe, member)
 #define IMAGE(member) offsetof(struct sb_recipe, image.member)
 
+static const struct sb_key repository_keys[] = {
+    {"name", SB_KEY_STRING, IMAGE(repository), .required = true, .shorthand = true,
+     .rule = &sb_rule_repository,
+     .description = "Where the image is pushed to and what it is called, without tag."},
+    {"create", SB_KEY_BOOL, IMAGE(ecr.create), .fallback = "false",
+     .description = "ECR: a push makes the repository when it is missing, as the keys below say."},
+    {"scan_on_push", SB_KEY_BOOL, IMAGE(ecr.scan_on_push), .fallback = "false",
+     .description = "ECR: images are scanned for known vulnerabilities."},
+    {"immutable_tags", SB_KEY_BOOL, IMAGE(ecr.immutable_tags), .fallback = "false",
+     .description = "ECR: a tag can't be moved to another image."},
+    {"lifecycle_keep", SB_KEY_INTEGER, IMAGE(ecr.lifecycle_keep), .least = 1, .most = 100000,
+     .fallback = "all",
+     .description = "ECR: how many images are kept; the oldest beyond them expire."},
+    {0},
+};
+
 static const struct sb_key image_keys[] = {
-    {"repository", SB_KEY_STRING, IMAGE(repository), .rule = &sb_rule_repository,
+    {"repository", SB_KEY_MAPPING, 0, .keys = repository_keys,
      .description = "Where the image is pushed to and what it is called, without tag."},
     {"user", SB_KEY_STRING, IMAGE(user), .rule = &sb_rule_user, .fallback = "the base's",
      .description = "The user that the program runs as: name or UID, with :GROUP if needed."},
@@ -33,6 +49,22 @@ static const struct sb_key image_keys[] = {
      .fallback = "the base's", .description = "The signal that asks the program to stop."},
     {0},
 };
+
+/* Settings of a repository that nobody makes would be silently without effect. */
+void sb_image_check(struct sb_reader *reader, const struct sb_yaml *node,
+                    const struct sb_recipe *recipe) {
+    const struct sb_yaml *repository = node ? sb_yaml_get(node, "repository") : NULL;
+    if (!repository || recipe->image.ecr.create)
+        return;
+    for (const struct sb_key *key = repository_keys + 2; key->name; key++) {
+        const struct sb_yaml *value = sb_yaml_get(repository, key->name);
+        if (value)
+            sb_reader_problem(reader, value,
+                              "key \"%s\": needs create: true beside it (a repository that exists "
+                              "is left as it is)",
+                              key->name);
+    }
+}
 
 static const char *const tag_schemes[] = {"semver", "git", "date", NULL}; /* enum sb_tag_scheme */
 static const char *const compressions[] = {"zstd", "gzip", NULL}; /* enum sb_recipe_compression */

@@ -25,7 +25,9 @@ void sb_layers_free(struct sb_recipe *recipe);
 /* The definitions that the schema of layers refers to are added to an object. */
 void sb_layers_define(json_t *definitions);
 
-/* What the table can't say of service:. */
+/* What the tables can't say of image: and service:. */
+void sb_image_check(struct sb_reader *reader, const struct sb_yaml *node,
+                    const struct sb_recipe *recipe);
 void sb_service_check(struct sb_reader *reader, const struct sb_yaml *node,
                       const struct sb_recipe *recipe);
 

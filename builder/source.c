@@ -1,13 +1,34 @@
 #include "builder/source.h"
 
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/memory.h"
+#include "builder/lockfile.h"
 #include "layers/import.h"
+#include "registry/pull.h"
 
-int sb_source_find(struct sb_store *store, const char *name, struct sb_descriptor *out,
-                   struct sb_error *err) {
-    if (!sb_import_is_source(name))
-        return sb_store_resolve(store, name, out, err);
+void sb_source_free(struct sb_source *source) {
+    sb_image_free(&source->image);
+    free(source->pinned);
+    free(source->reference);
+    *source = (struct sb_source){0};
+}
+
+int sb_source_failed(const struct sb_recipe *recipe, struct sb_error *err) {
+    const struct sb_place *place = &recipe->from.place;
+    if (err->code == SB_E_RECIPE)
+        return -1; /* of the lock file, whose place it names */
+    if (err->code == SB_E_USAGE)
+        err->code = SB_E_RECIPE;
+    return sb_error_context(err, "%s:%d:%d: the base %s", place->file, place->line, place->column,
+                            recipe->from.image);
+}
+
+/* ---- of this machine ---- */
+
+static int import(struct sb_store *store, const char *name, struct sb_descriptor *out,
+                  struct sb_error *err) {
     if (sb_image_import(store, name, out, err) == 0)
         return 0;
     if (err->code == SB_E_NOT_FOUND && !err->hint[0])
@@ -16,23 +37,188 @@ int sb_source_find(struct sb_store *store, const char *name, struct sb_descripto
     return -1;
 }
 
-/* A misspelt name of the store keeps the nearest one as its hint. */
-static int explain_missing(const char *name, struct sb_error *err) {
-    if (err->code == SB_E_NOT_FOUND && !sb_import_is_source(name) &&
-        strncmp(err->hint, "did you mean", strlen("did you mean")) != 0)
-        sb_error_hint(err, "build its recipe first, or use oci:PATH[:TAG], "
-                           "oci-archive:FILE[:TAG] or docker-archive:FILE; `sbuild images` lists "
-                           "what is in the store");
-    return -1;
+static bool has_near_name(const struct sb_error *err) {
+    return !strncmp(err->hint, "did you mean", strlen("did you mean"));
 }
 
-int sb_source_load(struct sb_store *store, const struct sb_from *from, struct sb_image *out,
+int sb_source_find(struct sb_store *store, const char *name, struct sb_descriptor *out,
                    struct sb_error *err) {
+    if (sb_import_is_source(name))
+        return import(store, name, out, err);
+    int found = sb_store_resolve(store, name, out, err);
+    if (found < 0 && err->code == SB_E_NOT_FOUND && sb_reference_has_host(name) &&
+        !has_near_name(err))
+        sb_error_hint(err, "`sbuild pull %s` brings it here", name);
+    return found;
+}
+
+static int load(struct sb_store *store, const struct sb_descriptor *descriptor, const char *name,
+                struct sb_source *out, struct sb_error *err) {
+    if (sb_image_load(store, descriptor, &out->image, err) == 0)
+        return 0;
+    return sb_error_context(err, "the image %s", name);
+}
+
+static bool names_digest(const char *name) {
+    return !strncmp(name, "sha256:", strlen("sha256:"));
+}
+
+/* Only what can't be anything else is looked for in the store first, or nowhere else. */
+static bool may_be_in_store(const char *name) {
+    return names_digest(name) || !sb_reference_has_host(name);
+}
+
+/* ---- in a registry ---- */
+
+static bool is_unreachable(const struct sb_error *err) {
+    return err->code == SB_E_NETWORK && err->os_errno;
+}
+
+int sb_source_resolve(const struct sb_source_site *site, const struct sb_reference *reference,
+                      struct sb_digest *out, struct sb_error *err) {
+    struct sb_remote *remote =
+        sb_remote_open(site->registry, reference->host, reference->repository);
+    struct sb_descriptor found;
+    int there = sb_remote_manifest_head(remote, reference->tag, &found, err);
+    if (there > 0)
+        *out = found.digest;
+    sb_remote_free(remote);
+    return there;
+}
+
+/* The digest that a name stands for: its own, that of the lock file, that of the registry. 1, or 0
+ * when the registry has no such image. */
+static int pin(const struct sb_source_site *site, const struct sb_recipe *recipe,
+               struct sb_reference *reference, struct sb_source *out, struct sb_error *err) {
+    if (reference->has_digest)
+        return 1;
+    sb_autofree char *text = sb_reference_text(reference);
+    struct sb_lockfile lock;
+    if (sb_lockfile_read(recipe->path, &lock, err) < 0)
+        return -1;
+    const struct sb_digest *locked = sb_lockfile_find(&lock, text);
+    int found = 1;
+    if (locked)
+        reference->digest = *locked;
+    else
+        found = sb_source_resolve(site, reference, &reference->digest, err);
+    if (found > 0 && !locked && lock.exists)
+        out->reference = sb_steal(text);
+    reference->has_digest = found > 0;
+    sb_lockfile_free(&lock);
+    if (found < 0 && is_unreachable(err))
+        sb_error_hint(err, "`sbuild lock %s`, once, makes builds ask for nothing that is here",
+                      recipe->path);
+    return found;
+}
+
+/* 1, or 0 when the registry has no such image. */
+static int load_remote(const struct sb_source_site *site, const struct sb_recipe *recipe,
+                       struct sb_reference *reference, struct sb_source *out,
+                       struct sb_error *err) {
+    const struct sb_pull_options options = {.lazy = true};
+    struct sb_pulled pulled;
+    int found = pin(site, recipe, reference, out, err);
+    if (found <= 0)
+        return found;
+    out->pinned = sb_reference_text(reference);
+    if (sb_pull_image(site->registry, site->store, reference, &options, &pulled, err) < 0)
+        return -1;
+    return load(site->store, &pulled.image, out->pinned, out, err) < 0 ? -1 : 1;
+}
+
+/* ---- either ---- */
+
+static int is_locked(const struct sb_recipe *recipe, const struct sb_reference *reference,
+                     struct sb_error *err) {
+    sb_autofree char *text = sb_reference_text(reference);
+    struct sb_lockfile lock;
+    if (sb_lockfile_read(recipe->path, &lock, err) < 0)
+        return -1;
+    bool locked = sb_lockfile_find(&lock, text) != NULL;
+    sb_lockfile_free(&lock);
+    return locked;
+}
+
+/* Also when it is not clear which image of the store is meant: that is said when it is loaded. */
+static bool is_in_store(struct sb_store *store, const char *name) {
+    struct sb_error own = {0};
+    struct sb_descriptor ignored;
+    return sb_store_resolve(store, name, &ignored, &own) == 0 || own.code != SB_E_NOT_FOUND ||
+           !strncmp(own.hint, "name one of", strlen("name one of"));
+}
+
+int sb_source_reference(const struct sb_source_site *site, const struct sb_recipe *recipe,
+                        struct sb_reference *out, struct sb_error *err) {
+    const char *name = recipe->from.image;
+    *out = (struct sb_reference){0};
+    if (recipe->from.kind != SB_FROM_IMAGE || sb_import_is_source(name) || names_digest(name))
+        return 0;
+    if (sb_reference_parse(name, out, err) < 0)
+        return may_be_in_store(name) ? 0 : -1; /* names of the store may be any */
+    if (!out->tag && !out->has_digest)
+        out->tag = sb_strdup("latest");
+    int is_remote = may_be_in_store(name) ? is_locked(recipe, out, err) : 1;
+    if (is_remote == 0)
+        is_remote = !is_in_store(site->store, name);
+    if (is_remote <= 0)
+        sb_reference_free(out);
+    return is_remote;
+}
+
+/* The name is in the store neither, which is what may have been meant: its nearest name is the hint
+ * of more use. */
+static int explain_missing(struct sb_store *store, const char *name, struct sb_error *err) {
+    struct sb_error own = {0};
+    struct sb_descriptor ignored;
+    if (!may_be_in_store(name) || sb_store_resolve(store, name, &ignored, &own) == 0)
+        return -1;
+    if (has_near_name(&own))
+        sb_error_hint(err, "%s", own.hint);
+    else
+        sb_error_hint(err, "build its recipe first; or see that the registry can be reached");
+    return sb_error_context(err, "it is not in the store %s, nor had from a registry",
+                            sb_store_path(store));
+}
+
+static int load_here(const struct sb_source_site *site, const char *name, struct sb_source *out,
+                     struct sb_error *err) {
     struct sb_descriptor descriptor;
-    *out = (struct sb_image){0};
-    if (sb_source_find(store, from->image, &descriptor, err) < 0)
-        return explain_missing(from->image, err);
-    if (sb_image_load(store, &descriptor, out, err) < 0)
-        return sb_error_context(err, "the image %s", from->image);
-    return 0;
+    if (sb_source_find(site->store, name, &descriptor, err) < 0)
+        return -1;
+    return load(site->store, &descriptor, name, out, err);
+}
+
+/* The registry has no such image: then a tag of the store may have that very name. */
+static int load_instead(const struct sb_source_site *site, const char *name, struct sb_source *out,
+                        struct sb_error *err) {
+    struct sb_descriptor descriptor;
+    if (sb_store_resolve(site->store, name, &descriptor, NULL) == 0)
+        return load(site->store, &descriptor, name, out, err);
+    sb_fail(err, SB_E_NETWORK, "the registry has no image %s", name);
+    return explain_missing(site->store, name, err);
+}
+
+static int load_source(const struct sb_source_site *site, const struct sb_recipe *recipe,
+                       struct sb_source *out, struct sb_error *err) {
+    const char *name = recipe->from.image;
+    struct sb_reference reference;
+    *out = (struct sb_source){0};
+    int is_remote = sb_source_reference(site, recipe, &reference, err);
+    if (is_remote <= 0)
+        return is_remote < 0 ? -1 : load_here(site, name, out, err);
+    int found = load_remote(site, recipe, &reference, out, err);
+    sb_reference_free(&reference);
+    if (found == 0)
+        return load_instead(site, name, out, err);
+    if (found < 0) {
+        explain_missing(site->store, name, err);
+        sb_source_free(out);
+    }
+    return found < 0 ? -1 : 0;
+}
+
+int sb_source_load(const struct sb_source_site *site, const struct sb_recipe *recipe,
+                   struct sb_source *out, struct sb_error *err) {
+    return load_source(site, recipe, out, err) < 0 ? sb_source_failed(recipe, err) : 0;
 }

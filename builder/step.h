@@ -135,6 +135,9 @@ struct sb_step_kind {
                struct sb_error *err);
 };
 
+/* True of a download that unpacks nothing: a file whose content is known before it is fetched. */
+bool sb_step_downloads(const struct sb_step *step);
+
 /* For describe: a list as it is, or as a sorted set. A new reference. */
 json_t *sb_step_list(const struct sb_strings *list);
 json_t *sb_step_set(const struct sb_strings *list);

@@ -15,6 +15,10 @@ const struct sb_step_kind *const sb_step_kinds[] = {
     NULL,
 };
 
+bool sb_step_downloads(const struct sb_step *step) {
+    return step->kind && step->kind->type == SB_STEP_DOWNLOAD && !step->download.extract;
+}
+
 const struct sb_step_kind *sb_step_kind_find(const char *name) {
     for (size_t i = 0; sb_step_kinds[i]; i++)
         if (!strcmp(sb_step_kinds[i]->name, name))

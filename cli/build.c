@@ -32,13 +32,13 @@ static json_t *result_json(const struct sb_build_result *result) {
     for (size_t i = 0; i < result->layer_count; i++)
         json_array_append_new(layers, layer_json(result->layers[i]));
     const struct sb_image *image = &result->image;
-    return json_pack("{s:o, s:o, s:s, s:s, s:s, s:I, s:o, s:o}", "recipe",
-                     sb_json_from_bytes(result->recipe->path), "name",
-                     sb_json_from_bytes(result->recipe->name), "digest",
-                     sb_digest_text(&image->descriptor.digest).text, "media_type",
-                     image->descriptor.media_type, "config_digest",
-                     sb_digest_text(&image->config_descriptor.digest).text, "size",
-                     (json_int_t)image->descriptor.size, "tags", tags, "layers", layers);
+    return json_pack(
+        "{s:o, s:o, s:s, s:s, s:s, s:I, s:s*, s:o, s:o}", "recipe",
+        sb_json_from_bytes(result->recipe->path), "name", sb_json_from_bytes(result->recipe->name),
+        "digest", sb_digest_text(&image->descriptor.digest).text, "media_type",
+        image->descriptor.media_type, "config_digest",
+        sb_digest_text(&image->config_descriptor.digest).text, "size",
+        (json_int_t)image->descriptor.size, "base", result->base, "tags", tags, "layers", layers);
 }
 
 static json_t *results_json(const struct sb_build *build, const struct sb_build_push *push,
@@ -82,7 +82,6 @@ struct building {
     struct sb_settings settings;
     struct sb_store *store;
     struct sb_progress *progress;
-    struct sb_registry *registry;
     struct sb_build *build;
     struct sb_build_push *push;
 };
@@ -126,14 +125,15 @@ static int prepare(struct building *b, struct sb_error *err) {
             b->push_options.compression == SB_PUSH_COMPRESSION_GZIP ? &gzip : &zstd;
     r->build.notify = notify;
     r->build.data = b;
-    if (sb_cli_request_open(r, &b->settings, &b->store, err) < 0 ||
-        sb_cli_registry_open(&b->push_options.registry, &b->settings, &b->registry, err) < 0)
+    r->registry = b->push_options.registry;
+    if (sb_cli_request_open(r, &b->settings, &b->store, err) < 0)
         return -1;
-    r->build.registry = b->registry;
-    sb_pull_install_source(b->registry, b->store);
+    r->build.share_last = b->pushing;
+    if (b->pushing)
+        sb_registry_prepare(r->build.registry);
     if (sb_build_new(b->store, &b->settings, &r->build, &b->build, err) < 0)
         return -1;
-    return b->pushing ? sb_build_push_new(&b->push_options, b->registry, b->store, b->build,
+    return b->pushing ? sb_build_push_new(&b->push_options, r->build.registry, b->store, b->build,
                                           &r->build, b->progress, &b->push, err)
                       : 0;
 }
@@ -146,6 +146,8 @@ static int build_images(struct building *b, struct sb_error *err) {
     double seconds = now() - start;
     if (!failed && b->push)
         failed = sb_build_push_finish(b->push, err);
+    if (b->build)
+        sb_build_share(b->build);
     if (failed && b->progress)
         sb_progress_error(b->progress, err);
     if (failed) /* what is still being sent tells its progress */
@@ -156,11 +158,7 @@ static int build_images(struct building *b, struct sb_error *err) {
         failed = report(b, seconds, err);
     sb_build_push_free(b->push);
     sb_build_free(b->build);
-    if (b->store)
-        sb_store_set_source(b->store, NULL);
-    sb_registry_free(b->registry);
-    sb_store_close(b->store);
-    sb_settings_free(&b->settings);
+    sb_cli_request_close(b->request, &b->settings, b->store);
     return failed;
 }
 
@@ -173,6 +171,8 @@ static int run(int argc, char **argv, struct sb_error *err) {
         {.name = "tag", .letter = 't', .list = &request.build.tags},
         {.name = "version", .text = &request.build.version},
         {.name = "no-cache", .flag = &request.build.no_cache},
+        {.name = "cache-from", .list = &request.cache_from},
+        {.name = "cache-to", .text = &request.cache_to},
         {.name = "push", .flag = &b.pushing},
         SB_CLI_PUSH_OPTIONS(b.push_options),
         {.name = "explain", .flag = &b.explain},

@@ -46,6 +46,18 @@ static int check_recipe(const struct sb_recipe *recipe, struct sb_error *err) {
     return 0;
 }
 
+/* What the recipe says of its own repository holds for no other. */
+static void set_options(struct sb_push_targets *targets, const struct sb_recipe *recipe) {
+    struct sb_reference own;
+    if (!recipe->image.repository || sb_reference_parse(recipe->image.repository, &own, NULL) < 0)
+        return;
+    for (size_t i = 0; i < targets->n; i++)
+        if (!strcmp(targets->v[i].repository.host, own.host) &&
+            !strcmp(targets->v[i].repository.repository, own.repository))
+            targets->v[i].ecr = recipe->image.ecr;
+    sb_reference_free(&own);
+}
+
 /* Whole names of --tag, if there are any, else the recipe's repository with all tags. */
 static int find_targets(const struct sb_build_push *push, const struct sb_build_result *result,
                         struct sb_push_targets *out, struct sb_error *err) {
@@ -148,6 +160,7 @@ int sb_build_push_new(const struct sb_cli_push *options, struct sb_registry *reg
         sb_build_push_free(push);
         return -1;
     }
+    set_options(&push->early, sb_build_result(build, 0)->recipe);
     push->may_have_threads = count == 1 && !needs_root(sb_build_result(build, 0)->recipe);
     push->pushers = sb_alloc((push->early.n + 1) * sizeof *push->pushers);
     for (size_t i = 0; i < push->early.n; i++)
@@ -172,6 +185,7 @@ static int push_result(struct sb_build_push *push, size_t index, struct sb_error
     const struct sb_build_result *result = sb_build_result(push->build, index);
     struct sb_push_targets targets = {0};
     int rc = find_targets(push, result, &targets, err);
+    set_options(&targets, result->recipe);
     for (size_t i = 0; i < targets.n && rc == 0; i++)
         rc = sb_cli_push_image(push->options, push->registry, push->store, &result->image,
                                &targets.v[i], take_pusher(push, &targets.v[i]), push->progress,

@@ -27,7 +27,8 @@ struct sb_command {
 
 extern const struct sb_command sb_command_build, sb_command_plan, sb_command_images,
     sb_command_inspect, sb_command_ls, sb_command_diff, sb_command_tag, sb_command_export,
-    sb_command_prune, sb_command_push, sb_command_pull, sb_command_login, sb_command_logout;
+    sb_command_prune, sb_command_lock, sb_command_push, sb_command_pull, sb_command_login,
+    sb_command_logout, sb_command_cache;
 
 /* ---- options ---- */
 
@@ -72,6 +73,8 @@ int sb_cli_flush(struct sb_error *err);
 
 /* "sbuild: error: …" and the hint, on stderr. */
 void sb_cli_print_error(const struct sb_error *err);
+/* "sbuild: warning: …", on stderr. */
+void sb_cli_print_warning(const char *message);
 
 /* A table on stdout whose columns are as wide as they need to be. Cells are copied. */
 struct sb_table {

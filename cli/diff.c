@@ -152,7 +152,9 @@ static void print_summary(const struct printer *p) {
 
 static int diff(const struct sb_common *common, const char *const *names, struct sb_error *err) {
     sb_autoimages struct sb_cli_images images = {0};
-    if (sb_cli_images_open(&images, common, names, 2, err) < 0)
+    if (sb_cli_images_open(&images, common, names, 2, err) < 0 ||
+        sb_cli_images_fetch(&images, &images.image[0], true, err) < 0 ||
+        sb_cli_images_fetch(&images, &images.image[1], true, err) < 0)
         return -1;
     struct printer printer = {.json = common->json};
     if (common->json)

@@ -132,6 +132,8 @@ static int export_image(const struct sb_common *common, const char *name, enum s
     if (sb_cli_images_open(&images, common, &name, 1, err) < 0 ||
         names_of(images.store, &images.image[0], wanted, &names, err) < 0)
         return -1;
+    if (sb_cli_images_fetch(&images, &images.image[0], false, err) < 0)
+        return -1;
     if (wanted->n == 0)
         choose_name(name, &names);
     const struct job job = {images.store, &images.image[0], form, &names};

@@ -18,7 +18,7 @@ struct row {
     bool damaged; /* the image can't be read: nothing below is known */
     struct sb_error why;
     struct sb_digest config;
-    size_t layers;
+    size_t layers, absent;   /* of them, those that lie in a registry */
     uint64_t size, tar_size; /* of all layers; tar_size 0: not known */
 };
 struct rows {
@@ -65,6 +65,7 @@ static void look_at(struct sb_store *store, struct row *row) {
         row->size += layer->descriptor.size;
         row->tar_size += layer->tar_size;
         known &= layer->tar_size > 0;
+        row->absent += !sb_show_is_here(store, &layer->descriptor.digest);
     }
     if (!known)
         row->tar_size = 0;
@@ -123,6 +124,8 @@ static json_t *row_json(const struct row *row) {
     }
     json_object_set_new(out, "config_digest", sb_json_from_digest(&row->config));
     json_object_set_new(out, "layers", json_integer((json_int_t)row->layers));
+    if (row->absent)
+        json_object_set_new(out, "layers_absent", json_integer((json_int_t)row->absent));
     json_object_set_new(out, "size", json_integer((json_int_t)row->size));
     if (row->tar_size)
         json_object_set_new(out, "uncompressed_size", json_integer((json_int_t)row->tar_size));
@@ -150,7 +153,10 @@ static void print_table(const struct rows *rows) {
             sb_strings_add(&table.cells, "-");
             sb_strings_add(&table.cells, "damaged");
         } else {
-            sb_strings_addf(&table.cells, "%zu", row->layers);
+            if (row->absent)
+                sb_strings_addf(&table.cells, "%zu/%zu", row->layers - row->absent, row->layers);
+            else
+                sb_strings_addf(&table.cells, "%zu", row->layers);
             sb_strings_add(&table.cells, sb_text_size(row->size).text);
         }
         sb_autobuf struct sb_buf tags = {0};
@@ -227,7 +233,8 @@ const struct sb_command sb_command_images = {
     .summary = "list the images of the store",
     .help = "One row for each image that has a name, with all its tags. SIZE is what its\n"
             "layers take compressed, as they go over the wire; layers that images share count\n"
-            "in each of them. What the whole store takes on the disk stands below.\n\n"
+            "in each of them. LAYERS 1/3: two of three lie in a registry, and are fetched\n"
+            "when they are needed. What the whole store takes on the disk stands below.\n\n"
             "NAME: only images of that name (backend), or with that tag (backend:v1).\n\n"
             "options:\n"
             "  --json       as a JSON array, sizes in bytes\n"

@@ -43,6 +43,8 @@ static json_t *layers_json(struct sb_store *store, const struct sb_image *image)
         if (l->layer.tar_size > 0)
             json_object_set_new(one, "uncompressed_size",
                                 json_integer((json_int_t)l->layer.tar_size));
+        if (!sb_show_is_here(store, &l->layer.descriptor.digest))
+            json_object_set_new(one, "here", json_false());
         struct tally files;
         if (count_files(store, &l->layer, &files)) {
             json_object_set_new(one, "entries", json_integer((json_int_t)files.count));
@@ -163,10 +165,19 @@ static void print_head(const struct sb_image *image, const struct sb_strings *ta
     print_fact("size", sb_text_size(size).text);
 }
 
+static bool has_absent_layers(const struct sb_store *store, const struct sb_image *image) {
+    for (size_t i = 0; i < image->layer_count; i++)
+        if (!sb_show_is_here(store, &image->layers[i].layer.descriptor.digest))
+            return true;
+    return false;
+}
+
 /* Lowest first, as they were made. */
 static void print_layers(struct sb_store *store, const struct sb_image *image) {
-    struct sb_table table = {.columns = 6, .right = 1u << 0 | 1u << 2 | 1u << 3};
-    static const char *const titles[] = {"#", "LAYER", "SIZE", "FILES", "DIFF ID", "DIGEST"};
+    bool absent = has_absent_layers(store, image);
+    struct sb_table table = {.columns = absent ? 7 : 6, .right = 1u << 0 | 1u << 2 | 1u << 3};
+    static const char *const titles[] = {"#",       "LAYER",  "SIZE", "FILES",
+                                         "DIFF ID", "DIGEST", "WHERE"};
     for (size_t i = 0; i < table.columns; i++)
         sb_strings_add(&table.cells, titles[i]);
     for (size_t i = 0; i < image->layer_count; i++) {
@@ -179,6 +190,10 @@ static void print_layers(struct sb_store *store, const struct sb_image *image) {
         sb_strings_add(&table.cells, known ? sb_text_size(files.bytes).text : "-");
         sb_strings_add(&table.cells, sb_show_digest(&l->layer.diff_id).text);
         sb_strings_add(&table.cells, sb_show_digest(&l->layer.descriptor.digest).text);
+        if (absent)
+            sb_strings_add(&table.cells, sb_show_is_here(store, &l->layer.descriptor.digest)
+                                             ? ""
+                                             : "in a registry");
     }
     sb_cli_print("\n");
     sb_table_print(&table);
@@ -273,7 +288,8 @@ const struct sb_command sb_command_inspect = {
     .arguments = "IMAGE [OPTION…]",
     .summary = "show an image: its tags, config, layers and history",
     .help = "Layers stand lowest first; SIZE is the compressed blob, FILES what its files\n"
-            "take unpacked, \"-\" where that is not known before an ls.\n\n"
+            "take unpacked, \"-\" where that is not known before an ls. Layers that are not in\n"
+            "the store, and fetched when they are needed, are marked.\n\n"
             "options:\n"
             "  --json       all of it as one JSON object, sizes in bytes\n"
             "  --manifest   the manifest, byte for byte\n"

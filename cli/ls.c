@@ -212,7 +212,8 @@ static int print_files(struct list *list, struct sb_error *err) {
 static int ls(struct list *list, const struct sb_common *common, const char *name, const char *path,
               struct sb_error *err) {
     sb_autoimages struct sb_cli_images images = {0};
-    if (sb_cli_images_open(&images, common, &name, 1, err) < 0)
+    if (sb_cli_images_open(&images, common, &name, 1, err) < 0 ||
+        sb_cli_images_fetch(&images, &images.image[0], true, err) < 0)
         return -1;
     list->image = &images.image[0];
     int failed = sb_files_open(images.store, list->image, &list->files, err);

@@ -74,6 +74,11 @@ void sb_cli_print_error(const struct sb_error *err) {
         fprintf(stderr, "  hint: %s\n", err->hint);
 }
 
+void sb_cli_print_warning(const char *message) {
+    fflush(stdout);
+    fprintf(stderr, "sbuild: warning: %s\n", message);
+}
+
 /* Columns of a terminal that UTF-8 text takes, near enough: one for each character. */
 static size_t width_of(const char *text) {
     size_t n = 0;

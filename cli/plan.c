@@ -3,7 +3,10 @@
 #include "base/json.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "cli/registry.h"
 #include "cli/request.h"
+#include "layers/origin.h"
+#include "registry/pull.h"
 
 static const char *state_name(enum sb_layer_state state) {
     static const char *const names[] = {[SB_LAYER_UNKNOWN] = "unknown",
@@ -20,14 +23,17 @@ static json_t *plan_json(const struct sb_build_result *result) {
         json_t *o = json_pack("{s:o, s:o, s:s, s:o}", "recipe", sb_json_from_bytes(r->recipe),
                               "name", sb_json_from_bytes(r->name), "state", state_name(r->state),
                               "does", sb_json_from_bytes(r->summary));
+        if (r->repository)
+            json_object_set_new(o, "repository", sb_json_from_bytes(r->repository));
         if (r->cause)
             json_object_set_new(o, "cause", sb_json_from_bytes(r->cause));
         if (r->state == SB_LAYER_CACHED || r->state == SB_LAYER_BUILT)
             json_object_set_new(o, "key", json_string(sb_digest_text(&r->key).text));
         json_array_append_new(layers, o);
     }
-    return json_pack("{s:o, s:o, s:o}", "recipe", sb_json_from_bytes(result->recipe->path), "name",
-                     sb_json_from_bytes(result->recipe->name), "layers", layers);
+    return json_pack("{s:o, s:o, s:s*, s:o}", "recipe", sb_json_from_bytes(result->recipe->path),
+                     "name", sb_json_from_bytes(result->recipe->name), "base", result->base,
+                     "layers", layers);
 }
 
 static void print_plan(const struct sb_build_result *result) {
@@ -37,20 +43,36 @@ static void print_plan(const struct sb_build_result *result) {
         sb_strings_add(&table.cells, state_name(r->state));
         sb_strings_add(&table.cells, r->recipe);
         sb_strings_add(&table.cells, r->name);
-        sb_strings_add(&table.cells, r->cause ? r->cause : "");
+        if (r->repository)
+            sb_strings_addf(&table.cells, "in %s", r->repository);
+        else if (r->state == SB_LAYER_BASE && i == 0 && result->base)
+            sb_strings_addf(&table.cells, "from %s", result->base);
+        else
+            sb_strings_add(&table.cells, r->cause ? r->cause : "");
     }
     sb_table_print(&table);
     sb_strings_free(&table.cells);
 }
 
+static void show_warning(void *data, const struct sb_event *event) {
+    (void)data;
+    if (event->type == SB_EVENT_WARNING)
+        sb_cli_print_warning(event->text);
+}
+
 static int plan_images(struct sb_cli_request *request, struct sb_error *err) {
+    const struct sb_cli_registry options = {0};
     struct sb_settings settings = {0};
     struct sb_store *store;
     if (sb_cli_request_open(request, &settings, &store, err) < 0)
         return -1;
+    request->build.notify = show_warning;
     struct sb_build *build = NULL;
-    int failed = sb_build_new(store, &settings, &request->build, &build, err) < 0 ||
-                 sb_build_plan(build, err) < 0;
+    int failed = sb_cli_registry_open(&options, &settings, &request->build.registry, err) < 0;
+    if (!failed)
+        sb_pull_install_source(request->build.registry, store);
+    failed = failed || sb_build_new(store, &settings, &request->build, &build, err) < 0 ||
+             sb_build_plan(build, err) < 0;
     sb_autojson json_t *all = json_array();
     for (size_t i = 0; !failed && i < request->build.recipe_count; i++) {
         if (request->common.json)
@@ -62,8 +84,7 @@ static int plan_images(struct sb_cli_request *request, struct sb_error *err) {
         failed = sb_cli_print_json(request->build.recipe_count == 1 ? json_array_get(all, 0) : all,
                                    err) < 0;
     sb_build_free(build);
-    sb_store_close(store);
-    sb_settings_free(&settings);
+    sb_cli_request_close(request, &settings, store);
     return failed ? -1 : sb_cli_flush(err);
 }
 
@@ -74,8 +95,11 @@ static int run(int argc, char **argv, struct sb_error *err) {
         {.name = "secret", .list = &request.secrets},
         {.name = "version", .text = &request.build.version},
         {.name = "no-cache", .flag = &request.build.no_cache},
+        {.name = "cache-from", .list = &request.cache_from},
+        {.name = "cache-to", .text = &request.cache_to},
         {.name = "jobs", .letter = 'j', .text = &request.jobs},
         {.name = "runtime", .text = &request.runtime},
+        SB_CLI_REGISTRY_OPTIONS(request.registry),
         {0},
     };
     request.recipes = sb_alloc(((size_t)argc + 1) * sizeof *request.recipes);
@@ -95,7 +119,7 @@ const struct sb_command sb_command_plan = {
     .summary = "what a build would do and why, without doing it",
     .help = "One line for each layer: cached, or to be built and because of what.\n\n"
             "options:\n"
-            "  --json               the same as JSON\n" SB_REQUEST_HELP "\n"
+            "  --json               the same as JSON\n" SB_CLI_REGISTRY_HELP SB_REQUEST_HELP "\n"
             "examples:\n"
             "  sbuild plan recipes/backend.yaml\n"
             "  sbuild plan recipes/backend.yaml --json | jq -r '.layers[] | .state, .name'\n",

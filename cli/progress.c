@@ -12,6 +12,7 @@
 #include "base/json.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "cli/command.h"
 
 enum style { STYLE_TTY, STYLE_PLAIN, STYLE_JSON };
 
@@ -189,6 +190,8 @@ static void print_done(struct sb_progress *p, const struct sb_event *e) {
             tty ? "\033[0m" : "", r->recipe, r->name);
     if (tty && r->state != SB_LAYER_BUILT)
         fprintf(stderr, "  \033[2m%s\033[0m", state);
+    if (r->repository)
+        fprintf(stderr, "  in %s", r->repository);
     if (r->state == SB_LAYER_BUILT)
         fprintf(stderr, "  %s  %s", sb_text_size(r->layer.descriptor.size).text,
                 sb_text_seconds(r->seconds).text);
@@ -197,16 +200,25 @@ static void print_done(struct sb_progress *p, const struct sb_event *e) {
     fputc('\n', stderr);
 }
 
+static void print_json_warning(const struct sb_event *e) {
+    sb_autojson json_t *o =
+        json_pack("{s:s, s:o}", "event", "warning", "message", sb_json_from_bytes(e->text));
+    sb_autobuf struct sb_buf text = {0};
+    sb_json_write(o, &text);
+    fprintf(stderr, "%s\n", text.data);
+}
+
 static void print_json(const struct sb_event *e) {
     static const char *const names[] = {
         [SB_EVENT_LAYER_START] = "start", [SB_EVENT_LAYER_OUTPUT] = "output",
         [SB_EVENT_LAYER_PACK] = "pack",   [SB_EVENT_LAYER_DONE] = "done",
-        [SB_EVENT_WAIT] = "wait",         [SB_EVENT_ALONE] = NULL};
+        [SB_EVENT_WAIT] = "wait",         [SB_EVENT_FETCH] = "fetch",
+        [SB_EVENT_ALONE] = NULL};
     const struct sb_layer_result *r = e->layer;
     sb_autojson json_t *o =
         json_pack("{s:s, s:I, s:o, s:o}", "event", names[e->type], "id", (json_int_t)e->id,
                   "recipe", sb_json_from_bytes(r->recipe), "layer", sb_json_from_bytes(r->name));
-    if (e->type == SB_EVENT_LAYER_OUTPUT) {
+    if (e->text) {
         sb_autofree char *text = sb_strndup(e->text, e->text_len);
         json_object_set_new(o, "text", sb_json_from_bytes(text));
     }
@@ -214,6 +226,8 @@ static void print_json(const struct sb_event *e) {
         json_object_set_new(o, "cause", sb_json_from_bytes(r->cause));
     if (e->type == SB_EVENT_LAYER_DONE && r->state != SB_LAYER_UNKNOWN) {
         json_object_set_new(o, "cached", json_boolean(r->state != SB_LAYER_BUILT));
+        if (r->repository)
+            json_object_set_new(o, "repository", sb_json_from_bytes(r->repository));
         json_object_set_new(o, "size", json_integer((json_int_t)r->layer.descriptor.size));
         json_object_set_new(o, "seconds", json_real(r->seconds));
         json_object_set_new(o, "diff_id", json_string(sb_digest_text(&r->layer.diff_id).text));
@@ -257,8 +271,13 @@ static void show(struct sb_progress *p, const struct sb_event *e) {
         if (row)
             row->packing = true;
         break;
-    case SB_EVENT_ALONE:
+    case SB_EVENT_FETCH:
+        fprintf(stderr, "  %s %s: %.*s\n", e->layer->recipe, e->layer->name, (int)e->text_len,
+                e->text);
         break;
+    case SB_EVENT_ALONE:
+    case SB_EVENT_WARNING:
+        break; /* of no layer */
     case SB_EVENT_WAIT:
         fprintf(stderr, "  waiting for another build of %s %s\n", e->layer->recipe, e->layer->name);
         break;
@@ -279,6 +298,18 @@ static void stop_ticker(struct sb_progress *p) {
     p->has_ticker = p->stopping = false;
 }
 
+static void show_warning(struct sb_progress *p, const struct sb_event *e) {
+    if (p->style == STYLE_JSON) {
+        print_json_warning(e);
+        return;
+    }
+    if (p->style == STYLE_TTY)
+        erase(p);
+    sb_cli_print_warning(e->text);
+    if (p->style == STYLE_TTY)
+        draw(p);
+}
+
 /* Of a base, its image is shown, not each of its layers. */
 static bool is_quiet(const struct sb_event *event) {
     return event->type == SB_EVENT_LAYER_DONE && event->layer->state == SB_LAYER_BASE;
@@ -291,7 +322,9 @@ void sb_progress_notify(void *progress, const struct sb_event *event) {
     if (event->type == SB_EVENT_ALONE || is_quiet(event))
         return;
     pthread_mutex_lock(&p->lock);
-    if (p->style == STYLE_JSON) {
+    if (event->type == SB_EVENT_WARNING) {
+        show_warning(p, event);
+    } else if (p->style == STYLE_JSON) {
         print_json(event);
     } else if (p->style == STYLE_PLAIN) {
         show(p, event);

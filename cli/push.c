@@ -85,6 +85,7 @@ static int open_and_push(struct push_command *c, const char *const *arguments, s
     if (rc == 0)
         rc = sb_cli_registry_open(&c->push.registry, &c->settings, &c->registry, err);
     if (rc == 0) {
+        sb_registry_prepare(c->registry);
         sb_pull_install_source(c->registry, c->store);
         rc = push(c, arguments, count, err);
         sb_store_set_source(c->store, NULL);

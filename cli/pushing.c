@@ -88,6 +88,7 @@ struct sb_pusher *sb_cli_pusher_new(const struct sb_cli_push *push, struct sb_re
                                     struct sb_progress *progress) {
     const struct sb_push_options options = {.compression = push->compression,
                                             .format = push->format,
+                                            .ecr = target->ecr,
                                             .notify = sb_progress_transfer,
                                             .data = progress};
     return sb_pusher_new(registry, store, &target->repository, &options);

@@ -32,6 +32,7 @@ int sb_cli_push_parse(struct sb_cli_push *push, const char *command, struct sb_e
 struct sb_push_target {
     struct sb_reference repository;
     struct sb_strings tags;
+    struct sb_ecr_options ecr; /* how the repository is made where it is missing */
 };
 struct sb_push_targets {
     struct sb_push_target *v;

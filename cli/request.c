@@ -6,6 +6,8 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "layers/origin.h"
+#include "registry/pull.h"
 
 enum { SECRET_LIMIT = 1 << 20 };
 
@@ -76,6 +78,12 @@ static int parse_jobs(struct sb_cli_request *r, struct sb_error *err) {
     return 0;
 }
 
+/* Options instead of the settings, not beside them. */
+static void set_cache(struct sb_cli_request *r, const struct sb_settings *settings) {
+    sb_strings_copy(&r->build.cache_from, r->cache_from.n ? &r->cache_from : &settings->cache_from);
+    r->build.cache_to = r->cache_to ? r->cache_to : settings->cache_to;
+}
+
 int sb_cli_request_open(struct sb_cli_request *r, struct sb_settings *settings,
                         struct sb_store **store, struct sb_error *err) {
     for (size_t i = 0; i < r->set.n; i++)
@@ -93,7 +101,24 @@ int sb_cli_request_open(struct sb_cli_request *r, struct sb_settings *settings,
         free(settings->runtime);
         settings->runtime = sb_strdup(r->runtime);
     }
+    set_cache(r, settings);
+    if (sb_cli_registry_open(&r->registry, settings, &r->build.registry, err) < 0) {
+        sb_cli_request_close(r, settings, *store);
+        *store = NULL;
+        return -1;
+    }
+    sb_pull_install_source(r->build.registry, *store);
     return 0;
+}
+
+void sb_cli_request_close(struct sb_cli_request *r, struct sb_settings *settings,
+                          struct sb_store *store) {
+    if (store)
+        sb_store_set_source(store, NULL);
+    sb_registry_free(r->build.registry);
+    r->build.registry = NULL;
+    sb_store_close(store);
+    sb_settings_free(settings);
 }
 
 void sb_cli_request_free(struct sb_cli_request *r) {
@@ -106,6 +131,8 @@ void sb_cli_request_free(struct sb_cli_request *r) {
     free(r->build.secrets.v);
     sb_pairs_free(&r->build.set);
     sb_strings_free(&r->build.tags);
+    sb_strings_free(&r->build.cache_from);
+    sb_strings_free(&r->cache_from);
     sb_strings_free(&r->set);
     sb_strings_free(&r->secrets);
     free(r->recipes);

@@ -7,11 +7,14 @@
 #include "base/error.h"
 #include "builder/build.h"
 #include "cli/command.h"
+#include "cli/registry.h"
 
 struct sb_cli_request {
     struct sb_build_request build;
     struct sb_strings set, secrets;
-    const char *jobs, *runtime;
+    struct sb_strings cache_from;
+    const char *jobs, *runtime, *cache_to;
+    struct sb_cli_registry registry;
     struct sb_common common;
     const char **recipes; /* borrows from argv */
 };
@@ -22,13 +25,20 @@ struct sb_cli_request {
     "                       a secret for steps that name it; never stored\n"                       \
     "  --version V          the version, instead of the recipe's or git's\n"                       \
     "  --no-cache           build every layer\n"                                                   \
+    "  --cache-from REPO    take layers that others built from a repository; may be\n"             \
+    "                       given several times\n"                                                 \
+    "  --cache-to REPO      put the layers that are built into a repository\n"                     \
     "  -j, --jobs N         threads that compress, recipes at a time (default: cores)\n"           \
     "  --runtime NAME       crun, runc or a path; found by trying otherwise\n"                     \
     "  --store DIR          the store (or SBUILD_STORE)\n"
 
-/* Fills the request from --set, --secret and -j, and opens settings and store. */
+/* Fills the request from its options and the settings, and opens settings, store and registry: what
+ * the store lacks is fetched from where it lies. */
 int sb_cli_request_open(struct sb_cli_request *request, struct sb_settings *settings,
                         struct sb_store **store, struct sb_error *err);
+/* Closes and frees these three; store may be NULL. */
+void sb_cli_request_close(struct sb_cli_request *request, struct sb_settings *settings,
+                          struct sb_store *store);
 void sb_cli_request_free(struct sb_cli_request *request);
 
 #endif

@@ -6,14 +6,22 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "base/file.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "builder/base_layers.h"
 #include "builder/source.h"
+#include "layers/origin.h"
+#include "registry/pull.h"
 
 int sb_cli_images_open(struct sb_cli_images *images, const struct sb_common *common,
                        const char *const *names, size_t count, struct sb_error *err) {
     if (sb_cli_open(common, NULL, &images->settings, &images->store, err) < 0)
         return -1;
+    struct sb_registry_options options = {0};
+    sb_settings_registry(&images->settings, &options);
+    images->registry = sb_registry_new(&options);
+    sb_pull_install_source(images->registry, images->store);
     for (size_t i = 0; i < count; i++) {
         struct sb_descriptor descriptor;
         if (sb_source_find(images->store, names[i], &descriptor, err) < 0)
@@ -24,11 +32,29 @@ int sb_cli_images_open(struct sb_cli_images *images, const struct sb_common *com
     return 0;
 }
 
+int sb_cli_images_fetch(struct sb_cli_images *images, const struct sb_image *image,
+                        bool only_unlisted, struct sb_error *err) {
+    struct sb_base_layers_missing absent =
+        sb_base_layers_absent(images->store, image, only_unlisted);
+    if (absent.count == 0)
+        return 0;
+    fprintf(stderr, "fetching %zu layer%s, %s\n", absent.count, absent.count == 1 ? "" : "s",
+            sb_text_size(absent.bytes).text);
+    return sb_base_layers_fetch(images->store, image, only_unlisted, err);
+}
+
+bool sb_show_is_here(const struct sb_store *store, const struct sb_digest *blob) {
+    sb_autofree char *path = sb_blob_path(blob);
+    return sb_path_exists(sb_store_fd(store), path);
+}
+
 void sb_cli_images_close(struct sb_cli_images *images) {
     if (!images->store)
         return;
     sb_image_free(&images->image[0]);
     sb_image_free(&images->image[1]);
+    sb_store_set_source(images->store, NULL);
+    sb_registry_free(images->registry);
     sb_store_close(images->store);
     sb_settings_free(&images->settings);
     images->store = NULL;

@@ -17,11 +17,17 @@
 struct sb_cli_images {
     struct sb_settings settings;
     struct sb_store *store;
+    struct sb_registry *registry;
     struct sb_image image[2];
 };
-/* Loads the images that names say: of the store, or oci:PATH and the like (builder/source.h). */
+/* Loads the images that names say: of the store, or oci:PATH and the like (builder/source.h).
+ * Layers that lie in a registry are fetched when they are opened. */
 int sb_cli_images_open(struct sb_cli_images *images, const struct sb_common *common,
                        const char *const *names, size_t count, struct sb_error *err);
+/* Fetches such layers of an image before they are opened one by one, and says so; with
+ * only_unlisted, those whose table of contents isn't here either. */
+int sb_cli_images_fetch(struct sb_cli_images *images, const struct sb_image *image,
+                        bool only_unlisted, struct sb_error *err);
 void sb_cli_images_close(struct sb_cli_images *images);
 
 /* All by value. */
@@ -39,6 +45,9 @@ const char *sb_show_type(const struct sb_entry *entry); /* "file", "hard link", 
 char *sb_show_text(const char *text);
 /* The same for paths, where it must be plain what was there: a backslash becomes two. */
 char *sb_show_path(const char *path);
+
+/* Whether the store has the blob; it doesn't count as used. */
+bool sb_show_is_here(const struct sb_store *store, const struct sb_digest *blob);
 
 /* "sha256:…" as a JSON string. */
 json_t *sb_json_from_digest(const struct sb_digest *digest);

@@ -10,11 +10,14 @@
 #include "http/base64.h"
 #include "http/challenge.h"
 #include "http/credentials.h"
+#include "http/ecr_token.h"
 #include "http/realm.h"
 #include "http/secret.h"
 
 /* A token that is younger, and refused, is no matter of its age. */
 static const double fresh_seconds = 5;
+
+static const char ecr_source[] = "AWS";
 
 static void set_value(struct sb_buf *out, const char *scheme, const char *value) {
     out->len = 0;
@@ -33,6 +36,22 @@ static void basic_value(const struct sb_credential *credential, struct sb_buf *o
 
 /* ---- credentials ---- */
 
+/* Where docker's files know nothing of a registry of Amazon, AWS is asked. */
+static int find_ecr(struct sb_auth *auth, const char *host, struct sb_credential *out,
+                    struct sb_error *err) {
+    sb_autosecret struct sb_buf user = {0}, password = {0};
+    int found = sb_ecr_password(auth->settings, host, &user, &password, err);
+    if (found > 0)
+        *out = (struct sb_credential){.user = sb_strdup(user.data),
+                                      .password = sb_strdup(password.data),
+                                      .source = sb_strdup(ecr_source)};
+    return found;
+}
+
+static bool is_ecr(const struct sb_credential *credential) {
+    return credential->source && !strcmp(credential->source, ecr_source);
+}
+
 static int find_credential(struct sb_auth *auth, const struct auth_host *host,
                            const char *repository, struct sb_credential *out,
                            struct sb_error *err) {
@@ -46,16 +65,20 @@ static int find_credential(struct sb_auth *auth, const struct auth_host *host,
         err->code = SB_E_NETWORK;
         err->os_errno = EACCES;
     }
-    return found;
+    return found ? found : find_ecr(auth, host->host, out, err);
 }
 
 /* With host->fetch held. NULL in *out when there is none. again: it was refused, so look whether
  * there is another by now; -1 without an error when there isn't. */
 static int load_credential(struct sb_auth *auth, struct auth_host *host, struct account *account,
                            bool again, const struct sb_credential **out, struct sb_error *err) {
-    if (!account->loaded || again) {
+    bool ecr = account->loaded && is_ecr(&account->credential);
+    if (ecr && again)
+        sb_ecr_forget(host->host, account->credential.password);
+    if (!account->loaded || again || ecr) { /* ecr: it may have been renewed, see http/ecr_token */
         sb_autocredential struct sb_credential found = {0};
-        if (find_credential(auth, host, account->repository, &found, err) < 0)
+        if ((ecr && !again ? find_ecr(auth, host->host, &found, err)
+                           : find_credential(auth, host, account->repository, &found, err)) < 0)
             return -1;
         if (again && sb_credential_equal(&found, &account->credential))
             return -1;
@@ -244,7 +267,7 @@ int sb_auth_header(struct sb_auth *auth, const struct sb_auth_request *request,
     struct account *account = scheme != AUTH_NONE ? sb_auth_account(host, repository) : NULL;
     struct issuer *issuer = account ? sb_auth_likely_issuer(account, &wanted) : NULL;
     pthread_mutex_unlock(&auth->mutex);
-    if (scheme == AUTH_NONE)
+    if (scheme == AUTH_NONE || !account)
         return 0;
     if (scheme == AUTH_BEARER && take_token(auth, account, &wanted, NULL, false, out_value))
         return 1;

@@ -23,4 +23,10 @@ struct sb_aws_request {
 int sb_aws_sign(const struct sb_settings *settings, const struct sb_aws_request *request,
                 struct sb_strings *out_headers, struct sb_error *err);
 
+/* Where a service is asked ("https://api.ecr.us-west-2.amazonaws.com/"), by what the environment
+ * and the profile say, or AWS's own names; the caller's. NULL and SB_E_NETWORK when that can't be
+ * had. service as for signing; "ecr-fips" and "ecr-dual" are its other endpoints
+ * (http/aws_endpoint). */
+char *sb_aws_url(const char *service, const char *region, struct sb_error *err);
+
 #endif

@@ -53,7 +53,11 @@ int sb_auth_refused(const char *host, const struct sb_credential *credential,
     } else {
         sb_fail(err, SB_E_NETWORK, "registry %s needs credentials", host);
     }
-    sb_error_hint(err, "sbuild login %s", host);
+    if (credential && credential->source && !strcmp(credential->source, "AWS"))
+        sb_error_hint(err, "may the user or role whose credentials for AWS these are use account "
+                           "and region of that registry?");
+    else
+        sb_error_hint(err, "sbuild login %s", host);
     return fail(err, EACCES);
 }
 

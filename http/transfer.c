@@ -85,42 +85,71 @@ static bool is_path(const struct journey *j) {
     return j->request->target[0] == '/';
 }
 
-/* Whoever names the registry's own host in a URL says with it which scheme it has (a mirror). */
-static int find_registry(struct journey *j, struct sb_error *err) {
+/* The registry's scheme, host and port as a URL; the caller's. Whoever names its own host in a URL
+ * says with it which scheme it has (a mirror). */
+static char *registry_base(const struct journey *j, struct sb_error *err) {
     const struct sb_request *r = j->request;
+    if (strstr(r->endpoint, "://"))
+        return sb_strdup(r->endpoint);
     sb_autofree char *authority = j->url ? sb_url_authority(j->url) : NULL;
-    if (authority && !strcmp(authority, r->endpoint)) {
-        j->origin = sb_strdup(j->url_origin);
-    } else {
-        bool https;
-        if (sb_scheme_find(j->transfer->service->schemes, r->host, &https, err) < 0)
-            return -1;
-        sb_autofree char *text = sb_format("%s://%s", https ? "https" : "http", r->endpoint);
-        sb_autourl CURLU *url = sb_url_parse(text, err);
-        if (!url)
-            return -1;
-        j->origin = sb_url_origin(url);
-    }
-    j->registry_at_loopback = sb_host_is_loopback(r->endpoint);
+    if (authority && !strcmp(authority, r->endpoint))
+        return sb_strdup(j->url_origin);
+    bool https;
+    if (sb_scheme_find(j->transfer->service->schemes, r->host, &https, err) < 0)
+        return NULL;
+    return sb_format("%s://%s", https ? "https" : "http", r->endpoint);
+}
+
+static int find_registry(struct journey *j, struct sb_error *err) {
+    sb_autofree char *text = registry_base(j, err);
+    sb_autourl CURLU *url = text ? sb_url_parse(text, err) : NULL;
+    if (!url)
+        return -1;
+    j->origin = sb_url_origin(url);
+    sb_autofree char *authority = sb_url_authority(url);
+    j->registry_at_loopback = sb_host_is_loopback(authority);
     return 0;
+}
+
+/* The path of an endpoint "https://proxy.example.com/prefix" comes before those of the registry,
+ * but where a Location of its own has it already. */
+static char *registry_url(const struct journey *j) {
+    const struct sb_request *r = j->request;
+    const char *scheme = strstr(r->endpoint, "://");
+    const char *prefix = scheme ? strchr(scheme + 3, '/') : NULL;
+    size_t len = prefix ? strlen(prefix) : 0;
+    while (len && prefix[len - 1] == '/')
+        len--;
+    bool there = !strncmp(r->target, len ? prefix : "", len) && r->target[len] == '/';
+    return sb_format("%s%.*s%s", j->origin ? j->origin : "", there ? 0 : (int)len,
+                     len ? prefix : "", r->target);
+}
+
+/* The API of AWS that "ecr/us-west-2" names, for a target "/". */
+static char *aws_url(const struct sb_request *r, struct sb_error *err) {
+    const char *slash = strchr(r->aws, '/');
+    sb_autofree char *service = sb_strndup(r->aws, strcspn(r->aws, "/"));
+    sb_autofree char *base = sb_aws_url(service, slash ? slash + 1 : "", err);
+    return base ? sb_format("%s%s", base, r->target + 1) : NULL;
+}
+
+static int go_to(struct journey *j, const char *text, struct sb_error *err) {
+    CURLU *url = text ? sb_url_parse(text, err) : NULL;
+    if (url)
+        move_to(j, url);
+    return url ? 0 : -1;
 }
 
 static int find_url(struct journey *j, struct sb_error *err) {
     const struct sb_request *r = j->request;
-    if (!is_path(j)) {
-        CURLU *url = sb_url_parse(r->target, err);
-        if (!url)
-            return -1;
-        move_to(j, url);
-    }
+    if (!is_path(j) && go_to(j, r->target, err) < 0)
+        return -1;
     if (*r->host && find_registry(j, err) < 0)
         return -1;
     if (is_path(j)) {
-        sb_autofree char *text = sb_format("%s%s", j->origin ? j->origin : "", r->target);
-        CURLU *url = sb_url_parse(text, err);
-        if (!url)
+        sb_autofree char *text = !j->origin && r->aws ? aws_url(r, err) : registry_url(j);
+        if (go_to(j, text, err) < 0)
             return -1;
-        move_to(j, url);
     }
     if (!j->origin || strncmp(j->origin, "https:", 6) != 0 || sb_url_is_https(j->url))
         return 0;

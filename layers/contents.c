@@ -14,6 +14,7 @@
 #include "base/buffer.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "layers/store_private.h"
 
 /* The file, version 1; numbers are little-endian. A header, a record for each entry in byte order
  * of paths, and the strings that records point into, each ending in NUL, the first of them empty.
@@ -212,6 +213,7 @@ int sb_contents_finish(struct sb_contents_writer *writer, struct sb_store *store
 struct sb_contents {
     const void *map;
     size_t length;
+    bool in_memory; /* map is the heap's */
     const struct record *records;
     size_t count;
     const char *strings;
@@ -238,14 +240,23 @@ static bool records_are_whole(const struct sb_contents *c, size_t strings_length
     return true;
 }
 
+static void find_parts(struct sb_contents *c) {
+    const struct header *h = c->map;
+    c->count = (size_t)le64toh(h->count);
+    c->records = (const struct record *)(h + 1);
+    c->strings = (const char *)(c->records + c->count);
+}
+
 static bool is_whole(struct sb_contents *c, const struct sb_digest *diff_id) {
     const struct header *h = c->map;
     if (!header_is_whole(h, c->length, diff_id) || le32toh(h->check) != check_of(c->map, c->length))
         return false;
-    c->count = (size_t)le64toh(h->count);
-    c->records = (const struct record *)(h + 1);
-    c->strings = (const char *)(c->records + c->count);
+    find_parts(c);
     return records_are_whole(c, (size_t)le64toh(h->strings_length));
+}
+
+static const char *path_at(const struct sb_contents *contents, size_t index) {
+    return contents->strings + le32toh(contents->records[index].path);
 }
 
 static int open_file(struct sb_store *store, const char *path, struct sb_error *err) {
@@ -257,46 +268,114 @@ static int open_file(struct sb_store *store, const char *path, struct sb_error *
     return fd;
 }
 
+/* *out is NULL when the file is damaged. */
+static int map_file(int fd, const struct sb_digest *diff_id, struct sb_contents **out) {
+    struct stat st;
+    *out = NULL;
+    if (fstat(fd, &st) < 0)
+        return -1;
+    if (!S_ISREG(st.st_mode) || (size_t)st.st_size < sizeof(struct header))
+        return 0;
+    void *map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE | MAP_POPULATE, fd, 0);
+    if (map == MAP_FAILED)
+        return -1;
+    struct sb_contents *c = sb_alloc(sizeof *c);
+    c->map = map;
+    c->length = (size_t)st.st_size;
+    if (is_whole(c, diff_id))
+        *out = c;
+    else
+        sb_contents_close(c);
+    return 0;
+}
+
 int sb_contents_open(struct sb_store *store, const struct sb_digest *diff_id,
                      struct sb_contents **out, struct sb_error *err) {
     sb_autofree char *path = path_of(diff_id);
     sb_autoclose int fd = open_file(store, path, err);
     if (fd < 0)
         return -1;
-    struct stat st;
-    if (fstat(fd, &st) < 0)
+    if (map_file(fd, diff_id, out) < 0)
         return sb_fail_errno(err, SB_E_IO, "%s/sbuild/%s", sb_store_path(store), path);
-    struct sb_contents *c = NULL;
-    if (S_ISREG(st.st_mode) && (size_t)st.st_size >= sizeof(struct header)) {
-        void *map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE | MAP_POPULATE, fd, 0);
-        if (map == MAP_FAILED)
-            return sb_fail_errno(err, SB_E_IO, "%s/sbuild/%s", sb_store_path(store), path);
-        c = sb_alloc(sizeof *c);
-        c->map = map;
-        c->length = (size_t)st.st_size;
-    }
-    if (!c || !is_whole(c, diff_id)) {
-        sb_contents_close(c);
+    if (!*out)
         return sb_fail(err, SB_E_INTEGRITY, "%s/sbuild/%s: the table of contents is damaged",
                        sb_store_path(store), path);
-    }
-    *out = c;
     return 0;
+}
+
+/* As layers/entry has it: "a/b", no component empty, "." or "..". */
+static bool is_clean(const char *path) {
+    for (;;) {
+        size_t n = strcspn(path, "/");
+        if (n == 0 || (n <= 2 && strspn(path, ".") >= n))
+            return false;
+        if (!path[n])
+            return true;
+        path += n + 1;
+    }
+}
+
+/* What the reader of layers would have let pass: clean paths, each once and in order. */
+static bool is_plausible(const struct sb_contents *c) {
+    for (size_t i = 0; i < c->count; i++) {
+        const char *path = path_at(c, i);
+        if (i > 0 && strcmp(path_at(c, i - 1), path) >= 0)
+            return false;
+        if (!is_clean(path))
+            return false;
+    }
+    return true;
+}
+
+int sb_contents_open_foreign(int fd, const struct sb_digest *diff_id, struct sb_contents **out,
+                             struct sb_error *err) {
+    if (map_file(fd, diff_id, out) < 0)
+        return sb_fail_errno(err, SB_E_IO, "mapping a table of contents");
+    if (*out && is_plausible(*out))
+        return 0;
+    sb_contents_close(*out);
+    *out = NULL;
+    return sb_fail(err, SB_E_INTEGRITY, "the table of contents is damaged");
+}
+
+const void *sb_contents_bytes(const struct sb_contents *contents, size_t *out_len) {
+    *out_len = contents->length;
+    return contents->map;
+}
+
+void sb_store_set_contents_source(struct sb_store *store, const struct sb_contents_source *source) {
+    store->contents_source = source ? *source : (struct sb_contents_source){0};
 }
 
 void sb_contents_close(struct sb_contents *contents) {
     if (!contents)
         return;
-    munmap((void *)contents->map, contents->length);
+    if (contents->in_memory)
+        free((void *)contents->map);
+    else
+        munmap((void *)contents->map, contents->length);
     free(contents);
+}
+
+struct sb_contents *sb_contents_from_writer(struct sb_contents_writer *writer) {
+    struct sb_contents *c = NULL;
+    if (writer->strings.len <= UINT32_MAX) {
+        struct sb_digest none = {{0}};
+        struct sb_buf file = {0};
+        sort_items(writer);
+        encode(writer, &none, &file);
+        c = sb_alloc(sizeof *c);
+        c->in_memory = true;
+        c->length = file.len;
+        c->map = sb_buf_steal(&file);
+        find_parts(c);
+    }
+    sb_contents_abort(writer);
+    return c;
 }
 
 size_t sb_contents_count(const struct sb_contents *contents) {
     return contents->count;
-}
-
-static const char *path_at(const struct sb_contents *contents, size_t index) {
-    return contents->strings + le32toh(contents->records[index].path);
 }
 
 void sb_contents_get(const struct sb_contents *contents, size_t index, struct sb_entry *out) {

@@ -19,6 +19,7 @@
 #include "layers/store.h"
 
 /* ---- writing ---- */
+struct sb_layer;
 struct sb_contents_writer;
 struct sb_contents_writer *sb_contents_start(void);
 /* Copies what it needs. Any order; whiteouts are entries like others (their ".wh." names). A later
@@ -28,6 +29,9 @@ void sb_contents_add(struct sb_contents_writer *writer, const struct sb_entry *e
 int sb_contents_finish(struct sb_contents_writer *writer, struct sb_store *store,
                        const struct sb_digest *diff_id, struct sb_error *err);
 void sb_contents_abort(struct sb_contents_writer *writer);
+/* What was added, in memory alone and of no layer; frees the writer. NULL when there are more names
+ * than a table can hold. */
+struct sb_contents *sb_contents_from_writer(struct sb_contents_writer *writer);
 
 /* ---- reading ---- */
 struct sb_contents;
@@ -35,7 +39,24 @@ struct sb_contents;
  * from the blob). A damaged file is SB_E_INTEGRITY. */
 int sb_contents_open(struct sb_store *store, const struct sb_digest *diff_id,
                      struct sb_contents **out, struct sb_error *err);
+/* One that came from elsewhere, whole at the beginning of a file, and is used without being made
+ * the store's: checked so far that reading it can do no harm. SB_E_INTEGRITY when it is damaged, or
+ * of another layer. fd may be closed afterwards. */
+int sb_contents_open_foreign(int fd, const struct sb_digest *diff_id, struct sb_contents **out,
+                             struct sb_error *err);
+/* The file as it is, to be sent elsewhere; belongs to contents. */
+const void *sb_contents_bytes(const struct sb_contents *contents, size_t *out_len);
 void sb_contents_close(struct sb_contents *contents);
+
+/* Asked by sb_layer_contents (layers/unpack.h) for the table of a layer whose blob is not in the
+ * store, before the blob is fetched. -1: it has none; err may be NULL. Called from any thread. */
+struct sb_contents_source {
+    int (*open)(void *data, struct sb_store *store, const struct sb_layer *layer,
+                struct sb_contents **out, struct sb_error *err);
+    void *data;
+};
+/* source is copied; NULL takes it away. Set it before threads start. */
+void sb_store_set_contents_source(struct sb_store *store, const struct sb_contents_source *source);
 
 size_t sb_contents_count(const struct sb_contents *contents);
 /* Entries in order of path; xattrs are not kept. Strings live as long as contents. */

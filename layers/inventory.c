@@ -98,7 +98,7 @@ static const struct place {
     {"blobs", SB_ITEM_OTHER, false, "|sha256|"},
     {SB_BLOBS_DIRECTORY, SB_ITEM_BLOB, true, NULL},
     {"sbuild", SB_ITEM_OTHER, false,
-     "|trees|contents|records|origins|listings|caches|logs|stat|git|last|tmp|"},
+     "|trees|contents|records|origins|listings|caches|logs|stat|git|last|paths|tmp|"},
     {"sbuild/trees", SB_ITEM_TREE, true, NULL},
     {"sbuild/contents", SB_ITEM_CONTENTS, true, NULL},
     {"sbuild/records", SB_ITEM_RECORD, true, NULL},
@@ -108,6 +108,7 @@ static const struct place {
     {"sbuild/stat", SB_ITEM_NOTE, false, NULL},
     {"sbuild/git", SB_ITEM_NOTE, false, NULL},
     {"sbuild/last", SB_ITEM_NOTE, false, NULL},
+    {"sbuild/paths", SB_ITEM_NOTE, false, NULL},
     {"sbuild/logs", SB_ITEM_LOG, false, NULL},
     {"sbuild/tmp", SB_ITEM_TEMPORARY, false, NULL},
 };

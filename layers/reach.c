@@ -188,6 +188,11 @@ static void reach_record(struct sb_store *store, const struct sb_inventory *inve
     need(&record->needs, blob);
     need(&record->needs, origin);
     need_diff_id(inventory, &record->needs, sb_json_string(layer, "diff_id", NULL));
+    const json_t *contents =
+        json_object_get(json_object_get(value, "origin"), "contents"); /* as a blob */
+    if (sb_digest_parse(sb_json_string(contents, "digest", ""), &digest, NULL) == 0)
+        need(&record->needs,
+             sb_inventory_find(inventory, SB_ITEM_BLOB, sb_blob_name(&digest).text));
     const char *content = sb_json_string(json_object_get(value, "key"), "content", "");
     if (sb_digest_parse(content, &digest, NULL) == 0) {
         sb_autofree char *listing = sb_format("sbuild/listings/%s", sb_digest_hex(&digest).text);

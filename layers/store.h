@@ -111,6 +111,9 @@ struct sb_blob_writer;
 int sb_blob_begin(struct sb_store *store, struct sb_blob_writer **out, struct sb_error *err);
 /* A large blob goes past the page cache, where disk and file system are up to it: read it with
  * base/uncached. */
+/* Before the first byte, when whoever appends verifies the digest as bytes pass: they are not
+ * hashed twice. To be committed with the expected digest, once it was verified, or else aborted. */
+void sb_blob_trust_digest(struct sb_blob_writer *writer);
 int sb_blob_append(struct sb_blob_writer *writer, const void *data, size_t len,
                    struct sb_error *err);
 /* Publishes, and frees the writer in every case. When expected is given and differs, nothing is

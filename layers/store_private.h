@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <time.h>
 
+#include "layers/contents.h"
 #include "layers/origin.h"
 #include "layers/store.h"
 
@@ -23,7 +24,8 @@ struct sb_store {
     char id[40]; /* of live/ID and tmp/ID */
     int live_fd;
 
-    struct sb_blob_source source; /* fetch is NULL when there is none */
+    struct sb_blob_source source;              /* fetch is NULL when there is none */
+    struct sb_contents_source contents_source; /* open is NULL when there is none */
 
     pthread_mutex_t mutex; /* guards all below */
     pthread_cond_t released;

@@ -26,6 +26,9 @@
 int sb_tree_get(struct sb_store *store, const struct sb_layer *layer, char **out_path,
                 struct sb_error *err);
 
+/* True when the layer is unpacked already. */
+bool sb_tree_has(struct sb_store *store, const struct sb_digest *diff_id);
+
 /* Moves a directory (on the store's file system) into place as the tree of diff_id. When there is
  * one already, the directory is removed instead. */
 int sb_tree_adopt(struct sb_store *store, const struct sb_digest *diff_id, const char *path,

@@ -16,6 +16,7 @@
 #include "layers/attributes.h"
 #include "layers/content.h"
 #include "layers/place.h"
+#include "layers/store_private.h"
 #include "layers/whiteout.h"
 
 struct layout {
@@ -314,6 +315,10 @@ static int list_entry(void *self, const struct sb_entry *entry, struct sb_entry_
 int sb_layer_contents(struct sb_store *store, const struct sb_layer *layer,
                       struct sb_contents **out, struct sb_error *err) {
     if (sb_contents_open(store, &layer->diff_id, out, NULL) == 0)
+        return 0;
+    const struct sb_contents_source *source = &store->contents_source;
+    if (source->open && !sb_blob_has(store, &layer->descriptor.digest, layer->descriptor.size) &&
+        source->open(source->data, store, layer, out, NULL) == 0)
         return 0;
     struct sb_contents_writer *writer = sb_contents_start();
     if (sb_layer_walk_known(store, layer, list_entry, writer, err) < 0) {

@@ -79,7 +79,8 @@ int sb_layer_walk_known(struct sb_store *store, const struct sb_layer *layer, sb
 int sb_layer_reader_walk(struct sb_layer_reader *reader, sb_entry_visit *visit, void *self,
                          struct sb_error *err);
 
-/* The table of contents of a layer, from the store or else made from the blob. */
+/* The table of contents of a layer: from the store; or, when the blob isn't there, from the source
+ * of tables (sb_store_set_contents_source), for this once; or else made from the blob. */
 int sb_layer_contents(struct sb_store *store, const struct sb_layer *layer,
                       struct sb_contents **out, struct sb_error *err);
 

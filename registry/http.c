@@ -81,7 +81,15 @@ const char *sb_http_header(const struct sb_http_response *response, const char *
 
 /* ---- the request ---- */
 
-static json_t *describe(const struct sb_http_request *r, struct sb_error *err) {
+static const char *endpoint_of(const struct sb_registry_hosts *hosts, const char *host) {
+    const struct sb_registry_host *set = sb_registry_hosts_find(hosts, host);
+    if (set && set->endpoint)
+        return set->endpoint;
+    return sb_registry_endpoint(host);
+}
+
+static json_t *describe(const struct sb_registry_hosts *hosts, const struct sb_http_request *r,
+                        struct sb_error *err) {
     const char *host = r->host ? r->host : "";
     sb_autojson json_t *headers = json_array();
     for (size_t i = 0; i < r->header_count; i++)
@@ -89,7 +97,7 @@ static json_t *describe(const struct sb_http_request *r, struct sb_error *err) {
                                   json_pack("[s, s]", r->headers[i].name, r->headers[i].value)) < 0)
             break;
     json_t *value = json_pack("{s:s, s:s, s:s, s:s, s:O, s:b, s:I, s:i}", "method", r->method,
-                              "host", host, "endpoint", sb_registry_endpoint(host), "target",
+                              "host", host, "endpoint", endpoint_of(hosts, host), "target",
                               r->target, "headers", headers, "sink", r->sink != NULL, "limit",
                               (json_int_t)(r->limit ? r->limit : LIMIT), "wait", r->wait_seconds);
     if (!value || json_array_size(headers) != r->header_count) {
@@ -120,8 +128,9 @@ static int send_parts(int channel, char more, char last, const char *bytes, size
     return sb_channel_send(channel, last, bytes, len, fd, err);
 }
 
-static int send_request(int channel, const struct sb_http_request *r, struct sb_error *err) {
-    sb_autojson json_t *value = describe(r, err);
+static int send_request(int channel, const struct sb_registry_hosts *hosts,
+                        const struct sb_http_request *r, struct sb_error *err) {
+    sb_autojson json_t *value = describe(hosts, r, err);
     if (!value)
         return -1;
     sb_autobuf struct sb_buf text = {0};
@@ -262,7 +271,7 @@ int sb_http_perform(struct sb_http *http, const struct sb_http_request *request,
     int result = -1;
     bool kept = false;
     struct sb_http_channel *channel = sb_http_channel_take(program, err);
-    if (channel && send_request(channel->fd, request, err) == 0)
+    if (channel && send_request(channel->fd, http->options.hosts, request, err) == 0)
         kept = receive_answer(program, channel, request, response, &result, err) > 0;
     else if (channel && err && err->os_errno == EPIPE)
         sb_http_program_lost(program, err);

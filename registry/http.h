@@ -86,7 +86,8 @@ struct sb_http_request {
                            would be */
     const char *scope;  /* for bearer tokens: "repository:team/app:pull,push"; several separated by
                            blanks; NULL: none */
-    const char *aws;    /* sign with SigV4 instead, for "SERVICE/REGION" ("ecr/us-west-2"); NULL */
+    const char *aws;    /* sign with SigV4 instead, for "SERVICE/REGION" ("ecr/us-west-2"); NULL.
+                           With host "" and target "/…" it goes to that service's endpoint */
     const struct sb_http_header *headers;
     size_t header_count;
     enum sb_http_body body_kind;

@@ -93,7 +93,7 @@ struct sb_http_program *sb_http_program_start(const struct sb_http_options *opti
     sb_autoclose int control = ends[0];
     const char *const argv[] = {path, NULL};
     struct sb_process_options process = {
-        .argv = argv, .in = theirs, .out = -1, .err = STDERR_FILENO};
+        .argv = argv, .in = theirs, .out = -1, .err = STDERR_FILENO, .survives = true};
     pid_t pid = sb_process_start(&process, err);
     if (pid < 0) {
         sb_error_hint(err, "sbuild-http belongs to sbuild, and lies beside it or in "

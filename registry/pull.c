@@ -13,6 +13,7 @@
 
 #define INDEX_DEPTH_LIMIT 2
 #define PARALLEL_DEFAULT  4
+#define CALLBACKS_MAX     2 /* that run at once */
 
 struct pull {
     struct sb_store *store;
@@ -148,11 +149,13 @@ static int need_config(struct pull *p, const json_t *manifest, struct sb_error *
     return sb_blob_put(p->store, sb_buf_text(&text), text.len, NULL, err);
 }
 
-/* An image that is no index says in its config what it is for. */
-static int check_platform(struct pull *p, const struct sb_image *image, struct sb_error *err) {
+/* What no index was asked for says in its config what it is for. */
+static int check_platform(struct pull *p, const struct sb_pulled *pulled,
+                          const struct sb_image *image, struct sb_error *err) {
     const struct sb_platform *wanted = p->options->platform;
     const char *architecture = sb_json_string(image->config, "architecture", "");
-    if (!wanted || !strcmp(architecture, wanted->architecture))
+    if (!wanted || !sb_digest_equal(&pulled->named.digest, &pulled->image.digest) ||
+        !strcmp(architecture, wanted->architecture))
         return 0;
     return sb_fail(err, SB_E_FAILED, "is made for linux/%.40s, not for %s/%s", architecture,
                    wanted->os, wanted->architecture);
@@ -164,6 +167,12 @@ struct layer_job {
     struct pull *pull;
     const struct sb_layer *layer;
 };
+
+static int tell_layer(void *data, struct sb_error *err) {
+    const struct layer_job *job = data;
+    const struct sb_pull_options *o = job->pull->options;
+    return o->layer(o->data, job->layer, err);
+}
 
 static int fetch_layer(void *data, struct sb_error *err) {
     const struct layer_job *job = data;
@@ -187,13 +196,17 @@ static int fetch_layers(struct pull *p, const struct sb_image *image, struct sb_
         list[i] = (struct layer_job){p, &image->layers[i].layer};
         sb_jobs_add(jobs, fetch_layer, &list[i]);
     }
+    struct sb_jobs *callbacks = sb_jobs_new(CALLBACKS_MAX);
     int rc = 0;
     for (size_t i = 0; i < n && rc == 0; i++) {
         rc = sb_jobs_wait_for(jobs, i, err);
         if (rc == 0 && o->layer)
-            rc = o->layer(o->data, list[i].layer, err);
+            sb_jobs_add(callbacks, tell_layer, &list[i]);
     }
-    sb_jobs_free(jobs); /* waits for what is under way */
+    if (rc == 0)
+        rc = sb_jobs_wait(callbacks, err);
+    sb_jobs_free(callbacks); /* waits for what is under way */
+    sb_jobs_free(jobs);
     return rc;
 }
 
@@ -225,7 +238,7 @@ static int pull_image(struct pull *p, struct sb_pulled *out, struct sb_error *er
     if (rc == 0)
         rc = sb_image_load(p->store, &out->image, &image, err);
     if (rc == 0)
-        rc = check_platform(p, &image, err);
+        rc = check_platform(p, out, &image, err);
     if (rc < 0) {
         sb_error_context(err, "%s", p->where);
         sb_image_free(&image);

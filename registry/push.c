@@ -1,10 +1,10 @@
 /*
  * One job for each blob and each tag, all on the same few threads.
  *
- * What is known to be in the repository (an origin of the blob says so) is not asked for: the
- * registry itself refuses a manifest whose blobs it lacks, and then all are asked for, and the
- * manifest is put once more. So a push of one new layer onto a large image costs the requests for
- * that layer.
+ * What is known to be in the repository (an origin of the blob says so, or it was accepted just
+ * now) is not asked for: the registry itself refuses a manifest whose blobs it lacks, and then all
+ * are asked for, and the manifest is put once more. So a push of one new layer onto a large image
+ * costs the requests for that layer.
  */
 #include "registry/push.h"
 
@@ -30,7 +30,7 @@ struct blob {
     struct sb_layer layer;     /* as it is in the store; of the config only the descriptor */
     struct sb_descriptor sent; /* as it goes */
     bool is_config;
-    bool assumed; /* an origin says that it is there */
+    bool asked; /* the registry has said that it is there */
     uint64_t told;
 };
 
@@ -96,8 +96,9 @@ static void tell(const struct blob *b, enum sb_transfer_state state, uint64_t by
 static int prepare(struct sb_pusher *p, struct sb_error *err) {
     int rc = 0;
     pthread_mutex_lock(&p->prepare_lock);
-    if (!p->prepared && p->options.prepare)
-        rc = p->options.prepare(p->options.data, p->remote, err);
+    if (!p->prepared)
+        rc = sb_ecr_ensure_repository(sb_registry_http(p->registry), p->host,
+                                      sb_remote_repository(p->remote), &p->options.ecr, err);
     p->prepared = rc == 0;
     pthread_mutex_unlock(&p->prepare_lock);
     return rc;
@@ -172,14 +173,19 @@ static int explain(struct blob *b, int fd, struct sb_error *err) {
 
 static int upload(struct blob *b, const char *session, struct sb_error *err) {
     struct sb_pusher *p = b->pusher;
-    if (prepare(p, err) < 0 || sb_blob_need(p->store, &b->sent, err) < 0)
+    if (sb_ecr_check_quotas(p->host, &b->sent, 1, 0, err) < 0 || prepare(p, err) < 0 ||
+        sb_blob_need(p->store, &b->sent, err) < 0)
         return -1;
     sb_autoclose int fd = sb_blob_open(p->store, &b->sent.digest, b->sent.size, err);
     if (fd < 0)
         return -1;
     struct sb_error own = {0};
-    struct sb_remote_upload it = {
-        .blob = b->sent, .fd = fd, .session = session, .progress = show_sent, .data = b};
+    struct sb_remote_upload it = {.blob = b->sent,
+                                  .fd = fd,
+                                  .session = session,
+                                  .unverified = true,
+                                  .progress = show_sent,
+                                  .data = b};
     tell(b, SB_TRANSFER_START, 0);
     if (sb_remote_blob_put(p->remote, &it, &own) < 0) {
         explain(b, fd, &own);
@@ -195,12 +201,12 @@ static int upload(struct blob *b, const char *session, struct sb_error *err) {
     return 0;
 }
 
-static bool believes(struct blob *b, const struct sb_strings *origins) {
+static bool believes(const struct blob *b, const struct sb_strings *origins) {
     struct sb_pusher *p = b->pusher;
     pthread_mutex_lock(&p->lock);
-    b->assumed = p->trust && sb_strings_has(origins, p->where);
+    bool trust = p->trust;
     pthread_mutex_unlock(&p->lock);
-    return b->assumed;
+    return trust && sb_strings_has(origins, p->where);
 }
 
 /* 1: the repository has it, and nothing was sent. */
@@ -208,6 +214,7 @@ static int find_there(struct blob *b, const struct sb_strings *origins, char **s
                       struct sb_error *err) {
     struct sb_pusher *p = b->pusher;
     int there = mount(b, origins, session, err);
+    b->asked = there > 0;
     if (there > 0) {
         pthread_mutex_lock(&p->lock);
         p->mounted++;
@@ -217,6 +224,7 @@ static int find_there(struct blob *b, const struct sb_strings *origins, char **s
     /* A config is smaller than the question whether it is there. */
     if (there == 0 && (!b->is_config || !p->trust)) {
         there = sb_remote_blob_head(p->remote, &b->sent, err);
+        b->asked = there > 0;
         if (there > 0)
             tell(b, SB_TRANSFER_EXISTS, 0);
     }
@@ -261,20 +269,21 @@ void sb_pusher_add(struct sb_pusher *p, const struct sb_layer *layer) {
     add(p, layer, false);
 }
 
-/* The registry missed a blob: whatever was only assumed is asked for now. */
+/* The registry missed a blob: whatever was not asked for is asked for now. */
 static void distrust(struct sb_pusher *p) {
     pthread_mutex_lock(&p->lock);
     p->trust = false;
     for (size_t i = 0; i < p->n; i++)
-        if (p->blobs[i]->assumed)
+        if (!p->blobs[i]->asked)
             sb_jobs_add(p->jobs, send_blob, p->blobs[i]);
     pthread_mutex_unlock(&p->lock);
 }
 
-static bool trusted_any(struct sb_pusher *p) {
+/* Whether the registry may turn out to miss something. */
+static bool trusts_any(const struct sb_pusher *p) {
     bool any = false;
     for (size_t i = 0; i < p->n; i++)
-        any = any || p->blobs[i]->assumed;
+        any = any || !p->blobs[i]->asked;
     return any && p->trust;
 }
 
@@ -329,7 +338,7 @@ static int run_tags(struct sb_pusher *p, struct tag_job *tags, size_t n, sb_job 
 static int put_tags(struct sb_pusher *p, struct tag_job *tags, size_t n, struct sb_error *err) {
     if (run_tags(p, tags, n, put_tag, err) == 0)
         return 0;
-    if (!trusted_any(p) || err->code == SB_E_INTERRUPTED || err->code == SB_E_INTEGRITY)
+    if (!trusts_any(p) || err->code == SB_E_INTERRUPTED || err->code == SB_E_INTEGRITY)
         return -1;
     struct sb_error first = *err;
     sb_jobs_recover(p->jobs);
@@ -432,6 +441,15 @@ static int push(struct sb_pusher *p, const struct sb_image *image, struct docume
     return put_tags(p, tags, n, err);
 }
 
+/* Before hours of uploading; layers that are compressed anew are looked at once they are. */
+static int check_quotas(const struct sb_pusher *p, const struct sb_image *image, size_t tag_count,
+                        struct sb_error *err) {
+    for (size_t i = 0; i < image->layer_count; i++)
+        if (sb_ecr_check_quotas(p->host, &image->layers[i].layer.descriptor, 1, tag_count, err) < 0)
+            return -1;
+    return 0;
+}
+
 int sb_pusher_finish(struct sb_pusher *p, const struct sb_image *image,
                      const struct sb_strings *tags, struct sb_push_result *out,
                      struct sb_error *err) {
@@ -441,7 +459,9 @@ int sb_pusher_finish(struct sb_pusher *p, const struct sb_image *image,
     *out = (struct sb_push_result){0};
     for (size_t i = 0; i < n; i++)
         jobs[i] = (struct tag_job){p, &document, tags && tags->n > 0 ? tags->v[i] : NULL, false};
-    int rc = push(p, image, &document, jobs, n, out, err);
+    int rc = check_quotas(p, image, n, err);
+    if (rc == 0)
+        rc = push(p, image, &document, jobs, n, out, err);
     out->manifest = document.descriptor;
     out->uploaded = p->uploaded;
     out->mounted = p->mounted;

@@ -22,6 +22,7 @@
 #include "base/error.h"
 #include "layers/image.h"
 #include "layers/store.h"
+#include "registry/ecr.h"
 #include "registry/reference.h"
 #include "registry/remote.h"
 #include "registry/transfer.h"
@@ -41,11 +42,10 @@ enum sb_push_format {
 struct sb_push_options {
     enum sb_push_compression compression;
     enum sb_push_format format;
-    int parallel; /* layers at once; 0: 4 */
-    /* Called once, before the first upload: to create the repository. May be NULL. */
-    int (*prepare)(void *data, struct sb_remote *remote, struct sb_error *err);
+    int parallel;               /* layers at once; 0: 4 */
+    struct sb_ecr_options ecr;  /* looked at before the first upload */
     sb_transfer_notify *notify; /* may be NULL */
-    void *data;                 /* of both */
+    void *data;
 };
 
 struct sb_push_result {

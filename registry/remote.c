@@ -36,6 +36,10 @@ struct sb_registry *sb_registry_new(const struct sb_registry_options *options) {
     return registry;
 }
 
+void sb_registry_prepare(struct sb_registry *registry) {
+    sb_http_prepare(registry->http);
+}
+
 void sb_registry_free(struct sb_registry *registry) {
     if (!registry)
         return;
@@ -45,6 +49,10 @@ void sb_registry_free(struct sb_registry *registry) {
     free(registry->known);
     pthread_mutex_destroy(&registry->lock);
     free(registry);
+}
+
+struct sb_http *sb_registry_http(struct sb_registry *registry) {
+    return registry->http;
 }
 
 void sb_registry_traffic(struct sb_registry *registry, uint64_t *out_sent, uint64_t *out_received) {

@@ -39,6 +39,11 @@ struct sb_registry_options {
 struct sb_registry;
 struct sb_registry *sb_registry_new(const struct sb_registry_options *options);
 void sb_registry_free(struct sb_registry *registry); /* NULL is allowed */
+/* The registry's own; for requests that are of no repository. */
+struct sb_http *sb_registry_http(struct sb_registry *registry);
+
+/* As sb_http_prepare: for who will soon ask, while there is something else to do. */
+void sb_registry_prepare(struct sb_registry *registry);
 
 /* Bytes of bodies that went over the network so far, both ways. */
 void sb_registry_traffic(struct sb_registry *registry, uint64_t *out_sent, uint64_t *out_received);
@@ -110,13 +115,14 @@ struct sb_remote_upload {
     struct sb_descriptor blob;
     int fd;              /* an open file that has the blob from its beginning; used with pread */
     const char *session; /* of sb_remote_blob_mount; NULL: a new one */
+    bool unverified;     /* don't ask for it afterwards: a manifest that needs it will show */
     void (*progress)(void *data, uint64_t sent); /* bytes of this blob so far; may be NULL */
     void *data;
 };
 /* Uploads whatever the registry has; ask sb_remote_blob_head before. In one request where the
  * registry takes that, in chunks where it must be; after a failure only what the registry does not
- * have yet is sent again. The registry verifies the digest, and is asked whether it has the blob.
- */
+ * have yet is sent again. The registry verifies the digest, and is asked whether it has the blob
+ * afterwards, unless that is not wanted. */
 int sb_remote_blob_put(struct sb_remote *remote, const struct sb_remote_upload *upload,
                        struct sb_error *err);
 int sb_remote_blob_put_bytes(struct sb_remote *remote, const void *bytes, size_t len,

@@ -2,6 +2,7 @@
 
 #include "base/json.h"
 #include "base/text.h"
+#include "registry/ecr.h"
 #include "registry/remote_private.h"
 
 enum {
@@ -142,6 +143,11 @@ int sb_remote_refused(const struct sb_remote *remote, const struct sb_http_respo
     sb_fail(err, code, "%s (status %d)", said.len ? sb_buf_text(&said) : meaning(response->status),
             response->status);
     add_hint(remote, response, err);
+    bool ecr = false;
+    if (remote->push && response->status == 404 && sb_remote_said(response, "NAME_UNKNOWN"))
+        sb_ecr_missing(remote->host, remote->repository, &ecr, err);
+    if (ecr && err)
+        err->code = code;
     return sb_remote_context(remote, what, err);
 }
 

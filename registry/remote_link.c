@@ -26,6 +26,16 @@ static bool same_host(const char *a, size_t a_len, const char *b, const char *ow
     return a_len == b_len && !strncasecmp(a, b, a_len);
 }
 
+/* The host and port that requests to the registry go to, by the settings; as much of it as is text.
+ */
+static char *endpoint_of(const struct sb_remote *remote) {
+    const struct sb_registry_host *set =
+        sb_registry_hosts_find(remote->registry->options.http.hosts, remote->host);
+    const char *url = set && set->endpoint ? strstr(set->endpoint, "://") : NULL;
+    return url ? sb_strndup(url + 3, strcspn(url + 3, "/?#"))
+               : sb_strdup(sb_registry_endpoint(remote->host));
+}
+
 /* A URL with a scheme. On the registry itself only the path counts, not the scheme: a registry
  * behind a proxy that does TLS for it often does not know of that. */
 static int absolute(const struct sb_remote *remote, const char *url, bool elsewhere,
@@ -36,7 +46,10 @@ static int absolute(const struct sb_remote *remote, const char *url, bool elsewh
                        sb_text_shown(url).text);
     const char *host = strstr(url, "://") + 3;
     size_t len = strcspn(host, "/?#");
-    if (same_host(host, len, sb_registry_endpoint(remote->host), secure ? ":443" : ":80")) {
+    const char *port = secure ? ":443" : ":80";
+    sb_autofree char *endpoint = endpoint_of(remote);
+    if (same_host(host, len, endpoint, port) ||
+        same_host(host, len, sb_registry_endpoint(remote->host), port)) {
         *out_target = sb_format("%s%s", host[len] == '/' ? "" : "/", host + len);
         return 0;
     }

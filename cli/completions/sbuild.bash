@@ -9,7 +9,7 @@ _sbuild_images() {
 
 _sbuild() {
 	local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command=build i
-	local commands="build plan images inspect ls diff tag push pull export login logout prune" options=""
+	local commands="build plan lock images inspect ls diff tag push pull export login logout prune cache" options=""
 	COMPREPLY=()
 
 	case $previous in
@@ -31,7 +31,7 @@ _sbuild() {
 		;;
 	--compression) COMPREPLY=($(compgen -W "zstd gzip" -- "$word")) && return ;;
 	--runtime) COMPREPLY=($(compgen -c -X '!*@(crun|runc)' -- "$word")) && return ;;
-	--set | --secret | --tag | -t | --version | --jobs | -j | --name | --user | -u | --max-size | --older-than | --platform)
+	--set | --secret | --tag | -t | --version | --jobs | -j | --name | --user | -u | --max-size | --older-than | --platform | --cache-from | --cache-to)
 		return
 		;;
 	esac
@@ -40,8 +40,9 @@ _sbuild() {
 		case " $commands " in *" ${COMP_WORDS[i]} "*) command=${COMP_WORDS[i]} && break ;; esac
 	done
 	case $command in
-	build) options="--tag --push --compression --format --ca --plain-http --explain --metadata-file --json --progress --set --secret --version --no-cache --jobs --runtime --store" ;;
-	plan) options="--json --set --secret --version --no-cache --jobs --runtime --store" ;;
+	build) options="--tag --push --compression --format --ca --plain-http --explain --metadata-file --json --progress --set --secret --version --no-cache --cache-from --cache-to --jobs --runtime --store" ;;
+	plan) options="--json --ca --plain-http --set --secret --version --no-cache --cache-from --cache-to --jobs --runtime --store" ;;
+	lock) options="--update --set --json --ca --plain-http --store" ;;
 	images) options="--json --store" ;;
 	inspect) options="--json --manifest --config --store" ;;
 	ls) options="--recursive --layers --bytes --json --store" ;;
@@ -52,15 +53,18 @@ _sbuild() {
 	export) options="--format --output --name --store" ;;
 	login) options="--user --password-stdin" ;;
 	prune) options="--max-size --older-than --keep-tagged --dry-run --json --store" ;;
+	cache) options="--older-than --dry-run --ca --plain-http --json --store" ;;
 	esac
 
 	if [[ $word == -* ]]; then
 		[[ $COMP_CWORD -gt 1 ]] || options+=" --version"
 		COMPREPLY=($(compgen -W "$options --help" -- "$word"))
-	elif [[ $command == build || $command == plan ]]; then
+	elif [[ $command == build || $command == plan || $command == lock ]]; then
 		compopt -o filenames 2>/dev/null
 		COMPREPLY=($(compgen -f -X '!*.@(yaml|yml)' -- "$word") $(compgen -d -- "$word"))
 		[[ $COMP_CWORD -gt 1 ]] || COMPREPLY+=($(compgen -W "$commands" -- "$word"))
+	elif [[ $command == cache ]]; then
+		COMPREPLY=($(compgen -W "ls prune" -- "$word"))
 	elif [[ $command != @(login|logout|prune) ]]; then
 		[[ $(type -t __ltrim_colon_completions) != function ]] || word=${COMP_LINE:0:COMP_POINT} word=${word##* }
 		COMPREPLY=($(compgen -W "$(_sbuild_images)" -- "$word"))

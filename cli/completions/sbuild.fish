@@ -1,6 +1,6 @@
 # fish completion for sbuild
 
-set -l commands build plan images inspect ls diff tag push pull export login logout prune
+set -l commands build plan lock images inspect ls diff tag push pull export login logout prune cache
 
 function __sbuild_images
     sbuild images --json 2>/dev/null | sed 's/},{/}\n{/g' |
@@ -10,7 +10,7 @@ end
 
 function __sbuild_is # COMMAND…: without a command it is a build
     set -l words (commandline -opc)
-    if contains -- "$words[2]" build plan images inspect ls diff tag push pull export login logout prune
+    if contains -- "$words[2]" build plan lock images inspect ls diff tag push pull export login logout prune cache
         contains -- "$words[2]" $argv
     else
         contains -- build $argv
@@ -21,11 +21,13 @@ complete -c sbuild -n "not __fish_seen_subcommand_from $commands" -f -a "$comman
 complete -c sbuild -l help -s h -d 'Help'
 complete -c sbuild -l store -r -d 'The store' -a '(__fish_complete_directories)'
 
-complete -c sbuild -n '__sbuild_is build plan' -a '(__fish_complete_suffix .yaml)'
-complete -c sbuild -n '__sbuild_is build plan' -l set -x -d 'Replace a build argument'
+complete -c sbuild -n '__sbuild_is build plan lock' -a '(__fish_complete_suffix .yaml)'
+complete -c sbuild -n '__sbuild_is build plan lock' -l set -x -d 'Replace a build argument'
 complete -c sbuild -n '__sbuild_is build plan' -l secret -x -d 'A secret for steps that name it'
 complete -c sbuild -n '__sbuild_is build plan' -l version -x -d 'The version'
 complete -c sbuild -n '__sbuild_is build plan' -l no-cache -d 'Build every layer'
+complete -c sbuild -n '__sbuild_is build plan' -l cache-from -x -d 'Take layers that others built'
+complete -c sbuild -n '__sbuild_is build plan' -l cache-to -x -d 'Put layers that are built into it'
 complete -c sbuild -n '__sbuild_is build plan' -l jobs -s j -x -d 'Threads, recipes at a time'
 complete -c sbuild -n '__sbuild_is build plan' -l runtime -x -a 'crun runc' -d 'OCI runtime'
 complete -c sbuild -n '__sbuild_is build' -l tag -s t -x -d 'A further tag'
@@ -34,12 +36,13 @@ complete -c sbuild -n '__sbuild_is build' -l metadata-file -r -d 'Write facts as
 complete -c sbuild -n '__sbuild_is build' -l push -d 'Push the image'
 complete -c sbuild -n '__sbuild_is build push' -l compression -x -a 'zstd gzip' -d 'Of layers'
 complete -c sbuild -n '__sbuild_is build push' -l format -x -a 'oci docker' -d 'Of the manifest'
-complete -c sbuild -n '__sbuild_is build push pull' -l ca -r -d 'Trust these authorities as well'
-complete -c sbuild -n '__sbuild_is build push pull' -l plain-http -d 'Speak HTTP without TLS'
+complete -c sbuild -n '__sbuild_is build plan lock push pull cache' -l ca -r -d 'Trust these authorities as well'
+complete -c sbuild -n '__sbuild_is build plan lock push pull cache' -l plain-http -d 'Speak HTTP without TLS'
 complete -c sbuild -n '__sbuild_is pull' -l platform -x -a 'linux/amd64 linux/arm64' -d 'Of an index'
 complete -c sbuild -n '__sbuild_is pull' -l unpack -d 'Unpack the layers as well'
 complete -c sbuild -n '__sbuild_is build push pull' -l progress -x -a 'auto tty plain json' -d 'How progress is shown'
-complete -c sbuild -n '__sbuild_is build plan images inspect ls diff push pull prune' -l json -d 'Facts as JSON'
+complete -c sbuild -n '__sbuild_is lock' -l update -d 'Move it to what the image is now'
+complete -c sbuild -n '__sbuild_is build plan lock images inspect ls diff push pull prune cache' -l json -d 'Facts as JSON'
 
 complete -c sbuild -n '__sbuild_is images inspect ls diff tag push pull export' -f -a '(__sbuild_images)'
 complete -c sbuild -n '__sbuild_is inspect' -l manifest -d 'The manifest'
@@ -58,3 +61,6 @@ complete -c sbuild -n '__sbuild_is prune' -l max-size -x -d 'Size of the store a
 complete -c sbuild -n '__sbuild_is prune' -l older-than -x -d 'Unused for that long'
 complete -c sbuild -n '__sbuild_is prune' -l keep-tagged -d 'Remove no image that has a name'
 complete -c sbuild -n '__sbuild_is prune' -l dry-run -s n -d 'Only say what would go'
+complete -c sbuild -n '__sbuild_is cache' -f -a 'ls prune'
+complete -c sbuild -n '__sbuild_is cache' -l older-than -x -d 'Written that long ago'
+complete -c sbuild -n '__sbuild_is cache' -l dry-run -s n -d 'Only say what would go'

@@ -177,17 +177,21 @@ class Sweep:
 
 def main():
     kind, port, registry, logs, digest, work, command, *only = sys.argv[1:]
-    count, results = Sweep(kind, port, registry, logs, digest, work, command).all(only)
+    sweep = Sweep(kind, port, registry, logs, digest, work, command)
+    count, results = sweep.all(only)
     failed = [r for r in results if r[4]]
     for scenario, index, status, took, why, said in failed:
         print(f"{kind} {scenario} at {index}: {why} ({took:.1f} s)\n    " + said.strip().replace("\n", "\n    "))
     table = {}
     for scenario, index, status, took, why, said in results:
-        row = table.setdefault(scenario + (" always" if str(index).endswith("x") else ""), {0: 0, 5: 0, 6: 0, "slowest": 0})
+        name = scenario + (" for ever" if str(index).endswith("x") else "")
+        row = table.setdefault(name, {0: 0, 5: 0, 6: 0, "slowest": 0, "missed": 0})
         row[status] = row.get(status, 0) + 1
         row["slowest"] = max(row["slowest"], took)
+        row["missed"] += not sweep.met(scenario, index)
     for scenario, row in table.items():
-        print(f"  {kind} {scenario}: success {row[0]}, status 5 {row[5]}, status 6 {row[6]}, slowest {row['slowest']:.1f} s")
+        print(f"  {kind} {scenario}: success {row[0]}, status 5 {row[5]}, status 6 {row[6]}, slowest {row['slowest']:.1f} s"
+              + (f", not met by {row['missed']}" if row["missed"] else ""))
     print(f"{kind}: {count} requests without a fault")
     print(f"{len(results) - len(failed)} passed, {len(failed)} failed")
     sys.exit(1 if failed else 0)

@@ -12,21 +12,28 @@ cleanup() {
 
 # Short pauses and small chunks: a thousand runs, and a layer of several chunks.
 export SBUILD_RETRY_BASE_MS=5 SBUILD_STALL_SECONDS=1 SBUILD_UPLOAD_CHUNK=262144
-CLIENT=${SB_BUILD:-build/release}/tests/unit/remote
-case $CLIENT in /*) ;; *) CLIENT=$TOP/$CLIENT ;; esac
-SBUILD_HTTP=$(dirname "$(readlink -f "$SBUILD")")/sbuild-http
-export CLIENT SBUILD_HTTP
-
 start_registry faults plain REGISTRY_LOG_ACCESSLOG_DISABLED=true || exit 1
 "$TOP/tests/e2e/fault-proxy" "$REGISTRY" "$T/faults" >proxy.out 2>proxy.err &
 proxy=$!
 wait_for_line 'listening on' proxy.out
 port=$(sed 's/listening on //' proxy.out)
 
-head -c 700000 /dev/urandom >large
-head -c 100000 /dev/urandom >middle
-head -c 3000 /dev/urandom >small
-digest=$("$CLIENT" "$REGISTRY" image put v1 "$T/large" "$T/middle" "$T/small" 2>err)
+mkdir -p files/large files/middle files/small
+head -c 700000 /dev/urandom >files/large/data
+head -c 100000 /dev/urandom >files/middle/data
+head -c 3000 /dev/urandom >files/small/data
+cat >image.yaml <<-EOF
+	name: image
+	from: scratch
+	layers:
+	  - {name: large, copy: {from: files/large, to: /large}}
+	  - {name: middle, copy: {from: files/middle, to: /middle}}
+	  - {name: small, copy: {from: files/small, to: /small}}
+
+EOF
+"$SBUILD" build image.yaml --tag v1 >digest 2>err
+"$SBUILD" push image:v1 "$REGISTRY/image:v1" >pushed 2>err
+digest=$(sed 's/.*@//' pushed)
 
 sweep() { # push|pull COMMAND
 	status=0
@@ -40,7 +47,8 @@ sweep() { # push|pull COMMAND
 }
 ONLY=${FAULT:-}
 export T
-sweep push '"$CLIENT" "$HOST" "$REPO" put v1 "$T/large" "$T/middle" "$T/small"'
-sweep pull 'mkdir -p "$DIR/blobs/sha256" && "$CLIENT" "$HOST" "$REPO" get v1 "$DIR/blobs/sha256"'
+# From a store of its own each, which knows of no repository to mount blobs from.
+sweep push 'cp -r "$T/store" "$DIR" && "$SBUILD" push image:v1 "$HOST/$REPO:v1" --progress plain --store "$DIR/store"'
+sweep pull '"$SBUILD" pull "$HOST/$REPO:v1" --progress plain --store "$DIR"'
 [ -z "${KEEP:-}" ] || { cp -r "$T/faults" /tmp/faults.logs; cp "$T/registry-faults/log" /tmp/faults.logs/; }
 check_equal "the proxy has not failed itself" "" "$(cat proxy.err)"

@@ -114,7 +114,7 @@ static void test_changed_meanwhile(void) {
         CHECK(sb_copy_resolve(&step, 1, context, &stack, &list, &err) == 0);
         shell(changes[i]);
         CHECK(sb_packer_start(t.store, &(struct sb_pack_options){0}, &packer, &err) == 0);
-        CHECK(sb_copy_pack(&list, context, packer, 0, &err) < 0);
+        CHECK(sb_copy_pack(&list, context, NULL, packer, 0, &err) < 0);
         CHECK_INT(err.os_errno, ESTALE);
         sb_packer_abort(packer);
         sb_copy_list_free(&list);

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Servers for tests/unit/registry_http.c: ones that behave, and ones that don't.
+"""Servers for tests/unit/http_servers.h: ones that behave, and ones that don't.
 
     http_server.py DIR      makes keys and certificates in DIR, starts the servers on free ports, and
                             prints one line of JSON: their ports. Runs until its stdin is closed.

@@ -9,8 +9,10 @@
  *     remote HOST REPOSITORY mount FROM FILE      "mounted", or "session" and uploads the file
  *     remote HOST REPOSITORY refer TAG TYPE       puts an artifact of that type that refers to TAG
  *     remote HOST REPOSITORY referrers TAG [TYPE] digests, one a line
+ *     remote HOST REPOSITORY create [scan] [immutable] [keep=N]   ECR's repository
  *
- * SB_MIRROR is a mirror of HOST. Exit status and messages are those of sbuild.
+ * SB_MIRROR is a mirror of HOST, SB_ENDPOINT where its requests go. Exit status and messages are
+ * those of sbuild.
  */
 #ifndef SB_TESTS_UNIT_REMOTE_CLIENT_H
 #define SB_TESTS_UNIT_REMOTE_CLIENT_H
@@ -25,6 +27,7 @@
 #include "base/memory.h"
 #include "base/process.h"
 #include "layers/descriptor.h"
+#include "registry/ecr.h"
 #include "registry/remote.h"
 #include "test.h"
 
@@ -193,6 +196,19 @@ static int client_delete(struct sb_remote *remote, const char *tag, struct sb_er
     return deleted < 0 ? -1 : 0;
 }
 
+static int client_create(struct sb_remote *remote, char **args, struct sb_error *err) {
+    struct sb_ecr_options options = {.create = true};
+    for (; *args; args++) {
+        options.scan_on_push |= !strcmp(*args, "scan");
+        options.immutable_tags |= !strcmp(*args, "immutable");
+        if (!strncmp(*args, "keep=", 5))
+            options.lifecycle_keep = atol(*args + 5);
+    }
+    return sb_ecr_ensure_repository(sb_registry_http(sb_remote_registry(remote)),
+                                    sb_remote_host(remote), sb_remote_repository(remote), &options,
+                                    err);
+}
+
 static int client_run(struct sb_remote *remote, char **args, struct sb_error *err) {
     const char *command = args[0], *first = args[1], *second = first ? args[2] : NULL;
     if (first && second && !strcmp(command, "put"))
@@ -211,6 +227,8 @@ static int client_run(struct sb_remote *remote, char **args, struct sb_error *er
         return client_refer(remote, first, second, err);
     if (first && !strcmp(command, "referrers"))
         return client_referrers(remote, first, second, err);
+    if (!strcmp(command, "create"))
+        return client_create(remote, args + 1, err);
     return sb_fail(err, SB_E_USAGE, "see tests/unit/remote_client.h");
 }
 
@@ -219,10 +237,11 @@ static int client_main(int argc, char **argv) {
     if (argc < 4)
         return 2;
     sb_interrupt_install();
-    struct sb_registry_host host = {.host = argv[1]};
+    struct sb_registry_host host = {.host = argv[1], .endpoint = getenv("SB_ENDPOINT")};
     if (getenv("SB_MIRROR"))
         sb_strings_add(&host.mirrors, getenv("SB_MIRROR"));
-    const struct sb_registry_hosts hosts = {.v = &host, .n = host.mirrors.n, .cap = 1};
+    const struct sb_registry_hosts hosts = {
+        .v = &host, .n = host.mirrors.n || host.endpoint, .cap = 1};
     const struct sb_registry_options options = {.http = {.hosts = &hosts}};
     struct sb_registry *registry = sb_registry_new(&options);
     struct sb_remote *remote = sb_remote_open(registry, argv[1], argv[2]);

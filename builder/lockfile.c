@@ -1,0 +1,176 @@
+#include "builder/lockfile.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/memory.h"
+#include "base/text.h"
+#include "base/yaml.h"
+#include "registry/reference.h"
+
+#define VERSION "1"
+
+char *sb_lockfile_path(const char *recipe) {
+    const char *slash = strrchr(recipe, '/'), *dot = strrchr(recipe, '.');
+    size_t n = dot && dot > (slash ? slash + 1 : recipe) ? (size_t)(dot - recipe) : strlen(recipe);
+    return sb_format("%.*s.lock", (int)n, recipe);
+}
+
+void sb_lockfile_free(struct sb_lockfile *lock) {
+    sb_lockfile_keep(lock, NULL);
+    free(lock->v);
+    free(lock->path);
+    *lock = (struct sb_lockfile){0};
+}
+
+/* ---- reading ---- */
+
+/* found: what is there; NULL: the node as it is. */
+static int refuse(const struct sb_lockfile *lock, const struct sb_yaml *node, const char *what,
+                  const char *found, struct sb_error *err) {
+    struct sb_text_shown shown = sb_text_shown(node->type == SB_YAML_SCALAR ? node->text : "");
+    if (!found)
+        found = node->type == SB_YAML_SCALAR ? shown.text : sb_yaml_type_name(node);
+    sb_fail(err, SB_E_RECIPE, "%s:%d:%d: %s, found %s", lock->path, node->line, node->column, what,
+            found);
+    return sb_error_hint(err,
+                         "it is written by `sbuild lock`: remove it and lock the recipe again");
+}
+
+/* Whole, by tag: as sb_reference_text writes it. */
+static bool is_canonical(const char *text) {
+    struct sb_reference reference;
+    if (sb_reference_parse(text, &reference, NULL) < 0)
+        return false;
+    sb_autofree char *whole = sb_reference_text(&reference);
+    bool canonical = reference.tag && !reference.has_digest && !strcmp(whole, text);
+    sb_reference_free(&reference);
+    return canonical;
+}
+
+static int read_image(struct sb_lockfile *lock, const struct sb_yaml *name,
+                      const struct sb_yaml *value, struct sb_error *err) {
+    struct sb_digest digest;
+    if (!is_canonical(name->text))
+        return refuse(lock, name, "expected HOST/REPOSITORY:TAG", NULL, err);
+    if (value->type != SB_YAML_SCALAR || sb_digest_parse(value->text, &digest, NULL) < 0)
+        return refuse(lock, value, "expected a digest, sha256: and 64 hexadecimal digits", NULL,
+                      err);
+    sb_lockfile_set(lock, name->text, &digest);
+    return 0;
+}
+
+static int read_root(struct sb_lockfile *lock, const struct sb_yaml *root, struct sb_error *err) {
+    const struct sb_yaml *images = NULL, *version = NULL;
+    for (size_t i = 0; i < root->count; i++) {
+        const struct sb_yaml *key = root->items[2 * i], *value = root->items[2 * i + 1];
+        if (!strcmp(key->text, "version"))
+            version = value;
+        else if (!strcmp(key->text, "images"))
+            images = value;
+        else
+            return refuse(lock, key, "expected the keys version and images", NULL, err);
+    }
+    if (!version)
+        return refuse(lock, root, "expected version: " VERSION, "none", err);
+    if (version->type != SB_YAML_SCALAR || strcmp(version->text, VERSION) != 0)
+        return refuse(lock, version, "expected version " VERSION, NULL, err);
+    if (!images)
+        return refuse(lock, root, "expected the key images", "none", err);
+    if (images->type != SB_YAML_MAPPING)
+        return refuse(lock, images, "expected a mapping of references to digests", NULL, err);
+    for (size_t i = 0; i < images->count; i++)
+        if (read_image(lock, images->items[2 * i], images->items[2 * i + 1], err) < 0)
+            return -1;
+    return 0;
+}
+
+static int parse(struct sb_lockfile *lock, const struct sb_buf *text, struct sb_error *err) {
+    struct sb_yaml_document *document;
+    if (sb_yaml_parse(sb_buf_text(text), text->len, lock->path, &document, err) < 0)
+        return -1;
+    const struct sb_yaml *root = sb_yaml_root(document);
+    int failed = root->type == SB_YAML_MAPPING
+                     ? read_root(lock, root, err)
+                     : refuse(lock, root, "expected a mapping", NULL, err);
+    sb_yaml_free(document);
+    return failed;
+}
+
+int sb_lockfile_read(const char *recipe, struct sb_lockfile *out, struct sb_error *err) {
+    *out = (struct sb_lockfile){.path = sb_lockfile_path(recipe)};
+    sb_autobuf struct sb_buf text = {0};
+    struct sb_error own = {0};
+    int failed = sb_file_read(AT_FDCWD, out->path, SB_LOCKFILE_LIMIT, &text, &own);
+    if (failed && own.code == SB_E_NOT_FOUND)
+        return 0;
+    out->exists = true;
+    if (failed && err)
+        *err = own;
+    if (!failed)
+        failed = parse(out, &text, err);
+    if (failed)
+        sb_lockfile_free(out);
+    return failed;
+}
+
+/* ---- entries ---- */
+
+/* Where the reference is, or belongs. */
+static size_t seek(const struct sb_lockfile *lock, const char *reference) {
+    size_t i = 0;
+    while (i < lock->n && strcmp(lock->v[i].reference, reference) < 0)
+        i++;
+    return i;
+}
+
+const struct sb_digest *sb_lockfile_find(const struct sb_lockfile *lock, const char *reference) {
+    size_t i = seek(lock, reference);
+    return i < lock->n && !strcmp(lock->v[i].reference, reference) ? &lock->v[i].digest : NULL;
+}
+
+void sb_lockfile_set(struct sb_lockfile *lock, const char *reference,
+                     const struct sb_digest *digest) {
+    size_t i = seek(lock, reference);
+    if (i == lock->n || strcmp(lock->v[i].reference, reference) != 0) {
+        SB_GROW(lock->v, lock->n, lock->cap);
+        memmove(&lock->v[i + 1], &lock->v[i], (lock->n++ - i) * sizeof *lock->v);
+        lock->v[i].reference = sb_strdup(reference);
+    }
+    lock->v[i].digest = *digest;
+}
+
+size_t sb_lockfile_keep(struct sb_lockfile *lock, const char *reference) {
+    size_t kept = 0, before = lock->n;
+    for (size_t i = 0; i < before; i++)
+        if (reference && !strcmp(lock->v[i].reference, reference))
+            lock->v[kept++] = lock->v[i];
+        else
+            free(lock->v[i].reference);
+    lock->n = kept;
+    return before - kept;
+}
+
+/* ---- writing ---- */
+
+int sb_lockfile_write(const struct sb_lockfile *lock, struct sb_error *err) {
+    if (lock->n == 0) {
+        if (unlink(lock->path) < 0 && errno != ENOENT)
+            return sb_fail_errno(err, SB_E_IO, "%s", lock->path);
+        return 0;
+    }
+    sb_autobuf struct sb_buf text = {0};
+    sb_buf_adds(&text,
+                "# Written by `sbuild lock`, and moved by `sbuild lock --update`; belongs under "
+                "version control.\nversion: " VERSION "\nimages:\n");
+    for (size_t i = 0; i < lock->n; i++) /* references need no escapes */
+        sb_buf_addf(&text, "  \"%s\": %s\n", lock->v[i].reference,
+                    sb_digest_text(&lock->v[i].digest).text);
+    return sb_file_write(AT_FDCWD, lock->path, text.data, text.len, 0644, err) < 0
+               ? sb_error_context(err, "writing the lock file")
+               : 0;
+}

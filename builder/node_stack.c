@@ -1,0 +1,193 @@
+/*
+ * What the copies of a recipe see of the layers below it.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/memory.h"
+#include "builder/base_layers.h"
+#include "builder/base_paths.h"
+#include "builder/node.h"
+#include "layers/unpack.h"
+
+struct sb_node_stack {
+    struct sb_contents **layers; /* of the image's layers, as far as they were needed */
+    size_t layer_count;
+    struct sb_base_paths paths;   /* instead of those of a base in a registry */
+    struct sb_contents **visible; /* what copies get: borrows from the above */
+};
+
+void sb_node_stack_free(struct sb_node_stack *stack) {
+    if (!stack)
+        return;
+    for (size_t i = 0; i < stack->layer_count; i++)
+        sb_contents_close(stack->layers[i]);
+    free(stack->layers);
+    free(stack->visible);
+    sb_base_paths_free(&stack->paths);
+    free(stack);
+}
+
+/* The layers that lie in a registry and are not the recipes' own. */
+static size_t remote_count(struct sb_node *node) {
+    const struct sb_node *root = sb_node_root(node);
+    return root->pinned ? root->base_count : 0;
+}
+
+static void make_room(struct sb_node *node) {
+    size_t n = node->image.layer_count;
+    struct sb_node_stack *stack = node->stack;
+    stack->layers = sb_realloc(stack->layers, n + 1, sizeof *stack->layers);
+    stack->visible = sb_realloc(stack->visible, n + 1, sizeof *stack->visible);
+    for (; stack->layer_count < n; stack->layer_count++)
+        stack->layers[stack->layer_count] = NULL;
+}
+
+static int open_own(struct sb_node *node, struct sb_error *err) {
+    struct sb_node_stack *stack = node->stack;
+    for (size_t i = remote_count(node); i < stack->layer_count; i++)
+        if (!stack->layers[i] && sb_layer_contents(node->build->store, &node->image.layers[i].layer,
+                                                   &stack->layers[i], err) < 0)
+            return -1;
+    return 0;
+}
+
+/* All of the base's layers, or else none: opens those that can be had without fetching, or all. */
+static int open_remote(struct sb_node *node, bool fetch, struct sb_error *err) {
+    struct sb_contents **layers = node->stack->layers;
+    struct sb_store *store = node->build->store;
+    size_t n = remote_count(node);
+    if (n == 0 || layers[0])
+        return 0;
+    if (fetch)
+        return sb_base_layers_contents(store, &node->image, sb_node_root(node)->pinned, n, layers,
+                                       err);
+    if (!sb_base_layers_known_contents(store, &node->image, n, layers))
+        layers[0] = NULL;
+    return 0;
+}
+
+static struct sb_stack whole_stack(const struct sb_node_stack *stack) {
+    return (struct sb_stack){stack->layers, stack->layer_count};
+}
+
+/* The base's paths, and on top of them the recipes' own layers. */
+static struct sb_stack described_stack(struct sb_node *node) {
+    struct sb_node_stack *stack = node->stack;
+    size_t n = 0;
+    stack->visible[n++] = stack->paths.contents;
+    for (size_t i = remote_count(node); i < stack->layer_count; i++)
+        stack->visible[n++] = stack->layers[i];
+    return (struct sb_stack){stack->visible, n};
+}
+
+/* ---- a base that says nothing of its paths: made by other tools ---- */
+
+/* What is a directory in one distribution and a link in another. */
+static bool is_often_a_link(const char *to) {
+    static const char *const names[] = {"bin",   "sbin",   "lib",     "lib32",
+                                        "lib64", "libx32", "var/run", "var/lock"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        size_t n = strlen(names[i]);
+        if (!strncmp(to, names[i], n) && (to[n] == '/' || !to[n]))
+            return true;
+    }
+    return false;
+}
+
+/* Where a step looks below: of a download, the directory that the file is put into. NULL: it
+ * doesn't. The caller's to free. */
+static char *destination_of(const struct sb_step *step) {
+    if (step->kind->type == SB_STEP_COPY)
+        return sb_path_clean(step->copy.to);
+    if (!sb_step_downloads(step))
+        return NULL;
+    sb_autofree char *to = sb_path_clean(step->download.to);
+    return sb_path_dirname(to);
+}
+
+static bool goes_through_links(const struct sb_recipe_layer *layer) {
+    for (size_t i = 0; i < layer->step_count; i++) {
+        sb_autofree char *to = destination_of(&layer->steps[i]);
+        if (to && is_often_a_link(to + 1))
+            return true;
+    }
+    return false;
+}
+
+/* When it is known here all the same that the base has a link on the way, going on would replace
+ * it. */
+static int check_destination(struct sb_node *node, const struct sb_step *step,
+                             struct sb_error *err) {
+    sb_autofree char *to = destination_of(step);
+    sb_autofree char *assumed = NULL, *real = NULL;
+    struct sb_stack described = described_stack(node), whole = whole_stack(node->stack);
+    if (!to)
+        return 0;
+    if (sb_stack_resolve(&described, to + 1, &assumed, err) < 0 ||
+        sb_stack_resolve(&whole, to + 1, &real, err) < 0)
+        return -1;
+    if (!strcmp(assumed, real))
+        return 0;
+    sb_fail(err, SB_E_RECIPE, "%s:%d:%d: to: %s leads through a symbolic link of the base %s",
+            step->place.file, step->place.line, step->place.column, to, sb_node_root(node)->pinned);
+    return sb_error_hint(err, "write where it leads, /%s", real);
+}
+
+static int check_destinations(struct sb_node *node, const struct sb_recipe_layer *layer,
+                              struct sb_error *err) {
+    if (open_remote(node, false, err) < 0)
+        return -1;
+    if (!node->stack->layers[0])
+        return 0; /* not known: the usual case */
+    for (size_t i = 0; i < layer->step_count; i++)
+        if (check_destination(node, &layer->steps[i], err) < 0)
+            return -1;
+    return 0;
+}
+
+/* ---- either ---- */
+
+int sb_node_stack_open(struct sb_node *node, const struct sb_recipe_layer *layer,
+                       struct sb_stack *out, struct sb_error *err) {
+    if (!node->stack)
+        node->stack = sb_alloc(sizeof *node->stack);
+    struct sb_node_stack *stack = node->stack;
+    make_room(node);
+    if (open_own(node, err) < 0)
+        return -1;
+    *out = whole_stack(stack);
+    if (remote_count(node) == 0)
+        return 0;
+    if (!stack->paths.contents &&
+        sb_base_paths_read(sb_node_root(node)->said_paths, &stack->paths, err) < 0)
+        return sb_error_context(err, "the base %s", sb_node_root(node)->pinned);
+    if (stack->paths.partial && goes_through_links(layer))
+        return open_remote(node, true, err);
+    *out = described_stack(node);
+    return stack->paths.partial ? check_destinations(node, layer, err) : 0;
+}
+
+/* ---- for those who build on this image ---- */
+
+/* Whether what a base holds can be read without fetching anything. */
+static bool is_all_here(struct sb_node *node) {
+    for (size_t i = 0; i < node->base_count; i++) {
+        const struct sb_layer *layer = &node->image.layers[i].layer;
+        struct sb_contents *contents;
+        if (sb_contents_open(node->build->store, &layer->diff_id, &contents, NULL) == 0)
+            sb_contents_close(contents);
+        else if (!sb_blob_has(node->build->store, &layer->descriptor.digest,
+                              layer->descriptor.size))
+            return false;
+    }
+    return true;
+}
+
+int sb_node_describe_paths(struct sb_node *node, struct sb_error *err) {
+    size_t known = node->base ? node->base->image.layer_count : node->base_count;
+    if (!node->base && !node->pinned && !node->said_paths && is_all_here(node))
+        known = 0;
+    return sb_base_paths_update(node->build->store, &node->image, known, err);
+}

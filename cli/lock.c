@@ -1,0 +1,115 @@
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/json.h"
+#include "base/memory.h"
+#include "builder/lock.h"
+#include "cli/request.h"
+
+static const char *const states[] = {
+    [SB_LOCK_NOTHING] = "nothing", [SB_LOCK_IN_RECIPE] = "in-recipe", [SB_LOCK_KEPT] = "kept",
+    [SB_LOCK_SAME] = "same",       [SB_LOCK_ADDED] = "added",         [SB_LOCK_MOVED] = "moved",
+};
+
+static json_t *result_json(const struct sb_recipe *recipe, const struct sb_lock_result *r) {
+    bool moved = r->state == SB_LOCK_MOVED, locked = r->file != NULL;
+    json_t *dropped = json_array();
+    for (size_t i = 0; i < r->dropped.n; i++)
+        json_array_append_new(dropped, sb_json_from_bytes(r->dropped.v[i]));
+    json_t *o = json_pack("{s:o, s:s, s:s*, s:s*, s:o}", "recipe", sb_json_from_bytes(recipe->path),
+                          "state", states[r->state], "file", r->file, "reference", r->reference,
+                          "dropped", dropped);
+    if (locked)
+        json_object_set_new(o, "digest", json_string(sb_digest_text(&r->digest).text));
+    if (moved)
+        json_object_set_new(o, "before", json_string(sb_digest_text(&r->before).text));
+    return o;
+}
+
+static void print_result(const struct sb_recipe *recipe, const struct sb_lock_result *r) {
+    struct sb_digest_text digest = sb_digest_text(&r->digest), before = sb_digest_text(&r->before);
+    if (r->state == SB_LOCK_NOTHING)
+        fprintf(stderr, "%s: nothing to lock: it stands on no image of a registry\n", recipe->path);
+    else if (r->state == SB_LOCK_IN_RECIPE)
+        fprintf(stderr, "%s: nothing to lock: the recipe names %s\n", recipe->path, r->reference);
+    else if (r->state == SB_LOCK_MOVED)
+        sb_cli_print("%s: %s %s -> %s\n", r->file, r->reference, before.text, digest.text);
+    else
+        sb_cli_print("%s: %s %s%s\n", r->file, r->reference, digest.text,
+                     r->state == SB_LOCK_ADDED ? "" : ", as it was");
+    for (size_t i = 0; i < r->dropped.n; i++)
+        sb_cli_print("%s: %s dropped\n", r->file, r->dropped.v[i]);
+}
+
+static int lock_one(const struct sb_source_site *site, const char *path, const struct sb_pairs *set,
+                    bool update, json_t *facts, struct sb_error *err) {
+    struct sb_recipe_options options = {.set = set};
+    struct sb_recipe *recipe;
+    struct sb_lock_result result;
+    if (sb_recipe_load(path, &options, &recipe, err) < 0)
+        return -1;
+    int failed = sb_lock_recipe(site, recipe, update, &result, err);
+    if (!failed && facts)
+        json_array_append_new(facts, result_json(recipe, &result));
+    else if (!failed)
+        print_result(recipe, &result);
+    if (!failed)
+        sb_lock_result_free(&result);
+    sb_recipe_free(recipe);
+    return failed;
+}
+
+static int lock_all(struct sb_cli_request *request, bool update, struct sb_error *err) {
+    struct sb_settings settings = {0};
+    struct sb_store *store;
+    if (sb_cli_request_open(request, &settings, &store, err) < 0)
+        return -1;
+    const struct sb_source_site site = {store, request->build.registry};
+    sb_autojson json_t *facts = request->common.json ? json_array() : NULL;
+    int failed = 0;
+    for (size_t i = 0; i < request->build.recipe_count && !failed; i++)
+        failed = lock_one(&site, request->recipes[i], &request->build.set, update, facts, err);
+    sb_cli_request_close(request, &settings, store);
+    if (!failed && facts)
+        failed = sb_cli_print_json(facts, err);
+    return failed ? -1 : sb_cli_flush(err);
+}
+
+static int run(int argc, char **argv, struct sb_error *err) {
+    struct sb_cli_request request = {0};
+    bool update = false;
+    const struct sb_option options[] = {
+        {.name = "update", .flag = &update},
+        {.name = "set", .list = &request.set},
+        SB_CLI_REGISTRY_OPTIONS(request.registry),
+        {0},
+    };
+    request.recipes = sb_alloc(((size_t)argc + 1) * sizeof *request.recipes);
+    int result = sb_options_parse(&sb_command_lock, argc, argv, options, &request.common,
+                                  request.recipes, &request.build.recipe_count, err);
+    if (result == 0)
+        result = sb_options_count(&sb_command_lock, request.build.recipe_count, 1, SIZE_MAX, err);
+    if (result == 0)
+        result = lock_all(&request, update, err);
+    sb_cli_request_free(&request);
+    return result < 0 ? -1 : 0;
+}
+
+const struct sb_command sb_command_lock = {
+    .name = "lock",
+    .arguments = "RECIPE… [OPTION…]",
+    .summary = "pin the image of a registry that a recipe is built on",
+    .help = "Writes the digest that the image has now to NAME.lock, beside the NAME.yaml\n"
+            "whose from: names it; builds use that digest until it is moved. What is locked\n"
+            "already stays as it is.\n\n"
+            "options:\n"
+            "  --update             move it to what the image is now, and drop what the\n"
+            "                       recipe no longer names\n"
+            "  --set K=V            replace the build argument K; may be given several times\n"
+            "  --json               print facts as JSON\n" SB_CLI_REGISTRY_HELP
+            "  --store DIR          the store (or SBUILD_STORE)\n\n"
+            "examples:\n"
+            "  sbuild lock recipes/backend.yaml\n"
+            "  sbuild lock recipes/*.yaml --update\n",
+    .run = run,
+};

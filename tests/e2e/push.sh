@@ -1,0 +1,176 @@
+#!/bin/sh
+# Pushing to a real registry: what is sent, what isn't, and that other tools read it.
+. tests/e2e/lib.sh
+. "$TOP/tests/e2e/registry.lib"
+. "$TOP/tests/e2e/peers.lib"
+cleanup() { stop_registries; }
+need_root
+need jq docker-registry curl
+
+start_registry main
+mkdir -p app
+echo 'from the application' >app/file
+ln -s file app/link
+head -c 3000000 /dev/urandom >app/noise
+recipe() { # NAME [LINE…]: two copy layers
+	cat >"$1.yaml" <<END
+name: $1
+version: 1.2.3
+tags: [semver]
+from: scratch
+image: {repository: $REGISTRY/team/$1, cmd: [/bin/true], labels: {a: b}}
+layers:
+  - {name: large, copy: {from: app/noise, to: /noise}}
+  - {name: app, copy: {from: app, to: /app, exclude: [noise]}}
+END
+}
+recipe app
+seen=0
+requests() { # NAME: method, path and status of what came since the last call
+	registry_log "$1" >log
+	tail -n +$((seen + 1)) log | tr -d '"' | sed -E 's/\?[^ ]* / /; s,/uploads/[^ ]+,/uploads/ID,; s,sha256:[0-9a-f]+,DIGEST,' |
+		awk '{ print $1, $2, $4 }'
+	seen=$(grep -c '' log)
+}
+count() { grep -cE "$1" requests || :; }
+digest_of() { # REPOSITORY TAG: as the registry says
+	curl -sfI -H 'Accept: application/vnd.oci.image.manifest.v1+json' -H 'Accept: application/vnd.docker.distribution.manifest.v2+json' \
+		"http://$REGISTRY/v2/$1/manifests/$2" | tr -d '\r' | sed -n 's/^Docker-Content-Digest: //Ip'
+}
+
+# ---- build --push ----
+
+check "build --push" "$SBUILD" app.yaml --push --metadata-file app.json
+digest=$(jq -r .digest app.json)
+requests main >requests
+for tag in v1.2.3 v1.2 v1 latest; do
+	check_equal "$tag names the image" "$digest" "$(digest_of team/app $tag)"
+done
+check_equal "the metadata file tells where it went" \
+	"[\"$REGISTRY/team/app\",\"$digest\",[\"v1.2.3\",\"v1.2\",\"v1\",\"latest\"],3]" \
+	"$(jq -c '.pushed[0] | [.repository, .digest, .tags, .uploaded]' app.json)"
+check_equal "each blob is uploaded once" 3 "$(count '^POST .*/uploads/ 202')"
+check_equal "blobs come before manifests" "" \
+	"$(sed -n '/^PUT .*manifests/,$p' requests | grep -E '^(POST|PATCH|PUT) .*/blobs/' || :)"
+requests main >/dev/null
+
+check "the same again" "$SBUILD" app.yaml --push
+requests main >requests
+check_equal "asks for each tag, and sends nothing" "4 0" "$(count '^HEAD .*manifests.* 200') $(grep -cvE '^HEAD .*manifests' requests || :)"
+echo more >>app/file
+check "one layer changes" "$SBUILD" app.yaml --push --metadata-file changed.json
+requests main >requests
+check_equal "the layer and the config are sent" 2 "$(count '^PUT .*blobs')"
+check_equal "the other layer isn't asked for" 1 "$(count '^HEAD .*blobs/DIGEST 404')"
+check_equal "it says so" '2 0 3' "$(jq -r '.pushed[0] | "\(.uploaded) \(.mounted) \(.blobs)"' changed.json)"
+check_equal "tags moved" "$(jq -r .digest changed.json)" "$(digest_of team/app v1)"
+check_equal "the image that it was before is still there" "$digest" "$(digest_of team/app "$digest")"
+
+# ---- push ----
+
+check_equal "push prints where it is" "$REGISTRY/team/copy@$(jq -r .digest changed.json)" \
+	"$("$SBUILD" push app "$REGISTRY/team/copy:one" "$REGISTRY/team/copy:two" 2>err)"
+requests main >requests
+check_equal "blobs are mounted from the other repository" "3 0" "$(count '^POST .*uploads/ 201') $(count '^PUT .*blobs')"
+check_equal "both tags" "$(digest_of team/copy one)" "$(digest_of team/copy two)"
+check "an image goes to the names it has" "$SBUILD" tag app "$REGISTRY/by/name:v9" "$REGISTRY/by/name:v10"
+check "all of them" "$SBUILD" push app --json
+check_equal "v9, v10" "$(jq -r .digest changed.json) $(jq -r .digest changed.json)" "$(digest_of by/name v9) $(digest_of by/name v10)"
+check "or to the one that it was called by" "$SBUILD" tag app "$REGISTRY/by/name:alone" "$REGISTRY/by/name:not"
+check "it" "$SBUILD" push "$REGISTRY/by/name:alone"
+check_equal "alone" "$(jq -r .digest changed.json) " "$(digest_of by/name alone) $(digest_of by/name not)"
+
+# ---- a registry that lost what it had ----
+
+rm -rf "$T/registry-main/data/docker/registry/v2/repositories/team/app"
+echo again >>app/file
+requests main >/dev/null
+check "what the registry lost is sent again" "$SBUILD" app.yaml --push --metadata-file lost.json
+requests main >requests
+check_equal "after it refused the manifest" true "$(test "$(count '^PUT .*manifests.* 400')" -gt 0 && echo true)"
+check_equal "and all is there" "$(jq -r .digest lost.json)" "$(digest_of team/app v1)"
+
+# ---- damage ----
+
+recipe damaged
+echo other >app/other
+check "another image" "$SBUILD" damaged.yaml
+"$SBUILD" inspect damaged --json | jq -r '.layers[1].digest' >layer
+blob=$SBUILD_STORE/blobs/sha256/$(sed 's/sha256://' layer)
+cp "$blob" saved
+printf 'X' | dd of="$blob" bs=1 seek=20 conv=notrunc 2>/dev/null
+check_fails "a damaged blob isn't pushed" 6 "$SBUILD" push damaged "$REGISTRY/team/damaged:v1"
+cp .check err
+check "it is named" grep -q "the blob $(cat layer) in the store .* is damaged" err
+check_equal "nothing has the tag" "" "$(digest_of team/damaged v1)"
+cp saved "$blob"
+check "and with the right bytes" "$SBUILD" push damaged "$REGISTRY/team/damaged:v1"
+check_fails "no such host" 5 "$SBUILD" push app registry.invalid/team/app:v1
+check_fails "nobody listens" 5 "$SBUILD" push app "127.0.0.1:1/team/app:v1"
+
+# ---- formats ----
+
+check "Docker's format" "$SBUILD" push app "$REGISTRY/docker/app:v1" --format docker
+manifest() { curl -sf -H 'Accept: */*' -H 'Accept: application/vnd.oci.image.manifest.v1+json' -H 'Accept: application/vnd.docker.distribution.manifest.v2+json' "http://$REGISTRY/v2/$1"; }
+check_equal "its media types" '["application/vnd.docker.distribution.manifest.v2+json","application/vnd.docker.container.image.v1+json","application/vnd.docker.image.rootfs.diff.tar.gzip","application/vnd.docker.image.rootfs.diff.tar.gzip"]' \
+	"$(manifest docker/app/manifests/v1 | jq -c '[.mediaType, .config.mediaType, .layers[].mediaType]')"
+requests main >/dev/null
+check "again" "$SBUILD" push app "$REGISTRY/docker/app:v1" --format docker
+requests main >requests
+check_equal "compresses and sends nothing" "HEAD /v2/docker/app/manifests/v1 200" "$(cat requests)"
+check "gzip in OCI's format" "$SBUILD" push app "$REGISTRY/gzip/app:v1" --compression gzip
+requests main >requests
+check_equal "takes the layers that were compressed anew" "3 0" "$(count '^POST .*uploads/ 201') $(count '^PUT .*blobs')"
+check_equal "gzip" '["application/vnd.oci.image.layer.v1.tar+gzip"]' "$(manifest gzip/app/manifests/v1 | jq -c '[.layers[].mediaType] | unique')"
+check_equal "diff IDs and config stay" "$(manifest team/app/manifests/v1 | jq -r .config.digest)" "$(manifest gzip/app/manifests/v1 | jq -r .config.digest)"
+check "build --compression gzip" "$SBUILD" app.yaml --compression gzip --push --tag "$REGISTRY/built/gzip" --metadata-file gzip.json
+check_equal "the whole name is used instead of the recipe's" "$REGISTRY/built/gzip" "$(jq -r '.pushed[].repository' gzip.json)"
+check_equal "layers are made so, not converted" "$(jq -r .digest gzip.json)" "$(digest_of built/gzip latest)"
+
+# ---- two images, and one that is built by steps, while its lower layer is sent ----
+
+recipe second
+check "two images at once" "$SBUILD" build app.yaml second.yaml --push --metadata-file two.json
+check_equal "each to its repository" "$REGISTRY/team/app $REGISTRY/team/second" "$(jq -r '[.[].pushed[].repository] | join(" ")' two.json)"
+if command -v runc >/dev/null || command -v crun >/dev/null; then
+	busybox_root rootfs
+	cat >steps.yaml <<END
+name: steps
+from: scratch
+image: {repository: $REGISTRY/team/steps, cmd: [/bin/cat, /made]}
+layers:
+  - {name: busybox, copy: {from: rootfs, to: /}}
+  - {name: first, run: "head -c 2000000 /dev/urandom >/one"}
+  - {name: second, run: "sleep 0.7; echo made >/made"}
+END
+	requests main >/dev/null
+	check "a build with steps" "$SBUILD" steps.yaml --push --metadata-file steps.json --progress json
+	cp .check steps.events
+	check_equal "a layer is sent before the last one is built" true \
+		"$(awk '/"event":"transfer","state":"done"/ && !seen { print "true"; exit } /"event":"done".*"layer":"second"/ { seen = 1 }' steps.events)"
+	check_equal "and is there" "$(jq -r .digest steps.json)" "$(digest_of team/steps latest)"
+fi
+
+# ---- other tools ----
+
+have_peer skopeo || skip "skopeo is not installed"
+if have_peer skopeo; then
+	for image in team/app:v1 docker/app:v1 gzip/app:v1; do
+		check_equal "skopeo inspects $image" "$(digest_of "${image%:*}" "${image#*:}")" \
+			"$(peer skopeo inspect --tls-verify=false --format '{{.Digest}}' "docker://$REGISTRY/$image" 2>err)"
+		check "skopeo copies $image" peer skopeo copy -q --insecure-policy --src-tls-verify=false \
+			"docker://$REGISTRY/$image" "oci:skopeo:$(echo "$image" | tr '/:' '--')"
+	done
+fi
+have_peer crane || skip "crane is not installed"
+if have_peer crane; then
+	for image in docker/app:v1 gzip/app:v1 built/gzip:latest; do # it knows no zstd
+		check "crane validates $image" peer crane validate --insecure --remote "$REGISTRY/$image"
+	done
+fi
+have_peer podman && have_peer runc || skip "podman and runc are not installed"
+if have_peer podman && have_peer runc && [ -e steps.json ]; then
+	check "podman pulls and runs it" sh -c '[ "$0" = made ]' \
+		"$(peer_run --tls-verify=false --network none "$REGISTRY/team/steps" 2>err)"
+	cat err
+fi
