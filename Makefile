@@ -126,9 +126,13 @@ $(B)/tests/bench/%: $(B)/tests/bench/%.o $(LIB) $(B)/flags
 # In every configuration a fuzz target is a program that replays the files it is given; in
 # CONF=fuzz it is a fuzzer.
 ifeq ($(CONF),fuzz)
+$(B)/tests/fuzz/fuzz_http_%: $(B)/tests/fuzz/fuzz_http_%.o $(HTTPLIB) $(LIB) $(B)/flags
+	$(call say,LINK,$@)$(LINK) -fsanitize=fuzzer -o $@ $(filter %.o %.a,$^) $(HTTPLIBS)
 $(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(LIB) $(B)/flags
 	$(call say,LINK,$@)$(LINK) -fsanitize=fuzzer -o $@ $(filter %.o %.a,$^) $(LIBS)
 else
+$(B)/tests/fuzz/fuzz_http_%: $(B)/tests/fuzz/fuzz_http_%.o $(B)/tests/fuzz/replay.o $(HTTPLIB) $(LIB) $(B)/flags
+	$(call say,LINK,$@)$(LINK) -o $@ $(filter %.o %.a,$^) $(HTTPLIBS)
 $(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(B)/tests/fuzz/replay.o $(LIB) $(B)/flags
 	$(call say,LINK,$@)$(LINK) -o $@ $(filter %.o %.a,$^) $(LIBS)
 endif

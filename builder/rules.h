@@ -42,6 +42,10 @@ extern const struct sb_rule sb_rule_sha256;
 extern const struct sb_rule sb_rule_prune; /* a category of prune, or a pattern */
 extern const struct sb_rule sb_rule_cpu;   /* 2, 1.5 */
 extern const struct sb_rule sb_rule_http_path;
+extern const struct sb_rule sb_rule_schedule; /* systemd.time(7), "OnCalendar" */
+extern const struct sb_rule sb_rule_unit;     /* a service, or another unit of systemd */
+extern const struct sb_rule sb_rule_mount;    /* an absolute path that a unit file can hold */
+extern const struct sb_rule sb_rule_file;     /* a plain name of a file */
 
 /* What prune knows by name; ends in NULL. */
 extern const char *const sb_prune_categories[];

@@ -35,11 +35,12 @@ static char *parse_host(const char *command, const char *text, struct sb_error *
     return host;
 }
 
-int sb_cli_exec_http(const char *mode, const char *text, const struct sb_strings *more,
-                     struct sb_error *err) {
+int sb_cli_exec_http(const char *mode, const char *text, const struct sb_cli_registry *options,
+                     const struct sb_strings *more, struct sb_error *err) {
     sb_autofree char *host = parse_host(mode, text, err);
     struct sb_settings settings = {0};
-    if (!host || sb_settings_load(NULL, &settings, err) < 0)
+    if (!host || sb_settings_load(NULL, &settings, err) < 0 ||
+        sb_cli_registry_apply(options, &settings, err) < 0)
         return -1;
     struct sb_registry_options registry = {0};
     sb_settings_registry(&settings, &registry);
@@ -57,9 +58,11 @@ static int run(int argc, char **argv, struct sb_error *err) {
     struct sb_common common = {0};
     const char *user = NULL;
     bool password_stdin = false;
+    struct sb_cli_registry registry = {0};
     const struct sb_option options[] = {
         {.name = "user", .letter = 'u', .text = &user},
         {.name = "password-stdin", .flag = &password_stdin},
+        SB_CLI_REGISTRY_OPTIONS(registry),
         {0},
     };
     sb_autofree const char **hosts = sb_alloc((size_t)argc * sizeof *hosts);
@@ -77,22 +80,23 @@ static int run(int argc, char **argv, struct sb_error *err) {
     }
     if (password_stdin)
         sb_strings_add(&more, "--password-stdin");
-    return sb_cli_exec_http("login", hosts[0], &more, err);
+    return sb_cli_exec_http("login", hosts[0], &registry, &more, err);
 }
 
 const struct sb_command sb_command_login = {
     .name = "login",
-    .arguments = "HOST",
+    .arguments = "HOST [OPTION…]",
     .summary = "keep user name and password for a registry",
-    .help = "Asks the registry whether they are right, and keeps them where docker and podman\n"
-            "find them too: in $REGISTRY_AUTH_FILE, $DOCKER_CONFIG/config.json or\n"
-            "~/.docker/config.json, or with the credential helper that this file names.\n"
-            "A token is kept instead of the password where the registry gives one.\n\n"
-            "options:\n"
-            "  -u, --user NAME   the user; otherwise asked for on the terminal\n"
-            "  --password-stdin  read the password from standard input; otherwise asked for\n\n"
-            "examples:\n"
-            "  sbuild login registry.example.com:5000\n"
-            "  sbuild login docker.io -u team --password-stdin <token.txt\n",
+    .help =
+        "Asks the registry whether they are right, and keeps them where docker and podman\n"
+        "find them too: in $REGISTRY_AUTH_FILE, $DOCKER_CONFIG/config.json or\n"
+        "~/.docker/config.json, or with the credential helper that this file names.\n"
+        "A token is kept instead of the password where the registry gives one.\n\n"
+        "options:\n"
+        "  -u, --user NAME      the user; otherwise asked for on the terminal\n"
+        "  --password-stdin     read the password from standard input\n" SB_CLI_REGISTRY_HELP "\n"
+        "examples:\n"
+        "  sbuild login registry.example.com:5000\n"
+        "  sbuild login docker.io -u team --password-stdin <token.txt\n",
     .run = run,
 };

@@ -13,8 +13,9 @@ static int run(int argc, char **argv, struct sb_error *err) {
         return parsed < 0 ? -1 : sb_cli_flush(err);
     if (sb_options_count(&sb_command_logout, count, 1, 1, err) < 0)
         return -1;
+    struct sb_cli_registry registry = {0};
     struct sb_strings none = {0};
-    return sb_cli_exec_http("logout", hosts[0], &none, err);
+    return sb_cli_exec_http("logout", hosts[0], &registry, &none, err);
 }
 
 const struct sb_command sb_command_logout = {

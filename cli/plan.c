@@ -6,7 +6,6 @@
 #include "cli/registry.h"
 #include "cli/request.h"
 #include "layers/origin.h"
-#include "registry/pull.h"
 
 static const char *state_name(enum sb_layer_state state) {
     static const char *const names[] = {[SB_LAYER_UNKNOWN] = "unknown",
@@ -61,18 +60,14 @@ static void show_warning(void *data, const struct sb_event *event) {
 }
 
 static int plan_images(struct sb_cli_request *request, struct sb_error *err) {
-    const struct sb_cli_registry options = {0};
     struct sb_settings settings = {0};
     struct sb_store *store;
     if (sb_cli_request_open(request, &settings, &store, err) < 0)
         return -1;
     request->build.notify = show_warning;
     struct sb_build *build = NULL;
-    int failed = sb_cli_registry_open(&options, &settings, &request->build.registry, err) < 0;
-    if (!failed)
-        sb_pull_install_source(request->build.registry, store);
-    failed = failed || sb_build_new(store, &settings, &request->build, &build, err) < 0 ||
-             sb_build_plan(build, err) < 0;
+    int failed = sb_build_new(store, &settings, &request->build, &build, err) < 0 ||
+                 sb_build_plan(build, err) < 0;
     sb_autojson json_t *all = json_array();
     for (size_t i = 0; !failed && i < request->build.recipe_count; i++) {
         if (request->common.json)

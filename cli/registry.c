@@ -16,11 +16,10 @@ static void set(struct sb_registry_host *host, const char *ca, bool plain_http) 
     host->plain_http = host->plain_http || plain_http;
 }
 
-int sb_cli_registry_open(const struct sb_cli_registry *options, struct sb_settings *settings,
-                         struct sb_registry **out, struct sb_error *err) {
+int sb_cli_registry_apply(const struct sb_cli_registry *options, struct sb_settings *settings,
+                          struct sb_error *err) {
     struct sb_registry_hosts *hosts = &settings->registries;
     sb_autofree char *ca = options->ca ? realpath(options->ca, NULL) : NULL;
-    *out = NULL;
     if (options->ca && (!ca || access(ca, R_OK) < 0))
         return sb_fail_errno(err, SB_E_USAGE, "--ca %s", options->ca);
     if (ca || options->plain_http) {
@@ -29,6 +28,14 @@ int sb_cli_registry_open(const struct sb_cli_registry *options, struct sb_settin
         for (size_t i = 0; i < hosts->n; i++)
             set(&hosts->v[i], ca, options->plain_http);
     }
+    return 0;
+}
+
+int sb_cli_registry_open(const struct sb_cli_registry *options, struct sb_settings *settings,
+                         struct sb_registry **out, struct sb_error *err) {
+    *out = NULL;
+    if (sb_cli_registry_apply(options, settings, err) < 0)
+        return -1;
     struct sb_registry_options registry = {0};
     sb_settings_registry(settings, &registry);
     *out = sb_registry_new(&registry);

@@ -24,8 +24,11 @@ struct sb_cli_registry {
     "  --ca FILE            trust the authorities in this PEM file as well\n"                      \
     "  --plain-http         speak HTTP without TLS\n"
 
-/* Asks nobody yet. The options win over the settings, for all hosts. settings must outlive the
- * registry, and is changed. */
+/* The options win over the settings, for all hosts. */
+int sb_cli_registry_apply(const struct sb_cli_registry *options, struct sb_settings *settings,
+                          struct sb_error *err);
+
+/* The same, and what asks registries; nobody is asked yet. settings must outlive it. */
 int sb_cli_registry_open(const struct sb_cli_registry *options, struct sb_settings *settings,
                          struct sb_registry **out, struct sb_error *err);
 

@@ -223,13 +223,16 @@ static int obtain(struct sb_auth *auth, const struct sb_auth_request *request,
     return failed ? -1 : sb_auth_denied(request, credential, err);
 }
 
-/* Was this very token refused for what it does not allow, rather than for its age? */
+/* Was this very token refused for what it does not allow, rather than for its age? Some servers say
+ * so (RFC 6750, 3.1). */
 static bool is_denied(const struct cached_token *token, const struct sb_scopes *wanted,
                       const char *error) {
     double now = sb_auth_now();
-    return now < token->expires && sb_scopes_cover(&token->scopes, wanted) &&
-           (now - token->fetched < fresh_seconds ||
-            (error && !strcmp(error, "insufficient_scope")));
+    if (now >= token->expires || !sb_scopes_cover(&token->scopes, wanted))
+        return false;
+    if (error && !strcmp(error, "invalid_token"))
+        return false;
+    return now - token->fetched < fresh_seconds || (error && !strcmp(error, "insufficient_scope"));
 }
 
 static int bearer_challenge(struct sb_auth *auth, const struct sb_auth_request *request,
@@ -256,6 +259,18 @@ static int bearer_challenge(struct sb_auth *auth, const struct sb_auth_request *
 
 /* ---- the two questions ---- */
 
+/* Whom to ask for a token that the cache does not have. */
+static int renew(struct sb_auth *auth, const struct sb_auth_request *request,
+                 struct auth_host *host, struct account *account, const struct sb_scopes *wanted,
+                 struct sb_buf *out_value, struct sb_error *err) {
+    pthread_mutex_lock(&auth->mutex);
+    struct issuer *issuer = sb_auth_likely_issuer(account, wanted);
+    pthread_mutex_unlock(&auth->mutex);
+    if (!issuer) /* another account: the registry says which server it is for this one */
+        return 0;
+    return obtain(auth, request, host, account, issuer, wanted, NULL, out_value, err);
+}
+
 int sb_auth_header(struct sb_auth *auth, const struct sb_auth_request *request,
                    struct sb_buf *out_value, struct sb_error *err) {
     sb_autofree char *repository = sb_scope_repository(request->scope);
@@ -263,21 +278,19 @@ int sb_auth_header(struct sb_auth *auth, const struct sb_auth_request *request,
     sb_scopes_add(&wanted, request->scope);
     pthread_mutex_lock(&auth->mutex);
     struct auth_host *host = sb_auth_host(auth, request, false);
-    enum auth_scheme scheme = host ? host->scheme : AUTH_NONE;
-    struct account *account = scheme != AUTH_NONE ? sb_auth_account(host, repository) : NULL;
-    struct issuer *issuer = account ? sb_auth_likely_issuer(account, &wanted) : NULL;
+    if (!host || host->scheme == AUTH_NONE) {
+        pthread_mutex_unlock(&auth->mutex);
+        return 0;
+    }
+    bool basic = host->scheme == AUTH_BASIC;
+    struct account *account = sb_auth_account(host, repository);
     pthread_mutex_unlock(&auth->mutex);
-    if (scheme == AUTH_NONE || !account)
-        return 0;
-    if (scheme == AUTH_BEARER && take_token(auth, account, &wanted, NULL, false, out_value))
+    if (!basic && take_token(auth, account, &wanted, NULL, false, out_value))
         return 1;
-    if (scheme == AUTH_BEARER && !issuer) /* another account: ask which server it is for this one */
-        return 0;
     pthread_mutex_lock(&host->fetch);
     struct sb_error why = {0};
-    int result = scheme == AUTH_BASIC
-                     ? known_basic(auth, host, account, out_value)
-                     : obtain(auth, request, host, account, issuer, &wanted, NULL, out_value, &why);
+    int result = basic ? known_basic(auth, host, account, out_value)
+                       : renew(auth, request, host, account, &wanted, out_value, &why);
     pthread_mutex_unlock(&host->fetch);
     if (result >= 0)
         return result;

@@ -136,15 +136,15 @@ static bool says_none(const struct sb_buf *out) {
     return strstr(text, "credentials not found") || strstr(text, "no credentials");
 }
 
-/* Helpers tell what went wrong on stdout; its first line, unless it repeats the secret. */
+/* Helpers tell what went wrong on stdout: its first line. Not of one that was told a secret, which
+ * it may repeat in some form. */
 static int failed(const char *name, const char *verb, int status, struct sb_buf *out,
-                  const char *secret, struct sb_error *err) {
+                  struct sb_error *err) {
     sb_buf_addc(out, '\0');
     out->data[strcspn(out->data, "\r\n")] = '\0';
-    bool tell = *out->data && !(secret && *secret && strstr(out->data, secret));
-    sb_fail(err, SB_E_FAILED, "docker-credential-%s %s failed with status %d%s%s", name, verb,
-            status, tell ? ": " : "", tell ? sb_text_shown(out->data).text : "");
-    return -1;
+    bool tell = *out->data && strcmp(verb, "store") != 0;
+    return sb_fail(err, SB_E_FAILED, "docker-credential-%s %s failed with status %d%s%s", name,
+                   verb, status, tell ? ": " : "", tell ? sb_text_shown(out->data).text : "");
 }
 
 /* A copy that isn't empty; NULL otherwise. */
@@ -185,7 +185,7 @@ int sb_helper_get(const char *name, const char *server, struct sb_credential *ou
     if (status < 0)
         return -1;
     if (status != 0)
-        return says_none(&answer) ? 0 : failed(name, "get", status, &answer, NULL, err);
+        return says_none(&answer) ? 0 : failed(name, "get", status, &answer, err);
     return parse(name, &answer, out, err);
 }
 
@@ -205,7 +205,7 @@ int sb_helper_store(const char *name, const char *server, const struct sb_creden
     int status = run(name, "store", &input, &answer, err);
     if (status < 0)
         return -1;
-    return status ? failed(name, "store", status, &answer, secret, err) : 0;
+    return status ? failed(name, "store", status, &answer, err) : 0;
 }
 
 int sb_helper_erase(const char *name, const char *server, struct sb_error *err) {
@@ -217,5 +217,5 @@ int sb_helper_erase(const char *name, const char *server, struct sb_error *err) 
         return -1;
     if (status == 0)
         return 1;
-    return says_none(&answer) ? 0 : failed(name, "erase", status, &answer, NULL, err);
+    return says_none(&answer) ? 0 : failed(name, "erase", status, &answer, err);
 }

@@ -34,11 +34,16 @@ static int read_line(int terminal, struct sb_buf *out) {
     return n == 1 ? 0 : -1;
 }
 
-/* The terminal gets its echo back whatever happens meanwhile. */
-static int read_hidden(int terminal, struct sb_buf *out) {
+static int ask(int terminal, const char *question, struct sb_buf *out) {
+    return write(terminal, question, strlen(question)) < 0 ? -1 : read_line(terminal, out);
+}
+
+/* The terminal gets its echo back whatever happens meanwhile. What is typed before it is off is
+ * thrown away, so the question comes after that. */
+static int ask_hidden(int terminal, const char *question, struct sb_buf *out) {
     struct termios shown, hidden;
     if (tcgetattr(terminal, &shown) < 0)
-        return read_line(terminal, out);
+        return ask(terminal, question, out);
     struct sigaction action = {.sa_handler = on_signal}, before[SIGNALS];
     for (int i = 0; i < SIGNALS; i++)
         sigaction(signals[i], &action, &before[i]);
@@ -46,7 +51,7 @@ static int read_hidden(int terminal, struct sb_buf *out) {
     hidden.c_lflag &= ~(tcflag_t)ECHO;
     hidden.c_lflag |= ECHONL;
     tcsetattr(terminal, TCSAFLUSH, &hidden);
-    int result = read_line(terminal, out);
+    int result = ask(terminal, question, out);
     tcsetattr(terminal, TCSAFLUSH, &shown);
     for (int i = 0; i < SIGNALS; i++)
         sigaction(signals[i], &before[i], NULL);
@@ -57,10 +62,8 @@ int sb_prompt(const char *question, bool secret, struct sb_buf *out, struct sb_e
     sb_autoclose int terminal = open("/dev/tty", O_RDWR | O_CLOEXEC);
     if (terminal < 0)
         return sb_fail(err, SB_E_USAGE, "there is no terminal to ask on");
-    if (sb_fd_write(terminal, question, strlen(question), "the terminal", err) < 0)
-        return -1;
     caught = 0;
-    if ((secret ? read_hidden : read_line)(terminal, out) == 0)
+    if ((secret ? ask_hidden : ask)(terminal, question, out) == 0)
         return 0;
     if (caught)
         raise(caught);

@@ -51,6 +51,8 @@ static char *join_entries(const char *a, const char *b) {
     sb_strings_sort(&all);
     struct sb_buf text = {0};
     sb_buf_add(&text, a, resource_length(a));
+    if (all.n == 0 && a[text.len]) /* without actions: a name may hold colons, so keep the last */
+        sb_buf_addc(&text, ':');
     for (size_t i = 0; i < all.n; i++) {
         sb_buf_addc(&text, i ? ',' : ':');
         sb_buf_adds(&text, all.v[i]);

@@ -30,6 +30,8 @@ int sb_simple(const struct sb_settings *settings, const struct sb_simple_request
         .stall_seconds = settings->stall_seconds,
         .timeout_ms = request->timeout_ms ? request->timeout_ms : TIMEOUT_MS,
         .direct = request->direct,
+        .foreign = request->foreign,
+        .to_loopback = true,
     };
     CURL *curl = curl_easy_init();
     int result = curl ? sb_exchange_run(curl, &exchange, err)

@@ -25,6 +25,7 @@ struct sb_simple_request {
     size_t limit;   /* bytes of the answer's body; more is an error; 0: 64 KiB */
     int timeout_ms; /* for all of it; 0: 30 s */
     bool direct;    /* never through a proxy: metadata of the machine */
+    bool foreign;   /* a server chose the url: it may not lead to link-local addresses */
 };
 
 struct sb_simple_response {

@@ -83,7 +83,8 @@ static int exchange(const struct sb_settings *settings, const struct sb_token_re
                                        .headers = headers,
                                        .body = body ? body->data : NULL,
                                        .body_len = body ? body->len : 0,
-                                       .limit = ANSWER_LIMIT};
+                                       .limit = ANSWER_LIMIT,
+                                       .foreign = true};
     if (sb_simple(settings, &simple, response, err) < 0)
         return sb_error_context(err, "a token for registry %s", request->request->host);
     return 0;

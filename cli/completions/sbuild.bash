@@ -51,7 +51,7 @@ _sbuild() {
 	push) options="--compression --format --ca --plain-http --json --progress --store" ;;
 	pull) options="--platform --unpack --ca --plain-http --json --progress --store" ;;
 	export) options="--format --output --name --store" ;;
-	login) options="--user --password-stdin" ;;
+	login) options="--user --password-stdin --ca --plain-http" ;;
 	prune) options="--max-size --older-than --keep-tagged --dry-run --json --store" ;;
 	cache) options="--older-than --dry-run --ca --plain-http --json --store" ;;
 	esac

@@ -31,7 +31,7 @@ SCENARIOS = {
     "lost": ("success", "all"), "lost-kept": ("success", "upload"),
     "upload-drop": ("success", "brings"), "upload-reset": ("success", "brings"),
     "upload-cut": ("success", "brings"), "truncate": ("success", "body"),
-    "stall-body": ("success", "body"), "garbage": ("either", "all"),
+    "truncate-whole": ("success", "body"), "stall-body": ("success", "body"), "garbage": ("either", "all"),
     "redirect": ("either", "all"), "redirect-loop": ("fails", "all"),
     "redirect-file": ("fails", "all"), "redirect-metadata": ("fails", "all"),
     "corrupt": ("either", "body"), "reorder": ("either", "body"), "short": ("either", "body"),

@@ -71,7 +71,7 @@ static void test_damage(void) {
 
 struct source {
     const char *text;
-    atomic_int calls;
+    atomic_int calls, wrong; /* not CHECKed where it happens, for that may be in a thread */
     int slow;
     bool lies;
 };
@@ -80,12 +80,13 @@ static int fetch(void *data, struct sb_store *to, const struct sb_descriptor *bl
                  const struct sb_strings *origins, struct sb_error *e) {
     struct source *source = data;
     atomic_fetch_add(&source->calls, 1);
-    CHECK_STR(origins->v[0], "host/repository");
+    atomic_fetch_add(&source->wrong, strcmp(origins->v[0], "host/repository") != 0);
     nanosleep(&(struct timespec){.tv_nsec = source->slow * 1000000L}, NULL);
     struct sb_blob_writer *writer;
     if (sb_blob_begin(to, &writer, e) < 0)
         return -1;
-    CHECK_INT(sb_blob_append(writer, source->text, strlen(source->text), e), 0);
+    atomic_fetch_add(&source->wrong,
+                     sb_blob_append(writer, source->text, strlen(source->text), e) != 0);
     return sb_blob_commit(writer, source->lies ? NULL : &blob->digest, NULL, NULL, e);
 }
 
@@ -112,6 +113,7 @@ static void test_fetch(void) {
     CHECK_INT(data.calls, 1);
     CHECK_INT(sb_blob_need(store, &blob, &err), 0);
     CHECK_INT(data.calls, 1);
+    CHECK_INT(data.wrong, 0);
     CHECK_INT(sb_blob_open(store, &blob.digest, blob.size + 1, &err), -1);
     CHECK_INT(err.code, SB_E_INTEGRITY); /* as before: a damaged store is not mended in silence */
     sb_store_set_source(store, NULL);
@@ -136,8 +138,7 @@ static void test_wrong(void) {
 
 static void *need_thread(void *data) {
     struct sb_error own = {0};
-    CHECK_INT(sb_blob_need(store, data, &own), 0);
-    return NULL;
+    return sb_blob_need(store, data, &own) == 0 ? data : NULL;
 }
 
 static void test_threads(void) {
@@ -149,9 +150,13 @@ static void test_threads(void) {
     pthread_t threads[4];
     for (int i = 0; i < 4; i++)
         CHECK_INT(pthread_create(&threads[i], NULL, need_thread, &blob), 0);
-    for (int i = 0; i < 4; i++)
-        pthread_join(threads[i], NULL);
+    for (int i = 0; i < 4; i++) {
+        void *done;
+        pthread_join(threads[i], &done);
+        CHECK(done == &blob);
+    }
     CHECK_INT(data.calls, 1);
+    CHECK_INT(data.wrong, 0);
     sb_store_set_source(store, NULL);
 }
 

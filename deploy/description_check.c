@@ -1,0 +1,169 @@
+/* What a description may hold: the rules of recipes, and none that a unit file could be broken by.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/text.h"
+#include "builder/rules.h"
+#include "deploy/description.h"
+
+#define TEXT_LIMIT (128u << 10) /* bytes of one word or value; Linux' own limit */
+#define ALL_LIMIT                                                                                  \
+    (512u << 10) /* bytes of all words, and of all values: lines of systemd end at 1M */
+
+struct check {
+    struct sb_error *err;
+    bool failed;
+};
+
+static void fail(struct check *c, const char *key, const char *value, const char *what) {
+    if (!c->failed)
+        sb_fail(c->err, SB_E_INTEGRITY, "%s: %s%sis not %s", key,
+                value ? sb_text_shown(value).text : "", value ? " " : "", what);
+    c->failed = true;
+}
+
+/* The value is fine by the rule, or NULL and may be. */
+static void check_rule(struct check *c, const char *key, const char *value,
+                       const struct sb_rule *rule, bool may_be_null) {
+    if (!value && may_be_null)
+        return;
+    if (!value || (rule->longest && strlen(value) > (size_t)rule->longest) || !rule->check(value) ||
+        !sb_text_is_utf8(value))
+        fail(c, key, value ? value : "", rule->expected);
+}
+
+/* UTF-8, and no control characters but, with lines, tab and newline. */
+static bool is_text(const char *text, bool lines) {
+    if (strlen(text) > TEXT_LIMIT || !sb_text_is_utf8(text))
+        return false;
+    for (const unsigned char *p = (const unsigned char *)text; *p; p++)
+        if ((*p < ' ' && !(lines && (*p == '\t' || *p == '\n'))) || *p == 0x7f)
+            return false;
+    return true;
+}
+
+/* For settings that systemd doesn't unquote: nothing that it takes for more than itself. */
+static bool is_plain_path(const char *path) {
+    return *path == '/' && is_text(path, false) && !strpbrk(path, "\\\"'") &&
+           path[strlen(path) - 1] != ' ' && strlen(path) < 4000 && sb_rule_absolute.check(path);
+}
+
+bool sb_service_name_valid(const char *name) {
+    return strlen(name) <= SB_SERVICE_NAME_LIMIT && sb_rule_name.check(name);
+}
+
+static void check_names(struct check *c, const struct sb_description *d) {
+    if (!d->name || !sb_service_name_valid(d->name))
+        fail(c, "name", d->name ? d->name : "", sb_rule_name.expected);
+    if (d->version && (!is_text(d->version, false) || !*d->version || strlen(d->version) > 256))
+        fail(c, "version", d->version, "a short text");
+    check_rule(c, "image.repository", d->repository, &sb_rule_repository, true);
+    check_rule(c, "upstream", d->upstream, &sb_rule_file, true);
+    check_rule(c, "stopSignal", d->stop_signal, &sb_rule_signal, true);
+    check_rule(c, "schedule", d->schedule, &sb_rule_schedule, true);
+    check_rule(c, "limits.cpu", d->cpu, &sb_rule_cpu, true);
+    if (!d->user)
+        fail(c, "user", "", sb_rule_user.expected);
+    else if (*d->user)
+        check_rule(c, "user", d->user, &sb_rule_user, false);
+    if (!d->workdir || !is_plain_path(d->workdir))
+        fail(c, "workdir", d->workdir ? d->workdir : "", "an absolute path without \\ and quotes");
+}
+
+static void check_lists(struct check *c, const struct sb_description *d) {
+    const struct sb_strings *const lists[] = {&d->secrets, &d->after, &d->requires};
+    static const char *const keys[] = {"secrets", "after", "requires"};
+    for (size_t i = 0; i < 3; i++)
+        for (size_t j = 0; j < lists[i]->n; j++)
+            check_rule(c, keys[i], lists[i]->v[j], i ? &sb_rule_unit : &sb_rule_secret, false);
+    for (size_t i = 0; i < SB_DIRECTORY_COUNT; i++)
+        check_rule(c, "directories", d->directories[i], &sb_rule_mount, true);
+}
+
+static void check_argv(struct check *c, const struct sb_description *d) {
+    size_t total = 0;
+    for (size_t i = 0; i < d->argv.n; i++) {
+        total += strlen(d->argv.v[i]) + 1;
+        if (!is_text(d->argv.v[i], true))
+            fail(c, "argv", d->argv.v[i], "a text without control characters");
+    }
+    if (total > ALL_LIMIT)
+        fail(c, "argv", NULL, "short enough");
+    const char *program = d->argv.n ? d->argv.v[0] : "";
+    if (!*program || !is_text(program, false) || strpbrk(program, "\\\"'") ||
+        (*program == '/' ? !is_plain_path(program) : strchr("@-:+!|;", *program) != NULL))
+        fail(c, "argv", program, "a program: an absolute path, or a plain name to be looked up");
+}
+
+static void check_env(struct check *c, const struct sb_description *d) {
+    size_t total = 0;
+    for (size_t i = 0; i < d->env.n; i++) {
+        check_rule(c, "env", d->env.v[i].name, &sb_rule_env, false);
+        total += strlen(d->env.v[i].name) + strlen(d->env.v[i].value) + 2;
+        if (!is_text(d->env.v[i].value, true))
+            fail(c, "env", d->env.v[i].name, "set to a text without control characters");
+    }
+    if (total > ALL_LIMIT || d->env.n > 4000)
+        fail(c, "env", NULL, "short enough");
+}
+
+static void check_health(struct check *c, const struct sb_description *d) {
+    check_rule(c, "health.http", d->health_http, &sb_rule_http_path, true);
+    if (d->health_command && (!*d->health_command || !is_text(d->health_command, true)))
+        fail(c, "health.command", d->health_command, "a command");
+    int ways = (d->health_http != NULL) + (d->health_tcp != 0) + (d->health_command != NULL);
+    if (ways > 1 || (d->health_http && !d->port) || (ways && d->type == SB_SERVICE_JOB))
+        fail(c, "health", NULL, "one way that the service can be asked in");
+    if (!d->health_timeout || !d->health_interval || !d->start_timeout || !d->stop_timeout)
+        fail(c, "health", NULL, "without a time that is 0");
+}
+
+static void check_rest(struct check *c, const struct sb_description *d) {
+    bool job = d->type == SB_SERVICE_JOB, blue_green = d->strategy == SB_STRATEGY_BLUE_GREEN;
+    if (d->schedule && !job)
+        fail(c, "schedule", d->schedule, "for a service that runs on");
+    if (job && d->restart == SB_RESTART_ALWAYS)
+        fail(c, "restart", "always", "for a job");
+    if (d->gpu > SB_GPU_LIMIT ||
+        (d->gpu_devices && (unsigned)__builtin_popcountll(d->gpu_devices) != d->gpu))
+        fail(c, "gpu", NULL, "a number of devices");
+    if (blue_green && (job || d->gpu || !d->port || !d->spare_port || d->port == d->spare_port))
+        fail(c, "strategy", "blue-green", "for this service");
+    if (!blue_green && (d->spare_port || d->upstream))
+        fail(c, "strategy", "recreate", "for a service with a spare port");
+    if (d->memory > INT64_MAX || d->tasks < 0 || d->files < 0 || d->tasks > 4194304 ||
+        d->files > 1073741816)
+        fail(c, "limits", NULL, "in their range");
+    if (d->harden_off >> SB_HARDEN_COUNT)
+        fail(c, "harden", NULL, "known");
+    if (d->layer_count == 0 || d->layer_count > SB_LAYER_LIMIT)
+        fail(c, "layers", NULL, "a list of 1 to 127");
+    size_t application = 0;
+    for (size_t i = 0; i < d->layer_count; i++) {
+        application += d->layers[i].application;
+        if (i && d->layers[i - 1].application && !d->layers[i].application)
+            fail(c, "layers", NULL, "sorted: the application's are the last");
+    }
+    if (d->root == SB_ROOT_HOST && application == 0)
+        fail(c, "root", "host", "possible without layers of the application");
+}
+
+static void check_order(struct check *c, const struct sb_description *d) {
+    for (size_t i = 1; i < d->env.n; i++)
+        if (strcmp(d->env.v[i - 1].name, d->env.v[i].name) >= 0)
+            fail(c, "env", d->env.v[i].name, "in order, once");
+}
+
+int sb_description_check(const struct sb_description *d, struct sb_error *err) {
+    struct check c = {err, false};
+    check_names(&c, d);
+    check_lists(&c, d);
+    check_argv(&c, d);
+    check_env(&c, d);
+    check_order(&c, d);
+    check_health(&c, d);
+    check_rest(&c, d);
+    return c.failed ? -1 : 0;
+}
