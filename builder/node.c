@@ -356,7 +356,7 @@ static int collect_trees(struct sb_node *node, size_t result, struct sb_strings 
         sb_base_layers_missing(node->build->store, &node->image);
     if (missing.count > 0) {
         sb_autofree char *text =
-            sb_format("fetching %zu layer%s below, %s", missing.count,
+            sb_format("fetching %zu layer%s below, %s: its steps run on them", missing.count,
                       missing.count == 1 ? "" : "s", sb_text_size(missing.bytes).text);
         sb_build_notify(node, result, SB_EVENT_FETCH, text, strlen(text));
     }

@@ -8,6 +8,7 @@
 
 #include "base/memory.h"
 #include "base/text.h"
+#include "base/uncached.h"
 #include "http/failure.h"
 #include "http/origin.h"
 #include "http/proxy.h"
@@ -129,7 +130,7 @@ static size_t on_read(char *to, size_t size, size_t count, void *data) {
     if (x->body_fd < 0) {
         memcpy(to, (const char *)x->body_bytes + r->position, want);
     } else if (want) {
-        ssize_t n = pread(x->body_fd, to, want, (off_t)(x->body_offset + r->position));
+        ssize_t n = sb_pread_uncached(x->body_fd, to, want, (off_t)(x->body_offset + r->position));
         if (n <= 0) {
             errno = n < 0 ? errno : ENODATA;
             sb_fail_errno(&r->failure, SB_E_IO, "reading what is sent to %s", r->host);

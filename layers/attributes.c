@@ -73,11 +73,18 @@ int sb_attributes_set(int fd, const struct sb_entry *entry, const struct sb_unpa
     mode_t mode = entry->mode & 07777;
     if (options->ignore_ownership)
         mode = (mode & 0777) | (S_ISDIR(entry->mode) ? 0700 : 0);
-    if (!options->ignore_ownership && fchown(fd, entry->uid, entry->gid) < 0)
+    struct stat st;
+    if (fstat(fd, &st) < 0)
+        return sb_fail_errno(err, SB_E_IO, "%s", entry->path);
+    bool given = st.st_uid == entry->uid && st.st_gid == entry->gid;
+    /* Changing owner or attributes may change the mode. */
+    bool touched = (!given && !options->ignore_ownership) || entry->xattr_count > 0;
+    if (!given && !options->ignore_ownership && fchown(fd, entry->uid, entry->gid) < 0)
         return owner_error(entry, err);
     if (set_xattrs(fd, entry, options, err) < 0)
         return -1;
-    if (fchmod(fd, mode) < 0 || futimens(fd, times) < 0)
+    if (((touched || (st.st_mode & 07777) != mode) && fchmod(fd, mode) < 0) ||
+        futimens(fd, times) < 0)
         return sb_fail_errno(err, SB_E_IO, "setting mode and time of %s", entry->path);
     return 0;
 }
@@ -106,21 +113,33 @@ int sb_attributes_set_at(int dir, const char *name, const struct sb_entry *entry
     return 0;
 }
 
-/* ---- directories ---- */
-
-void sb_directory_list_add(struct sb_directory_list *list, const struct sb_entry *entry) {
-    struct sb_entry copy = *entry;
-    copy.path = sb_strdup(entry->path);
+void sb_entry_copy(struct sb_entry *to, const struct sb_entry *from) {
+    *to = *from;
+    to->path = sb_strdup(from->path);
     struct sb_xattr *xattrs =
-        entry->xattr_count ? sb_alloc(entry->xattr_count * sizeof *xattrs) : NULL;
-    for (size_t i = 0; i < entry->xattr_count; i++) {
-        xattrs[i] = entry->xattrs[i];
+        from->xattr_count ? sb_alloc(from->xattr_count * sizeof *xattrs) : NULL;
+    for (size_t i = 0; i < from->xattr_count; i++) {
+        xattrs[i] = from->xattrs[i];
         xattrs[i].name = sb_strdup(xattrs[i].name);
         xattrs[i].value = sb_memdup(xattrs[i].value, xattrs[i].value_len);
     }
-    copy.xattrs = xattrs;
+    to->xattrs = xattrs;
+}
+
+void sb_entry_free(struct sb_entry *entry) {
+    for (size_t i = 0; i < entry->xattr_count; i++) {
+        free(entry->xattrs[i].name);
+        free(entry->xattrs[i].value);
+    }
+    free((void *)entry->xattrs);
+    free((void *)entry->path);
+}
+
+/* ---- directories ---- */
+
+void sb_directory_list_add(struct sb_directory_list *list, const struct sb_entry *entry) {
     SB_GROW(list->v, list->n, list->cap);
-    list->v[list->n++] = (struct sb_directory){copy};
+    sb_entry_copy(&list->v[list->n++].entry, entry);
 }
 
 static bool entry_has_xattr(const struct sb_entry *entry, const char *name) {
@@ -178,15 +197,8 @@ int sb_directory_list_apply(const struct sb_directory_list *list, const struct s
 }
 
 void sb_directory_list_free(struct sb_directory_list *list) {
-    for (size_t i = 0; i < list->n; i++) {
-        struct sb_entry *e = &list->v[i].entry;
-        for (size_t k = 0; k < e->xattr_count; k++) {
-            free(e->xattrs[k].name);
-            free(e->xattrs[k].value);
-        }
-        free((void *)e->xattrs);
-        free((void *)e->path);
-    }
+    for (size_t i = 0; i < list->n; i++)
+        sb_entry_free(&list->v[i].entry);
     free(list->v);
     *list = (struct sb_directory_list){0};
 }

@@ -26,6 +26,11 @@ int sb_attributes_set(int fd, const struct sb_entry *entry, const struct sb_unpa
 int sb_attributes_set_at(int dir, const char *name, const struct sb_entry *entry,
                          const struct sb_unpack_options *options, struct sb_error *err);
 
+/* path and xattrs become copies of to's own, for sb_entry_free. What link points to is not copied.
+ */
+void sb_entry_copy(struct sb_entry *to, const struct sb_entry *from);
+void sb_entry_free(struct sb_entry *entry);
+
 /* Directories whose attributes are to be set. Start from {0}. */
 struct sb_directory_list {
     struct sb_directory *v;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -13,6 +14,11 @@
 /* A large blob is sent to the disk while it is written, so that the fsync at its end is short. */
 #define FLUSH_SIZE (32u << 20)
 
+/* A large blob goes past the page cache, and leaves it to files that are needed: as long as the
+ * disk takes it, and gives it back, about as fast as memory would. */
+#define DIRECT_FROM  (4u << 20) /* bytes of the blob */
+#define DIRECT_RATE  200u       /* bytes in a microsecond */
+#define DIRECT_TRIAL (32u << 20)
 /* O_DIRECT wants memory, offset and length in whole blocks of the disk; this is enough for all. */
 #define STAGE_ALIGNMENT 4096u
 #define STAGE_SIZE      (4u << 20)
@@ -25,8 +31,9 @@ struct sb_blob_writer {
     uint64_t size, flushed;
     unsigned char *stage; /* whole pages for O_DIRECT, or NULL */
     size_t staged;
-    bool direct;
-    bool trusted; /* the digest is verified by others: no sha */
+    bool direct, tried;
+    uint64_t direct_size, direct_time; /* in nanoseconds */
+    bool trusted;                      /* the digest is verified by others: no sha */
 };
 
 struct sb_blob_name sb_blob_name(const struct sb_digest *digest) {
@@ -159,9 +166,10 @@ static bool set_direct(struct sb_blob_writer *writer, bool direct) {
     return writer->direct;
 }
 
-void sb_blob_bypass_cache(struct sb_blob_writer *writer) {
+static void start_direct(struct sb_blob_writer *writer) {
     void *stage = NULL;
-    if (writer->size > 0 || writer->stage || !set_direct(writer, true))
+    writer->tried = true;
+    if (!set_direct(writer, true))
         return;
     if (posix_memalign(&stage, STAGE_ALIGNMENT, STAGE_SIZE) == 0)
         writer->stage = stage;
@@ -169,8 +177,15 @@ void sb_blob_bypass_cache(struct sb_blob_writer *writer) {
         set_direct(writer, false);
 }
 
+static uint64_t nanoseconds(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
 /* A file system that turns out not to take direct writes after all gets ordinary ones. */
-static int write_stage(struct sb_blob_writer *writer, struct sb_error *err) {
+static int write_direct(struct sb_blob_writer *writer, struct sb_error *err) {
+    uint64_t start = nanoseconds();
     for (size_t done = 0; done < writer->staged;) {
         ssize_t n = write(writer->fd, writer->stage + done, writer->staged - done);
         if (n < 0 && errno == EINTR)
@@ -183,30 +198,22 @@ static int write_stage(struct sb_blob_writer *writer, struct sb_error *err) {
             return sb_fail_errno(err, SB_E_IO, "writing a blob");
         done += (size_t)n;
     }
-    writer->staged = 0;
+    writer->direct_time += nanoseconds() - start;
+    writer->direct_size += writer->staged;
     return 0;
+}
+
+static bool is_slow(const struct sb_blob_writer *writer) {
+    return writer->direct_size >= DIRECT_TRIAL &&
+           writer->direct_time > writer->direct_size * 1000 / DIRECT_RATE;
 }
 
 void sb_blob_trust_digest(struct sb_blob_writer *writer) {
     writer->trusted = true;
 }
 
-static int append_staged(struct sb_blob_writer *writer, const unsigned char *data, size_t len,
-                         struct sb_error *err) {
-    while (len > 0) {
-        size_t room = STAGE_SIZE - writer->staged, n = len < room ? len : room;
-        memcpy(writer->stage + writer->staged, data, n);
-        writer->staged += n;
-        data += n;
-        len -= n;
-        if (writer->staged == STAGE_SIZE && write_stage(writer, err) < 0)
-            return -1;
-    }
-    return 0;
-}
-
-static int append_cached(struct sb_blob_writer *writer, const void *data, size_t len,
-                         struct sb_error *err) {
+static int write_cached(struct sb_blob_writer *writer, const void *data, size_t len,
+                        struct sb_error *err) {
     if (sb_fd_write(writer->fd, data, len, "a blob", err) < 0)
         return -1;
     uint64_t end = writer->size + len;
@@ -218,24 +225,58 @@ static int append_cached(struct sb_blob_writer *writer, const void *data, size_t
     return 0;
 }
 
-int sb_blob_append(struct sb_blob_writer *writer, const void *data, size_t len,
-                   struct sb_error *err) {
-    int failed = writer->stage ? append_staged(writer, data, len, err)
-                               : append_cached(writer, data, len, err);
-    if (failed)
-        return sb_error_context(err, "the store %s", writer->store->path);
-    if (!writer->trusted)
-        sb_sha256_add(&writer->sha, data, len);
-    writer->size += len;
+static int append_direct(struct sb_blob_writer *writer, const unsigned char *data, size_t len,
+                         struct sb_error *err) {
+    while (len > 0) {
+        size_t room = STAGE_SIZE - writer->staged, n = len < room ? len : room;
+        memcpy(writer->stage + writer->staged, data, n);
+        writer->staged += n;
+        data += n;
+        len -= n;
+        if (writer->staged < STAGE_SIZE)
+            break;
+        if (write_direct(writer, err) < 0)
+            return -1;
+        writer->staged = 0;
+    }
     return 0;
 }
 
 /* What is left in the stage is no whole number of blocks. */
-static int write_rest(struct sb_blob_writer *writer, struct sb_error *err) {
+static int end_direct(struct sb_blob_writer *writer, struct sb_error *err) {
     if (writer->direct)
         set_direct(writer, false);
-    if (write_stage(writer, err) < 0)
+    if (writer->staged > 0 && write_direct(writer, err) < 0)
+        return -1;
+    writer->staged = 0;
+    free(sb_steal(writer->stage));
+    return 0;
+}
+
+static int append(struct sb_blob_writer *writer, const unsigned char *data, size_t len,
+                  struct sb_error *err) {
+    size_t odd = (size_t)(-writer->size % STAGE_ALIGNMENT);
+    if (!writer->tried && writer->size >= DIRECT_FROM && len > odd) {
+        if (write_cached(writer, data, odd, err) < 0)
+            return -1;
+        data += odd;
+        len -= odd;
+        start_direct(writer);
+    }
+    if (!writer->stage)
+        return write_cached(writer, data, len, err);
+    if (append_direct(writer, data, len, err) < 0)
+        return -1;
+    return is_slow(writer) ? end_direct(writer, err) : 0;
+}
+
+int sb_blob_append(struct sb_blob_writer *writer, const void *data, size_t len,
+                   struct sb_error *err) {
+    if (append(writer, data, len, err) < 0)
         return sb_error_context(err, "the store %s", writer->store->path);
+    if (!writer->trusted)
+        sb_sha256_add(&writer->sha, data, len);
+    writer->size += len;
     return 0;
 }
 
@@ -249,18 +290,36 @@ void sb_blob_abort(struct sb_blob_writer *writer) {
     free(writer);
 }
 
+static void note_written(struct sb_store *store, const struct sb_digest *digest) {
+    pthread_mutex_lock(&store->mutex);
+    SB_GROW(store->written, store->written_count, store->written_cap);
+    store->written[store->written_count++] = *digest;
+    pthread_mutex_unlock(&store->mutex);
+}
+
 static int publish(struct sb_blob_writer *writer, const struct sb_digest *digest,
                    struct sb_error *err) {
     struct sb_store *store = writer->store;
     struct sb_blob_name name = sb_blob_name(digest);
-    if (write_rest(writer, err) < 0)
-        return -1;
+    if (end_direct(writer, err) < 0)
+        return sb_error_context(err, "the store %s", store->path);
     int failed = fchmod(writer->fd, 0644) < 0 || fsync(writer->fd) < 0;
     if (failed || close(sb_steal_fd(&writer->fd)) < 0 ||
         renameat(store->tmp_fd, writer->name, store->fd, name.text) < 0)
         return sb_fail_errno(err, SB_E_IO, "writing %s/%s", store->path, name.text);
     writer->name[0] = '\0';
+    if (writer->size >= DIRECT_FROM)
+        note_written(store, digest);
     return 0;
+}
+
+bool sb_blob_is_written(struct sb_store *store, const struct sb_digest *digest) {
+    bool found = false;
+    pthread_mutex_lock(&store->mutex);
+    for (size_t i = 0; !found && i < store->written_count; i++)
+        found = sb_digest_equal(&store->written[i], digest);
+    pthread_mutex_unlock(&store->mutex);
+    return found;
 }
 
 int sb_blob_commit(struct sb_blob_writer *writer, const struct sb_digest *expected,

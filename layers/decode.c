@@ -11,6 +11,7 @@
 
 #include "base/memory.h"
 #include "base/process.h"
+#include "base/uncached.h"
 #include "layers/pack.h"
 
 #define READ_SIZE   (256u << 10)
@@ -85,14 +86,29 @@ struct sb_digest sb_decoder_digest(const struct sb_decoder *d) {
     return sb_sha256_finish(&copy);
 }
 
+struct sb_block *sb_block_new(size_t size) {
+    struct sb_block *block = sb_realloc(NULL, sizeof *block + size, 1);
+    atomic_init(&block->users, 1);
+    return block;
+}
+
+void sb_block_release(struct sb_block *block) {
+    if (block && atomic_fetch_sub(&block->users, 1) == 1)
+        free(block);
+}
+
+/* The block of the piece before, unless somebody still uses it. */
 static void make_room(struct sb_piece *piece) {
-    if (!piece->out)
-        piece->out = sb_realloc(NULL, SB_FRAME_SIZE, 1);
+    if (piece->block && atomic_load(&piece->block->users) > 1)
+        sb_block_release(sb_steal(piece->block));
+    if (!piece->block)
+        piece->block = sb_block_new(SB_FRAME_SIZE);
+    piece->out = piece->block->data;
     piece->out_len = 0;
 }
 
 void sb_piece_free(struct sb_piece *piece) {
-    free(piece->out);
+    sb_block_release(piece->block);
     free(piece->in);
     *piece = (struct sb_piece){0};
 }
@@ -125,7 +141,7 @@ static int read_some(struct sb_decoder *d, unsigned char *to, size_t room, size_
     do {
         if (!d->regular && wait_for_pipe(d, err) < 0)
             return -1;
-        n = read(d->fd, to, room);
+        n = d->regular ? sb_read_uncached(d->fd, to, room) : read(d->fd, to, room);
     } while (n < 0 && (errno == EINTR || errno == EAGAIN));
     if (n < 0)
         return sb_fail_errno(err, SB_E_IO, "reading");

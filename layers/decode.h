@@ -20,10 +20,12 @@
 
 #include "base/digest.h"
 #include "base/error.h"
+#include "layers/block.h"
 
 /* Start from {0}; sb_piece_free at the end. Buffers are kept from use to use. */
 struct sb_piece {
-    unsigned char *out; /* SB_FRAME_SIZE bytes of room */
+    struct sb_block *block;
+    unsigned char *out; /* the block's: SB_FRAME_SIZE bytes of room */
     size_t out_len;
     bool coded; /* sb_piece_decode makes out from in */
     unsigned char *in;

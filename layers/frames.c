@@ -241,8 +241,6 @@ static bool ring_is_full(const struct sb_frames *f) {
 static int next_frame(struct sb_frames *f, struct sb_error *err) {
     if (sb_interrupt_check(err) < 0)
         return -1;
-    if (f->filled == 1)
-        sb_blob_bypass_cache(f->blob); /* a layer of several frames is large enough for that */
     if (f->filled > 0)
         start_thread(f);
     pthread_mutex_lock(&f->lock);

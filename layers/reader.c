@@ -25,6 +25,7 @@
 #include "base/memory.h"
 #include "base/process.h"
 #include "layers/decode.h"
+#include "layers/store_private.h"
 
 /* More decoders than this wait for the hasher anyway. */
 #define WORKERS_MAX 4
@@ -69,19 +70,30 @@ static struct sb_layer_reader *reader_new(int fd, uint64_t limit, bool hash) {
     return r;
 }
 
-int sb_layer_reader_open(struct sb_store *store, const struct sb_descriptor *descriptor,
-                         struct sb_layer_reader **out, struct sb_error *err) {
+static int open_blob(struct sb_store *store, const struct sb_descriptor *descriptor, bool known,
+                     struct sb_layer_reader **out, struct sb_error *err) {
     int fd = sb_blob_open(store, &descriptor->digest, descriptor->size, err);
     if (fd < 0)
         return -1;
-    struct sb_layer_reader *r = reader_new(fd, descriptor->size, true);
+    known = known && sb_blob_is_written(store, &descriptor->digest);
+    struct sb_layer_reader *r = reader_new(fd, descriptor->size, !known);
     r->expected = *descriptor;
-    r->verify = true;
+    r->verify = !known;
     if (descriptor->size > SB_TAR_LIMIT / SB_TAR_RATIO)
         r->limit = descriptor->size < UINT64_MAX / SB_TAR_RATIO ? descriptor->size * SB_TAR_RATIO
                                                                 : UINT64_MAX;
     *out = r;
     return 0;
+}
+
+int sb_layer_reader_open(struct sb_store *store, const struct sb_descriptor *descriptor,
+                         struct sb_layer_reader **out, struct sb_error *err) {
+    return open_blob(store, descriptor, false, out, err);
+}
+
+int sb_layer_reader_open_known(struct sb_store *store, const struct sb_descriptor *descriptor,
+                               struct sb_layer_reader **out, struct sb_error *err) {
+    return open_blob(store, descriptor, true, out, err);
 }
 
 int sb_layer_reader_fd(int fd, struct sb_layer_reader **out, struct sb_error *err) {
@@ -333,6 +345,17 @@ int sb_layer_reader_next(struct sb_layer_reader *r, const void **out_data, size_
     *out_data = piece->out;
     *out_len = piece->out_len;
     return 0;
+}
+
+struct sb_block *sb_layer_reader_hold(struct sb_layer_reader *r, const void *data, size_t len) {
+    const struct sb_piece *piece =
+        r->holding ? &slot_of(r, r->consumed)->piece : &r->slots[0].piece;
+    const unsigned char *p = data;
+    if ((r->threaded && !r->holding) || !piece->block || p < piece->out ||
+        p + len > piece->out + piece->out_len)
+        return NULL;
+    atomic_fetch_add(&piece->block->users, 1);
+    return piece->block;
 }
 
 static int verify(struct sb_layer_reader *r, const struct sb_digest *tar, struct sb_error *err) {

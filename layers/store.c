@@ -3,9 +3,11 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -221,6 +223,7 @@ int sb_store_open(const char *path, struct sb_store **out, struct sb_error *err)
 void sb_store_close(struct sb_store *store) {
     if (!store)
         return;
+    free(store->written);
     int failed = 0;
     if (store->tmp_fd >= 0) {
         sb_autofree char *tmp = sb_format("tmp/%s", store->id);
@@ -278,6 +281,19 @@ int sb_store_private_fd(const struct sb_store *store) {
 
 /* ---- this process's own directory ---- */
 
+/* What is made here are trees of many thousand files, and such are removed here: ext4 is to lay
+ * each in a place of its own (chattr +T). Beside the one before, it would look again and again
+ * through all inodes that were just freed, which it uses again only after minutes: that costs
+ * several times what making the tree does. A file system that does not know of it is none the
+ * worse. */
+static void lay_apart(int dirfd) {
+    int flags = 0;
+    if (dirfd < 0 || ioctl(dirfd, FS_IOC_GETFLAGS, &flags) < 0)
+        return;
+    flags |= FS_TOPDIR_FL;
+    ioctl(dirfd, FS_IOC_SETFLAGS, &flags);
+}
+
 int sb_store_tmp_fd(struct sb_store *store) {
     pthread_mutex_lock(&store->mutex);
     if (store->tmp_fd < 0) {
@@ -285,6 +301,7 @@ int sb_store_tmp_fd(struct sb_store *store) {
         if (mkdirat(store->private_fd, tmp, 0700) == 0 || errno == EEXIST)
             store->tmp_fd =
                 openat(store->private_fd, tmp, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        lay_apart(store->tmp_fd);
         if (!store->tmp_path)
             store->tmp_path = sb_format("%s/sbuild/%s", store->path, tmp);
     }

@@ -111,9 +111,8 @@ int sb_blob_put(struct sb_store *store, const void *data, size_t len, struct sb_
 /* A blob being written. Digest and size are taken as bytes pass. */
 struct sb_blob_writer;
 int sb_blob_begin(struct sb_store *store, struct sb_blob_writer **out, struct sb_error *err);
-/* Before the first byte, for a large blob that no one reads soon: its bytes go past the page cache,
- * where the file system can do that, and leave it to files that are needed. */
-void sb_blob_bypass_cache(struct sb_blob_writer *writer);
+/* A large blob goes past the page cache, where disk and file system are up to it: read it with
+ * base/uncached. */
 /* Before the first byte, when whoever appends verifies the digest as bytes pass: they are not
  * hashed twice. To be committed with the expected digest, once it was verified, or else aborted. */
 void sb_blob_trust_digest(struct sb_blob_writer *writer);

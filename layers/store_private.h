@@ -34,6 +34,8 @@ struct sb_store {
     struct timespec start; /* mtime of the live entry */
     int tmp_fd;            /* -1 until wanted */
     char *tmp_path;
+    struct sb_digest *written; /* large blobs that this process wrote */
+    size_t written_count, written_cap;
 };
 
 /* ---- live.c ---- */
@@ -62,6 +64,8 @@ struct sb_blob_name {
 };
 /* Relative to STORE. */
 struct sb_blob_name sb_blob_name(const struct sb_digest *digest);
+/* True for a large blob that this process wrote itself, and whose digest it took then. */
+bool sb_blob_is_written(struct sb_store *store, const struct sb_digest *digest);
 /* As sb_blob_read, but leaves the blob's last use alone. */
 int sb_blob_peek(struct sb_store *store, const struct sb_descriptor *descriptor, size_t limit,
                  struct sb_buf *out, struct sb_error *err);

@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +25,10 @@
 #include "base/lock.h"
 #include "base/memory.h"
 #include "layers/inventory.h"
+#include "layers/origin.h"
 #include "layers/unpack.h"
+
+#define UNPACK_AT_ONCE 2
 
 #define SYNC_AFTER 600 /* seconds; by then the kernel has written most of it on its own */
 
@@ -171,6 +175,28 @@ static int unpack(struct sb_store *store, const struct sb_layer *layer, int fs,
     return finish_root(fs, err);
 }
 
+/* Unpacking a layer takes several threads and some 100 MB: a few at once keep all cores busy. */
+static pthread_mutex_t turns_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t turn_over = PTHREAD_COND_INITIALIZER;
+static int turns = UNPACK_AT_ONCE;
+
+static int unpack_in_turn(struct sb_store *store, const struct sb_layer *layer, int fs,
+                          struct sb_error *err) {
+    if (sb_blob_need(store, &layer->descriptor, err) < 0) /* more may be fetched at once */
+        return -1;
+    pthread_mutex_lock(&turns_lock);
+    while (turns == 0)
+        pthread_cond_wait(&turn_over, &turns_lock);
+    turns--;
+    pthread_mutex_unlock(&turns_lock);
+    int rc = unpack(store, layer, fs, err);
+    pthread_mutex_lock(&turns_lock);
+    turns++;
+    pthread_cond_signal(&turn_over);
+    pthread_mutex_unlock(&turns_lock);
+    return rc;
+}
+
 static int make(struct sb_store *store, const struct sb_layer *layer, const struct names *n,
                 struct sb_error *err) {
     if (geteuid() != 0) {
@@ -185,7 +211,7 @@ static int make(struct sb_store *store, const struct sb_layer *layer, const stru
     sb_autoclose int fs = sb_directory_open(dir, "fs", err);
     if (fs < 0)
         return -1;
-    if (unpack(store, layer, fs, err) < 0) {
+    if (unpack_in_turn(store, layer, fs, err) < 0) {
         sb_tree_remove(sb_store_tmp_fd(store), n->tmp, NULL);
         return -1;
     }

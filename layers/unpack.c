@@ -14,16 +14,15 @@
 #include "base/map.h"
 #include "base/memory.h"
 #include "layers/attributes.h"
+#include "layers/content.h"
 #include "layers/place.h"
 #include "layers/store_private.h"
 #include "layers/whiteout.h"
 
-#define HOLE_SIZE   (32u << 10)  /* zeros of this length, so aligned, are left as a hole */
-#define SPARSE_FROM (128u << 10) /* in files of at least this size */
-
 struct layout {
     struct sb_placer place;
     const struct sb_unpack_options *options;
+    struct sb_content_writer *content;
     struct sb_directory_list directories;
     /* Applying: paths that this layer made, which its own whiteouts don't concern. */
     struct sb_map made;
@@ -126,81 +125,22 @@ static int mark_opaque(const struct layout *l, int dir, const char *name, struct
 
 /* ---- regular files ---- */
 
-static bool is_zero(const unsigned char *p, size_t len) {
-    return p[0] == 0 && (len == 1 || memcmp(p, p + 1, len - 1) == 0);
-}
-
-static int write_at(int fd, const unsigned char *p, size_t len, uint64_t offset,
-                    struct sb_error *err) {
-    while (len > 0) {
-        ssize_t n = pwrite(fd, p, len, (off_t)offset);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return sb_fail_errno(err, SB_E_IO, "writing");
-        p += n;
-        len -= (size_t)n;
-        offset += (size_t)n;
-    }
-    return 0;
-}
-
-/* Writes all but the blocks of zeros, cut as the pieces that data comes in may have them. */
-static int write_sparse(int fd, const unsigned char *p, size_t len, uint64_t offset,
-                        struct sb_error *err) {
-    size_t from = 0, at = 0;
-    while (at < len) {
-        size_t n = HOLE_SIZE - (size_t)((offset + at) % HOLE_SIZE);
-        if (n > len - at)
-            n = len - at;
-        if (is_zero(p + at, n)) {
-            if (write_at(fd, p + from, at - from, offset + from, err) < 0)
-                return -1;
-            from = at + n;
-        }
-        at += n;
-    }
-    return write_at(fd, p + from, len - from, offset + from, err);
-}
-
-static int write_content(int fd, const struct sb_entry *entry, struct sb_entry_data *data,
-                         struct sb_error *err) {
-    const void *p;
-    size_t len;
-    uint64_t offset;
-    for (;;) {
-        if (sb_entry_data_next(data, &p, &len, &offset, err) < 0)
-            return -1;
-        if (len == 0)
-            break;
-        int rc = entry->size < SPARSE_FROM ? write_at(fd, p, len, offset, err)
-                                           : write_sparse(fd, p, len, offset, err);
-        if (rc < 0)
-            return sb_error_context(err, "%s", entry->path);
-    }
-    /* Holes at the end. */
-    if (entry->size >= SPARSE_FROM && ftruncate(fd, (off_t)entry->size) < 0)
-        return sb_fail_errno(err, SB_E_IO, "sizing %s", entry->path);
-    return 0;
+/* With the mode that it ends with, if the umask lets it, but for what only its owner may give. */
+static int create(int dir, const char *name, mode_t mode) {
+    return openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode & 0777);
 }
 
 static int place_file(struct layout *l, int dir, const char *name, const struct sb_entry *entry,
                       struct sb_entry_data *data, struct sb_error *err) {
-    int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
-    sb_autoclose int fd = openat(dir, name, flags, 0600);
+    int fd = create(dir, name, entry->mode);
     if (fd < 0 && errno == EEXIST) {
         if (make_way(dir, name, err) < 0)
             return -1;
-        fd = openat(dir, name, flags, 0600);
+        fd = create(dir, name, entry->mode);
     }
     if (fd < 0)
         return sb_fail_errno(err, SB_E_IO, "creating %s", entry->path);
-    if (write_content(fd, entry, data, err) < 0 ||
-        sb_attributes_set(fd, entry, l->options, err) < 0)
-        return -1;
-    if (close(sb_steal_fd(&fd)) < 0)
-        return sb_fail_errno(err, SB_E_IO, "writing %s", entry->path);
-    return 0;
+    return sb_content_write(l->content, fd, entry, data, err);
 }
 
 /* ---- everything else ---- */
@@ -453,7 +393,7 @@ static int place_entry(void *self, const struct sb_entry *entry, struct sb_entry
 }
 
 static void layout_start(struct layout *l, int dirfd, const struct sb_unpack_options *options) {
-    *l = (struct layout){.options = options};
+    *l = (struct layout){.options = options, .content = sb_content_writer_new(options)};
     sb_place_init(&l->place, dirfd);
     l->place.whiteouts = options->form == SB_UNPACK_OVERLAY;
     l->place.opaque = opaque_attribute(options);
@@ -461,7 +401,14 @@ static void layout_start(struct layout *l, int dirfd, const struct sb_unpack_opt
     l->place.self = l;
 }
 
+static int layout_finish(struct layout *l, struct sb_error *err) {
+    if (sb_content_wait(l->content, err) < 0)
+        return -1;
+    return sb_directory_list_apply(&l->directories, &l->place, l->options, err);
+}
+
 static void layout_free(struct layout *l) {
+    sb_content_writer_free(l->content);
     sb_place_free(&l->place);
     sb_directory_list_free(&l->directories);
     sb_map_free(&l->made);
@@ -480,7 +427,7 @@ int sb_unpack_fd(int fd, int dirfd, const struct sb_unpack_options *options, str
     }
     if (sb_layer_reader_finish(reader, NULL, NULL, err) < 0)
         return -1;
-    return sb_directory_list_apply(&l.directories, &l.place, options, err);
+    return layout_finish(&l, err);
 }
 
 int sb_unpack_layer(struct sb_store *store, const struct sb_layer *layer, int dirfd,
@@ -489,5 +436,5 @@ int sb_unpack_layer(struct sb_store *store, const struct sb_layer *layer, int di
     layout_start(&l, dirfd, options);
     if (sb_layer_walk_known(store, layer, place_entry, &l, err) < 0)
         return -1;
-    return sb_directory_list_apply(&l.directories, &l.place, options, err);
+    return layout_finish(&l, err);
 }

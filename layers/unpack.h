@@ -28,6 +28,10 @@ struct sb_layer_reader;
  * ones too) are told apart by their first bytes, not by the media type. */
 int sb_layer_reader_open(struct sb_store *store, const struct sb_descriptor *descriptor,
                          struct sb_layer_reader **out, struct sb_error *err);
+/* The same for a caller that compares the diff ID: of a blob that this process wrote into the store
+ * itself, the digest is not taken a second time. */
+int sb_layer_reader_open_known(struct sb_store *store, const struct sb_descriptor *descriptor,
+                               struct sb_layer_reader **out, struct sb_error *err);
 /* The same over any file, e.g. an archive given by the user, from its current offset; nothing is
  * verified. fd stays the caller's, but its offset moves. */
 int sb_layer_reader_fd(int fd, struct sb_layer_reader **out, struct sb_error *err);

@@ -14,6 +14,7 @@
 #include "base/map.h"
 #include "base/memory.h"
 #include "layers/attributes.h"
+#include "layers/block.h"
 #include "layers/unpack.h"
 
 #define XATTR_COUNT_LIMIT 1024
@@ -100,6 +101,10 @@ int sb_entry_data_next(struct sb_entry_data *data, const void **out, size_t *out
         return sb_fail(err, SB_E_INTEGRITY, "the tar archive is damaged: data beyond a file's end");
     *out_offset = *out_len ? (uint64_t)offset : data->size;
     return 0;
+}
+
+struct sb_block *sb_entry_data_hold(struct sb_entry_data *data, const void *p, size_t len) {
+    return sb_layer_reader_hold(data->reader, p, len);
 }
 
 /* ---- one entry ---- */
@@ -293,7 +298,9 @@ static int walk_layer(struct sb_store *store, const struct sb_layer *layer,
                       struct sb_layer *out_layer, struct sb_error *err) {
     struct sb_layer_reader *reader;
     struct sb_layer found = {.descriptor = layer->descriptor};
-    if (sb_layer_reader_open(store, &layer->descriptor, &reader, err) < 0)
+    int rc = expected ? sb_layer_reader_open_known(store, &layer->descriptor, &reader, err)
+                      : sb_layer_reader_open(store, &layer->descriptor, &reader, err);
+    if (rc < 0)
         return -1;
     if (layer->tar_size > 0)
         sb_layer_reader_limit(reader, layer->tar_size);

@@ -13,6 +13,7 @@
 
 #define INDEX_DEPTH_LIMIT 2
 #define PARALLEL_DEFAULT  4
+#define CALLBACKS_MAX     2 /* that run at once */
 
 struct pull {
     struct sb_store *store;
@@ -167,6 +168,12 @@ struct layer_job {
     const struct sb_layer *layer;
 };
 
+static int tell_layer(void *data, struct sb_error *err) {
+    const struct layer_job *job = data;
+    const struct sb_pull_options *o = job->pull->options;
+    return o->layer(o->data, job->layer, err);
+}
+
 static int fetch_layer(void *data, struct sb_error *err) {
     const struct layer_job *job = data;
     struct pull *p = job->pull;
@@ -189,13 +196,17 @@ static int fetch_layers(struct pull *p, const struct sb_image *image, struct sb_
         list[i] = (struct layer_job){p, &image->layers[i].layer};
         sb_jobs_add(jobs, fetch_layer, &list[i]);
     }
+    struct sb_jobs *callbacks = sb_jobs_new(CALLBACKS_MAX);
     int rc = 0;
     for (size_t i = 0; i < n && rc == 0; i++) {
         rc = sb_jobs_wait_for(jobs, i, err);
         if (rc == 0 && o->layer)
-            rc = o->layer(o->data, list[i].layer, err);
+            sb_jobs_add(callbacks, tell_layer, &list[i]);
     }
-    sb_jobs_free(jobs); /* waits for what is under way */
+    if (rc == 0)
+        rc = sb_jobs_wait(callbacks, err);
+    sb_jobs_free(callbacks); /* waits for what is under way */
+    sb_jobs_free(jobs);
     return rc;
 }
 

@@ -1,11 +1,12 @@
 /*
- * tests/bench/unpack: what unpacking a layer costs, beside the least it could cost.
+ * tests/bench/unpack: what unpacking layers costs, beside the least it could cost.
  *
- *     unpack TREE DIRECTORY
+ *     unpack TREE DIRECTORY                 one layer, made of a tree
+ *     unpack STORE IMAGE DIRECTORY [TRIES]  all layers of an image in a store, one after the other
  *
- * TREE is packed once with zstd; DIRECTORY is scratch space, which the caller removes. The least is
- * sha256 of the blob, zstd -d, and sha256 of the tar: the processor time of these on the same
- * bytes, measured here, divided by the cores. Writing the files is not in it.
+ * DIRECTORY is scratch space, which the caller removes. The least is sha256 of the blobs, zstd -d,
+ * sha256 of the tar, and writing the tar into one file: the processor time of these on the same
+ * bytes, measured here, divided by the cores.
  */
 #include <fcntl.h>
 #include <sched.h>
@@ -21,8 +22,20 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/uncached.h"
+#include "layers/image.h"
 #include "layers/trees.h"
 #include "layers/unpack.h"
+
+struct layers {
+    struct sb_store *store;
+    struct sb_layer *v;
+    size_t n;
+};
+
+struct least {
+    double reading, writing; /* processor seconds */
+};
 
 static double now(clockid_t clock) {
     struct timespec t;
@@ -48,51 +61,121 @@ static struct sb_layer pack(struct sb_store *store, const char *tree) {
     return layer;
 }
 
-/* The processor time of it; reading the file is in it. */
-static double least(struct sb_store *store, const struct sb_layer *layer) {
+static struct layers pack_tree(const char *tree, const char *directory) {
     struct sb_error err = {0};
-    static unsigned char in_block[1 << 20], out_block[1 << 20];
+    struct layers l = {.v = sb_alloc(sizeof *l.v), .n = 1};
+    sb_autofree char *path = sb_format("%s/store", directory);
+    if (sb_store_open(path, &l.store, &err) < 0)
+        die(&err);
+    l.v[0] = pack(l.store, tree);
+    return l;
+}
+
+static struct layers of_image(const char *store, const char *name) {
+    struct sb_error err = {0};
+    struct sb_descriptor descriptor;
+    struct sb_image image;
+    struct layers l = {0};
+    if (sb_store_open(store, &l.store, &err) < 0 ||
+        sb_store_resolve(l.store, name, &descriptor, &err) < 0 ||
+        sb_image_load(l.store, &descriptor, &image, &err) < 0)
+        die(&err);
+    l.n = image.layer_count;
+    l.v = sb_alloc((l.n + 1) * sizeof *l.v);
+    for (size_t i = 0; i < l.n; i++)
+        l.v[i] = image.layers[i].layer;
+    sb_image_free(&image);
+    return l;
+}
+
+/* ---- the least ---- */
+
+struct least_run {
+    struct sb_sha256 packed, tar;
+    ZSTD_DCtx *zstd;
+    int file;
+    off_t size;
+    struct least least;
+    unsigned char in[1 << 20], out[1 << 20];
+};
+
+static void write_least(struct least_run *r, size_t len) {
+    double start = now(CLOCK_THREAD_CPUTIME_ID);
+    if (pwrite(r->file, r->out, len, r->size) != (ssize_t)len)
+        exit(1);
+    r->least.writing += now(CLOCK_THREAD_CPUTIME_ID) - start;
+    r->size += (off_t)len;
+}
+
+/* Reading the file is in it. */
+static void read_least(struct least_run *r, struct sb_store *store, const struct sb_layer *layer) {
+    struct sb_error err = {0};
     int fd = sb_blob_open(store, &layer->descriptor.digest, layer->descriptor.size, &err);
     if (fd < 0)
         die(&err);
-    ZSTD_DCtx *zstd = ZSTD_createDCtx();
-    struct sb_sha256 packed, tar;
-    sb_sha256_start(&packed);
-    sb_sha256_start(&tar);
-    double start = now(CLOCK_THREAD_CPUTIME_ID);
-    for (ssize_t n; (n = read(fd, in_block, sizeof in_block)) > 0;) {
-        sb_sha256_add(&packed, in_block, (size_t)n);
-        for (ZSTD_inBuffer in = {in_block, (size_t)n, 0}; in.pos < in.size;) {
-            ZSTD_outBuffer out = {out_block, sizeof out_block, 0};
-            if (ZSTD_isError(ZSTD_decompressStream(zstd, &out, &in)))
+    ssize_t n;
+    do {
+        double start = now(CLOCK_THREAD_CPUTIME_ID);
+        n = sb_read_uncached(fd, r->in, sizeof r->in);
+        sb_sha256_add(&r->packed, r->in, n > 0 ? (size_t)n : 0);
+        for (ZSTD_inBuffer in = {r->in, n > 0 ? (size_t)n : 0, 0}; in.pos < in.size;) {
+            ZSTD_outBuffer out = {r->out, sizeof r->out, 0};
+            if (ZSTD_isError(ZSTD_decompressStream(r->zstd, &out, &in)))
                 exit(1);
-            sb_sha256_add(&tar, out_block, out.pos);
+            sb_sha256_add(&r->tar, r->out, out.pos);
+            r->least.reading += now(CLOCK_THREAD_CPUTIME_ID) - start;
+            write_least(r, out.pos);
+            start = now(CLOCK_THREAD_CPUTIME_ID);
         }
-    }
-    double spent = now(CLOCK_THREAD_CPUTIME_ID) - start;
-    ZSTD_freeDCtx(zstd);
+    } while (n > 0);
     close(fd);
-    return spent;
 }
 
-static void unpack(struct sb_store *store, const struct sb_layer *layer, const char *directory) {
+static int scratch_file(const char *directory, const char *name) {
+    sb_autofree char *path = sb_format("%s/%s", directory, name);
+    int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (fd < 0)
+        exit(1);
+    return fd;
+}
+
+static struct least measure_least(const struct layers *l, const char *directory) {
+    struct least_run *r = sb_alloc(sizeof *r);
+    r->zstd = ZSTD_createDCtx();
+    r->file = scratch_file(directory, "least");
+    sb_sha256_start(&r->packed);
+    sb_sha256_start(&r->tar);
+    for (size_t i = 0; i < l->n; i++)
+        read_least(r, l->store, &l->v[i]);
+    close(r->file);
+    ZSTD_freeDCtx(r->zstd);
+    struct least least = r->least;
+    free(r);
+    return least;
+}
+
+/* ---- the real thing ---- */
+
+static void unpack(const struct layers *l, const char *directory) {
     struct sb_error err = {0};
     struct sb_unpack_options options = {.form = SB_UNPACK_OVERLAY};
-    if (mkdir(directory, 0755) < 0)
-        exit(1);
-    int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0 || sb_unpack_layer(store, layer, fd, &options, &err) < 0)
-        die(&err);
-    close(fd);
+    for (size_t i = 0; i < l->n; i++) {
+        sb_autofree char *path = sb_format("%s-%zu", directory, i);
+        if (mkdir(path, 0755) < 0)
+            exit(1);
+        int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (fd < 0 || sb_unpack_layer(l->store, &l->v[i], fd, &options, &err) < 0)
+            die(&err);
+        close(fd);
+    }
 }
 
-static void measure(struct sb_store *store, const struct sb_layer *layer, const char *directory,
-                    double floor) {
+static void measure(const struct layers *l, const char *directory, double floor) {
     sync(); /* or writing what came before is in the time */
     double start = now(CLOCK_MONOTONIC);
     pid_t pid = fork();
     if (pid == 0) {
-        unpack(store, layer, directory);
+        unpack(l, directory);
         _exit(0);
     }
     int status = 1;
@@ -107,27 +190,27 @@ static void measure(struct sb_store *store, const struct sb_layer *layer, const 
 }
 
 int main(int argc, char **argv) {
-    if (argc != 3) {
-        fprintf(stderr, "usage: unpack TREE DIRECTORY\n");
+    if (argc < 3 || argc > 5) {
+        fprintf(stderr, "usage: unpack TREE DIRECTORY\n"
+                        "       unpack STORE IMAGE DIRECTORY [TRIES]\n");
         return 2;
     }
-    struct sb_error err = {0};
-    struct sb_store *store;
-    sb_autofree char *blobs = sb_format("%s/store", argv[2]);
-    if (sb_store_open(blobs, &store, &err) < 0)
-        die(&err);
-    struct sb_layer layer = pack(store, argv[1]);
-    double spent = least(store, &layer);
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    const char *directory = argv[argc == 3 ? 2 : 3];
+    struct layers l = argc == 3 ? pack_tree(argv[1], directory) : of_image(argv[1], argv[2]);
+    struct least least = measure_least(&l, directory);
+    double sum = least.reading + least.writing;
     cpu_set_t set;
     int cores = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
-    printf("tar %.1f MB, blob %.1f MB; sha256, zstd -d, sha256: %.2f s, %.2f s on %d cores\n",
-           (double)layer.tar_size / 1e6, (double)layer.descriptor.size / 1e6, spent, spent / cores,
-           cores);
+    printf("sha256, zstd -d, sha256: %.2f s; writing: %.2f s; all on %d "
+           "cores: %.2f s\n",
+           least.reading, least.writing, cores, sum / cores);
     /* Nothing is removed in between: ext4 is slow where it has just freed many inodes. */
-    for (int i = 0; i < 3; i++) {
-        sb_autofree char *files = sb_format("%s/files-%d", argv[2], i);
-        measure(store, &layer, files, spent / cores);
+    for (int i = 0; i < (argc == 5 ? atoi(argv[4]) : 3); i++) {
+        sb_autofree char *files = sb_format("%s/files-%d", directory, i);
+        measure(&l, files, sum / cores);
     }
-    sb_store_close(store);
+    free(l.v);
+    sb_store_close(l.store);
     return 0;
 }

@@ -1,12 +1,14 @@
 #!/bin/sh
 # A user with subordinate ids gets the image that root gets, whatever else differs around the build.
 . tests/e2e/lib.sh
+. "$TOP/tests/e2e/registry.lib"
 need_root
 need runc jq newuidmap useradd userdel setpriv setcap
 busybox_root rootfs
 user=sbtest$$
 useradd --create-home --home-dir "$T/home" --shell /bin/sh "$user" || skip_all "no user could be made"
 cleanup() {
+	stop_registries
 	pkill -KILL -u "$user"
 	userdel "$user"
 }
@@ -97,6 +99,27 @@ same "another store, directory, umask and -j1" TZ=Asia/Tokyo LANG=de_DE.UTF-8 "$
 same "--no-cache and -j2" LC_ALL=C "$SBUILD" same.yaml --no-cache -j2
 check_equal "root's with umask 077, TZ and LC_ALL" "$root" \
 	"$(umask 077 && TZ=America/New_York LC_ALL=tr_TR.UTF-8 "$SBUILD" same.yaml --store "$T/s3" --no-cache -j1 2>>err)"
+
+# A base that lies in a registry: fetched before and after the namespaces are entered.
+if command -v docker-registry >/dev/null; then
+	start_registry one
+	"$SBUILD" base.yaml >/dev/null 2>>err
+	check "the base is pushed" "$SBUILD" push base "$REGISTRY/base:v1"
+	cat >remote.yaml <<-EOF
+		name: remote
+		from: {image: "$REGISTRY/base:v1"}
+		layers:
+		  - {name: copy, copy: {from: src, to: /app}}
+		  - {name: step, run: "mkdir /d; chown 5:6 /d; cp /app/dir/file /d"}
+	EOF
+	cp remote.yaml home/
+	remote=$("$SBUILD" remote.yaml 2>>err) || cat err
+	check_equal "a user on a base in a registry gets root's image" "$remote" \
+		"$(as_user -C "$T/home" "$SBUILD" remote.yaml --store "$T/home/s4" 2>>err)"
+	stop_registries # or the script's waits wait for it
+else
+	skip "docker-registry is not installed"
+fi
 
 # Subordinate ids own what a killed build leaves: the next one removes it.
 cat >home/slow.yaml <<'EOF'

@@ -1,0 +1,30 @@
+/*
+ * layers/content: what is inside regular files, and their attributes: written by threads of its own
+ * while the caller goes on reading entries and making names. The inside of layers/unpack.
+ *
+ * All that has to do with names, and so with order, is the caller's: files come here open. Small
+ * files are handed over in batches, a large one piece by piece and always to one thread at a time;
+ * so memory and open files stay bounded, whatever the layer.
+ */
+#ifndef SB_LAYERS_CONTENT_H
+#define SB_LAYERS_CONTENT_H
+
+#include "layers/unpack.h"
+
+struct sb_content_writer;
+
+/* options must outlive it. */
+struct sb_content_writer *sb_content_writer_new(const struct sb_unpack_options *options);
+
+/* Takes over fd: a new, empty file. Reads all of data, and copies what it needs of the entry. The
+ * error may be one of an earlier file. */
+int sb_content_write(struct sb_content_writer *writer, int fd, const struct sb_entry *entry,
+                     struct sb_entry_data *data, struct sb_error *err);
+
+/* Waits until every file is written. Afterwards more may follow. */
+int sb_content_wait(struct sb_content_writer *writer, struct sb_error *err);
+
+/* Gives up what was not waited for. NULL is allowed. */
+void sb_content_writer_free(struct sb_content_writer *writer);
+
+#endif
