@@ -69,7 +69,7 @@ static int probe_http(struct watch *w, struct sb_error *err) {
     }
     if (rc < 0)
         return sb_fail(err, SB_E_UNHEALTHY, "%s does not answer: %.500s", url, own.message);
-    if (status / 100 == 2)
+    if (status >= 200 && status < 400)
         return 0;
     return sb_fail(err, SB_E_UNHEALTHY, "%s answers %d", url, status);
 }
