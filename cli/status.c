@@ -1,4 +1,5 @@
 #include "deploy/status.h"
+#include "deploy/recover.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -8,6 +9,7 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "cli/node.h"
+#include "deploy/recover.h"
 
 struct when {
     char text[32];
@@ -141,7 +143,8 @@ static int status(const struct sb_common *common, const char *name, struct sb_st
 
 static int run(int argc, char **argv, struct sb_error *err) {
     struct sb_common common = {0};
-    const struct sb_option options[] = {{0}};
+    bool recover = false;
+    const struct sb_option options[] = {{.name = "recover", .flag = &recover}, {0}};
     sb_autofree const char **names = sb_alloc(((size_t)argc + 1) * sizeof *names);
     size_t count;
     int parsed =
@@ -153,7 +156,10 @@ static int run(int argc, char **argv, struct sb_error *err) {
     if (sb_options_count(&sb_command_status, count, 0, 1, err) < 0 ||
         sb_cli_open(&common, NULL, &settings, &store, err) < 0)
         return -1;
-    int rc = status(&common, count ? names[0] : NULL, store, err);
+    const struct sb_node node = sb_cli_node(store);
+    int rc = recover ? sb_recover_all(&node, err) : 0;
+    if (rc == 0)
+        rc = status(&common, count ? names[0] : NULL, store, err);
     sb_store_close(store);
     sb_settings_free(&settings);
     return rc;
@@ -167,6 +173,8 @@ const struct sb_command sb_command_status = {
             "Health is asked for now. DISK is what its unpacked layers take; layers that\n"
             "services share count for each of them, and once in the sum.\n\n"
             "options:\n"
+            "  --recover            first finish or undo what an interrupted command was doing;\n"
+            "                       a unit of this node does that at boot\n"
             "  --json               print facts as JSON\n"
             "  --store DIR          the store to look in\n\n"
             "examples:\n"

@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/memory.h"
+#include "deploy/recover.h"
 #include "deploy/systemd.h"
 #include "deploy/unitfiles.h"
 
@@ -73,19 +74,6 @@ bool sb_follow_refused(const struct sb_node_service *service, const struct sb_di
 
 /* ---- the timer ---- */
 
-/* A word of a command in a unit file: quoted, and without what systemd would expand. */
-static void add_word(struct sb_buf *line, const char *word) {
-    sb_buf_adds(line, " \"");
-    for (const char *p = word; *p; p++) {
-        if (*p == '"' || *p == '\\')
-            sb_buf_addc(line, '\\');
-        if (*p == '%' || *p == '$')
-            sb_buf_addc(line, *p);
-        sb_buf_addc(line, *p);
-    }
-    sb_buf_addc(line, '"');
-}
-
 static void write_service(const struct sb_node_service *service, const char *program,
                           const char *reference, const struct sb_strings *options,
                           struct sb_buf *out) {
@@ -104,9 +92,9 @@ static void write_service(const struct sb_node_service *service, const char *pro
                                  sb_store_path(service->node->store),
                                  NULL};
     for (size_t i = 0; words[i]; i++)
-        add_word(out, words[i]);
+        sb_unit_add_word(out, words[i]);
     for (size_t i = 0; i < options->n; i++)
-        add_word(out, options->v[i]);
+        sb_unit_add_word(out, options->v[i]);
     sb_buf_addc(out, '\n');
 }
 
@@ -122,19 +110,11 @@ static void write_timer(const struct sb_node_service *service, uint64_t interval
                 (unsigned long long)interval * 100);
 }
 
-static int own_path(char *out, size_t size, struct sb_error *err) {
-    ssize_t n = readlink("/proc/self/exe", out, size - 1);
-    if (n < 0)
-        return sb_fail_errno(err, SB_E_IO, "looking up this program's path");
-    out[n] = '\0';
-    return 0;
-}
-
 int sb_follow_start(const struct sb_node_service *service, const char *reference, uint64_t interval,
                     const struct sb_strings *options, struct sb_error *err) {
-    char program[4096];
+    sb_autofree char *program = sb_own_program(err);
     struct sb_follow follow, now = {.reference = (char *)reference, .interval = interval};
-    if (own_path(program, sizeof program, err) < 0 || sb_follow_load(service, &follow, err) < 0)
+    if (!program || sb_follow_load(service, &follow, err) < 0)
         return -1;
     now.has_refused = follow.has_refused;
     now.refused = follow.refused;

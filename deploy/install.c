@@ -12,6 +12,7 @@
 #include "deploy/follow.h"
 #include "deploy/health.h"
 #include "deploy/prepare.h"
+#include "deploy/recover.h"
 #include "deploy/source.h"
 #include "deploy/switch.h"
 #include "deploy/unitfiles.h"
@@ -161,7 +162,8 @@ static int install_locked(struct install *in, struct sb_error *err) {
         return 0;
     }
     if (sb_prepare_check(in->service, &in->description, &in->systemd_version, err) < 0 ||
-        sb_prepare_space(in->service, &in->description, err) < 0 || get_trees(in, err) < 0)
+        sb_prepare_space(in->service, &in->description, err) < 0 || get_trees(in, err) < 0 ||
+        sb_recover_at_boot(in->node, err) < 0)
         return -1;
     return switch_over(in, current, err);
 }
@@ -299,5 +301,5 @@ int sb_uninstall(const struct sb_node *node, const char *name, struct sb_error *
     if (rc == 0)
         rc = sb_switch_uninstall(service, err);
     sb_node_service_close(service);
-    return rc;
+    return rc < 0 ? rc : sb_recover_not_at_boot(node, err);
 }
