@@ -52,7 +52,8 @@ void sb_node_placement_at(struct sb_node_placement *p, const struct sb_node_serv
                           uint64_t number, size_t tree_count, int systemd_version) {
     for (size_t i = 0; i < tree_count; i++)
         sb_strings_addf(&p->lower, "%s/%" PRIu64 "/l/%zu", service->path, number, i);
-    sb_strings_addf(&p->lower, "%s/%" PRIu64 "/m", service->path, number);
+    if (tree_count > 0) /* else the host's root is its */
+        sb_strings_addf(&p->lower, "%s/%" PRIu64 "/m", service->path, number);
     p->placement.generation = number;
     p->placement.lower = (const char *const *)p->lower.v;
     p->placement.lower_count = p->lower.n;
