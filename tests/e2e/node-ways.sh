@@ -194,7 +194,7 @@ release bad 1.0.1 >/dev/null 2>err
 n mount -t tmpfs -o size=20m tmpfs /mnt
 check_fails "a disk that is too small" 1 n sbuild install "$REPOSITORY/bad:v1.0.1" --store /mnt/store
 said 'bytes are missing in /mnt/store'
-check_fails "no systemd" 1 "$SBUILD" install "$REPOSITORY/bad:v1.0.0" --store "$T/none"
+check_fails "no systemd" 1 "$SBUILD" install "$REPOSITORY/bad:v1.0.0" --store "$T/no-store"
 said 'systemd does not run\|systemd .* is the oldest'
 check_fails "who is not root" 1 n setpriv --reuid 1000 --clear-groups sbuild install "$REPOSITORY/bad:v1.0.0" --store /tmp/its
 said 'root'
