@@ -387,9 +387,9 @@ const struct sb_command sb_command_bundle = {
     .name = "bundle",
     .arguments = "RECIPE|IMAGE [OPTION…]",
     .summary = "make the systemd bundle of an image",
-    .help = "A recipe is built first, where it has to be; its service: says how it runs. Of an\n"
-            "image alone, what its config says is taken. The bundle has the image's own layers\n"
-            "and one of a few kilobytes. Prints its digest on standard output.\n\n"
+    .help = "A recipe is built first, where it has to be; its service: says how it runs. Of\n"
+            "an image alone, its config says that. The bundle has the image's own layers and\n"
+            "one of a few kilobytes. Prints its digest on standard output.\n\n"
             "options:\n"
             "  --push               push image and bundle, to where sbuild build --push or\n"
             "                       sbuild push would push the image; the bundle's tags are\n"
