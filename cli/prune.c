@@ -159,11 +159,11 @@ const struct sb_command sb_command_prune = {
     .name = "prune",
     .arguments = "[--max-size SIZE] [--older-than TIME] [OPTION…]",
     .summary = "remove from the store what is no longer needed",
-    .help = "Without options: what killed builds left, and what no image and no cache record\n"
-            "refers to, and generations of this node's services but the last three and the one\n"
-            "that runs. With a limit, also the least recently used: unpacked trees, cache\n"
-            "directories, cache records, logs, and at last images with all their tags. Safe\n"
-            "beside running builds: nothing that they use goes.\n\n"
+    .help = "Without options: what killed builds left, what no image, service and cache\n"
+            "record refers to, and all generations of this node's services but the last three\n"
+            "and the one that runs. With a limit, also the least recently used: unpacked\n"
+            "trees, cache directories, cache records, logs, and at last images with all their\n"
+            "tags. Safe beside running builds and services: nothing that they use goes.\n\n"
             "options:\n"
             "  --max-size SIZE    the store takes at most that much on the disk afterwards\n"
             "                     (default: store_limit of the settings, else no limit)\n"

@@ -54,9 +54,9 @@ const struct sb_command sb_command_rollback = {
     .name = "rollback",
     .arguments = "NAME [GENERATION] [OPTION…]",
     .summary = "go back to an earlier generation of a service",
-    .help = "Without GENERATION: to the newest one before the current that was healthy. Nothing\n"
-            "is fetched. Should it not become healthy, the current one runs again, and sbuild\n"
-            "exits with 7. Needs root.\n\n"
+    .help = "Without GENERATION: to the newest before the current one that was healthy.\n"
+            "Nothing is fetched. Should it not become healthy, the current one runs again,\n"
+            "and sbuild exits with 7. Needs root.\n\n"
             "options:\n" SB_CLI_WAIT_HELP "  --json               print facts as JSON\n"
             "  --store DIR          the store to work in\n\n"
             "examples:\n"

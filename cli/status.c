@@ -173,7 +173,7 @@ const struct sb_command sb_command_status = {
             "Health is asked for now. DISK is what its unpacked layers take; layers that\n"
             "services share count for each of them, and once in the sum.\n\n"
             "options:\n"
-            "  --recover            first finish or undo what an interrupted command was doing;\n"
+            "  --recover            first finish or undo what an interrupted command did;\n"
             "                       a unit of this node does that at boot\n"
             "  --json               print facts as JSON\n"
             "  --store DIR          the store to look in\n\n"
