@@ -140,9 +140,10 @@ else
 	skip "oras is not installed"
 fi
 
-# ---- of an image alone: its layers may lie elsewhere ----
+# ---- of an image alone ----
 
-check "it is pulled, and bundled" env SBUILD_STORE="$T/pulled" sh -c \
-	'"$SBUILD" pull "$1" && rm -r "$SBUILD_STORE/blobs/sha256/$2" && "$SBUILD" bundle "$1" --name alone --push --units alone' \
-	sh "$REGISTRY/team/backend:v1.2.3" "$(jq -r '.layers[0].digest[7:]' "$(file "$image")")"
+check "of an image in the registry" env SBUILD_STORE="$T/lazy" "$SBUILD" bundle "$REGISTRY/team/backend:v1.2.3" \
+	--name alone --push --units alone
 check_equal "as its config says" "1000:1000 0 []" "$(jq -r '.user + " \(.port) \(.secrets)"' alone/description.json)"
+check_equal "its layers stay there" 5 "$(find lazy/blobs/sha256 -type f | grep -c '')"
+check_fails "an image that is nowhere" 5 "$SBUILD" bundle "$REGISTRY/team/nothing:v1"
