@@ -64,7 +64,11 @@ static json_t *fetch_document(struct pull *p, const char *reference,
                               struct sb_error *err) {
     struct sb_manifest manifest = {0};
     json_t *document = NULL;
-    if (sb_remote_manifest_get(p->remote, reference, &manifest, err) == 0) {
+    bool is_tag = strncmp(reference, "sha256:", strlen("sha256:")) != 0;
+    int got = is_tag && p->options->tag_own
+                  ? sb_remote_manifest_get_own(p->remote, reference, &manifest, err)
+                  : sb_remote_manifest_get(p->remote, reference, &manifest, err);
+    if (got == 0) {
         *out = manifest.descriptor;
         if (check_kind(&manifest, err) < 0 || (expected && check_expected(out, expected, err) < 0))
             sb_error_context(err, "%s: the manifest %s", p->where, reference);
@@ -94,10 +98,17 @@ static json_t *need_document(struct pull *p, const struct sb_descriptor *expecte
 /* ---- which image ---- */
 
 /* What the reference names. */
-static json_t *find_named(struct pull *p, struct sb_descriptor *out, struct sb_error *err) {
+static json_t *find_named(struct pull *p, struct sb_descriptor *out, bool *out_absent,
+                          struct sb_error *err) {
     const struct sb_reference *r = p->reference;
-    if (!r->has_digest)
-        return fetch_document(p, r->tag ? r->tag : "latest", NULL, out, err);
+    if (!r->has_digest) {
+        struct sb_error own = {0};
+        json_t *document = fetch_document(p, r->tag ? r->tag : "latest", NULL, out, &own);
+        *out_absent = !document && own.code == SB_E_NOT_FOUND;
+        if (!document && err)
+            *err = own;
+        return document;
+    }
     struct sb_digest_text digest = sb_digest_text(&r->digest);
     struct sb_error unknown = {0};
     struct sb_descriptor known;
@@ -108,7 +119,7 @@ static json_t *find_named(struct pull *p, struct sb_descriptor *out, struct sb_e
 
 /* The manifest behind whatever was named; indexes are followed, not far. */
 static json_t *find_manifest(struct pull *p, struct sb_pulled *out, struct sb_error *err) {
-    sb_autojson json_t *document = find_named(p, &out->named, err);
+    sb_autojson json_t *document = find_named(p, &out->named, &out->absent, err);
     out->image = out->named;
     for (int depth = 0; document; depth++) {
         if (sb_media_kind(out->image.media_type) == SB_MEDIA_KIND_MANIFEST)

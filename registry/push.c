@@ -24,6 +24,9 @@
 #define PARALLEL_DEFAULT 4
 #define MOUNTS_TRIED     2
 #define TELL_EVERY       (1u << 20) /* bytes */
+/* Sent without asking first, when nothing says that any registry has seen it: asking costs a round
+ * trip, sending again what is there some milliseconds. */
+#define SMALL (256u << 10)
 
 struct blob {
     struct sb_pusher *pusher;
@@ -201,12 +204,16 @@ static int upload(struct blob *b, const char *session, struct sb_error *err) {
     return 0;
 }
 
-static bool believes(const struct blob *b, const struct sb_strings *origins) {
-    struct sb_pusher *p = b->pusher;
+static bool trusts(struct sb_pusher *p) {
     pthread_mutex_lock(&p->lock);
     bool trust = p->trust;
     pthread_mutex_unlock(&p->lock);
-    return trust && sb_strings_has(origins, p->where);
+    return trust;
+}
+
+static bool believes(const struct blob *b, const struct sb_strings *origins) {
+    struct sb_pusher *p = b->pusher;
+    return trusts(p) && sb_strings_has(origins, p->where);
 }
 
 /* 1: the repository has it, and nothing was sent. */
@@ -221,8 +228,8 @@ static int find_there(struct blob *b, const struct sb_strings *origins, char **s
         pthread_mutex_unlock(&p->lock);
         tell(b, SB_TRANSFER_MOUNTED, 0);
     }
-    /* A config is smaller than the question whether it is there. */
-    if (there == 0 && (!b->is_config || !p->trust)) {
+    bool fresh = b->is_config || (origins->n == 0 && b->sent.size <= SMALL);
+    if (there == 0 && (!fresh || !trusts(p))) {
         there = sb_remote_blob_head(p->remote, &b->sent, err);
         b->asked = there > 0;
         if (there > 0)

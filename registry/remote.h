@@ -74,6 +74,9 @@ void sb_manifest_free(struct sb_manifest *manifest);
  * asked first. */
 int sb_remote_manifest_get(struct sb_remote *remote, const char *reference, struct sb_manifest *out,
                            struct sb_error *err);
+/* The same of the registry itself: what a tag is now, mirrors may learn later. */
+int sb_remote_manifest_get_own(struct sb_remote *remote, const char *reference,
+                               struct sb_manifest *out, struct sb_error *err);
 /* Digest, size and type only. 1: it is there, 0: it isn't, -1. A server that does not say the
  * digest is asked for the whole manifest. */
 int sb_remote_manifest_head(struct sb_remote *remote, const char *reference,

@@ -110,11 +110,11 @@ static int get_from(struct sb_remote *remote, const struct sb_source *source, co
     return 0;
 }
 
-int sb_remote_manifest_get(struct sb_remote *remote, const char *reference, struct sb_manifest *out,
-                           struct sb_error *err) {
+static int get_manifest(struct sb_remote *remote, const char *reference, bool mirrors,
+                        struct sb_manifest *out, struct sb_error *err) {
     *out = (struct sb_manifest){0};
     sb_autosources struct sb_sources sources = {0};
-    sb_remote_sources(remote, true, &sources);
+    sb_remote_sources(remote, mirrors, &sources);
     for (size_t i = 0;; i++) {
         struct sb_error failure = {0};
         if (get_from(remote, &sources.v[i], reference, out, &failure) == 0)
@@ -126,6 +126,16 @@ int sb_remote_manifest_get(struct sb_remote *remote, const char *reference, stru
             return -1;
         }
     }
+}
+
+int sb_remote_manifest_get(struct sb_remote *remote, const char *reference, struct sb_manifest *out,
+                           struct sb_error *err) {
+    return get_manifest(remote, reference, true, out, err);
+}
+
+int sb_remote_manifest_get_own(struct sb_remote *remote, const char *reference,
+                               struct sb_manifest *out, struct sb_error *err) {
+    return get_manifest(remote, reference, false, out, err);
 }
 
 /* ---- HEAD ---- */
@@ -169,9 +179,7 @@ int sb_remote_manifest_head(struct sb_remote *remote, const char *reference,
         return 1;
     struct sb_error failure = {0};
     struct sb_manifest manifest = {0};
-    sb_autosources struct sb_sources itself = {0};
-    sb_remote_sources(remote, false, &itself);
-    int result = get_from(remote, &itself.v[0], reference, &manifest, &failure);
+    int result = sb_remote_manifest_get_own(remote, reference, &manifest, &failure);
     *out = manifest.descriptor;
     sb_manifest_free(&manifest);
     if (result == 0)
