@@ -285,13 +285,15 @@ int sb_pull_image(struct sb_registry *registry, struct sb_store *store,
 
 /* ---- on demand ---- */
 
-static int fetch_on_demand(void *registry, struct sb_store *store, const struct sb_descriptor *blob,
+static int fetch_on_demand(void *data, struct sb_store *store, const struct sb_descriptor *blob,
                            const struct sb_strings *origins, struct sb_error *err) {
-    struct sb_fetch_source source = {.registry = registry};
+    const struct sb_pull_source *from = data;
+    struct sb_fetch_source source = {.registry = from->registry,
+                                     .watch = {.notify = from->notify, .data = from->data}};
     return sb_fetch_from_origins(&source, store, blob, origins, err);
 }
 
-void sb_pull_install_source(struct sb_registry *registry, struct sb_store *store) {
-    const struct sb_blob_source source = {fetch_on_demand, registry};
+void sb_pull_install_source(struct sb_pull_source *from, struct sb_store *store) {
+    const struct sb_blob_source source = {fetch_on_demand, from};
     sb_store_set_source(store, &source);
 }

@@ -51,9 +51,14 @@ int sb_pull_image(struct sb_registry *registry, struct sb_store *store,
                   const struct sb_reference *reference, const struct sb_pull_options *options,
                   struct sb_pulled *out, struct sb_error *err);
 
+/* Where what is opened comes from, and who is told. */
+struct sb_pull_source {
+    struct sb_registry *registry;
+    sb_transfer_notify *notify; /* may be NULL; may change while nothing is opened */
+    void *data;
+};
 /* From now on blobs that the store lacks and an origin of is known are fetched when they are
- * opened. registry must outlive that: take the source away with sb_store_set_source(store, NULL).
- */
-void sb_pull_install_source(struct sb_registry *registry, struct sb_store *store);
+ * opened. source must outlive that: take it away with sb_store_set_source(store, NULL). */
+void sb_pull_install_source(struct sb_pull_source *source, struct sb_store *store);
 
 #endif

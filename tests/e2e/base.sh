@@ -147,12 +147,15 @@ EOF
 asked >/dev/null
 on "$there" build run.yaml --progress plain 2>out
 check "progress says what is fetched" has out "run step: fetching 3 layers below, "
+check_equal "and each layer that has come" 3 "$(grep -cE "^  fetched [0-9a-f]{12} from $REGISTRY/team/base  [0-9.]+ [kM]?B" out)"
 check_equal "each layer once" "GET blobs 200 x3, HEAD manifests 200 x1" "$(asked)"
 on "$there" export run --format rootfs -o run.tar 2>/dev/null
 check_equal "the step ran on them" 111 "$(tar -xOf run.tar out)"
 check_equal "the image with a step is the same elsewhere" \
 	"$(on "$there" inspect run --json | jq -r .digest)" "$(on "$here" run.yaml 2>/dev/null)"
 check "export fetches" on "$T/one" export top -o top.tar
+cp .check out
+check "and says so" has out "^  fetched .* from $REGISTRY/team/"
 check_store "afterwards" "$there"
 
 # ---- sbuild lock ----
