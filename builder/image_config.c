@@ -4,6 +4,12 @@
 
 #include "base/json.h"
 #include "base/memory.h"
+#include "base/text.h"
+
+/* Recipes are UTF-8; only an argument of the command line may not be. */
+static json_t *text_json(const char *text) {
+    return sb_text_is_utf8(text) ? json_string(text) : sb_json_from_bytes(text);
+}
 
 static json_t *config_of(const struct sb_image *image) {
     json_t *config = json_object_get(image->config, "config");
@@ -43,7 +49,7 @@ char *sb_image_workdir(const struct sb_image *image, const struct sb_recipe_imag
 static void set_words(json_t *config, const char *key, const struct sb_strings *words) {
     json_t *array = json_array();
     for (size_t i = 0; i < words->n; i++)
-        json_array_append_new(array, sb_json_from_bytes(words->v[i]));
+        json_array_append_new(array, text_json(words->v[i]));
     json_object_set_new(config, key, array);
 }
 
@@ -67,7 +73,7 @@ static void set_environment(const struct sb_image *image, json_t *config,
     json_t *array = json_array();
     for (size_t i = 0; i < env.n; i++) {
         sb_autofree char *line = sb_format("%s=%s", env.v[i].name, env.v[i].value);
-        json_array_append_new(array, sb_json_from_bytes(line));
+        json_array_append_new(array, text_json(line));
     }
     if (env.n > 0)
         json_object_set_new(config, "Env", array);
@@ -85,12 +91,12 @@ static void set_labels(json_t *config, const struct sb_pairs *labels) {
         json_object_set_new(config, "Labels", object);
     }
     for (size_t i = 0; i < labels->n; i++)
-        json_object_set_new(object, labels->v[i].name, sb_json_from_bytes(labels->v[i].value));
+        json_object_set_new(object, labels->v[i].name, text_json(labels->v[i].value));
 }
 
 static void set_text(json_t *config, const char *key, const char *value) {
     if (value)
-        json_object_set_new(config, key, sb_json_from_bytes(value));
+        json_object_set_new(config, key, text_json(value));
 }
 
 void sb_image_configure(struct sb_image *image, const struct sb_recipe_image *settings) {

@@ -25,10 +25,10 @@ struct sb_command {
     int (*run)(int argc, char **argv, struct sb_error *err); /* argv[0] is the command's name */
 };
 
-extern const struct sb_command sb_command_build, sb_command_plan, sb_command_images,
-    sb_command_inspect, sb_command_ls, sb_command_diff, sb_command_tag, sb_command_export,
-    sb_command_prune, sb_command_lock, sb_command_push, sb_command_pull, sb_command_login,
-    sb_command_logout, sb_command_cache;
+extern const struct sb_command sb_command_build, sb_command_bundle, sb_command_plan,
+    sb_command_images, sb_command_inspect, sb_command_ls, sb_command_diff, sb_command_tag,
+    sb_command_export, sb_command_prune, sb_command_lock, sb_command_push, sb_command_pull,
+    sb_command_login, sb_command_logout, sb_command_cache;
 
 /* ---- options ---- */
 

@@ -8,7 +8,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/text.h"
-#include "cli/command.h"
+#include "cli/exporting.h"
 #include "cli/show.h"
 #include "layers/export.h"
 
@@ -48,68 +48,6 @@ static void choose_name(const char *asked, struct sb_strings *names) {
     sb_strings_add(names, chosen);
 }
 
-/* ---- the file ---- */
-
-struct job {
-    struct sb_store *store;
-    const struct sb_image *image;
-    enum sb_export_form form;
-    const struct sb_strings *names;
-};
-
-static int write_stdout(const struct job *job, struct sb_error *err) {
-    if (isatty(STDOUT_FILENO)) {
-        sb_fail(err, SB_E_USAGE, "export: standard output is a terminal, and a tar is no text");
-        return sb_error_hint(err, "write a file with -o FILE, or pipe it somewhere");
-    }
-    return sb_image_export(job->store, job->image, job->form, job->names, STDOUT_FILENO,
-                           "standard output", err);
-}
-
-/* What is no plain file (a pipe, a device) is written as it stands. */
-static int write_special(const struct job *job, const char *path, struct sb_error *err) {
-    sb_autoclose int fd = open(path, O_WRONLY | O_CLOEXEC);
-    if (fd < 0)
-        return sb_fail_errno(err, SB_E_IO, "%s", path);
-    return sb_image_export(job->store, job->image, job->form, job->names, fd, path, err);
-}
-
-static int publish(int dir, const char *temporary, const char *name, int fd, const char *path,
-                   struct sb_error *err) {
-    if (fchmod(fd, 0644) < 0 || fsync(fd) < 0 || renameat(dir, temporary, dir, name) < 0)
-        return sb_fail_errno(err, SB_E_IO, "%s", path);
-    return sb_directory_sync(dir, err);
-}
-
-static int write_file(const struct job *job, const char *path, struct sb_error *err) {
-    struct stat st;
-    if (stat(path, &st) == 0 && S_ISDIR(st.st_mode)) {
-        sb_fail(err, SB_E_USAGE, "export: %s is a directory", path);
-        return sb_error_hint(err, "name the file to write, as in -o %s/image.tar", path);
-    }
-    if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))
-        return write_special(job, path, err);
-    sb_autofree char *parent = sb_path_dirname(path);
-    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
-    sb_autoclose int dir = sb_directory_open(AT_FDCWD, parent, err);
-    if (dir < 0) {
-        sb_error_context(err, "export: %s", path);
-        return sb_error_hint(err, "the directory must be there: mkdir -p %s", parent);
-    }
-    char temporary[64];
-    sb_autoclose int fd = sb_file_temporary(dir, temporary, err);
-    if (fd < 0)
-        return sb_error_context(err, "export: %s", path);
-    int failed = sb_image_export(job->store, job->image, job->form, job->names, fd, path, err);
-    if (!failed)
-        failed = publish(dir, temporary, name, fd, path, err);
-    if (failed)
-        unlinkat(dir, temporary, 0);
-    else if (fstat(fd, &st) == 0)
-        fprintf(stderr, "%s: %s\n", path, sb_text_size((uint64_t)st.st_size).text);
-    return failed;
-}
-
 static int parse_form(const char *name, enum sb_export_form *out, struct sb_error *err) {
     static const char *const known[] = {
 #define X(form, text) text,
@@ -136,10 +74,8 @@ static int export_image(const struct sb_common *common, const char *name, enum s
         return -1;
     if (wanted->n == 0)
         choose_name(name, &names);
-    const struct job job = {images.store, &images.image[0], form, &names};
-    if (!path || !strcmp(path, "-"))
-        return write_stdout(&job, err);
-    return write_file(&job, path, err);
+    const struct sb_cli_export job = {"export", images.store, &images.image[0], form, &names};
+    return sb_cli_export(&job, path, err);
 }
 
 static int run(int argc, char **argv, struct sb_error *err) {

@@ -38,6 +38,9 @@ int sb_bundle_make(struct sb_store *store, const struct sb_image *image,
                    const struct sb_description *description, struct sb_image *out,
                    struct sb_error *err);
 
+/* The variables as the bundle shows them, a line for each. */
+void sb_bundle_environment(const struct sb_description *description, struct sb_buf *out);
+
 /* "bundle-v1" for "v1", cut where a tag would be too long; the caller's. */
 char *sb_bundle_tag(const char *tag);
 

@@ -92,7 +92,7 @@ static void check_argv(struct check *c, const struct sb_description *d) {
     if (total > ALL_LIMIT)
         fail(c, "argv", NULL, "short enough");
     const char *program = d->argv.n ? d->argv.v[0] : "";
-    if (!*program || !is_text(program, false) || strpbrk(program, "\\\"'") ||
+    if (!*program || !is_text(program, false) || strpbrk(program, "\\\"'$") ||
         (*program == '/' ? !is_plain_path(program) : strchr("@-:+!|;", *program) != NULL))
         fail(c, "argv", program, "a program: an absolute path, or a plain name to be looked up");
 }

@@ -95,10 +95,14 @@ const struct sb_unit *sb_units_find(const struct sb_units *units, enum sb_unit_k
 void sb_units_mount_points(const struct sb_description *description,
                            const struct sb_placement *placement, struct sb_strings *out);
 
-/* ---- names ---- */
+/* ---- names and words ---- */
 
 /* As systemd-escape --path does: "/run/sbuild/a-b/1" gives "run-sbuild-a\x2db-1". The caller's. */
 char *sb_unit_escape_path(const char *path);
+/* Appends a word as it stands in Environment=, and, with exec, in ExecStart=: in quotes, with all
+ * that systemd would replace or take apart escaped. The word is UTF-8 and has no control characters
+ * but tab and newline. */
+void sb_unit_quote(const char *word, bool exec, struct sb_buf *out);
 /* "run-sbuild-NAME-N.mount"; "/run/sbuild/NAME/N": the caller's. */
 char *sb_unit_mount_name(const char *service, uint64_t generation);
 char *sb_unit_root_path(const char *service, uint64_t generation);

@@ -31,7 +31,9 @@ void sb_image_copy(struct sb_image *to, const struct sb_image *from) {
     *to = (struct sb_image){.config = json_deep_copy(from->config),
                             .annotations = json_deep_copy(from->annotations),
                             .descriptor = from->descriptor,
-                            .config_descriptor = from->config_descriptor};
+                            .config_descriptor = from->config_descriptor,
+                            .subject = from->subject};
+    to->artifact_type = from->artifact_type ? sb_strdup(from->artifact_type) : NULL;
     for (size_t i = 0; i < from->layer_count; i++) {
         const struct sb_image_layer *layer = &from->layers[i];
         sb_image_add_layer(to, &layer->layer, layer->name, layer->created_by);
@@ -46,6 +48,7 @@ void sb_image_free(struct sb_image *image) {
         json_decref(image->layers[i].annotations);
     }
     free(image->layers);
+    free(image->artifact_type);
     json_decref(image->config);
     json_decref(image->annotations);
     *image = (struct sb_image){0};

@@ -28,6 +28,8 @@ struct sb_image {
     size_t layer_count, layer_cap;
     struct sb_descriptor descriptor; /* of the manifest, once loaded or saved */
     struct sb_descriptor config_descriptor;
+    char *artifact_type;          /* of a manifest that is more than an image; NULL */
+    struct sb_descriptor subject; /* what it belongs to; media_type is NULL when there is none */
 };
 
 #define SB_CONFIG_LIMIT (8u << 20) /* bytes of an image config */

@@ -236,6 +236,11 @@ static int read_image(struct sb_store *store, read_blob *read, const json_t *man
     if (annotations && !has_type(annotations, TEXT_MAP))
         return sb_fail(err, SB_E_INTEGRITY, "\"annotations\" has the wrong type");
     out->annotations = json_incref(annotations);
+    const char *artifact = sb_json_string(manifest, "artifactType", NULL);
+    out->artifact_type = artifact ? sb_strdup(artifact) : NULL;
+    const json_t *subject = json_object_get(manifest, "subject");
+    if (subject && !json_is_null(subject) && sb_descriptor_parse(subject, &out->subject, err) < 0)
+        return sb_error_context(err, "subject");
     if (add_layers(out, manifest, err) < 0)
         return -1;
     match_history(out);

@@ -144,9 +144,11 @@ static int save_manifest(struct sb_store *store, struct sb_image *image, struct 
     json_t *layers = json_array();
     for (size_t i = 0; i < image->layer_count; i++)
         json_array_append_new(layers, make_layer(&image->layers[i]));
-    sb_autojson json_t *manifest =
-        json_pack("{s:i, s:s, s:o, s:o}", "schemaVersion", 2, "mediaType", SB_MEDIA_MANIFEST,
-                  "config", sb_descriptor_json(&image->config_descriptor), "layers", layers);
+    json_t *subject = image->subject.media_type ? sb_descriptor_json(&image->subject) : NULL;
+    sb_autojson json_t *manifest = json_pack(
+        "{s:i, s:s, s:s*, s:o, s:o, s:o*}", "schemaVersion", 2, "mediaType", SB_MEDIA_MANIFEST,
+        "artifactType", image->artifact_type, "config",
+        sb_descriptor_json(&image->config_descriptor), "layers", layers, "subject", subject);
     if (json_object_size(image->annotations) > 0)
         json_object_set_new(manifest, "annotations", arranged(image->annotations, no_order));
     sb_autobuf struct sb_buf text = {0};

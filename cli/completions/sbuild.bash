@@ -9,7 +9,7 @@ _sbuild_images() {
 
 _sbuild() {
 	local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command=build i
-	local commands="build plan lock images inspect ls diff tag push pull export login logout prune cache" options=""
+	local commands="build plan bundle lock images inspect ls diff tag push pull export login logout prune cache" options=""
 	COMPREPLY=()
 
 	case $previous in
@@ -17,7 +17,7 @@ _sbuild() {
 		compopt -o default 2>/dev/null
 		return
 		;;
-	--store)
+	--store | --units)
 		compopt -o dirnames 2>/dev/null
 		return
 		;;
@@ -41,6 +41,7 @@ _sbuild() {
 	done
 	case $command in
 	build) options="--tag --push --compression --format --ca --plain-http --explain --metadata-file --json --progress --set --secret --version --no-cache --cache-from --cache-to --jobs --runtime --store" ;;
+	bundle) options="--push --ca --plain-http --output --units --name --tag --metadata-file --json --progress --set --secret --version --no-cache --cache-from --cache-to --jobs --runtime --store" ;;
 	plan) options="--json --ca --plain-http --set --secret --version --no-cache --cache-from --cache-to --jobs --runtime --store" ;;
 	lock) options="--update --set --json --ca --plain-http --store" ;;
 	images) options="--json --store" ;;
@@ -63,6 +64,9 @@ _sbuild() {
 		compopt -o filenames 2>/dev/null
 		COMPREPLY=($(compgen -f -X '!*.@(yaml|yml)' -- "$word") $(compgen -d -- "$word"))
 		[[ $COMP_CWORD -gt 1 ]] || COMPREPLY+=($(compgen -W "$commands" -- "$word"))
+	elif [[ $command == bundle ]]; then
+		compopt -o filenames 2>/dev/null
+		COMPREPLY=($(compgen -f -X '!*.@(yaml|yml)' -- "$word") $(compgen -d -- "$word") $(compgen -W "$(_sbuild_images)" -- "$word"))
 	elif [[ $command == cache ]]; then
 		COMPREPLY=($(compgen -W "ls prune" -- "$word"))
 	elif [[ $command != @(login|logout|prune) ]]; then

@@ -1,6 +1,6 @@
 # fish completion for sbuild
 
-set -l commands build plan lock images inspect ls diff tag push pull export login logout prune cache
+set -l commands build plan bundle lock images inspect ls diff tag push pull export login logout prune cache
 
 function __sbuild_images
     sbuild images --json 2>/dev/null | sed 's/},{/}\n{/g' |
@@ -10,7 +10,7 @@ end
 
 function __sbuild_is # COMMAND…: without a command it is a build
     set -l words (commandline -opc)
-    if contains -- "$words[2]" build plan lock images inspect ls diff tag push pull export login logout prune cache
+    if contains -- "$words[2]" build plan bundle lock images inspect ls diff tag push pull export login logout prune cache
         contains -- "$words[2]" $argv
     else
         contains -- build $argv
@@ -21,30 +21,33 @@ complete -c sbuild -n "not __fish_seen_subcommand_from $commands" -f -a "$comman
 complete -c sbuild -l help -s h -d 'Help'
 complete -c sbuild -l store -r -d 'The store' -a '(__fish_complete_directories)'
 
-complete -c sbuild -n '__sbuild_is build plan lock' -a '(__fish_complete_suffix .yaml)'
-complete -c sbuild -n '__sbuild_is build plan lock' -l set -x -d 'Replace a build argument'
-complete -c sbuild -n '__sbuild_is build plan' -l secret -x -d 'A secret for steps that name it'
-complete -c sbuild -n '__sbuild_is build plan' -l version -x -d 'The version'
-complete -c sbuild -n '__sbuild_is build plan' -l no-cache -d 'Build every layer'
-complete -c sbuild -n '__sbuild_is build plan' -l cache-from -x -d 'Take layers that others built'
-complete -c sbuild -n '__sbuild_is build plan' -l cache-to -x -d 'Put layers that are built into it'
-complete -c sbuild -n '__sbuild_is build plan' -l jobs -s j -x -d 'Threads, recipes at a time'
-complete -c sbuild -n '__sbuild_is build plan' -l runtime -x -a 'crun runc' -d 'OCI runtime'
-complete -c sbuild -n '__sbuild_is build' -l tag -s t -x -d 'A further tag'
+complete -c sbuild -n '__sbuild_is build plan bundle lock' -a '(__fish_complete_suffix .yaml)'
+complete -c sbuild -n '__sbuild_is build plan bundle lock' -l set -x -d 'Replace a build argument'
+complete -c sbuild -n '__sbuild_is build plan bundle' -l secret -x -d 'A secret for steps that name it'
+complete -c sbuild -n '__sbuild_is build plan bundle' -l version -x -d 'The version'
+complete -c sbuild -n '__sbuild_is build plan bundle' -l no-cache -d 'Build every layer'
+complete -c sbuild -n '__sbuild_is build plan bundle' -l cache-from -x -d 'Take layers that others built'
+complete -c sbuild -n '__sbuild_is build plan bundle' -l cache-to -x -d 'Put layers that are built into it'
+complete -c sbuild -n '__sbuild_is build plan bundle' -l jobs -s j -x -d 'Threads, recipes at a time'
+complete -c sbuild -n '__sbuild_is build plan bundle' -l runtime -x -a 'crun runc' -d 'OCI runtime'
+complete -c sbuild -n '__sbuild_is build bundle' -l tag -s t -x -d 'A further tag'
 complete -c sbuild -n '__sbuild_is build' -l explain -d 'Say why each layer is built'
-complete -c sbuild -n '__sbuild_is build' -l metadata-file -r -d 'Write facts as JSON'
-complete -c sbuild -n '__sbuild_is build' -l push -d 'Push the image'
+complete -c sbuild -n '__sbuild_is build bundle' -l metadata-file -r -d 'Write facts as JSON'
+complete -c sbuild -n '__sbuild_is build bundle' -l push -d 'Push the image'
+complete -c sbuild -n '__sbuild_is bundle' -l output -s o -r -d 'Archive'
+complete -c sbuild -n '__sbuild_is bundle' -l units -r -a '(__fish_complete_directories)' -d 'Write units for review'
+complete -c sbuild -n '__sbuild_is bundle' -l name -x -d 'Of the service'
 complete -c sbuild -n '__sbuild_is build push' -l compression -x -a 'zstd gzip' -d 'Of layers'
 complete -c sbuild -n '__sbuild_is build push' -l format -x -a 'oci docker' -d 'Of the manifest'
-complete -c sbuild -n '__sbuild_is build plan lock push pull login cache' -l ca -r -d 'Trust these authorities as well'
-complete -c sbuild -n '__sbuild_is build plan lock push pull login cache' -l plain-http -d 'Speak HTTP without TLS'
+complete -c sbuild -n '__sbuild_is build plan bundle lock push pull login cache' -l ca -r -d 'Trust these authorities as well'
+complete -c sbuild -n '__sbuild_is build plan bundle lock push pull login cache' -l plain-http -d 'Speak HTTP without TLS'
 complete -c sbuild -n '__sbuild_is pull' -l platform -x -a 'linux/amd64 linux/arm64' -d 'Of an index'
 complete -c sbuild -n '__sbuild_is pull' -l unpack -d 'Unpack the layers as well'
-complete -c sbuild -n '__sbuild_is build push pull' -l progress -x -a 'auto tty plain json' -d 'How progress is shown'
+complete -c sbuild -n '__sbuild_is build bundle push pull' -l progress -x -a 'auto tty plain json' -d 'How progress is shown'
 complete -c sbuild -n '__sbuild_is lock' -l update -d 'Move it to what the image is now'
-complete -c sbuild -n '__sbuild_is build plan lock images inspect ls diff push pull prune cache' -l json -d 'Facts as JSON'
+complete -c sbuild -n '__sbuild_is build plan bundle lock images inspect ls diff push pull prune cache' -l json -d 'Facts as JSON'
 
-complete -c sbuild -n '__sbuild_is images inspect ls diff tag push pull export' -f -a '(__sbuild_images)'
+complete -c sbuild -n '__sbuild_is bundle images inspect ls diff tag push pull export' -f -a '(__sbuild_images)'
 complete -c sbuild -n '__sbuild_is inspect' -l manifest -d 'The manifest'
 complete -c sbuild -n '__sbuild_is inspect' -l config -d 'The image config'
 complete -c sbuild -n '__sbuild_is ls' -l recursive -s R -d 'Everything below'

@@ -1,0 +1,90 @@
+/* systemd.exec(5), "Security" and "Sandboxing". Not here, as services of Python with compiled parts
+ * would break: MemoryDenyWriteExecute= (they compile), ProcSubset=pid (they read /proc/meminfo). */
+#include "deploy/hardening.h"
+
+static bool is_on(const struct sb_description *d, enum sb_harden which) {
+    return !(d->harden_off >> which & 1);
+}
+
+static bool has_low_port(const struct sb_description *d, const struct sb_placement *p) {
+    return (d->port && d->port < 1024) || (d->spare_port && d->spare_port < 1024) ||
+           (p->port && p->port < 1024);
+}
+
+static void add_capabilities(const struct sb_description *d, const struct sb_placement *p,
+                             bool root, struct sb_buf *out) {
+    if (is_on(d, SB_HARDEN_CAPABILITIES))
+        sb_buf_addf(out, "CapabilityBoundingSet=%s\n",
+                    root ? "CAP_CHOWN CAP_DAC_OVERRIDE CAP_FOWNER CAP_FSETID CAP_KILL "
+                           "CAP_NET_BIND_SERVICE CAP_SETGID CAP_SETUID CAP_SETPCAP CAP_SYS_CHROOT"
+                    : has_low_port(d, p) ? "CAP_NET_BIND_SERVICE"
+                                         : "");
+    if (!root && has_low_port(d, p))
+        sb_buf_adds(out, "AmbientCapabilities=CAP_NET_BIND_SERVICE\n");
+}
+
+static void add_system(const struct sb_description *d, struct sb_buf *out) {
+    if (!is_on(d, SB_HARDEN_PROTECT_SYSTEM))
+        return;
+    sb_buf_adds(out, "ProtectSystem=strict\n");
+    if (d->root == SB_ROOT_HOST)
+        sb_buf_adds(out, "ProtectHome=yes\n");
+}
+
+static void add_device(const char *path, struct sb_buf *out) {
+    sb_buf_addf(out, "DeviceAllow=%s rw\n", path);
+}
+
+/* Not PrivateDevices=, which would hide them: and those that the driver makes later. */
+static void add_gpus(const struct sb_description *d, const struct sb_placement *p,
+                     struct sb_buf *out) {
+    static const char *const shared[] = {"/dev/nvidiactl", "/dev/nvidia-modeset", "/dev/nvidia-uvm",
+                                         "/dev/nvidia-uvm-tools"};
+    sb_buf_adds(out, "DevicePolicy=closed\n");
+    for (size_t i = 0; p->devices && i < p->devices->n; i++)
+        add_device(p->devices->v[i], out);
+    for (size_t i = 0; !p->devices && i < sizeof shared / sizeof *shared; i++)
+        add_device(shared[i], out);
+    for (unsigned i = 0; !p->devices && i < SB_GPU_LIMIT; i++)
+        if (d->gpu_devices ? d->gpu_devices >> i & 1 : i < d->gpu)
+            sb_buf_addf(out, "DeviceAllow=/dev/nvidia%u rw\n", i);
+    add_device("char-nvidia-uvm", out);
+    add_device("char-nvidia-caps", out);
+}
+
+static void add_devices(const struct sb_description *d, const struct sb_placement *p,
+                        struct sb_buf *out) {
+    if (!is_on(d, SB_HARDEN_PRIVATE_DEVICES))
+        return;
+    if (d->gpu)
+        add_gpus(d, p, out);
+    else
+        sb_buf_adds(out, "PrivateDevices=yes\n");
+}
+
+void sb_hardening_write(const struct sb_description *d, const struct sb_placement *p, bool root,
+                        struct sb_buf *out) {
+    if (is_on(d, SB_HARDEN_NO_NEW_PRIVILEGES))
+        sb_buf_adds(out, "NoNewPrivileges=yes\nRestrictSUIDSGID=yes\n");
+    add_capabilities(d, p, root, out);
+    add_system(d, out);
+    if (is_on(d, SB_HARDEN_PRIVATE_TMP))
+        sb_buf_adds(out, "PrivateTmp=yes\n");
+    add_devices(d, p, out);
+    if (is_on(d, SB_HARDEN_PROTECT_KERNEL))
+        sb_buf_adds(out, "ProtectKernelTunables=yes\nProtectKernelModules=yes\n"
+                         "ProtectKernelLogs=yes\nProtectControlGroups=yes\nProtectClock=yes\n"
+                         "ProtectHostname=yes\nLockPersonality=yes\n");
+    if (is_on(d, SB_HARDEN_PROTECT_PROCESSES))
+        sb_buf_adds(out, "ProtectProc=invisible\n");
+    if (is_on(d, SB_HARDEN_NAMESPACES))
+        sb_buf_adds(out, "RestrictNamespaces=yes\n");
+    if (is_on(d, SB_HARDEN_ADDRESS_FAMILIES))
+        sb_buf_adds(out, "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK\n");
+    if (is_on(d, SB_HARDEN_REALTIME))
+        sb_buf_adds(out, "RestrictRealtime=yes\n");
+    if (is_on(d, SB_HARDEN_SYSTEM_CALLS))
+        sb_buf_adds(out, "SystemCallArchitectures=native\nSystemCallFilter=@system-service\n"
+                         "SystemCallErrorNumber=EPERM\n");
+    sb_buf_adds(out, "RemoveIPC=yes\n");
+}

@@ -1,0 +1,478 @@
+#include "deploy/units.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/text.h"
+#include "builder/rules.h"
+#include "deploy/hardening.h"
+
+#define VERSION_OLDEST 247
+
+struct making {
+    const struct sb_description *d;
+    const struct sb_placement *p;
+    char *unit; /* without .service */
+    char *root;
+    bool has_ids, is_root;
+    uint32_t uid, gid;
+    struct sb_buf text;
+};
+
+/* ---- values of the place ---- */
+
+/* "1000:1000" says all; a name, or a user without group, only what a node finds in the root. */
+static void find_ids(struct making *m) {
+    const char *user = m->d->user;
+    char *end;
+    m->is_root = !*user || !strcmp(user, "root") || !strncmp(user, "root:", 5);
+    if (m->p->has_ids) {
+        m->has_ids = true;
+        m->uid = m->p->uid;
+        m->gid = m->p->gid;
+        m->is_root = m->uid == 0;
+        return;
+    }
+    unsigned long uid = strtoul(user, &end, 10);
+    if (end == user)
+        return;
+    m->is_root = uid == 0;
+    if (*end != ':' || !strchr("0123456789", end[1]))
+        return;
+    unsigned long gid = strtoul(end + 1, &end, 10);
+    m->has_ids = !*end;
+    m->uid = (uint32_t)uid;
+    m->gid = (uint32_t)gid;
+}
+
+/* Appends text with what stands for the port replaced by that of the placement. */
+static void add_with_port(const struct making *m, const char *text, struct sb_buf *out) {
+    char port[16];
+    snprintf(port, sizeof port, "%u", m->d->port);
+    size_t n = strlen(text), tail = strlen(port);
+    bool replace = m->p->port && m->d->port && n >= tail && !strcmp(text + n - tail, port) &&
+                   (n == tail || strchr(":=", text[n - tail - 1]));
+    if (replace)
+        sb_buf_addf(out, "%.*s%u", (int)(n - tail), text, m->p->port);
+    else
+        sb_buf_adds(out, text);
+}
+
+/* For SB_ROOT_HOST: paths at or below the image's working directory lie below the root. They begin
+ * a text, or follow one of the separators. */
+static void add_with_root(const struct making *m, const char *text, const char *separators,
+                          struct sb_buf *out) {
+    const char *workdir = m->d->workdir;
+    size_t n = strlen(workdir);
+    bool start = true;
+    if (m->d->root != SB_ROOT_HOST || n < 2) {
+        sb_buf_adds(out, text);
+        return;
+    }
+    for (const char *p = text; *p; p++) {
+        if (start && !strncmp(p, workdir, n) && (!p[n] || p[n] == '/' || strchr(separators, p[n])))
+            sb_buf_adds(out, m->root);
+        sb_buf_addc(out, *p);
+        start = strchr(separators, *p) != NULL;
+    }
+}
+
+static void add_word(struct making *m, const char *word, const char *separators, bool exec) {
+    sb_autobuf struct sb_buf placed = {0}, final = {0};
+    add_with_root(m, word, separators, &placed);
+    add_with_port(m, sb_buf_text(&placed), &final);
+    sb_unit_quote(sb_buf_text(&final), exec, &m->text);
+}
+
+/* A value that systemd takes as it is, but for specifiers. */
+static void add_plain(struct making *m, const char *key, const char *value) {
+    sb_buf_addf(&m->text, "%s=", key);
+    for (; *value; value++)
+        sb_buf_addf(&m->text, *value == '%' ? "%%%%" : "%c", *value);
+    sb_buf_addc(&m->text, '\n');
+}
+
+/* ---- [Unit] ---- */
+
+static void add_head(struct making *m, const char *what) {
+    const struct sb_description *d = m->d;
+    sb_buf_addf(&m->text,
+                "# Made by sbuild, which makes it anew with each generation. What is to stay\n"
+                "# belongs into a drop-in: systemctl edit %s\n\n[Unit]\n",
+                what);
+    sb_autofree char *title =
+        sb_format("%s%s%s", d->name, d->version ? " " : "", d->version ? d->version : "");
+    add_plain(m, "Description", title);
+}
+
+static void add_list(struct making *m, const char *key, const char *first,
+                     const struct sb_strings *list, const struct sb_strings *more) {
+    if (!first && list->n == 0)
+        return;
+    sb_buf_addf(&m->text, "%s=%s", key, first ? first : "");
+    bool any = first != NULL;
+    for (size_t i = 0; i < list->n; i++, any = true)
+        sb_buf_addf(&m->text, "%s%s", any ? " " : "", list->v[i]);
+    for (size_t i = 0; more && i < more->n; i++)
+        if (!sb_strings_has(list, more->v[i]))
+            sb_buf_addf(&m->text, " %s", more->v[i]);
+    sb_buf_addc(&m->text, '\n');
+}
+
+static void add_unit_section(struct making *m) {
+    const struct sb_description *d = m->d;
+    add_head(m, d->name);
+    sb_buf_adds(&m->text, "Wants=network-online.target\n");
+    add_list(m, "Requires", NULL, &d->requires, NULL);
+    add_list(m, "After", "network-online.target", &d->after, &d->requires);
+    add_plain(m, "RequiresMountsFor", m->root);
+    /* Ten failures in ten minutes are no accident any more. */
+    sb_buf_adds(&m->text, "StartLimitIntervalSec=10min\nStartLimitBurst=10\n");
+}
+
+/* ---- [Service] ---- */
+
+static void add_command(struct making *m) {
+    const struct sb_description *d = m->d;
+    sb_buf_adds(&m->text, "ExecStart=");
+    add_word(m, m->p->program ? m->p->program : d->argv.v[0], "", true);
+    for (size_t i = 1; i < d->argv.n; i++) {
+        sb_buf_addc(&m->text, ' ');
+        add_word(m, d->argv.v[i], "=", true);
+    }
+    sb_buf_addc(&m->text, '\n');
+}
+
+static void add_user(struct making *m) {
+    const char *user = m->d->user, *colon = strchr(user, ':');
+    if (m->has_ids) {
+        if (m->uid)
+            sb_buf_addf(&m->text, "User=%u\n", m->uid);
+        if (m->uid || m->gid)
+            sb_buf_addf(&m->text, "Group=%u\n", m->gid);
+        return;
+    }
+    if (!m->is_root)
+        sb_buf_addf(&m->text, "User=%.*s\n", (int)strcspn(user, ":"), user);
+    if (colon)
+        sb_buf_addf(&m->text, "Group=%s\n", colon + 1);
+}
+
+static void add_variable(struct making *m, const char *name, const char *value) {
+    sb_autofree char *text = sb_format("%s=%s", name, value);
+    sb_buf_adds(&m->text, "Environment=");
+    add_word(m, text, "=:", false);
+    sb_buf_addc(&m->text, '\n');
+}
+
+static void add_gpu_variable(struct making *m) {
+    const struct sb_description *d = m->d;
+    sb_autobuf struct sb_buf list = {0};
+    if (d->gpu == 0 || sb_pairs_get(&d->env, "CUDA_VISIBLE_DEVICES"))
+        return;
+    for (unsigned i = 0; i < SB_GPU_LIMIT; i++)
+        if (d->gpu_devices ? d->gpu_devices >> i & 1 : i < d->gpu)
+            sb_buf_addf(&list, "%s%u", list.len ? "," : "", i);
+    add_variable(m, "CUDA_VISIBLE_DEVICES", sb_buf_text(&list));
+}
+
+static void add_environment(struct making *m) {
+    const struct sb_description *d = m->d;
+    const struct sb_pairs *own = m->p->env;
+    for (size_t i = 0; i < d->env.n; i++)
+        if (!own || !sb_pairs_get(own, d->env.v[i].name))
+            add_variable(m, d->env.v[i].name, d->env.v[i].value);
+    if (!own || !sb_pairs_get(own, "CUDA_VISIBLE_DEVICES"))
+        add_gpu_variable(m);
+    for (size_t i = 0; own && i < own->n; i++)
+        add_variable(m, own->v[i].name, own->v[i].value);
+    sb_buf_addf(&m->text, "EnvironmentFile=-%s/%s.env\n", SB_UNIT_ENV_FILES, d->name);
+    for (size_t i = 0; i < d->secrets.n; i++)
+        sb_buf_addf(&m->text, "LoadCredential=%s:%s/%s/%s\n", d->secrets.v[i], SB_UNIT_SECRETS,
+                    d->name, d->secrets.v[i]);
+}
+
+static void add_root(struct making *m) {
+    const struct sb_description *d = m->d;
+    if (d->root == SB_ROOT_HOST) {
+        sb_autofree char *workdir = sb_format("%s%s", m->root, d->workdir[1] ? d->workdir : "");
+        add_plain(m, "WorkingDirectory", workdir);
+        sb_buf_addf(&m->text, "ReadOnlyPaths=%s\n", m->root);
+        return;
+    }
+    add_plain(m, "WorkingDirectory", d->workdir);
+    sb_buf_addf(&m->text, "RootDirectory=%s\nMountAPIVFS=yes\n", m->root);
+    if (m->p->systemd_version && m->p->systemd_version < 248)
+        sb_buf_adds(&m->text, "TemporaryFileSystem=/run:mode=0755\n");
+    sb_buf_adds(&m->text,
+                "BindReadOnlyPaths=-/etc/resolv.conf -/etc/hosts\n"
+                "BindReadOnlyPaths=-/run/systemd/journal/dev-log -/run/systemd/journal/socket\n");
+    if (d->type == SB_SERVICE_NOTIFY)
+        sb_buf_adds(&m->text, "BindReadOnlyPaths=-/run/systemd/notify\n");
+    if (d->harden_off >> SB_HARDEN_PRIVATE_TMP & 1)
+        sb_buf_adds(&m->text, "BindPaths=/tmp /var/tmp\n");
+}
+
+static void add_binds(struct making *m) {
+    for (size_t i = 0; m->p->binds && i < m->p->binds->n; i++)
+        sb_buf_addf(&m->text, "BindReadOnlyPaths=-%s\n", m->p->binds->v[i]);
+}
+
+/* systemd makes them on the host, gives them to the user, and shows them in the root. */
+static void add_directories(struct making *m) {
+    static const char *const keys[] = {"State", "Cache", "Logs"};
+    static const char *const places[] = {"/var/lib", "/var/cache", "/var/log"};
+    for (size_t i = 0; i < SB_DIRECTORY_COUNT; i++) {
+        const char *path = m->d->directories[i];
+        if (!path)
+            continue;
+        sb_autofree char *host = sb_format("%s/%s", places[i], m->d->name);
+        sb_buf_addf(&m->text, "%sDirectory=%s\n", keys[i], m->d->name);
+        if (strcmp(host, path) != 0)
+            sb_buf_addf(&m->text, "BindPaths=%s:%s\n", host, path);
+    }
+}
+
+static unsigned percent(const char *cpu) {
+    double value = strtod(cpu, NULL) * 100;
+    return value < 1 ? 1 : (unsigned)(value + 0.5);
+}
+
+static void add_limits(struct making *m) {
+    const struct sb_description *d = m->d;
+    if (d->memory)
+        sb_buf_addf(&m->text, "MemoryMax=%" PRIu64 "\n", d->memory);
+    if (d->cpu)
+        sb_buf_addf(&m->text, "CPUQuota=%u%%\n", percent(d->cpu));
+    if (d->tasks)
+        sb_buf_addf(&m->text, "TasksMax=%" PRId64 "\n", d->tasks);
+    if (d->files)
+        sb_buf_addf(&m->text, "LimitNOFILE=%" PRId64 "\n", d->files);
+}
+
+static void add_running(struct making *m) {
+    static const char *const types[] = {
+#define X(value, name, systemd) [value] = (systemd),
+        SB_SERVICE_TYPES(X)
+#undef X
+    };
+    const struct sb_description *d = m->d;
+    sb_buf_addf(&m->text, "\n[Service]\nType=%s\n", types[d->type]);
+    add_command(m);
+    if (d->type == SB_SERVICE_NOTIFY)
+        sb_buf_adds(&m->text, "NotifyAccess=all\n"); /* a script around the program may say it */
+    sb_buf_addf(&m->text, "Restart=%s\n", sb_service_restart_name(d->restart));
+    if (d->restart != SB_RESTART_NO)
+        sb_buf_adds(&m->text, "RestartSec=2\n");
+    sb_buf_addf(&m->text, "TimeoutStartSec=%u\nTimeoutStopSec=%u\nKillMode=mixed\n",
+                d->start_timeout, d->stop_timeout);
+    if (d->stop_signal)
+        sb_buf_addf(&m->text, "KillSignal=%s\n", d->stop_signal);
+    add_user(m);
+}
+
+static void add_mark(struct making *m) {
+    sb_buf_addf(&m->text, "\n%s\nName=%s\nGeneration=%" PRIu64 "\nImage=%s\n", SB_UNIT_SECTION,
+                m->d->name, m->p->generation, sb_digest_text(&m->d->image.digest).text);
+    if (m->p->bundle)
+        sb_buf_addf(&m->text, "Bundle=%s\n", sb_digest_text(m->p->bundle).text);
+}
+
+/* ---- the files ---- */
+
+static void add_unit(struct sb_units *units, enum sb_unit_kind kind, char *name, struct making *m) {
+    SB_GROW(units->v, units->n, units->cap);
+    units->v[units->n++] = (struct sb_unit){kind, name, sb_buf_steal(&m->text)};
+}
+
+static void make_service(struct making *m, struct sb_units *out) {
+    add_unit_section(m);
+    add_running(m);
+    sb_buf_adds(&m->text, "\n# Where it runs\n");
+    add_root(m);
+    add_binds(m);
+    add_directories(m);
+    sb_buf_adds(&m->text, "\n# What it is told; what this host says wins\n");
+    add_environment(m);
+    sb_buf_adds(&m->text, "\n# What it may do\n");
+    sb_hardening_write(m->d, m->p, m->is_root, &m->text);
+    add_limits(m);
+    if (m->d->type != SB_SERVICE_JOB)
+        sb_buf_adds(&m->text, "\n[Install]\nWantedBy=multi-user.target\n");
+    add_mark(m);
+    add_unit(out, SB_UNIT_SERVICE, sb_format("%s.service", m->unit), m);
+}
+
+static void make_timer(struct making *m, struct sb_units *out) {
+    add_head(m, m->unit);
+    sb_buf_addf(&m->text, "\n[Timer]\nOnCalendar=%s\nPersistent=yes\nUnit=%s.service\n",
+                m->d->schedule, m->unit);
+    sb_buf_adds(&m->text, "\n[Install]\nWantedBy=timers.target\n");
+    add_mark(m);
+    add_unit(out, SB_UNIT_TIMER, sb_format("%s.timer", m->unit), m);
+}
+
+static void make_mount(struct making *m, struct sb_units *out) {
+    const struct sb_placement *p = m->p;
+    bool suid = m->d->harden_off >> SB_HARDEN_NO_NEW_PRIVILEGES & 1;
+    sb_autofree char *name = sb_unit_escape_path(m->root);
+    add_head(m, "its service");
+    if (p->requires_path)
+        add_plain(m, "RequiresMountsFor", p->requires_path);
+    sb_buf_addf(&m->text,
+                "\n[Mount]\nWhat=overlay\nWhere=%s\nType=overlay\nOptions=ro,nodev%s,"
+                "lowerdir=",
+                m->root, suid ? "" : ",nosuid");
+    for (size_t i = 0; i < p->lower_count; i++)
+        sb_buf_addf(&m->text, "%s%s", i ? ":" : "", p->lower[i]);
+    if (p->lower_count == 0) /* nothing is unpacked yet */
+        sb_buf_adds(&m->text, "/var/empty:/var/empty");
+    sb_buf_addc(&m->text, '\n');
+    add_mark(m);
+    add_unit(out, SB_UNIT_MOUNT, sb_format("%s.mount", name), m);
+}
+
+/* systemd runs nothing as a user that no database of the host knows. */
+static void make_sysusers(struct making *m, struct sb_units *out) {
+    sb_buf_addf(&m->text, "# Made by sbuild, for services whose images have this user.\n");
+    if (m->gid)
+        sb_buf_addf(&m->text, "g sbuild-%u %u\n", m->gid, m->gid);
+    if (m->uid)
+        sb_buf_addf(&m->text, "u sbuild-%u %u:%u \"sbuild service\"\n", m->uid, m->uid, m->gid);
+    add_unit(out, SB_UNIT_SYSUSERS, sb_format("sbuild-%u-%u.conf", m->uid, m->gid), m);
+}
+
+/* ---- what a placement may say ---- */
+
+static bool is_safe_path(const char *path) {
+    return *path == '/' && !strpbrk(path, " \t\n\r\\\"':,%") && sb_text_is_utf8(path);
+}
+
+static int refuse(struct sb_error *err, const char *what, const char *value) {
+    return sb_fail(err, SB_E_FAILED, "%s %s can't be written in a unit file", what,
+                   sb_text_shown(value).text);
+}
+
+static int check_lower(const struct sb_placement *p, struct sb_error *err) {
+    size_t bytes = 0;
+    for (size_t i = 0; i < p->lower_count; i++) {
+        bytes += strlen(p->lower[i]) + 1;
+        if (!is_safe_path(p->lower[i]))
+            return refuse(err, "the directory", p->lower[i]);
+    }
+    if (bytes > SB_UNIT_LOWER_LIMIT)
+        return sb_fail(err, SB_E_FAILED, "the names of %zu layers are too long to be mounted",
+                       p->lower_count);
+    if (p->lower_count == 1)
+        return sb_fail(err, SB_E_FAILED, "an overlay needs two directories at least");
+    return 0;
+}
+
+static int check_placement(const struct sb_placement *p, struct sb_error *err) {
+    if (p->systemd_version && p->systemd_version < VERSION_OLDEST) {
+        sb_fail(err, SB_E_FAILED, "systemd %d is too old", p->systemd_version);
+        return sb_error_hint(err, "units are made for systemd %d and later", VERSION_OLDEST);
+    }
+    const char *const paths[] = {p->root, p->requires_path};
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++)
+        if (paths[i] && !is_safe_path(paths[i]))
+            return refuse(err, "the path", paths[i]);
+    if (p->program &&
+        (*p->program != '/' || strpbrk(p->program, "\\\"'$\n") || !sb_text_is_utf8(p->program)))
+        return refuse(err, "the program", p->program);
+    if (p->unit && !sb_service_name_valid(p->unit))
+        return refuse(err, "the unit", p->unit);
+    for (size_t i = 0; p->devices && i < p->devices->n; i++)
+        if (strncmp(p->devices->v[i], "/dev/", 5) != 0 || !is_safe_path(p->devices->v[i]))
+            return refuse(err, "the device", p->devices->v[i]);
+    for (size_t i = 0; p->binds && i < p->binds->n; i++)
+        if (*p->binds->v[i] != '/' || strpbrk(p->binds->v[i], " \t\n\r\\\"',%"))
+            return refuse(err, "the path", p->binds->v[i]);
+    for (size_t i = 0; p->env && i < p->env->n; i++)
+        if (!sb_rule_env.check(p->env->v[i].name) || !sb_text_is_utf8(p->env->v[i].value))
+            return refuse(err, "the variable", p->env->v[i].name);
+    return check_lower(p, err);
+}
+
+int sb_units_generate(const struct sb_description *d, const struct sb_placement *p,
+                      struct sb_units *out, struct sb_error *err) {
+    *out = (struct sb_units){0};
+    if (check_placement(p, err) < 0)
+        return -1;
+    struct making m = {.d = d, .p = p};
+    m.unit = sb_strdup(p->unit ? p->unit : d->name);
+    m.root = p->root ? sb_strdup(p->root)
+             : d->root == SB_ROOT_LAYERS
+                 ? sb_unit_root_path(d->name, p->generation)
+                 : sb_format("%s/%s/%" PRIu64, SB_UNIT_HOST_ROOT, d->name, p->generation);
+    find_ids(&m);
+    make_service(&m, out);
+    if (d->schedule)
+        make_timer(&m, out);
+    if (d->root == SB_ROOT_LAYERS)
+        make_mount(&m, out);
+    if (m.has_ids && (m.uid || m.gid))
+        make_sysusers(&m, out);
+    free(m.unit);
+    free(m.root);
+    sb_buf_free(&m.text);
+    return 0;
+}
+
+void sb_units_free(struct sb_units *units) {
+    for (size_t i = 0; i < units->n; i++) {
+        free(units->v[i].name);
+        free(units->v[i].text);
+    }
+    free(units->v);
+    *units = (struct sb_units){0};
+}
+
+const struct sb_unit *sb_units_find(const struct sb_units *units, enum sb_unit_kind kind) {
+    for (size_t i = 0; i < units->n; i++)
+        if (units->v[i].kind == kind)
+            return &units->v[i];
+    return NULL;
+}
+
+/* ---- mount points ---- */
+
+static void add_point(struct sb_strings *out, const char *path, bool directory) {
+    for (const char *p = path; (p = strchr(p, '/')); p++) {
+        sb_autofree char *parent = sb_strndup(path, (size_t)(p + 1 - path));
+        if (p > path && !sb_strings_has(out, parent))
+            sb_strings_add(out, parent);
+    }
+    sb_autofree char *name = sb_format("%s%s", path, directory ? "/" : "");
+    if (!sb_strings_has(out, name))
+        sb_strings_add(out, name);
+}
+
+void sb_units_mount_points(const struct sb_description *d, const struct sb_placement *p,
+                           struct sb_strings *out) {
+    static const char *const always[] = {"dev", "proc", "sys", "run", "tmp", "var/tmp"};
+    static const char *const places[] = {"var/lib", "var/cache", "var/log"};
+    if (d->root == SB_ROOT_HOST)
+        return;
+    for (size_t i = 0; i < sizeof always / sizeof *always; i++)
+        add_point(out, always[i], true);
+    add_point(out, "etc/resolv.conf", false);
+    add_point(out, "etc/hosts", false);
+    for (size_t i = 0; i < SB_DIRECTORY_COUNT; i++) {
+        if (!d->directories[i])
+            continue;
+        sb_autofree char *host = sb_format("%s/%s", places[i], d->name);
+        add_point(out, host, true);
+        add_point(out, d->directories[i] + 1, true);
+    }
+    if (d->workdir[1])
+        add_point(out, d->workdir + 1, true);
+    for (size_t i = 0; p->binds && i < p->binds->n; i++) {
+        const char *colon = strrchr(p->binds->v[i], ':');
+        const char *inside = colon ? colon + 1 : p->binds->v[i];
+        if (*inside == '/' && strncmp(inside, "/run/", 5) != 0)
+            add_point(out, inside + 1, false);
+    }
+}
