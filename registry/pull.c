@@ -22,6 +22,7 @@ struct pull {
     struct sb_remote *remote;
     char *where; /* "host/repository" */
     struct sb_fetch_source source;
+    struct sb_cancel *cancel;
 };
 
 /* ---- documents: manifests and indexes ---- */
@@ -198,25 +199,40 @@ static int fetch_layer(void *data, struct sb_error *err) {
     return 0;
 }
 
+static void cancel(void *data) {
+    sb_cancel_set(data);
+}
+
+/* What fails first ends what is being fetched beside it. When that was a callback, its error is the
+ * one that counts. */
+static int wait_for_callbacks(struct sb_jobs *callbacks, int rc, struct sb_error *err) {
+    struct sb_error own = {0};
+    if ((rc < 0 && err->code != SB_E_INTERRUPTED) || sb_jobs_wait(callbacks, &own) == 0)
+        return rc;
+    *err = own;
+    return -1;
+}
+
 static int fetch_layers(struct pull *p, const struct sb_image *image, struct sb_error *err) {
     const struct sb_pull_options *o = p->options;
     size_t n = image->layer_count;
     sb_autofree struct layer_job *list = sb_alloc((n + 1) * sizeof *list);
     struct sb_jobs *jobs = sb_jobs_new(o->parallel > 0 ? o->parallel : PARALLEL_DEFAULT);
+    struct sb_jobs *callbacks = sb_jobs_new(CALLBACKS_MAX);
+    sb_jobs_when_failed(jobs, cancel, p->cancel);
+    sb_jobs_when_failed(callbacks, cancel, p->cancel);
     for (size_t i = 0; i < n; i++) {
         list[i] = (struct layer_job){p, &image->layers[i].layer};
         sb_jobs_add(jobs, fetch_layer, &list[i]);
     }
-    struct sb_jobs *callbacks = sb_jobs_new(CALLBACKS_MAX);
     int rc = 0;
     for (size_t i = 0; i < n && rc == 0; i++) {
         rc = sb_jobs_wait_for(jobs, i, err);
         if (rc == 0 && o->layer)
             sb_jobs_add(callbacks, tell_layer, &list[i]);
     }
-    if (rc == 0)
-        rc = sb_jobs_wait(callbacks, err);
-    sb_jobs_free(callbacks); /* waits for what is under way */
+    rc = wait_for_callbacks(callbacks, rc, err);
+    sb_jobs_free(callbacks);
     sb_jobs_free(jobs);
     return rc;
 }
@@ -277,8 +293,10 @@ int sb_pull_image(struct sb_registry *registry, struct sb_store *store,
         (struct sb_fetch_watch){.notify = pull.options->notify, .data = pull.options->data};
     pull.where = sb_reference_name(reference);
     pull.remote = sb_remote_open(registry, reference->host, reference->repository);
+    pull.source.cancel = pull.cancel = sb_cancel_new();
     int rc = pull_image(&pull, out, err);
     sb_remote_free(pull.remote);
+    sb_cancel_free(pull.cancel);
     free(pull.where);
     return rc;
 }

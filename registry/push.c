@@ -45,7 +45,9 @@ struct sb_pusher {
     struct sb_remote *remote;
     char *host, *where; /* "host/repository" */
     struct sb_jobs *jobs;
-    pthread_mutex_t lock; /* guards all below */
+    struct sb_cancel *cancel; /* of blobs under way */
+    bool tagging;             /* none are: what fails now is a tag */
+    pthread_mutex_t lock;     /* guards all below */
     struct blob **blobs;
     size_t n, cap;
     bool trust; /* origins are believed */
@@ -54,6 +56,14 @@ struct sb_pusher {
     pthread_mutex_t prepare_lock;
     bool prepared;
 };
+
+/* One blob that can't be sent makes the others useless. A tag that is refused may be refused
+ * because of a blob that is missing: that is not the end yet. */
+static void job_failed(void *data) {
+    struct sb_pusher *p = data;
+    if (!p->tagging)
+        sb_cancel_set(p->cancel);
+}
 
 struct sb_pusher *sb_pusher_new(struct sb_registry *registry, struct sb_store *store,
                                 const struct sb_reference *repository,
@@ -66,9 +76,12 @@ struct sb_pusher *sb_pusher_new(struct sb_registry *registry, struct sb_store *s
     p->watch = (struct sb_fetch_watch){p->options.notify, p->options.data, true};
     p->remote = sb_remote_open(registry, repository->host, repository->repository);
     sb_remote_will_push(p->remote);
+    p->cancel = sb_cancel_new();
+    sb_remote_set_cancel(p->remote, p->cancel);
     p->host = sb_strdup(repository->host);
     p->where = sb_reference_name(repository);
     p->jobs = sb_jobs_new(p->options.parallel > 0 ? p->options.parallel : PARALLEL_DEFAULT);
+    sb_jobs_when_failed(p->jobs, job_failed, p);
     p->trust = true;
     pthread_mutex_init(&p->lock, NULL);
     pthread_mutex_init(&p->prepare_lock, NULL);
@@ -78,8 +91,10 @@ struct sb_pusher *sb_pusher_new(struct sb_registry *registry, struct sb_store *s
 void sb_pusher_free(struct sb_pusher *p) {
     if (!p)
         return;
+    sb_cancel_set(p->cancel);
     sb_jobs_free(p->jobs);
     sb_remote_free(p->remote);
+    sb_cancel_free(p->cancel);
     for (size_t i = 0; i < p->n; i++)
         free(p->blobs[i]);
     free(p->blobs);
@@ -337,9 +352,12 @@ static int put_tag(void *data, struct sb_error *err) {
 
 static int run_tags(struct sb_pusher *p, struct tag_job *tags, size_t n, sb_job *run,
                     struct sb_error *err) {
+    p->tagging = true;
     for (size_t i = 0; i < n; i++)
         sb_jobs_add(p->jobs, run, &tags[i]);
-    return sb_jobs_wait(p->jobs, err);
+    int rc = sb_jobs_wait(p->jobs, err);
+    p->tagging = false;
+    return rc;
 }
 
 static int put_tags(struct sb_pusher *p, struct tag_job *tags, size_t n, struct sb_error *err) {

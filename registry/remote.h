@@ -60,6 +60,9 @@ struct sb_registry *sb_remote_registry(const struct sb_remote *remote);
 /* Asks for push rights with the first token already, for a repository that will be written to. */
 void sb_remote_will_push(struct sb_remote *remote);
 
+/* What is asked of it ends with SB_E_INTERRUPTED once that is set. It must outlive the remote. */
+void sb_remote_set_cancel(struct sb_remote *remote, const struct sb_cancel *cancel);
+
 /* ---- manifests ---- */
 
 struct sb_manifest {

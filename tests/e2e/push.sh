@@ -104,6 +104,38 @@ cp .check err
 check "it is named" grep -q "the blob $(cat layer) in the store .* is damaged" err
 check_equal "nothing has the tag" "" "$(digest_of team/damaged v1)"
 cp saved "$blob"
+# Through a relay that is slow, a large layer would take a minute: what fails beside it ends it.
+cat >relay.py <<'END'
+import socket, sys, threading, time
+host, port = sys.argv[1].split(":")
+server = socket.create_server(("127.0.0.1", 0))
+print(server.getsockname()[1], flush=True)
+def pump(a, b, pause):
+    try:
+        while data := a.recv(65536):
+            time.sleep(pause * len(data) / 65536)
+            b.sendall(data)
+        b.shutdown(socket.SHUT_WR)
+    except OSError:
+        pass
+while True:
+    client, _ = server.accept()
+    registry = socket.create_connection((host, int(port)))
+    threading.Thread(target=pump, args=(client, registry, 1), daemon=True).start()
+    threading.Thread(target=pump, args=(registry, client, 0), daemon=True).start()
+END
+python3 relay.py "$REGISTRY" >relay.port &
+registries="$registries $!"
+wait_for_line . relay.port
+SLOW=127.0.0.1:$(cat relay.port)
+sed -i "s|^name: .*|name: slow|; s|^layers:|&\n  - {name: larger, copy: {from: larger, to: /larger}}|" damaged.yaml
+head -c 4000000 /dev/urandom >larger
+check "with a layer more" "$SBUILD" damaged.yaml
+printf 'X' | dd of="$blob" bs=1 seek=20 conv=notrunc 2>/dev/null
+check_fails "a layer that fails ends the one that is still being sent" 6 timeout 20 "$SBUILD" push slow "$SLOW/team/slow:v1"
+cp .check err
+check "and is what is told" grep -q "the blob $(cat layer) in the store .* is damaged" err
+cp saved "$blob"
 check "and with the right bytes" "$SBUILD" push damaged "$REGISTRY/team/damaged:v1"
 check_fails "no such host" 5 "$SBUILD" push app registry.invalid/team/app:v1
 check_fails "nobody listens" 5 "$SBUILD" push app "127.0.0.1:1/team/app:v1"
