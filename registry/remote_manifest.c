@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -235,8 +236,13 @@ int sb_remote_manifest_send(struct sb_remote *remote, const char *reference, con
         return -1;
     if (sb_registry_tag_immutable(response.status, sb_buf_text(&response.body), response.body.len))
         return immutable(remote, reference, &digest, err);
-    if (response.status != 201 && response.status != 200 && response.status != 202)
-        return sb_remote_refused(remote, &response, what, err);
+    if (response.status != 201 && response.status != 200 && response.status != 202) {
+        sb_remote_refused(remote, &response, what, err);
+        if (err && (sb_remote_said(&response, "MANIFEST_BLOB_UNKNOWN") ||
+                    sb_remote_said(&response, "BLOB_UNKNOWN")))
+            err->os_errno = ENOENT;
+        return -1;
+    }
     if (out_subject)
         *out_subject = sb_http_header(&response, "oci-subject") != NULL;
     if (sb_remote_check_digest(&response, &digest, err) < 0)

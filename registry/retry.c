@@ -71,6 +71,10 @@ static int wait_ms(const struct sb_cancel *cancel, uint64_t ms, struct sb_error 
     }
 }
 
+int sb_remote_pause(const struct sb_remote *remote, uint64_t ms, struct sb_error *err) {
+    return wait_ms(remote->cancel, jitter(ms), err);
+}
+
 int sb_retry_again(struct sb_retry *retry, int result, const struct sb_http_response *response,
                    struct sb_error *err) {
     retry->made++;

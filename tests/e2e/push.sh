@@ -140,6 +140,30 @@ check "and with the right bytes" "$SBUILD" push damaged "$REGISTRY/team/damaged:
 check_fails "no such host" 5 "$SBUILD" push app registry.invalid/team/app:v1
 check_fails "nobody listens" 5 "$SBUILD" push app "127.0.0.1:1/team/app:v1"
 
+# ---- at once ----
+
+recipe many
+for i in 1 2 3 4 5; do
+	mkdir -p parts/$i && echo "part $i" >parts/$i/file
+	sed -i "s|^layers:|&\n  - {name: part-$i, copy: {from: parts/$i, to: /}}|" many.yaml
+done
+check "an image of many small layers" "$SBUILD" many.yaml
+for i in 1 2 3 4 5 6 7 8; do cp -r "$SBUILD_STORE" "$T/at-once-$i"; done
+at_once() { # REPOSITORY: eight machines push there
+	for i in 1 2 3 4 5 6 7 8; do
+		{ "$SBUILD" push many "$REGISTRY/$1:v1" "$REGISTRY/$1:v$i" --store "$T/at-once-$i" >at-once.$i.out 2>&1 || echo "$i failed" >>at-once.failed; } &
+		at_once_pids="${at_once_pids:-} $!"
+	done
+	# shellcheck disable=SC2086 # numbers
+	wait $at_once_pids
+	at_once_pids=
+}
+for i in 1 2 3; do at_once at/once-$i; done
+check "eight machines push one image at once" test ! -e at-once.failed
+[ ! -e at-once.failed ] || cat at-once.*.out
+check_equal "it is there, under all names" "$("$SBUILD" inspect many --json | jq -r .digest) 1" \
+	"$(digest_of at/once-3 v8) $(for i in 1 2 3 4 5 6 7 8; do digest_of at/once-2 v$i; done | sort -u | wc -l)"
+
 # ---- formats ----
 
 check "Docker's format" "$SBUILD" push app "$REGISTRY/docker/app:v1" --format docker
