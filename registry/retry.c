@@ -32,6 +32,7 @@ uint64_t sb_retry_after_ms(const char *value, int64_t now) {
     char *end;
     errno = 0;
     long seconds = strtol(value, &end, 10);
+    bool endless = errno == ERANGE && seconds > 0;
     if (end == value) {
         struct tm date = {0};
         end = strptime(value, "%a, %d %b %Y %H:%M:%S GMT", &date);
@@ -42,7 +43,7 @@ uint64_t sb_retry_after_ms(const char *value, int64_t now) {
     }
     if (*end || seconds <= 0)
         return 0;
-    return (uint64_t)(seconds > LONGEST_WAIT || errno ? LONGEST_WAIT : seconds) * 1000;
+    return (uint64_t)(seconds > LONGEST_WAIT || endless ? LONGEST_WAIT : seconds) * 1000;
 }
 
 /* Full jitter: anything from nothing to the delay, so that those who failed together do not come
