@@ -104,6 +104,9 @@ struct sb_http_request {
                      cut (of others); 0: 64 KiB */
     int wait_seconds; /* for the answer's first byte, where the registry has long to work (moving
                          what was uploaded); 0: as every stall, with time to hash what was sent */
+    const int *stop;  /* SB_E_INTERRUPTED once this descriptor is readable; NULL: none */
+    bool parting; /* what is left behind is tidied up: an interruption does not keep it from being
+                     made, but it may take two seconds only, then it has failed */
 };
 
 /* Makes one request. Any answer of the server is success, whatever its status. Otherwise -1:

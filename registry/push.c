@@ -18,6 +18,7 @@
 #include "base/memory.h"
 #include "layers/convert.h"
 #include "layers/origin.h"
+#include "registry/ahead.h"
 #include "registry/fetch.h"
 #include "registry/rewrite.h"
 
@@ -30,8 +31,16 @@ struct blob {
     struct sb_layer layer;     /* as it is in the store; of the config only the descriptor */
     struct sb_descriptor sent; /* as it goes */
     bool is_config;
-    bool asked; /* the registry has said that it is there */
+    bool asked;             /* the registry has said that it is there */
+    struct sb_ahead *ahead; /* its upload that began while it was packed, or NULL */
     uint64_t told;
+};
+
+/* A layer that is being packed, or was. */
+struct growing {
+    size_t id;
+    bool over;
+    struct sb_ahead *ahead;
 };
 
 struct sb_pusher {
@@ -45,6 +54,8 @@ struct sb_pusher {
     pthread_mutex_t lock; /* guards all below */
     struct blob **blobs;
     size_t n, cap;
+    struct growing *growing;
+    size_t growing_count, growing_cap;
     bool trust; /* origins are believed */
     size_t uploaded, mounted;
     uint64_t sent;
@@ -75,7 +86,12 @@ struct sb_pusher *sb_pusher_new(struct sb_registry *registry, struct sb_store *s
 void sb_pusher_free(struct sb_pusher *p) {
     if (!p)
         return;
+    for (size_t i = 0; i < p->growing_count; i++)
+        sb_ahead_drop(p->growing[i].ahead);
     sb_jobs_free(p->jobs);
+    for (size_t i = 0; i < p->growing_count; i++)
+        sb_ahead_free(p->growing[i].ahead);
+    free(p->growing);
     sb_remote_free(p->remote);
     for (size_t i = 0; i < p->n; i++)
         free(p->blobs[i]);
@@ -187,7 +203,9 @@ static int upload(struct blob *b, const char *session, struct sb_error *err) {
                                   .progress = show_sent,
                                   .data = b};
     tell(b, SB_TRANSFER_START, 0);
-    if (sb_remote_blob_put(p->remote, &it, &own) < 0) {
+    struct sb_ahead *ahead = sb_steal(b->ahead); /* if it is asked for again, it was lost */
+    bool sent = ahead && sb_ahead_finish(ahead, &b->sent, fd, show_sent, b) == 0;
+    if (!sent && sb_remote_blob_put(p->remote, &it, &own) < 0) {
         explain(b, fd, &own);
         if (err)
             *err = own;
@@ -199,6 +217,12 @@ static int upload(struct blob *b, const char *session, struct sb_error *err) {
     pthread_mutex_unlock(&p->lock);
     tell(b, SB_TRANSFER_DONE, b->sent.size);
     return 0;
+}
+
+/* What was sent of it already is in vain, when it goes otherwise or not at all. */
+static void drop_ahead(struct blob *b) {
+    if (b->ahead)
+        sb_ahead_drop(sb_steal(b->ahead));
 }
 
 static bool believes(const struct blob *b, const struct sb_strings *origins) {
@@ -239,10 +263,13 @@ static int send_blob(void *data, struct sb_error *err) {
     if (convert(b, err) < 0 || sb_blob_origins(p->store, &b->sent.digest, &origins, err) < 0)
         return -1;
     if (believes(b, &origins)) {
+        drop_ahead(b);
         tell(b, SB_TRANSFER_EXISTS, 0);
         return 0;
     }
     int there = find_there(b, &origins, &session, err);
+    if (there > 0)
+        drop_ahead(b);
     if (there < 0 || (there == 0 && upload(b, session, err) < 0))
         return -1;
     return sb_blob_add_origin(p->store, &b->sent.digest, p->where, err);
@@ -250,23 +277,73 @@ static int send_blob(void *data, struct sb_error *err) {
 
 /* ---- adding ---- */
 
-static void add(struct sb_pusher *p, const struct sb_layer *layer, bool is_config) {
+/* ahead, which may be NULL, is the layer's upload so far. */
+static void add(struct sb_pusher *p, const struct sb_layer *layer, bool is_config,
+                struct sb_ahead *ahead) {
     pthread_mutex_lock(&p->lock);
     bool known = false;
     for (size_t i = 0; i < p->n && !known; i++)
         known = sb_digest_equal(&p->blobs[i]->layer.descriptor.digest, &layer->descriptor.digest);
     if (!known) {
         struct blob *b = sb_alloc(sizeof *b);
-        *b = (struct blob){.pusher = p, .layer = *layer, .is_config = is_config};
+        *b = (struct blob){.pusher = p, .layer = *layer, .is_config = is_config, .ahead = ahead};
         SB_GROW(p->blobs, p->n, p->cap);
         p->blobs[p->n++] = b;
         sb_jobs_add(p->jobs, send_blob, b);
+    } else if (ahead) {
+        sb_ahead_drop(ahead);
     }
     pthread_mutex_unlock(&p->lock);
 }
 
 void sb_pusher_add(struct sb_pusher *p, const struct sb_layer *layer) {
-    add(p, layer, false);
+    add(p, layer, false, NULL);
+}
+
+/* ---- before they are packed ---- */
+
+/* The lock is held. The one that is not over, or NULL. */
+static struct growing *find_growing(struct sb_pusher *p, size_t id) {
+    for (size_t i = 0; i < p->growing_count; i++)
+        if (p->growing[i].id == id && !p->growing[i].over)
+            return &p->growing[i];
+    return NULL;
+}
+
+static int prepare_ahead(void *data, struct sb_error *err) {
+    return prepare(data, err);
+}
+
+void sb_pusher_grow(struct sb_pusher *p, size_t id, const char *media_type, int fd, uint64_t size) {
+    const struct sb_ahead_options options = {prepare_ahead, p};
+    if (sb_rewrite_compression(media_type, &p->options) != sb_layer_compression(media_type))
+        return;
+    pthread_mutex_lock(&p->lock);
+    struct growing *g = find_growing(p, id);
+    if (size == 0 && g) {
+        g->over = true;
+        sb_ahead_drop(g->ahead);
+    } else if (size > 0) {
+        if (!g) {
+            SB_GROW(p->growing, p->growing_count, p->growing_cap);
+            g = &p->growing[p->growing_count++];
+            *g = (struct growing){.id = id, .ahead = sb_ahead_new(p->remote, &options)};
+        }
+        sb_ahead_grow(g->ahead, fd, size);
+    }
+    pthread_mutex_unlock(&p->lock);
+}
+
+void sb_pusher_add_grown(struct sb_pusher *p, size_t id, const struct sb_layer *layer) {
+    struct sb_ahead *ahead = NULL;
+    pthread_mutex_lock(&p->lock);
+    struct growing *g = find_growing(p, id);
+    if (g) {
+        g->over = true;
+        ahead = g->ahead;
+    }
+    pthread_mutex_unlock(&p->lock);
+    add(p, layer, false, ahead);
 }
 
 /* The registry missed a blob: whatever was not asked for is asked for now. */
@@ -408,9 +485,9 @@ static int make_document(struct sb_pusher *p, const struct sb_image *image, stru
 
 static void add_all(struct sb_pusher *p, const struct sb_image *image) {
     for (size_t i = 0; i < image->layer_count; i++)
-        add(p, &image->layers[i].layer, false);
+        add(p, &image->layers[i].layer, false, NULL);
     const struct sb_layer config = {.descriptor = image->config_descriptor};
-    add(p, &config, true);
+    add(p, &config, true, NULL);
 }
 
 /* Everything is there when the tags are: nothing else has to be looked at. */

@@ -165,6 +165,7 @@ int sb_remote_context(const struct sb_remote *remote, const char *what, struct s
 int sb_remote_perform(struct sb_remote *remote, const struct sb_http_request *request,
                       const char *what, struct sb_http_response *response, struct sb_error *err) {
     struct sb_retry retry = sb_remote_retry(remote);
+    retry.stop = request->stop;
     for (;;) {
         struct sb_error failure = {0};
         int result = sb_remote_once(remote, request, response, &failure);

@@ -118,11 +118,20 @@ struct sb_remote_upload {
     bool unverified;     /* don't ask for it afterwards: a manifest that needs it will show */
     void (*progress)(void *data, uint64_t sent); /* bytes of this blob so far; may be NULL */
     void *data;
+    /* For a blob that is still being written; blob and fd may then change until it is whole. Waits
+     * until its file has wanted bytes, or is whole. 0: blob.size says how many there are, and that
+     * isn't all of them; 1: all are there, blob and fd are what they will be; -1: there will be no
+     * such blob, or it isn't needed. NULL: it is whole. */
+    int (*more)(void *data, uint64_t wanted, struct sb_descriptor *blob, int *fd,
+                struct sb_error *err);
+    const int *stop; /* as of a request (registry/http.h) */
 };
+/* Bytes of one request of an upload: as many as may be sent again after a failure. */
+uint64_t sb_remote_upload_chunk(const struct sb_remote *remote);
 /* Uploads whatever the registry has; ask sb_remote_blob_head before. In one request where the
  * registry takes that, in chunks where it must be; after a failure only what the registry does not
  * have yet is sent again. The registry verifies the digest, and is asked whether it has the blob
- * afterwards, unless that is not wanted. */
+ * afterwards, unless that is not wanted. What was begun in vain the registry is told to forget. */
 int sb_remote_blob_put(struct sb_remote *remote, const struct sb_remote_upload *upload,
                        struct sb_error *err);
 int sb_remote_blob_put_bytes(struct sb_remote *remote, const void *bytes, size_t len,

@@ -25,7 +25,8 @@ struct sb_retry_policy {
 };
 struct sb_retry {
     struct sb_retry_policy policy;
-    int made; /* attempts without progress so far */
+    int made;        /* attempts without progress so far */
+    const int *stop; /* as of a request */
 };
 
 /* How an attempt ended is told by result, response and err, as sb_http_perform left them. Returns 1
@@ -139,6 +140,7 @@ struct sb_session {
     char *target;       /* of its next request; NULL: none is open */
     uint64_t offset;    /* bytes that the registry has */
     uint64_t min_chunk; /* it wants no smaller ones, but the last */
+    const int *stop;    /* of its requests */
 };
 int sb_session_open(struct sb_session *session, struct sb_error *err);
 /* Takes Location and Range of the answer to a chunk that ended at expected. */
@@ -147,7 +149,7 @@ int sb_session_accepted(struct sb_session *session, const struct sb_http_respons
 /* Asks where the session stands; sent is the offset behind all that was ever sent. Leaves target
  * NULL when it is gone, or can't be relied on. */
 int sb_session_ask(struct sb_session *session, uint64_t sent, struct sb_error *err);
-/* Tells the registry, if possible, to forget it. */
+/* Tells the registry, if possible, to forget it; also when this process was interrupted. */
 void sb_session_cancel(struct sb_session *session);
 /* "0-1023": bytes received, 1024; false for what can't be read. "0-0" is none for some registries,
  * one byte for others: *out is 1. */

@@ -54,7 +54,7 @@ static uint64_t jitter(uint64_t delay) {
     return random % (delay + 1);
 }
 
-static int wait_ms(uint64_t ms, struct sb_error *err) {
+static int wait_ms(uint64_t ms, const int *stop, struct sb_error *err) {
     struct timespec start, now;
     clock_gettime(CLOCK_MONOTONIC, &start);
     for (int64_t left = (int64_t)ms;;) {
@@ -62,8 +62,10 @@ static int wait_ms(uint64_t ms, struct sb_error *err) {
             return -1;
         if (left <= 0)
             return 0;
-        struct pollfd interrupt = {.fd = sb_interrupt_fd(), .events = POLLIN};
-        (void)poll(&interrupt, 1, (int)left);
+        struct pollfd ends[2] = {{.fd = sb_interrupt_fd(), .events = POLLIN},
+                                 {.fd = stop ? *stop : -1, .events = POLLIN}};
+        if (poll(ends, 2, (int)left) > 0 && ends[1].revents)
+            return sb_fail(err, SB_E_INTERRUPTED, "the request is not needed any more");
         clock_gettime(CLOCK_MONOTONIC, &now);
         left = (int64_t)ms -
                ((now.tv_sec - start.tv_sec) * 1000 + (now.tv_nsec - start.tv_nsec) / 1000000);
@@ -82,5 +84,5 @@ int sb_retry_again(struct sb_retry *retry, int result, const struct sb_http_resp
     const char *after = result == 0 ? sb_http_header(response, "retry-after") : NULL;
     if (after)
         delay += sb_retry_after_ms(after, (int64_t)time(NULL));
-    return wait_ms(delay, err) < 0 ? -1 : 1;
+    return wait_ms(delay, retry->stop, err) < 0 ? -1 : 1;
 }

@@ -24,7 +24,8 @@ static char *sample(size_t len) {
 }
 
 static struct sb_packer *start(enum sb_compression compression, int level, int threads) {
-    struct sb_pack_options options = {compression, level, threads};
+    struct sb_pack_options options = {
+        .compression = compression, .level = level, .threads = threads};
     struct sb_error err = {0};
     struct sb_packer *packer = NULL;
     if (sb_packer_start(t.store, &options, &packer, &err) < 0)
@@ -173,7 +174,7 @@ static void test_misuse(void) {
     sb_packer_abort(start(SB_COMPRESSION_GZIP, 0, 3));
 
     static const struct sb_pack_options bad[] = {
-        {SB_COMPRESSION_ZSTD, 23, 0}, {SB_COMPRESSION_GZIP, 13, 0}, {SB_COMPRESSION_ZSTD, -1, 0}};
+        {.level = 23}, {.compression = SB_COMPRESSION_GZIP, .level = 13}, {.level = -1}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         CHECK_INT(sb_packer_start(t.store, &bad[i], &packer, &err), -1);
 }
@@ -386,7 +387,7 @@ static void test_disk_full(void) {
         layer_test_die(path, &err);
     sb_autofree char *data = sample(SB_FRAME_SIZE);
     for (int threads = 1; threads < 8; threads += 3) {
-        struct sb_pack_options options = {SB_COMPRESSION_NONE, 0, threads};
+        struct sb_pack_options options = {.compression = SB_COMPRESSION_NONE, .threads = threads};
         struct sb_packer *packer;
         struct sb_layer layer;
         err = (struct sb_error){0};
