@@ -5,16 +5,27 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "base/file.h"
 #include "base/memory.h"
 
+struct sb_aheads {
+    const struct sb_remote *remote;
+    int (*prepare)(void *data, struct sb_error *err);
+    void *data;
+    pthread_mutex_t lock; /* guards all below, and id and taken of each */
+    struct sb_ahead **v;
+    size_t n, cap;
+    bool dropped;
+};
+
 struct sb_ahead {
     struct sb_remote *remote;
-    struct sb_ahead_options options;
-    int stop; /* readable once dropped */
+    const struct sb_aheads *all;
+    size_t id;
+    bool taken;
+    struct sb_cancel *cancel; /* of remote, which is this one's own */
     pthread_t thread;
 
     pthread_mutex_t lock; /* guards all below */
@@ -30,11 +41,15 @@ struct sb_ahead {
     void *data;
 };
 
-struct sb_ahead *sb_ahead_new(struct sb_remote *remote, const struct sb_ahead_options *options) {
+static struct sb_ahead *new_ahead(const struct sb_aheads *all, size_t id) {
+    const struct sb_remote *remote = all->remote;
     struct sb_ahead *ahead = sb_alloc(sizeof *ahead);
-    ahead->remote = remote;
-    ahead->options = *options;
-    ahead->stop = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    ahead->all = all;
+    ahead->id = id;
+    ahead->remote = sb_remote_open(sb_remote_registry(remote), sb_remote_host(remote),
+                                   sb_remote_repository(remote));
+    ahead->cancel = sb_cancel_new();
+    sb_remote_set_cancel(ahead->remote, ahead->cancel);
     ahead->fd = -1;
     pthread_mutex_init(&ahead->lock, NULL);
     pthread_cond_init(&ahead->changed, NULL);
@@ -75,13 +90,9 @@ static void show(void *data, uint64_t sent) {
 static void *run(void *data) {
     struct sb_ahead *ahead = data;
     struct sb_error ignored = {0};
-    struct sb_remote_upload upload = {.fd = ahead->fd,
-                                      .unverified = true,
-                                      .progress = show,
-                                      .data = ahead,
-                                      .more = more,
-                                      .stop = &ahead->stop};
-    int failed = ahead->options.prepare ? ahead->options.prepare(ahead->options.data, &ignored) : 0;
+    struct sb_remote_upload upload = {
+        .fd = ahead->fd, .unverified = true, .progress = show, .data = ahead, .more = more};
+    int failed = ahead->all->prepare(ahead->all->data, &ignored);
     if (!failed)
         failed = sb_remote_blob_put(ahead->remote, &upload, &ignored);
     pthread_mutex_lock(&ahead->lock);
@@ -104,7 +115,7 @@ static void start(struct sb_ahead *ahead) {
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
-void sb_ahead_grow(struct sb_ahead *ahead, int fd, uint64_t size) {
+static void grow(struct sb_ahead *ahead, int fd, uint64_t size) {
     pthread_mutex_lock(&ahead->lock);
     if (ahead->fd < 0)
         ahead->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
@@ -119,8 +130,7 @@ void sb_ahead_grow(struct sb_ahead *ahead, int fd, uint64_t size) {
 void sb_ahead_drop(struct sb_ahead *ahead) {
     pthread_mutex_lock(&ahead->lock);
     ahead->dropped = true;
-    if (ahead->stop >= 0)
-        eventfd_write(ahead->stop, 1);
+    sb_cancel_set(ahead->cancel);
     pthread_cond_broadcast(&ahead->changed);
     pthread_mutex_unlock(&ahead->lock);
 }
@@ -144,15 +154,77 @@ int sb_ahead_finish(struct sb_ahead *ahead, const struct sb_descriptor *blob, in
     return result;
 }
 
-void sb_ahead_free(struct sb_ahead *ahead) {
-    if (!ahead)
-        return;
-    sb_ahead_drop(ahead);
+static void free_ahead(struct sb_ahead *ahead) {
     if (ahead->started)
         pthread_join(ahead->thread, NULL);
     sb_close_descriptor(&ahead->fd);
-    sb_close_descriptor(&ahead->stop);
+    sb_remote_free(ahead->remote);
+    sb_cancel_free(ahead->cancel);
     pthread_mutex_destroy(&ahead->lock);
     pthread_cond_destroy(&ahead->changed);
     free(ahead);
+}
+
+/* ---- all of them ---- */
+
+struct sb_aheads *sb_aheads_new(const struct sb_remote *remote,
+                                int (*prepare)(void *data, struct sb_error *err), void *data) {
+    struct sb_aheads *aheads = sb_alloc(sizeof *aheads);
+    aheads->remote = remote;
+    aheads->prepare = prepare;
+    aheads->data = data;
+    pthread_mutex_init(&aheads->lock, NULL);
+    return aheads;
+}
+
+/* The lock is held. The one that isn't taken, or NULL. */
+static struct sb_ahead *find(const struct sb_aheads *aheads, size_t id) {
+    for (size_t i = 0; i < aheads->n; i++)
+        if (aheads->v[i]->id == id && !aheads->v[i]->taken)
+            return aheads->v[i];
+    return NULL;
+}
+
+void sb_aheads_grow(struct sb_aheads *aheads, size_t id, int fd, uint64_t size) {
+    pthread_mutex_lock(&aheads->lock);
+    struct sb_ahead *ahead = find(aheads, id);
+    if (size > 0 && !aheads->dropped) {
+        if (!ahead) {
+            SB_GROW(aheads->v, aheads->n, aheads->cap);
+            ahead = aheads->v[aheads->n++] = new_ahead(aheads, id);
+        }
+        grow(ahead, fd, size);
+    } else if (ahead) {
+        ahead->taken = true;
+        sb_ahead_drop(ahead);
+    }
+    pthread_mutex_unlock(&aheads->lock);
+}
+
+struct sb_ahead *sb_aheads_take(struct sb_aheads *aheads, size_t id) {
+    pthread_mutex_lock(&aheads->lock);
+    struct sb_ahead *ahead = find(aheads, id);
+    if (ahead)
+        ahead->taken = true;
+    pthread_mutex_unlock(&aheads->lock);
+    return ahead;
+}
+
+void sb_aheads_drop(struct sb_aheads *aheads) {
+    pthread_mutex_lock(&aheads->lock);
+    aheads->dropped = true;
+    for (size_t i = 0; i < aheads->n; i++)
+        sb_ahead_drop(aheads->v[i]);
+    pthread_mutex_unlock(&aheads->lock);
+}
+
+void sb_aheads_free(struct sb_aheads *aheads) {
+    if (!aheads)
+        return;
+    sb_aheads_drop(aheads);
+    for (size_t i = 0; i < aheads->n; i++)
+        free_ahead(aheads->v[i]);
+    pthread_mutex_destroy(&aheads->lock);
+    free(aheads->v);
+    free(aheads);
 }

@@ -195,26 +195,24 @@ static int take_end(const struct sb_buf *message, struct sb_http_response *respo
     return -1;
 }
 
-static int check_stop(const struct sb_http_request *r, struct sb_error *err) {
-    struct pollfd stop = {.fd = r->stop ? *r->stop : -1, .events = POLLIN};
+/* What is tidied up is tidied up after an interruption, too. */
+static int check_wanted(const struct sb_http_request *r, struct sb_error *err) {
     if (r->parting)
         return 0;
-    if (poll(&stop, 1, 0) > 0)
-        return sb_fail(err, SB_E_INTERRUPTED, "the request is not needed any more");
-    return sb_interrupt_check(err);
+    return sb_interrupt_check(err) < 0 ? -1 : sb_cancel_check(r->cancel, err);
 }
 
 static int wait_for_message(int channel, const struct sb_http_request *r, struct sb_error *err) {
     struct pollfd fds[3] = {{.fd = channel, .events = POLLIN},
                             {.fd = r->parting ? -1 : sb_interrupt_fd(), .events = POLLIN},
-                            {.fd = r->stop && !r->parting ? *r->stop : -1, .events = POLLIN}};
+                            {.fd = r->parting ? -1 : sb_cancel_fd(r->cancel), .events = POLLIN}};
     int n;
     while ((n = poll(fds, 3, r->parting ? PARTING_MS : -1)) < 0)
         if (errno != EINTR)
             return sb_fail_errno(err, SB_E_FAILED, "waiting for sbuild-http");
     if (n == 0)
         return sb_fail(err, SB_E_NETWORK, "%s: no answer in time", r->host ? r->host : "");
-    return check_stop(r, err);
+    return check_wanted(r, err);
 }
 
 /* 1: the exchange ended (with what *out_result says), and the channel can be used again; -1: the
@@ -276,7 +274,7 @@ void sb_http_prepare(struct sb_http *http) {
 int sb_http_perform(struct sb_http *http, const struct sb_http_request *request,
                     struct sb_http_response *response, struct sb_error *err) {
     *response = (struct sb_http_response){0};
-    if (check_stop(request, err) < 0)
+    if (check_wanted(request, err) < 0)
         return -1;
     struct sb_http_program *program = current_program(http, err);
     if (!program)

@@ -25,8 +25,8 @@ struct sb_retry_policy {
 };
 struct sb_retry {
     struct sb_retry_policy policy;
-    int made;        /* attempts without progress so far */
-    const int *stop; /* as of a request */
+    const struct sb_cancel *cancel; /* ends pauses; may be NULL */
+    int made;                       /* attempts without progress so far */
 };
 
 /* How an attempt ended is told by result, response and err, as sb_http_perform left them. Returns 1
@@ -69,6 +69,7 @@ struct sb_remote {
     char *host, *repository;
     char *scope_pull, *scope_push, *scope_delete;
     atomic_bool push;
+    const struct sb_cancel *cancel; /* may be NULL */
 };
 
 bool sb_registry_has_trait(struct sb_registry *registry, const char *name, enum sb_trait trait);
@@ -140,7 +141,6 @@ struct sb_session {
     char *target;       /* of its next request; NULL: none is open */
     uint64_t offset;    /* bytes that the registry has */
     uint64_t min_chunk; /* it wants no smaller ones, but the last */
-    const int *stop;    /* of its requests */
 };
 int sb_session_open(struct sb_session *session, struct sb_error *err);
 /* Takes Location and Range of the answer to a chunk that ended at expected. */

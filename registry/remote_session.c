@@ -40,7 +40,6 @@ int sb_session_open(struct sb_session *session, struct sb_error *err) {
     struct sb_remote *remote = session->remote;
     sb_autofree char *target = sb_format("/v2/%s/blobs/uploads/", remote->repository);
     struct sb_http_request request = sb_remote_request(remote, "POST", target);
-    request.stop = session->stop;
     request.body_kind = SB_HTTP_BODY_BYTES; /* "Content-Length: 0": some proxies insist on it */
     request.body = "";
     sb_autoresponse struct sb_http_response response = {0};
@@ -72,7 +71,6 @@ int sb_session_ask(struct sb_session *session, uint64_t sent, struct sb_error *e
     static const char what[] = "GET upload";
     sb_autofree char *target = sb_steal(session->target);
     struct sb_http_request request = sb_remote_request(session->remote, "GET", target);
-    request.stop = session->stop;
     sb_autoresponse struct sb_http_response response = {0};
     if (sb_remote_perform(session->remote, &request, what, &response, err) < 0)
         return -1;

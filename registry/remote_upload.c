@@ -99,7 +99,6 @@ static int send_part(struct upload *u, const char *method, const char *target, u
     request.body_fd = u->in.fd;
     request.body_offset = offset;
     request.body_size = size;
-    request.stop = u->in.stop;
     if (strcmp(method, "PUT") == 0)
         request.wait_seconds = closing_wait(u);
     if (u->sent < offset + size)
@@ -231,15 +230,12 @@ int sb_remote_blob_put(struct sb_remote *remote, const struct sb_remote_upload *
         .remote = remote,
         .in = *in,
         .whole = !in->more,
-        .session = {.remote = remote,
-                    .target = in->session ? sb_strdup(in->session) : NULL,
-                    .stop = in->stop},
+        .session = {.remote = remote, .target = in->session ? sb_strdup(in->session) : NULL},
         .ways = sb_registry_ways(remote->host),
         .retry = sb_remote_retry(remote),
     };
     struct sb_error failure = {0};
     int done = 0;
-    u.retry.stop = in->stop;
     while (done == 0) {
         if (!u.session.target)
             done = sb_session_open(&u.session, &failure);
