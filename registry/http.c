@@ -14,7 +14,7 @@
 #include "registry/http_program.h"
 #include "registry/reference.h"
 
-enum { LIMIT = 64 << 10, PARTING_MS = 2000 };
+enum { LIMIT = 64 << 10, WHOLE_MS = 1000, PARTING_MS = 2000 };
 
 struct sb_http {
     struct sb_http_options options;
@@ -212,7 +212,13 @@ static int wait_for_message(int channel, const struct sb_http_request *r, struct
             return sb_fail_errno(err, SB_E_FAILED, "waiting for sbuild-http");
     if (n == 0)
         return sb_fail(err, SB_E_NETWORK, "%s: no answer in time", r->host ? r->host : "");
-    return check_wanted(r, err);
+    if (check_wanted(r, err) == 0)
+        return 0;
+    if (!r->whole || poll(fds, 1, WHOLE_MS) <= 0)
+        return -1;
+    if (err)
+        sb_error_clear(err);
+    return 0;
 }
 
 /* 1: the exchange ended (with what *out_result says), and the channel can be used again; -1: the

@@ -99,6 +99,7 @@ static int send_part(struct upload *u, const char *method, const char *target, u
     request.body_fd = u->in.fd;
     request.body_offset = offset;
     request.body_size = size;
+    request.whole = true;
     if (strcmp(method, "PUT") == 0)
         request.wait_seconds = closing_wait(u);
     if (u->sent < offset + size)
