@@ -405,3 +405,11 @@ void sb_build_share(struct sb_build *build) {
 const struct sb_build_result *sb_build_result(const struct sb_build *build, size_t index) {
     return &build->results[index];
 }
+
+bool sb_build_has_layer(const struct sb_build *build, size_t index,
+                        const struct sb_layer_result *layer) {
+    const struct sb_node *node = build->nodes[build->targets[index]];
+    while (node && node->recipe != layer->source)
+        node = node->base;
+    return node;
+}

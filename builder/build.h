@@ -36,8 +36,9 @@ enum sb_layer_state {
 
 struct sb_layer_result {
     const char *recipe; /* the recipe's name */
-    char *name;         /* the layer's */
-    char *summary;      /* its steps in one line */
+    const struct sb_recipe *source;
+    char *name;    /* the layer's */
+    char *summary; /* its steps in one line */
     enum sb_layer_state state;
     char *cause;            /* why it is built; NULL when cached */
     struct sb_digest key;   /* valid unless unknown */
@@ -110,5 +111,8 @@ struct sb_build_result {
 };
 /* Of the index-th recipe of the request; belongs to the build. */
 const struct sb_build_result *sb_build_result(const struct sb_build *build, size_t index);
+/* Whether that recipe's image will have the layer; from any thread, also while it is built. */
+bool sb_build_has_layer(const struct sb_build *build, size_t index,
+                        const struct sb_layer_result *layer);
 
 #endif

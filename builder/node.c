@@ -85,6 +85,8 @@ static void prepare_results(struct sb_node *node) {
     }
     for (size_t i = 0; i < node->result_count; i++)
         node->results[i].recipe = node->recipe->name;
+    for (size_t i = 0; i < node->result_count; i++)
+        node->results[i].source = node->recipe;
     node->next = node->base_count;
 }
 

@@ -33,6 +33,7 @@ struct sb_registry *sb_registry_new(const struct sb_registry_options *options) {
     registry->chunk = number_from_environment("SBUILD_UPLOAD_CHUNK", SB_UPLOAD_CHUNK);
     registry->http = sb_http_new(&registry->options.http);
     pthread_mutex_init(&registry->lock, NULL);
+    pthread_cond_init(&registry->unclaimed, NULL);
     return registry;
 }
 
@@ -47,6 +48,8 @@ void sb_registry_free(struct sb_registry *registry) {
     for (size_t i = 0; i < registry->known_count; i++)
         free(registry->known[i].name);
     free(registry->known);
+    sb_strings_free(&registry->claims);
+    pthread_cond_destroy(&registry->unclaimed);
     pthread_mutex_destroy(&registry->lock);
     free(registry);
 }

@@ -48,6 +48,13 @@ void sb_registry_prepare(struct sb_registry *registry);
 /* Bytes of bodies that went over the network so far, both ways. */
 void sb_registry_traffic(struct sb_registry *registry, uint64_t *out_sent, uint64_t *out_received);
 
+/* Waits until nobody else in this process has claimed it: what several threads would do at once,
+ * one does, and the others find it done. Claim one thing at a time. -1 when interrupted or
+ * cancelled. */
+int sb_registry_claim(struct sb_registry *registry, const char *what,
+                      const struct sb_cancel *cancel, struct sb_error *err);
+void sb_registry_unclaim(struct sb_registry *registry, const char *what);
+
 struct sb_remote;
 /* Never fails, asks nobody. */
 struct sb_remote *sb_remote_open(struct sb_registry *registry, const char *host,

@@ -3,6 +3,7 @@
  *
  *     remote.c           what registries and repositories are; making requests
  *     retry.c            what is repeated, and when
+ *     claim.c            what is done once in a process
  *     remote_error.c     a server's refusal as a message
  *     remote_link.c      URLs that a server names: Location, Link
  *     remote_manifest.c  remote_blob.c  remote_upload.c  remote_session.c  remote_tags.c
@@ -62,6 +63,8 @@ struct sb_registry {
     uint64_t sent, received;
     struct sb_known *known;
     size_t known_count, known_cap;
+    struct sb_strings claims;
+    pthread_cond_t unclaimed;
 };
 
 struct sb_remote {
