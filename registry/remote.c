@@ -135,6 +135,10 @@ void sb_remote_set_cancel(struct sb_remote *remote, const struct sb_cancel *canc
     remote->cancel = cancel;
 }
 
+void sb_remote_set_patience(struct sb_remote *remote, int attempts) {
+    remote->patience = attempts;
+}
+
 /* ---- requests ---- */
 
 struct sb_http_request sb_remote_request(struct sb_remote *remote, const char *method,
@@ -151,13 +155,18 @@ struct sb_http_request sb_remote_request(struct sb_remote *remote, const char *m
 }
 
 struct sb_retry sb_remote_retry(const struct sb_remote *remote) {
-    return (struct sb_retry){.policy = remote->registry->retry, .cancel = remote->cancel};
+    struct sb_retry retry = {.policy = remote->registry->retry, .cancel = remote->cancel};
+    if (!atomic_load(&remote->answered))
+        retry.policy.unanswered = remote->patience;
+    return retry;
 }
 
 int sb_remote_once(struct sb_remote *remote, const struct sb_http_request *request,
                    struct sb_http_response *response, struct sb_error *err) {
     *response = (struct sb_http_response){0};
     int result = sb_http_perform(remote->registry->http, request, response, err);
+    if (result == 0)
+        atomic_store(&remote->answered, true);
     pthread_mutex_lock(&remote->registry->lock);
     remote->registry->sent += response->sent;
     remote->registry->received += response->received;

@@ -70,6 +70,10 @@ void sb_remote_will_push(struct sb_remote *remote);
 /* What is asked of it ends with SB_E_INTERRUPTED once that is set. It must outlive the remote. */
 void sb_remote_set_cancel(struct sb_remote *remote, const struct sb_cancel *cancel);
 
+/* For what can be done without: while it has never answered, a request gets only that many attempts
+ * at reaching it. */
+void sb_remote_set_patience(struct sb_remote *remote, int attempts);
+
 /* Between attempts of one's own: anything up to ms milliseconds. -1 when interrupted. */
 int sb_remote_pause(const struct sb_remote *remote, uint64_t ms, struct sb_error *err);
 

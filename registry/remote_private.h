@@ -21,6 +21,7 @@
 
 struct sb_retry_policy {
     int attempts;   /* of one request */
+    int unanswered; /* that get no answer; 0: as many */
     uint64_t base;  /* milliseconds before the second attempt at most; doubled for each further */
     uint64_t limit; /* … up to this */
 };
@@ -71,7 +72,8 @@ struct sb_remote {
     struct sb_registry *registry;
     char *host, *repository;
     char *scope_pull, *scope_push, *scope_delete;
-    atomic_bool push;
+    atomic_bool push, answered;
+    int patience;                   /* attempts at a request before it has answered; 0: as always */
     const struct sb_cancel *cancel; /* may be NULL */
 };
 

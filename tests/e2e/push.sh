@@ -220,7 +220,7 @@ END
 	requests main >requests
 	check_equal "layers are sent before the last ones are built" true \
 		"$(awk '/"event":"transfer","state":"done"/ && !seen { print "true"; exit } /"event":"done".*"layer":"(left|right)"/ { seen = 1 }' both.events)"
-	check_equal "what they have in common goes once: 2 new layers, 1 of each, 2 configs" 6 "$(count '^PUT .*/blobs/uploads/')"
+	check_equal "what they have in common goes once: 2 new layers, 1 of each, 2 configs" 6 "$(count '^PUT .*/blobs/uploads/ID 201')"
 	check_equal "and is mounted for the other, as what the registry had is for both" 4 "$(count '^POST .*uploads/ 201')"
 	check_equal "both are there" "$(jq -r '[.[].digest] | join(" ")' both.json)" "$(digest_of team/left latest) $(digest_of team/right latest)"
 fi
