@@ -55,6 +55,8 @@ enum sb_event_type {
     SB_EVENT_WAIT,         /* another process builds the same layer */
     SB_EVENT_FETCH,   /* layers below it are fetched, as its steps run on them; text says what */
     SB_EVENT_WARNING, /* of the whole build: layer is NULL */
+    SB_EVENT_RESTART, /* what was told of layers counts for nothing: all begins again, with one
+                         record less of a shared cache; layer is NULL */
     SB_EVENT_ALONE, /* now this process must have one thread, until the next event: who listens ends
                         its own; layer is NULL */
 };

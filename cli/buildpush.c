@@ -124,18 +124,6 @@ static void take_event(struct early *early, const struct sb_event *event) {
     early->waiting[early->waiting_count++] = event->layer->layer;
 }
 
-void sb_build_push_notify(struct sb_build_push *push, const struct sb_event *event) {
-    if (event->type == SB_EVENT_ALONE) {
-        push->may_have_threads = true; /* but not before the next event */
-        return;
-    }
-    for (size_t i = 0; i < push->request->recipe_count; i++) {
-        if (event->layer && sb_build_has_layer(push->build, i, event->layer))
-            take_event(&push->early[i], event);
-        send_waiting(push, &push->early[i]);
-    }
-}
-
 /* ---- start and end ---- */
 
 static int start_early(struct sb_build_push *push, size_t index, struct sb_error *err) {
@@ -149,6 +137,37 @@ static int start_early(struct sb_build_push *push, size_t index, struct sb_error
         early->pushers[i] = sb_cli_pusher_new(push->options, push->registry, push->store,
                                               &targets->v[i], push->progress);
     return 0;
+}
+
+static void free_early(struct early *early) {
+    for (size_t i = 0; early->pushers && i < early->targets.n; i++)
+        sb_pusher_free(early->pushers[i]);
+    free(early->pushers);
+    free(early->waiting);
+    sb_push_targets_free(&early->targets);
+    *early = (struct early){0};
+}
+
+/* Layers that were sent may not be part of the images. */
+static void restart(struct sb_build_push *push) {
+    for (size_t i = 0; i < push->request->recipe_count; i++) {
+        free_early(&push->early[i]);
+        start_early(push, i, NULL); /* it went well before */
+    }
+}
+
+void sb_build_push_notify(struct sb_build_push *push, const struct sb_event *event) {
+    if (event->type == SB_EVENT_ALONE) {
+        push->may_have_threads = true; /* but not before the next event */
+        return;
+    }
+    if (event->type == SB_EVENT_RESTART)
+        restart(push);
+    for (size_t i = 0; i < push->request->recipe_count; i++) {
+        if (event->layer && sb_build_has_layer(push->build, i, event->layer))
+            take_event(&push->early[i], event);
+        send_waiting(push, &push->early[i]);
+    }
 }
 
 int sb_build_push_new(const struct sb_cli_push *options, struct sb_registry *registry,
@@ -218,14 +237,6 @@ int sb_build_push_finish(struct sb_build_push *push, struct sb_error *err) {
 
 const json_t *sb_build_push_facts(const struct sb_build_push *push, size_t index) {
     return push->facts[index];
-}
-
-static void free_early(struct early *early) {
-    for (size_t i = 0; early->pushers && i < early->targets.n; i++)
-        sb_pusher_free(early->pushers[i]);
-    free(early->pushers);
-    free(early->waiting);
-    sb_push_targets_free(&early->targets);
 }
 
 void sb_build_push_free(struct sb_build_push *push) {
