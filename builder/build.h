@@ -36,8 +36,9 @@ enum sb_layer_state {
 
 struct sb_layer_result {
     const char *recipe; /* the recipe's name */
-    char *name;         /* the layer's */
-    char *summary;      /* its steps in one line */
+    const struct sb_recipe *source;
+    char *name;    /* the layer's */
+    char *summary; /* its steps in one line */
     enum sb_layer_state state;
     char *cause;            /* why it is built; NULL when cached */
     struct sb_digest key;   /* valid unless unknown */
@@ -56,6 +57,8 @@ enum sb_event_type {
     SB_EVENT_LAYER_GROW, /* while it is being packed; growth says how far it is. Only where they are
                             wanted (watch_growth) */
     SB_EVENT_WARNING,    /* of the whole build: layer is NULL */
+    SB_EVENT_RESTART,    /* what was told of layers counts for nothing: all begins again, with one
+                            record less of a shared cache; layer is NULL */
     SB_EVENT_ALONE, /* now this process must have one thread, until the next event: who listens ends
                         its own; layer is NULL */
 };
@@ -121,5 +124,8 @@ struct sb_build_result {
 };
 /* Of the index-th recipe of the request; belongs to the build. */
 const struct sb_build_result *sb_build_result(const struct sb_build *build, size_t index);
+/* Whether that recipe's image will have the layer; from any thread, also while it is built. */
+bool sb_build_has_layer(const struct sb_build *build, size_t index,
+                        const struct sb_layer_result *layer);
 
 #endif

@@ -85,6 +85,8 @@ static void prepare_results(struct sb_node *node) {
     }
     for (size_t i = 0; i < node->result_count; i++)
         node->results[i].recipe = node->recipe->name;
+    for (size_t i = 0; i < node->result_count; i++)
+        node->results[i].source = node->recipe;
     node->next = node->base_count;
 }
 
@@ -182,9 +184,11 @@ static bool attempt_find(struct sb_node *node, struct attempt *a, bool anywhere)
     return true;
 }
 
-static void share(struct sb_node *node, const struct attempt *a) {
+/* replace: the record that is there was found to be wrong. */
+static void share(struct sb_node *node, const struct attempt *a, bool replace) {
     const struct sb_layer_result *r = &node->results[a->result];
-    sb_remote_cache_put(node->build->remote, &a->key, r->recipe, r->name, &r->layer, r->seconds);
+    sb_remote_cache_put(node->build->remote, &a->key, r->recipe, r->name, &r->layer, r->seconds,
+                        replace);
 }
 
 /* The layer of results[result] is known: it becomes part of the image. */
@@ -202,9 +206,10 @@ static int accept_built(struct sb_node *node, const struct attempt *a, struct sb
                                    .seconds = r->seconds,
                                    .listing = listing_of(a),
                                    .listing_len = a->listing.len};
+    bool replace = sb_cache_is_rejected(node->build->store, &a->key);
     if (sb_cache_put(node->build->store, &a->key, &owner, &facts, err) < 0)
         return -1;
-    share(node, a);
+    share(node, a, replace);
     accept(node, a->result, SB_LAYER_BUILT);
     return 0;
 }
@@ -342,21 +347,23 @@ static void start_packing(struct sb_node *node, struct attempt *a, struct sb_roo
     }
 }
 
-/* A layer that a repository had a record of can't be had, or isn't what the record says: the next
- * build makes it here. What may work in a minute is left alone. */
+/* A layer that a repository had a record of can't be had, or isn't what the record says: the build
+ * begins again, and makes it here. What may work in a minute is left alone. */
 static void reject(const struct sb_node *node, size_t layer, struct sb_error *err) {
     if (layer >= node->image.layer_count || err->code == SB_E_INTERRUPTED || err->code == SB_E_IO ||
         err->code == SB_E_NO_SPACE || err->os_errno == EAGAIN)
         return;
     const struct sb_digest *diff_id = &node->image.layers[layer].layer.diff_id;
+    struct sb_build *build = node->build;
     for (; node; node = node->base)
         for (size_t i = node->base_count; i < node->next; i++) {
             const struct sb_layer_result *r = &node->results[i];
             if (!sb_digest_equal(&r->layer.diff_id, diff_id) ||
-                !sb_cache_reject(node->build->store, &r->key))
+                !sb_cache_reject(build->store, &r->key))
                 continue;
-            sb_error_context(err, "a shared cache has a record of the layer %s, and", r->name);
-            sb_error_hint(err, "build again: that record is not used any more");
+            sb_error_context(err, "a shared cache has a record of the layer %s that is wrong",
+                             r->name);
+            atomic_store(&build->rejected, true);
         }
 }
 
@@ -515,7 +522,7 @@ static int decide_layer(struct sb_node *node, enum sb_node_effort effort, struct
     if (attempt_find(node, &a, use_cache) && use_cache) {
         sb_cache_remember(store, &a.key, &owner);
         if (effort != SB_NODE_PLAN)
-            share(node, &a);
+            share(node, &a, false);
         accept(node, a.result, SB_LAYER_CACHED);
         node->next++;
         return 0;
@@ -577,7 +584,7 @@ int sb_node_advance(struct sb_node *node, enum sb_node_effort effort, struct sb_
     return sb_image_save(node->build->store, &node->image, node->build->epoch, err);
 }
 
-void sb_node_free(struct sb_node *node) {
+void sb_node_reset(struct sb_node *node) {
     struct sb_error ignored = {0};
     finish_packing(node, &ignored);
     sb_node_stack_free(node->stack);
@@ -593,6 +600,12 @@ void sb_node_free(struct sb_node *node) {
     free(node->workdir);
     free(node->pinned);
     json_decref(node->said_paths);
+    *node = (struct sb_node){
+        .build = node->build, .recipe = node->recipe, .base = node->base, .path = node->path};
+}
+
+void sb_node_free(struct sb_node *node) {
+    sb_node_reset(node);
     free(node->path);
     free(node);
 }

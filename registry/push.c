@@ -283,12 +283,12 @@ static int find_there(struct blob *b, const struct sb_strings *origins, char **s
     return there;
 }
 
-static int send_blob(void *data, struct sb_error *err) {
-    struct blob *b = data;
+/* Asks, mounts, or uploads. */
+static int bring(struct blob *b, struct sb_error *err) {
     struct sb_pusher *p = b->pusher;
     sb_autostrings struct sb_strings origins = {0};
     sb_autofree char *session = NULL;
-    if (convert(b, err) < 0 || sb_blob_origins(p->store, &b->sent.digest, &origins, err) < 0)
+    if (sb_blob_origins(p->store, &b->sent.digest, &origins, err) < 0)
         return -1;
     if (believes(b, &origins)) {
         drop_ahead(b);
@@ -301,6 +301,21 @@ static int send_blob(void *data, struct sb_error *err) {
     if (there < 0 || (there == 0 && upload(b, session, err) < 0))
         return -1;
     return sb_blob_add_origin(p->store, &b->sent.digest, p->where, err);
+}
+
+/* Of several images with a layer in common, that are pushed to one registry at once, one sends it,
+ * and the others mount it then. */
+static int send_blob(void *data, struct sb_error *err) {
+    struct blob *b = data;
+    struct sb_pusher *p = b->pusher;
+    if (convert(b, err) < 0)
+        return -1;
+    sb_autofree char *claim = sb_format("%s %s", p->host, sb_digest_text(&b->sent.digest).text);
+    if (sb_registry_claim(p->registry, claim, p->cancel, err) < 0)
+        return -1;
+    int rc = bring(b, err);
+    sb_registry_unclaim(p->registry, claim);
+    return rc;
 }
 
 /* ---- adding ---- */

@@ -48,6 +48,13 @@ void sb_registry_prepare(struct sb_registry *registry);
 /* Bytes of bodies that went over the network so far, both ways. */
 void sb_registry_traffic(struct sb_registry *registry, uint64_t *out_sent, uint64_t *out_received);
 
+/* Waits until nobody else in this process has claimed it: what several threads would do at once,
+ * one does, and the others find it done. Claim one thing at a time. -1 when interrupted or
+ * cancelled. */
+int sb_registry_claim(struct sb_registry *registry, const char *what,
+                      const struct sb_cancel *cancel, struct sb_error *err);
+void sb_registry_unclaim(struct sb_registry *registry, const char *what);
+
 struct sb_remote;
 /* Never fails, asks nobody. */
 struct sb_remote *sb_remote_open(struct sb_registry *registry, const char *host,
@@ -62,6 +69,10 @@ void sb_remote_will_push(struct sb_remote *remote);
 
 /* What is asked of it ends with SB_E_INTERRUPTED once that is set. It must outlive the remote. */
 void sb_remote_set_cancel(struct sb_remote *remote, const struct sb_cancel *cancel);
+
+/* For what can be done without: while it has never answered, a request gets only that many attempts
+ * at reaching it. */
+void sb_remote_set_patience(struct sb_remote *remote, int attempts);
 
 /* Between attempts of one's own: anything up to ms milliseconds. -1 when interrupted. */
 int sb_remote_pause(const struct sb_remote *remote, uint64_t ms, struct sb_error *err);

@@ -3,6 +3,7 @@
  *
  *     remote.c           what registries and repositories are; making requests
  *     retry.c            what is repeated, and when
+ *     claim.c            what is done once in a process
  *     remote_error.c     a server's refusal as a message
  *     remote_link.c      URLs that a server names: Location, Link
  *     remote_manifest.c  remote_blob.c  remote_upload.c  remote_session.c  remote_tags.c
@@ -20,6 +21,7 @@
 
 struct sb_retry_policy {
     int attempts;   /* of one request */
+    int unanswered; /* that get no answer; 0: as many */
     uint64_t base;  /* milliseconds before the second attempt at most; doubled for each further */
     uint64_t limit; /* … up to this */
 };
@@ -62,13 +64,16 @@ struct sb_registry {
     uint64_t sent, received;
     struct sb_known *known;
     size_t known_count, known_cap;
+    struct sb_strings claims;
+    pthread_cond_t unclaimed;
 };
 
 struct sb_remote {
     struct sb_registry *registry;
     char *host, *repository;
     char *scope_pull, *scope_push, *scope_delete;
-    atomic_bool push;
+    atomic_bool push, answered;
+    int patience;                   /* attempts at a request before it has answered; 0: as always */
     const struct sb_cancel *cancel; /* may be NULL */
 };
 
