@@ -376,6 +376,8 @@ static void print_moved(struct sb_progress *p, const struct sb_transfer_event *e
     fprintf(stderr, "  %s", sb_text_size(e->blob->size).text);
     if (!mounted)
         fprintf(stderr, "  %s", sb_text_seconds(seconds).text);
+    if (!mounted && seconds > 0.1)
+        fprintf(stderr, "  %s/s", sb_text_size((uint64_t)((double)e->blob->size / seconds)).text);
     fputc('\n', stderr);
 }
 

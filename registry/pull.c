@@ -22,6 +22,7 @@ struct pull {
     struct sb_remote *remote;
     char *where; /* "host/repository" */
     struct sb_fetch_source source;
+    struct sb_cancel *cancel;
 };
 
 /* ---- documents: manifests and indexes ---- */
@@ -64,7 +65,11 @@ static json_t *fetch_document(struct pull *p, const char *reference,
                               struct sb_error *err) {
     struct sb_manifest manifest = {0};
     json_t *document = NULL;
-    if (sb_remote_manifest_get(p->remote, reference, &manifest, err) == 0) {
+    bool is_tag = strncmp(reference, "sha256:", strlen("sha256:")) != 0;
+    int got = is_tag && p->options->tag_own
+                  ? sb_remote_manifest_get_own(p->remote, reference, &manifest, err)
+                  : sb_remote_manifest_get(p->remote, reference, &manifest, err);
+    if (got == 0) {
         *out = manifest.descriptor;
         if (check_kind(&manifest, err) < 0 || (expected && check_expected(out, expected, err) < 0))
             sb_error_context(err, "%s: the manifest %s", p->where, reference);
@@ -94,10 +99,17 @@ static json_t *need_document(struct pull *p, const struct sb_descriptor *expecte
 /* ---- which image ---- */
 
 /* What the reference names. */
-static json_t *find_named(struct pull *p, struct sb_descriptor *out, struct sb_error *err) {
+static json_t *find_named(struct pull *p, struct sb_descriptor *out, bool *out_absent,
+                          struct sb_error *err) {
     const struct sb_reference *r = p->reference;
-    if (!r->has_digest)
-        return fetch_document(p, r->tag ? r->tag : "latest", NULL, out, err);
+    if (!r->has_digest) {
+        struct sb_error own = {0};
+        json_t *document = fetch_document(p, r->tag ? r->tag : "latest", NULL, out, &own);
+        *out_absent = !document && own.code == SB_E_NOT_FOUND;
+        if (!document && err)
+            *err = own;
+        return document;
+    }
     struct sb_digest_text digest = sb_digest_text(&r->digest);
     struct sb_error unknown = {0};
     struct sb_descriptor known;
@@ -108,7 +120,7 @@ static json_t *find_named(struct pull *p, struct sb_descriptor *out, struct sb_e
 
 /* The manifest behind whatever was named; indexes are followed, not far. */
 static json_t *find_manifest(struct pull *p, struct sb_pulled *out, struct sb_error *err) {
-    sb_autojson json_t *document = find_named(p, &out->named, err);
+    sb_autojson json_t *document = find_named(p, &out->named, &out->absent, err);
     out->image = out->named;
     for (int depth = 0; document; depth++) {
         if (sb_media_kind(out->image.media_type) == SB_MEDIA_KIND_MANIFEST)
@@ -187,25 +199,40 @@ static int fetch_layer(void *data, struct sb_error *err) {
     return 0;
 }
 
+static void cancel(void *data) {
+    sb_cancel_set(data);
+}
+
+/* What fails first ends what is being fetched beside it. When that was a callback, its error is the
+ * one that counts. */
+static int wait_for_callbacks(struct sb_jobs *callbacks, int rc, struct sb_error *err) {
+    struct sb_error own = {0};
+    if ((rc < 0 && err->code != SB_E_INTERRUPTED) || sb_jobs_wait(callbacks, &own) == 0)
+        return rc;
+    *err = own;
+    return -1;
+}
+
 static int fetch_layers(struct pull *p, const struct sb_image *image, struct sb_error *err) {
     const struct sb_pull_options *o = p->options;
     size_t n = image->layer_count;
     sb_autofree struct layer_job *list = sb_alloc((n + 1) * sizeof *list);
     struct sb_jobs *jobs = sb_jobs_new(o->parallel > 0 ? o->parallel : PARALLEL_DEFAULT);
+    struct sb_jobs *callbacks = sb_jobs_new(CALLBACKS_MAX);
+    sb_jobs_when_failed(jobs, cancel, p->cancel);
+    sb_jobs_when_failed(callbacks, cancel, p->cancel);
     for (size_t i = 0; i < n; i++) {
         list[i] = (struct layer_job){p, &image->layers[i].layer};
         sb_jobs_add(jobs, fetch_layer, &list[i]);
     }
-    struct sb_jobs *callbacks = sb_jobs_new(CALLBACKS_MAX);
     int rc = 0;
     for (size_t i = 0; i < n && rc == 0; i++) {
         rc = sb_jobs_wait_for(jobs, i, err);
         if (rc == 0 && o->layer)
             sb_jobs_add(callbacks, tell_layer, &list[i]);
     }
-    if (rc == 0)
-        rc = sb_jobs_wait(callbacks, err);
-    sb_jobs_free(callbacks); /* waits for what is under way */
+    rc = wait_for_callbacks(callbacks, rc, err);
+    sb_jobs_free(callbacks);
     sb_jobs_free(jobs);
     return rc;
 }
@@ -266,21 +293,25 @@ int sb_pull_image(struct sb_registry *registry, struct sb_store *store,
         (struct sb_fetch_watch){.notify = pull.options->notify, .data = pull.options->data};
     pull.where = sb_reference_name(reference);
     pull.remote = sb_remote_open(registry, reference->host, reference->repository);
+    pull.source.cancel = pull.cancel = sb_cancel_new();
     int rc = pull_image(&pull, out, err);
     sb_remote_free(pull.remote);
+    sb_cancel_free(pull.cancel);
     free(pull.where);
     return rc;
 }
 
 /* ---- on demand ---- */
 
-static int fetch_on_demand(void *registry, struct sb_store *store, const struct sb_descriptor *blob,
+static int fetch_on_demand(void *data, struct sb_store *store, const struct sb_descriptor *blob,
                            const struct sb_strings *origins, struct sb_error *err) {
-    struct sb_fetch_source source = {.registry = registry};
+    const struct sb_pull_source *from = data;
+    struct sb_fetch_source source = {.registry = from->registry,
+                                     .watch = {.notify = from->notify, .data = from->data}};
     return sb_fetch_from_origins(&source, store, blob, origins, err);
 }
 
-void sb_pull_install_source(struct sb_registry *registry, struct sb_store *store) {
-    const struct sb_blob_source source = {fetch_on_demand, registry};
+void sb_pull_install_source(struct sb_pull_source *from, struct sb_store *store) {
+    const struct sb_blob_source source = {fetch_on_demand, from};
     sb_store_set_source(store, &source);
 }

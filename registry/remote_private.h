@@ -25,7 +25,8 @@ struct sb_retry_policy {
 };
 struct sb_retry {
     struct sb_retry_policy policy;
-    int made; /* attempts without progress so far */
+    const struct sb_cancel *cancel; /* ends pauses; may be NULL */
+    int made;                       /* attempts without progress so far */
 };
 
 /* How an attempt ended is told by result, response and err, as sb_http_perform left them. Returns 1
@@ -68,6 +69,7 @@ struct sb_remote {
     char *host, *repository;
     char *scope_pull, *scope_push, *scope_delete;
     atomic_bool push;
+    const struct sb_cancel *cancel; /* may be NULL */
 };
 
 bool sb_registry_has_trait(struct sb_registry *registry, const char *name, enum sb_trait trait);
