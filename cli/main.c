@@ -11,10 +11,11 @@
 #include "cli/command.h"
 
 static const struct sb_command *const commands[] = {
-    &sb_command_build,  &sb_command_plan,    &sb_command_bundle, &sb_command_lock,
-    &sb_command_images, &sb_command_inspect, &sb_command_ls,     &sb_command_diff,
-    &sb_command_tag,    &sb_command_push,    &sb_command_pull,   &sb_command_export,
-    &sb_command_login,  &sb_command_logout,  &sb_command_prune,  &sb_command_cache,
+    &sb_command_build,  &sb_command_plan,      &sb_command_bundle,  &sb_command_lock,
+    &sb_command_images, &sb_command_inspect,   &sb_command_ls,      &sb_command_diff,
+    &sb_command_tag,    &sb_command_push,      &sb_command_pull,    &sb_command_export,
+    &sb_command_login,  &sb_command_logout,    &sb_command_install, &sb_command_rollback,
+    &sb_command_status, &sb_command_uninstall, &sb_command_prune,   &sb_command_cache,
 };
 enum { COMMAND_COUNT = sizeof commands / sizeof *commands };
 
@@ -24,7 +25,7 @@ static void print_help(void) {
                  "Turns YAML recipes into layered OCI images. What did not change is not built\n"
                  "again.\n\ncommands:\n");
     for (size_t i = 0; i < COMMAND_COUNT; i++)
-        sb_cli_print("  %-8s %s\n", commands[i]->name, commands[i]->summary);
+        sb_cli_print("  %-9s %s\n", commands[i]->name, commands[i]->summary);
     sb_cli_print("\nexamples:\n"
                  "  sbuild recipes/backend.yaml\n"
                  "  sbuild plan recipes/backend.yaml\n"

@@ -6,7 +6,8 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "builder/userns.h"
-#include "cli/command.h"
+#include "cli/node.h"
+#include "deploy/status.h"
 #include "layers/collect.h"
 
 struct limits {
@@ -80,9 +81,23 @@ static void print_report(const struct sb_collect_report *report,
     if (options->dry_run)
         fputs("nothing was removed: this was a dry run\n", stderr);
     else if (options->max_size != SB_COLLECT_NONE && report->left > options->max_size)
-        fprintf(stderr, "sbuild: warning: more than %s is left: %s is in use by running builds%s\n",
+        fprintf(stderr,
+                "sbuild: warning: more than %s is left: %s is in use by running builds and "
+                "services%s\n",
                 sb_text_size(options->max_size).text, sb_text_size(report->held).text,
                 options->keep_tagged ? ", and tagged images are kept" : "");
+}
+
+/* Only root has services. Their generations go first: what they held can go then. */
+static int prune_services(struct sb_store *store, bool dry_run, bool json, struct sb_error *err) {
+    const struct sb_node node = sb_cli_node(store);
+    sb_autostrings struct sb_strings removed = {0};
+    if (geteuid() != 0)
+        return 0;
+    int rc = sb_node_prune(&node, dry_run, &removed, err);
+    for (size_t i = 0; i < removed.n && !json; i++)
+        sb_cli_print("%s generation %s\n", dry_run ? "would remove" : "removed", removed.v[i]);
+    return rc;
 }
 
 static int collect(struct sb_store *store, const struct sb_collect_options *options, bool json,
@@ -132,6 +147,8 @@ static int run(int argc, char **argv, struct sb_error *err) {
     if (!failed)
         failed = become_owner(store, err);
     if (!failed)
+        failed = prune_services(store, wanted.dry_run, common.json, err);
+    if (!failed)
         failed = collect(store, &wanted, common.json, err);
     sb_store_close(store);
     sb_settings_free(&settings);
@@ -142,10 +159,11 @@ const struct sb_command sb_command_prune = {
     .name = "prune",
     .arguments = "[--max-size SIZE] [--older-than TIME] [OPTION…]",
     .summary = "remove from the store what is no longer needed",
-    .help = "Without options: what killed builds left, and what no image and no cache record\n"
-            "refers to. With a limit, also the least recently used: unpacked trees, cache\n"
-            "directories, cache records, logs, and at last images with all their tags. Safe\n"
-            "beside running builds: nothing that they use goes.\n\n"
+    .help = "Without options: what killed builds left, what no image, service and cache\n"
+            "record refers to, and all generations of this node's services but the last three\n"
+            "and the one that runs. With a limit, also the least recently used: unpacked\n"
+            "trees, cache directories, cache records, logs, and at last images with all their\n"
+            "tags. Safe beside running builds and services: nothing that they use goes.\n\n"
             "options:\n"
             "  --max-size SIZE    the store takes at most that much on the disk afterwards\n"
             "                     (default: store_limit of the settings, else no limit)\n"

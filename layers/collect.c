@@ -13,6 +13,7 @@
 #include "base/json.h"
 #include "base/memory.h"
 #include "layers/inventory.h"
+#include "layers/pin.h"
 #include "layers/store_private.h"
 
 struct collector {
@@ -153,6 +154,21 @@ static void mark_held(struct collector *c) {
     }
 }
 
+/* What is pinned is held by whoever pinned it. */
+static int mark_pinned(struct collector *c, struct sb_error *err) {
+    sb_autostrings struct sb_strings pinned = {0};
+    if (sb_pin_items(c->store, NULL, &pinned, err) < 0)
+        return -1;
+    for (size_t i = 0; i < pinned.n; i++)
+        for (int kind = 0; kind < SB_ITEM_KIND_COUNT; kind++) {
+            struct sb_item *item =
+                sb_inventory_find(&c->inventory, (enum sb_item_kind)kind, pinned.v[i]);
+            if (item)
+                item->held = true;
+        }
+    return 0;
+}
+
 static void decide(struct collector *c) {
     static const enum sb_item_kind order[] = {SB_ITEM_TREE, SB_ITEM_CACHE, SB_ITEM_RECORD,
                                               SB_ITEM_LOG,  SB_ITEM_NOTE,  SB_ITEM_CONTENTS};
@@ -234,7 +250,8 @@ static int collect_locked(struct collector *c, const struct sb_inventory *before
         sb_inventory_take(c->store, before, &c->inventory, err) < 0)
         return -1;
     mark_held(c);
-    if (sb_reach_images(c->store, c->index, &c->inventory, &c->images, err) < 0)
+    if (mark_pinned(c, err) < 0 ||
+        sb_reach_images(c->store, c->index, &c->inventory, &c->images, err) < 0)
         return -1;
     sb_reach_records(c->store, &c->inventory);
     decide(c);

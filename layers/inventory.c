@@ -72,7 +72,7 @@ static int compare_links(const void *a, const void *b) {
     return x->inode < y->inode ? -1 : x->inode > y->inode;
 }
 
-static uint64_t measure(int dirfd, const char *name, const struct stat *st) {
+uint64_t sb_disk_usage(int dirfd, const char *name, const struct stat *st) {
     struct measure m = {.device = st->st_dev, .bytes = disk_bytes(st)};
     if (!S_ISDIR(st->st_mode))
         return m.bytes;
@@ -137,17 +137,18 @@ static void add_item(const struct place *place, int dirfd, const char *name,
     enum sb_item_kind kind = kind_of(place, name);
     if (kind == SB_ITEM_OTHER) {
         out->other.count++;
-        out->other.bytes += measure(dirfd, name, &st);
+        out->other.bytes += sb_disk_usage(dirfd, name, &st);
         return;
     }
     char *path = sb_path_join(place->path, name);
     const struct sb_item *known =
         S_ISDIR(st.st_mode) && earlier ? sb_inventory_find(earlier, kind, path) : NULL;
     SB_GROW(out->v, out->n, out->cap);
-    out->v[out->n++] = (struct sb_item){.kind = kind,
-                                        .path = path,
-                                        .last_use = st.st_mtim,
-                                        .bytes = known ? known->bytes : measure(dirfd, name, &st)};
+    out->v[out->n++] =
+        (struct sb_item){.kind = kind,
+                         .path = path,
+                         .last_use = st.st_mtim,
+                         .bytes = known ? known->bytes : sb_disk_usage(dirfd, name, &st)};
 }
 
 static int compare_items(const void *a, const void *b) {

@@ -6,6 +6,7 @@
 #define SB_LAYERS_INVENTORY_H
 
 #include <jansson.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "layers/collect.h"
@@ -32,6 +33,10 @@ struct sb_inventory {
     size_t n, cap;
     struct sb_store_amount other;
 };
+
+/* Bytes that a file, or a directory with all below it, takes on the disk, as du counts them; st is
+ * its own. */
+uint64_t sb_disk_usage(int dirfd, const char *name, const struct stat *st);
 
 /* Sizes of directories are taken from an earlier inventory (NULL: none) where nothing else is
  * known to have changed, as walking them takes long. */

@@ -13,6 +13,8 @@
  *         trees/DIFFID/   unpacked layers (layers/trees.h)
  *         caches/         cache directories of recipes
  *         logs/           whole logs of steps
+ *         pins/           what must stay for longer than a process lives (layers/pin.h)
+ *         services/       what runs on this node (deploy/node.h)
  *         tmp/            what is being made; swept when its maker is gone
  *
  * Many processes share a store without a daemon. Everything is published by rename after fsync.

@@ -7,6 +7,7 @@
  *     trees/HEX/       mtime: last use
  *         fs/          the tree
  *         boot         ID of the boot that made it; removed once synced
+ *         size         bytes on the disk, once somebody asked
  */
 #include "layers/trees.h"
 
@@ -14,6 +15,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -22,6 +24,7 @@
 #include "base/file.h"
 #include "base/lock.h"
 #include "base/memory.h"
+#include "layers/inventory.h"
 #include "layers/origin.h"
 #include "layers/unpack.h"
 
@@ -239,6 +242,50 @@ bool sb_tree_has(struct sb_store *store, const struct sb_digest *diff_id) {
     struct names n = names_of(diff_id);
     bool there;
     return look(store, &n, &there, NULL) == 0 && there;
+}
+
+/* ---- for those who keep them ---- */
+
+char *sb_tree_path(const struct sb_digest *diff_id) {
+    return sb_format("sbuild/%s", names_of(diff_id).tree);
+}
+
+int sb_trees_settle(struct sb_store *store, const struct sb_digest *diff_ids, size_t count,
+                    struct sb_error *err) {
+    int private = sb_store_private_fd(store);
+    bool flushed = false;
+    for (size_t i = 0; i < count; i++) {
+        struct names n = names_of(&diff_ids[i]);
+        sb_autofree char *boot = sb_format("%s/boot", n.tree);
+        if (!sb_path_exists(private, boot))
+            continue;
+        if (!flushed && syncfs(private) < 0)
+            return sb_fail_errno(err, SB_E_IO, "writing unpacked layers to the disk");
+        flushed = true;
+        if (unlinkat(private, boot, 0) < 0 && errno != ENOENT)
+            return sb_fail_errno(err, SB_E_IO, "removing %s", boot);
+    }
+    return 0;
+}
+
+int sb_tree_size(struct sb_store *store, const struct sb_digest *diff_id, uint64_t *out,
+                 struct sb_error *err) {
+    struct names n = names_of(diff_id);
+    int private = sb_store_private_fd(store);
+    sb_autofree char *path = sb_format("%s/size", n.tree), *fs = sb_format("%s/fs", n.tree);
+    sb_autobuf struct sb_buf text = {0};
+    if (sb_file_read(private, path, 32, &text, NULL) == 0) {
+        *out = strtoull(sb_buf_text(&text), NULL, 10);
+        return 0;
+    }
+    struct stat st;
+    if (fstatat(private, fs, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return sb_fail_errno(err, errno == ENOENT ? SB_E_NOT_FOUND : SB_E_IO, "%s", fs);
+    *out = sb_disk_usage(private, fs, &st);
+    sb_buf_reset(&text);
+    sb_buf_addf(&text, "%llu\n", (unsigned long long)*out);
+    sb_file_write(private, path, text.data, text.len, 0644, NULL); /* or measured again */
+    return 0;
 }
 
 /* ---- adopting ---- */

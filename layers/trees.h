@@ -34,6 +34,16 @@ bool sb_tree_has(struct sb_store *store, const struct sb_digest *diff_id);
 int sb_tree_adopt(struct sb_store *store, const struct sb_digest *diff_id, const char *path,
                   struct sb_error *err);
 
+/* Makes trees that were unpacked by this boot good for later ones, before somebody relies on them
+ * for longer: one flush of the store's file system, when any of them needs it. */
+int sb_trees_settle(struct sb_store *store, const struct sb_digest *diff_ids, size_t count,
+                    struct sb_error *err);
+/* "sbuild/trees/HEX": relative to STORE, the caller's to free. */
+char *sb_tree_path(const struct sb_digest *diff_id);
+/* Bytes that the tree takes on the disk, as du counts them. Measured once, and remembered. */
+int sb_tree_size(struct sb_store *store, const struct sb_digest *diff_id, uint64_t *out,
+                 struct sb_error *err);
+
 struct sb_tree_pack_options {
     bool overlay;  /* overlayfs' whiteouts and opaque marks are those of the layer; its own xattrs
                       (trusted.overlay.*, user.overlay.*) are left out */

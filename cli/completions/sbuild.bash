@@ -1,5 +1,10 @@
 # bash completion for sbuild
 
+# Names of the services of this node.
+_sbuild_services() {
+	sbuild status --json 2>/dev/null | grep -oE '"name": ?"[^"]*"' | cut -d'"' -f4
+}
+
 # Names and tags of the images in the store.
 _sbuild_images() {
 	sbuild images --json 2>/dev/null | sed 's/},{/}\n{/g' |
@@ -9,7 +14,7 @@ _sbuild_images() {
 
 _sbuild() {
 	local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command=build i
-	local commands="build plan bundle lock images inspect ls diff tag push pull export login logout prune cache" options=""
+	local commands="build plan bundle lock images inspect ls diff tag push pull export login logout install rollback status uninstall prune cache" options=""
 	COMPREPLY=()
 
 	case $previous in
@@ -31,7 +36,7 @@ _sbuild() {
 		;;
 	--compression) COMPREPLY=($(compgen -W "zstd gzip" -- "$word")) && return ;;
 	--runtime) COMPREPLY=($(compgen -c -X '!*@(crun|runc)' -- "$word")) && return ;;
-	--set | --secret | --tag | -t | --version | --jobs | -j | --name | --user | -u | --max-size | --older-than | --platform | --cache-from | --cache-to)
+	--set | --secret | --tag | -t | --version | --jobs | -j | --name | --user | -u | --max-size | --older-than | --platform | --interval | --cache-from | --cache-to)
 		return
 		;;
 	esac
@@ -53,6 +58,10 @@ _sbuild() {
 	pull) options="--platform --unpack --ca --plain-http --json --progress --store" ;;
 	export) options="--format --output --name --store" ;;
 	login) options="--user --password-stdin --ca --plain-http" ;;
+	install) options="--name --wait --auto --interval --no-auto --auto-run --ca --plain-http --json --progress --store" ;;
+	rollback) options="--wait --json --store" ;;
+	status) options="--recover --json --store" ;;
+	uninstall) options="--store" ;;
 	prune) options="--max-size --older-than --keep-tagged --dry-run --json --store" ;;
 	cache) options="--older-than --dry-run --ca --plain-http --json --store" ;;
 	esac
@@ -67,6 +76,11 @@ _sbuild() {
 	elif [[ $command == bundle ]]; then
 		compopt -o filenames 2>/dev/null
 		COMPREPLY=($(compgen -f -X '!*.@(yaml|yml)' -- "$word") $(compgen -d -- "$word") $(compgen -W "$(_sbuild_images)" -- "$word"))
+	elif [[ $command == @(rollback|status|uninstall) ]]; then
+		COMPREPLY=($(compgen -W "$(_sbuild_services)" -- "$word"))
+	elif [[ $command == install ]]; then
+		compopt -o filenames 2>/dev/null
+		COMPREPLY=($(compgen -f -- "$word") $(compgen -W "$(_sbuild_images)" -- "$word"))
 	elif [[ $command == cache ]]; then
 		COMPREPLY=($(compgen -W "ls prune" -- "$word"))
 	elif [[ $command != @(login|logout|prune) ]]; then

@@ -1,6 +1,6 @@
 # fish completion for sbuild
 
-set -l commands build plan bundle lock images inspect ls diff tag push pull export login logout prune cache
+set -l commands build plan bundle lock images inspect ls diff tag push pull export login logout install rollback status uninstall prune cache
 
 function __sbuild_images
     sbuild images --json 2>/dev/null | sed 's/},{/}\n{/g' |
@@ -8,9 +8,13 @@ function __sbuild_images
         awk '{ print $1; n = split($2, tag, ","); for (i = 1; i <= n; i++) print $1 ":" tag[i] }'
 end
 
+function __sbuild_services
+    sbuild status --json 2>/dev/null | grep -oE '"name": ?"[^"]*"' | cut -d'"' -f4
+end
+
 function __sbuild_is # COMMAND…: without a command it is a build
     set -l words (commandline -opc)
-    if contains -- "$words[2]" build plan bundle lock images inspect ls diff tag push pull export login logout prune cache
+    if contains -- "$words[2]" build plan bundle lock images inspect ls diff tag push pull export login logout install rollback status uninstall prune cache
         contains -- "$words[2]" $argv
     else
         contains -- build $argv
@@ -36,17 +40,17 @@ complete -c sbuild -n '__sbuild_is build bundle' -l metadata-file -r -d 'Write f
 complete -c sbuild -n '__sbuild_is build bundle' -l push -d 'Push the image'
 complete -c sbuild -n '__sbuild_is bundle' -l output -s o -r -d 'Archive'
 complete -c sbuild -n '__sbuild_is bundle' -l units -r -a '(__fish_complete_directories)' -d 'Write units for review'
-complete -c sbuild -n '__sbuild_is bundle' -l name -x -d 'Of the service'
+complete -c sbuild -n '__sbuild_is bundle install' -l name -x -d 'Of the service'
 complete -c sbuild -n '__sbuild_is build push' -l compression -x -a 'zstd gzip' -d 'Of layers'
 complete -c sbuild -n '__sbuild_is push' -l create-repository -d 'In ECR, when it is missing'
 complete -c sbuild -n '__sbuild_is build push' -l format -x -a 'oci docker' -d 'Of the manifest'
-complete -c sbuild -n '__sbuild_is build plan bundle lock push pull login cache' -l ca -r -d 'Trust these authorities as well'
-complete -c sbuild -n '__sbuild_is build plan bundle lock push pull login cache' -l plain-http -d 'Speak HTTP without TLS'
+complete -c sbuild -n '__sbuild_is build plan bundle lock push pull login install cache' -l ca -r -d 'Trust these authorities as well'
+complete -c sbuild -n '__sbuild_is build plan bundle lock push pull login install cache' -l plain-http -d 'Speak HTTP without TLS'
 complete -c sbuild -n '__sbuild_is pull' -l platform -x -a 'linux/amd64 linux/arm64' -d 'Of an index'
 complete -c sbuild -n '__sbuild_is pull' -l unpack -d 'Unpack the layers as well'
-complete -c sbuild -n '__sbuild_is build bundle push pull' -l progress -x -a 'auto tty plain json' -d 'How progress is shown'
+complete -c sbuild -n '__sbuild_is build bundle push pull install' -l progress -x -a 'auto tty plain json' -d 'How progress is shown'
 complete -c sbuild -n '__sbuild_is lock' -l update -d 'Move it to what the image is now'
-complete -c sbuild -n '__sbuild_is build plan bundle lock images inspect ls diff push pull prune cache' -l json -d 'Facts as JSON'
+complete -c sbuild -n '__sbuild_is build plan bundle lock images inspect ls diff push pull install rollback status prune cache' -l json -d 'Facts as JSON'
 
 complete -c sbuild -n '__sbuild_is bundle images inspect ls diff tag push pull export' -f -a '(__sbuild_images)'
 complete -c sbuild -n '__sbuild_is inspect' -l manifest -d 'The manifest'
@@ -61,6 +65,14 @@ complete -c sbuild -n '__sbuild_is export' -l name -x -d 'Name in the archive'
 complete -c sbuild -n '__sbuild_is login logout' -f
 complete -c sbuild -n '__sbuild_is login' -l user -s u -x -d 'The user'
 complete -c sbuild -n '__sbuild_is login' -l password-stdin -d 'Read the password from standard input'
+complete -c sbuild -n '__sbuild_is install rollback' -l wait -x -d 'How long it may take to become healthy'
+complete -c sbuild -n '__sbuild_is install' -l auto -d 'Follow the tag'
+complete -c sbuild -n '__sbuild_is install' -l no-auto -d 'Follow it no longer'
+complete -c sbuild -n '__sbuild_is install' -l auto-run -d 'What the timer runs'
+complete -c sbuild -n '__sbuild_is install' -l interval -x -d 'How often the tag is asked for'
+complete -c sbuild -n '__sbuild_is status' -l recover -d 'Finish or undo what was interrupted'
+complete -c sbuild -n '__sbuild_is rollback status uninstall' -f -a '(__sbuild_services)'
+complete -c sbuild -n '__sbuild_is install' -a '(__sbuild_images)'
 complete -c sbuild -n '__sbuild_is prune' -l max-size -x -d 'Size of the store afterwards'
 complete -c sbuild -n '__sbuild_is prune' -l older-than -x -d 'Unused for that long'
 complete -c sbuild -n '__sbuild_is prune' -l keep-tagged -d 'Remove no image that has a name'

@@ -28,6 +28,7 @@ finish() {
 	trap - EXIT INT TERM
 	set +e
 	if command -v cleanup >/dev/null; then cleanup; fi
+	if command -v stop_nodes >/dev/null; then stop_nodes; fi           # of node.lib
 	if command -v stop_registries >/dev/null; then stop_registries; fi # of registry.lib
 	if command -v stop_docker >/dev/null; then stop_docker; fi         # of peers.lib
 	[ "$status" = 0 ] || [ -n "$ended" ] || {

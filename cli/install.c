@@ -1,0 +1,155 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/text.h"
+#include "cli/node.h"
+#include "cli/progress.h"
+#include "cli/registry.h"
+#include "deploy/follow.h"
+
+struct install_command {
+    struct sb_common common;
+    struct sb_cli_registry registry_options;
+    const char *name, *wait, *interval, *progress_how;
+    bool automatic, stop_following, automatic_run;
+    uint64_t interval_seconds;
+    struct sb_settings settings;
+    struct sb_store *store;
+    struct sb_registry *registry;
+    struct sb_progress *progress;
+};
+
+static void notify(void *data, const struct sb_transfer_event *event) {
+    struct install_command *c = data;
+    sb_progress_transfer(c->progress, event);
+}
+
+static int check(struct install_command *c, const char *source, struct sb_error *err) {
+    c->interval_seconds = 300;
+    if (c->interval && (!sb_text_parse_duration(c->interval, &c->interval_seconds) ||
+                        c->interval_seconds == 0 || c->interval_seconds > 30u * 86400)) {
+        sb_fail(err, SB_E_USAGE, "install: --interval %s is not a time",
+                sb_text_shown(c->interval).text);
+        return sb_error_hint(err, "write it as in 5m or 1h; thirty days at most");
+    }
+    if (c->automatic && (!sb_reference_has_host(source) || strchr(source, '@')))
+        return sb_fail(err, SB_E_USAGE,
+                       "install: --auto follows a tag in a registry, and %s is none",
+                       sb_text_shown(source).text);
+    return 0;
+}
+
+/* The options that the timer's command needs too. */
+static int follow(struct install_command *c, const struct sb_node *node, const char *name,
+                  const char *source, struct sb_error *err) {
+    sb_autostrings struct sb_strings options = {0};
+    struct sb_node_service *service;
+    sb_autofree char *ca = c->registry_options.ca ? realpath(c->registry_options.ca, NULL) : NULL;
+    if (ca)
+        sb_strings_addf(&options, "--ca=%s", ca);
+    if (c->registry_options.plain_http)
+        sb_strings_add(&options, "--plain-http");
+    if (c->wait && *c->wait)
+        sb_strings_addf(&options, "--wait=%s", c->wait);
+    if (sb_node_service_open(node, name, &service, err) < 0)
+        return -1;
+    int rc = c->automatic ? sb_follow_start(service, source, c->interval_seconds, &options, err)
+                          : sb_follow_stop(service, err);
+    sb_node_service_close(service);
+    return rc;
+}
+
+static int install(struct install_command *c, const char *source, struct sb_error *err) {
+    const struct sb_node node = sb_cli_node(c->store);
+    struct sb_install_options options = {.source = source,
+                                         .name = c->name,
+                                         .passed_over = c->automatic_run,
+                                         .notify = notify,
+                                         .data = c};
+    struct sb_installed done;
+    if (sb_cli_wait("install", c->wait, &options.wait, err) < 0)
+        return -1;
+    int rc = sb_install(&node, c->registry, &options, &done, err);
+    sb_progress_free(c->progress);
+    c->progress = NULL;
+    struct sb_error own = {0};
+    if ((c->automatic || (c->stop_following && rc == 0)) && done.name &&
+        follow(c, &node, done.name, source, &own) < 0 && rc == 0) {
+        *err = own;
+        rc = -1;
+    }
+    if (rc == 0)
+        rc = sb_cli_print_installed(&done, c->common.json, err);
+    sb_installed_free(&done);
+    return rc;
+}
+
+static int install_all(struct install_command *c, const char *source, struct sb_error *err) {
+    int rc = check(c, source, err);
+    if (rc == 0)
+        rc = sb_cli_open(&c->common, NULL, &c->settings, &c->store, err);
+    if (rc == 0)
+        rc = sb_progress_new(c->progress_how, false, &c->progress, err);
+    if (rc == 0)
+        rc = sb_cli_registry_open(&c->registry_options, &c->settings, &c->registry, err);
+    if (rc == 0)
+        rc = install(c, source, err);
+    sb_progress_free(c->progress);
+    sb_registry_free(c->registry);
+    sb_store_close(c->store);
+    sb_settings_free(&c->settings);
+    return rc;
+}
+
+static int run(int argc, char **argv, struct sb_error *err) {
+    struct install_command c = {.progress_how = "auto"};
+    const struct sb_option options[] = {
+        {.name = "name", .text = &c.name},
+        {.name = "wait", .text = &c.wait},
+        {.name = "auto", .flag = &c.automatic},
+        {.name = "auto-run", .flag = &c.automatic_run},
+        {.name = "no-auto", .flag = &c.stop_following},
+        {.name = "interval", .text = &c.interval},
+        {.name = "progress", .text = &c.progress_how},
+        SB_CLI_REGISTRY_OPTIONS(c.registry_options),
+        {0},
+    };
+    sb_autofree const char **names = sb_alloc(((size_t)argc + 1) * sizeof *names);
+    size_t count;
+    sb_cli_wait_alone(argc, argv);
+    int parsed =
+        sb_options_parse(&sb_command_install, argc, argv, options, &c.common, names, &count, err);
+    if (parsed != 0)
+        return parsed < 0 ? -1 : sb_cli_flush(err);
+    if (sb_options_count(&sb_command_install, count, 1, 1, err) < 0)
+        return -1;
+    return install_all(&c, names[0], err);
+}
+
+const struct sb_command sb_command_install = {
+    .name = "install",
+    .arguments = "REF|FILE [OPTION…]",
+    .summary = "run a release as a service of this node, under systemd",
+    .help = "Fetches the layers that this node lacks, makes a new generation of the service\n"
+            "from the bundle, switches to it and waits until it is healthy. If it does not\n"
+            "become healthy, the generation before runs again, and sbuild exits with 7.\n"
+            "Needs root.\n\n"
+            "options:\n"
+            "  --name NAME          of the service, instead of the bundle's own\n" SB_CLI_WAIT_HELP
+            "  --auto               from now on follow the tag: a timer of this node asks for\n"
+            "                       it, installs what is new, and passes over what failed\n"
+            "  --interval TIME      how often it asks (default: 5m)\n"
+            "  --no-auto            follow it no longer\n"
+            "  --auto-run           what the timer runs: does not try again what failed here\n"
+            "  --json               print facts as JSON\n"
+            "  --progress HOW       auto, tty, plain or json\n" SB_CLI_REGISTRY_HELP
+            "  --store DIR          the store to work in\n\n"
+            "REF is an image that has a bundle, or the bundle itself, in a registry or in the\n"
+            "store; FILE is what sbuild bundle --output wrote.\n\n"
+            "examples:\n"
+            "  sbuild install registry.example.com/team/backend:v1.4.2\n"
+            "  sbuild install registry.example.com/team/backend:v1 --auto --interval 10m\n"
+            "  sbuild install backend.tar --name backend-test --wait=15m\n",
+    .run = run,
+};

@@ -1,0 +1,184 @@
+#include "deploy/status.h"
+#include "deploy/recover.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/json.h"
+#include "base/memory.h"
+#include "base/text.h"
+#include "cli/node.h"
+#include "deploy/recover.h"
+
+struct when {
+    char text[32];
+};
+static struct when when(json_int_t seconds) {
+    struct when out = {"-"};
+    time_t t = (time_t)seconds;
+    struct tm tm;
+    if (seconds > 0 && localtime_r(&t, &tm))
+        strftime(out.text, sizeof out.text, "%Y-%m-%d %H:%M:%S", &tm);
+    return out;
+}
+
+/* "sha256:" and twelve digits. */
+static void add_digest(struct sb_table *table, const char *digest) {
+    sb_strings_addf(&table->cells, "%.19s", digest);
+}
+
+static const char *version_of(const json_t *facts) {
+    const char *tag = json_string_value(json_array_get(json_object_get(facts, "tags"), 0));
+    return sb_json_string(facts, "version", tag ? tag : "-");
+}
+
+static void add_titles(struct sb_table *table, const char *const *titles) {
+    for (; *titles; titles++)
+        sb_strings_add(&table->cells, *titles);
+}
+
+static void print_services(const json_t *services, uint64_t disk) {
+    static const char *const titles[] = {"NAME",   "GENERATION", "VERSION", "IMAGE",
+                                         "HEALTH", "SINCE",      "DISK",    NULL};
+    struct sb_table table = {.columns = 7, .right = 1u << 1 | 1u << 6};
+    add_titles(&table, titles);
+    size_t i;
+    json_t *facts;
+    json_array_foreach (services, i, facts) {
+        json_int_t current = sb_json_integer(facts, "generation", 0);
+        sb_strings_add(&table.cells, sb_json_string(facts, "name", ""));
+        sb_strings_addf(&table.cells, "%lld", (long long)current);
+        sb_strings_add(&table.cells, version_of(facts));
+        add_digest(&table, sb_json_string(facts, "image", "-"));
+        sb_strings_add(&table.cells,
+                       current ? sb_json_string(facts, "health", "unknown") : "not installed");
+        sb_strings_add(&table.cells, when(sb_json_integer(facts, "since", 0)).text);
+        json_int_t bytes = sb_json_integer(json_object_get(facts, "disk"), "bytes", 0);
+        sb_strings_add(&table.cells, sb_text_size((uint64_t)bytes).text);
+    }
+    if (i > 0)
+        sb_table_print(&table);
+    sb_strings_free(&table.cells);
+    if (i > 1)
+        sb_cli_print("%s in all: what services share counts once\n", sb_text_size(disk).text);
+}
+
+static void print_generations(const json_t *generations) {
+    static const char *const titles[] = {"",      "GENERATION", "STATE", "VERSION",
+                                         "IMAGE", "INSTALLED",  NULL};
+    struct sb_table table = {.columns = 6, .right = 1u << 1};
+    add_titles(&table, titles);
+    size_t i;
+    json_t *facts;
+    json_array_foreach (generations, i, facts) {
+        bool current = json_is_true(json_object_get(facts, "current"));
+        sb_strings_add(&table.cells, current ? "*" : "");
+        sb_strings_addf(&table.cells, "%lld", (long long)sb_json_integer(facts, "generation", 0));
+        sb_strings_add(&table.cells, sb_json_string(facts, "state", ""));
+        sb_strings_add(&table.cells, version_of(facts));
+        add_digest(&table, sb_json_string(facts, "image", "-"));
+        sb_strings_add(&table.cells, when(sb_json_integer(facts, "installed", 0)).text);
+    }
+    sb_table_print(&table);
+    sb_strings_free(&table.cells);
+}
+
+static void print_failures(const json_t *generations) {
+    size_t i;
+    json_t *facts;
+    json_array_foreach (generations, i, facts) {
+        const char *failure = sb_json_string(facts, "failure", NULL);
+        if (failure)
+            sb_cli_print("\ngeneration %lld failed: %s\n%s",
+                         (long long)sb_json_integer(facts, "generation", 0), failure,
+                         sb_json_string(facts, "journal", ""));
+    }
+}
+
+static void print_one(const json_t *facts) {
+    const json_t *follows = json_object_get(facts, "follows");
+    sb_cli_print("\n");
+    print_generations(json_object_get(facts, "generations"));
+    if (sb_json_string(facts, "why", NULL))
+        sb_cli_print("\nunhealthy: %s\n", sb_json_string(facts, "why", ""));
+    if (follows)
+        sb_cli_print("\nfollows %s every %s\n", sb_json_string(follows, "reference", ""),
+                     sb_text_seconds((double)sb_json_integer(follows, "interval", 0)).text);
+    if (json_object_get(facts, "unfinished"))
+        sb_cli_print("\nan operation was not ended: the next command on it puts it in order\n");
+    print_failures(json_object_get(facts, "generations"));
+}
+
+static int status(const struct sb_common *common, const char *name, struct sb_store *store,
+                  struct sb_error *err) {
+    const struct sb_node node = sb_cli_node(store);
+    sb_autostrings struct sb_strings names = {0};
+    sb_autojson json_t *services = json_array();
+    uint64_t disk;
+    if (name)
+        sb_strings_add(&names, name);
+    else if (sb_node_services(&node, &names, err) < 0)
+        return -1;
+    for (size_t i = 0; i < names.n; i++) {
+        json_t *facts;
+        if (sb_service_status(&node, names.v[i], &facts, err) < 0)
+            return -1;
+        json_array_append_new(services, facts);
+    }
+    if (sb_node_disk(&node, &disk, err) < 0)
+        return -1;
+    if (common->json) {
+        sb_autojson json_t *all =
+            json_pack("{s:O, s:{s:I}}", "services", services, "disk", "bytes", (json_int_t)disk);
+        return sb_cli_print_json(all, err) < 0 ? -1 : sb_cli_flush(err);
+    }
+    print_services(services, disk);
+    if (name)
+        print_one(json_array_get(services, 0));
+    if (names.n == 0)
+        fputs("no services are installed on this node\n", stderr);
+    return sb_cli_flush(err);
+}
+
+static int run(int argc, char **argv, struct sb_error *err) {
+    struct sb_common common = {0};
+    bool recover = false;
+    const struct sb_option options[] = {{.name = "recover", .flag = &recover}, {0}};
+    sb_autofree const char **names = sb_alloc(((size_t)argc + 1) * sizeof *names);
+    size_t count;
+    int parsed =
+        sb_options_parse(&sb_command_status, argc, argv, options, &common, names, &count, err);
+    if (parsed != 0)
+        return parsed < 0 ? -1 : sb_cli_flush(err);
+    struct sb_settings settings = {0};
+    struct sb_store *store;
+    if (sb_options_count(&sb_command_status, count, 0, 1, err) < 0 ||
+        sb_cli_open(&common, NULL, &settings, &store, err) < 0)
+        return -1;
+    const struct sb_node node = sb_cli_node(store);
+    int rc = recover ? sb_recover_all(&node, err) : 0;
+    if (rc == 0)
+        rc = status(&common, count ? names[0] : NULL, store, err);
+    sb_store_close(store);
+    sb_settings_free(&settings);
+    return rc;
+}
+
+const struct sb_command sb_command_status = {
+    .name = "status",
+    .arguments = "[NAME] [OPTION…]",
+    .summary = "show the services of this node, their generations and health",
+    .help = "With NAME also its generations, why the failed ones failed, and what they said.\n"
+            "Health is asked for now. DISK is what its unpacked layers take; layers that\n"
+            "services share count for each of them, and once in the sum.\n\n"
+            "options:\n"
+            "  --recover            first finish or undo what an interrupted command did;\n"
+            "                       a unit of this node does that at boot\n"
+            "  --json               print facts as JSON\n"
+            "  --store DIR          the store to look in\n\n"
+            "examples:\n"
+            "  sbuild status\n"
+            "  sbuild status backend --json\n",
+    .run = run,
+};

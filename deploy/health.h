@@ -1,0 +1,32 @@
+/*
+ * deploy/health: is a service well? As its description says: an HTTP answer, an open port, a
+ * command in its root, its own word (notify), or, without any of these, that it stays up.
+ *
+ * Whatever the check is, the unit must be active as well: another process may answer at its port.
+ */
+#ifndef SB_DEPLOY_HEALTH_H
+#define SB_DEPLOY_HEALTH_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/error.h"
+#include "deploy/description.h"
+#include "deploy/node.h"
+
+struct sb_health {
+    const struct sb_node *node;
+    const struct sb_description *description;
+    const char *unit;  /* "NAME.service" */
+    uint16_t port;     /* instead of the description's, if not 0 */
+    uint32_t wait;     /* seconds; 0: what the description says */
+    pid_t not_process; /* the one that is to be replaced, and may still answer; 0: none */
+};
+
+/* Waits until it is well, after it was told to start. SB_E_UNHEALTHY says what was wrong at last:
+ * when the time is over, or at once when systemd gave it up. SB_E_INTERRUPTED. */
+int sb_health_wait(const struct sb_health *health, struct sb_error *err);
+/* Asks once. */
+int sb_health_probe(const struct sb_health *health, struct sb_error *err);
+
+#endif

@@ -1,0 +1,69 @@
+#include "deploy/hostroot.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/memory.h"
+#include "deploy/units.h"
+#include "layers/unpack.h"
+
+#define TEMPORARY SB_TMP_PREFIX "generation"
+
+static int unpack(struct sb_store *store, const struct sb_description *d, int dir,
+                  struct sb_error *err) {
+    const struct sb_unpack_options options = {.form = SB_UNPACK_APPLY};
+    for (size_t i = 0; i < d->layer_count; i++)
+        if (d->layers[i].application &&
+            sb_unpack_layer(store, &d->layers[i].layer, dir, &options, err) < 0)
+            return -1;
+    if (fchmod(dir, 0755) < 0 || syncfs(dir) < 0)
+        return sb_fail_errno(err, SB_E_IO, "writing unpacked layers to the disk");
+    return 0;
+}
+
+static int make(const struct sb_node_service *service, const struct sb_description *d, int parent,
+                const char *name, struct sb_error *err) {
+    if (sb_tree_remove(parent, TEMPORARY, err) < 0)
+        return -1;
+    if (mkdirat(parent, TEMPORARY, 0755) < 0)
+        return sb_fail_errno(err, SB_E_IO, "creating %s/%s", SB_UNIT_HOST_ROOT, service->name);
+    sb_autoclose int dir = sb_directory_open(parent, TEMPORARY, err);
+    if (dir < 0 || unpack(service->node->store, d, dir, err) < 0) {
+        sb_tree_remove(parent, TEMPORARY, NULL);
+        return -1;
+    }
+    if (renameat(parent, TEMPORARY, parent, name) < 0)
+        return sb_fail_errno(err, SB_E_IO, "creating %s/%s/%s", SB_UNIT_HOST_ROOT, service->name,
+                             name);
+    return sb_directory_sync(parent, err);
+}
+
+int sb_hostroot_make(const struct sb_node_service *service, const struct sb_description *d,
+                     uint64_t number, struct sb_error *err) {
+    sb_autofree char *path = sb_format("%s/%s", SB_UNIT_HOST_ROOT, service->name);
+    sb_autofree char *name = sb_format("%" PRIu64, number);
+    if (sb_directory_make(AT_FDCWD, path, 0755, err) < 0)
+        return -1;
+    sb_autoclose int parent = sb_directory_open(AT_FDCWD, path, err);
+    if (parent < 0)
+        return -1;
+    return sb_path_exists(parent, name) ? 0 : make(service, d, parent, name, err);
+}
+
+int sb_hostroot_remove(const struct sb_node_service *service, uint64_t number,
+                       struct sb_error *err) {
+    sb_autofree char *path = sb_format("%s/%s", SB_UNIT_HOST_ROOT, service->name);
+    sb_autofree char *name = sb_format("%" PRIu64, number);
+    sb_autoclose int parent = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (parent < 0)
+        return 0;
+    if (sb_tree_remove(parent, name, err) < 0 || sb_tree_remove(parent, TEMPORARY, err) < 0)
+        return sb_error_context(err, "%s", path);
+    rmdir(path); /* if no other generation is there */
+    return 0;
+}

@@ -1,0 +1,20 @@
+/*
+ * deploy/hostroot: `root: host`, the light variant: the application's own layers unpacked under
+ * /opt/NAME/N, run by what the host has.
+ */
+#ifndef SB_DEPLOY_HOSTROOT_H
+#define SB_DEPLOY_HOSTROOT_H
+
+#include <stdint.h>
+
+#include "base/error.h"
+#include "deploy/node.h"
+
+/* Unpacks the layers of the description that are the application's, and gives the directory its
+ * name when it is whole and on the disk. Nothing to do when it is there. */
+int sb_hostroot_make(const struct sb_node_service *service, const struct sb_description *d,
+                     uint64_t number, struct sb_error *err);
+int sb_hostroot_remove(const struct sb_node_service *service, uint64_t number,
+                       struct sb_error *err);
+
+#endif

@@ -1,0 +1,305 @@
+#include "deploy/install.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/jobs.h"
+#include "base/memory.h"
+#include "base/text.h"
+#include "deploy/bundle.h"
+#include "deploy/follow.h"
+#include "deploy/health.h"
+#include "deploy/prepare.h"
+#include "deploy/recover.h"
+#include "deploy/source.h"
+#include "deploy/switch.h"
+#include "deploy/unitfiles.h"
+#include "layers/origin.h"
+#include "layers/trees.h"
+#include "registry/fetch.h"
+
+#define PARALLEL 4 /* layers fetched and unpacked at once */
+
+void sb_installed_free(struct sb_installed *installed) {
+    free(installed->name);
+    *installed = (struct sb_installed){0};
+}
+
+struct install {
+    const struct sb_node *node;
+    struct sb_registry *registry;
+    const struct sb_install_options *options;
+    struct sb_bundle_source source;
+    struct sb_description description;
+    struct sb_node_service *service;
+    struct sb_installed *out;
+    int systemd_version;
+};
+
+/* ---- layers ---- */
+
+struct layer_job {
+    struct install *install;
+    const struct sb_layer *layer;
+};
+
+static int get_tree(void *data, struct sb_error *err) {
+    const struct layer_job *job = data;
+    sb_autofree char *path = NULL;
+    return sb_tree_get(job->install->node->store, job->layer, &path, err);
+}
+
+static int get_trees(struct install *in, struct sb_error *err) {
+    size_t n = in->description.layer_count;
+    sb_autofree struct layer_job *list = sb_alloc((n + 1) * sizeof *list);
+    sb_autofree struct sb_digest *ids = sb_alloc((n + 1) * sizeof *ids);
+    struct sb_jobs *jobs = sb_jobs_new(PARALLEL);
+    for (size_t i = 0; i < n; i++) {
+        list[i] = (struct layer_job){in, &in->description.layers[i].layer};
+        ids[i] = list[i].layer->diff_id;
+        if (in->description.root == SB_ROOT_LAYERS)
+            sb_jobs_add(jobs, get_tree, &list[i]);
+    }
+    int rc = sb_jobs_wait(jobs, err);
+    sb_jobs_free(jobs);
+    return rc < 0 || in->description.root == SB_ROOT_HOST
+               ? rc
+               : sb_trees_settle(in->node->store, ids, n, err);
+}
+
+/* ---- has it been done already? ---- */
+
+static int unknown_health(const struct install *in, uint64_t current) {
+    struct sb_description d;
+    struct sb_error ignored = {0};
+    if (sb_generation_description(in->service, current, &d, &ignored) < 0)
+        return -1;
+    sb_autofree char *unit = sb_unitfiles_main(in->service, current);
+    const struct sb_health health = {.node = in->node, .description = &d, .unit = unit};
+    int rc = strcmp(unit, in->service->unit) != 0 ? 0 : sb_health_probe(&health, &ignored);
+    sb_description_free(&d);
+    return rc;
+}
+
+static bool runs_already(const struct install *in, uint64_t current) {
+    struct sb_generation generation;
+    if (current == 0 || sb_generation_load(in->service, current, &generation, NULL) < 0)
+        return false;
+    bool same = sb_digest_equal(&generation.bundle, &in->source.manifest.digest) &&
+                generation.state == SB_GENERATION_HEALTHY;
+    sb_generation_free(&generation);
+    return same && unknown_health(in, current) == 0;
+}
+
+static int next_number(const struct sb_node_service *service, uint64_t current, uint64_t *out,
+                       struct sb_error *err) {
+    struct sb_generation_list list;
+    if (sb_generations(service, &list, err) < 0)
+        return -1;
+    *out =
+        (list.n > 0 && list.v[list.n - 1].number > current ? list.v[list.n - 1].number : current) +
+        1;
+    sb_generation_list_free(&list);
+    return 0;
+}
+
+/* ---- the new generation ---- */
+
+static int make_generation(struct install *in, uint64_t current, uint64_t number,
+                           struct sb_error *err) {
+    const struct sb_operation operation = {
+        .kind = SB_OPERATION_INSTALL, .from = current, .to = number};
+    struct sb_generation generation = {.number = number,
+                                       .bundle = in->source.manifest.digest,
+                                       .reference = sb_strdup(in->source.reference)};
+    int rc = sb_operation_save(in->service, &operation, err);
+    if (rc == 0)
+        rc = sb_prepare_generation(in->service, &in->description, &generation, err);
+    if (rc == 0)
+        rc = sb_prepare_units(in->service, &in->description, number, &generation.bundle,
+                              in->systemd_version, err);
+    sb_generation_free(&generation);
+    if (rc == 0)
+        return 0;
+    struct sb_error ignored = {0};
+    enum sb_operation_kind kind;
+    sb_switch_recover(in->service, &kind, &ignored); /* nothing was switched: it is undone */
+    return -1;
+}
+
+static int switch_over(struct install *in, uint64_t current, struct sb_error *err) {
+    uint64_t number;
+    if (next_number(in->service, current, &number, err) < 0 ||
+        make_generation(in, current, number, err) < 0)
+        return -1;
+    sb_node_say(in->node, "%s: switching to generation %" PRIu64, in->service->name, number);
+    const struct sb_switch plan = {
+        .kind = SB_OPERATION_INSTALL, .from = current, .to = number, .wait = in->options->wait};
+    in->out->generation = number;
+    int rc = sb_switch_run(in->service, &plan, err);
+    if (rc < 0 && err->code == SB_E_UNHEALTHY)
+        sb_follow_refuse(in->service, &in->source.manifest.digest);
+    return rc;
+}
+
+static int install_locked(struct install *in, struct sb_error *err) {
+    enum sb_operation_kind before;
+    uint64_t current;
+    if (sb_switch_recover(in->service, &before, err) < 0 ||
+        sb_node_current(in->service, &current, err) < 0)
+        return -1;
+    in->out->previous = current;
+    in->out->generation = current;
+    in->out->unchanged = runs_already(in, current);
+    if (in->out->unchanged)
+        return 0;
+    if (in->options->passed_over && sb_follow_refused(in->service, &in->source.manifest.digest)) {
+        in->out->unchanged = true;
+        sb_node_say(in->node, "%s: %s failed here before, and is passed over", in->service->name,
+                    sb_digest_text(&in->source.manifest.digest).text);
+        return 0;
+    }
+    if (sb_prepare_check(in->service, &in->description, &in->systemd_version, err) < 0 ||
+        sb_prepare_space(in->service, &in->description, err) < 0 || get_trees(in, err) < 0 ||
+        sb_recover_at_boot(in->node, err) < 0)
+        return -1;
+    return switch_over(in, current, err);
+}
+
+/* ---- the whole ---- */
+
+static int read_bundle(struct install *in, struct sb_error *err) {
+    struct sb_store *store = in->node->store;
+    struct sb_image image = {0};
+    if (sb_bundle_find(store, in->registry, in->options->source, &in->source, err) < 0 ||
+        sb_bundle_fetch(store, in->registry, &in->source, err) < 0 ||
+        sb_bundle_load(store, &in->source.manifest, &image, &in->description, err) < 0)
+        return sb_error_context(err, "%s", sb_text_shown(in->options->source).text);
+    sb_image_free(&image);
+    if (in->options->name && !sb_service_name_valid(in->options->name))
+        return sb_fail(err, SB_E_USAGE, "--name %s is no name of a service",
+                       sb_text_shown(in->options->name).text);
+    if (in->options->name) {
+        free(in->description.name);
+        in->description.name = sb_strdup(in->options->name);
+    }
+    in->out->name = sb_strdup(in->description.name);
+    in->out->bundle = in->source.manifest.digest;
+    in->out->image = in->description.image.digest;
+    return 0;
+}
+
+static int need_root(struct sb_error *err) {
+    if (geteuid() == 0)
+        return 0;
+    sb_fail(err, SB_E_FAILED, "services of a node are root's to change");
+    return sb_error_hint(err, "run it as root, or with sudo");
+}
+
+int sb_install(const struct sb_node *node, struct sb_registry *registry,
+               const struct sb_install_options *options, struct sb_installed *out,
+               struct sb_error *err) {
+    *out = (struct sb_installed){0};
+    if (need_root(err) < 0)
+        return -1;
+    struct install in = {.node = node, .registry = registry, .options = options, .out = out};
+    struct sb_fetch_source fetch = {.registry = registry,
+                                    .watch = {.notify = options->notify, .data = options->data}};
+    const struct sb_blob_source source = {sb_fetch_from_origins, &fetch};
+    sb_store_set_source(node->store, &source);
+    int rc = read_bundle(&in, err);
+    if (rc == 0)
+        rc = sb_node_service_open(node, in.description.name, &in.service, err);
+    if (rc == 0)
+        rc = install_locked(&in, err);
+    sb_node_service_close(in.service);
+    sb_store_set_source(node->store, NULL);
+    sb_description_free(&in.description);
+    sb_bundle_source_free(&in.source);
+    return rc;
+}
+
+/* ---- back ---- */
+
+static int choose(const struct sb_node_service *service, uint64_t current, uint64_t wanted,
+                  uint64_t *out, struct sb_error *err) {
+    struct sb_generation_list list;
+    if (sb_generations(service, &list, err) < 0)
+        return -1;
+    *out = 0;
+    bool failed = false;
+    for (size_t i = 0; i < list.n; i++) {
+        const struct sb_generation *g = &list.v[i];
+        bool fits = wanted ? g->number == wanted : g->number < current;
+        if (fits && g->state == SB_GENERATION_HEALTHY)
+            *out = g->number;
+        failed = failed || (wanted && g->number == wanted && g->state != SB_GENERATION_HEALTHY);
+    }
+    sb_generation_list_free(&list);
+    if (*out)
+        return 0;
+    if (failed)
+        return sb_fail(err, SB_E_FAILED, "generation %" PRIu64 " of %s was never healthy", wanted,
+                       service->name);
+    if (wanted)
+        return sb_fail(err, SB_E_NOT_FOUND, "%s has no generation %" PRIu64, service->name, wanted);
+    return sb_fail(err, SB_E_NOT_FOUND, "%s has no generation before %" PRIu64 " to go back to",
+                   service->name, current);
+}
+
+static int rollback_locked(const struct sb_node_service *service, uint64_t wanted, uint32_t wait,
+                           struct sb_installed *out, struct sb_error *err) {
+    enum sb_operation_kind before;
+    uint64_t current, to;
+    struct sb_generation generation;
+    if (sb_switch_recover(service, &before, err) < 0 ||
+        sb_node_current(service, &current, err) < 0 ||
+        choose(service, current, wanted, &to, err) < 0 ||
+        sb_generation_load(service, to, &generation, err) < 0)
+        return -1;
+    out->previous = current;
+    out->generation = to;
+    out->bundle = generation.bundle;
+    out->image = generation.image;
+    out->unchanged = to == current;
+    sb_generation_free(&generation);
+    if (out->unchanged)
+        return 0;
+    const struct sb_switch plan = {
+        .kind = SB_OPERATION_ROLLBACK, .from = current, .to = to, .wait = wait};
+    return sb_switch_run(service, &plan, err);
+}
+
+/* The service must be there already: a slip of the pen makes no directory. */
+static int open_known(const struct sb_node *node, const char *name, struct sb_node_service **out,
+                      struct sb_error *err) {
+    *out = NULL;
+    if (need_root(err) < 0 || sb_node_service_look(node, name, out, err) < 0)
+        return -1;
+    sb_node_service_close(*out);
+    return sb_node_service_open(node, name, out, err);
+}
+
+int sb_rollback(const struct sb_node *node, const char *name, uint64_t generation, uint32_t wait,
+                struct sb_installed *out, struct sb_error *err) {
+    *out = (struct sb_installed){.name = sb_strdup(name)};
+    struct sb_node_service *service;
+    if (open_known(node, name, &service, err) < 0)
+        return -1;
+    int rc = rollback_locked(service, generation, wait, out, err);
+    sb_node_service_close(service);
+    return rc;
+}
+
+int sb_uninstall(const struct sb_node *node, const char *name, struct sb_error *err) {
+    struct sb_node_service *service;
+    if (open_known(node, name, &service, err) < 0)
+        return -1;
+    int rc = sb_follow_stop(service, err);
+    if (rc == 0)
+        rc = sb_switch_uninstall(service, err);
+    sb_node_service_close(service);
+    return rc < 0 ? rc : sb_recover_not_at_boot(node, err);
+}

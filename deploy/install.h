@@ -1,0 +1,47 @@
+/*
+ * deploy/install: a release onto this node, and the ones before back.
+ *
+ *     struct sb_install_options options = {.source = "registry.example.com/team/backend:v1.4.2"};
+ *     if (sb_install(&node, registry, &options, &done, &err) < 0) …
+ *     sb_installed_free(&done);
+ *
+ * All of it needs root. What goes on is told through node->say.
+ */
+#ifndef SB_DEPLOY_INSTALL_H
+#define SB_DEPLOY_INSTALL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "deploy/node.h"
+#include "registry/remote.h"
+#include "registry/transfer.h"
+
+struct sb_install_options {
+    const char *source; /* as deploy/source.h reads it */
+    const char *name;   /* of the service; NULL: the bundle's */
+    uint32_t wait;      /* seconds for health; 0: the bundle's */
+    bool passed_over;   /* a bundle that failed here before is not tried again: SB_E_UNHEALTHY */
+    sb_transfer_notify *notify; /* may be NULL */
+    void *data;
+};
+struct sb_installed {
+    char *name;
+    uint64_t generation, previous; /* previous 0: there was none */
+    struct sb_digest bundle, image;
+    bool unchanged; /* it ran already, and is healthy: nothing was done */
+};
+int sb_install(const struct sb_node *node, struct sb_registry *registry,
+               const struct sb_install_options *options, struct sb_installed *out,
+               struct sb_error *err);
+
+/* To a generation, or (0) to the newest healthy one before the current. */
+int sb_rollback(const struct sb_node *node, const char *name, uint64_t generation, uint32_t wait,
+                struct sb_installed *out, struct sb_error *err);
+void sb_installed_free(struct sb_installed *installed);
+
+/* Stops it and takes it away; what it wrote (/var/lib/NAME and the like) stays. */
+int sb_uninstall(const struct sb_node *node, const char *name, struct sb_error *err);
+
+#endif

@@ -1,0 +1,221 @@
+#include "deploy/node.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/json.h"
+#include "base/lock.h"
+#include "base/memory.h"
+#include "base/text.h"
+#include "deploy/systemd.h"
+#include "deploy/units.h"
+
+#define UNIT_LIMIT (256u << 10)
+
+void sb_node_say(const struct sb_node *node, const char *fmt, ...) {
+    if (!node->say)
+        return;
+    char line[1024];
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(line, sizeof line, fmt, args);
+    va_end(args);
+    node->say(node->data, line);
+}
+
+const char *sb_node_units(const struct sb_node *node) {
+    return node->units ? node->units : SB_SYSTEMD_UNITS;
+}
+
+/* ---- services ---- */
+
+static int check_name(const char *name, struct sb_error *err) {
+    if (sb_service_name_valid(name))
+        return 0;
+    sb_fail(err, SB_E_USAGE, "%s is no name of a service", sb_text_shown(name).text);
+    return sb_error_hint(err, "lower-case letters and digits, with . _ or - between them");
+}
+
+static struct sb_node_service *make(const struct sb_node *node, const char *name) {
+    struct sb_node_service *service = sb_alloc(sizeof *service);
+    service->node = node;
+    service->name = sb_strdup(name);
+    service->unit = sb_format("%s.service", name);
+    service->path = sb_format("%s/sbuild/services/%s", sb_store_path(node->store), name);
+    service->fd = service->lock = -1;
+    return service;
+}
+
+static int take_lock(struct sb_node_service *service, struct sb_error *err) {
+    int private = sb_store_private_fd(service->node->store);
+    sb_autofree char *path = sb_format("keys/service-%s", service->name);
+    struct sb_error busy = {0};
+    service->lock = sb_lock_try(private, path, SB_LOCK_EXCLUSIVE, &busy);
+    if (service->lock >= 0)
+        return 0;
+    if (busy.os_errno != EWOULDBLOCK) {
+        *err = busy;
+        return -1;
+    }
+    sb_node_say(service->node, "another sbuild is at work on %s: waiting for it", service->name);
+    service->lock = sb_lock_take(private, path, SB_LOCK_EXCLUSIVE, err);
+    return service->lock < 0 ? -1 : 0;
+}
+
+/* What a killed process was writing. */
+static void sweep(const struct sb_node_service *service) {
+    int fd = openat(service->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    sb_autoclosedir DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    if (!dir)
+        return;
+    for (struct dirent *e; (e = readdir(dir));)
+        if (!strncmp(e->d_name, SB_TMP_PREFIX, strlen(SB_TMP_PREFIX)))
+            sb_tree_remove(service->fd, e->d_name, NULL);
+}
+
+int sb_node_service_open(const struct sb_node *node, const char *name, struct sb_node_service **out,
+                         struct sb_error *err) {
+    *out = NULL;
+    if (check_name(name, err) < 0)
+        return -1;
+    struct sb_node_service *service = make(node, name);
+    sb_autofree char *relative = sb_format("services/%s", name);
+    int private = sb_store_private_fd(node->store);
+    if (take_lock(service, err) < 0 || sb_directory_make(private, relative, 0755, err) < 0 ||
+        (service->fd = sb_directory_open(private, relative, err)) < 0) {
+        sb_node_service_close(service);
+        return -1;
+    }
+    sweep(service);
+    *out = service;
+    return 0;
+}
+
+int sb_node_service_look(const struct sb_node *node, const char *name, struct sb_node_service **out,
+                         struct sb_error *err) {
+    *out = NULL;
+    if (check_name(name, err) < 0)
+        return -1;
+    struct sb_node_service *service = make(node, name);
+    service->fd = open(service->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (service->fd >= 0) {
+        *out = service;
+        return 0;
+    }
+    sb_node_service_close(service);
+    sb_fail(err, SB_E_NOT_FOUND, "there is no service %s on this node", name);
+    return sb_error_hint(err, "sbuild status lists those that there are");
+}
+
+void sb_node_service_close(struct sb_node_service *service) {
+    if (!service)
+        return;
+    if (service->lock >= 0 && service->fd >= 0)
+        rmdir(service->path); /* if nothing is in it */
+    sb_close_descriptor(&service->fd);
+    sb_close_descriptor(&service->lock);
+    free(service->name);
+    free(service->unit);
+    free(service->path);
+    free(service);
+}
+
+int sb_node_services(const struct sb_node *node, struct sb_strings *out, struct sb_error *err) {
+    int fd =
+        openat(sb_store_private_fd(node->store), "services", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    sb_autoclosedir DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    if (!dir) {
+        sb_close_descriptor(&fd);
+        return errno == ENOENT ? 0 : sb_fail_errno(err, SB_E_IO, "reading the services");
+    }
+    for (struct dirent *e; (e = readdir(dir));)
+        if (sb_service_name_valid(e->d_name))
+            sb_strings_add(out, e->d_name);
+    sb_strings_sort(out);
+    return 0;
+}
+
+int sb_node_current(const struct sb_node_service *service, uint64_t *out, struct sb_error *err) {
+    *out = 0;
+    sb_autofree char *path = sb_path_join(sb_node_units(service->node), service->unit);
+    sb_autobuf struct sb_buf text = {0};
+    struct sb_error own = {0};
+    if (sb_file_read(AT_FDCWD, path, UNIT_LIMIT, &text, &own) < 0) {
+        if (own.code == SB_E_NOT_FOUND)
+            return 0;
+        if (err)
+            *err = own;
+        return -1;
+    }
+    struct sb_unit_mark mark;
+    if (sb_unit_mark_parse(sb_buf_text(&text), &mark) && !strcmp(mark.name, service->name)) {
+        *out = mark.generation;
+        return 0;
+    }
+    sb_fail(err, SB_E_FAILED, "%s is not a unit that sbuild wrote", path);
+    return sb_error_hint(err, "install under another name with --name, or remove that unit first");
+}
+
+/* ---- the operation under way ---- */
+
+static const char *operation_name(enum sb_operation_kind kind) {
+    static const char *const names[] = {
+#define X(value, name) [value] = name,
+        SB_OPERATIONS(X)
+#undef X
+    };
+    return names[kind];
+}
+
+int sb_operation_load(const struct sb_node_service *service, struct sb_operation *out,
+                      struct sb_error *err) {
+    *out = (struct sb_operation){0};
+    sb_autobuf struct sb_buf text = {0};
+    struct sb_error own = {0};
+    if (sb_file_read(service->fd, "operation.json", 4096, &text, &own) < 0) {
+        if (own.code == SB_E_NOT_FOUND)
+            return 0;
+        if (err)
+            *err = own;
+        return -1;
+    }
+    sb_autojson json_t *value = sb_json_parse(sb_buf_text(&text), text.len, err);
+    if (!value)
+        return sb_error_context(err, "%s/operation.json", service->path);
+    const char *kind = sb_json_string(value, "operation", "");
+    for (int i = SB_OPERATION_INSTALL; i <= SB_OPERATION_UNINSTALL; i++)
+        if (!strcmp(kind, operation_name((enum sb_operation_kind)i)))
+            out->kind = (enum sb_operation_kind)i;
+    out->from = (uint64_t)sb_json_integer(value, "from", 0);
+    out->to = (uint64_t)sb_json_integer(value, "to", 0);
+    out->back = json_is_true(json_object_get(value, "back"));
+    if (out->kind == SB_OPERATION_NONE)
+        return sb_fail(err, SB_E_FAILED, "%s/operation.json: an operation of another sbuild",
+                       service->path);
+    return 0;
+}
+
+int sb_operation_save(const struct sb_node_service *service, const struct sb_operation *operation,
+                      struct sb_error *err) {
+    sb_autojson json_t *value =
+        json_pack("{s:i, s:s, s:I, s:I, s:b}", "version", 1, "operation",
+                  operation_name(operation->kind), "from", (json_int_t)operation->from, "to",
+                  (json_int_t)operation->to, "back", (int)operation->back);
+    sb_autobuf struct sb_buf text = {0};
+    sb_json_write_pretty(value, &text);
+    return sb_file_write(service->fd, "operation.json", text.data, text.len, 0644, err);
+}
+
+int sb_operation_clear(const struct sb_node_service *service, struct sb_error *err) {
+    if (unlinkat(service->fd, "operation.json", 0) < 0 && errno != ENOENT)
+        return sb_fail_errno(err, SB_E_IO, "removing %s/operation.json", service->path);
+    return sb_directory_sync(service->fd, err);
+}

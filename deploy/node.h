@@ -1,0 +1,150 @@
+/*
+ * deploy/node: what this machine knows of its services.
+ *
+ *     STORE/sbuild/services/NAME/
+ *         N/                 a generation: never changed once it has its name, but for record.json
+ *             description.json   (deploy/description.h)
+ *             record.json        where it came from, and what became of it
+ *             l/0, l/1, …        symlinks to the unpacked layers, topmost first
+ *             m/                 mount points: the lowest directory of its root
+ *             units/             the unit files as they are installed
+ *         operation.json     what is being done; absent when nothing is
+ *         follow.json        the tag that it follows (deploy/follow.h)
+ *     STORE/sbuild/keys/service-NAME     the lock: one operator at a time
+ *     STORE/sbuild/pins/service-NAME     its trees (layers/pin.h)
+ *
+ * Which generation is current is not written here: it is the one that the service's unit file in
+ * /etc/systemd/system names, in its section [X-Sbuild]. That file is replaced by one rename. So
+ * after any accident there is one answer, and systemd acts on the same.
+ *
+ *     struct sb_node_service *service;
+ *     if (sb_node_service_open(&node, "backend", &service, &err) < 0) …     takes the lock
+ *     …
+ *     sb_node_service_close(service);
+ */
+#ifndef SB_DEPLOY_NODE_H
+#define SB_DEPLOY_NODE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buffer.h"
+#include "base/error.h"
+#include "deploy/description.h"
+#include "layers/store.h"
+
+struct sb_node {
+    struct sb_store *store;
+    const char *units; /* directory of unit files; NULL: /etc/systemd/system */
+    /* Told what goes on, in a line without newline; may be NULL. */
+    void (*say)(void *data, const char *line);
+    void *data;
+};
+void sb_node_say(const struct sb_node *node, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+const char *sb_node_units(const struct sb_node *node);
+
+/* ---- services ---- */
+
+struct sb_node_service {
+    const struct sb_node *node;
+    char *name;
+    char *unit; /* "NAME.service" */
+    char *path; /* absolute, of services/NAME */
+    int fd;     /* of the same */
+    int lock;
+};
+
+/* Takes the service's lock, waiting for another operator, who is announced. Its directory is made
+ * when missing. SB_E_USAGE for a name that no service may have. */
+int sb_node_service_open(const struct sb_node *node, const char *name, struct sb_node_service **out,
+                         struct sb_error *err);
+/* Without a lock, to look only: SB_E_NOT_FOUND when there is no such service. */
+int sb_node_service_look(const struct sb_node *node, const char *name, struct sb_node_service **out,
+                         struct sb_error *err);
+/* Removes the directory of a service without generations. NULL is allowed. */
+void sb_node_service_close(struct sb_node_service *service);
+/* Names of all services that there is a directory of, sorted. */
+int sb_node_services(const struct sb_node *node, struct sb_strings *out, struct sb_error *err);
+
+/* The generation that the unit file names; 0 when there is no unit. A unit of that name which is
+ * not sbuild's is SB_E_FAILED. */
+int sb_node_current(const struct sb_node_service *service, uint64_t *out, struct sb_error *err);
+
+/* ---- generations ---- */
+
+/* X(value, name) */
+#define SB_GENERATION_STATES(X)                                                                    \
+    X(SB_GENERATION_PREPARED, "prepared") /* ready, never seen healthy */                          \
+    X(SB_GENERATION_HEALTHY, "healthy")   /* became healthy */                                     \
+    X(SB_GENERATION_FAILED, "failed")     /* did not, and was taken back */
+
+enum sb_generation_state {
+#define X(value, name) value,
+    SB_GENERATION_STATES(X)
+#undef X
+};
+const char *sb_generation_state_name(enum sb_generation_state state);
+
+struct sb_generation {
+    uint64_t number;
+    enum sb_generation_state state;
+    struct sb_digest bundle, image;
+    char *reference;         /* as it was named: "registry.example.com/team/backend:bundle-v1" */
+    char *version;           /* NULL when it has none */
+    int64_t installed;       /* seconds */
+    int64_t since;           /* when it was last seen healthy after a switch; 0: never */
+    char *failure, *journal; /* why it failed, and what the service said; NULL */
+    struct sb_strings trees; /* relative to STORE */
+};
+void sb_generation_free(struct sb_generation *generation);
+
+int sb_generation_load(const struct sb_node_service *service, uint64_t number,
+                       struct sb_generation *out, struct sb_error *err);
+/* Replaces record.json; of a generation that is just being made: in its open directory. */
+int sb_generation_write(int dirfd, const struct sb_generation *generation, struct sb_error *err);
+int sb_generation_save(const struct sb_node_service *service,
+                       const struct sb_generation *generation, struct sb_error *err);
+int sb_generation_description(const struct sb_node_service *service, uint64_t number,
+                              struct sb_description *out, struct sb_error *err);
+struct sb_generation_list {
+    struct sb_generation *v;
+    size_t n, cap;
+};
+/* All whose record can be read, the oldest first. */
+int sb_generations(const struct sb_node_service *service, struct sb_generation_list *out,
+                   struct sb_error *err);
+void sb_generation_list_free(struct sb_generation_list *list);
+/* Removes one, with what it says; what it relied on stays pinned until sb_node_pin. */
+int sb_generation_remove(const struct sb_node_service *service, uint64_t number,
+                         struct sb_error *err);
+/* Pins what the generations rely on that could run (again). */
+int sb_node_pin(const struct sb_node_service *service, struct sb_error *err);
+
+/* ---- the operation under way ---- */
+
+/* X(value, name) */
+#define SB_OPERATIONS(X)                                                                           \
+    X(SB_OPERATION_NONE, "none")                                                                   \
+    X(SB_OPERATION_INSTALL, "install")                                                             \
+    X(SB_OPERATION_ROLLBACK, "rollback")                                                           \
+    X(SB_OPERATION_UNINSTALL, "uninstall")
+
+enum sb_operation_kind {
+#define X(value, name) value,
+    SB_OPERATIONS(X)
+#undef X
+};
+struct sb_operation {
+    enum sb_operation_kind kind;
+    uint64_t from, to; /* generations; from 0: there was none */
+    bool back;         /* to was found unhealthy: from is to run again */
+};
+/* Of kind NONE when there is none. One that can't be read is an error. */
+int sb_operation_load(const struct sb_node_service *service, struct sb_operation *out,
+                      struct sb_error *err);
+int sb_operation_save(const struct sb_node_service *service, const struct sb_operation *operation,
+                      struct sb_error *err);
+int sb_operation_clear(const struct sb_node_service *service, struct sb_error *err);
+
+#endif

@@ -1,0 +1,115 @@
+#include "deploy/placement.h"
+
+#include <fcntl.h>
+#include <glob.h>
+#include <grp.h>
+#include <inttypes.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/memory.h"
+#include "base/text.h"
+#include "builder/inroot.h"
+
+#define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+static void add_matches(const char *pattern, mode_t type, struct sb_strings *out) {
+    glob_t found;
+    if (glob(pattern, 0, NULL, &found) != 0)
+        return;
+    for (size_t i = 0; i < found.gl_pathc; i++) {
+        struct stat st;
+        if (stat(found.gl_pathv[i], &st) == 0 && (st.st_mode & S_IFMT) == type)
+            sb_strings_add(out, found.gl_pathv[i]);
+    }
+    globfree(&found);
+}
+
+void sb_node_placement_start(struct sb_node_placement *out, const struct sb_description *d) {
+    static const char *const devices[] = {"/dev/nvidia*", "/dev/nvidia-caps/*", NULL};
+    /* The driver's libraries belong to the host's kernel module: no image can bring them. */
+    static const char *const libraries[] = {"/usr/lib/*-linux-gnu/libcuda.so*",
+                                            "/usr/lib/*-linux-gnu/libnvidia-*.so*",
+                                            "/usr/lib64/libcuda.so*",
+                                            "/usr/lib64/libnvidia-*.so*",
+                                            "/usr/bin/nvidia-smi",
+                                            NULL};
+    *out = (struct sb_node_placement){0};
+    if (d->gpu == 0)
+        return;
+    for (size_t i = 0; devices[i]; i++)
+        add_matches(devices[i], S_IFCHR, &out->devices);
+    for (size_t i = 0; d->root == SB_ROOT_LAYERS && libraries[i]; i++)
+        add_matches(libraries[i], S_IFREG, &out->binds);
+    out->placement.devices = &out->devices;
+    out->placement.binds = out->binds.n ? &out->binds : NULL;
+}
+
+void sb_node_placement_at(struct sb_node_placement *p, const struct sb_node_service *service,
+                          uint64_t number, size_t tree_count, int systemd_version) {
+    for (size_t i = 0; i < tree_count; i++)
+        sb_strings_addf(&p->lower, "%s/%" PRIu64 "/l/%zu", service->path, number, i);
+    if (tree_count > 0) /* else the host's root is its */
+        sb_strings_addf(&p->lower, "%s/%" PRIu64 "/m", service->path, number);
+    p->placement.generation = number;
+    p->placement.lower = (const char *const *)p->lower.v;
+    p->placement.lower_count = p->lower.n;
+    p->placement.requires_path = service->path;
+    p->placement.systemd_version = systemd_version;
+}
+
+/* The path of a program there; NULL when there is none. */
+static char *find_program(int root, const char *name, const char *path, const char *workdir) {
+    if (strchr(name, '/'))
+        return sb_inroot_has_program(root, name, path, workdir)
+                   ? name[0] == '/' ? sb_strdup(name) : sb_format("%s/%s", workdir, name)
+                   : NULL;
+    while (*path) {
+        size_t n = strcspn(path, ":");
+        sb_autofree char *whole = sb_format("%.*s/%s", (int)n, path, name);
+        if (n > 0 && whole[0] == '/' && sb_inroot_has_program(root, whole, path, workdir))
+            return sb_steal(whole);
+        path += n + (path[n] == ':');
+    }
+    return NULL;
+}
+
+static int look_up_program(struct sb_node_placement *p, const struct sb_description *d, int root,
+                           struct sb_error *err) {
+    const char *path = DEFAULT_PATH;
+    for (size_t i = 0; i < d->env.n; i++)
+        if (!strcmp(d->env.v[i].name, "PATH"))
+            path = d->env.v[i].value;
+    p->program = find_program(root, d->argv.v[0], path, d->workdir);
+    p->placement.program = p->program;
+    if (p->program)
+        return 0;
+    return sb_fail(err, SB_E_FAILED, "its program %s is not in its layers",
+                   sb_text_shown(d->argv.v[0]).text);
+}
+
+int sb_node_placement_look(struct sb_node_placement *p, const struct sb_description *d,
+                           const char *root, struct sb_error *err) {
+    sb_autoclose int fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    struct sb_user user;
+    if (fd < 0)
+        return sb_fail_errno(err, SB_E_IO, "opening the root %s", root);
+    if (look_up_program(p, d, fd, err) < 0 ||
+        sb_inroot_user(fd, d->user && *d->user ? d->user : NULL, &user, err) < 0)
+        return -1;
+    p->placement.has_ids = true;
+    p->placement.uid = user.uid;
+    p->placement.gid = user.gid;
+    return 0;
+}
+
+void sb_node_placement_free(struct sb_node_placement *p) {
+    sb_strings_free(&p->devices);
+    sb_strings_free(&p->binds);
+    sb_strings_free(&p->lower);
+    free(p->program);
+    *p = (struct sb_node_placement){0};
+}

@@ -1,0 +1,160 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/statvfs.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/memory.h"
+#include "base/text.h"
+#include "deploy/prepare.h"
+#include "deploy/systemd.h"
+#include "deploy/units.h"
+#include "layers/trees.h"
+
+#define SPACE_MARGIN (16u << 20) /* for everything small */
+#define UNPACKED     4           /* times its blob's size, for a layer that doesn't say */
+
+/* ---- the machine ---- */
+
+/* Asks the kernel itself, which may load the module now. */
+static int check_overlay(struct sb_error *err) {
+#ifdef SYS_fsopen
+    sb_autoclose int fd = (int)syscall(SYS_fsopen, "overlay", 1 /* FSOPEN_CLOEXEC */);
+    if (fd < 0 && errno == ENODEV) {
+        sb_fail(err, SB_E_FAILED,
+                "this kernel has no overlayfs, which services' roots are made of");
+        return sb_error_hint(err, "load it (modprobe overlay), or bundle with root: host");
+    }
+#endif
+    (void)err;
+    return 0;
+}
+
+static int check_units_writable(const struct sb_node_service *service, struct sb_error *err) {
+    const char *directory = sb_node_units(service->node);
+    if (access(directory, W_OK) == 0)
+        return 0;
+    int code = errno;
+    sb_fail_errno(err, SB_E_FAILED, "unit files can't be written to %s", directory);
+    if (code == EROFS)
+        sb_error_hint(err, "make it a writable file system of its own (a bind mount, an overlay) "
+                           "on hosts whose /etc is read-only");
+    return -1;
+}
+
+/* A unit of the distribution, or of an administrator, is never taken over. */
+static int check_unit_free(const struct sb_node_service *service, struct sb_error *err) {
+    struct sb_unit_status status;
+    uint64_t current;
+    if (sb_node_current(service, &current, err) < 0 ||
+        sb_systemd_status(service->unit, &status, err) < 0)
+        return -1;
+    sb_autofree char *own = sb_path_join(sb_node_units(service->node), service->unit);
+    if (current || !*status.fragment || !strcmp(status.fragment, own) ||
+        access(status.fragment, F_OK) < 0)
+        return 0;
+    sb_fail(err, SB_E_FAILED, "%s is a unit of this machine already (%s)", service->unit,
+            status.fragment);
+    return sb_error_hint(err, "install under another name with --name");
+}
+
+/* ---- the service ---- */
+
+static int check_secrets(const struct sb_node_service *service, const struct sb_description *d,
+                         struct sb_error *err) {
+    sb_autobuf struct sb_buf missing = {0};
+    for (size_t i = 0; i < d->secrets.n; i++) {
+        sb_autofree char *path =
+            sb_format("%s/%s/%s", SB_UNIT_SECRETS, service->name, d->secrets.v[i]);
+        if (access(path, R_OK) < 0)
+            sb_buf_addf(&missing, "%s%s", missing.len ? ", " : "", path);
+    }
+    if (missing.len == 0)
+        return 0;
+    sb_fail(err, SB_E_FAILED, "secrets of %s are missing on this node: %s", service->name,
+            sb_buf_text(&missing));
+    return sb_error_hint(err, "write each to its file, readable by root alone");
+}
+
+static int check_port_of(const struct sb_node_service *service, const struct sb_description *d,
+                         const char *other, struct sb_error *err) {
+    struct sb_node_service *its;
+    struct sb_description theirs;
+    uint64_t current = 0;
+    if (!strcmp(other, service->name) || sb_node_service_look(service->node, other, &its, NULL) < 0)
+        return 0;
+    bool known = sb_node_current(its, &current, NULL) == 0 && current > 0 &&
+                 sb_generation_description(its, current, &theirs, NULL) == 0;
+    sb_node_service_close(its);
+    if (!known)
+        return 0;
+    bool taken = theirs.port == d->port || (theirs.spare_port && theirs.spare_port == d->port);
+    sb_description_free(&theirs);
+    return taken ? sb_fail(err, SB_E_FAILED, "port %u of %s is the port of the service %s here",
+                           d->port, service->name, other)
+                 : 0;
+}
+
+static int check_port(const struct sb_node_service *service, const struct sb_description *d,
+                      struct sb_error *err) {
+    sb_autostrings struct sb_strings names = {0};
+    if (d->port == 0)
+        return 0;
+    if (sb_node_services(service->node, &names, err) < 0)
+        return -1;
+    for (size_t i = 0; i < names.n; i++)
+        if (check_port_of(service, d, names.v[i], err) < 0)
+            return -1;
+    return 0;
+}
+
+int sb_prepare_check(const struct sb_node_service *service, const struct sb_description *d,
+                     int *out_systemd_version, struct sb_error *err) {
+    if (sb_systemd_check(out_systemd_version, err) < 0 || check_units_writable(service, err) < 0 ||
+        check_unit_free(service, err) < 0 || check_secrets(service, d, err) < 0 ||
+        check_port(service, d, err) < 0)
+        return -1;
+    return d->root == SB_ROOT_LAYERS ? check_overlay(err) : 0;
+}
+
+/* ---- space ---- */
+
+static uint64_t add(uint64_t a, uint64_t b) {
+    return a > UINT64_MAX - b ? UINT64_MAX : a + b;
+}
+
+static uint64_t needed(struct sb_store *store, const struct sb_described_layer *described,
+                       enum sb_service_root root) {
+    const struct sb_layer *layer = &described->layer;
+    uint64_t size = layer->descriptor.size, bytes = 0;
+    if (root == SB_ROOT_HOST ? !described->application : sb_tree_has(store, &layer->diff_id))
+        return 0;
+    if (!sb_blob_has(store, &layer->descriptor.digest, size))
+        bytes = size;
+    if (layer->tar_size)
+        return add(bytes, layer->tar_size);
+    return size > UINT64_MAX / UNPACKED ? UINT64_MAX : add(bytes, size * UNPACKED);
+}
+
+int sb_prepare_space(const struct sb_node_service *service, const struct sb_description *d,
+                     struct sb_error *err) {
+    struct sb_store *store = service->node->store;
+    uint64_t bytes = SPACE_MARGIN;
+    for (size_t i = 0; i < d->layer_count; i++)
+        bytes = add(bytes, needed(store, &d->layers[i], d->root));
+    struct statvfs fs;
+    if (fstatvfs(sb_store_fd(store), &fs) < 0)
+        return sb_fail_errno(err, SB_E_IO, "%s", sb_store_path(store));
+    uint64_t free_bytes = (uint64_t)fs.f_bavail * fs.f_frsize;
+    if (free_bytes >= bytes)
+        return 0;
+    sb_fail(err, SB_E_NO_SPACE,
+            "%s: %" PRIu64 " bytes are missing in %s: it needs %" PRIu64 ", and %" PRIu64
+            " are free",
+            service->name, bytes - free_bytes, sb_store_path(store), bytes, free_bytes);
+    return sb_error_hint(err, "nothing was changed; sbuild prune may give room");
+}

@@ -1,0 +1,184 @@
+#include "deploy/prepare.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/memory.h"
+#include "deploy/green.h"
+#include "deploy/hostroot.h"
+#include "deploy/placement.h"
+#include "deploy/unitfiles.h"
+#include "layers/trees.h"
+
+#define TEMPORARY SB_TMP_PREFIX "generation"
+
+/* ---- the directory ---- */
+
+static int make_point(int root, const char *name, struct sb_error *err) {
+    size_t n = strlen(name);
+    bool directory = n > 0 && name[n - 1] == '/';
+    sb_autofree char *path = directory ? sb_strndup(name, n - 1) : sb_path_dirname(name);
+    if (sb_directory_make(root, path, 0755, err) < 0)
+        return -1;
+    if (directory)
+        return 0;
+    sb_autoclose int fd = openat(root, name, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+    return fd < 0 ? sb_fail_errno(err, SB_E_IO, "creating the mount point %s", name) : 0;
+}
+
+/* The root is read-only: its lowest directory has the mount points that layers may lack. */
+static int make_points(int dir, const struct sb_description *d, struct sb_error *err) {
+    struct sb_node_placement here;
+    sb_autostrings struct sb_strings points = {0};
+    if (mkdirat(dir, "m", 0755) < 0)
+        return sb_fail_errno(err, SB_E_IO, "creating mount points");
+    sb_autoclose int root = sb_directory_open(dir, "m", err);
+    if (root < 0)
+        return -1;
+    sb_node_placement_start(&here, d);
+    sb_units_mount_points(d, &here.placement, &points);
+    sb_node_placement_free(&here);
+    for (size_t i = 0; i < points.n; i++)
+        if (make_point(root, points.v[i], err) < 0)
+            return -1;
+    return 0;
+}
+
+/* Short names: all of them must fit into the options of one mount. */
+static int make_links(const struct sb_node_service *service, int dir,
+                      const struct sb_generation *generation, struct sb_error *err) {
+    const char *store = sb_store_path(service->node->store);
+    if (mkdirat(dir, "l", 0755) < 0)
+        return sb_fail_errno(err, SB_E_IO, "creating links to layers");
+    for (size_t i = 0; i < generation->trees.n; i++) {
+        sb_autofree char *link = sb_format("l/%zu", i);
+        sb_autofree char *to =
+            sb_format("%s/%s/fs", store, generation->trees.v[generation->trees.n - 1 - i]);
+        if (symlinkat(to, dir, link) < 0)
+            return sb_fail_errno(err, SB_E_IO, "creating links to layers");
+    }
+    return 0;
+}
+
+static int fill(const struct sb_node_service *service, int dir, const struct sb_description *d,
+                const struct sb_generation *generation, struct sb_error *err) {
+    sb_autobuf struct sb_buf text = {0};
+    sb_description_write(d, &text);
+    if (sb_file_write(dir, "description.json", text.data, text.len, 0644, err) < 0 ||
+        make_points(dir, d, err) < 0 || make_links(service, dir, generation, err) < 0 ||
+        sb_generation_write(dir, generation, err) < 0)
+        return -1;
+    /* Directories and symlinks are not synced one by one. */
+    return syncfs(dir) < 0 ? sb_fail_errno(err, SB_E_IO, "writing a generation") : 0;
+}
+
+static void describe(const struct sb_description *d, struct sb_generation *generation) {
+    generation->state = SB_GENERATION_PREPARED;
+    generation->image = d->image.digest;
+    generation->version = d->version ? sb_strdup(d->version) : NULL;
+    generation->installed = time(NULL);
+    for (size_t i = 0; i < d->layer_count && d->root == SB_ROOT_LAYERS; i++)
+        sb_strings_take(&generation->trees, sb_tree_path(&d->layers[i].layer.diff_id));
+}
+
+int sb_prepare_generation(const struct sb_node_service *service, const struct sb_description *d,
+                          struct sb_generation *generation, struct sb_error *err) {
+    sb_autofree char *name = sb_format("%" PRIu64, generation->number);
+    describe(d, generation);
+    if (sb_tree_remove(service->fd, TEMPORARY, err) < 0)
+        return -1;
+    if (mkdirat(service->fd, TEMPORARY, 0755) < 0)
+        return sb_fail_errno(err, SB_E_IO, "creating %s/%s", service->path, name);
+    sb_autoclose int dir = sb_directory_open(service->fd, TEMPORARY, err);
+    if (dir < 0 || fill(service, dir, d, generation, err) < 0) {
+        sb_tree_remove(service->fd, TEMPORARY, NULL);
+        return sb_error_context(err, "%s/%s", service->path, name);
+    }
+    if (renameat(service->fd, TEMPORARY, service->fd, name) < 0)
+        return sb_fail_errno(err, SB_E_IO, "creating %s/%s", service->path, name);
+    if (sb_directory_sync(service->fd, err) < 0)
+        return -1;
+    return sb_node_pin(service, err);
+}
+
+/* ---- the units ---- */
+
+/* The mount unit alone: what else they say depends on what is in the root. */
+static int mount_root(const struct sb_node_service *service, const struct sb_description *d,
+                      const struct sb_node_placement *here, struct sb_error *err) {
+    struct sb_units units;
+    if (sb_units_generate(d, &here->placement, &units, err) < 0)
+        return -1;
+    const struct sb_unit *mount = sb_units_find(&units, SB_UNIT_MOUNT);
+    int rc = 0;
+    if (mount) {
+        struct sb_unit one = *mount;
+        const struct sb_units only = {.v = &one, .n = 1};
+        rc = sb_unitfiles_keep(service, here->placement.generation, &only, err);
+        if (rc == 0)
+            rc = sb_unitfiles_mount(service, here->placement.generation, err);
+    }
+    sb_units_free(&units);
+    return rc;
+}
+
+static int keep_green(const struct sb_node_service *service, const struct sb_description *d,
+                      const struct sb_node_placement *here, struct sb_error *err) {
+    if (d->strategy != SB_STRATEGY_BLUE_GREEN || !d->spare_port)
+        return 0;
+    sb_autofree char *unit = sb_green_name(service->name);
+    struct sb_placement green = here->placement;
+    struct sb_units units;
+    green.unit = unit;
+    green.port = d->spare_port;
+    if (sb_units_generate(d, &green, &units, err) < 0)
+        return -1;
+    sb_autofree char *path = sb_format("%" PRIu64 "/green", green.generation);
+    sb_autofree char *file = sb_format("%s/%s.service", path, unit);
+    const struct sb_unit *of_service = sb_units_find(&units, SB_UNIT_SERVICE);
+    int rc = sb_directory_make(service->fd, path, 0755, err);
+    if (rc == 0)
+        rc =
+            sb_file_write(service->fd, file, of_service->text, strlen(of_service->text), 0644, err);
+    sb_units_free(&units);
+    return rc;
+}
+
+static int look_and_keep(const struct sb_node_service *service, const struct sb_description *d,
+                         struct sb_node_placement *here, struct sb_error *err) {
+    uint64_t number = here->placement.generation;
+    sb_autofree char *root = sb_unit_root_path(service->name, number);
+    if (d->root == SB_ROOT_LAYERS) {
+        if (mount_root(service, d, here, err) < 0 || sb_node_placement_look(here, d, root, err) < 0)
+            return -1;
+    } else if (sb_hostroot_make(service, d, number, err) < 0) {
+        return -1;
+    }
+    struct sb_units units;
+    if (keep_green(service, d, here, err) < 0 ||
+        sb_units_generate(d, &here->placement, &units, err) < 0)
+        return -1;
+    int rc = sb_unitfiles_keep(service, number, &units, err);
+    sb_units_free(&units);
+    return rc;
+}
+
+int sb_prepare_units(const struct sb_node_service *service, const struct sb_description *d,
+                     uint64_t number, const struct sb_digest *bundle, int systemd_version,
+                     struct sb_error *err) {
+    struct sb_node_placement here;
+    sb_node_placement_start(&here, d);
+    sb_node_placement_at(&here, service, number, d->root == SB_ROOT_LAYERS ? d->layer_count : 0,
+                         systemd_version);
+    here.placement.bundle = bundle;
+    int rc = look_and_keep(service, d, &here, err);
+    sb_node_placement_free(&here);
+    return rc;
+}

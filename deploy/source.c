@@ -1,0 +1,188 @@
+#include "deploy/source.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/json.h"
+#include "base/memory.h"
+#include "base/text.h"
+#include "deploy/bundle.h"
+#include "layers/import.h"
+#include "registry/fetch.h"
+#include "registry/pull.h"
+#include "registry/reference.h"
+
+static bool is_bundle(const struct sb_buf *manifest) {
+    sb_autojson json_t *value = sb_json_parse(sb_buf_text(manifest), manifest->len, NULL);
+    return !strcmp(sb_json_string(value, "artifactType", ""), SB_BUNDLE_ARTIFACT_TYPE);
+}
+
+/* ---- in a registry ---- */
+
+/* 1: it is one; 0: it is something else; -1. */
+static int get(struct sb_remote *remote, const char *reference, struct sb_manifest *out,
+               struct sb_error *err) {
+    if (sb_remote_manifest_get(remote, reference, out, err) < 0)
+        return -1;
+    return is_bundle(&out->bytes);
+}
+
+static bool is_of(const struct sb_manifest *bundle, const struct sb_digest *image) {
+    sb_autojson json_t *value = sb_json_parse(sb_buf_text(&bundle->bytes), bundle->bytes.len, NULL);
+    struct sb_digest subject;
+    const char *text = sb_json_string(json_object_get(value, "subject"), "digest", "");
+    return sb_digest_parse(text, &subject, NULL) == 0 && sb_digest_equal(&subject, image);
+}
+
+/* The bundle-TAG beside an image's TAG, when it is of that very image. */
+static bool find_by_tag(struct sb_remote *remote, const char *tag, const struct sb_digest *image,
+                        struct sb_descriptor *out) {
+    sb_autofree char *name = sb_bundle_tag(tag);
+    struct sb_manifest bundle = {0};
+    struct sb_error ignored = {0};
+    bool found = get(remote, name, &bundle, &ignored) == 1 && is_of(&bundle, image);
+    if (found)
+        *out = bundle.descriptor;
+    sb_manifest_free(&bundle);
+    return found;
+}
+
+/* The last of those that refer to it: registries list them in the order they came. */
+static int find_referrer(struct sb_remote *remote, const struct sb_digest *image,
+                         struct sb_descriptor *out, struct sb_error *err) {
+    sb_autojson json_t *list = NULL;
+    if (sb_remote_referrers(remote, image, SB_BUNDLE_ARTIFACT_TYPE, &list, err) < 0)
+        return -1;
+    size_t n = json_array_size(list);
+    struct sb_manifest bundle = {0};
+    for (size_t i = n; i-- > 0;) {
+        const char *digest = sb_json_string(json_array_get(list, i), "digest", "");
+        struct sb_error ignored = {0};
+        bool found = get(remote, digest, &bundle, &ignored) == 1 && is_of(&bundle, image);
+        if (found)
+            *out = bundle.descriptor;
+        sb_manifest_free(&bundle);
+        bundle = (struct sb_manifest){0};
+        if (found)
+            return 0;
+    }
+    return sb_fail(err, SB_E_NOT_FOUND, "there is no bundle of this image");
+}
+
+static int find_in_repository(struct sb_remote *remote, const struct sb_reference *reference,
+                              struct sb_descriptor *out, struct sb_error *err) {
+    struct sb_digest_text digest = sb_digest_text(&reference->digest);
+    const char *tag = reference->tag ? reference->tag : "latest";
+    struct sb_manifest named = {0};
+    int kind = get(remote, reference->has_digest ? digest.text : tag, &named, err);
+    struct sb_digest image = named.descriptor.digest;
+    int rc = kind < 0 ? -1 : 0;
+    if (kind == 1)
+        *out = named.descriptor;
+    else if (kind == 0 && (reference->has_digest || !find_by_tag(remote, tag, &image, out)))
+        rc = find_referrer(remote, &image, out, err);
+    sb_manifest_free(&named);
+    return rc;
+}
+
+static int find_in_registry(struct sb_registry *registry, const char *text,
+                            struct sb_bundle_source *out, struct sb_error *err) {
+    struct sb_reference reference;
+    if (sb_reference_parse(text, &reference, err) < 0)
+        return -1;
+    out->host = sb_strdup(reference.host);
+    out->repository = sb_strdup(reference.repository);
+    out->reference = sb_reference_text(&reference);
+    struct sb_remote *remote = sb_remote_open(registry, out->host, out->repository);
+    int rc = find_in_repository(remote, &reference, &out->manifest, err);
+    sb_remote_free(remote);
+    sb_reference_free(&reference);
+    if (rc == 0)
+        return 0;
+    if (err->code == SB_E_NOT_FOUND)
+        sb_error_hint(err, "sbuild bundle RECIPE --push makes one and sends it there");
+    return sb_registry_failed(err);
+}
+
+/* ---- in the store ---- */
+
+static bool is_bundle_here(struct sb_store *store, const struct sb_descriptor *descriptor) {
+    sb_autobuf struct sb_buf text = {0};
+    return sb_blob_read(store, descriptor, SB_MANIFEST_LIMIT, &text, NULL) == 0 && is_bundle(&text);
+}
+
+static int find_in_store(struct sb_store *store, const char *text, struct sb_bundle_source *out,
+                         struct sb_error *err) {
+    if (sb_store_resolve(store, text, &out->manifest, err) < 0)
+        return -1;
+    out->reference = sb_strdup(text);
+    if (is_bundle_here(store, &out->manifest))
+        return 0;
+    const char *colon = strrchr(text, ':');
+    const char *tag = colon && !strchr(colon, '/') ? colon + 1 : "latest";
+    sb_autofree char *wanted = sb_bundle_tag(tag);
+    size_t n = colon && !strchr(colon, '/') ? (size_t)(colon - text) : strlen(text);
+    sb_autofree char *name = sb_format("%.*s:%s", (int)n, text, wanted);
+    struct sb_error ignored = {0};
+    if (sb_store_resolve(store, name, &out->manifest, &ignored) == 0 &&
+        is_bundle_here(store, &out->manifest))
+        return 0;
+    sb_fail(err, SB_E_NOT_FOUND, "%s is an image, and the store has no bundle of it (%s)", text,
+            name);
+    return sb_error_hint(err, "sbuild bundle %s makes it", text);
+}
+
+/* ---- in a file ---- */
+
+static bool is_file(const char *text) {
+    struct stat st;
+    return stat(text, &st) == 0 && S_ISREG(st.st_mode);
+}
+
+static int import(struct sb_store *store, const char *text, struct sb_bundle_source *out,
+                  struct sb_error *err) {
+    sb_autofree char *whole =
+        sb_import_is_source(text) ? sb_strdup(text) : sb_format("oci-archive:%s", text);
+    out->reference = sb_strdup(text);
+    return sb_image_import(store, whole, &out->manifest, err);
+}
+
+/* ---- all of them ---- */
+
+int sb_bundle_find(struct sb_store *store, struct sb_registry *registry, const char *text,
+                   struct sb_bundle_source *out, struct sb_error *err) {
+    *out = (struct sb_bundle_source){0};
+    struct sb_error in_store = {0};
+    int rc;
+    if (sb_import_is_source(text) || is_file(text))
+        rc = import(store, text, out, err);
+    else if (sb_reference_has_host(text))
+        rc = find_in_registry(registry, text, out, err);
+    else if ((rc = find_in_store(store, text, out, &in_store)) < 0)
+        *err = in_store;
+    if (rc < 0)
+        sb_bundle_source_free(out);
+    return rc;
+}
+
+int sb_bundle_fetch(struct sb_store *store, struct sb_registry *registry,
+                    const struct sb_bundle_source *source, struct sb_error *err) {
+    if (!source->host)
+        return 0;
+    struct sb_reference reference = {.host = source->host,
+                                     .repository = source->repository,
+                                     .has_digest = true,
+                                     .digest = source->manifest.digest};
+    const struct sb_pull_options options = {.lazy = true};
+    struct sb_pulled pulled;
+    return sb_pull_image(registry, store, &reference, &options, &pulled, err);
+}
+
+void sb_bundle_source_free(struct sb_bundle_source *source) {
+    free(source->reference);
+    free(source->host);
+    free(source->repository);
+    *source = (struct sb_bundle_source){0};
+}

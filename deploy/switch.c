@@ -1,0 +1,294 @@
+#include "deploy/switch.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/memory.h"
+#include "deploy/green.h"
+#include "deploy/health.h"
+#include "deploy/systemd.h"
+#include "deploy/unitfiles.h"
+#include "layers/pin.h"
+
+#define JOURNAL_LINES 40
+
+/* ---- one generation made the running one ---- */
+
+/* Starts what the unit file says now. Limits on starts count from here: an operator's command is
+ * not what they are against. */
+static int restart(const struct sb_node_service *service, uint64_t number, struct sb_error *err) {
+    sb_autofree char *unit = sb_unitfiles_main(service, number);
+    struct sb_error ignored = {0};
+    if (sb_systemd_reload(err) < 0)
+        return -1;
+    sb_systemd_do("reset-failed", service->unit, &ignored);
+    if (strcmp(unit, service->unit) != 0)
+        sb_systemd_do("stop", service->unit, &ignored); /* the next run is the new one's */
+    return sb_systemd_begin("restart", unit, err);
+}
+
+static int wait_for_health(const struct sb_node_service *service, uint64_t number, uint32_t wait,
+                           pid_t old, struct sb_error *err) {
+    struct sb_description description;
+    sb_autofree char *unit = sb_unitfiles_main(service, number);
+    if (sb_generation_description(service, number, &description, err) < 0)
+        return -1;
+    const struct sb_health health = {.node = service->node,
+                                     .description = &description,
+                                     .unit = unit,
+                                     .wait = wait,
+                                     .not_process = old};
+    int rc = 0;
+    if (!strcmp(unit, service->unit))
+        rc = sb_health_wait(&health, err);
+    sb_description_free(&description);
+    return rc;
+}
+
+static int make_current(const struct sb_node_service *service, uint64_t number, uint32_t wait,
+                        struct sb_error *err) {
+    struct sb_unit_status before;
+    if (sb_systemd_status(service->unit, &before, err) < 0 ||
+        sb_unitfiles_place(service, number, err) < 0 || restart(service, number, err) < 0)
+        return -1;
+    return wait_for_health(service, number, wait, before.main_pid, err);
+}
+
+/* ---- records ---- */
+
+static int record_healthy(const struct sb_node_service *service, uint64_t number,
+                          struct sb_error *err) {
+    struct sb_generation generation;
+    if (sb_generation_load(service, number, &generation, err) < 0)
+        return -1;
+    generation.state = SB_GENERATION_HEALTHY;
+    generation.since = time(NULL);
+    free(sb_steal(generation.failure));
+    free(sb_steal(generation.journal));
+    int rc = sb_generation_save(service, &generation, err);
+    sb_generation_free(&generation);
+    return rc;
+}
+
+/* A generation that ran well before stays one to go back to. */
+static int record_failed(const struct sb_node_service *service, uint64_t number, const char *why,
+                         int64_t started, struct sb_error *err) {
+    struct sb_generation generation;
+    if (sb_generation_load(service, number, &generation, err) < 0)
+        return -1;
+    sb_autobuf struct sb_buf journal = {0};
+    sb_systemd_journal(service->unit, started, JOURNAL_LINES, &journal);
+    if (generation.state != SB_GENERATION_HEALTHY)
+        generation.state = SB_GENERATION_FAILED;
+    free(generation.failure);
+    free(generation.journal);
+    generation.failure = sb_strdup(why);
+    generation.journal = sb_strdup(sb_buf_text(&journal));
+    int rc = sb_generation_save(service, &generation, err);
+    sb_generation_free(&generation);
+    return rc;
+}
+
+/* ---- forwards, and back ---- */
+
+static int finish(const struct sb_node_service *service, const struct sb_operation *operation,
+                  struct sb_error *err) {
+    if (record_healthy(service, operation->to, err) < 0)
+        return -1;
+    if (operation->from && operation->from != operation->to &&
+        sb_unitfiles_unmount(service, operation->from, err) < 0)
+        return -1;
+    if (sb_green_settle(service, operation->to, err) < 0 || sb_node_pin(service, err) < 0)
+        return -1;
+    return sb_operation_clear(service, err);
+}
+
+static int take_away(const struct sb_node_service *service, uint64_t number, struct sb_error *err) {
+    struct sb_error ignored = {0};
+    sb_autofree char *timer = sb_format("%s.timer", service->name);
+    sb_systemd_do("stop", timer, &ignored);
+    if (sb_systemd_do("stop", service->unit, &ignored) < 0)
+        sb_systemd_do("kill", service->unit, &ignored);
+    if (sb_unitfiles_remove(service, err) < 0)
+        return -1;
+    if (number && sb_unitfiles_unmount(service, number, err) < 0)
+        return -1;
+    sb_systemd_do("reset-failed", service->unit, &ignored);
+    return sb_systemd_reload(err);
+}
+
+/* Runs `from` again, or nothing where nothing ran. */
+static int go_back(const struct sb_node_service *service, const struct sb_operation *operation,
+                   struct sb_error *err) {
+    int rc = 0;
+    if (operation->from == 0) {
+        rc = take_away(service, operation->to, err);
+    } else {
+        rc = sb_unitfiles_mount(service, operation->from, err);
+        if (rc == 0)
+            rc = make_current(service, operation->from, 0, err);
+        struct sb_error ignored = {0};
+        if (operation->to != operation->from)
+            sb_unitfiles_unmount(service, operation->to, rc < 0 ? &ignored : err);
+    }
+    if (rc < 0 && err->code == SB_E_INTERRUPTED)
+        return -1; /* operation.json stays, for the next command */
+    struct sb_error ignored = {0};
+    if (sb_node_pin(service, rc < 0 ? &ignored : err) < 0 ||
+        sb_operation_clear(service, rc < 0 ? &ignored : err) < 0)
+        return -1;
+    return rc;
+}
+
+static int undo(const struct sb_node_service *service, struct sb_operation *operation,
+                int64_t started, struct sb_error *err) {
+    const struct sb_error why = *err;
+    struct sb_error own = {0};
+    sb_node_say(service->node, "%s: generation %" PRIu64 " is not healthy: %.600s", service->name,
+                operation->to, why.message);
+    operation->back = true;
+    if (record_failed(service, operation->to, why.message, started, &own) < 0 ||
+        sb_operation_save(service, operation, &own) < 0 || go_back(service, operation, &own) < 0) {
+        *err = own;
+        return sb_error_context(err, "going back to generation %" PRIu64, operation->from);
+    }
+    sb_fail(err, why.code, "%s: generation %" PRIu64 " did not become healthy: %s", service->name,
+            operation->to, why.message);
+    if (operation->from)
+        return sb_error_hint(err,
+                             "generation %" PRIu64 " runs again; sbuild status %s shows what "
+                             "the failed one said",
+                             operation->from, service->name);
+    return sb_error_hint(err, "it was taken away again; sbuild status %s shows what it said",
+                         service->name);
+}
+
+/* What is wrong showed before the switch: the service that runs is left alone. */
+static int abandon(const struct sb_node_service *service, const struct sb_operation *operation,
+                   int64_t started, struct sb_error *err) {
+    const struct sb_error why = *err;
+    struct sb_error ignored = {0};
+    record_failed(service, operation->to, why.message, started, &ignored);
+    sb_unitfiles_unmount(service, operation->to, &ignored);
+    sb_node_pin(service, &ignored);
+    sb_operation_clear(service, &ignored);
+    *err = why;
+    return -1;
+}
+
+static int forwards(const struct sb_node_service *service, struct sb_operation *operation,
+                    uint32_t wait, struct sb_error *err) {
+    int64_t started = time(NULL);
+    int rc = sb_unitfiles_mount(service, operation->to, err);
+    bool green = rc == 0 && sb_green_wanted(service, operation->from, operation->to);
+    if (green)
+        rc = sb_green_begin(service, operation->to, wait, err);
+    if (rc < 0)
+        return err->code == SB_E_INTERRUPTED ? -1 : abandon(service, operation, started, err);
+    rc = make_current(service, operation->to, wait, err);
+    if (rc < 0 && err->code != SB_E_INTERRUPTED)
+        rc = undo(service, operation, started, err);
+    else if (rc == 0)
+        rc = finish(service, operation, err);
+    if (green && (rc == 0 || err->code != SB_E_INTERRUPTED)) {
+        struct sb_error ignored = {0};
+        sb_green_end(service, operation->to, rc < 0 ? &ignored : err);
+    }
+    return rc;
+}
+
+int sb_switch_run(const struct sb_node_service *service, const struct sb_switch *plan,
+                  struct sb_error *err) {
+    struct sb_operation operation = {.kind = plan->kind, .from = plan->from, .to = plan->to};
+    if (sb_operation_save(service, &operation, err) < 0)
+        return -1;
+    return forwards(service, &operation, plan->wait, err);
+}
+
+/* ---- after an accident ---- */
+
+static bool is_whole(const struct sb_node_service *service, uint64_t number) {
+    sb_autofree char *unit = sb_format("%" PRIu64 "/units/%s", number, service->unit);
+    return number > 0 && sb_path_exists(service->fd, unit);
+}
+
+/* The switch did not come about: the old one runs, or nothing. */
+static int forget(const struct sb_node_service *service, const struct sb_operation *operation,
+                  struct sb_error *err) {
+    struct sb_generation generation;
+    bool unknown = sb_generation_load(service, operation->to, &generation, NULL) == 0 &&
+                   generation.state == SB_GENERATION_PREPARED;
+    if (sb_unitfiles_unmount(service, operation->to, err) < 0)
+        return -1;
+    if (unknown && sb_generation_remove(service, operation->to, err) < 0)
+        return -1;
+    if (unknown)
+        sb_generation_free(&generation);
+    if (sb_node_pin(service, err) < 0)
+        return -1;
+    return sb_operation_clear(service, err);
+}
+
+static int recover_switch(const struct sb_node_service *service, struct sb_operation *operation,
+                          struct sb_error *err) {
+    uint64_t current;
+    if (sb_node_current(service, &current, err) < 0)
+        return -1;
+    if (operation->back)
+        return go_back(service, operation, err);
+    if (current == operation->to && is_whole(service, current))
+        return forwards(service, operation, 0, err);
+    return forget(service, operation, err);
+}
+
+int sb_switch_recover(const struct sb_node_service *service, enum sb_operation_kind *out_kind,
+                      struct sb_error *err) {
+    struct sb_operation operation;
+    *out_kind = SB_OPERATION_NONE;
+    if (sb_operation_load(service, &operation, err) < 0)
+        return -1;
+    if (operation.kind == SB_OPERATION_NONE)
+        return 0;
+    *out_kind = operation.kind;
+    if (operation.kind == SB_OPERATION_UNINSTALL)
+        return sb_switch_uninstall(service, err);
+    sb_node_say(service->node, "%s: what was begun and not ended is put in order first",
+                service->name);
+    struct sb_error ignored = {0};
+    sb_green_end(service, operation.to, &ignored);
+    int rc = recover_switch(service, &operation, err);
+    if (rc < 0 && err->code == SB_E_UNHEALTHY) {
+        sb_error_clear(err); /* it was undone: that is in order */
+        return 0;
+    }
+    return rc;
+}
+
+/* ---- uninstalling ---- */
+
+int sb_switch_uninstall(const struct sb_node_service *service, struct sb_error *err) {
+    const struct sb_operation operation = {.kind = SB_OPERATION_UNINSTALL};
+    struct sb_generation_list list;
+    uint64_t current;
+    if (sb_node_current(service, &current, err) < 0 ||
+        sb_operation_save(service, &operation, err) < 0 || take_away(service, current, err) < 0 ||
+        sb_generations(service, &list, err) < 0)
+        return -1;
+    int rc = 0;
+    for (size_t i = 0; i < list.n && rc == 0; i++) {
+        rc = sb_unitfiles_unmount(service, list.v[i].number, err);
+        if (rc == 0)
+            rc = sb_generation_remove(service, list.v[i].number, err);
+    }
+    sb_generation_list_free(&list);
+    if (rc < 0 || sb_node_pin(service, err) < 0)
+        return -1;
+    if (unlinkat(service->fd, "follow.json", 0) < 0)
+        (void)0; /* there was none */
+    return sb_operation_clear(service, err);
+}

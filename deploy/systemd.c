@@ -1,0 +1,143 @@
+#include "deploy/systemd.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/memory.h"
+#include "base/process.h"
+#include "base/text.h"
+
+#define OUTPUT_LIMIT (1u << 20)
+
+int sb_systemd_parse_version(const char *text) {
+    int version;
+    return sscanf(text, "systemd %d", &version) == 1 ? version : 0;
+}
+
+int sb_systemd_check(int *out_version, struct sb_error *err) {
+    *out_version = 0;
+    if (access("/run/systemd/system", F_OK) < 0) {
+        sb_fail(err, SB_E_FAILED, "systemd does not run on this machine");
+        return sb_error_hint(err,
+                             "services are installed on nodes whose init is systemd %d or "
+                             "later; in containers use the image itself",
+                             SB_SYSTEMD_OLDEST);
+    }
+    static const char *const argv[] = {"systemctl", "--version", NULL};
+    sb_autobuf struct sb_buf out = {0};
+    if (sb_process_capture(argv, NULL, OUTPUT_LIMIT, &out, NULL, err) < 0)
+        return -1;
+    *out_version = sb_systemd_parse_version(sb_buf_text(&out));
+    if (*out_version >= SB_SYSTEMD_OLDEST)
+        return 0;
+    sb_fail(err, SB_E_FAILED, "this machine has systemd %d, and %d is the oldest that will do",
+            *out_version, SB_SYSTEMD_OLDEST);
+    return sb_error_hint(err, "Debian 11, Ubuntu 22.04 and later have it");
+}
+
+/* The last lines of what a program said, in one. */
+static void flatten(struct sb_buf *text) {
+    while (text->len > 0 && text->data[text->len - 1] == '\n')
+        text->data[--text->len] = '\0';
+    for (size_t i = 0; i < text->len; i++)
+        if (text->data[i] == '\n')
+            text->data[i] = ' ';
+}
+
+static int run(const char *const *argv, struct sb_buf *out, struct sb_error *err) {
+    sb_autobuf struct sb_buf own = {0}, said = {0};
+    int status = sb_process_capture(argv, NULL, OUTPUT_LIMIT, out ? out : &own, &said, err);
+    if (status <= 0)
+        return status;
+    sb_autobuf struct sb_buf words = {0};
+    for (size_t i = 0; argv[i]; i++)
+        sb_buf_addf(&words, "%s%s", i ? " " : "", argv[i]);
+    flatten(&said);
+    return sb_fail(err, SB_E_FAILED, "%s failed (status %d): %.2000s", sb_buf_text(&words), status,
+                   sb_buf_text(&said));
+}
+
+int sb_systemd_reload(struct sb_error *err) {
+    static const char *const argv[] = {"systemctl", "daemon-reload", NULL};
+    return run(argv, NULL, err);
+}
+
+int sb_systemd_do(const char *verb, const char *unit, struct sb_error *err) {
+    const char *const argv[] = {"systemctl", "--quiet", verb, "--", unit, NULL};
+    return run(argv, NULL, err);
+}
+
+int sb_systemd_begin(const char *verb, const char *unit, struct sb_error *err) {
+    const char *const argv[] = {"systemctl", "--quiet", "--no-block", verb, "--", unit, NULL};
+    return run(argv, NULL, err);
+}
+
+/* ---- status ---- */
+
+static void take(struct sb_unit_status *s, const char *key, const char *value) {
+    if (!strcmp(key, "LoadState"))
+        snprintf(s->load, sizeof s->load, "%s", value);
+    else if (!strcmp(key, "ActiveState"))
+        snprintf(s->active, sizeof s->active, "%s", value);
+    else if (!strcmp(key, "SubState"))
+        snprintf(s->sub, sizeof s->sub, "%s", value);
+    else if (!strcmp(key, "Result"))
+        snprintf(s->result, sizeof s->result, "%s", value);
+    else if (!strcmp(key, "MainPID"))
+        s->main_pid = (pid_t)strtol(value, NULL, 10);
+    else if (!strcmp(key, "NRestarts"))
+        s->restarts = (unsigned)strtoul(value, NULL, 10);
+    else if (!strcmp(key, "NeedDaemonReload"))
+        s->reload_needed = !strcmp(value, "yes");
+    else if (!strcmp(key, "FragmentPath"))
+        snprintf(s->fragment, sizeof s->fragment, "%s", value);
+    else if (!strcmp(key, "ActiveEnterTimestampMonotonic"))
+        s->since = (int64_t)(strtoull(value, NULL, 10) / 1000000);
+}
+
+/* Wall-clock times of `show` depend on locale and zone: the monotonic one does not. */
+static int64_t wall_clock(int64_t monotonic) {
+    struct timespec now, real;
+    if (monotonic == 0)
+        return 0;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    clock_gettime(CLOCK_REALTIME, &real);
+    return (int64_t)real.tv_sec - ((int64_t)now.tv_sec - monotonic);
+}
+
+int sb_systemd_status(const char *unit, struct sb_unit_status *out, struct sb_error *err) {
+    static const char properties[] =
+        "--property=LoadState,ActiveState,SubState,Result,MainPID,NRestarts,NeedDaemonReload,"
+        "FragmentPath,ActiveEnterTimestampMonotonic";
+    const char *const argv[] = {"systemctl", "show", properties, "--", unit, NULL};
+    sb_autobuf struct sb_buf text = {0};
+    *out = (struct sb_unit_status){0};
+    if (run(argv, &text, err) < 0)
+        return -1;
+    char *rest = NULL;
+    for (char *line = text.len ? strtok_r(text.data, "\n", &rest) : NULL; line;
+         line = strtok_r(NULL, "\n", &rest)) {
+        char *equals = strchr(line, '=');
+        if (!equals)
+            continue;
+        *equals = '\0';
+        take(out, line, equals + 1);
+    }
+    out->since = wall_clock(out->since);
+    return 0;
+}
+
+void sb_systemd_journal(const char *unit, int64_t since, int lines, struct sb_buf *out) {
+    sb_autofree char *from = sb_format("--since=@%lld", (long long)since);
+    sb_autofree char *count = sb_format("--lines=%d", lines);
+    sb_autofree char *of = sb_format("--unit=%s", unit);
+    const char *const argv[] = {"journalctl", "--no-pager", "--quiet", "--output=short-iso",
+                                from,         count,        of,        NULL};
+    struct sb_error ignored = {0};
+    sb_autobuf struct sb_buf text = {0};
+    if (sb_process_capture(argv, NULL, OUTPUT_LIMIT, &text, NULL, &ignored) == 0)
+        sb_buf_add(out, sb_buf_text(&text), text.len);
+}

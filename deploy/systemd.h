@@ -1,0 +1,44 @@
+/*
+ * deploy/systemd: this machine's systemd, by its own programs systemctl and journalctl.
+ *
+ * Nothing here waits for a unit to become what it should be: that is deploy/health's.
+ */
+#ifndef SB_DEPLOY_SYSTEMD_H
+#define SB_DEPLOY_SYSTEMD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/buffer.h"
+#include "base/error.h"
+
+#define SB_SYSTEMD_OLDEST 247 /* the first with LoadCredential= */
+#define SB_SYSTEMD_UNITS  "/etc/systemd/system"
+
+/* Whether systemd runs here, and is new enough; the message says what is missing. */
+int sb_systemd_check(int *out_version, struct sb_error *err);
+/* The version in the first line of `systemctl --version`; 0 when it has none. */
+int sb_systemd_parse_version(const char *text);
+
+int sb_systemd_reload(struct sb_error *err);
+/* systemctl VERB UNIT: start, stop, … Returns when systemd is done with it. */
+int sb_systemd_do(const char *verb, const char *unit, struct sb_error *err);
+/* The same, without waiting for the end of the job. */
+int sb_systemd_begin(const char *verb, const char *unit, struct sb_error *err);
+
+struct sb_unit_status {
+    char load[24], active[24], sub[24], result[24]; /* "loaded", "active", "running", "success" */
+    pid_t main_pid;                                 /* 0: none */
+    unsigned restarts;                              /* by itself, since it was started */
+    int64_t since;                                  /* seconds: when it became active; 0 */
+    bool reload_needed;
+    char fragment[4096]; /* path of its file; "" when there is none */
+};
+int sb_systemd_status(const char *unit, struct sb_unit_status *out, struct sb_error *err);
+
+/* The unit's last lines since then (seconds), at most so many, as journalctl writes them. An empty
+ * excerpt when there is no journal. */
+void sb_systemd_journal(const char *unit, int64_t since, int lines, struct sb_buf *out);
+
+#endif

@@ -1,0 +1,46 @@
+/*
+ * deploy/unitfiles: a generation's unit files in the place where systemd reads them.
+ *
+ * Each file is replaced by one rename. The service's own file comes last: with it, and with nothing
+ * else, the generation becomes the current one.
+ */
+#ifndef SB_DEPLOY_UNITFILES_H
+#define SB_DEPLOY_UNITFILES_H
+
+#include "base/error.h"
+#include "deploy/node.h"
+#include "deploy/units.h"
+
+/* Writes units into the generation's directory N/units, synced. */
+int sb_unitfiles_keep(const struct sb_node_service *service, uint64_t number,
+                      const struct sb_units *units, struct sb_error *err);
+
+/* Puts the mount unit in place and starts it, so that the root is there before anything needs it.
+ * Nothing to do for a generation that has none. */
+int sb_unitfiles_mount(const struct sb_node_service *service, uint64_t number,
+                       struct sb_error *err);
+/* Unmounts, and removes the mount unit. What is not there is success. */
+int sb_unitfiles_unmount(const struct sb_node_service *service, uint64_t number,
+                         struct sb_error *err);
+
+/* Puts all others in place, the service's last, and lets it start at boot. systemd must be told
+ * (sb_systemd_reload). */
+int sb_unitfiles_place(const struct sb_node_service *service, uint64_t number,
+                       struct sb_error *err);
+/* Takes the service's units away, but for mounts. */
+int sb_unitfiles_remove(const struct sb_node_service *service, struct sb_error *err);
+
+/* "NAME.timer" when the generation has one, else "NAME.service": what is started and stopped. The
+ * caller's. */
+char *sb_unitfiles_main(const struct sb_node_service *service, uint64_t number);
+
+/* One file of another name, replaced by a rename as above. */
+int sb_unitfiles_put(const struct sb_node *node, const char *name, const char *text,
+                     struct sb_error *err);
+int sb_unitfiles_drop(const struct sb_node *node, const char *name, struct sb_error *err);
+/* Starts it at boot: what "WantedBy=" of its text says. */
+int sb_unitfiles_enable(const struct sb_node *node, const char *name, const char *text,
+                        struct sb_error *err);
+int sb_unitfiles_disable(const struct sb_node *node, const char *name, struct sb_error *err);
+
+#endif

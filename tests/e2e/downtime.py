@@ -1,0 +1,49 @@
+#!/usr/bin/env python3
+"""Asks http://127.0.0.1:PORT/ every 10 ms until it gets SIGTERM, then prints the longest time in
+milliseconds that went without a good answer, and the answers in the order they first came.
+
+    downtime.py PORT OUT &  … ; kill $!"""
+import signal
+import socket
+import sys
+import time
+
+port, out = int(sys.argv[1]), sys.argv[2]
+ended = False
+
+
+def end(*_):
+    global ended
+    ended = True
+
+
+signal.signal(signal.SIGTERM, end)
+
+
+def ask():
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1) as s:
+            s.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            answer = b""
+            while part := s.recv(4096):
+                answer += part
+    except OSError:
+        return None
+    head, _, body = answer.partition(b"\r\n\r\n")
+    return body.decode().strip() if b" 200 " in head.split(b"\r\n")[0] else None
+
+
+last, longest, seen = None, 0, []
+while not ended:
+    began = time.monotonic()
+    answer = ask()
+    now = time.monotonic()
+    if answer is not None:
+        if last is not None:
+            longest = max(longest, now - last)
+        last = now
+        if not seen or seen[-1] != answer:
+            seen.append(answer)
+    time.sleep(max(0, 0.01 - (now - began)))
+with open(out, "w") as f:
+    print(round(longest * 1000), *seen, file=f)

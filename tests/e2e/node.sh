@@ -1,0 +1,193 @@
+#!/bin/sh
+# A service's life on a node with a real systemd: install, upgrade, a release that fails, rollback,
+# reboot, two operators, ten services on one layer, hostile bundles, uninstall, prune.
+. tests/e2e/lib.sh
+. "$TOP/tests/e2e/registry.lib"
+. "$TOP/tests/e2e/node.lib"
+need_nodes
+need jq curl python3
+start_registry main
+. "$TOP/tests/e2e/node-service.lib"
+PORT=$(free_port)
+make_service web "$PORT"
+web=$REPOSITORY/web
+n() { node_run one "$@"; }
+generation() { n sbuild status web --json | jq -r '.services[0].generation'; }
+state_of() { n sbuild status web --json | jq -r ".services[0].generations[] | select(.generation == $1) | .state"; }
+watch() { python3 "$TOP/tests/e2e/downtime.py" "$PORT" "$T/watched" & watcher=$!; sleep 0.2; }
+watched() { # to the file line: the longest gap in ms, then the answers
+	sleep 0.1
+	kill "$watcher"
+	wait "$watcher" || :
+	mv watched line
+}
+measure() { # there and back again, some times: the least gap as $down
+	for to in 1 2 1 2 1 2; do
+		watch
+		n sbuild rollback web $to >out 2>&1 || cat out
+		watched
+		gap=$(cut -d' ' -f1 line)
+		[ "$down" -lt "$gap" ] || down=$gap
+	done
+}
+said() { # PATTERN: of the command that failed just now
+	cp .check said
+	check "it says $1" sh -c 'grep -q "$1" said || { cat said && false; }' sh "$1"
+}
+mounts() { n sh -c 'grep -c " /run/sbuild/" /proc/self/mountinfo || :'; }
+leftovers() { # what no service, current or not, has a use for
+	n sh -c 'ls -A /etc/systemd/system | grep -E "^\.|green" || :; ls -A /var/lib/sbuild/sbuild/services/* 2>/dev/null | grep -E "operation|^\.tmp" || :
+		ls /etc/systemd/system | grep -c "run-sbuild.*mount" || :'
+}
+
+# ---- install ----
+
+release web 1.0.0 >/dev/null 2>err
+boot_node one
+check "install" n sbuild install "$web:v1.0.0"
+check_equal "it serves" 1.0.0 "$(ask "$PORT")"
+check_equal "generation 1" 1 "$(generation)"
+pid=$(n systemctl show -P MainPID web)
+check_equal "it runs as its user" 1234 "$(n stat -c %u "/proc/$pid")"
+check "it is not its host's root" n sh -c "! nsenter -t $pid -m -r test -e /usr/bin/systemctl"
+check "it starts at boot" n systemctl is-enabled -q web
+check_equal "what it did leaves nothing but the mount" 1 "$(leftovers)"
+before=$(n systemctl show -P MainPID web)
+check "the same again" n sbuild install "$web:v1.0.0"
+check_equal "does nothing" "$before" "$(n systemctl show -P MainPID web)"
+check "by digest" n sbuild install "$web@$(n sbuild status web --json | jq -r '.services[0].bundle')"
+check_equal "does nothing either" "1 $before" "$(generation) $(n systemctl show -P MainPID web)"
+check_equal "status tells the image" "$(jq -r --arg n "web:v1.0.0" '.manifests[] | select(.annotations["org.opencontainers.image.ref.name"] == $n) | .digest' "$SBUILD_STORE/index.json")" \
+	"$(n sbuild status web --json | jq -r '.services[0].image')"
+
+# ---- upgrade, and how long nobody answers ----
+
+watch
+n systemctl restart web
+sleep 0.3
+watched
+own=$(cut -d' ' -f1 line)
+release web 1.1.0 >/dev/null 2>err
+sent=$(registry_sent main)
+watch
+check "upgrade" n sbuild install "$web:v1.1.0"
+watched
+down=$(cut -d' ' -f1 line)
+check_equal "old, then new" "1.0.0 1.1.0" "$(cut -d' ' -f2- line)"
+fetched=$(($(registry_sent main) - sent))
+[ "$down" -le $((own + 200)) ] || measure # other tests may have the processors
+check "the gap ($down ms) is its own restart ($own ms) and 200 ms at most" test "$down" -le $((own + 200))
+check "less than 64 KB are fetched ($fetched)" test "$fetched" -lt 65536
+check_equal "one root is mounted" 1 "$(mounts)"
+
+# ---- one that fails ----
+
+release web 1.2.0 broken >/dev/null 2>err
+watch
+check_fails "a release that is not healthy" 7 n sbuild install "$web:v1.2.0"
+said 'health answers 404'
+watched
+check_equal "the one before serves again" "1.1.0" "$(cut -d' ' -f2- line | awk '{ print $NF }')"
+check_equal "it is the current one" 2 "$(generation)"
+check_equal "the failure is recorded" failed "$(state_of 3)"
+check "with what it said" n sh -c 'sbuild status web | grep -q "generation 3 failed" && sbuild status web | grep -q "systemd.*web.service"'
+check_equal "nothing else is left" 1 "$(leftovers)"
+check_equal "one root is mounted" 1 "$(mounts)"
+check_fails "again, the same" 7 n sbuild install "$web:v1.2.0"
+
+# ---- rollback ----
+
+# The time of the quickest of three: other tests may have the processors.
+took=
+for to in 1 2 1 2; do
+	began=$(date +%s%N)
+	n sbuild rollback web $to >out 2>&1 || cat out
+	ms=$((($(date +%s%N) - began) / 1000000))
+	[ "${took:-$ms}" -lt "$ms" ] || took=$ms
+done
+watch
+check "rollback" n sbuild rollback web
+watched
+down=$(cut -d' ' -f1 line)
+check_equal "new, then old" "1.1.0 1.0.0" "$(cut -d' ' -f2- line)"
+[ "$down" -le $((own + 200)) ] || { measure && n sbuild rollback web 1 >out 2>&1; }
+check "the gap ($down ms) is its own restart ($own ms) and 200 ms at most" test "$down" -le $((own + 200))
+check "it takes less than a second and its start ($took ms)" test "$took" -lt $((1000 + own))
+check "to a generation by its number" n sbuild rollback web 2
+check_equal "2" "2 1.1.0" "$(generation) $(ask "$PORT")"
+check_fails "not to one that failed" 1 n sbuild rollback web 3
+check_fails "nor to one that is not there" 1 n sbuild rollback web 99
+
+# ---- reboot ----
+
+kill_node one
+boot_node one
+n systemctl start web # waits for its start
+check_equal "after a reboot the same generation runs" "2 1.1.0" "$(generation) $(ask "$PORT")"
+check_equal "one root is mounted" 1 "$(mounts)"
+
+# ---- two operators ----
+
+release web 1.3.0 >/dev/null 2>err
+release web 1.4.0 >/dev/null 2>err
+n sbuild install "$web:v1.3.0" >one.out 2>&1 &
+first=$!
+n sbuild install "$web:v1.4.0" >two.out 2>&1 &
+second=$!
+wait $first && wait $second
+check "one of two operators waits, and says so" grep -q 'another sbuild is at work on web' one.out two.out
+case $(ask "$PORT") in 1.3.0 | 1.4.0) good=yes ;; *) good=no ;; esac
+check_equal "either is there, whole" yes "$good"
+
+# ---- many services on one layer ----
+
+one=$(n sbuild status --json | jq .disk.bytes)
+for i in 1 2 3 4 5 6 7 8 9; do
+	make_service "web$i" "$(free_port)"
+	release "web$i" 1.0.0 >/dev/null 2>err
+	n sbuild install "$REPOSITORY/web$i:v1.0.0" >out 2>&1 || cat out
+done
+n sbuild status --json >status.json
+check_equal "ten services are healthy" 10 "$(jq '[.services[] | select(.health == "healthy")] | length' status.json)"
+check "the shared layer is on the disk once ($one, then $(jq .disk.bytes status.json) bytes)" \
+	test "$(jq .disk.bytes status.json)" -lt $((one + 9 * 65536))
+check_equal "its tree is there once" 1 "$(find "$T/node-one/store/sbuild/trees" -path '*/fs/bin/busybox' | wc -l)"
+
+# ---- uninstall, prune ----
+
+for i in 1 2 3 4 5 6 7 8 9; do n sbuild uninstall "web$i" >out 2>&1 || cat out; done
+check_equal "what was uninstalled is gone" "1 web" "$(leftovers) $(n sbuild status --json | jq -r '.services[].name')"
+n sbuild rollback web 1 >/dev/null 2>&1
+check "prune" n sbuild prune
+check_equal "keeps the last three, the failure's record, and the one that runs" "1 2 4 5 6" \
+	"$(n sbuild status web --json | jq -r '[.services[0].generations[].generation] | join(" ")' | sed 's/ 3 / /')"
+check_equal "which still serves" 1.0.0 "$(ask "$PORT")"
+kill_node one
+boot_node one
+n systemctl start web
+check_equal "also after a reboot" 1.0.0 "$(ask "$PORT")"
+check "uninstall" n sbuild uninstall web
+check_equal "nothing is left" "0" "$(leftovers)"
+check_equal "nothing is mounted" 0 "$(mounts)"
+check_fails "nobody answers" 7 ask "$PORT"
+check_fails "it isn't known any more" 1 n sbuild rollback web
+check "prune takes the layers" n sbuild prune
+check_equal "no tree is left" "" "$(ls "$T/node-one/store/sbuild/trees")"
+
+# ---- from a file ----
+
+"$SBUILD" bundle web.yaml --version 1.4.0 -o "$(node_root one)/root/web.tar" >/dev/null 2>&1
+check "install from a file, under another name" n sbuild install /root/web.tar --name other --wait=20s
+check_equal "it serves" 1.4.0 "$(ask "$PORT")"
+check "its unit has that name" n systemctl is-active -q other
+
+# ---- what is refused ----
+
+check_fails "a port that another service has" 1 n sbuild install "$web:v1.3.0"
+said "port $PORT of web is the port of the service other"
+check_fails "the name of a unit of the system" 1 n sbuild install "$web:v1.3.0" --name dbus
+said 'dbus.service is a unit of this machine'
+check "it is left alone" n systemctl is-active -q dbus
+check_fails "a name that leads elsewhere" 2 n sbuild install "$web:v1.3.0" --name ../../x
+check_fails "an image without a bundle" 5 n sbuild install "$REPOSITORY/none:v1"
+n sbuild uninstall other >/dev/null 2>&1
