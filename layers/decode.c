@@ -86,23 +86,12 @@ struct sb_digest sb_decoder_digest(const struct sb_decoder *d) {
     return sb_sha256_finish(&copy);
 }
 
-struct sb_block *sb_block_new(size_t size) {
-    struct sb_block *block = sb_realloc(NULL, sizeof *block + size, 1);
-    atomic_init(&block->users, 1);
-    return block;
-}
-
-void sb_block_release(struct sb_block *block) {
-    if (block && atomic_fetch_sub(&block->users, 1) == 1)
-        free(block);
-}
-
 /* The block of the piece before, unless somebody still uses it. */
 static void make_room(struct sb_piece *piece) {
     if (piece->block && atomic_load(&piece->block->users) > 1)
         sb_block_release(sb_steal(piece->block));
     if (!piece->block)
-        piece->block = sb_block_new(SB_FRAME_SIZE);
+        piece->block = sb_block_new();
     piece->out = piece->block->data;
     piece->out_len = 0;
 }

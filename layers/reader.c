@@ -45,6 +45,7 @@ struct sb_layer_reader {
     ZSTD_DCtx *context; /* of the caller's thread */
     bool at_end;
 
+    bool keeps_blocks;
     bool threaded, holding; /* holding: the caller has piece `consumed` */
     int workers, ring;
     struct slot slots[RING_MAX];
@@ -128,6 +129,8 @@ void sb_layer_reader_abort(struct sb_layer_reader *r) {
     stop_threads(r);
     for (int i = 0; i < RING_MAX; i++)
         sb_piece_free(&r->slots[i].piece);
+    if (r->keeps_blocks)
+        sb_blocks_keep_no_more();
     sb_decoder_free(r->decoder);
     ZSTD_freeDCtx(r->context);
     pthread_cond_destroy(&r->changed);
@@ -271,6 +274,8 @@ static int start_threads(struct sb_layer_reader *r, struct sb_error *err) {
     if (failed)
         stop_threads(r);
     r->threaded = !failed;
+    r->keeps_blocks = true;
+    sb_blocks_keep();
     return failed ? -1 : 0;
 }
 
