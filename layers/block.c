@@ -6,9 +6,9 @@
 
 #include "base/memory.h"
 
-#define SPARE_MAX   8
-#define LARGE_PAGE  (2u << 20)
-#define SMALL_PAGE  4096u
+#define SPARE_MAX  4
+#define LARGE_PAGE (2u << 20)
+#define SMALL_PAGE 4096u
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct sb_block *spare;

@@ -17,7 +17,7 @@
 
 #define HOLE_SIZE     (32u << 10)  /* zeros of this length, so aligned, are left as a hole */
 #define SPARSE_FROM   (128u << 10) /* in files of at least this size */
-#define UNCACHED_FROM (1u << 20)   /* such files go past the page cache */
+#define UNCACHED_FROM (128u << 10) /* such files go past the page cache */
 #define DIRECT_FROM   (64u << 10)  /* bytes at a time */
 
 /* Threads start when there was this much to do. */
@@ -109,7 +109,8 @@ static int write_at(int fd, const unsigned char *p, size_t len, uint64_t offset,
     return 0;
 }
 
-/* As much as goes past the page cache by itself. Whatever goes wrong does so again with the rest. */
+/* As much as goes past the page cache by itself. Whatever goes wrong does so again with the rest.
+ */
 static size_t write_direct(struct file *file, const unsigned char *p, size_t len, uint64_t offset) {
     size_t done = 0;
     if (file->alignment == 0 || len < DIRECT_FROM || (uintptr_t)p % file->alignment != 0 ||

@@ -80,6 +80,8 @@ static int open_blob(struct sb_store *store, const struct sb_descriptor *descrip
     struct sb_layer_reader *r = reader_new(fd, descriptor->size, !known);
     r->expected = *descriptor;
     r->verify = !known;
+    if (known)
+        sb_decoder_read_direct(r->decoder);
     if (descriptor->size > SB_TAR_LIMIT / SB_TAR_RATIO)
         r->limit = descriptor->size < UINT64_MAX / SB_TAR_RATIO ? descriptor->size * SB_TAR_RATIO
                                                                 : UINT64_MAX;
