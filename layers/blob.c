@@ -29,6 +29,7 @@ struct sb_blob_writer {
     uint64_t stage_offset; /* in the file */
     bool direct, tried;
     bool trusted; /* the digest is verified by others: no sha */
+    struct sb_arriving *arriving;
 };
 
 struct sb_blob_name sb_blob_name(const struct sb_digest *digest) {
@@ -195,6 +196,11 @@ void sb_blob_trust_digest(struct sb_blob_writer *writer) {
     writer->trusted = true;
 }
 
+void sb_blob_announce(struct sb_blob_writer *writer, const struct sb_digest *digest) {
+    writer->trusted = true;
+    writer->arriving = sb_arriving_new(writer->store, digest, writer->store->tmp_fd, writer->name);
+}
+
 static int write_cached(struct sb_blob_writer *writer, const void *data, size_t len,
                         struct sb_error *err) {
     if (sb_fd_write(writer->fd, data, len, "a blob", err) < 0)
@@ -263,17 +269,23 @@ int sb_blob_append(struct sb_blob_writer *writer, const void *data, size_t len,
     if (!writer->trusted)
         sb_sha256_add(&writer->sha, data, len);
     writer->size += len;
+    if (writer->arriving)
+        sb_arriving_written(writer->arriving, writer->size - writer->staged);
     return 0;
 }
 
-void sb_blob_abort(struct sb_blob_writer *writer) {
-    if (!writer)
-        return;
+static void end(struct sb_blob_writer *writer, bool good) {
+    sb_arriving_end(writer->arriving, good);
     sb_close_descriptor(&writer->fd);
     if (writer->name[0])
         unlinkat(writer->store->tmp_fd, writer->name, 0);
     free(writer->stage);
     free(writer);
+}
+
+void sb_blob_abort(struct sb_blob_writer *writer) {
+    if (writer)
+        end(writer, false);
 }
 
 static void note_written(struct sb_store *store, const struct sb_digest *digest) {
@@ -324,7 +336,7 @@ int sb_blob_commit(struct sb_blob_writer *writer, const struct sb_digest *expect
         *out_digest = digest;
     if (!failed && out_size)
         *out_size = writer->size;
-    sb_blob_abort(writer);
+    end(writer, !failed);
     return failed;
 }
 

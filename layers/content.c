@@ -305,7 +305,7 @@ static int hand_over(struct sb_content_writer *w, struct sb_error *err) {
     if (!batch)
         return 0;
     pthread_mutex_lock(&w->lock);
-    while (w->queued == QUEUE_MAX)
+    while (w->queued > (size_t)w->thread_count)
         pthread_cond_wait(&w->done, &w->lock);
     w->queue[w->queued++] = batch;
     pthread_cond_signal(&w->work);

@@ -12,6 +12,7 @@
 #include "base/memory.h"
 #include "base/process.h"
 #include "base/uncached.h"
+#include "layers/arriving.h"
 #include "layers/direct.h"
 #include "layers/pack.h"
 
@@ -34,6 +35,7 @@ struct sb_decoder {
     int fd;
     bool regular, hash, eof;
     bool direct; /* the file is set so */
+    struct sb_arriving *arriving;
     enum method method;
     bool open; /* in the middle of a gzip member or zstd frame */
     uint64_t size, limit;
@@ -67,6 +69,10 @@ void sb_decoder_read_direct(struct sb_decoder *d) {
                 sb_direct_set(d->fd, true);
 }
 
+void sb_decoder_follow(struct sb_decoder *d, struct sb_arriving *arriving) {
+    d->arriving = arriving;
+}
+
 void sb_decoder_free(struct sb_decoder *d) {
     if (!d)
         return;
@@ -74,6 +80,7 @@ void sb_decoder_free(struct sb_decoder *d) {
         inflateEnd(&d->gzip);
     ZSTD_freeDCtx(d->zstd);
     sb_close_descriptor(&d->fd);
+    sb_arriving_leave(d->arriving);
     free(d->in);
     free(d);
 }
@@ -157,6 +164,8 @@ static int read_some(struct sb_decoder *d, unsigned char *to, size_t room, size_
         return 0;
     do {
         if (!d->regular && wait_for_pipe(d, err) < 0)
+            return -1;
+        if (d->arriving && sb_arriving_wait(d->arriving, d->size + room, d->stop, err) < 0)
             return -1;
         n = d->regular ? read_file(d, to, room) : read(d->fd, to, room);
     } while (n < 0 && (errno == EINTR || errno == EAGAIN));

@@ -24,6 +24,7 @@
 
 #include "base/memory.h"
 #include "base/process.h"
+#include "layers/arriving.h"
 #include "layers/decode.h"
 #include "layers/store_private.h"
 
@@ -73,15 +74,18 @@ static struct sb_layer_reader *reader_new(int fd, uint64_t limit, bool hash) {
 
 static int open_blob(struct sb_store *store, const struct sb_descriptor *descriptor, bool known,
                      struct sb_layer_reader **out, struct sb_error *err) {
-    int fd = sb_blob_open(store, &descriptor->digest, descriptor->size, err);
-    if (fd < 0)
+    int fd;
+    struct sb_arriving *arriving =
+        known ? sb_arriving_follow(store, &descriptor->digest, &fd) : NULL;
+    if (!arriving && (fd = sb_blob_open(store, &descriptor->digest, descriptor->size, err)) < 0)
         return -1;
-    known = known && sb_blob_is_written(store, &descriptor->digest);
+    known = arriving || (known && sb_blob_is_written(store, &descriptor->digest));
     struct sb_layer_reader *r = reader_new(fd, descriptor->size, !known);
     r->expected = *descriptor;
     r->verify = !known;
     if (known)
         sb_decoder_read_direct(r->decoder);
+    sb_decoder_follow(r->decoder, arriving);
     if (descriptor->size > SB_TAR_LIMIT / SB_TAR_RATIO)
         r->limit = descriptor->size < UINT64_MAX / SB_TAR_RATIO ? descriptor->size * SB_TAR_RATIO
                                                                 : UINT64_MAX;

@@ -1,5 +1,6 @@
 #include "registry/pull.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,6 +23,9 @@ struct pull {
     struct sb_remote *remote;
     char *where; /* "host/repository" */
     struct sb_fetch_source source;
+    pthread_mutex_t lock;
+    pthread_cond_t began;
+    bool failed; /* fetching a layer did */
 };
 
 /* ---- documents: manifests and indexes ---- */
@@ -166,25 +170,72 @@ static int check_platform(struct pull *p, const struct sb_pulled *pulled,
 struct layer_job {
     struct pull *pull;
     const struct sb_layer *layer;
+    struct sb_jobs *jobs; /* the one of this number fetches it */
+    size_t number;
+    bool arriving; /* or done */
+    bool done;
 };
 
+static void note(struct layer_job *job, bool done, bool failed) {
+    pthread_mutex_lock(&job->pull->lock);
+    job->arriving = true;
+    job->done = job->done || done;
+    job->pull->failed = job->pull->failed || failed;
+    pthread_cond_broadcast(&job->pull->began);
+    pthread_mutex_unlock(&job->pull->lock);
+}
+
+static bool is_done(struct layer_job *job) {
+    pthread_mutex_lock(&job->pull->lock);
+    bool done = job->done;
+    pthread_mutex_unlock(&job->pull->lock);
+    return done;
+}
+
+/* False when it never will: another one failed. */
+static bool wait_for_begin(struct layer_job *job) {
+    pthread_mutex_lock(&job->pull->lock);
+    while (!job->arriving && !job->pull->failed)
+        pthread_cond_wait(&job->pull->began, &job->pull->lock);
+    bool began = job->arriving;
+    pthread_mutex_unlock(&job->pull->lock);
+    return began;
+}
+
 static int tell_layer(void *data, struct sb_error *err) {
-    const struct layer_job *job = data;
+    struct layer_job *job = data;
     const struct sb_pull_options *o = job->pull->options;
-    return o->layer(o->data, job->layer, err);
+    struct sb_error ignored = {0};
+    if (!is_done(job) && o->layer(o->data, job->layer, true, &ignored) == 0)
+        return sb_jobs_wait_for(job->jobs, job->number, err);
+    if (sb_jobs_wait_for(job->jobs, job->number, err) < 0)
+        return -1;
+    return o->layer(o->data, job->layer, false, err);
+}
+
+static void on_transfer(void *data, const struct sb_transfer_event *event) {
+    struct layer_job *job = data;
+    const struct sb_pull_options *o = job->pull->options;
+    if (event->state == SB_TRANSFER_START)
+        note(job, false, false);
+    if (o->notify)
+        o->notify(o->data, event);
 }
 
 static int fetch_layer(void *data, struct sb_error *err) {
-    const struct layer_job *job = data;
+    struct layer_job *job = data;
     struct pull *p = job->pull;
     const struct sb_descriptor *blob = &job->layer->descriptor;
-    const struct sb_blob_source source = {sb_fetch_from_origins, &p->source};
+    struct sb_fetch_source origins = p->source;
+    origins.watch.notify = on_transfer;
+    origins.watch.data = job;
+    const struct sb_blob_source source = {sb_fetch_from_origins, &origins};
     bool fetched;
-    if (sb_blob_need_from(p->store, blob, &source, &fetched, err) < 0)
-        return -1;
-    if (!fetched)
+    int rc = sb_blob_need_from(p->store, blob, &source, &fetched, err);
+    note(job, true, rc < 0);
+    if (rc == 0 && !fetched)
         sb_fetch_tell(&p->source.watch, SB_TRANSFER_EXISTS, blob, 0, p->where);
-    return 0;
+    return rc;
 }
 
 static int fetch_layers(struct pull *p, const struct sb_image *image, struct sb_error *err) {
@@ -193,16 +244,14 @@ static int fetch_layers(struct pull *p, const struct sb_image *image, struct sb_
     sb_autofree struct layer_job *list = sb_alloc((n + 1) * sizeof *list);
     struct sb_jobs *jobs = sb_jobs_new(o->parallel > 0 ? o->parallel : PARALLEL_DEFAULT);
     for (size_t i = 0; i < n; i++) {
-        list[i] = (struct layer_job){p, &image->layers[i].layer};
+        list[i] = (struct layer_job){
+            .pull = p, .layer = &image->layers[i].layer, .jobs = jobs, .number = i};
         sb_jobs_add(jobs, fetch_layer, &list[i]);
     }
     struct sb_jobs *callbacks = sb_jobs_new(CALLBACKS_MAX);
-    int rc = 0;
-    for (size_t i = 0; i < n && rc == 0; i++) {
-        rc = sb_jobs_wait_for(jobs, i, err);
-        if (rc == 0 && o->layer)
-            sb_jobs_add(callbacks, tell_layer, &list[i]);
-    }
+    for (size_t i = 0; i < n && o->layer && wait_for_begin(&list[i]); i++)
+        sb_jobs_add(callbacks, tell_layer, &list[i]);
+    int rc = sb_jobs_wait(jobs, err);
     if (rc == 0)
         rc = sb_jobs_wait(callbacks, err);
     sb_jobs_free(callbacks); /* waits for what is under way */
@@ -264,11 +313,15 @@ int sb_pull_image(struct sb_registry *registry, struct sb_store *store,
                         .source = {.registry = registry}};
     pull.source.watch =
         (struct sb_fetch_watch){.notify = pull.options->notify, .data = pull.options->data};
+    pthread_mutex_init(&pull.lock, NULL);
+    pthread_cond_init(&pull.began, NULL);
     pull.where = sb_reference_name(reference);
     pull.remote = sb_remote_open(registry, reference->host, reference->repository);
     int rc = pull_image(&pull, out, err);
     sb_remote_free(pull.remote);
     free(pull.where);
+    pthread_cond_destroy(&pull.began);
+    pthread_mutex_destroy(&pull.lock);
     return rc;
 }
 
