@@ -25,7 +25,7 @@
 #define ALONE_FILES 128
 
 #define THREADS_MAX    4
-#define QUEUE_MAX      (THREADS_MAX + 2)
+#define QUEUE_MAX      (THREADS_MAX + 1) /* one more than there are threads */
 #define BATCH_PARTS    16
 #define BATCH_BYTES    (256u << 10)
 #define UNFINISHED_MAX 128 /* files that are not finished; less where there are few descriptors */
