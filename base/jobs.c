@@ -22,6 +22,8 @@ struct sb_jobs {
     size_t running; /* jobs under way */
     pthread_t *threads;
     int thread_count, thread_limit, idle;
+    void (*when_failed)(void *data);
+    void *when_failed_data;
     bool stop, failed;
     struct sb_error failure; /* of the first that failed */
 };
@@ -33,6 +35,11 @@ struct sb_jobs *sb_jobs_new(int threads) {
     pthread_mutex_init(&jobs->lock, NULL);
     pthread_cond_init(&jobs->changed, NULL);
     return jobs;
+}
+
+void sb_jobs_when_failed(struct sb_jobs *jobs, void (*failed)(void *data), void *data) {
+    jobs->when_failed = failed;
+    jobs->when_failed_data = data;
 }
 
 /* The lock is held, but while the job runs. */
@@ -50,7 +57,9 @@ static void run_next(struct sb_jobs *jobs) {
     }
     if (failed && !jobs->failed) {
         jobs->failed = true;
-        jobs->failure = err;
+        jobs->failure = err; /* before others are told, whose failures follow from this one */
+        if (jobs->when_failed)
+            jobs->when_failed(jobs->when_failed_data);
     }
     jobs->v[number].done = true;
     pthread_cond_broadcast(&jobs->changed);

@@ -216,6 +216,20 @@ void sb_build_notify(struct sb_node *node, size_t result, enum sb_event_type typ
     pthread_mutex_unlock(&build->notify_lock);
 }
 
+void sb_build_notify_growth(struct sb_node *node, size_t result,
+                            const struct sb_layer_growth *growth) {
+    struct sb_build *build = node->build;
+    if (!build->request->notify)
+        return;
+    struct sb_event event = {.type = SB_EVENT_LAYER_GROW,
+                             .id = node->first_id + result,
+                             .layer = &node->results[result],
+                             .growth = growth};
+    pthread_mutex_lock(&build->notify_lock);
+    build->request->notify(build->request->data, &event);
+    pthread_mutex_unlock(&build->notify_lock);
+}
+
 void sb_build_warn(struct sb_build *build, const char *fmt, ...) {
     if (!build->request->notify)
         return;

@@ -52,10 +52,19 @@ enum sb_event_type {
     SB_EVENT_LAYER_PACK,   /* its steps are done, it is being packed */
     SB_EVENT_LAYER_DONE,   /* built or found */
     SB_EVENT_WAIT,         /* another process builds the same layer */
-    SB_EVENT_FETCH,   /* layers below it are fetched, as its steps run on them; text says what */
-    SB_EVENT_WARNING, /* of the whole build: layer is NULL */
+    SB_EVENT_FETCH,      /* layers below it are fetched, as its steps run on them; text says what */
+    SB_EVENT_LAYER_GROW, /* while it is being packed; growth says how far it is. Only where they are
+                            wanted (watch_growth) */
+    SB_EVENT_WARNING,    /* of the whole build: layer is NULL */
     SB_EVENT_ALONE, /* now this process must have one thread, until the next event: who listens ends
                         its own; layer is NULL */
+};
+/* The first size bytes of the layer's blob are in the file fd, and stay as they are; it is open
+ * until the listener returns. 0: packing failed, or begins anew. */
+struct sb_layer_growth {
+    int fd;
+    uint64_t size;
+    const char *media_type; /* that the layer will have */
 };
 struct sb_event {
     enum sb_event_type type;
@@ -63,6 +72,7 @@ struct sb_event {
     const struct sb_layer_result *layer;
     const char *text;
     size_t text_len;
+    const struct sb_layer_growth *growth;
 };
 
 struct sb_build_request {
@@ -81,6 +91,7 @@ struct sb_build_request {
     const enum sb_recipe_compression *compression; /* instead of the recipes'; NULL: theirs */
     struct sb_registry *registry; /* for bases and caches that lie in one; NULL: none is asked */
     int jobs; /* threads that compress, and recipes at once; 0: the settings', else one a core */
+    bool watch_growth;
     /* Called from any thread, never two at a time. May be NULL. */
     void (*notify)(void *data, const struct sb_event *event);
     void *data;

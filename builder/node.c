@@ -215,11 +215,31 @@ static double now(void) {
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-static struct sb_pack_options pack_options(const struct sb_node *node) {
+/* Whose blob is being written. */
+struct growing {
+    struct sb_node *node;
+    size_t result;
+    struct sb_blob_watch watch;
+};
+
+static void tell_growth(void *data, int fd, uint64_t size) {
+    const struct growing *g = data;
+    bool gzip = g->node->recipe->compression == SB_RECIPE_GZIP;
+    const struct sb_layer_growth growth = {fd, size,
+                                           gzip ? SB_MEDIA_LAYER_GZIP : SB_MEDIA_LAYER_ZSTD};
+    sb_build_notify_growth(g->node, g->result, &growth);
+}
+
+/* growing must live as long as the layer is packed. */
+static struct sb_pack_options pack_options(struct sb_node *node, size_t result,
+                                           struct growing *growing) {
+    bool watched = node->build->request->watch_growth;
+    *growing = (struct growing){node, result, {tell_growth, growing}};
     return (struct sb_pack_options){.compression = node->recipe->compression == SB_RECIPE_GZIP
                                                        ? SB_COMPRESSION_GZIP
                                                        : SB_COMPRESSION_ZSTD,
-                                    .threads = node->build->threads};
+                                    .threads = node->build->threads,
+                                    .watch = watched ? &growing->watch : NULL};
 }
 
 /* ---- copy layers ---- */
@@ -229,7 +249,8 @@ enum { COPY_ATTEMPTS = 5 };
 /* A file may change between hashing and packing: then the key is computed anew. */
 static int build_copy(struct sb_node *node, struct attempt *a, struct sb_error *err) {
     struct sb_layer_result *r = &node->results[a->result];
-    struct sb_pack_options options = pack_options(node);
+    struct growing growing;
+    struct sb_pack_options options = pack_options(node, a->result, &growing);
     double start = now();
     sb_build_notify(node, a->result, SB_EVENT_LAYER_START, NULL, 0);
     for (int attempt = 1;; attempt++) {
@@ -254,6 +275,7 @@ struct sb_node_packing {
     struct attempt attempt;
     struct sb_root *root;
     struct sb_pack_options options;
+    struct growing growing;
     struct sb_layer layer;
     double start, seconds;
     int lock; /* of its key */
@@ -309,7 +331,7 @@ static void start_packing(struct sb_node *node, struct attempt *a, struct sb_roo
     p->attempt = *a;
     *a = (struct attempt){.result = a->result};
     p->root = root;
-    p->options = pack_options(node);
+    p->options = pack_options(node, a->result, &p->growing);
     p->start = start;
     p->lock = lock;
     node->packing = p;

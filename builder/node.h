@@ -86,6 +86,8 @@ struct sb_build {
 };
 void sb_build_notify(struct sb_node *node, size_t result, enum sb_event_type type, const char *text,
                      size_t text_len);
+void sb_build_notify_growth(struct sb_node *node, size_t result,
+                            const struct sb_layer_growth *growth);
 void sb_build_warn(struct sb_build *build, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 

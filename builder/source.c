@@ -86,10 +86,19 @@ int sb_source_resolve(const struct sb_source_site *site, const struct sb_referen
     return there;
 }
 
-/* The digest that a name stands for: its own, that of the lock file, that of the registry. 1, or 0
- * when the registry has no such image. */
+/* Whether a name was pulled before: then what it names now is perhaps here. */
+static bool was_pulled(struct sb_store *store, const char *name) {
+    struct sb_descriptor ignored;
+    return sb_store_resolve(store, name, &ignored, NULL) == 0;
+}
+
+/* The digest that a name stands for: its own, that of the lock file, that of the registry. A name
+ * that is new here keeps none: its manifest has to be fetched, which tells the digest as well. 1,
+ * or 0 when the registry has no such image. */
 static int pin(const struct sb_source_site *site, const struct sb_recipe *recipe,
-               struct sb_reference *reference, struct sb_source *out, struct sb_error *err) {
+               struct sb_reference *reference, struct sb_source *out, bool *out_locked,
+               struct sb_error *err) {
+    *out_locked = reference->has_digest;
     if (reference->has_digest)
         return 1;
     sb_autofree char *text = sb_reference_text(reference);
@@ -100,31 +109,51 @@ static int pin(const struct sb_source_site *site, const struct sb_recipe *recipe
     int found = 1;
     if (locked)
         reference->digest = *locked;
-    else
+    *out_locked = reference->has_digest = locked != NULL;
+    if (!locked && was_pulled(site->store, text)) {
         found = sb_source_resolve(site, reference, &reference->digest, err);
-    if (found > 0 && !locked && lock.exists)
+        reference->has_digest = found > 0;
+    }
+    if (!locked && lock.exists)
         out->reference = sb_steal(text);
-    reference->has_digest = found > 0;
     sb_lockfile_free(&lock);
-    if (found < 0 && is_unreachable(err))
-        sb_error_hint(err, "`sbuild lock %s`, once, makes builds ask for nothing that is here",
-                      recipe->path);
     return found;
+}
+
+static int pull(const struct sb_source_site *site, struct sb_reference *reference,
+                struct sb_descriptor *out, struct sb_error *err) {
+    const struct sb_pull_options options = {.lazy = true, .tag_own = true};
+    struct sb_pulled pulled;
+    if (sb_pull_image(site->registry, site->store, reference, &options, &pulled, err) < 0) {
+        if (!pulled.absent)
+            return -1;
+        sb_error_clear(err);
+        return 0;
+    }
+    *out = pulled.image;
+    reference->digest = pulled.named.digest;
+    reference->has_digest = true;
+    return 1;
 }
 
 /* 1, or 0 when the registry has no such image. */
 static int load_remote(const struct sb_source_site *site, const struct sb_recipe *recipe,
                        struct sb_reference *reference, struct sb_source *out,
                        struct sb_error *err) {
-    const struct sb_pull_options options = {.lazy = true};
-    struct sb_pulled pulled;
-    int found = pin(site, recipe, reference, out, err);
-    if (found <= 0)
+    struct sb_descriptor image;
+    bool locked;
+    int found = pin(site, recipe, reference, out, &locked, err);
+    if (found > 0)
+        found = pull(site, reference, &image, err);
+    if (found < 0 && !locked && is_unreachable(err))
+        sb_error_hint(err, "`sbuild lock %s`, once, makes builds ask for nothing that is here",
+                      recipe->path);
+    if (found <= 0) {
+        free(sb_steal(out->reference));
         return found;
+    }
     out->pinned = sb_reference_text(reference);
-    if (sb_pull_image(site->registry, site->store, reference, &options, &pulled, err) < 0)
-        return -1;
-    return load(site->store, &pulled.image, out->pinned, out, err) < 0 ? -1 : 1;
+    return load(site->store, &image, out->pinned, out, err) < 0 ? -1 : 1;
 }
 
 /* ---- either ---- */

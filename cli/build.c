@@ -12,7 +12,6 @@
 #include "cli/progress.h"
 #include "cli/request.h"
 #include "layers/origin.h"
-#include "registry/pull.h"
 
 static json_t *layer_json(const struct sb_layer_result *r) {
     const struct sb_layer *l = &r->layer;
@@ -125,10 +124,12 @@ static int prepare(struct building *b, struct sb_error *err) {
             b->push_options.compression == SB_PUSH_COMPRESSION_GZIP ? &gzip : &zstd;
     r->build.notify = notify;
     r->build.data = b;
+    r->source.notify = sb_progress_transfer;
+    r->source.data = b->progress;
     r->registry = b->push_options.registry;
     if (sb_cli_request_open(r, &b->settings, &b->store, err) < 0)
         return -1;
-    r->build.share_last = b->pushing;
+    r->build.share_last = r->build.watch_growth = b->pushing;
     if (b->pushing)
         sb_registry_prepare(r->build.registry);
     if (sb_build_new(b->store, &b->settings, &r->build, &b->build, err) < 0)
@@ -154,6 +155,7 @@ static int build_images(struct building *b, struct sb_error *err) {
         sb_build_push_free(sb_steal(b->push));
     sb_progress_free(b->progress);
     b->request->build.notify = NULL; /* freeing may end a layer that is still being packed */
+    b->request->source.notify = NULL;
     if (!failed)
         failed = report(b, seconds, err);
     sb_build_push_free(b->push);

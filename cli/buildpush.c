@@ -6,6 +6,11 @@
 #include "base/memory.h"
 #include "builder/layer_key.h"
 
+struct waiting {
+    size_t id; /* of its events */
+    struct sb_layer layer;
+};
+
 struct sb_build_push {
     const struct sb_cli_push *options;
     struct sb_registry *registry;
@@ -18,7 +23,7 @@ struct sb_build_push {
     /* Of a single image: */
     struct sb_push_targets early; /* their tags are known only at the end */
     struct sb_pusher **pushers;   /* one for each of them */
-    struct sb_layer *waiting;     /* layers that are there, while nothing is known to change */
+    struct waiting *waiting;      /* layers that are there, while nothing is known to change */
     size_t waiting_count, waiting_cap;
     bool changed;          /* something is built: this image can't be in the registry yet */
     bool may_have_threads; /* nothing that needs this process to have one thread is still to come */
@@ -102,9 +107,16 @@ static bool needs_root(const struct sb_recipe *recipe) {
     return false;
 }
 
-static void send_layer(struct sb_build_push *push, const struct sb_layer *layer) {
+static void send_layer(struct sb_build_push *push, const struct waiting *layer) {
     for (size_t i = 0; i < push->early.n; i++)
-        sb_pusher_add(push->pushers[i], layer);
+        sb_pusher_add_grown(push->pushers[i], layer->id, &layer->layer);
+}
+
+/* Of a layer that is being packed: it is new, and most likely to the registry as well. */
+static void send_growth(struct sb_build_push *push, size_t id,
+                        const struct sb_layer_growth *growth) {
+    for (size_t i = 0; i < push->early.n && push->may_have_threads; i++)
+        sb_pusher_grow(push->pushers[i], id, growth->media_type, growth->fd, growth->size);
 }
 
 static void send_waiting(struct sb_build_push *push) {
@@ -127,7 +139,10 @@ void sb_build_push_notify(struct sb_build_push *push, const struct sb_event *eve
         return;
     case SB_EVENT_LAYER_DONE:
         SB_GROW(push->waiting, push->waiting_count, push->waiting_cap);
-        push->waiting[push->waiting_count++] = event->layer->layer;
+        push->waiting[push->waiting_count++] = (struct waiting){event->id, event->layer->layer};
+        break;
+    case SB_EVENT_LAYER_GROW:
+        send_growth(push, event->id, event->growth);
         break;
     default:
         break;

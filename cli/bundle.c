@@ -17,6 +17,7 @@
 #include "cli/request.h"
 #include "deploy/bundle.h"
 #include "deploy/units.h"
+#include "registry/pull.h"
 
 /* Everything that one run needs. */
 struct bundling {
@@ -101,9 +102,30 @@ static int add_names(struct bundling *b, struct sb_error *err) {
     return 0;
 }
 
+/* Of the store, or else of a registry: then its layers stay there. */
+static int find_manifest(struct bundling *b, const char *name, struct sb_descriptor *out,
+                         struct sb_error *err) {
+    if (sb_source_find(b->store, name, out, err) == 0)
+        return 0;
+    if (err->code != SB_E_NOT_FOUND || !sb_reference_has_host(name))
+        return -1;
+    const struct sb_pull_options options = {.lazy = true};
+    struct sb_reference reference;
+    struct sb_pulled pulled;
+    sb_error_clear(err);
+    if (sb_reference_parse(name, &reference, err) < 0)
+        return -1;
+    int rc =
+        sb_pull_image(b->request->build.registry, b->store, &reference, &options, &pulled, err);
+    if (rc == 0)
+        *out = pulled.image;
+    sb_reference_free(&reference);
+    return rc;
+}
+
 static int find_image(struct bundling *b, const char *name, struct sb_error *err) {
     struct sb_descriptor manifest;
-    if (sb_source_find(b->store, name, &manifest, err) < 0)
+    if (find_manifest(b, name, &manifest, err) < 0)
         return -1;
     if (sb_image_load(b->store, &manifest, &b->image, err) < 0)
         return sb_error_context(err, "the image %s", sb_text_shown(name).text);

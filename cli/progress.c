@@ -213,7 +213,7 @@ static void print_json(const struct sb_event *e) {
         [SB_EVENT_LAYER_START] = "start", [SB_EVENT_LAYER_OUTPUT] = "output",
         [SB_EVENT_LAYER_PACK] = "pack",   [SB_EVENT_LAYER_DONE] = "done",
         [SB_EVENT_WAIT] = "wait",         [SB_EVENT_FETCH] = "fetch",
-        [SB_EVENT_ALONE] = NULL};
+        [SB_EVENT_ALONE] = NULL,          [SB_EVENT_LAYER_GROW] = NULL};
     const struct sb_layer_result *r = e->layer;
     sb_autojson json_t *o =
         json_pack("{s:s, s:I, s:o, s:o}", "event", names[e->type], "id", (json_int_t)e->id,
@@ -276,8 +276,9 @@ static void show(struct sb_progress *p, const struct sb_event *e) {
                 e->text);
         break;
     case SB_EVENT_ALONE:
-    case SB_EVENT_WARNING:
-        break; /* of no layer */
+    case SB_EVENT_WARNING: /* of no layer */
+    case SB_EVENT_LAYER_GROW:
+        break;
     case SB_EVENT_WAIT:
         fprintf(stderr, "  waiting for another build of %s %s\n", e->layer->recipe, e->layer->name);
         break;
@@ -319,7 +320,7 @@ void sb_progress_notify(void *progress, const struct sb_event *event) {
     struct sb_progress *p = progress;
     if (event->type == SB_EVENT_ALONE)
         stop_ticker(p);
-    if (event->type == SB_EVENT_ALONE || is_quiet(event))
+    if (event->type == SB_EVENT_ALONE || event->type == SB_EVENT_LAYER_GROW || is_quiet(event))
         return;
     pthread_mutex_lock(&p->lock);
     if (event->type == SB_EVENT_WARNING) {
@@ -376,6 +377,8 @@ static void print_moved(struct sb_progress *p, const struct sb_transfer_event *e
     fprintf(stderr, "  %s", sb_text_size(e->blob->size).text);
     if (!mounted)
         fprintf(stderr, "  %s", sb_text_seconds(seconds).text);
+    if (!mounted && seconds > 0.1)
+        fprintf(stderr, "  %s/s", sb_text_size((uint64_t)((double)e->blob->size / seconds)).text);
     fputc('\n', stderr);
 }
 

@@ -19,6 +19,7 @@ struct push_command {
     struct sb_store *store;
     struct sb_registry *registry;
     struct sb_progress *progress;
+    struct sb_pull_source source;
 };
 
 /* The names of the image that say where it may go: the one that it was called by, else all. */
@@ -86,7 +87,8 @@ static int open_and_push(struct push_command *c, const char *const *arguments, s
         rc = sb_cli_registry_open(&c->push.registry, &c->settings, &c->registry, err);
     if (rc == 0) {
         sb_registry_prepare(c->registry);
-        sb_pull_install_source(c->registry, c->store);
+        c->source = (struct sb_pull_source){c->registry, sb_progress_transfer, c->progress};
+        sb_pull_install_source(&c->source, c->store);
         rc = push(c, arguments, count, err);
         sb_store_set_source(c->store, NULL);
     }

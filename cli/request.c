@@ -7,7 +7,6 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "layers/origin.h"
-#include "registry/pull.h"
 
 enum { SECRET_LIMIT = 1 << 20 };
 
@@ -107,7 +106,8 @@ int sb_cli_request_open(struct sb_cli_request *r, struct sb_settings *settings,
         *store = NULL;
         return -1;
     }
-    sb_pull_install_source(r->build.registry, *store);
+    r->source.registry = r->build.registry;
+    sb_pull_install_source(&r->source, *store);
     return 0;
 }
 

@@ -8,6 +8,7 @@
 #include "builder/build.h"
 #include "cli/command.h"
 #include "cli/registry.h"
+#include "registry/pull.h"
 
 struct sb_cli_request {
     struct sb_build_request build;
@@ -16,7 +17,8 @@ struct sb_cli_request {
     const char *jobs, *runtime, *cache_to;
     struct sb_cli_registry registry;
     struct sb_common common;
-    const char **recipes; /* borrows from argv */
+    struct sb_pull_source source; /* notify and data may be set before it is opened */
+    const char **recipes;         /* borrows from argv */
 };
 
 #define SB_REQUEST_HELP                                                                            \

@@ -11,8 +11,8 @@
 #include "base/text.h"
 #include "builder/base_layers.h"
 #include "builder/source.h"
+#include "cli/progress.h"
 #include "layers/origin.h"
-#include "registry/pull.h"
 
 int sb_cli_images_open(struct sb_cli_images *images, const struct sb_common *common,
                        const char *const *names, size_t count, struct sb_error *err) {
@@ -21,7 +21,8 @@ int sb_cli_images_open(struct sb_cli_images *images, const struct sb_common *com
     struct sb_registry_options options = {0};
     sb_settings_registry(&images->settings, &options);
     images->registry = sb_registry_new(&options);
-    sb_pull_install_source(images->registry, images->store);
+    images->source.registry = images->registry;
+    sb_pull_install_source(&images->source, images->store);
     for (size_t i = 0; i < count; i++) {
         struct sb_descriptor descriptor;
         if (sb_source_find(images->store, names[i], &descriptor, err) < 0)
@@ -40,7 +41,15 @@ int sb_cli_images_fetch(struct sb_cli_images *images, const struct sb_image *ima
         return 0;
     fprintf(stderr, "fetching %zu layer%s, %s\n", absent.count, absent.count == 1 ? "" : "s",
             sb_text_size(absent.bytes).text);
-    return sb_base_layers_fetch(images->store, image, only_unlisted, err);
+    struct sb_progress *progress;
+    if (sb_progress_new("auto", false, &progress, err) < 0)
+        return -1;
+    images->source.notify = sb_progress_transfer;
+    images->source.data = progress;
+    int failed = sb_base_layers_fetch(images->store, image, only_unlisted, err);
+    images->source.notify = NULL;
+    sb_progress_free(progress);
+    return failed;
 }
 
 bool sb_show_is_here(const struct sb_store *store, const struct sb_digest *blob) {

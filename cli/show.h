@@ -12,12 +12,14 @@
 #include "cli/command.h"
 #include "layers/entry.h"
 #include "layers/image.h"
+#include "registry/pull.h"
 
 /* What the commands on one image or two begin with. Close in every case, also after a failure. */
 struct sb_cli_images {
     struct sb_settings settings;
     struct sb_store *store;
     struct sb_registry *registry;
+    struct sb_pull_source source;
     struct sb_image image[2];
 };
 /* Loads the images that names say: of the store, or oci:PATH and the like (builder/source.h).

@@ -9,6 +9,7 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "deploy/units.h"
+#include "layers/convert.h"
 #include "layers/pack.h"
 #include "layers/unpack.h"
 #include "registry/reference.h"
@@ -88,9 +89,18 @@ static int put_all(struct sb_packer *packer, const struct sb_description *d,
     return put_units(packer, units, epoch, err);
 }
 
-static int pack(struct sb_store *store, const struct sb_description *d, int64_t epoch,
-                struct sb_layer *out, struct sb_error *err) {
-    const struct sb_pack_options options = {.compression = SB_COMPRESSION_ZSTD, .threads = 1};
+/* As the image's layers are: who reads those can read this one. */
+static enum sb_compression compression_of(const struct sb_image *image) {
+    const struct sb_image_layer *last = &image->layers[image->layer_count - 1];
+    return sb_layer_compression(last->layer.descriptor.media_type) == SB_COMPRESSION_GZIP
+               ? SB_COMPRESSION_GZIP
+               : SB_COMPRESSION_ZSTD;
+}
+
+static int pack(struct sb_store *store, const struct sb_image *image,
+                const struct sb_description *d, int64_t epoch, struct sb_layer *out,
+                struct sb_error *err) {
+    const struct sb_pack_options options = {.compression = compression_of(image), .threads = 1};
     const struct sb_placement review = {0};
     struct sb_units units;
     struct sb_packer *packer;
@@ -132,7 +142,9 @@ int sb_bundle_make(struct sb_store *store, const struct sb_image *image,
     *out = (struct sb_image){0};
     if (image->artifact_type && !strcmp(image->artifact_type, SB_BUNDLE_ARTIFACT_TYPE))
         return sb_fail(err, SB_E_FAILED, "the image is a bundle already");
-    if (pack(store, d, epoch, &layer, err) < 0)
+    if (image->layer_count == 0)
+        return sb_fail(err, SB_E_FAILED, "the image has no layers");
+    if (pack(store, image, d, epoch, &layer, err) < 0)
         return -1;
     sb_image_copy(out, image);
     sb_image_add_layer(out, &layer, LAYER_NAME, "sbuild bundle");

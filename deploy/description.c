@@ -6,6 +6,7 @@
 
 #include "base/json.h"
 #include "base/memory.h"
+#include "base/text.h"
 #include "layers/descriptor.h"
 
 /* ---- names ---- */
@@ -161,7 +162,8 @@ struct source {
 
 static void fail(struct source *s, const char *key, const char *what) {
     if (!s->failed)
-        sb_fail(s->err, SB_E_INTEGRITY, "%s%s%s: %s", s->where, *s->where ? "." : "", key, what);
+        sb_fail(s->err, SB_E_INTEGRITY, "%s%s%s: %s", s->where, *s->where && *key ? "." : "", key,
+                what);
     s->failed = true;
 }
 
@@ -244,8 +246,12 @@ static struct source take_object(struct source *s, const char *key) {
 
 static void no_more_keys(struct source *s) {
     const char *key = json_object_iter_key(json_object_iter(s->left));
-    if (key)
-        fail(s, "", "has a key that this sbuild does not know");
+    if (!key || s->failed)
+        return;
+    sb_fail(s->err, SB_E_INTEGRITY, "%s%sthe key %s is not known to this sbuild", s->where,
+            *s->where ? ": " : "", sb_text_shown(key).text);
+    sb_error_hint(s->err, "it was made by a later version");
+    s->failed = true;
 }
 
 static void end_object(struct source *s, struct source *object) {

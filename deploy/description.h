@@ -101,7 +101,7 @@ struct sb_description {
     char *health_http, *health_command; /* one of these, or health_tcp, or none */
     uint16_t health_tcp;
     uint32_t health_timeout, health_interval; /* seconds; never 0 */
-    uint32_t start_timeout, stop_timeout;     /* likewise */
+    uint32_t start_timeout, stop_timeout;     /* likewise; of a job start may be 0: no limit */
 
     unsigned gpu;         /* how many */
     uint64_t gpu_devices; /* which: bit N is /dev/nvidiaN; 0: any */

@@ -116,7 +116,8 @@ static void check_health(struct check *c, const struct sb_description *d) {
     int ways = (d->health_http != NULL) + (d->health_tcp != 0) + (d->health_command != NULL);
     if (ways > 1 || (d->health_http && !d->port) || (ways && d->type == SB_SERVICE_JOB))
         fail(c, "health", NULL, "one way that the service can be asked in");
-    if (!d->health_timeout || !d->health_interval || !d->start_timeout || !d->stop_timeout)
+    if (!d->health_timeout || !d->health_interval || !d->stop_timeout ||
+        (!d->start_timeout && d->type != SB_SERVICE_JOB))
         fail(c, "health", NULL, "without a time that is 0");
 }
 

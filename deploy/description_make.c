@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/json.h"
 #include "base/memory.h"
 #include "base/text.h"
@@ -71,7 +72,7 @@ static int from_config(const struct sb_image *image, const struct sb_service *se
     }
     const char *workdir = sb_json_string(config, "WorkingDir", "");
     out->user = sb_strdup(sb_json_string(config, "User", ""));
-    out->workdir = sb_strdup(*workdir ? workdir : "/");
+    out->workdir = *workdir == '/' ? sb_path_clean(workdir) : sb_format("/%s", workdir);
     out->stop_signal = copy(sb_json_string(config, "StopSignal", NULL));
     make_env(config, service, &out->env);
     if (!service)
@@ -137,7 +138,8 @@ static void from_service(const struct sb_service *s, struct sb_description *out)
     out->health_tcp = (uint16_t)s->health_tcp;
     out->health_timeout = seconds(s->health_timeout, SB_SERVICE_HEALTH_TIMEOUT);
     out->health_interval = seconds(s->health_interval, SB_SERVICE_HEALTH_EVERY);
-    out->start_timeout = seconds(s->start_timeout, SB_SERVICE_START_TIMEOUT);
+    out->start_timeout =
+        seconds(s->start_timeout, out->type == SB_SERVICE_JOB ? 0 : SB_SERVICE_START_TIMEOUT);
     out->stop_timeout = seconds(s->stop_timeout, SB_SERVICE_STOP_TIMEOUT);
     out->gpu = (unsigned)s->gpu;
     out->gpu_devices = s->gpu_devices;

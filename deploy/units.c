@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/memory.h"
 #include "base/text.h"
 #include "builder/rules.h"
@@ -96,12 +97,12 @@ static void add_plain(struct making *m, const char *key, const char *value) {
 
 /* ---- [Unit] ---- */
 
-static void add_head(struct making *m, const char *what) {
+static void add_head(struct making *m) {
     const struct sb_description *d = m->d;
     sb_buf_addf(&m->text,
                 "# Made by sbuild, which makes it anew with each generation. What is to stay\n"
                 "# belongs into a drop-in: systemctl edit %s\n\n[Unit]\n",
-                what);
+                m->unit);
     sb_autofree char *title =
         sb_format("%s%s%s", d->name, d->version ? " " : "", d->version ? d->version : "");
     add_plain(m, "Description", title);
@@ -123,7 +124,7 @@ static void add_list(struct making *m, const char *key, const char *first,
 
 static void add_unit_section(struct making *m) {
     const struct sb_description *d = m->d;
-    add_head(m, d->name);
+    add_head(m);
     sb_buf_adds(&m->text, "Wants=network-online.target\n");
     add_list(m, "Requires", NULL, &d->requires, NULL);
     add_list(m, "After", "network-online.target", &d->after, &d->requires);
@@ -136,8 +137,11 @@ static void add_unit_section(struct making *m) {
 
 static void add_command(struct making *m) {
     const struct sb_description *d = m->d;
+    const char *program = m->p->program ? m->p->program : d->argv.v[0];
+    sb_autofree char *joined = sb_path_join(d->workdir, program);
+    sb_autofree char *path = sb_path_clean(joined);
     sb_buf_adds(&m->text, "ExecStart=");
-    add_word(m, m->p->program ? m->p->program : d->argv.v[0], "", true);
+    add_word(m, strchr(program, '/') ? path : program, "", true);
     for (size_t i = 1; i < d->argv.n; i++) {
         sb_buf_addc(&m->text, ' ');
         add_word(m, d->argv.v[i], "=", true);
@@ -266,8 +270,11 @@ static void add_running(struct making *m) {
     sb_buf_addf(&m->text, "Restart=%s\n", sb_service_restart_name(d->restart));
     if (d->restart != SB_RESTART_NO)
         sb_buf_adds(&m->text, "RestartSec=2\n");
-    sb_buf_addf(&m->text, "TimeoutStartSec=%u\nTimeoutStopSec=%u\nKillMode=mixed\n",
-                d->start_timeout, d->stop_timeout);
+    if (d->start_timeout)
+        sb_buf_addf(&m->text, "TimeoutStartSec=%u\n", d->start_timeout);
+    else
+        sb_buf_adds(&m->text, "TimeoutStartSec=infinity\n");
+    sb_buf_addf(&m->text, "TimeoutStopSec=%u\nKillMode=mixed\n", d->stop_timeout);
     if (d->stop_signal)
         sb_buf_addf(&m->text, "KillSignal=%s\n", d->stop_signal);
     add_user(m);
@@ -306,7 +313,7 @@ static void make_service(struct making *m, struct sb_units *out) {
 }
 
 static void make_timer(struct making *m, struct sb_units *out) {
-    add_head(m, m->unit);
+    add_head(m);
     sb_buf_addf(&m->text, "\n[Timer]\nOnCalendar=%s\nPersistent=yes\nUnit=%s.service\n",
                 m->d->schedule, m->unit);
     sb_buf_adds(&m->text, "\n[Install]\nWantedBy=timers.target\n");
@@ -318,7 +325,7 @@ static void make_mount(struct making *m, struct sb_units *out) {
     const struct sb_placement *p = m->p;
     bool suid = m->d->harden_off >> SB_HARDEN_NO_NEW_PRIVILEGES & 1;
     sb_autofree char *name = sb_unit_escape_path(m->root);
-    add_head(m, "its service");
+    add_head(m);
     if (p->requires_path)
         add_plain(m, "RequiresMountsFor", p->requires_path);
     sb_buf_addf(&m->text,
@@ -467,12 +474,14 @@ void sb_units_mount_points(const struct sb_description *d, const struct sb_place
         add_point(out, host, true);
         add_point(out, d->directories[i] + 1, true);
     }
-    if (d->workdir[1])
-        add_point(out, d->workdir + 1, true);
+    sb_autofree char *workdir = sb_path_clean(d->workdir);
+    if (workdir[1])
+        add_point(out, workdir + 1, true);
     for (size_t i = 0; p->binds && i < p->binds->n; i++) {
         const char *colon = strrchr(p->binds->v[i], ':');
         const char *inside = colon ? colon + 1 : p->binds->v[i];
-        if (*inside == '/' && strncmp(inside, "/run/", 5) != 0)
-            add_point(out, inside + 1, false);
+        sb_autofree char *clean = sb_path_clean(inside);
+        if (clean[0] == '/' && clean[1] && strncmp(clean, "/run/", 5) != 0)
+            add_point(out, clean + 1, false);
     }
 }

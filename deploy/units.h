@@ -8,7 +8,7 @@
  *     NAME.service                  the service itself
  *     NAME.timer                    of a job with a schedule
  *     run-sbuild-NAME-N.mount       its root: an overlay of unpacked layers, read-only
- *     sbuild-UID.conf               for sysusers.d, where the host may not know the user
+ *     sbuild-UID-GID.conf           for sysusers.d, where the host may not know the user
  *
  * Written for systemd 247 to 257: what a version does not know it only warns about, and what is
  * newer is left out when the placement names an older one.

@@ -17,6 +17,8 @@
 /* A large blob goes past the page cache, and leaves it to files that are needed. */
 #define DIRECT_FROM (4u << 20) /* bytes of the blob */
 #define STAGE_SIZE  (4u << 20)
+/* Bytes of a blob before anyone is told how it grows. */
+#define WATCHED_FROM (1u << 20)
 
 struct sb_blob_writer {
     struct sb_store *store;
@@ -30,6 +32,9 @@ struct sb_blob_writer {
     bool direct, tried;
     bool trusted; /* the digest is verified by others: no sha */
     struct sb_arriving *arriving;
+    const struct sb_blob_watch *watch; /* or NULL */
+    int shown;                         /* for reading, once the watch was told of it; or -1 */
+    uint64_t told;
 };
 
 struct sb_blob_name sb_blob_name(const struct sb_digest *digest) {
@@ -143,6 +148,7 @@ int sb_blob_begin(struct sb_store *store, struct sb_blob_writer **out, struct sb
     }
     struct sb_blob_writer *writer = sb_alloc(sizeof *writer);
     writer->store = store;
+    writer->shown = -1;
     writer->fd = sb_file_temporary(tmp, writer->name, err);
     if (writer->fd < 0) {
         free(writer);
@@ -262,6 +268,24 @@ static int append(struct sb_blob_writer *writer, const unsigned char *data, size
     return sb_direct_is_fast() ? 0 : end_direct(writer, err);
 }
 
+void sb_blob_set_watch(struct sb_blob_writer *writer, const struct sb_blob_watch *watch) {
+    writer->watch = watch;
+}
+
+/* A descriptor of its own: the writer's has O_DIRECT, and moves. A small blob isn't worth it. */
+static void tell_watch(struct sb_blob_writer *writer) {
+    uint64_t size = writer->size - writer->staged;
+    if (!writer->watch || size < WATCHED_FROM || size == writer->told)
+        return;
+    if (writer->shown < 0)
+        writer->shown =
+            openat(writer->store->tmp_fd, writer->name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (writer->shown < 0)
+        return;
+    writer->told = size;
+    writer->watch->grow(writer->watch->data, writer->shown, size);
+}
+
 int sb_blob_append(struct sb_blob_writer *writer, const void *data, size_t len,
                    struct sb_error *err) {
     if (append(writer, data, len, err) < 0)
@@ -271,11 +295,15 @@ int sb_blob_append(struct sb_blob_writer *writer, const void *data, size_t len,
     writer->size += len;
     if (writer->arriving)
         sb_arriving_written(writer->arriving, writer->size - writer->staged);
+    tell_watch(writer);
     return 0;
 }
 
 static void end(struct sb_blob_writer *writer, bool good) {
     sb_arriving_end(writer->arriving, good);
+    if (writer->watch && writer->told > 0)
+        writer->watch->grow(writer->watch->data, -1, 0);
+    sb_close_descriptor(&writer->shown);
     sb_close_descriptor(&writer->fd);
     if (writer->name[0])
         unlinkat(writer->store->tmp_fd, writer->name, 0);
@@ -336,6 +364,8 @@ int sb_blob_commit(struct sb_blob_writer *writer, const struct sb_digest *expect
         *out_digest = digest;
     if (!failed && out_size)
         *out_size = writer->size;
+    if (!failed)
+        writer->watch = NULL;
     end(writer, !failed);
     return failed;
 }

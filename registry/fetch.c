@@ -72,6 +72,7 @@ static int fetch_from_origin(const struct sb_fetch_source *source, const char *o
     if (sb_reference_parse(origin, &place, err) < 0)
         return -1;
     struct sb_remote *remote = sb_remote_open(source->registry, place.host, place.repository);
+    sb_remote_set_cancel(remote, source->cancel);
     int rc = fetch_from(source, remote, origin, store, blob, err);
     sb_remote_free(remote);
     sb_reference_free(&place);

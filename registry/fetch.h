@@ -24,6 +24,7 @@ void sb_fetch_tell(const struct sb_fetch_watch *watch, enum sb_transfer_state st
 struct sb_fetch_source {
     struct sb_registry *registry;
     struct sb_fetch_watch watch;
+    const struct sb_cancel *cancel; /* may be NULL */
 };
 /* Tries the origins in turn: the fetch of struct sb_blob_source. */
 int sb_fetch_from_origins(void *source, struct sb_store *store, const struct sb_descriptor *blob,

@@ -14,7 +14,7 @@
 #include "registry/http_program.h"
 #include "registry/reference.h"
 
-enum { LIMIT = 64 << 10 };
+enum { LIMIT = 64 << 10, WHOLE_MS = 1000, PARTING_MS = 2000 };
 
 struct sb_http {
     struct sb_http_options options;
@@ -195,13 +195,30 @@ static int take_end(const struct sb_buf *message, struct sb_http_response *respo
     return -1;
 }
 
-static int wait_for_message(int channel, struct sb_error *err) {
-    struct pollfd fds[2] = {{.fd = channel, .events = POLLIN},
-                            {.fd = sb_interrupt_fd(), .events = POLLIN}};
-    while (poll(fds, 2, -1) < 0)
+/* What is tidied up is tidied up after an interruption, too. */
+static int check_wanted(const struct sb_http_request *r, struct sb_error *err) {
+    if (r->parting)
+        return 0;
+    return sb_interrupt_check(err) < 0 ? -1 : sb_cancel_check(r->cancel, err);
+}
+
+static int wait_for_message(int channel, const struct sb_http_request *r, struct sb_error *err) {
+    struct pollfd fds[3] = {{.fd = channel, .events = POLLIN},
+                            {.fd = r->parting ? -1 : sb_interrupt_fd(), .events = POLLIN},
+                            {.fd = r->parting ? -1 : sb_cancel_fd(r->cancel), .events = POLLIN}};
+    int n;
+    while ((n = poll(fds, 3, r->parting ? PARTING_MS : -1)) < 0)
         if (errno != EINTR)
             return sb_fail_errno(err, SB_E_FAILED, "waiting for sbuild-http");
-    return sb_interrupt_check(err);
+    if (n == 0)
+        return sb_fail(err, SB_E_NETWORK, "%s: no answer in time", r->host ? r->host : "");
+    if (check_wanted(r, err) == 0)
+        return 0;
+    if (!r->whole || poll(fds, 1, WHOLE_MS) <= 0)
+        return -1;
+    if (err)
+        sb_error_clear(err);
+    return 0;
 }
 
 /* 1: the exchange ended (with what *out_result says), and the channel can be used again; -1: the
@@ -211,7 +228,7 @@ static int receive_answer(struct sb_http_program *program, struct sb_http_channe
                           int *out_result, struct sb_error *err) {
     for (;;) {
         char type;
-        if (wait_for_message(channel->fd, err) < 0)
+        if (wait_for_message(channel->fd, r, err) < 0)
             return -1;
         int got = sb_channel_receive(channel->fd, &type, &channel->message, NULL, err);
         if (got == 0)
@@ -263,7 +280,7 @@ void sb_http_prepare(struct sb_http *http) {
 int sb_http_perform(struct sb_http *http, const struct sb_http_request *request,
                     struct sb_http_response *response, struct sb_error *err) {
     *response = (struct sb_http_response){0};
-    if (sb_interrupt_check(err) < 0)
+    if (check_wanted(request, err) < 0)
         return -1;
     struct sb_http_program *program = current_program(http, err);
     if (!program)

@@ -19,6 +19,7 @@
 #include <stdint.h>
 
 #include "base/buffer.h"
+#include "base/cancel.h"
 #include "base/error.h"
 
 /* What belongs to one registry host; strings are the owner's. Zero values are the defaults. */
@@ -102,8 +103,13 @@ struct sb_http_request {
     void *data;
     size_t limit; /* bytes of a body kept in the response: more is an error (of a 2xx answer) or is
                      cut (of others); 0: 64 KiB */
+    const struct sb_cancel *cancel; /* ends it, whatever it is doing; may be NULL */
     int wait_seconds; /* for the answer's first byte, where the registry has long to work (moving
                          what was uploaded); 0: as every stall, with time to hash what was sent */
+    bool whole; /* what was begun is ended, for a second more, when it is cancelled or interrupted:
+                   a registry that got a part of it may not know what to do with the rest */
+    bool parting; /* what is left behind is tidied up: an interruption does not keep it from being
+                     made, but it may take two seconds only, then it has failed */
 };
 
 /* Makes one request. Any answer of the server is success, whatever its status. Otherwise -1:
@@ -111,7 +117,7 @@ struct sb_http_request {
  *                                       early, name not found for now
  *   SB_E_NETWORK with another os_errno  will not: TLS verification, a redirect that isn't allowed,
  *                                       credentials that can't be had
- *   SB_E_INTERRUPTED, or what sink and head set.
+ *   SB_E_INTERRUPTED, also when cancelled, or what sink and head set.
  * Messages name the host and never hold a credential. Free response in every case. */
 int sb_http_perform(struct sb_http *http, const struct sb_http_request *request,
                     struct sb_http_response *response, struct sb_error *err);

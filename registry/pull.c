@@ -1,6 +1,6 @@
 #include "registry/pull.h"
 
-#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,9 +23,7 @@ struct pull {
     struct sb_remote *remote;
     char *where; /* "host/repository" */
     struct sb_fetch_source source;
-    pthread_mutex_t lock;
-    pthread_cond_t began;
-    bool failed; /* fetching a layer did */
+    struct sb_cancel *cancel;
 };
 
 /* ---- documents: manifests and indexes ---- */
@@ -68,7 +66,11 @@ static json_t *fetch_document(struct pull *p, const char *reference,
                               struct sb_error *err) {
     struct sb_manifest manifest = {0};
     json_t *document = NULL;
-    if (sb_remote_manifest_get(p->remote, reference, &manifest, err) == 0) {
+    bool is_tag = strncmp(reference, "sha256:", strlen("sha256:")) != 0;
+    int got = is_tag && p->options->tag_own
+                  ? sb_remote_manifest_get_own(p->remote, reference, &manifest, err)
+                  : sb_remote_manifest_get(p->remote, reference, &manifest, err);
+    if (got == 0) {
         *out = manifest.descriptor;
         if (check_kind(&manifest, err) < 0 || (expected && check_expected(out, expected, err) < 0))
             sb_error_context(err, "%s: the manifest %s", p->where, reference);
@@ -98,10 +100,17 @@ static json_t *need_document(struct pull *p, const struct sb_descriptor *expecte
 /* ---- which image ---- */
 
 /* What the reference names. */
-static json_t *find_named(struct pull *p, struct sb_descriptor *out, struct sb_error *err) {
+static json_t *find_named(struct pull *p, struct sb_descriptor *out, bool *out_absent,
+                          struct sb_error *err) {
     const struct sb_reference *r = p->reference;
-    if (!r->has_digest)
-        return fetch_document(p, r->tag ? r->tag : "latest", NULL, out, err);
+    if (!r->has_digest) {
+        struct sb_error own = {0};
+        json_t *document = fetch_document(p, r->tag ? r->tag : "latest", NULL, out, &own);
+        *out_absent = !document && own.code == SB_E_NOT_FOUND;
+        if (!document && err)
+            *err = own;
+        return document;
+    }
     struct sb_digest_text digest = sb_digest_text(&r->digest);
     struct sb_error unknown = {0};
     struct sb_descriptor known;
@@ -112,7 +121,7 @@ static json_t *find_named(struct pull *p, struct sb_descriptor *out, struct sb_e
 
 /* The manifest behind whatever was named; indexes are followed, not far. */
 static json_t *find_manifest(struct pull *p, struct sb_pulled *out, struct sb_error *err) {
-    sb_autojson json_t *document = find_named(p, &out->named, err);
+    sb_autojson json_t *document = find_named(p, &out->named, &out->absent, err);
     out->image = out->named;
     for (int depth = 0; document; depth++) {
         if (sb_media_kind(out->image.media_type) == SB_MEDIA_KIND_MANIFEST)
@@ -172,52 +181,34 @@ struct layer_job {
     const struct sb_layer *layer;
     struct sb_jobs *jobs; /* the one of this number fetches it */
     size_t number;
-    bool arriving; /* or done */
-    bool done;
+    struct sb_jobs *callbacks;
+    bool told; /* there is a callback job; the fetching thread's */
+    atomic_bool here;
 };
-
-static void note(struct layer_job *job, bool done, bool failed) {
-    pthread_mutex_lock(&job->pull->lock);
-    job->arriving = true;
-    job->done = job->done || done;
-    job->pull->failed = job->pull->failed || failed;
-    pthread_cond_broadcast(&job->pull->began);
-    pthread_mutex_unlock(&job->pull->lock);
-}
-
-static bool is_done(struct layer_job *job) {
-    pthread_mutex_lock(&job->pull->lock);
-    bool done = job->done;
-    pthread_mutex_unlock(&job->pull->lock);
-    return done;
-}
-
-/* False when it never will: another one failed. */
-static bool wait_for_begin(struct layer_job *job) {
-    pthread_mutex_lock(&job->pull->lock);
-    while (!job->arriving && !job->pull->failed)
-        pthread_cond_wait(&job->pull->began, &job->pull->lock);
-    bool began = job->arriving;
-    pthread_mutex_unlock(&job->pull->lock);
-    return began;
-}
 
 static int tell_layer(void *data, struct sb_error *err) {
     struct layer_job *job = data;
     const struct sb_pull_options *o = job->pull->options;
     struct sb_error ignored = {0};
-    if (!is_done(job) && o->layer(o->data, job->layer, true, &ignored) == 0)
+    if (!atomic_load(&job->here) && o->layer(o->data, job->layer, true, &ignored) == 0)
         return sb_jobs_wait_for(job->jobs, job->number, err);
     if (sb_jobs_wait_for(job->jobs, job->number, err) < 0)
         return -1;
     return o->layer(o->data, job->layer, false, err);
 }
 
+/* Called by the thread that fetches it: when the first byte is about to come, and at the end. */
+static void begin_callback(struct layer_job *job) {
+    if (job->pull->options->layer && !job->told)
+        sb_jobs_add(job->callbacks, tell_layer, job);
+    job->told = true;
+}
+
 static void on_transfer(void *data, const struct sb_transfer_event *event) {
     struct layer_job *job = data;
     const struct sb_pull_options *o = job->pull->options;
     if (event->state == SB_TRANSFER_START)
-        note(job, false, false);
+        begin_callback(job);
     if (o->notify)
         o->notify(o->data, event);
 }
@@ -231,11 +222,27 @@ static int fetch_layer(void *data, struct sb_error *err) {
     origins.watch.data = job;
     const struct sb_blob_source source = {sb_fetch_from_origins, &origins};
     bool fetched;
-    int rc = sb_blob_need_from(p->store, blob, &source, &fetched, err);
-    note(job, true, rc < 0);
-    if (rc == 0 && !fetched)
+    if (sb_blob_need_from(p->store, blob, &source, &fetched, err) < 0)
+        return -1;
+    if (!fetched)
         sb_fetch_tell(&p->source.watch, SB_TRANSFER_EXISTS, blob, 0, p->where);
-    return rc;
+    atomic_store(&job->here, true);
+    begin_callback(job);
+    return 0;
+}
+
+static void cancel(void *data) {
+    sb_cancel_set(data);
+}
+
+/* What fails first ends what is being fetched beside it. When that was a callback, its error is the
+ * one that counts. */
+static int wait_for_callbacks(struct sb_jobs *callbacks, int rc, struct sb_error *err) {
+    struct sb_error own = {0};
+    if ((rc < 0 && err->code != SB_E_INTERRUPTED) || sb_jobs_wait(callbacks, &own) == 0)
+        return rc;
+    *err = own;
+    return -1;
 }
 
 static int fetch_layers(struct pull *p, const struct sb_image *image, struct sb_error *err) {
@@ -243,18 +250,20 @@ static int fetch_layers(struct pull *p, const struct sb_image *image, struct sb_
     size_t n = image->layer_count;
     sb_autofree struct layer_job *list = sb_alloc((n + 1) * sizeof *list);
     struct sb_jobs *jobs = sb_jobs_new(o->parallel > 0 ? o->parallel : PARALLEL_DEFAULT);
+    struct sb_jobs *callbacks = sb_jobs_new(CALLBACKS_MAX);
+    sb_jobs_when_failed(jobs, cancel, p->cancel);
+    sb_jobs_when_failed(callbacks, cancel, p->cancel);
     for (size_t i = 0; i < n; i++) {
-        list[i] = (struct layer_job){
-            .pull = p, .layer = &image->layers[i].layer, .jobs = jobs, .number = i};
+        list[i] = (struct layer_job){.pull = p,
+                                     .layer = &image->layers[i].layer,
+                                     .jobs = jobs,
+                                     .number = i,
+                                     .callbacks = callbacks};
         sb_jobs_add(jobs, fetch_layer, &list[i]);
     }
-    struct sb_jobs *callbacks = sb_jobs_new(CALLBACKS_MAX);
-    for (size_t i = 0; i < n && o->layer && wait_for_begin(&list[i]); i++)
-        sb_jobs_add(callbacks, tell_layer, &list[i]);
     int rc = sb_jobs_wait(jobs, err);
-    if (rc == 0)
-        rc = sb_jobs_wait(callbacks, err);
-    sb_jobs_free(callbacks); /* waits for what is under way */
+    rc = wait_for_callbacks(callbacks, rc, err);
+    sb_jobs_free(callbacks);
     sb_jobs_free(jobs);
     return rc;
 }
@@ -313,27 +322,27 @@ int sb_pull_image(struct sb_registry *registry, struct sb_store *store,
                         .source = {.registry = registry}};
     pull.source.watch =
         (struct sb_fetch_watch){.notify = pull.options->notify, .data = pull.options->data};
-    pthread_mutex_init(&pull.lock, NULL);
-    pthread_cond_init(&pull.began, NULL);
     pull.where = sb_reference_name(reference);
     pull.remote = sb_remote_open(registry, reference->host, reference->repository);
+    pull.source.cancel = pull.cancel = sb_cancel_new();
     int rc = pull_image(&pull, out, err);
     sb_remote_free(pull.remote);
+    sb_cancel_free(pull.cancel);
     free(pull.where);
-    pthread_cond_destroy(&pull.began);
-    pthread_mutex_destroy(&pull.lock);
     return rc;
 }
 
 /* ---- on demand ---- */
 
-static int fetch_on_demand(void *registry, struct sb_store *store, const struct sb_descriptor *blob,
+static int fetch_on_demand(void *data, struct sb_store *store, const struct sb_descriptor *blob,
                            const struct sb_strings *origins, struct sb_error *err) {
-    struct sb_fetch_source source = {.registry = registry};
+    const struct sb_pull_source *from = data;
+    struct sb_fetch_source source = {.registry = from->registry,
+                                     .watch = {.notify = from->notify, .data = from->data}};
     return sb_fetch_from_origins(&source, store, blob, origins, err);
 }
 
-void sb_pull_install_source(struct sb_registry *registry, struct sb_store *store) {
-    const struct sb_blob_source source = {fetch_on_demand, registry};
+void sb_pull_install_source(struct sb_pull_source *from, struct sb_store *store) {
+    const struct sb_blob_source source = {fetch_on_demand, from};
     sb_store_set_source(store, &source);
 }

@@ -26,8 +26,9 @@
 struct sb_pull_options {
     const struct sb_platform *platform; /* NULL: this machine's */
     bool lazy;                          /* leave the layers where they are */
-    int parallel;                       /* layers at once; 0: 4 */
-    sb_transfer_notify *notify;         /* may be NULL */
+    bool tag_own; /* what a tag is, is asked of the registry itself, not of its mirrors */
+    int parallel; /* layers at once; 0: 4 */
+    sb_transfer_notify *notify; /* may be NULL */
     /* Called when a layer begins to arrive, or is in the store, from any thread and for two layers
      * at once, while others are still fetched. One that fails while its layer is arriving is called
      * again when it is in the store. The image gets its tag when all have returned 0. May be NULL;
@@ -39,6 +40,7 @@ struct sb_pull_options {
 struct sb_pulled {
     struct sb_descriptor image; /* its manifest, in the store; media_type is a static string */
     struct sb_descriptor named; /* what the reference named: the same, or an index that it is in */
+    bool absent;                /* failed, as the registry has no such tag, or no such repository */
 };
 
 /* Brings the image into the store and tags it there as "host/repository:tag" (not, when the
@@ -50,9 +52,14 @@ int sb_pull_image(struct sb_registry *registry, struct sb_store *store,
                   const struct sb_reference *reference, const struct sb_pull_options *options,
                   struct sb_pulled *out, struct sb_error *err);
 
+/* Where what is opened comes from, and who is told. */
+struct sb_pull_source {
+    struct sb_registry *registry;
+    sb_transfer_notify *notify; /* may be NULL; may change while nothing is opened */
+    void *data;
+};
 /* From now on blobs that the store lacks and an origin of is known are fetched when they are
- * opened. registry must outlive that: take the source away with sb_store_set_source(store, NULL).
- */
-void sb_pull_install_source(struct sb_registry *registry, struct sb_store *store);
+ * opened. source must outlive that: take it away with sb_store_set_source(store, NULL). */
+void sb_pull_install_source(struct sb_pull_source *source, struct sb_store *store);
 
 #endif

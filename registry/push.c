@@ -8,6 +8,7 @@
  */
 #include "registry/push.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,19 +19,25 @@
 #include "base/memory.h"
 #include "layers/convert.h"
 #include "layers/origin.h"
+#include "registry/ahead.h"
 #include "registry/fetch.h"
 #include "registry/rewrite.h"
 
 #define PARALLEL_DEFAULT 4
 #define MOUNTS_TRIED     2
+#define PUT_ATTEMPTS     5
 #define TELL_EVERY       (1u << 20) /* bytes */
+/* Sent without asking first, when nothing says that any registry has seen it: asking costs a round
+ * trip, sending again what is there some milliseconds. */
+#define SMALL (256u << 10)
 
 struct blob {
     struct sb_pusher *pusher;
     struct sb_layer layer;     /* as it is in the store; of the config only the descriptor */
     struct sb_descriptor sent; /* as it goes */
     bool is_config;
-    bool asked; /* the registry has said that it is there */
+    bool asked;             /* the registry has said that it is there */
+    struct sb_ahead *ahead; /* its upload that began while it was packed, or NULL */
     uint64_t told;
 };
 
@@ -42,7 +49,10 @@ struct sb_pusher {
     struct sb_remote *remote;
     char *host, *where; /* "host/repository" */
     struct sb_jobs *jobs;
-    pthread_mutex_t lock; /* guards all below */
+    struct sb_aheads *aheads;
+    struct sb_cancel *cancel; /* of blobs under way */
+    bool tagging;             /* none are: what fails now is a tag */
+    pthread_mutex_t lock;     /* guards all below */
     struct blob **blobs;
     size_t n, cap;
     bool trust; /* origins are believed */
@@ -51,6 +61,18 @@ struct sb_pusher {
     pthread_mutex_t prepare_lock;
     bool prepared;
 };
+
+/* One blob that can't be sent makes the others useless. A tag that is refused may be refused
+ * because of a blob that is missing: that is not the end yet. */
+static void job_failed(void *data) {
+    struct sb_pusher *p = data;
+    if (p->tagging)
+        return;
+    sb_cancel_set(p->cancel);
+    sb_aheads_drop(p->aheads);
+}
+
+static int prepare(void *data, struct sb_error *err);
 
 struct sb_pusher *sb_pusher_new(struct sb_registry *registry, struct sb_store *store,
                                 const struct sb_reference *repository,
@@ -63,9 +85,13 @@ struct sb_pusher *sb_pusher_new(struct sb_registry *registry, struct sb_store *s
     p->watch = (struct sb_fetch_watch){p->options.notify, p->options.data, true};
     p->remote = sb_remote_open(registry, repository->host, repository->repository);
     sb_remote_will_push(p->remote);
+    p->cancel = sb_cancel_new();
+    sb_remote_set_cancel(p->remote, p->cancel);
     p->host = sb_strdup(repository->host);
     p->where = sb_reference_name(repository);
     p->jobs = sb_jobs_new(p->options.parallel > 0 ? p->options.parallel : PARALLEL_DEFAULT);
+    sb_jobs_when_failed(p->jobs, job_failed, p);
+    p->aheads = sb_aheads_new(p->remote, prepare, p);
     p->trust = true;
     pthread_mutex_init(&p->lock, NULL);
     pthread_mutex_init(&p->prepare_lock, NULL);
@@ -75,8 +101,12 @@ struct sb_pusher *sb_pusher_new(struct sb_registry *registry, struct sb_store *s
 void sb_pusher_free(struct sb_pusher *p) {
     if (!p)
         return;
+    sb_aheads_drop(p->aheads);
+    sb_cancel_set(p->cancel);
     sb_jobs_free(p->jobs);
+    sb_aheads_free(p->aheads);
     sb_remote_free(p->remote);
+    sb_cancel_free(p->cancel);
     for (size_t i = 0; i < p->n; i++)
         free(p->blobs[i]);
     free(p->blobs);
@@ -93,7 +123,8 @@ static void tell(const struct blob *b, enum sb_transfer_state state, uint64_t by
     sb_fetch_tell(&b->pusher->watch, state, &b->sent, bytes, b->pusher->where);
 }
 
-static int prepare(struct sb_pusher *p, struct sb_error *err) {
+static int prepare(void *data, struct sb_error *err) {
+    struct sb_pusher *p = data;
     int rc = 0;
     pthread_mutex_lock(&p->prepare_lock);
     if (!p->prepared)
@@ -187,7 +218,9 @@ static int upload(struct blob *b, const char *session, struct sb_error *err) {
                                   .progress = show_sent,
                                   .data = b};
     tell(b, SB_TRANSFER_START, 0);
-    if (sb_remote_blob_put(p->remote, &it, &own) < 0) {
+    struct sb_ahead *ahead = sb_steal(b->ahead); /* if it is asked for again, it was lost */
+    bool sent = ahead && sb_ahead_finish(ahead, &b->sent, fd, show_sent, b) == 0;
+    if (!sent && sb_remote_blob_put(p->remote, &it, &own) < 0) {
         explain(b, fd, &own);
         if (err)
             *err = own;
@@ -201,32 +234,51 @@ static int upload(struct blob *b, const char *session, struct sb_error *err) {
     return 0;
 }
 
-static bool believes(const struct blob *b, const struct sb_strings *origins) {
-    struct sb_pusher *p = b->pusher;
+/* What was sent of it already is in vain, when it goes otherwise or not at all. */
+static void drop_ahead(struct blob *b) {
+    if (b->ahead)
+        sb_ahead_drop(sb_steal(b->ahead));
+}
+
+static bool trusts(struct sb_pusher *p) {
     pthread_mutex_lock(&p->lock);
     bool trust = p->trust;
     pthread_mutex_unlock(&p->lock);
-    return trust && sb_strings_has(origins, p->where);
+    return trust;
+}
+
+static bool believes(const struct blob *b, const struct sb_strings *origins) {
+    struct sb_pusher *p = b->pusher;
+    return trusts(p) && sb_strings_has(origins, p->where);
+}
+
+static int ask(struct blob *b, struct sb_error *err) {
+    int there = sb_remote_blob_head(b->pusher->remote, &b->sent, err);
+    b->asked = there > 0;
+    if (there > 0)
+        tell(b, SB_TRANSFER_EXISTS, 0);
+    return there;
 }
 
 /* 1: the repository has it, and nothing was sent. */
 static int find_there(struct blob *b, const struct sb_strings *origins, char **session,
                       struct sb_error *err) {
     struct sb_pusher *p = b->pusher;
-    int there = mount(b, origins, session, err);
-    b->asked = there > 0;
+    bool trust = trusts(p);
+    /* A config is smaller than the question whether it is there. */
+    bool fresh = b->is_config || (origins->n == 0 && b->sent.size <= SMALL);
+    int there = trust ? 0 : ask(b, err);
+    if (there != 0)
+        return there;
+    there = mount(b, origins, session, err);
+    if (there == 0)
+        return trust && !fresh ? ask(b, err) : 0;
     if (there > 0) {
+        b->asked = true;
         pthread_mutex_lock(&p->lock);
         p->mounted++;
         pthread_mutex_unlock(&p->lock);
         tell(b, SB_TRANSFER_MOUNTED, 0);
-    }
-    /* A config is smaller than the question whether it is there. */
-    if (there == 0 && (!b->is_config || !p->trust)) {
-        there = sb_remote_blob_head(p->remote, &b->sent, err);
-        b->asked = there > 0;
-        if (there > 0)
-            tell(b, SB_TRANSFER_EXISTS, 0);
     }
     return there;
 }
@@ -239,10 +291,13 @@ static int send_blob(void *data, struct sb_error *err) {
     if (convert(b, err) < 0 || sb_blob_origins(p->store, &b->sent.digest, &origins, err) < 0)
         return -1;
     if (believes(b, &origins)) {
+        drop_ahead(b);
         tell(b, SB_TRANSFER_EXISTS, 0);
         return 0;
     }
     int there = find_there(b, &origins, &session, err);
+    if (there > 0)
+        drop_ahead(b);
     if (there < 0 || (there == 0 && upload(b, session, err) < 0))
         return -1;
     return sb_blob_add_origin(p->store, &b->sent.digest, p->where, err);
@@ -250,31 +305,46 @@ static int send_blob(void *data, struct sb_error *err) {
 
 /* ---- adding ---- */
 
-static void add(struct sb_pusher *p, const struct sb_layer *layer, bool is_config) {
+/* ahead, which may be NULL, is the layer's upload so far. */
+static void add(struct sb_pusher *p, const struct sb_layer *layer, bool is_config,
+                struct sb_ahead *ahead) {
     pthread_mutex_lock(&p->lock);
     bool known = false;
     for (size_t i = 0; i < p->n && !known; i++)
         known = sb_digest_equal(&p->blobs[i]->layer.descriptor.digest, &layer->descriptor.digest);
     if (!known) {
         struct blob *b = sb_alloc(sizeof *b);
-        *b = (struct blob){.pusher = p, .layer = *layer, .is_config = is_config};
+        *b = (struct blob){.pusher = p, .layer = *layer, .is_config = is_config, .ahead = ahead};
         SB_GROW(p->blobs, p->n, p->cap);
         p->blobs[p->n++] = b;
         sb_jobs_add(p->jobs, send_blob, b);
+    } else if (ahead) {
+        sb_ahead_drop(ahead);
     }
     pthread_mutex_unlock(&p->lock);
 }
 
 void sb_pusher_add(struct sb_pusher *p, const struct sb_layer *layer) {
-    add(p, layer, false);
+    add(p, layer, false, NULL);
 }
 
-/* The registry missed a blob: whatever was not asked for is asked for now. */
-static void distrust(struct sb_pusher *p) {
+/* ---- while they are packed ---- */
+
+void sb_pusher_grow(struct sb_pusher *p, size_t id, const char *media_type, int fd, uint64_t size) {
+    if (sb_rewrite_compression(media_type, &p->options) == sb_layer_compression(media_type))
+        sb_aheads_grow(p->aheads, id, fd, size);
+}
+
+void sb_pusher_add_grown(struct sb_pusher *p, size_t id, const struct sb_layer *layer) {
+    add(p, layer, false, sb_aheads_take(p->aheads, id));
+}
+
+/* The registry missed a blob: whatever was not asked for is asked for now; or all, once more. */
+static void distrust(struct sb_pusher *p, bool all) {
     pthread_mutex_lock(&p->lock);
     p->trust = false;
     for (size_t i = 0; i < p->n; i++)
-        if (!p->blobs[i]->asked)
+        if (all || !p->blobs[i]->asked)
             sb_jobs_add(p->jobs, send_blob, p->blobs[i]);
     pthread_mutex_unlock(&p->lock);
 }
@@ -330,27 +400,44 @@ static int put_tag(void *data, struct sb_error *err) {
 
 static int run_tags(struct sb_pusher *p, struct tag_job *tags, size_t n, sb_job *run,
                     struct sb_error *err) {
+    p->tagging = true;
     for (size_t i = 0; i < n; i++)
         sb_jobs_add(p->jobs, run, &tags[i]);
-    return sb_jobs_wait(p->jobs, err);
+    int rc = sb_jobs_wait(p->jobs, err);
+    p->tagging = false;
+    return rc;
+}
+
+/* Asks for the blobs, and sends what is missing. 1: putting the manifest again may help; else the
+ * error stands. */
+static int mend(struct sb_pusher *p, int attempt, struct sb_error *err) {
+    /* Registries have been seen to lose sight of a blob for a moment while others upload it too. */
+    bool blob_unknown = err->os_errno == ENOENT;
+    if (err->code == SB_E_INTERRUPTED || err->code == SB_E_INTEGRITY || attempt == PUT_ATTEMPTS ||
+        (!blob_unknown && !trusts_any(p)))
+        return -1;
+    struct sb_error first = *err;
+    size_t before = p->uploaded + p->mounted;
+    sb_jobs_recover(p->jobs);
+    sb_error_clear(err);
+    if (attempt > 1 && sb_remote_pause(p->remote, (uint64_t)attempt * 100, err) < 0)
+        return -1;
+    distrust(p, attempt > 1);
+    if (sb_jobs_wait(p->jobs, err) == 0 && (blob_unknown || p->uploaded + p->mounted > before))
+        return 1;
+    if (err->code != SB_E_INTERRUPTED)
+        *err = first; /* nothing was missing: it was something else */
+    return -1;
 }
 
 static int put_tags(struct sb_pusher *p, struct tag_job *tags, size_t n, struct sb_error *err) {
-    if (run_tags(p, tags, n, put_tag, err) == 0)
-        return 0;
-    if (!trusts_any(p) || err->code == SB_E_INTERRUPTED || err->code == SB_E_INTEGRITY)
-        return -1;
-    struct sb_error first = *err;
-    sb_jobs_recover(p->jobs);
-    sb_error_clear(err);
-    size_t before = p->uploaded + p->mounted;
-    distrust(p);
-    if (sb_jobs_wait(p->jobs, err) < 0 || p->uploaded + p->mounted == before) {
-        if (err->code != SB_E_INTERRUPTED)
-            *err = first; /* nothing was missing: it was something else */
-        return -1;
+    for (int attempt = 1;; attempt++) {
+        if (run_tags(p, tags, n, put_tag, err) == 0)
+            return 0;
+        if (mend(p, attempt, err) < 0)
+            return -1;
+        sb_error_clear(err);
     }
-    return run_tags(p, tags, n, put_tag, err);
 }
 
 /* ---- the whole image ---- */
@@ -408,9 +495,9 @@ static int make_document(struct sb_pusher *p, const struct sb_image *image, stru
 
 static void add_all(struct sb_pusher *p, const struct sb_image *image) {
     for (size_t i = 0; i < image->layer_count; i++)
-        add(p, &image->layers[i].layer, false);
+        add(p, &image->layers[i].layer, false, NULL);
     const struct sb_layer config = {.descriptor = image->config_descriptor};
-    add(p, &config, true);
+    add(p, &config, true, NULL);
 }
 
 /* Everything is there when the tags are: nothing else has to be looked at. */

@@ -128,6 +128,10 @@ void sb_remote_will_push(struct sb_remote *remote) {
     atomic_store(&remote->push, true);
 }
 
+void sb_remote_set_cancel(struct sb_remote *remote, const struct sb_cancel *cancel) {
+    remote->cancel = cancel;
+}
+
 /* ---- requests ---- */
 
 struct sb_http_request sb_remote_request(struct sb_remote *remote, const char *method,
@@ -139,11 +143,12 @@ struct sb_http_request sb_remote_request(struct sb_remote *remote, const char *m
         .target = target,
         .scope = push ? remote->scope_push : remote->scope_pull,
         .body_fd = -1,
+        .cancel = remote->cancel,
     };
 }
 
 struct sb_retry sb_remote_retry(const struct sb_remote *remote) {
-    return (struct sb_retry){.policy = remote->registry->retry};
+    return (struct sb_retry){.policy = remote->registry->retry, .cancel = remote->cancel};
 }
 
 int sb_remote_once(struct sb_remote *remote, const struct sb_http_request *request,

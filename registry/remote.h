@@ -60,6 +60,12 @@ struct sb_registry *sb_remote_registry(const struct sb_remote *remote);
 /* Asks for push rights with the first token already, for a repository that will be written to. */
 void sb_remote_will_push(struct sb_remote *remote);
 
+/* What is asked of it ends with SB_E_INTERRUPTED once that is set. It must outlive the remote. */
+void sb_remote_set_cancel(struct sb_remote *remote, const struct sb_cancel *cancel);
+
+/* Between attempts of one's own: anything up to ms milliseconds. -1 when interrupted. */
+int sb_remote_pause(const struct sb_remote *remote, uint64_t ms, struct sb_error *err);
+
 /* ---- manifests ---- */
 
 struct sb_manifest {
@@ -74,11 +80,15 @@ void sb_manifest_free(struct sb_manifest *manifest);
  * asked first. */
 int sb_remote_manifest_get(struct sb_remote *remote, const char *reference, struct sb_manifest *out,
                            struct sb_error *err);
+/* The same of the registry itself: what a tag is now, mirrors may learn later. */
+int sb_remote_manifest_get_own(struct sb_remote *remote, const char *reference,
+                               struct sb_manifest *out, struct sb_error *err);
 /* Digest, size and type only. 1: it is there, 0: it isn't, -1. A server that does not say the
  * digest is asked for the whole manifest. */
 int sb_remote_manifest_head(struct sb_remote *remote, const char *reference,
                             struct sb_descriptor *out, struct sb_error *err);
-/* The answer's digest must be that of the bytes. A tag that the registry holds to be immutable and
+/* The answer's digest must be that of the bytes. A registry that says that it lacks a blob of it
+ * leaves os_errno ENOENT. A tag that the registry holds to be immutable and
  * that names something else already is an error that says so. */
 int sb_remote_manifest_put(struct sb_remote *remote, const char *reference, const char *media_type,
                            const void *bytes, size_t len, struct sb_error *err);
@@ -118,11 +128,19 @@ struct sb_remote_upload {
     bool unverified;     /* don't ask for it afterwards: a manifest that needs it will show */
     void (*progress)(void *data, uint64_t sent); /* bytes of this blob so far; may be NULL */
     void *data;
+    /* For a blob that is still being written; blob and fd may then change until it is whole. Waits
+     * until its file has wanted bytes, or is whole. 0: blob.size says how many there are, and that
+     * isn't all of them; 1: all are there, blob and fd are what they will be; -1: there will be no
+     * such blob, or it isn't needed. NULL: it is whole. */
+    int (*more)(void *data, uint64_t wanted, struct sb_descriptor *blob, int *fd,
+                struct sb_error *err);
 };
+/* Bytes of one request of an upload: as many as may be sent again after a failure. */
+uint64_t sb_remote_upload_chunk(const struct sb_remote *remote);
 /* Uploads whatever the registry has; ask sb_remote_blob_head before. In one request where the
  * registry takes that, in chunks where it must be; after a failure only what the registry does not
  * have yet is sent again. The registry verifies the digest, and is asked whether it has the blob
- * afterwards, unless that is not wanted. */
+ * afterwards, unless that is not wanted. What was begun in vain the registry is told to forget. */
 int sb_remote_blob_put(struct sb_remote *remote, const struct sb_remote_upload *upload,
                        struct sb_error *err);
 int sb_remote_blob_put_bytes(struct sb_remote *remote, const void *bytes, size_t len,

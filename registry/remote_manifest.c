@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -110,11 +111,11 @@ static int get_from(struct sb_remote *remote, const struct sb_source *source, co
     return 0;
 }
 
-int sb_remote_manifest_get(struct sb_remote *remote, const char *reference, struct sb_manifest *out,
-                           struct sb_error *err) {
+static int get_manifest(struct sb_remote *remote, const char *reference, bool mirrors,
+                        struct sb_manifest *out, struct sb_error *err) {
     *out = (struct sb_manifest){0};
     sb_autosources struct sb_sources sources = {0};
-    sb_remote_sources(remote, true, &sources);
+    sb_remote_sources(remote, mirrors, &sources);
     for (size_t i = 0;; i++) {
         struct sb_error failure = {0};
         if (get_from(remote, &sources.v[i], reference, out, &failure) == 0)
@@ -126,6 +127,16 @@ int sb_remote_manifest_get(struct sb_remote *remote, const char *reference, stru
             return -1;
         }
     }
+}
+
+int sb_remote_manifest_get(struct sb_remote *remote, const char *reference, struct sb_manifest *out,
+                           struct sb_error *err) {
+    return get_manifest(remote, reference, true, out, err);
+}
+
+int sb_remote_manifest_get_own(struct sb_remote *remote, const char *reference,
+                               struct sb_manifest *out, struct sb_error *err) {
+    return get_manifest(remote, reference, false, out, err);
 }
 
 /* ---- HEAD ---- */
@@ -169,9 +180,7 @@ int sb_remote_manifest_head(struct sb_remote *remote, const char *reference,
         return 1;
     struct sb_error failure = {0};
     struct sb_manifest manifest = {0};
-    sb_autosources struct sb_sources itself = {0};
-    sb_remote_sources(remote, false, &itself);
-    int result = get_from(remote, &itself.v[0], reference, &manifest, &failure);
+    int result = sb_remote_manifest_get_own(remote, reference, &manifest, &failure);
     *out = manifest.descriptor;
     sb_manifest_free(&manifest);
     if (result == 0)
@@ -227,8 +236,13 @@ int sb_remote_manifest_send(struct sb_remote *remote, const char *reference, con
         return -1;
     if (sb_registry_tag_immutable(response.status, sb_buf_text(&response.body), response.body.len))
         return immutable(remote, reference, &digest, err);
-    if (response.status != 201 && response.status != 200 && response.status != 202)
-        return sb_remote_refused(remote, &response, what, err);
+    if (response.status != 201 && response.status != 200 && response.status != 202) {
+        sb_remote_refused(remote, &response, what, err);
+        if (err && (sb_remote_said(&response, "MANIFEST_BLOB_UNKNOWN") ||
+                    sb_remote_said(&response, "BLOB_UNKNOWN")))
+            err->os_errno = ENOENT;
+        return -1;
+    }
     if (out_subject)
         *out_subject = sb_http_header(&response, "oci-subject") != NULL;
     if (sb_remote_check_digest(&response, &digest, err) < 0)

@@ -25,7 +25,8 @@ struct sb_retry_policy {
 };
 struct sb_retry {
     struct sb_retry_policy policy;
-    int made; /* attempts without progress so far */
+    const struct sb_cancel *cancel; /* ends pauses; may be NULL */
+    int made;                       /* attempts without progress so far */
 };
 
 /* How an attempt ended is told by result, response and err, as sb_http_perform left them. Returns 1
@@ -68,6 +69,7 @@ struct sb_remote {
     char *host, *repository;
     char *scope_pull, *scope_push, *scope_delete;
     atomic_bool push;
+    const struct sb_cancel *cancel; /* may be NULL */
 };
 
 bool sb_registry_has_trait(struct sb_registry *registry, const char *name, enum sb_trait trait);
@@ -147,7 +149,7 @@ int sb_session_accepted(struct sb_session *session, const struct sb_http_respons
 /* Asks where the session stands; sent is the offset behind all that was ever sent. Leaves target
  * NULL when it is gone, or can't be relied on. */
 int sb_session_ask(struct sb_session *session, uint64_t sent, struct sb_error *err);
-/* Tells the registry, if possible, to forget it. */
+/* Tells the registry, if possible, to forget it; also when this process was interrupted. */
 void sb_session_cancel(struct sb_session *session);
 /* "0-1023": bytes received, 1024; false for what can't be read. "0-0" is none for some registries,
  * one byte for others: *out is 1. */

@@ -32,6 +32,7 @@ uint64_t sb_retry_after_ms(const char *value, int64_t now) {
     char *end;
     errno = 0;
     long seconds = strtol(value, &end, 10);
+    bool endless = errno == ERANGE && seconds > 0;
     if (end == value) {
         struct tm date = {0};
         end = strptime(value, "%a, %d %b %Y %H:%M:%S GMT", &date);
@@ -42,7 +43,7 @@ uint64_t sb_retry_after_ms(const char *value, int64_t now) {
     }
     if (*end || seconds <= 0)
         return 0;
-    return (uint64_t)(seconds > LONGEST_WAIT || errno ? LONGEST_WAIT : seconds) * 1000;
+    return (uint64_t)(seconds > LONGEST_WAIT || endless ? LONGEST_WAIT : seconds) * 1000;
 }
 
 /* Full jitter: anything from nothing to the delay, so that those who failed together do not come
@@ -54,20 +55,25 @@ static uint64_t jitter(uint64_t delay) {
     return random % (delay + 1);
 }
 
-static int wait_ms(uint64_t ms, struct sb_error *err) {
+static int wait_ms(const struct sb_cancel *cancel, uint64_t ms, struct sb_error *err) {
     struct timespec start, now;
     clock_gettime(CLOCK_MONOTONIC, &start);
     for (int64_t left = (int64_t)ms;;) {
-        if (sb_interrupt_check(err) < 0)
+        if (sb_interrupt_check(err) < 0 || sb_cancel_check(cancel, err) < 0)
             return -1;
         if (left <= 0)
             return 0;
-        struct pollfd interrupt = {.fd = sb_interrupt_fd(), .events = POLLIN};
-        (void)poll(&interrupt, 1, (int)left);
+        struct pollfd enough[2] = {{.fd = sb_interrupt_fd(), .events = POLLIN},
+                                   {.fd = sb_cancel_fd(cancel), .events = POLLIN}};
+        (void)poll(enough, 2, (int)left);
         clock_gettime(CLOCK_MONOTONIC, &now);
         left = (int64_t)ms -
                ((now.tv_sec - start.tv_sec) * 1000 + (now.tv_nsec - start.tv_nsec) / 1000000);
     }
+}
+
+int sb_remote_pause(const struct sb_remote *remote, uint64_t ms, struct sb_error *err) {
+    return wait_ms(remote->cancel, jitter(ms), err);
 }
 
 int sb_retry_again(struct sb_retry *retry, int result, const struct sb_http_response *response,
@@ -82,5 +88,5 @@ int sb_retry_again(struct sb_retry *retry, int result, const struct sb_http_resp
     const char *after = result == 0 ? sb_http_header(response, "retry-after") : NULL;
     if (after)
         delay += sb_retry_after_ms(after, (int64_t)time(NULL));
-    return wait_ms(delay, err) < 0 ? -1 : 1;
+    return wait_ms(retry->cancel, delay, err) < 0 ? -1 : 1;
 }

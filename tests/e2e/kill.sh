@@ -35,10 +35,17 @@ processes() {
 mounts() {
 	cat /proc/[0-9]*/mountinfo 2>/dev/null | grep -F "$T" | sort -u
 }
+# Those of dead builds: other tests may be building now.
+cgroups() {
+	find /sys/fs/cgroup -type d -name 'sbuild-[0-9]*-[0-9]*' 2>/dev/null | while read -r path; do
+		pid_of=${path##*/sbuild-}
+		[ -d "/proc/${pid_of%%-*}" ] || echo "$path"
+	done
+}
 leftovers() {
 	processes
 	mounts
-	find /sys/fs/cgroup -type d -name 'sbuild*' 2>/dev/null || :
+	cgroups
 	find "$1/sbuild/tmp" "$1/sbuild/live" -mindepth 1 -maxdepth 1 || :
 }
 now() { date +%s%N; }

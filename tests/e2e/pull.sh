@@ -181,6 +181,8 @@ lie() { # STATUS REPOSITORY [OPTION…]
 }
 check "it can tell the truth" python3 bounded.py "$SBUILD" pull "$HOSTILE/good:v1" --unpack
 for name in wrong-digest short long endless-layer empty-layer error-page; do lie 6 $name; done
+lie 6 slow-and-wrong # whose other layer would never end: bounded.py would
+lie 5 slow-and-missing
 for name in no-layer redirect-file redirect-metadata redirect-gopher redirect-loop redirect-manifest; do lie 5 $name; done
 # A tag says nothing of what it names; a digest does.
 name=$(sed -n 's/^other-manifest: //p' hostile.out)

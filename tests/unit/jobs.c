@@ -1,9 +1,11 @@
 /* A few threads that do what is added, in order, until something fails. */
 #include "base/jobs.h"
 
+#include <poll.h>
 #include <stdatomic.h>
 #include <time.h>
 
+#include "base/cancel.h"
 #include "tests/unit/test.h"
 
 static atomic_int running, most, done;
@@ -67,6 +69,33 @@ static void test_failure(void) {
     sb_jobs_free(jobs);
 }
 
+static void tell(void *data) {
+    sb_cancel_set(data);
+}
+
+static int until_cancelled(void *data, struct sb_error *err) {
+    struct pollfd fd = {.fd = sb_cancel_fd(data), .events = POLLIN};
+    CHECK_INT(poll(&fd, 1, 5000), 1);
+    return sb_cancel_check(data, err);
+}
+
+/* The first failure ends what is under way, and is the one that is told. */
+static void test_cancel(void) {
+    struct sb_error err = {0};
+    struct sb_cancel *cancel = sb_cancel_new();
+    struct sb_jobs *jobs = sb_jobs_new(3);
+    CHECK_INT(sb_cancel_check(cancel, &err), 0);
+    CHECK_INT(sb_cancel_check(NULL, &err), 0);
+    sb_jobs_when_failed(jobs, tell, cancel);
+    sb_jobs_add(jobs, until_cancelled, cancel);
+    sb_jobs_add(jobs, until_cancelled, cancel);
+    sb_jobs_add(jobs, fail, "the cause");
+    CHECK_INT(sb_jobs_wait(jobs, &err), -1);
+    CHECK_STR(err.message, "the cause");
+    sb_jobs_free(jobs);
+    sb_cancel_free(cancel);
+}
+
 /* What has not begun when nobody wants it any more. */
 static void test_free(void) {
     int ms = 20;
@@ -82,6 +111,7 @@ static void test_free(void) {
 int main(void) {
     test_all();
     test_failure();
+    test_cancel();
     test_free();
     return test_done();
 }

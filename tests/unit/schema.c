@@ -316,6 +316,12 @@ static const char *const accepted[] = {
     "service: {health: {command: curl -f localhost}}",
     "service: {limits: {memory: 1.5Gi, cpu: 1.5, tasks: 100, files: 1024}}",
     "service: {limits: {memory: 1000, cpu: 2}}",
+    "service: {type: oneshot, schedule: \"Mon..Fri *-*-* 03:00\", start_timeout: 2h, stop_timeout: "
+    "5}",
+    "service: {type: notify, gpu: [0, 63], after: a, requires: [b.service, c], root: host}",
+    "args: {N: 2}\nservice: {gpu: \"${N}\", directories: {state: /data, cache: /a/..b, logs: /l}}",
+    "service: {port: 1, spare_port: 2, strategy: blue-green, upstream: x.conf}",
+    "service: {harden: {system_calls: false, realtime: \"true\"}}",
 };
 
 static const char *const refused[] = {
@@ -393,6 +399,20 @@ static const char *const refused[] = {
     "service: {health: {http: h}, port: 1}",
     "service: {health: {tcp: 1, timeout: soon}}",
     "service: {limits: {memory: much}}",
+    "service: {gpu: [64]}",
+    "service: {gpu: []}",
+    "service: {type: job, schedule: \"\"}",
+    "service: {type: job, schedule: \"$x\"}",
+    "service: {after: a b}",
+    "service: {directories: {state: data}}",
+    "service: {directories: {state: /a/../b}}",
+    "service: {directories: {state: /a/}}",
+    "service: {directories: [/data]}",
+    "service: {root: chroot}",
+    "service: {strategy: rolling}",
+    "service: {harden: {system_calls: maybe}}",
+    "service: {harden: false}",
+    "service: {upstream: a/b}",
 };
 
 static const char *const froms_accepted[] = {
