@@ -85,6 +85,8 @@ static void prepare_results(struct sb_node *node) {
     }
     for (size_t i = 0; i < node->result_count; i++)
         node->results[i].recipe = node->recipe->name;
+    for (size_t i = 0; i < node->result_count; i++)
+        node->results[i].source = node->recipe;
     node->next = node->base_count;
 }
 
@@ -182,9 +184,11 @@ static bool attempt_find(struct sb_node *node, struct attempt *a, bool anywhere)
     return true;
 }
 
-static void share(struct sb_node *node, const struct attempt *a) {
+/* replace: the record that is there was found to be wrong. */
+static void share(struct sb_node *node, const struct attempt *a, bool replace) {
     const struct sb_layer_result *r = &node->results[a->result];
-    sb_remote_cache_put(node->build->remote, &a->key, r->recipe, r->name, &r->layer, r->seconds);
+    sb_remote_cache_put(node->build->remote, &a->key, r->recipe, r->name, &r->layer, r->seconds,
+                        replace);
 }
 
 /* The layer of results[result] is known: it becomes part of the image. */
@@ -202,9 +206,10 @@ static int accept_built(struct sb_node *node, const struct attempt *a, struct sb
                                    .seconds = r->seconds,
                                    .listing = listing_of(a),
                                    .listing_len = a->listing.len};
+    bool replace = sb_cache_is_rejected(node->build->store, &a->key);
     if (sb_cache_put(node->build->store, &a->key, &owner, &facts, err) < 0)
         return -1;
-    share(node, a);
+    share(node, a, replace);
     accept(node, a->result, SB_LAYER_BUILT);
     return 0;
 }
@@ -215,11 +220,31 @@ static double now(void) {
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-static struct sb_pack_options pack_options(const struct sb_node *node) {
+/* Whose blob is being written. */
+struct growing {
+    struct sb_node *node;
+    size_t result;
+    struct sb_blob_watch watch;
+};
+
+static void tell_growth(void *data, int fd, uint64_t size) {
+    const struct growing *g = data;
+    bool gzip = g->node->recipe->compression == SB_RECIPE_GZIP;
+    const struct sb_layer_growth growth = {fd, size,
+                                           gzip ? SB_MEDIA_LAYER_GZIP : SB_MEDIA_LAYER_ZSTD};
+    sb_build_notify_growth(g->node, g->result, &growth);
+}
+
+/* growing must live as long as the layer is packed. */
+static struct sb_pack_options pack_options(struct sb_node *node, size_t result,
+                                           struct growing *growing) {
+    bool watched = node->build->request->watch_growth;
+    *growing = (struct growing){node, result, {tell_growth, growing}};
     return (struct sb_pack_options){.compression = node->recipe->compression == SB_RECIPE_GZIP
                                                        ? SB_COMPRESSION_GZIP
                                                        : SB_COMPRESSION_ZSTD,
-                                    .threads = node->build->threads};
+                                    .threads = node->build->threads,
+                                    .watch = watched ? &growing->watch : NULL};
 }
 
 /* ---- copy layers ---- */
@@ -229,7 +254,8 @@ enum { COPY_ATTEMPTS = 5 };
 /* A file may change between hashing and packing: then the key is computed anew. */
 static int build_copy(struct sb_node *node, struct attempt *a, struct sb_error *err) {
     struct sb_layer_result *r = &node->results[a->result];
-    struct sb_pack_options options = pack_options(node);
+    struct growing growing;
+    struct sb_pack_options options = pack_options(node, a->result, &growing);
     double start = now();
     sb_build_notify(node, a->result, SB_EVENT_LAYER_START, NULL, 0);
     for (int attempt = 1;; attempt++) {
@@ -254,6 +280,7 @@ struct sb_node_packing {
     struct attempt attempt;
     struct sb_root *root;
     struct sb_pack_options options;
+    struct growing growing;
     struct sb_layer layer;
     double start, seconds;
     int lock; /* of its key */
@@ -309,7 +336,7 @@ static void start_packing(struct sb_node *node, struct attempt *a, struct sb_roo
     p->attempt = *a;
     *a = (struct attempt){.result = a->result};
     p->root = root;
-    p->options = pack_options(node);
+    p->options = pack_options(node, a->result, &p->growing);
     p->start = start;
     p->lock = lock;
     node->packing = p;
@@ -320,21 +347,23 @@ static void start_packing(struct sb_node *node, struct attempt *a, struct sb_roo
     }
 }
 
-/* A layer that a repository had a record of can't be had, or isn't what the record says: the next
- * build makes it here. What may work in a minute is left alone. */
+/* A layer that a repository had a record of can't be had, or isn't what the record says: the build
+ * begins again, and makes it here. What may work in a minute is left alone. */
 static void reject(const struct sb_node *node, size_t layer, struct sb_error *err) {
     if (layer >= node->image.layer_count || err->code == SB_E_INTERRUPTED || err->code == SB_E_IO ||
         err->code == SB_E_NO_SPACE || err->os_errno == EAGAIN)
         return;
     const struct sb_digest *diff_id = &node->image.layers[layer].layer.diff_id;
+    struct sb_build *build = node->build;
     for (; node; node = node->base)
         for (size_t i = node->base_count; i < node->next; i++) {
             const struct sb_layer_result *r = &node->results[i];
             if (!sb_digest_equal(&r->layer.diff_id, diff_id) ||
-                !sb_cache_reject(node->build->store, &r->key))
+                !sb_cache_reject(build->store, &r->key))
                 continue;
-            sb_error_context(err, "a shared cache has a record of the layer %s, and", r->name);
-            sb_error_hint(err, "build again: that record is not used any more");
+            sb_error_context(err, "a shared cache has a record of the layer %s that is wrong",
+                             r->name);
+            atomic_store(&build->rejected, true);
         }
 }
 
@@ -493,7 +522,7 @@ static int decide_layer(struct sb_node *node, enum sb_node_effort effort, struct
     if (attempt_find(node, &a, use_cache) && use_cache) {
         sb_cache_remember(store, &a.key, &owner);
         if (effort != SB_NODE_PLAN)
-            share(node, &a);
+            share(node, &a, false);
         accept(node, a.result, SB_LAYER_CACHED);
         node->next++;
         return 0;
@@ -555,7 +584,7 @@ int sb_node_advance(struct sb_node *node, enum sb_node_effort effort, struct sb_
     return sb_image_save(node->build->store, &node->image, node->build->epoch, err);
 }
 
-void sb_node_free(struct sb_node *node) {
+void sb_node_reset(struct sb_node *node) {
     struct sb_error ignored = {0};
     finish_packing(node, &ignored);
     sb_node_stack_free(node->stack);
@@ -571,6 +600,12 @@ void sb_node_free(struct sb_node *node) {
     free(node->workdir);
     free(node->pinned);
     json_decref(node->said_paths);
+    *node = (struct sb_node){
+        .build = node->build, .recipe = node->recipe, .base = node->base, .path = node->path};
+}
+
+void sb_node_free(struct sb_node *node) {
+    sb_node_reset(node);
     free(node->path);
     free(node);
 }

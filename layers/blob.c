@@ -19,6 +19,8 @@
 #define DIRECT_FROM  (4u << 20) /* bytes of the blob */
 #define DIRECT_RATE  200u       /* bytes in a microsecond */
 #define DIRECT_TRIAL (32u << 20)
+/* Bytes of a blob before anyone is told how it grows. */
+#define WATCHED_FROM (1u << 20)
 /* O_DIRECT wants memory, offset and length in whole blocks of the disk; this is enough for all. */
 #define STAGE_ALIGNMENT 4096u
 #define STAGE_SIZE      (4u << 20)
@@ -34,6 +36,9 @@ struct sb_blob_writer {
     bool direct, tried;
     uint64_t direct_size, direct_time; /* in nanoseconds */
     bool trusted;                      /* the digest is verified by others: no sha */
+    const struct sb_blob_watch *watch; /* or NULL */
+    int shown;                         /* for reading, once the watch was told of it; or -1 */
+    uint64_t told;
 };
 
 struct sb_blob_name sb_blob_name(const struct sb_digest *digest) {
@@ -147,6 +152,7 @@ int sb_blob_begin(struct sb_store *store, struct sb_blob_writer **out, struct sb
     }
     struct sb_blob_writer *writer = sb_alloc(sizeof *writer);
     writer->store = store;
+    writer->shown = -1;
     writer->fd = sb_file_temporary(tmp, writer->name, err);
     if (writer->fd < 0) {
         free(writer);
@@ -270,6 +276,24 @@ static int append(struct sb_blob_writer *writer, const unsigned char *data, size
     return is_slow(writer) ? end_direct(writer, err) : 0;
 }
 
+void sb_blob_set_watch(struct sb_blob_writer *writer, const struct sb_blob_watch *watch) {
+    writer->watch = watch;
+}
+
+/* A descriptor of its own: the writer's has O_DIRECT, and moves. A small blob isn't worth it. */
+static void tell_watch(struct sb_blob_writer *writer) {
+    uint64_t size = writer->size - writer->staged;
+    if (!writer->watch || size < WATCHED_FROM || size == writer->told)
+        return;
+    if (writer->shown < 0)
+        writer->shown =
+            openat(writer->store->tmp_fd, writer->name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (writer->shown < 0)
+        return;
+    writer->told = size;
+    writer->watch->grow(writer->watch->data, writer->shown, size);
+}
+
 int sb_blob_append(struct sb_blob_writer *writer, const void *data, size_t len,
                    struct sb_error *err) {
     if (append(writer, data, len, err) < 0)
@@ -277,12 +301,16 @@ int sb_blob_append(struct sb_blob_writer *writer, const void *data, size_t len,
     if (!writer->trusted)
         sb_sha256_add(&writer->sha, data, len);
     writer->size += len;
+    tell_watch(writer);
     return 0;
 }
 
 void sb_blob_abort(struct sb_blob_writer *writer) {
     if (!writer)
         return;
+    if (writer->watch && writer->told > 0)
+        writer->watch->grow(writer->watch->data, -1, 0);
+    sb_close_descriptor(&writer->shown);
     sb_close_descriptor(&writer->fd);
     if (writer->name[0])
         unlinkat(writer->store->tmp_fd, writer->name, 0);
@@ -338,6 +366,8 @@ int sb_blob_commit(struct sb_blob_writer *writer, const struct sb_digest *expect
         *out_digest = digest;
     if (!failed && out_size)
         *out_size = writer->size;
+    if (!failed)
+        writer->watch = NULL;
     sb_blob_abort(writer);
     return failed;
 }
