@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
-"""Asks http://127.0.0.1:PORT/ every 10 ms until it gets SIGTERM, then prints the longest time in
+"""Asks http://127.0.0.1:PORT/PATH every 10 ms until it gets SIGTERM, then prints the longest time in
 milliseconds that went without a good answer, and the answers in the order they first came.
 
-    downtime.py PORT OUT &  … ; kill $!"""
+    downtime.py PORT OUT [PATH] &  … ; kill $!"""
 import signal
 import socket
 import sys
 import time
 
 port, out = int(sys.argv[1]), sys.argv[2]
+path = sys.argv[3] if len(sys.argv) > 3 else "/"
 ended = False
 
 
@@ -23,7 +24,7 @@ signal.signal(signal.SIGTERM, end)
 def ask():
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=1) as s:
-            s.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            s.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
             answer = b""
             while part := s.recv(4096):
                 answer += part
