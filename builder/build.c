@@ -216,6 +216,20 @@ void sb_build_notify(struct sb_node *node, size_t result, enum sb_event_type typ
     pthread_mutex_unlock(&build->notify_lock);
 }
 
+void sb_build_notify_growth(struct sb_node *node, size_t result,
+                            const struct sb_layer_growth *growth) {
+    struct sb_build *build = node->build;
+    if (!build->request->notify)
+        return;
+    struct sb_event event = {.type = SB_EVENT_LAYER_GROW,
+                             .id = node->first_id + result,
+                             .layer = &node->results[result],
+                             .growth = growth};
+    pthread_mutex_lock(&build->notify_lock);
+    build->request->notify(build->request->data, &event);
+    pthread_mutex_unlock(&build->notify_lock);
+}
+
 void sb_build_warn(struct sb_build *build, const char *fmt, ...) {
     if (!build->request->notify)
         return;
@@ -379,23 +393,42 @@ static int tag_results(struct sb_build *build, const struct sb_version *versions
     return 0;
 }
 
-int sb_build_run(struct sb_build *build, struct sb_error *err) {
-    size_t count = build->request->recipe_count;
-    sb_autofree struct sb_version *versions = sb_alloc((count + 1) * sizeof *versions);
-    for (size_t i = 0; i < count; i++)
-        if (sb_version_find(build->store, build->recipes[i], build->request, &versions[i], err) < 0)
-            return -1;
+/* A record of a shared cache was wrong, and isn't used any more: what stands on that layer is not
+ * what was thought. All that is right is found in the store now. */
+static void restart(struct sb_build *build, struct sb_error *err) {
+    const struct sb_event event = {.type = SB_EVENT_RESTART};
+    sb_build_warn(build, "%s: it is built here instead", err->message);
+    sb_error_clear(err);
+    for (size_t i = build->node_count; i-- > 0;)
+        sb_node_reset(build->nodes[i]);
+    if (build->request->notify)
+        build->request->notify(build->request->data, &event);
+}
+
+static int advance(struct sb_build *build, bool again, struct sb_error *err) {
     int left = advance_all(build, SB_NODE_NO_ROOT, err);
-    if (left > 0) {
+    if (left > 0 && !again) {
         notify_alone(build);
         if (sb_userns_enter(err) < 0 || sb_store_renew(build->store, err) < 0)
             return -1;
     }
     if (!build->request->share_last)
         sb_remote_cache_start(build->remote);
-    if (left > 0)
-        left = advance_in_threads(build, err);
-    return left < 0 ? -1 : tag_results(build, versions, err);
+    return left > 0 ? advance_in_threads(build, err) : left;
+}
+
+int sb_build_run(struct sb_build *build, struct sb_error *err) {
+    size_t count = build->request->recipe_count;
+    sb_autofree struct sb_version *versions = sb_alloc((count + 1) * sizeof *versions);
+    for (size_t i = 0; i < count; i++)
+        if (sb_version_find(build->store, build->recipes[i], build->request, &versions[i], err) < 0)
+            return -1;
+    int failed = advance(build, false, err);
+    while (failed && atomic_exchange(&build->rejected, false) && !sb_interrupt_signal()) {
+        restart(build, err);
+        failed = advance(build, true, err);
+    }
+    return failed ? -1 : tag_results(build, versions, err);
 }
 
 void sb_build_share(struct sb_build *build) {
@@ -404,4 +437,12 @@ void sb_build_share(struct sb_build *build) {
 
 const struct sb_build_result *sb_build_result(const struct sb_build *build, size_t index) {
     return &build->results[index];
+}
+
+bool sb_build_has_layer(const struct sb_build *build, size_t index,
+                        const struct sb_layer_result *layer) {
+    const struct sb_node *node = build->nodes[build->targets[index]];
+    while (node && node->recipe != layer->source)
+        node = node->base;
+    return node;
 }

@@ -36,8 +36,9 @@ enum sb_layer_state {
 
 struct sb_layer_result {
     const char *recipe; /* the recipe's name */
-    char *name;         /* the layer's */
-    char *summary;      /* its steps in one line */
+    const struct sb_recipe *source;
+    char *name;    /* the layer's */
+    char *summary; /* its steps in one line */
     enum sb_layer_state state;
     char *cause;            /* why it is built; NULL when cached */
     struct sb_digest key;   /* valid unless unknown */
@@ -52,10 +53,21 @@ enum sb_event_type {
     SB_EVENT_LAYER_PACK,   /* its steps are done, it is being packed */
     SB_EVENT_LAYER_DONE,   /* built or found */
     SB_EVENT_WAIT,         /* another process builds the same layer */
-    SB_EVENT_FETCH,   /* layers below it are fetched, as its steps run on them; text says what */
-    SB_EVENT_WARNING, /* of the whole build: layer is NULL */
+    SB_EVENT_FETCH,      /* layers below it are fetched, as its steps run on them; text says what */
+    SB_EVENT_LAYER_GROW, /* while it is being packed; growth says how far it is. Only where they are
+                            wanted (watch_growth) */
+    SB_EVENT_WARNING,    /* of the whole build: layer is NULL */
+    SB_EVENT_RESTART,    /* what was told of layers counts for nothing: all begins again, with one
+                            record less of a shared cache; layer is NULL */
     SB_EVENT_ALONE, /* now this process must have one thread, until the next event: who listens ends
                         its own; layer is NULL */
+};
+/* The first size bytes of the layer's blob are in the file fd, and stay as they are; it is open
+ * until the listener returns. 0: packing failed, or begins anew. */
+struct sb_layer_growth {
+    int fd;
+    uint64_t size;
+    const char *media_type; /* that the layer will have */
 };
 struct sb_event {
     enum sb_event_type type;
@@ -63,6 +75,7 @@ struct sb_event {
     const struct sb_layer_result *layer;
     const char *text;
     size_t text_len;
+    const struct sb_layer_growth *growth;
 };
 
 struct sb_build_request {
@@ -81,6 +94,7 @@ struct sb_build_request {
     const enum sb_recipe_compression *compression; /* instead of the recipes'; NULL: theirs */
     struct sb_registry *registry; /* for bases and caches that lie in one; NULL: none is asked */
     int jobs; /* threads that compress, and recipes at once; 0: the settings', else one a core */
+    bool watch_growth;
     /* Called from any thread, never two at a time. May be NULL. */
     void (*notify)(void *data, const struct sb_event *event);
     void *data;
@@ -110,5 +124,8 @@ struct sb_build_result {
 };
 /* Of the index-th recipe of the request; belongs to the build. */
 const struct sb_build_result *sb_build_result(const struct sb_build *build, size_t index);
+/* Whether that recipe's image will have the layer; from any thread, also while it is built. */
+bool sb_build_has_layer(const struct sb_build *build, size_t index,
+                        const struct sb_layer_result *layer);
 
 #endif

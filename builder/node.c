@@ -12,93 +12,11 @@
 #include "base/process.h"
 #include "base/text.h"
 #include "builder/base_layers.h"
-#include "builder/base_paths.h"
 #include "builder/cache.h"
 #include "builder/image_config.h"
 #include "builder/layer_build.h"
 #include "builder/remote_cache.h"
-#include "builder/source.h"
 #include "layers/trees.h"
-
-/* ---- starting: the base image ---- */
-
-struct sb_node *sb_node_root(struct sb_node *node) {
-    while (node->base)
-        node = node->base;
-    return node;
-}
-
-static int load_base(struct sb_node *node, struct sb_error *err) {
-    const struct sb_from *from = &node->recipe->from;
-    const struct sb_source_site site = {node->build->store, node->build->request->registry};
-    struct sb_source source;
-    if (sb_source_load(&site, node->recipe, &source, err) < 0)
-        return -1;
-    node->image = source.image;
-    node->pinned = sb_steal(source.pinned);
-    node->said_paths = json_incref(sb_base_paths_said(&node->image));
-    source.image = (struct sb_image){0};
-    if (source.reference)
-        sb_build_warn(node->build, "%s:%d: %s is not in the lock file; it is %s now",
-                      from->place.file, from->place.line, source.reference,
-                      strrchr(node->pinned, '@') + 1);
-    sb_source_free(&source);
-    return 0;
-}
-
-static int start_image(struct sb_node *node, struct sb_error *err) {
-    const struct sb_from *from = &node->recipe->from;
-    if (node->base) {
-        sb_image_copy(&node->image, &node->base->image);
-        return 0;
-    }
-    if (from->kind == SB_FROM_IMAGE)
-        return load_base(node, err);
-    sb_image_init(&node->image, sb_platform_architecture(), sb_platform_variant());
-    if (from->kind == SB_FROM_BOOTSTRAP)
-        sb_image_add_path(&node->image);
-    return 0;
-}
-
-static void prepare_results(struct sb_node *node) {
-    bool bootstrap = node->recipe->from.kind == SB_FROM_BOOTSTRAP;
-    node->base_count = node->base ? 0 : node->image.layer_count;
-    node->result_count = node->base_count + bootstrap + node->recipe->layer_count;
-    node->results = sb_alloc((node->result_count + 1) * sizeof *node->results);
-    for (size_t i = 0; i < node->base_count; i++) {
-        const struct sb_image_layer *l = &node->image.layers[i];
-        struct sb_layer_result *r = &node->results[i];
-        *r = (struct sb_layer_result){.state = SB_LAYER_BASE, .layer = l->layer};
-        r->name = l->name ? sb_strdup(l->name) : sb_format("base-%zu", i + 1);
-        r->summary = sb_strdup(l->created_by ? l->created_by : "");
-    }
-    struct sb_layer_result *r = &node->results[node->base_count];
-    if (bootstrap) {
-        const struct sb_bootstrap *b = &node->recipe->from.bootstrap;
-        r->name = sb_strdup(b->suite);
-        r->summary = sb_format("bootstrap %s %s", b->distribution, b->suite);
-        r++;
-    }
-    for (size_t i = 0; i < node->recipe->layer_count; i++, r++) {
-        r->name = sb_strdup(node->recipe->layers[i].name);
-        r->summary = sb_layer_summary(&node->recipe->layers[i]);
-    }
-    for (size_t i = 0; i < node->result_count; i++)
-        node->results[i].recipe = node->recipe->name;
-    node->next = node->base_count;
-}
-
-int sb_node_start(struct sb_node *node, struct sb_error *err) {
-    if (node->started)
-        return 0;
-    if (start_image(node, err) < 0)
-        return -1;
-    sb_image_environment(&node->image, &node->recipe->image, &node->env);
-    node->workdir = sb_image_workdir(&node->image, &node->recipe->image);
-    prepare_results(node);
-    node->started = true;
-    return 0;
-}
 
 /* ---- one layer ---- */
 
@@ -182,9 +100,11 @@ static bool attempt_find(struct sb_node *node, struct attempt *a, bool anywhere)
     return true;
 }
 
-static void share(struct sb_node *node, const struct attempt *a) {
+/* replace: the record that is there was found to be wrong. */
+static void share(struct sb_node *node, const struct attempt *a, bool replace) {
     const struct sb_layer_result *r = &node->results[a->result];
-    sb_remote_cache_put(node->build->remote, &a->key, r->recipe, r->name, &r->layer, r->seconds);
+    sb_remote_cache_put(node->build->remote, &a->key, r->recipe, r->name, &r->layer, r->seconds,
+                        replace);
 }
 
 /* The layer of results[result] is known: it becomes part of the image. */
@@ -202,9 +122,10 @@ static int accept_built(struct sb_node *node, const struct attempt *a, struct sb
                                    .seconds = r->seconds,
                                    .listing = listing_of(a),
                                    .listing_len = a->listing.len};
+    bool replace = sb_cache_is_rejected(node->build->store, &a->key);
     if (sb_cache_put(node->build->store, &a->key, &owner, &facts, err) < 0)
         return -1;
-    share(node, a);
+    share(node, a, replace);
     accept(node, a->result, SB_LAYER_BUILT);
     return 0;
 }
@@ -215,11 +136,31 @@ static double now(void) {
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-static struct sb_pack_options pack_options(const struct sb_node *node) {
+/* Whose blob is being written. */
+struct growing {
+    struct sb_node *node;
+    size_t result;
+    struct sb_blob_watch watch;
+};
+
+static void tell_growth(void *data, int fd, uint64_t size) {
+    const struct growing *g = data;
+    bool gzip = g->node->recipe->compression == SB_RECIPE_GZIP;
+    const struct sb_layer_growth growth = {fd, size,
+                                           gzip ? SB_MEDIA_LAYER_GZIP : SB_MEDIA_LAYER_ZSTD};
+    sb_build_notify_growth(g->node, g->result, &growth);
+}
+
+/* growing must live as long as the layer is packed. */
+static struct sb_pack_options pack_options(struct sb_node *node, size_t result,
+                                           struct growing *growing) {
+    bool watched = node->build->request->watch_growth;
+    *growing = (struct growing){node, result, {tell_growth, growing}};
     return (struct sb_pack_options){.compression = node->recipe->compression == SB_RECIPE_GZIP
                                                        ? SB_COMPRESSION_GZIP
                                                        : SB_COMPRESSION_ZSTD,
-                                    .threads = node->build->threads};
+                                    .threads = node->build->threads,
+                                    .watch = watched ? &growing->watch : NULL};
 }
 
 /* ---- copy layers ---- */
@@ -229,7 +170,8 @@ enum { COPY_ATTEMPTS = 5 };
 /* A file may change between hashing and packing: then the key is computed anew. */
 static int build_copy(struct sb_node *node, struct attempt *a, struct sb_error *err) {
     struct sb_layer_result *r = &node->results[a->result];
-    struct sb_pack_options options = pack_options(node);
+    struct growing growing;
+    struct sb_pack_options options = pack_options(node, a->result, &growing);
     double start = now();
     sb_build_notify(node, a->result, SB_EVENT_LAYER_START, NULL, 0);
     for (int attempt = 1;; attempt++) {
@@ -254,6 +196,7 @@ struct sb_node_packing {
     struct attempt attempt;
     struct sb_root *root;
     struct sb_pack_options options;
+    struct growing growing;
     struct sb_layer layer;
     double start, seconds;
     int lock; /* of its key */
@@ -309,7 +252,7 @@ static void start_packing(struct sb_node *node, struct attempt *a, struct sb_roo
     p->attempt = *a;
     *a = (struct attempt){.result = a->result};
     p->root = root;
-    p->options = pack_options(node);
+    p->options = pack_options(node, a->result, &p->growing);
     p->start = start;
     p->lock = lock;
     node->packing = p;
@@ -320,21 +263,23 @@ static void start_packing(struct sb_node *node, struct attempt *a, struct sb_roo
     }
 }
 
-/* A layer that a repository had a record of can't be had, or isn't what the record says: the next
- * build makes it here. What may work in a minute is left alone. */
+/* A layer that a repository had a record of can't be had, or isn't what the record says: the build
+ * begins again, and makes it here. What may work in a minute is left alone. */
 static void reject(const struct sb_node *node, size_t layer, struct sb_error *err) {
     if (layer >= node->image.layer_count || err->code == SB_E_INTERRUPTED || err->code == SB_E_IO ||
         err->code == SB_E_NO_SPACE || err->os_errno == EAGAIN)
         return;
     const struct sb_digest *diff_id = &node->image.layers[layer].layer.diff_id;
+    struct sb_build *build = node->build;
     for (; node; node = node->base)
         for (size_t i = node->base_count; i < node->next; i++) {
             const struct sb_layer_result *r = &node->results[i];
             if (!sb_digest_equal(&r->layer.diff_id, diff_id) ||
-                !sb_cache_reject(node->build->store, &r->key))
+                !sb_cache_reject(build->store, &r->key))
                 continue;
-            sb_error_context(err, "a shared cache has a record of the layer %s, and", r->name);
-            sb_error_hint(err, "build again: that record is not used any more");
+            sb_error_context(err, "a shared cache has a record of the layer %s that is wrong",
+                             r->name);
+            atomic_store(&build->rejected, true);
         }
 }
 
@@ -493,7 +438,7 @@ static int decide_layer(struct sb_node *node, enum sb_node_effort effort, struct
     if (attempt_find(node, &a, use_cache) && use_cache) {
         sb_cache_remember(store, &a.key, &owner);
         if (effort != SB_NODE_PLAN)
-            share(node, &a);
+            share(node, &a, false);
         accept(node, a.result, SB_LAYER_CACHED);
         node->next++;
         return 0;
@@ -555,7 +500,7 @@ int sb_node_advance(struct sb_node *node, enum sb_node_effort effort, struct sb_
     return sb_image_save(node->build->store, &node->image, node->build->epoch, err);
 }
 
-void sb_node_free(struct sb_node *node) {
+void sb_node_reset(struct sb_node *node) {
     struct sb_error ignored = {0};
     finish_packing(node, &ignored);
     sb_node_stack_free(node->stack);
@@ -571,6 +516,12 @@ void sb_node_free(struct sb_node *node) {
     free(node->workdir);
     free(node->pinned);
     json_decref(node->said_paths);
+    *node = (struct sb_node){
+        .build = node->build, .recipe = node->recipe, .base = node->base, .path = node->path};
+}
+
+void sb_node_free(struct sb_node *node) {
+    sb_node_reset(node);
     free(node->path);
     free(node);
 }

@@ -5,6 +5,7 @@
 #define SB_BUILDER_NODE_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "builder/build.h"
 #include "builder/context.h"
@@ -46,12 +47,16 @@ enum sb_node_effort {
     SB_NODE_ALL,
 };
 
-/* The base must be done (or planned). Reads the base image, prepares results. */
-int sb_node_start(struct sb_node *node, struct sb_error *err);
 /* 0: done; 1: stopped at a layer that needs a root (SB_NODE_NO_ROOT only); -1: failed. */
 int sb_node_advance(struct sb_node *node, enum sb_node_effort effort, struct sb_error *err);
+/* As if it had never been started; none of the build's nodes may be at work. */
+void sb_node_reset(struct sb_node *node);
 void sb_node_free(struct sb_node *node);
 
+/* ---- node_start.c ---- */
+
+/* The base must be done (or planned). Reads the base image, prepares results. */
+int sb_node_start(struct sb_node *node, struct sb_error *err);
 /* The lowest recipe of the chain: the one that stands on no recipe. */
 struct sb_node *sb_node_root(struct sb_node *node);
 
@@ -81,11 +86,14 @@ struct sb_build {
     struct sb_build_result *results;
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    int running; /* nodes at work, under lock */
+    int running;          /* nodes at work, under lock */
+    atomic_bool rejected; /* a record of the shared cache was found to be wrong */
     pthread_mutex_t notify_lock;
 };
 void sb_build_notify(struct sb_node *node, size_t result, enum sb_event_type type, const char *text,
                      size_t text_len);
+void sb_build_notify_growth(struct sb_node *node, size_t result,
+                            const struct sb_layer_growth *growth);
 void sb_build_warn(struct sb_build *build, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 

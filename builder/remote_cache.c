@@ -1,5 +1,6 @@
 #include "builder/remote_cache.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -10,6 +11,9 @@
 #include "builder/remote_cache_private.h"
 #include "layers/origin.h"
 #include "registry/reference.h"
+
+/* Attempts at a cache that can't be reached: a build is often faster without it. */
+enum { PATIENCE = 2 };
 
 /* ---- repositories ---- */
 
@@ -30,6 +34,7 @@ static int open_repository(struct sb_remote_cache *cache, const char *text,
     }
     out->name = sb_reference_name(&reference);
     out->remote = sb_remote_open(cache->options.registry, reference.host, reference.repository);
+    sb_remote_set_patience(out->remote, PATIENCE);
     sb_reference_free(&reference);
     return 0;
 }
@@ -39,13 +44,25 @@ static void close_repository(struct sb_cache_repository *repository) {
     free(repository->name);
 }
 
+/* What can't be read can't be written, and a host that can't be reached has nothing. */
+static void fail_too(struct sb_cache_repository *other, const struct sb_cache_repository *failed,
+                     const struct sb_error *err) {
+    if (!other->name)
+        return;
+    bool unreachable = err->code == SB_E_NETWORK && err->os_errno == EAGAIN;
+    bool same_host = !strcmp(sb_remote_host(other->remote), sb_remote_host(failed->remote));
+    if (!strcmp(other->name, failed->name) || (unreachable && same_host))
+        other->failed = true;
+}
+
 void sb_cache_repository_fail(struct sb_remote_cache *cache, struct sb_cache_repository *repository,
                               const struct sb_error *err) {
     pthread_mutex_lock(&cache->lock);
     bool first = !repository->failed;
     repository->failed = true;
-    if (cache->to.name && !strcmp(cache->to.name, repository->name))
-        cache->to.failed = true; /* what can't be read can't be written */
+    for (size_t i = 0; i < cache->from_count; i++)
+        fail_too(&cache->from[i], repository, err);
+    fail_too(&cache->to, repository, err);
     pthread_mutex_unlock(&cache->lock);
     if (!first || err->code == SB_E_INTERRUPTED)
         return;

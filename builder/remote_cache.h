@@ -51,11 +51,12 @@ bool sb_remote_cache_find(struct sb_remote_cache *cache, const struct sb_cache_k
 void sb_remote_cache_know(struct sb_remote_cache *cache, const struct sb_cache_key *key,
                           const struct sb_layer *layer);
 
-/* A layer that was built or found: the repository gets its record, unless it has it. recipe and
- * name are for people. Sends nothing before sb_remote_cache_start or _finish. */
+/* A layer that was built or found: the repository gets its record, unless it has it, or in any case
+ * (replace). recipe and name are for people. Sends nothing before sb_remote_cache_start or _finish.
+ */
 void sb_remote_cache_put(struct sb_remote_cache *cache, const struct sb_cache_key *key,
                          const char *recipe, const char *name, const struct sb_layer *layer,
-                         double seconds);
+                         double seconds, bool replace);
 /* From now on there may be threads (none may be when a process enters a user namespace). */
 void sb_remote_cache_start(struct sb_remote_cache *cache);
 /* Sends the rest, and ends the threads; after an interruption only that. */

@@ -16,6 +16,7 @@ struct sb_cache_job {
     struct sb_cache_job *next;
     struct sb_cache_key key;
     struct sb_cache_record record;
+    bool replace; /* whatever is there */
 };
 
 static void free_job(struct sb_cache_job *job) {
@@ -39,6 +40,8 @@ static bool is_same_layer(const struct sb_layer *a, const struct sb_layer *b) {
 /* True when the repository has a record of the key that stays. One that has not been said to be in
  * use for long is written anew, so that pruning spares it; that this fails doesn't matter. */
 static bool is_there(struct sb_remote_cache *cache, const struct sb_cache_job *job) {
+    if (job->replace)
+        return false;
     struct sb_manifest manifest = {0};
     struct sb_cache_record old;
     bool there = sb_cache_repository_get(cache, &cache->to, &job->key.digest, &manifest, &old);
@@ -219,14 +222,16 @@ static void add_threads(struct sb_remote_cache *cache) {
 
 void sb_remote_cache_put(struct sb_remote_cache *cache, const struct sb_cache_key *key,
                          const char *recipe, const char *name, const struct sb_layer *layer,
-                         double seconds) {
+                         double seconds, bool replace) {
     int64_t now = (int64_t)time(NULL);
     if (!cache || !cache->to.remote || !sb_cache_key_is_shareable(key) ||
-        (!cache->options.replace && sb_cache_shared_at(cache->options.store, key, cache->to.name) >
-                                        now - SB_CACHE_RENEW_SECONDS))
+        (!cache->options.replace && !replace &&
+         sb_cache_shared_at(cache->options.store, key, cache->to.name) >
+             now - SB_CACHE_RENEW_SECONDS))
         return;
     struct sb_cache_job *job = sb_alloc(sizeof *job);
     job->key = (struct sb_cache_key){.json = json_deep_copy(key->json), .digest = key->digest};
+    job->replace = replace;
     job->record = (struct sb_cache_record){.key = key->digest,
                                            .layer = *layer,
                                            .recipe = sb_strdup(recipe),

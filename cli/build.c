@@ -129,7 +129,7 @@ static int prepare(struct building *b, struct sb_error *err) {
     r->registry = b->push_options.registry;
     if (sb_cli_request_open(r, &b->settings, &b->store, err) < 0)
         return -1;
-    r->build.share_last = b->pushing;
+    r->build.share_last = r->build.watch_growth = b->pushing;
     if (b->pushing)
         sb_registry_prepare(r->build.registry);
     if (sb_build_new(b->store, &b->settings, &r->build, &b->build, err) < 0)

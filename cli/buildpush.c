@@ -6,6 +6,20 @@
 #include "base/memory.h"
 #include "builder/layer_key.h"
 
+struct waiting {
+    size_t id; /* of its events */
+    struct sb_layer layer;
+};
+
+/* What goes on while one image is still being built. */
+struct early {
+    struct sb_push_targets targets; /* their tags are known only at the end */
+    struct sb_pusher **pushers;     /* one for each of them */
+    struct waiting *waiting;        /* layers that are there, while nothing is known to change */
+    size_t waiting_count, waiting_cap;
+    bool changed; /* something is built: this image can't be in the registry yet */
+};
+
 struct sb_build_push {
     const struct sb_cli_push *options;
     struct sb_registry *registry;
@@ -13,14 +27,8 @@ struct sb_build_push {
     const struct sb_build *build;
     const struct sb_build_request *request;
     struct sb_progress *progress;
-    json_t **facts; /* of each recipe */
-
-    /* Of a single image: */
-    struct sb_push_targets early; /* their tags are known only at the end */
-    struct sb_pusher **pushers;   /* one for each of them */
-    struct sb_layer *waiting;     /* layers that are there, while nothing is known to change */
-    size_t waiting_count, waiting_cap;
-    bool changed;          /* something is built: this image can't be in the registry yet */
+    json_t **facts;        /* of each recipe */
+    struct early *early;   /* of each recipe */
     bool may_have_threads; /* nothing that needs this process to have one thread is still to come */
 };
 
@@ -78,13 +86,14 @@ static int find_targets(const struct sb_build_push *push, const struct sb_build_
     return sb_push_targets_add(out, result->recipe->image.repository, "--push", err);
 }
 
-static int find_early(struct sb_build_push *push, struct sb_error *err) {
-    const struct sb_recipe *recipe = sb_build_result(push->build, 0)->recipe;
+static int find_early(const struct sb_build_push *push, size_t index, struct sb_error *err) {
+    const struct sb_recipe *recipe = sb_build_result(push->build, index)->recipe;
+    struct sb_push_targets *targets = &push->early[index].targets;
     if (!has_whole_names(push->request))
-        return sb_push_targets_add(&push->early, recipe->image.repository, "--push", err);
+        return sb_push_targets_add(targets, recipe->image.repository, "--push", err);
     for (size_t i = 0; i < push->request->tags.n; i++)
         if (sb_reference_has_host(push->request->tags.v[i]) &&
-            sb_push_targets_add(&push->early, push->request->tags.v[i], "--tag", err) < 0)
+            sb_push_targets_add(targets, push->request->tags.v[i], "--tag", err) < 0)
             return -1;
     return 0;
 }
@@ -102,40 +111,86 @@ static bool needs_root(const struct sb_recipe *recipe) {
     return false;
 }
 
-static void send_layer(struct sb_build_push *push, const struct sb_layer *layer) {
-    for (size_t i = 0; i < push->early.n; i++)
-        sb_pusher_add(push->pushers[i], layer);
+static void send_waiting(const struct sb_build_push *push, struct early *early) {
+    if (!early->changed || !push->may_have_threads)
+        return;
+    for (size_t i = 0; i < early->waiting_count; i++)
+        for (size_t t = 0; t < early->targets.n; t++)
+            sb_pusher_add_grown(early->pushers[t], early->waiting[i].id, &early->waiting[i].layer);
+    early->waiting_count = 0;
 }
 
-static void send_waiting(struct sb_build_push *push) {
-    if (!push->changed || !push->may_have_threads)
-        return;
-    for (size_t i = 0; i < push->waiting_count; i++)
-        send_layer(push, &push->waiting[i]);
-    push->waiting_count = 0;
+/* Of a layer that is being packed: it is new, and most likely to the registry as well. */
+static void send_growth(const struct early *early, size_t id,
+                        const struct sb_layer_growth *growth) {
+    for (size_t t = 0; t < early->targets.n; t++)
+        sb_pusher_grow(early->pushers[t], id, growth->media_type, growth->fd, growth->size);
 }
 
-void sb_build_push_notify(struct sb_build_push *push, const struct sb_event *event) {
-    if (push->early.n == 0)
-        return;
+static void take_event(const struct sb_build_push *push, struct early *early,
+                       const struct sb_event *event) {
     switch (event->type) {
     case SB_EVENT_LAYER_START:
-        push->changed = true;
+        early->changed = true;
         break;
-    case SB_EVENT_ALONE:
-        push->may_have_threads = true; /* but not before the next event */
-        return;
+    case SB_EVENT_LAYER_GROW:
+        if (push->may_have_threads)
+            send_growth(early, event->id, event->growth);
+        break;
     case SB_EVENT_LAYER_DONE:
-        SB_GROW(push->waiting, push->waiting_count, push->waiting_cap);
-        push->waiting[push->waiting_count++] = event->layer->layer;
+        SB_GROW(early->waiting, early->waiting_count, early->waiting_cap);
+        early->waiting[early->waiting_count++] = (struct waiting){event->id, event->layer->layer};
         break;
     default:
         break;
     }
-    send_waiting(push);
 }
 
 /* ---- start and end ---- */
+
+static int start_early(struct sb_build_push *push, size_t index, struct sb_error *err) {
+    struct early *early = &push->early[index];
+    struct sb_push_targets *targets = &early->targets;
+    if (find_early(push, index, err) < 0)
+        return -1;
+    set_options(targets, sb_build_result(push->build, index)->recipe);
+    early->pushers = sb_alloc((targets->n + 1) * sizeof *early->pushers);
+    for (size_t i = 0; i < targets->n; i++)
+        early->pushers[i] = sb_cli_pusher_new(push->options, push->registry, push->store,
+                                              &targets->v[i], push->progress);
+    return 0;
+}
+
+static void free_early(struct early *early) {
+    for (size_t i = 0; early->pushers && i < early->targets.n; i++)
+        sb_pusher_free(early->pushers[i]);
+    free(early->pushers);
+    free(early->waiting);
+    sb_push_targets_free(&early->targets);
+    *early = (struct early){0};
+}
+
+/* Layers that were sent may not be part of the images. */
+static void restart(struct sb_build_push *push) {
+    for (size_t i = 0; i < push->request->recipe_count; i++) {
+        free_early(&push->early[i]);
+        start_early(push, i, NULL); /* it went well before */
+    }
+}
+
+void sb_build_push_notify(struct sb_build_push *push, const struct sb_event *event) {
+    if (event->type == SB_EVENT_ALONE) {
+        push->may_have_threads = true; /* but not before the next event */
+        return;
+    }
+    if (event->type == SB_EVENT_RESTART)
+        restart(push);
+    for (size_t i = 0; i < push->request->recipe_count; i++) {
+        if (event->layer && sb_build_has_layer(push->build, i, event->layer))
+            take_event(push, &push->early[i], event);
+        send_waiting(push, &push->early[i]);
+    }
+}
 
 int sb_build_push_new(const struct sb_cli_push *options, struct sb_registry *registry,
                       struct sb_store *store, const struct sb_build *build,
@@ -154,29 +209,29 @@ int sb_build_push_new(const struct sb_cli_push *options, struct sb_registry *reg
                                    .request = request,
                                    .progress = progress};
     push->facts = sb_alloc((count + 1) * sizeof *push->facts);
-    for (size_t i = 0; i < count; i++)
+    push->early = sb_alloc((count + 1) * sizeof *push->early);
+    push->may_have_threads = true;
+    for (size_t i = 0; i < count; i++) {
         push->facts[i] = json_array();
-    if (count == 1 && find_early(push, err) < 0) {
-        sb_build_push_free(push);
-        return -1;
+        push->may_have_threads =
+            push->may_have_threads && !needs_root(sb_build_result(build, i)->recipe);
     }
-    set_options(&push->early, sb_build_result(build, 0)->recipe);
-    push->may_have_threads = count == 1 && !needs_root(sb_build_result(build, 0)->recipe);
-    push->pushers = sb_alloc((push->early.n + 1) * sizeof *push->pushers);
-    for (size_t i = 0; i < push->early.n; i++)
-        push->pushers[i] = sb_cli_pusher_new(options, registry, store, &push->early.v[i], progress);
+    for (size_t i = 0; i < count; i++)
+        if (start_early(push, i, err) < 0) {
+            sb_build_push_free(push);
+            return -1;
+        }
     *out = push;
     return 0;
 }
 
 /* The one that has begun for that repository, or NULL. */
-static struct sb_pusher *take_pusher(struct sb_build_push *push,
-                                     const struct sb_push_target *target) {
-    for (size_t i = 0; i < push->early.n; i++) {
-        const struct sb_reference *r = &push->early.v[i].repository;
+static struct sb_pusher *take_pusher(struct early *early, const struct sb_push_target *target) {
+    for (size_t i = 0; i < early->targets.n; i++) {
+        const struct sb_reference *r = &early->targets.v[i].repository;
         if (!strcmp(r->host, target->repository.host) &&
             !strcmp(r->repository, target->repository.repository))
-            return sb_steal(push->pushers[i]);
+            return sb_steal(early->pushers[i]);
     }
     return NULL;
 }
@@ -188,8 +243,8 @@ static int push_result(struct sb_build_push *push, size_t index, struct sb_error
     set_options(&targets, result->recipe);
     for (size_t i = 0; i < targets.n && rc == 0; i++)
         rc = sb_cli_push_image(push->options, push->registry, push->store, &result->image,
-                               &targets.v[i], take_pusher(push, &targets.v[i]), push->progress,
-                               push->facts[index], err);
+                               &targets.v[i], take_pusher(&push->early[index], &targets.v[i]),
+                               push->progress, push->facts[index], err);
     sb_push_targets_free(&targets);
     return rc;
 }
@@ -209,13 +264,11 @@ const json_t *sb_build_push_facts(const struct sb_build_push *push, size_t index
 void sb_build_push_free(struct sb_build_push *push) {
     if (!push)
         return;
-    for (size_t i = 0; push->pushers && i < push->early.n; i++)
-        sb_pusher_free(push->pushers[i]);
-    for (size_t i = 0; i < push->request->recipe_count; i++)
+    for (size_t i = 0; i < push->request->recipe_count; i++) {
+        free_early(&push->early[i]);
         json_decref(push->facts[i]);
-    free(push->pushers);
+    }
+    free(push->early);
     free(push->facts);
-    free(push->waiting);
-    sb_push_targets_free(&push->early);
     free(push);
 }

@@ -1,6 +1,7 @@
 /*
  * cli/buildpush: `sbuild build --push`. While layers are still being built and packed, those that
- * are done are sent already, when one image is built; the rest and the manifest follow at the end.
+ * are done are sent already, and large ones as they are packed; the rest and the manifest follow at
+ * the end.
  */
 #ifndef SB_CLI_BUILDPUSH_H
 #define SB_CLI_BUILDPUSH_H

@@ -213,7 +213,8 @@ static void print_json(const struct sb_event *e) {
         [SB_EVENT_LAYER_START] = "start", [SB_EVENT_LAYER_OUTPUT] = "output",
         [SB_EVENT_LAYER_PACK] = "pack",   [SB_EVENT_LAYER_DONE] = "done",
         [SB_EVENT_WAIT] = "wait",         [SB_EVENT_FETCH] = "fetch",
-        [SB_EVENT_ALONE] = NULL};
+        [SB_EVENT_ALONE] = NULL,          [SB_EVENT_LAYER_GROW] = NULL,
+        [SB_EVENT_RESTART] = NULL};
     const struct sb_layer_result *r = e->layer;
     sb_autojson json_t *o =
         json_pack("{s:s, s:I, s:o, s:o}", "event", names[e->type], "id", (json_int_t)e->id,
@@ -275,9 +276,14 @@ static void show(struct sb_progress *p, const struct sb_event *e) {
         fprintf(stderr, "  %s %s: %.*s\n", e->layer->recipe, e->layer->name, (int)e->text_len,
                 e->text);
         break;
+    case SB_EVENT_RESTART:
+        while (p->row_count > 0)
+            remove_row(p, &p->rows[0]);
+        break;
     case SB_EVENT_ALONE:
-    case SB_EVENT_WARNING:
-        break; /* of no layer */
+    case SB_EVENT_WARNING: /* of no layer */
+    case SB_EVENT_LAYER_GROW:
+        break;
     case SB_EVENT_WAIT:
         fprintf(stderr, "  waiting for another build of %s %s\n", e->layer->recipe, e->layer->name);
         break;
@@ -319,13 +325,14 @@ void sb_progress_notify(void *progress, const struct sb_event *event) {
     struct sb_progress *p = progress;
     if (event->type == SB_EVENT_ALONE)
         stop_ticker(p);
-    if (event->type == SB_EVENT_ALONE || is_quiet(event))
+    if (event->type == SB_EVENT_ALONE || event->type == SB_EVENT_LAYER_GROW || is_quiet(event))
         return;
     pthread_mutex_lock(&p->lock);
     if (event->type == SB_EVENT_WARNING) {
         show_warning(p, event);
     } else if (p->style == STYLE_JSON) {
-        print_json(event);
+        if (event->type != SB_EVENT_RESTART)
+            print_json(event);
     } else if (p->style == STYLE_PLAIN) {
         show(p, event);
     } else if (event->type == SB_EVENT_LAYER_OUTPUT) {

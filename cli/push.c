@@ -15,6 +15,7 @@ struct push_command {
     struct sb_common common;
     struct sb_cli_push push;
     const char *progress_how;
+    bool create;
     struct sb_settings settings;
     struct sb_store *store;
     struct sb_registry *registry;
@@ -61,6 +62,8 @@ static int push(struct push_command *c, const char *const *arguments, size_t cou
     if (rc == 0 && sb_image_load(c->store, &manifest, &image, err) < 0)
         rc = sb_error_context(err, "the image %s", sb_text_shown(arguments[0]).text);
     sb_autojson json_t *facts = json_array();
+    for (size_t i = 0; i < targets.n; i++)
+        targets.v[i].ecr.create = c->create;
     for (size_t i = 0; i < targets.n && rc == 0; i++)
         rc = sb_cli_push_image(&c->push, c->registry, c->store, &image, &targets.v[i], NULL,
                                c->progress, facts, err);
@@ -103,6 +106,7 @@ static int run(int argc, char **argv, struct sb_error *err) {
     struct push_command c = {.progress_how = "auto"};
     const struct sb_option options[] = {
         SB_CLI_PUSH_OPTIONS(c.push),
+        {.name = "create-repository", .flag = &c.create},
         {.name = "progress", .text = &c.progress_how},
         {0},
     };
@@ -123,7 +127,10 @@ const struct sb_command sb_command_push = {
     .summary = "send an image of the store to a registry",
     .help = "Prints HOST/REPOSITORY@DIGEST for each repository. What the registry has is not\n"
             "sent. All tags of a repository name one manifest, which goes last.\n\n"
-            "options:\n" SB_CLI_PUSH_HELP "  --json               print facts instead\n"
+            "options:\n" SB_CLI_PUSH_HELP
+            "  --create-repository  make the repository in ECR when it is missing; other\n"
+            "                       registries do so by themselves\n"
+            "  --json               print facts instead\n"
             "  --progress HOW       auto, tty, plain or json\n"
             "  --store DIR          the store to read from\n\n"
             "REF is HOST/REPOSITORY[:TAG], latest without a tag. Without REF the image goes\n"

@@ -109,14 +109,10 @@ static int64_t wall_clock(int64_t monotonic) {
 }
 
 int sb_systemd_status(const char *unit, struct sb_unit_status *out, struct sb_error *err) {
-    const char *const argv[] = {
-        "systemctl",
-        "show",
+    static const char properties[] =
         "--property=LoadState,ActiveState,SubState,Result,MainPID,NRestarts,NeedDaemonReload,"
-        "FragmentPath,ActiveEnterTimestampMonotonic",
-        "--",
-        unit,
-        NULL};
+        "FragmentPath,ActiveEnterTimestampMonotonic";
+    const char *const argv[] = {"systemctl", "show", properties, "--", unit, NULL};
     sb_autobuf struct sb_buf text = {0};
     *out = (struct sb_unit_status){0};
     if (run(argv, &text, err) < 0)

@@ -159,8 +159,8 @@ int sb_unitfiles_mount(const struct sb_node_service *service, uint64_t number,
     return -1;
 }
 
-/* By the kernel itself: systemd hears of it, and asking it would take longer than all the rest. What
- * still uses the root keeps it until it ends. */
+/* By the kernel itself: systemd hears of it, and asking it would take longer than all the rest.
+ * What still uses the root keeps it until it ends. */
 int sb_unitfiles_unmount(const struct sb_node_service *service, uint64_t number,
                          struct sb_error *err) {
     sb_autofree char *name = sb_unit_mount_name(service->name, number);

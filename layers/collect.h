@@ -9,9 +9,9 @@
  * Safe beside running builds. An item's last use is the mtime of its file or of its own directory
  * (atime changes when a backup reads the store, and not at all where it is mounted noatime; ctime
  * can't be set; nothing in an image or a step sees these mtimes). An item used since the oldest
- * other live process started is never taken, and neither is what is pinned (layers/pin.h). Deciding happens under the collector's lock, and so
- * does moving what goes to this process's tmp, by renames alone; the slow work comes before and
- * after.
+ * other live process started is never taken, and neither is what is pinned (layers/pin.h). Deciding
+ * happens under the collector's lock, and so does moving what goes to this process's tmp, by
+ * renames alone; the slow work comes before and after.
  *
  * Other tools know nothing of live processes: no other tool may write to the store meanwhile.
  */

@@ -201,6 +201,7 @@ int sb_frames_start(struct sb_store *store, const struct sb_pack_options *option
     struct sb_blob_writer *blob;
     if (sb_blob_begin(store, &blob, err) < 0)
         return -1;
+    sb_blob_set_watch(blob, options->watch);
     struct sb_frames *f = sb_alloc(sizeof *f);
     f->method = options->compression;
     f->level = level;

@@ -34,8 +34,9 @@ enum sb_compression {
 
 struct sb_pack_options {
     enum sb_compression compression;
-    int level;   /* 0: the default of the method (zstd 3, gzip 6) */
-    int threads; /* compressing threads; 0: one a core */
+    int level;                         /* 0: the default of the method (zstd 3, gzip 6) */
+    int threads;                       /* compressing threads; 0: one a core */
+    const struct sb_blob_watch *watch; /* of the layer's blob; any thread calls it; may be NULL */
 };
 
 /* A layer that is in the store. */

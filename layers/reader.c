@@ -24,6 +24,7 @@
 
 #include "base/memory.h"
 #include "base/process.h"
+#include "layers/arriving.h"
 #include "layers/decode.h"
 #include "layers/store_private.h"
 
@@ -45,6 +46,7 @@ struct sb_layer_reader {
     ZSTD_DCtx *context; /* of the caller's thread */
     bool at_end;
 
+    bool keeps_blocks;
     bool threaded, holding; /* holding: the caller has piece `consumed` */
     int workers, ring;
     struct slot slots[RING_MAX];
@@ -59,10 +61,26 @@ struct sb_layer_reader {
 
 /* ---- start and end ---- */
 
+/* Tests make it smaller by the environment; nobody can make it larger. */
+static uint64_t tar_limit(void) {
+    const char *text = getenv("SBUILD_TAR_LIMIT");
+    char *end;
+    unsigned long long limit = text && *text ? strtoull(text, &end, 10) : 0;
+    return limit > 0 && !*end && limit < SB_TAR_LIMIT ? limit : SB_TAR_LIMIT;
+}
+
+/* How much tar that many packed bytes may be. */
+static uint64_t limit_of(uint64_t size) {
+    uint64_t least = tar_limit();
+    if (size <= least / SB_TAR_RATIO)
+        return least;
+    return size < UINT64_MAX / SB_TAR_RATIO ? size * SB_TAR_RATIO : UINT64_MAX;
+}
+
 static struct sb_layer_reader *reader_new(int fd, uint64_t limit, bool hash) {
     struct sb_layer_reader *r = sb_alloc(sizeof *r);
     r->decoder = sb_decoder_new(fd, limit, hash, &r->stop);
-    r->limit = SB_TAR_LIMIT;
+    r->limit = limit_of(0);
     r->end = UINT64_MAX;
     sb_sha256_start(&r->sha);
     pthread_mutex_init(&r->lock, NULL);
@@ -72,16 +90,19 @@ static struct sb_layer_reader *reader_new(int fd, uint64_t limit, bool hash) {
 
 static int open_blob(struct sb_store *store, const struct sb_descriptor *descriptor, bool known,
                      struct sb_layer_reader **out, struct sb_error *err) {
-    int fd = sb_blob_open(store, &descriptor->digest, descriptor->size, err);
-    if (fd < 0)
+    int fd;
+    struct sb_arriving *arriving =
+        known ? sb_arriving_follow(store, &descriptor->digest, &fd) : NULL;
+    if (!arriving && (fd = sb_blob_open(store, &descriptor->digest, descriptor->size, err)) < 0)
         return -1;
-    known = known && sb_blob_is_written(store, &descriptor->digest);
+    known = arriving || (known && sb_blob_is_written(store, &descriptor->digest));
     struct sb_layer_reader *r = reader_new(fd, descriptor->size, !known);
     r->expected = *descriptor;
     r->verify = !known;
-    if (descriptor->size > SB_TAR_LIMIT / SB_TAR_RATIO)
-        r->limit = descriptor->size < UINT64_MAX / SB_TAR_RATIO ? descriptor->size * SB_TAR_RATIO
-                                                                : UINT64_MAX;
+    if (known)
+        sb_decoder_read_direct(r->decoder);
+    sb_decoder_follow(r->decoder, arriving);
+    r->limit = limit_of(descriptor->size);
     *out = r;
     return 0;
 }
@@ -102,9 +123,8 @@ int sb_layer_reader_fd(int fd, struct sb_layer_reader **out, struct sb_error *er
         return sb_fail_errno(err, SB_E_IO, "reading an archive");
     struct stat st;
     *out = reader_new(own, UINT64_MAX, false);
-    if (fstat(own, &st) == 0 && S_ISREG(st.st_mode) &&
-        (uint64_t)st.st_size > SB_TAR_LIMIT / SB_TAR_RATIO)
-        (*out)->limit = (uint64_t)st.st_size * SB_TAR_RATIO;
+    if (fstat(own, &st) == 0 && S_ISREG(st.st_mode))
+        (*out)->limit = limit_of((uint64_t)st.st_size);
     return 0;
 }
 
@@ -128,6 +148,8 @@ void sb_layer_reader_abort(struct sb_layer_reader *r) {
     stop_threads(r);
     for (int i = 0; i < RING_MAX; i++)
         sb_piece_free(&r->slots[i].piece);
+    if (r->keeps_blocks)
+        sb_blocks_keep_no_more();
     sb_decoder_free(r->decoder);
     ZSTD_freeDCtx(r->context);
     pthread_cond_destroy(&r->changed);
@@ -271,6 +293,8 @@ static int start_threads(struct sb_layer_reader *r, struct sb_error *err) {
     if (failed)
         stop_threads(r);
     r->threaded = !failed;
+    r->keeps_blocks = true;
+    sb_blocks_keep();
     return failed ? -1 : 0;
 }
 

@@ -116,8 +116,20 @@ int sb_blob_begin(struct sb_store *store, struct sb_blob_writer **out, struct sb
 /* Before the first byte, when whoever appends verifies the digest as bytes pass: they are not
  * hashed twice. To be committed with the expected digest, once it was verified, or else aborted. */
 void sb_blob_trust_digest(struct sb_blob_writer *writer);
+/* The same, and lets a reader of the layer follow the bytes (layers/trees.h, sb_tree_follow). */
+void sb_blob_announce(struct sb_blob_writer *writer, const struct sb_digest *digest);
 int sb_blob_append(struct sb_blob_writer *writer, const void *data, size_t len,
                    struct sb_error *err);
+/* For who wants a blob's bytes while it is still being written: grow is called by whoever appends,
+ * and must not wait for anything. The first size bytes are in the file now, and stay as they are;
+ * what comes after them may still change. fd, for reading, is open during the call. A blob that is
+ * aborted has size 0 at the end; one that is committed is told no more. */
+struct sb_blob_watch {
+    void (*grow)(void *data, int fd, uint64_t size);
+    void *data;
+};
+/* Before the first byte; watch must outlive the writer. */
+void sb_blob_set_watch(struct sb_blob_writer *writer, const struct sb_blob_watch *watch);
 /* Publishes, and frees the writer in every case. When expected is given and differs, nothing is
  * published: SB_E_INTEGRITY. */
 int sb_blob_commit(struct sb_blob_writer *writer, const struct sb_digest *expected,

@@ -233,7 +233,9 @@ int sb_ecr_missing(const char *host, const char *repository, bool *done, struct 
     else
         sb_fail(err, SB_E_NETWORK, "repository %s does not exist in account %s, region %s",
                 repository, ecr.account, ecr.region);
-    return sb_error_hint(err, "create it, or let sbuild: repository: {name: %s/%s, create: true}",
+    return sb_error_hint(err,
+                         "create it, or let sbuild: `sbuild push --create-repository`, or in "
+                         "the recipe repository: {name: %s/%s, create: true}",
                          host, repository);
 }
 

@@ -14,7 +14,7 @@
 #include "registry/http_program.h"
 #include "registry/reference.h"
 
-enum { LIMIT = 64 << 10 };
+enum { LIMIT = 64 << 10, WHOLE_MS = 1000, PARTING_MS = 2000 };
 
 struct sb_http {
     struct sb_http_options options;
@@ -195,18 +195,30 @@ static int take_end(const struct sb_buf *message, struct sb_http_response *respo
     return -1;
 }
 
+/* What is tidied up is tidied up after an interruption, too. */
 static int check_wanted(const struct sb_http_request *r, struct sb_error *err) {
+    if (r->parting)
+        return 0;
     return sb_interrupt_check(err) < 0 ? -1 : sb_cancel_check(r->cancel, err);
 }
 
 static int wait_for_message(int channel, const struct sb_http_request *r, struct sb_error *err) {
     struct pollfd fds[3] = {{.fd = channel, .events = POLLIN},
-                            {.fd = sb_interrupt_fd(), .events = POLLIN},
-                            {.fd = sb_cancel_fd(r->cancel), .events = POLLIN}};
-    while (poll(fds, 3, -1) < 0)
+                            {.fd = r->parting ? -1 : sb_interrupt_fd(), .events = POLLIN},
+                            {.fd = r->parting ? -1 : sb_cancel_fd(r->cancel), .events = POLLIN}};
+    int n;
+    while ((n = poll(fds, 3, r->parting ? PARTING_MS : -1)) < 0)
         if (errno != EINTR)
             return sb_fail_errno(err, SB_E_FAILED, "waiting for sbuild-http");
-    return check_wanted(r, err);
+    if (n == 0)
+        return sb_fail(err, SB_E_NETWORK, "%s: no answer in time", r->host ? r->host : "");
+    if (check_wanted(r, err) == 0)
+        return 0;
+    if (!r->whole || poll(fds, 1, WHOLE_MS) <= 0)
+        return -1;
+    if (err)
+        sb_error_clear(err);
+    return 0;
 }
 
 /* 1: the exchange ended (with what *out_result says), and the channel can be used again; -1: the

@@ -106,6 +106,10 @@ struct sb_http_request {
     const struct sb_cancel *cancel; /* ends it, whatever it is doing; may be NULL */
     int wait_seconds; /* for the answer's first byte, where the registry has long to work (moving
                          what was uploaded); 0: as every stall, with time to hash what was sent */
+    bool whole; /* what was begun is ended, for a second more, when it is cancelled or interrupted:
+                   a registry that got a part of it may not know what to do with the rest */
+    bool parting; /* what is left behind is tidied up: an interruption does not keep it from being
+                     made, but it may take two seconds only, then it has failed */
 };
 
 /* Makes one request. Any answer of the server is success, whatever its status. Otherwise -1:

@@ -19,6 +19,7 @@
 #include "base/memory.h"
 #include "layers/convert.h"
 #include "layers/origin.h"
+#include "registry/ahead.h"
 #include "registry/fetch.h"
 #include "registry/rewrite.h"
 
@@ -35,7 +36,8 @@ struct blob {
     struct sb_layer layer;     /* as it is in the store; of the config only the descriptor */
     struct sb_descriptor sent; /* as it goes */
     bool is_config;
-    bool asked; /* the registry has said that it is there */
+    bool asked;             /* the registry has said that it is there */
+    struct sb_ahead *ahead; /* its upload that began while it was packed, or NULL */
     uint64_t told;
 };
 
@@ -47,6 +49,7 @@ struct sb_pusher {
     struct sb_remote *remote;
     char *host, *where; /* "host/repository" */
     struct sb_jobs *jobs;
+    struct sb_aheads *aheads;
     struct sb_cancel *cancel; /* of blobs under way */
     bool tagging;             /* none are: what fails now is a tag */
     pthread_mutex_t lock;     /* guards all below */
@@ -63,9 +66,13 @@ struct sb_pusher {
  * because of a blob that is missing: that is not the end yet. */
 static void job_failed(void *data) {
     struct sb_pusher *p = data;
-    if (!p->tagging)
-        sb_cancel_set(p->cancel);
+    if (p->tagging)
+        return;
+    sb_cancel_set(p->cancel);
+    sb_aheads_drop(p->aheads);
 }
+
+static int prepare(void *data, struct sb_error *err);
 
 struct sb_pusher *sb_pusher_new(struct sb_registry *registry, struct sb_store *store,
                                 const struct sb_reference *repository,
@@ -84,6 +91,7 @@ struct sb_pusher *sb_pusher_new(struct sb_registry *registry, struct sb_store *s
     p->where = sb_reference_name(repository);
     p->jobs = sb_jobs_new(p->options.parallel > 0 ? p->options.parallel : PARALLEL_DEFAULT);
     sb_jobs_when_failed(p->jobs, job_failed, p);
+    p->aheads = sb_aheads_new(p->remote, prepare, p);
     p->trust = true;
     pthread_mutex_init(&p->lock, NULL);
     pthread_mutex_init(&p->prepare_lock, NULL);
@@ -93,8 +101,10 @@ struct sb_pusher *sb_pusher_new(struct sb_registry *registry, struct sb_store *s
 void sb_pusher_free(struct sb_pusher *p) {
     if (!p)
         return;
+    sb_aheads_drop(p->aheads);
     sb_cancel_set(p->cancel);
     sb_jobs_free(p->jobs);
+    sb_aheads_free(p->aheads);
     sb_remote_free(p->remote);
     sb_cancel_free(p->cancel);
     for (size_t i = 0; i < p->n; i++)
@@ -113,7 +123,8 @@ static void tell(const struct blob *b, enum sb_transfer_state state, uint64_t by
     sb_fetch_tell(&b->pusher->watch, state, &b->sent, bytes, b->pusher->where);
 }
 
-static int prepare(struct sb_pusher *p, struct sb_error *err) {
+static int prepare(void *data, struct sb_error *err) {
+    struct sb_pusher *p = data;
     int rc = 0;
     pthread_mutex_lock(&p->prepare_lock);
     if (!p->prepared)
@@ -207,7 +218,9 @@ static int upload(struct blob *b, const char *session, struct sb_error *err) {
                                   .progress = show_sent,
                                   .data = b};
     tell(b, SB_TRANSFER_START, 0);
-    if (sb_remote_blob_put(p->remote, &it, &own) < 0) {
+    struct sb_ahead *ahead = sb_steal(b->ahead); /* if it is asked for again, it was lost */
+    bool sent = ahead && sb_ahead_finish(ahead, &b->sent, fd, show_sent, b) == 0;
+    if (!sent && sb_remote_blob_put(p->remote, &it, &own) < 0) {
         explain(b, fd, &own);
         if (err)
             *err = own;
@@ -219,6 +232,12 @@ static int upload(struct blob *b, const char *session, struct sb_error *err) {
     pthread_mutex_unlock(&p->lock);
     tell(b, SB_TRANSFER_DONE, b->sent.size);
     return 0;
+}
+
+/* What was sent of it already is in vain, when it goes otherwise or not at all. */
+static void drop_ahead(struct blob *b) {
+    if (b->ahead)
+        sb_ahead_drop(sb_steal(b->ahead));
 }
 
 static bool trusts(struct sb_pusher *p) {
@@ -264,42 +283,75 @@ static int find_there(struct blob *b, const struct sb_strings *origins, char **s
     return there;
 }
 
-static int send_blob(void *data, struct sb_error *err) {
-    struct blob *b = data;
+/* Asks, mounts, or uploads. */
+static int bring(struct blob *b, struct sb_error *err) {
     struct sb_pusher *p = b->pusher;
     sb_autostrings struct sb_strings origins = {0};
     sb_autofree char *session = NULL;
-    if (convert(b, err) < 0 || sb_blob_origins(p->store, &b->sent.digest, &origins, err) < 0)
+    if (sb_blob_origins(p->store, &b->sent.digest, &origins, err) < 0)
         return -1;
     if (believes(b, &origins)) {
+        drop_ahead(b);
         tell(b, SB_TRANSFER_EXISTS, 0);
         return 0;
     }
     int there = find_there(b, &origins, &session, err);
+    if (there > 0)
+        drop_ahead(b);
     if (there < 0 || (there == 0 && upload(b, session, err) < 0))
         return -1;
     return sb_blob_add_origin(p->store, &b->sent.digest, p->where, err);
 }
 
+/* Of several images with a layer in common, that are pushed to one registry at once, one sends it,
+ * and the others mount it then. */
+static int send_blob(void *data, struct sb_error *err) {
+    struct blob *b = data;
+    struct sb_pusher *p = b->pusher;
+    if (convert(b, err) < 0)
+        return -1;
+    sb_autofree char *claim = sb_format("%s %s", p->host, sb_digest_text(&b->sent.digest).text);
+    if (sb_registry_claim(p->registry, claim, p->cancel, err) < 0)
+        return -1;
+    int rc = bring(b, err);
+    sb_registry_unclaim(p->registry, claim);
+    return rc;
+}
+
 /* ---- adding ---- */
 
-static void add(struct sb_pusher *p, const struct sb_layer *layer, bool is_config) {
+/* ahead, which may be NULL, is the layer's upload so far. */
+static void add(struct sb_pusher *p, const struct sb_layer *layer, bool is_config,
+                struct sb_ahead *ahead) {
     pthread_mutex_lock(&p->lock);
     bool known = false;
     for (size_t i = 0; i < p->n && !known; i++)
         known = sb_digest_equal(&p->blobs[i]->layer.descriptor.digest, &layer->descriptor.digest);
     if (!known) {
         struct blob *b = sb_alloc(sizeof *b);
-        *b = (struct blob){.pusher = p, .layer = *layer, .is_config = is_config};
+        *b = (struct blob){.pusher = p, .layer = *layer, .is_config = is_config, .ahead = ahead};
         SB_GROW(p->blobs, p->n, p->cap);
         p->blobs[p->n++] = b;
         sb_jobs_add(p->jobs, send_blob, b);
+    } else if (ahead) {
+        sb_ahead_drop(ahead);
     }
     pthread_mutex_unlock(&p->lock);
 }
 
 void sb_pusher_add(struct sb_pusher *p, const struct sb_layer *layer) {
-    add(p, layer, false);
+    add(p, layer, false, NULL);
+}
+
+/* ---- while they are packed ---- */
+
+void sb_pusher_grow(struct sb_pusher *p, size_t id, const char *media_type, int fd, uint64_t size) {
+    if (sb_rewrite_compression(media_type, &p->options) == sb_layer_compression(media_type))
+        sb_aheads_grow(p->aheads, id, fd, size);
+}
+
+void sb_pusher_add_grown(struct sb_pusher *p, size_t id, const struct sb_layer *layer) {
+    add(p, layer, false, sb_aheads_take(p->aheads, id));
 }
 
 /* The registry missed a blob: whatever was not asked for is asked for now; or all, once more. */
@@ -458,9 +510,9 @@ static int make_document(struct sb_pusher *p, const struct sb_image *image, stru
 
 static void add_all(struct sb_pusher *p, const struct sb_image *image) {
     for (size_t i = 0; i < image->layer_count; i++)
-        add(p, &image->layers[i].layer, false);
+        add(p, &image->layers[i].layer, false, NULL);
     const struct sb_layer config = {.descriptor = image->config_descriptor};
-    add(p, &config, true);
+    add(p, &config, true, NULL);
 }
 
 /* Everything is there when the tags are: nothing else has to be looked at. */

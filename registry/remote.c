@@ -33,6 +33,7 @@ struct sb_registry *sb_registry_new(const struct sb_registry_options *options) {
     registry->chunk = number_from_environment("SBUILD_UPLOAD_CHUNK", SB_UPLOAD_CHUNK);
     registry->http = sb_http_new(&registry->options.http);
     pthread_mutex_init(&registry->lock, NULL);
+    pthread_cond_init(&registry->unclaimed, NULL);
     return registry;
 }
 
@@ -47,6 +48,8 @@ void sb_registry_free(struct sb_registry *registry) {
     for (size_t i = 0; i < registry->known_count; i++)
         free(registry->known[i].name);
     free(registry->known);
+    sb_strings_free(&registry->claims);
+    pthread_cond_destroy(&registry->unclaimed);
     pthread_mutex_destroy(&registry->lock);
     free(registry);
 }
@@ -132,6 +135,10 @@ void sb_remote_set_cancel(struct sb_remote *remote, const struct sb_cancel *canc
     remote->cancel = cancel;
 }
 
+void sb_remote_set_patience(struct sb_remote *remote, int attempts) {
+    remote->patience = attempts;
+}
+
 /* ---- requests ---- */
 
 struct sb_http_request sb_remote_request(struct sb_remote *remote, const char *method,
@@ -148,13 +155,18 @@ struct sb_http_request sb_remote_request(struct sb_remote *remote, const char *m
 }
 
 struct sb_retry sb_remote_retry(const struct sb_remote *remote) {
-    return (struct sb_retry){.policy = remote->registry->retry, .cancel = remote->cancel};
+    struct sb_retry retry = {.policy = remote->registry->retry, .cancel = remote->cancel};
+    if (!atomic_load(&remote->answered))
+        retry.policy.unanswered = remote->patience;
+    return retry;
 }
 
 int sb_remote_once(struct sb_remote *remote, const struct sb_http_request *request,
                    struct sb_http_response *response, struct sb_error *err) {
     *response = (struct sb_http_response){0};
     int result = sb_http_perform(remote->registry->http, request, response, err);
+    if (result == 0)
+        atomic_store(&remote->answered, true);
     pthread_mutex_lock(&remote->registry->lock);
     remote->registry->sent += response->sent;
     remote->registry->received += response->received;

@@ -48,6 +48,13 @@ void sb_registry_prepare(struct sb_registry *registry);
 /* Bytes of bodies that went over the network so far, both ways. */
 void sb_registry_traffic(struct sb_registry *registry, uint64_t *out_sent, uint64_t *out_received);
 
+/* Waits until nobody else in this process has claimed it: what several threads would do at once,
+ * one does, and the others find it done. Claim one thing at a time. -1 when interrupted or
+ * cancelled. */
+int sb_registry_claim(struct sb_registry *registry, const char *what,
+                      const struct sb_cancel *cancel, struct sb_error *err);
+void sb_registry_unclaim(struct sb_registry *registry, const char *what);
+
 struct sb_remote;
 /* Never fails, asks nobody. */
 struct sb_remote *sb_remote_open(struct sb_registry *registry, const char *host,
@@ -62,6 +69,10 @@ void sb_remote_will_push(struct sb_remote *remote);
 
 /* What is asked of it ends with SB_E_INTERRUPTED once that is set. It must outlive the remote. */
 void sb_remote_set_cancel(struct sb_remote *remote, const struct sb_cancel *cancel);
+
+/* For what can be done without: while it has never answered, a request gets only that many attempts
+ * at reaching it. */
+void sb_remote_set_patience(struct sb_remote *remote, int attempts);
 
 /* Between attempts of one's own: anything up to ms milliseconds. -1 when interrupted. */
 int sb_remote_pause(const struct sb_remote *remote, uint64_t ms, struct sb_error *err);
@@ -128,11 +139,19 @@ struct sb_remote_upload {
     bool unverified;     /* don't ask for it afterwards: a manifest that needs it will show */
     void (*progress)(void *data, uint64_t sent); /* bytes of this blob so far; may be NULL */
     void *data;
+    /* For a blob that is still being written; blob and fd may then change until it is whole. Waits
+     * until its file has wanted bytes, or is whole. 0: blob.size says how many there are, and that
+     * isn't all of them; 1: all are there, blob and fd are what they will be; -1: there will be no
+     * such blob, or it isn't needed. NULL: it is whole. */
+    int (*more)(void *data, uint64_t wanted, struct sb_descriptor *blob, int *fd,
+                struct sb_error *err);
 };
+/* Bytes of one request of an upload: as many as may be sent again after a failure. */
+uint64_t sb_remote_upload_chunk(const struct sb_remote *remote);
 /* Uploads whatever the registry has; ask sb_remote_blob_head before. In one request where the
  * registry takes that, in chunks where it must be; after a failure only what the registry does not
  * have yet is sent again. The registry verifies the digest, and is asked whether it has the blob
- * afterwards, unless that is not wanted. */
+ * afterwards, unless that is not wanted. What was begun in vain the registry is told to forget. */
 int sb_remote_blob_put(struct sb_remote *remote, const struct sb_remote_upload *upload,
                        struct sb_error *err);
 int sb_remote_blob_put_bytes(struct sb_remote *remote, const void *bytes, size_t len,

@@ -3,6 +3,7 @@
  *
  *     remote.c           what registries and repositories are; making requests
  *     retry.c            what is repeated, and when
+ *     claim.c            what is done once in a process
  *     remote_error.c     a server's refusal as a message
  *     remote_link.c      URLs that a server names: Location, Link
  *     remote_manifest.c  remote_blob.c  remote_upload.c  remote_session.c  remote_tags.c
@@ -20,6 +21,7 @@
 
 struct sb_retry_policy {
     int attempts;   /* of one request */
+    int unanswered; /* that get no answer; 0: as many */
     uint64_t base;  /* milliseconds before the second attempt at most; doubled for each further */
     uint64_t limit; /* … up to this */
 };
@@ -62,13 +64,16 @@ struct sb_registry {
     uint64_t sent, received;
     struct sb_known *known;
     size_t known_count, known_cap;
+    struct sb_strings claims;
+    pthread_cond_t unclaimed;
 };
 
 struct sb_remote {
     struct sb_registry *registry;
     char *host, *repository;
     char *scope_pull, *scope_push, *scope_delete;
-    atomic_bool push;
+    atomic_bool push, answered;
+    int patience;                   /* attempts at a request before it has answered; 0: as always */
     const struct sb_cancel *cancel; /* may be NULL */
 };
 
@@ -149,7 +154,7 @@ int sb_session_accepted(struct sb_session *session, const struct sb_http_respons
 /* Asks where the session stands; sent is the offset behind all that was ever sent. Leaves target
  * NULL when it is gone, or can't be relied on. */
 int sb_session_ask(struct sb_session *session, uint64_t sent, struct sb_error *err);
-/* Tells the registry, if possible, to forget it. */
+/* Tells the registry, if possible, to forget it; also when this process was interrupted. */
 void sb_session_cancel(struct sb_session *session);
 /* "0-1023": bytes received, 1024; false for what can't be read. "0-0" is none for some registries,
  * one byte for others: *out is 1. */

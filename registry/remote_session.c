@@ -98,6 +98,7 @@ void sb_session_cancel(struct sb_session *session) {
         return;
     sb_autofree char *target = sb_steal(session->target);
     struct sb_http_request request = sb_remote_request(session->remote, "DELETE", target);
+    request.parting = true;
     sb_autoresponse struct sb_http_response response = {0};
     struct sb_error ignored = {0};
     (void)sb_remote_once(session->remote, &request, &response, &ignored);

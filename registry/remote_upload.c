@@ -21,7 +21,8 @@ enum {
 
 struct upload {
     struct sb_remote *remote;
-    const struct sb_remote_upload *in;
+    struct sb_remote_upload in;
+    bool whole; /* in.blob is what it will be */
     struct sb_session session;
     struct sb_registry_ways ways;
     struct sb_retry retry;
@@ -31,8 +32,8 @@ struct upload {
 };
 
 static void report(struct upload *u, uint64_t sent) {
-    if (u->in->progress && sent > u->reported)
-        u->in->progress(u->in->data, sent);
+    if (u->in.progress && sent > u->reported)
+        u->in.progress(u->in.data, sent);
     u->reported = sent > u->reported ? sent : u->reported;
 }
 
@@ -49,19 +50,35 @@ static uint64_t chunk_size(const struct upload *u) {
     return chunk > least ? chunk : least;
 }
 
+uint64_t sb_remote_upload_chunk(const struct sb_remote *remote) {
+    uint64_t least = sb_registry_ways(remote->host).min_chunk;
+    return remote->registry->chunk > least ? remote->registry->chunk : least;
+}
+
+/* What still grows: waits until it is whole, or has another chunk. */
+static int await(struct upload *u, uint64_t chunk, struct sb_error *err) {
+    uint64_t offset = u->session.offset;
+    if (u->whole)
+        return 0;
+    int rc = u->in.more(u->in.data, chunk < UINT64_MAX - offset ? offset + chunk : UINT64_MAX,
+                        &u->in.blob, &u->in.fd, err);
+    u->whole = rc > 0;
+    return rc < 0 ? -1 : 0;
+}
+
 /* ---- one request ---- */
 
 /* A PUT with the digest ends the upload; session targets may have a query already. */
 static char *closing_target(const struct upload *u) {
     const char *target = u->session.target;
     return sb_format("%s%cdigest=%s", target, strchr(target, '?') ? '&' : '?',
-                     sb_digest_text(&u->in->blob.digest).text);
+                     sb_digest_text(&u->in.blob.digest).text);
 }
 
 /* Some registries read the whole blob again before they answer, to hash or to move it. */
 static int closing_wait(const struct upload *u) {
     int stall = u->remote->registry->options.http.stall_seconds;
-    uint64_t more = u->in->blob.size >> 24; /* 16 MiB a second */
+    uint64_t more = u->in.blob.size >> 24; /* 16 MiB a second */
     return (stall > 0 ? stall : 30) * 2 + (more < 3600 ? (int)more : 3600);
 }
 
@@ -79,9 +96,10 @@ static int send_part(struct upload *u, const char *method, const char *target, u
     request.header_count = strcmp(method, "PATCH") == 0 ? 2 : 1;
     request.body_kind = size ? SB_HTTP_BODY_FILE : SB_HTTP_BODY_BYTES;
     request.body = "";
-    request.body_fd = u->in->fd;
+    request.body_fd = u->in.fd;
     request.body_offset = offset;
     request.body_size = size;
+    request.whole = true;
     if (strcmp(method, "PUT") == 0)
         request.wait_seconds = closing_wait(u);
     if (u->sent < offset + size)
@@ -108,8 +126,8 @@ static int recover(struct upload *u, struct sb_error *err) {
         if (result == 0 && u->session.target)
             return 0;
     }
-    if (result == 0 && u->sent == u->in->blob.size)
-        result = sb_remote_blob_head(u->remote, &u->in->blob, &failure);
+    if (result == 0 && u->whole && u->sent == u->in.blob.size)
+        result = sb_remote_blob_head(u->remote, &u->in.blob, &failure);
     if (result < 0)
         *err = failure;
     return result ? result : restart(u);
@@ -159,23 +177,30 @@ static int fail_part(struct upload *u, int result, const struct sb_http_response
     return result == 0 ? try_otherwise(u, response, chunked, err) : -1;
 }
 
+static char *describe(const struct upload *u, bool close, uint64_t size) {
+    return sb_format("%s blob %s, %llu bytes from %llu", close ? "PUT" : "PATCH",
+                     u->whole ? sb_digest_text(&u->in.blob.digest).text : "that is being made",
+                     (unsigned long long)size, (unsigned long long)u->session.offset);
+}
+
 /* One request and what follows from it. 1: the registry has the blob, 0: go on, -1. */
 static int step(struct upload *u, struct sb_error *err) {
-    uint64_t offset = u->session.offset, left = u->in->blob.size - offset, chunk = chunk_size(u);
-    bool close = left == 0 || (offset == 0 && left <= chunk);
+    uint64_t offset = u->session.offset, chunk = chunk_size(u);
+    sb_error_clear(err);
+    if (await(u, chunk, err) < 0)
+        return -1;
+    uint64_t left = u->in.blob.size - offset;
+    bool close = u->whole && (left == 0 || (offset == 0 && left <= chunk));
     uint64_t size = close || left < chunk ? left : chunk;
     sb_autofree char *target = close ? closing_target(u) : sb_strdup(u->session.target);
-    sb_autofree char *what = sb_format("%s blob %s, %llu bytes from %llu", close ? "PUT" : "PATCH",
-                                       sb_digest_text(&u->in->blob.digest).text,
-                                       (unsigned long long)size, (unsigned long long)offset);
+    sb_autofree char *what = describe(u, close, size);
     sb_autoresponse struct sb_http_response response = {0};
-    sb_error_clear(err);
     int result = send_part(u, close ? "PUT" : "PATCH", target, size, &response, err);
     int status = result == 0 ? response.status : 0;
     if (status < 200 || status > 204)
         return fail_part(u, result, &response, !close || offset > 0, what, err);
     if (close) {
-        if (sb_remote_check_digest(&response, &u->in->blob.digest, err) < 0)
+        if (sb_remote_check_digest(&response, &u->in.blob.digest, err) < 0)
             return sb_remote_context(u->remote, what, err);
         return 1;
     }
@@ -187,12 +212,12 @@ static int step(struct upload *u, struct sb_error *err) {
 static int verify(struct upload *u, struct sb_error *err) {
     struct sb_retry retry = sb_remote_retry(u->remote);
     for (;;) {
-        int there = sb_remote_blob_head(u->remote, &u->in->blob, err);
+        int there = sb_remote_blob_head(u->remote, &u->in.blob, err);
         if (there != 0)
             return there < 0 ? -1 : 0;
         sb_fail(err, SB_E_NETWORK,
                 "registry %s: repository %s: the blob %s was accepted, but is not there",
-                u->remote->host, u->remote->repository, sb_digest_text(&u->in->blob.digest).text);
+                u->remote->host, u->remote->repository, sb_digest_text(&u->in.blob.digest).text);
         err->os_errno = EAGAIN;
         if (sb_retry_again(&retry, -1, NULL, err) <= 0)
             return -1;
@@ -204,7 +229,8 @@ int sb_remote_blob_put(struct sb_remote *remote, const struct sb_remote_upload *
     sb_remote_will_push(remote);
     struct upload u = {
         .remote = remote,
-        .in = in,
+        .in = *in,
+        .whole = !in->more,
         .session = {.remote = remote, .target = in->session ? sb_strdup(in->session) : NULL},
         .ways = sb_registry_ways(remote->host),
         .retry = sb_remote_retry(remote),
@@ -218,8 +244,10 @@ int sb_remote_blob_put(struct sb_remote *remote, const struct sb_remote_upload *
             done = step(&u, &failure);
     }
     if (done > 0) {
-        report(&u, in->blob.size);
+        report(&u, u.in.blob.size);
         done = in->unverified ? 0 : verify(&u, &failure);
+    } else {
+        sb_session_cancel(&u.session);
     }
     free(u.session.target);
     if (done < 0 && err)

@@ -78,8 +78,10 @@ int sb_remote_pause(const struct sb_remote *remote, uint64_t ms, struct sb_error
 
 int sb_retry_again(struct sb_retry *retry, int result, const struct sb_http_response *response,
                    struct sb_error *err) {
+    const struct sb_retry_policy *policy = &retry->policy;
+    int most = result < 0 && policy->unanswered ? policy->unanswered : policy->attempts;
     retry->made++;
-    if (!sb_retry_worth(result, response, err) || retry->made >= retry->policy.attempts)
+    if (!sb_retry_worth(result, response, err) || retry->made >= most)
         return 0;
     uint64_t delay = retry->policy.base;
     for (int i = 1; i < retry->made && delay < retry->policy.limit; i++)

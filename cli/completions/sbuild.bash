@@ -54,7 +54,7 @@ _sbuild() {
 	ls) options="--recursive --layers --bytes --json --store" ;;
 	diff) options="--json --store" ;;
 	tag) options="--delete --store" ;;
-	push) options="--compression --format --ca --plain-http --json --progress --store" ;;
+	push) options="--compression --format --ca --plain-http --create-repository --json --progress --store" ;;
 	pull) options="--platform --unpack --ca --plain-http --json --progress --store" ;;
 	export) options="--format --output --name --store" ;;
 	login) options="--user --password-stdin --ca --plain-http" ;;

@@ -142,8 +142,9 @@ check_fails "nor is nonsense" 2 "$SBUILD" plan app.yaml --cache-to 'UPPER CASE'
 # ---- it can't be reached ----
 
 port=$(free_port)
-build H --cache-from "127.0.0.1:$port/cache" --cache-to "127.0.0.1:$port/cache" >/dev/null
+build H --cache-from "127.0.0.1:$port/cache" --cache-from "127.0.0.1:$port/other" --cache-to "127.0.0.1:$port/third" >/dev/null
 check_equal "an unreachable cache is one warning" 1 "$(grep -c 'warning: the cache' err)"
+check_equal "after two attempts" 1 "$(grep -c 'warning: the cache.*after 2 attempts' err)"
 check_equal "and all is built" 3 "$(grep -c '^  building' err)"
 start_registry locked htpasswd
 build H2 --cache-from "$REGISTRY/cache" --cache-to "$REGISTRY/cache" >/dev/null

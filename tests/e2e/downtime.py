@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Asks http://127.0.0.1:PORT/ (or PATH there) every 10 ms until it gets SIGTERM, then prints the longest time in
+"""Asks http://127.0.0.1:PORT/PATH every 10 ms until it gets SIGTERM, then prints the longest time in
 milliseconds that went without a good answer, and the answers in the order they first came.
 
     downtime.py PORT OUT [PATH] &  … ; kill $!"""
@@ -35,7 +35,9 @@ def ask():
 
 
 last, longest, seen = None, 0, []
-while not ended:
+answer, deadline = None, None
+while not ended or (answer is None and time.monotonic() < deadline):
+    deadline = deadline if ended and deadline else time.monotonic() + 30  # a gap has two ends
     began = time.monotonic()
     answer = ask()
     now = time.monotonic()

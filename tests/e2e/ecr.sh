@@ -245,6 +245,9 @@ check "another tag can" sb build --push --tag v2 recipe.yaml
 pushed=$(cat out)
 check "pull into another store" sb pull --store "$T/other" "$HOST/team/service:v2"
 check_equal "what was pushed" "$pushed" "$(cat out)"
+check_fails "an image of the store doesn't go where there is no repository" 5 sb push app "$HOST/team/missing:v1"
+check "the hint says how it would" said "sbuild push --create-repository"
+check "which makes it" sb push app "$HOST/team/missing:v1" --create-repository
 
 check_equal "no secret was ever said" "" "$(grep -l -e "$CI_SECRET" -e wrong-secret -e auth-token err out .check cache/sbuild/* 2>/dev/null)"
 check_equal "the machine has not failed" "" "$(cat machine.err)"

@@ -200,6 +200,11 @@ lie 5 many-children
 check "two indexes in one another are no lie" "$SBUILD" pull "$HOSTILE/nested-2:v1"
 
 for name in climbs climbs-hard long-name wide-window garbage other-diff-id; do lie 6 $name --unpack; done
+export SBUILD_TAR_LIMIT=300000000
+lie 6 bomb --unpack
+check "a bomb is told as what it is" grep -q 'unpacks to more than the 300000000 bytes allowed' lie-bomb
+check "and is not left in the store" test "$(du -sm "$SBUILD_STORE" | cut -f 1)" -lt 100
+unset SBUILD_TAR_LIMIT
 check "a link that leads out" "$SBUILD" pull "$HOSTILE/link:v1" --unpack
 check "an absolute name" "$SBUILD" pull "$HOSTILE/absolute:v1" --unpack
 check_equal "nothing got out" "" "$(find /tmp /var/tmp -maxdepth 1 -name 'sbuild-escaped*')"

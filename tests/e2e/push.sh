@@ -205,6 +205,24 @@ END
 	check_equal "a layer is sent before the last one is built" true \
 		"$(awk '/"event":"transfer","state":"done"/ && !seen { print "true"; exit } /"event":"done".*"layer":"second"/ { seen = 1 }' steps.events)"
 	check_equal "and is there" "$(jq -r .digest steps.json)" "$(digest_of team/steps latest)"
+	head -c 2000000 /dev/urandom >rootfs/noise
+	for name in left right; do
+		cat >$name.yaml <<END
+name: $name
+from: steps.yaml
+image: {repository: $REGISTRY/team/$name}
+layers: [{name: $name, run: "sleep 0.7; echo $name >/$name"}]
+END
+	done
+	requests main >/dev/null
+	check "two builds with steps, on one recipe" "$SBUILD" build left.yaml right.yaml --push --metadata-file both.json --progress json
+	cp .check both.events
+	requests main >requests
+	check_equal "layers are sent before the last ones are built" true \
+		"$(awk '/"event":"transfer","state":"done"/ && !seen { print "true"; exit } /"event":"done".*"layer":"(left|right)"/ { seen = 1 }' both.events)"
+	check_equal "what they have in common goes once: 2 new layers, 1 of each, 2 configs" 6 "$(count '^PUT .*/blobs/uploads/ID 201')"
+	check_equal "and is mounted for the other, as what the registry had is for both" 4 "$(count '^POST .*uploads/ 201')"
+	check_equal "both are there" "$(jq -r '[.[].digest] | join(" ")' both.json)" "$(digest_of team/left latest) $(digest_of team/right latest)"
 fi
 
 # ---- other tools ----

@@ -1,3 +1,4 @@
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -24,7 +25,8 @@ static char *sample(size_t len) {
 }
 
 static struct sb_packer *start(enum sb_compression compression, int level, int threads) {
-    struct sb_pack_options options = {compression, level, threads};
+    struct sb_pack_options options = {
+        .compression = compression, .level = level, .threads = threads};
     struct sb_error err = {0};
     struct sb_packer *packer = NULL;
     if (sb_packer_start(t.store, &options, &packer, &err) < 0)
@@ -173,7 +175,7 @@ static void test_misuse(void) {
     sb_packer_abort(start(SB_COMPRESSION_GZIP, 0, 3));
 
     static const struct sb_pack_options bad[] = {
-        {SB_COMPRESSION_ZSTD, 23, 0}, {SB_COMPRESSION_GZIP, 13, 0}, {SB_COMPRESSION_ZSTD, -1, 0}};
+        {.level = 23}, {.compression = SB_COMPRESSION_GZIP, .level = 13}, {.level = -1}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         CHECK_INT(sb_packer_start(t.store, &bad[i], &packer, &err), -1);
 }
@@ -386,7 +388,7 @@ static void test_disk_full(void) {
         layer_test_die(path, &err);
     sb_autofree char *data = sample(SB_FRAME_SIZE);
     for (int threads = 1; threads < 8; threads += 3) {
-        struct sb_pack_options options = {SB_COMPRESSION_NONE, 0, threads};
+        struct sb_pack_options options = {.compression = SB_COMPRESSION_NONE, .threads = threads};
         struct sb_packer *packer;
         struct sb_layer layer;
         err = (struct sb_error){0};
@@ -421,6 +423,75 @@ static void test_abort_midway(void) {
     CHECK_INT(count_names(strays), 0);
 }
 
+/* ---- while it is written ---- */
+
+struct seen {
+    struct sb_digest digest; /* of the first bytes, when half of them were there */
+    uint64_t size, half;
+    int told, fd;
+    bool back, missing; /* it was told less than before; or what was told was not there */
+};
+
+/* What is told is there, and is what the blob has there in the end. */
+static void see(void *data, int fd, uint64_t size) {
+    struct seen *seen = data;
+    seen->told++;
+    seen->back |= size < seen->size;
+    seen->size = size;
+    if (fd >= 0 && seen->fd < 0)
+        seen->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    if (seen->half > 0 || size < (12u << 20))
+        return;
+    sb_autofree char *bytes = sb_alloc(size);
+    seen->half = size;
+    seen->missing = pread(fd, bytes, size, 0) != (long)size;
+    seen->digest = sb_digest_of(bytes, size);
+}
+
+static void test_watch(void) {
+    enum { FRAMES = 7 };
+    sb_autofree char *data = sample(FRAMES * SB_FRAME_SIZE);
+    uint64_t x = 1;
+    for (size_t i = 0; i + 8 <= FRAMES * SB_FRAME_SIZE; i += 8) { /* that does not compress */
+        x = x * 6364136223846793005u + 1442695040888963407u;
+        memcpy(data + i, &x, 8);
+    }
+    for (int threads = 1; threads <= 3; threads++) {
+        struct sb_error err = {0};
+        struct seen seen = {.fd = -1};
+        const struct sb_blob_watch watch = {see, &seen};
+        struct sb_pack_options options = {.threads = threads, .watch = &watch};
+        struct sb_packer *packer;
+        data[0] = (char)threads; /* a blob that is there already is the same, but for its name */
+        CHECK_INT(sb_packer_start(t.store, &options, &packer, &err), 0);
+        put(packer,
+            (struct sb_entry){.path = "f", .mode = S_IFREG | 0644, .size = FRAMES * SB_FRAME_SIZE});
+        CHECK_INT(sb_packer_data(packer, data, FRAMES * SB_FRAME_SIZE, &err), 0);
+        struct sb_layer layer = finish(packer);
+        CHECK(seen.told >= FRAMES / 2 && !seen.back && !seen.missing);
+        CHECK(seen.size <= layer.descriptor.size && seen.half > 0);
+        sb_autofree char *bytes = sb_alloc(seen.half);
+        sb_autoclose int fd =
+            sb_blob_open(t.store, &layer.descriptor.digest, layer.descriptor.size, &err);
+        CHECK_INT(pread(fd, bytes, seen.half, 0), (long)seen.half);
+        struct sb_digest digest = sb_digest_of(bytes, seen.half);
+        CHECK(sb_digest_equal(&digest, &seen.digest));
+        CHECK_INT(fcntl(seen.fd, F_GETFL) & (O_ACCMODE | O_DIRECT), O_RDONLY);
+        close(seen.fd);
+    }
+    struct seen seen = {.fd = -1};
+    const struct sb_blob_watch watch = {see, &seen};
+    struct sb_pack_options options = {.threads = 2, .watch = &watch};
+    struct sb_error err = {0};
+    struct sb_packer *packer;
+    CHECK_INT(sb_packer_start(t.store, &options, &packer, &err), 0);
+    put(packer, (struct sb_entry){.path = "f", .mode = S_IFREG, .size = 1ull << 30});
+    CHECK_INT(sb_packer_data(packer, data, FRAMES * SB_FRAME_SIZE, &err), 0);
+    sb_packer_abort(packer);
+    CHECK(seen.told == 0 || seen.size == 0); /* it is told that nothing comes of it */
+    close(seen.fd);
+}
+
 /* Last: the process stays interrupted. */
 static void test_interrupted(void) {
     struct sb_error err = {0};
@@ -452,6 +523,7 @@ int main(void) {
     test_contents();
     test_disk_full();
     test_abort_midway();
+    test_watch();
     test_interrupted();
     layer_test_end(&t);
     return test_done();

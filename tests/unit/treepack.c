@@ -32,7 +32,7 @@ static void make_directory(const char *path, mode_t mode) {
 
 static int pack(const char *path, const struct sb_tree_pack_options *options, struct sb_layer *out,
                 struct sb_error *err) {
-    struct sb_pack_options plain = {SB_COMPRESSION_NONE, 0, 0};
+    struct sb_pack_options plain = {.compression = SB_COMPRESSION_NONE};
     struct sb_packer *packer;
     *err = (struct sb_error){0};
     if (sb_packer_start(t.store, &plain, &packer, err) < 0)
