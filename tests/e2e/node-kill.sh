@@ -11,6 +11,7 @@ need jq curl python3
 start_registry main
 . "$TOP/tests/e2e/node-service.lib"
 PORT=$(free_port)
+SERVICE_TIMEOUT=2s # for those that fail
 kills=${SB_KILLS:-20} stops=${SB_STOPS:-4} seed=${SB_SEED:-$$}
 make_service web "$PORT"
 web=$REPOSITORY/web
@@ -21,11 +22,12 @@ boot_node one
 n sbuild install "$web:v1.0.0" >/dev/null 2>err
 n sbuild install "$web:v2.0.0" >/dev/null 2>err
 
-# The generation that the unit file names is whole and serves its own answer, within some seconds.
-serves() {
+# What serves, within some seconds: one that is healthy, or (any) also the one that is not, which a
+# killed installation leaves running, whole, until the next command or boot.
+serves() { # [any]
 	for _ in $(seq 300); do
 		answer=$(ask "$PORT") || answer=none
-		case $answer in [123].0.0) echo "$answer" && return ;; esac
+		case $answer$1 in [123].0.0 | ?.0.0any) echo "$answer" && return ;; esac
 		sleep 0.05
 	done
 	echo "nothing ($answer)"
@@ -34,7 +36,7 @@ serves() {
 consistent() {
 	n sbuild status web --json >status.json 2>err || { cat err && return; }
 	version=$(jq -r '.services[0].version' status.json)
-	answer=$(serves)
+	answer=$(serves '')
 	[ "$answer" = "$version" ] || echo "serves $answer, current is $version"
 	jq -r '.services[0] | select(.unfinished) | "unfinished"' status.json
 }
@@ -73,9 +75,8 @@ while read -r moment; do
 	sleep "$moment"
 	! n sh -c 'kill -KILL $(cat /run/victim)' 2>/dev/null || killed=$((killed + 1))
 	wait $job 2>/dev/null || :
-	# Killed while it waited for health: the new one, whole though not healthy, until the next command.
-	answer=$(serves)
-	case $answer in [123].0.0 | "nothing (4.0.0)") ;; *) bad="$bad kill $i ($how, $moment s): $answer;" ;; esac
+	answer=$(serves any)
+	case $answer in ?.0.0) ;; *) bad="$bad kill $i ($how, $moment s): $answer;" ;; esac
 	case $((i % 2)) in
 	0) n sbuild install "$web:v2.0.0" >out 2>&1 || bad="$bad after kill $i ($how, $moment s): $(tail -n 2 out);" ;;
 	1) # the same again finishes it
@@ -101,7 +102,7 @@ while read -r moment; do
 	kill_node one
 	wait $job 2>/dev/null || :
 	boot_node one || { bad="$bad stop $i: no boot;" && break; }
-	case $(serves) in [123].0.0) ;; *) bad="$bad stop $i ($how, $moment s): $(serves);" ;; esac
+	case $(serves '') in [123].0.0) ;; *) bad="$bad stop $i ($how, $moment s): $(serves '');" ;; esac
 	n sbuild install "$web:v1.0.0" >out 2>&1 || bad="$bad after stop $i ($how, $moment s): $(tail -n 2 out);"
 	left=$(consistent && leftovers)
 	[ -z "$left" ] || bad="$bad stop $i ($how, $moment s) left: $left;"
