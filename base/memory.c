@@ -23,6 +23,13 @@ void *sb_alloc(size_t size) {
     return p;
 }
 
+void *sb_alloc_aligned(size_t alignment, size_t size) {
+    void *p;
+    if (posix_memalign(&p, alignment, size) != 0)
+        out_of_memory();
+    return p;
+}
+
 void *sb_realloc(void *old, size_t count, size_t size) {
     if (size && count > SIZE_MAX / size)
         out_of_memory();

@@ -16,6 +16,7 @@
 
 SB_NEVER_NULL void *sb_alloc(size_t size); /* zeroed */
 SB_NEVER_NULL void *sb_realloc(void *old, size_t count, size_t size);
+SB_NEVER_NULL void *sb_alloc_aligned(size_t alignment, size_t size); /* not zeroed; for free */
 SB_NEVER_NULL char *sb_strdup(const char *text);
 SB_NEVER_NULL char *sb_strndup(const char *text, size_t len);
 SB_NEVER_NULL void *sb_memdup(const void *data, size_t len);

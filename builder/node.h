@@ -47,14 +47,16 @@ enum sb_node_effort {
     SB_NODE_ALL,
 };
 
-/* The base must be done (or planned). Reads the base image, prepares results. */
-int sb_node_start(struct sb_node *node, struct sb_error *err);
 /* 0: done; 1: stopped at a layer that needs a root (SB_NODE_NO_ROOT only); -1: failed. */
 int sb_node_advance(struct sb_node *node, enum sb_node_effort effort, struct sb_error *err);
 /* As if it had never been started; none of the build's nodes may be at work. */
 void sb_node_reset(struct sb_node *node);
 void sb_node_free(struct sb_node *node);
 
+/* ---- node_start.c ---- */
+
+/* The base must be done (or planned). Reads the base image, prepares results. */
+int sb_node_start(struct sb_node *node, struct sb_error *err);
 /* The lowest recipe of the chain: the one that stands on no recipe. */
 struct sb_node *sb_node_root(struct sb_node *node);
 

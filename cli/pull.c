@@ -23,12 +23,14 @@ struct pull_command {
     json_t *facts;
 };
 
-static int unpack_layer(void *data, const struct sb_layer *layer, struct sb_error *err) {
+static int unpack_layer(void *data, const struct sb_layer *layer, bool arriving,
+                        struct sb_error *err) {
     struct pull_command *c = data;
     struct sb_transfer_event event = {.state = SB_TRANSFER_UNPACK, .blob = &layer->descriptor};
     char *path = NULL;
     sb_progress_transfer(c->progress, &event);
-    int rc = sb_tree_get(c->store, layer, &path, err);
+    int rc = arriving ? sb_tree_follow(c->store, layer, &path, err)
+                      : sb_tree_get(c->store, layer, &path, err);
     free(path);
     event.state = SB_TRANSFER_UNPACKED;
     sb_progress_transfer(c->progress, &event);

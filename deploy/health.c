@@ -25,7 +25,7 @@
 #define STEADY_SECONDS  2  /* how long without any check it must stay up */
 #define RESTARTS_LIMIT  5  /* systemd had to start it again so often */
 #define NAP_LEAST       20 /* milliseconds */
-#define NAP_MOST        500
+#define NAP_MOST        250
 #define LOOK_EVERY      0.25 /* seconds, between questions to systemd while the check fails */
 #define ENVIRON_LIMIT   (1u << 20)
 

@@ -16,13 +16,29 @@
 
 #define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-static void add_matches(const char *pattern, mode_t type, struct sb_strings *out) {
+/* The device of a GPU that it did not ask for. */
+static bool is_other_gpu(const struct sb_description *d, const char *path) {
+    static const char prefix[] = "/dev/nvidia";
+    if (strncmp(path, prefix, sizeof prefix - 1) != 0)
+        return false;
+    const char *digits = path + sizeof prefix - 1;
+    char *end;
+    unsigned long number = strtoul(digits, &end, 10);
+    if (*digits < '0' || *digits > '9' || *end)
+        return false; /* of all of them: nvidiactl, nvidia-uvm */
+    return number >= SB_GPU_LIMIT ||
+           !(d->gpu_devices ? d->gpu_devices >> number & 1 : number < d->gpu);
+}
+
+static void add_matches(const struct sb_description *d, const char *pattern, mode_t type,
+                        struct sb_strings *out) {
     glob_t found;
     if (glob(pattern, 0, NULL, &found) != 0)
         return;
     for (size_t i = 0; i < found.gl_pathc; i++) {
         struct stat st;
-        if (stat(found.gl_pathv[i], &st) == 0 && (st.st_mode & S_IFMT) == type)
+        if (stat(found.gl_pathv[i], &st) == 0 && (st.st_mode & S_IFMT) == type &&
+            !is_other_gpu(d, found.gl_pathv[i]))
             sb_strings_add(out, found.gl_pathv[i]);
     }
     globfree(&found);
@@ -41,9 +57,9 @@ void sb_node_placement_start(struct sb_node_placement *out, const struct sb_desc
     if (d->gpu == 0)
         return;
     for (size_t i = 0; devices[i]; i++)
-        add_matches(devices[i], S_IFCHR, &out->devices);
+        add_matches(d, devices[i], S_IFCHR, &out->devices);
     for (size_t i = 0; d->root == SB_ROOT_LAYERS && libraries[i]; i++)
-        add_matches(libraries[i], S_IFREG, &out->binds);
+        add_matches(d, libraries[i], S_IFREG, &out->binds);
     out->placement.devices = &out->devices;
     out->placement.binds = out->binds.n ? &out->binds : NULL;
 }

@@ -4,26 +4,21 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "layers/direct.h"
 #include "layers/store_private.h"
 
 /* A large blob is sent to the disk while it is written, so that the fsync at its end is short. */
 #define FLUSH_SIZE (32u << 20)
 
-/* A large blob goes past the page cache, and leaves it to files that are needed: as long as the
- * disk takes it, and gives it back, about as fast as memory would. */
-#define DIRECT_FROM  (4u << 20) /* bytes of the blob */
-#define DIRECT_RATE  200u       /* bytes in a microsecond */
-#define DIRECT_TRIAL (32u << 20)
+/* A large blob goes past the page cache, and leaves it to files that are needed. */
+#define DIRECT_FROM (4u << 20) /* bytes of the blob */
+#define STAGE_SIZE  (4u << 20)
 /* Bytes of a blob before anyone is told how it grows. */
 #define WATCHED_FROM (1u << 20)
-/* O_DIRECT wants memory, offset and length in whole blocks of the disk; this is enough for all. */
-#define STAGE_ALIGNMENT 4096u
-#define STAGE_SIZE      (4u << 20)
 
 struct sb_blob_writer {
     struct sb_store *store;
@@ -33,9 +28,10 @@ struct sb_blob_writer {
     uint64_t size, flushed;
     unsigned char *stage; /* whole pages for O_DIRECT, or NULL */
     size_t staged;
+    uint64_t stage_offset; /* in the file */
     bool direct, tried;
-    uint64_t direct_size, direct_time; /* in nanoseconds */
-    bool trusted;                      /* the digest is verified by others: no sha */
+    bool trusted; /* the digest is verified by others: no sha */
+    struct sb_arriving *arriving;
     const struct sb_blob_watch *watch; /* or NULL */
     int shown;                         /* for reading, once the watch was told of it; or -1 */
     uint64_t told;
@@ -164,58 +160,51 @@ int sb_blob_begin(struct sb_store *store, struct sb_blob_writer **out, struct sb
     return 0;
 }
 
-static bool set_direct(struct sb_blob_writer *writer, bool direct) {
-    int flags = fcntl(writer->fd, F_GETFL);
-    writer->direct =
-        flags >= 0 &&
-        fcntl(writer->fd, F_SETFL, direct ? flags | O_DIRECT : flags & ~O_DIRECT) == 0 && direct;
-    return writer->direct;
-}
-
-static void start_direct(struct sb_blob_writer *writer) {
+static void start_direct(struct sb_blob_writer *writer, uint64_t offset) {
     void *stage = NULL;
     writer->tried = true;
-    if (!set_direct(writer, true))
+    if (!sb_direct_is_fast() || !sb_direct_set(writer->fd, true))
         return;
-    if (posix_memalign(&stage, STAGE_ALIGNMENT, STAGE_SIZE) == 0)
-        writer->stage = stage;
-    else
-        set_direct(writer, false);
-}
-
-static uint64_t nanoseconds(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+    if (posix_memalign(&stage, SB_DIRECT_ALIGNMENT, STAGE_SIZE) != 0) {
+        sb_direct_set(writer->fd, false);
+        return;
+    }
+    writer->direct = true;
+    writer->stage = stage;
+    writer->stage_offset = offset;
 }
 
 /* A file system that turns out not to take direct writes after all gets ordinary ones. */
-static int write_direct(struct sb_blob_writer *writer, struct sb_error *err) {
-    uint64_t start = nanoseconds();
+static int write_stage(struct sb_blob_writer *writer, struct sb_error *err) {
     for (size_t done = 0; done < writer->staged;) {
-        ssize_t n = write(writer->fd, writer->stage + done, writer->staged - done);
+        const unsigned char *p = writer->stage + done;
+        size_t len = writer->staged - done;
+        off_t offset = (off_t)(writer->stage_offset + done);
+        ssize_t n = writer->direct ? sb_direct_pwrite(writer->fd, p, len, offset)
+                                   : pwrite(writer->fd, p, len, offset);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0 && errno == EINVAL && writer->direct) {
-            set_direct(writer, false);
+            sb_direct_set(writer->fd, false);
+            writer->direct = false;
             continue;
         }
         if (n < 0)
             return sb_fail_errno(err, SB_E_IO, "writing a blob");
         done += (size_t)n;
     }
-    writer->direct_time += nanoseconds() - start;
-    writer->direct_size += writer->staged;
+    writer->stage_offset += writer->staged;
+    writer->staged = 0;
     return 0;
-}
-
-static bool is_slow(const struct sb_blob_writer *writer) {
-    return writer->direct_size >= DIRECT_TRIAL &&
-           writer->direct_time > writer->direct_size * 1000 / DIRECT_RATE;
 }
 
 void sb_blob_trust_digest(struct sb_blob_writer *writer) {
     writer->trusted = true;
+}
+
+void sb_blob_announce(struct sb_blob_writer *writer, const struct sb_digest *digest) {
+    writer->trusted = true;
+    writer->arriving = sb_arriving_new(writer->store, digest, writer->store->tmp_fd, writer->name);
 }
 
 static int write_cached(struct sb_blob_writer *writer, const void *data, size_t len,
@@ -241,39 +230,42 @@ static int append_direct(struct sb_blob_writer *writer, const unsigned char *dat
         len -= n;
         if (writer->staged < STAGE_SIZE)
             break;
-        if (write_direct(writer, err) < 0)
+        if (write_stage(writer, err) < 0)
             return -1;
-        writer->staged = 0;
     }
     return 0;
 }
 
 /* What is left in the stage is no whole number of blocks. */
 static int end_direct(struct sb_blob_writer *writer, struct sb_error *err) {
+    if (!writer->stage)
+        return 0;
     if (writer->direct)
-        set_direct(writer, false);
-    if (writer->staged > 0 && write_direct(writer, err) < 0)
+        sb_direct_set(writer->fd, false);
+    writer->direct = false;
+    if (write_stage(writer, err) < 0)
         return -1;
-    writer->staged = 0;
     free(sb_steal(writer->stage));
+    if (lseek(writer->fd, (off_t)writer->stage_offset, SEEK_SET) < 0)
+        return sb_fail_errno(err, SB_E_IO, "writing a blob");
     return 0;
 }
 
 static int append(struct sb_blob_writer *writer, const unsigned char *data, size_t len,
                   struct sb_error *err) {
-    size_t odd = (size_t)(-writer->size % STAGE_ALIGNMENT);
+    size_t odd = (size_t)(-writer->size % SB_DIRECT_ALIGNMENT);
     if (!writer->tried && writer->size >= DIRECT_FROM && len > odd) {
         if (write_cached(writer, data, odd, err) < 0)
             return -1;
         data += odd;
         len -= odd;
-        start_direct(writer);
+        start_direct(writer, writer->size + odd);
     }
     if (!writer->stage)
         return write_cached(writer, data, len, err);
     if (append_direct(writer, data, len, err) < 0)
         return -1;
-    return is_slow(writer) ? end_direct(writer, err) : 0;
+    return sb_direct_is_fast() ? 0 : end_direct(writer, err);
 }
 
 void sb_blob_set_watch(struct sb_blob_writer *writer, const struct sb_blob_watch *watch) {
@@ -301,13 +293,14 @@ int sb_blob_append(struct sb_blob_writer *writer, const void *data, size_t len,
     if (!writer->trusted)
         sb_sha256_add(&writer->sha, data, len);
     writer->size += len;
+    if (writer->arriving)
+        sb_arriving_written(writer->arriving, writer->size - writer->staged);
     tell_watch(writer);
     return 0;
 }
 
-void sb_blob_abort(struct sb_blob_writer *writer) {
-    if (!writer)
-        return;
+static void end(struct sb_blob_writer *writer, bool good) {
+    sb_arriving_end(writer->arriving, good);
     if (writer->watch && writer->told > 0)
         writer->watch->grow(writer->watch->data, -1, 0);
     sb_close_descriptor(&writer->shown);
@@ -316,6 +309,11 @@ void sb_blob_abort(struct sb_blob_writer *writer) {
         unlinkat(writer->store->tmp_fd, writer->name, 0);
     free(writer->stage);
     free(writer);
+}
+
+void sb_blob_abort(struct sb_blob_writer *writer) {
+    if (writer)
+        end(writer, false);
 }
 
 static void note_written(struct sb_store *store, const struct sb_digest *digest) {
@@ -368,7 +366,7 @@ int sb_blob_commit(struct sb_blob_writer *writer, const struct sb_digest *expect
         *out_size = writer->size;
     if (!failed)
         writer->watch = NULL;
-    sb_blob_abort(writer);
+    end(writer, !failed);
     return failed;
 }
 

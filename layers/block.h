@@ -9,15 +9,22 @@
 
 #include "layers/unpack.h"
 
-/* Freed when its last user lets go of it. Only one who knows to be its only user may write to it.
- */
+#define SB_BLOCK_SIZE SB_FRAME_SIZE
+
+/* Gone when its last user lets go of it. Only one who knows to be its only user may write to it. */
 struct sb_block {
     atomic_uint users;
-    unsigned char data[];
+    struct sb_block *next; /* while it is spare */
+    unsigned char *data;   /* SB_BLOCK_SIZE bytes, aligned as direct access wants them */
 };
 
-struct sb_block *sb_block_new(size_t size);    /* with one user */
+struct sb_block *sb_block_new(void);           /* with one user */
 void sb_block_release(struct sb_block *block); /* NULL is allowed */
+
+/* From the first to the last such call some blocks that are let go of are kept, as memory that the
+ * kernel has made once; and large pages are used. For whoever needs many. */
+void sb_blocks_keep(void);
+void sb_blocks_keep_no_more(void);
 
 /* Makes the caller a user of the block that these bytes, just got from the reader, lie in. NULL
  * when they don't lie in one: then they must be copied. */

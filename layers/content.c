@@ -13,18 +13,19 @@
 #include "base/uncached.h"
 #include "layers/attributes.h"
 #include "layers/block.h"
+#include "layers/direct.h"
 
 #define HOLE_SIZE     (32u << 10)  /* zeros of this length, so aligned, are left as a hole */
 #define SPARSE_FROM   (128u << 10) /* in files of at least this size */
-#define UNCACHED_FROM (1u << 20)   /* such files go past the page cache */
-#define PAGE          4096u
+#define UNCACHED_FROM (128u << 10) /* such files go past the page cache */
+#define DIRECT_FROM   (64u << 10)  /* bytes at a time */
 
 /* Threads start when there was this much to do. */
 #define ALONE_BYTES (4u << 20)
 #define ALONE_FILES 128
 
 #define THREADS_MAX    4
-#define QUEUE_MAX      (THREADS_MAX + 2)
+#define QUEUE_MAX      (THREADS_MAX + 1) /* one more than there are threads */
 #define BATCH_PARTS    16
 #define BATCH_BYTES    (256u << 10)
 #define UNFINISHED_MAX 128 /* files that are not finished; less where there are few descriptors */
@@ -36,6 +37,7 @@ struct file {
     uint64_t end;          /* of what was written; what lies before it and was not is a hole */
     bool split;            /* into parts of several batches */
     bool busy;             /* a thread has one of those */
+    size_t alignment;      /* of memory that can be written past the page cache; 0: none */
 };
 
 /* Some bytes of a file. */
@@ -78,6 +80,8 @@ static struct file *file_new(int fd, const struct sb_entry *entry) {
     struct file *file = sb_alloc(sizeof *file);
     file->fd = fd;
     sb_entry_copy(&file->entry, entry);
+    if (entry->size >= UNCACHED_FROM)
+        file->alignment = sb_direct_alignment(fd);
     return file;
 }
 
@@ -89,11 +93,11 @@ static void file_free(struct file *file) {
     free(file);
 }
 
-static int write_at(int fd, const unsigned char *p, size_t len, uint64_t offset, bool uncached,
+static int write_at(int fd, const unsigned char *p, size_t len, uint64_t offset,
+                    ssize_t (*write)(int fd, const void *data, size_t len, off_t offset),
                     struct sb_error *err) {
     while (len > 0) {
-        ssize_t n = uncached ? sb_pwrite_uncached(fd, p, len, (off_t)offset)
-                             : pwrite(fd, p, len, (off_t)offset);
+        ssize_t n = write(fd, p, len, (off_t)offset);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
@@ -105,19 +109,39 @@ static int write_at(int fd, const unsigned char *p, size_t len, uint64_t offset,
     return 0;
 }
 
+/* As much as goes past the page cache by itself. Whatever goes wrong does so again with the rest.
+ */
+static size_t write_direct(struct file *file, const unsigned char *p, size_t len, uint64_t offset) {
+    size_t done = 0;
+    if (file->alignment == 0 || len < DIRECT_FROM || (uintptr_t)p % file->alignment != 0 ||
+        !sb_direct_is_fast() || !sb_direct_set(file->fd, true))
+        return 0;
+    while (done < len && done % SB_DIRECT_ALIGNMENT == 0) {
+        ssize_t n = sb_direct_pwrite(file->fd, p + done, len - done, (off_t)(offset + done));
+        if (n <= 0)
+            break;
+        done += (size_t)n;
+    }
+    sb_direct_set(file->fd, false);
+    return done;
+}
+
 /* Pages that are not full yet go into the cache after all: what follows in them would have to wait
  * until they are on the disk, and to read them back. */
 static int write_range(struct file *file, const unsigned char *p, size_t len, uint64_t offset,
                        struct sb_error *err) {
-    size_t head = (size_t)(-offset % PAGE), tail = (size_t)((offset + len) % PAGE);
+    size_t head = (size_t)(-offset % SB_DIRECT_ALIGNMENT);
+    size_t tail = (size_t)((offset + len) % SB_DIRECT_ALIGNMENT);
     if (len > 0)
         file->end = offset + len;
     if (file->entry.size < UNCACHED_FROM || head + tail >= len)
-        return write_at(file->fd, p, len, offset, false, err);
-    if (write_at(file->fd, p, head, offset, false, err) < 0 ||
-        write_at(file->fd, p + len - tail, tail, offset + len - tail, false, err) < 0)
+        return write_at(file->fd, p, len, offset, pwrite, err);
+    if (write_at(file->fd, p, head, offset, pwrite, err) < 0 ||
+        write_at(file->fd, p + len - tail, tail, offset + len - tail, pwrite, err) < 0)
         return -1;
-    return write_at(file->fd, p + head, len - head - tail, offset + head, true, err);
+    size_t done = write_direct(file, p + head, len - head - tail, offset + head);
+    return write_at(file->fd, p + head + done, len - head - tail - done, offset + head + done,
+                    sb_pwrite_uncached, err);
 }
 
 static bool is_zero(const unsigned char *p, size_t len) {
@@ -281,7 +305,7 @@ static int hand_over(struct sb_content_writer *w, struct sb_error *err) {
     if (!batch)
         return 0;
     pthread_mutex_lock(&w->lock);
-    while (w->queued == QUEUE_MAX)
+    while (w->queued > (size_t)w->thread_count)
         pthread_cond_wait(&w->done, &w->lock);
     w->queue[w->queued++] = batch;
     pthread_cond_signal(&w->work);

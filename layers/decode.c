@@ -12,11 +12,14 @@
 #include "base/memory.h"
 #include "base/process.h"
 #include "base/uncached.h"
+#include "layers/arriving.h"
+#include "layers/direct.h"
 #include "layers/pack.h"
 
-#define READ_SIZE   (256u << 10)
-#define STREAM_SIZE (1u << 20) /* of a piece from a decoder that streams */
-#define WINDOW_LOG  27
+#define READ_SIZE      (512u << 10)
+#define STREAM_SIZE    (1u << 20) /* of a piece from a decoder that streams */
+#define WINDOW_LOG     27
+#define READ_ALIGNMENT 512u /* of memory that is read into: direct access may want it */
 /* Room for a frame that grew by packing; a stranger's that needs more is streamed instead. */
 #define FRAME_INPUT_MAX (SB_FRAME_SIZE + (256u << 10))
 
@@ -31,6 +34,8 @@ enum method {
 struct sb_decoder {
     int fd;
     bool regular, hash, eof;
+    bool direct; /* the file is set so */
+    struct sb_arriving *arriving;
     enum method method;
     bool open; /* in the middle of a gzip member or zstd frame */
     uint64_t size, limit;
@@ -58,6 +63,16 @@ struct sb_decoder *sb_decoder_new(int fd, uint64_t limit, bool hash, atomic_bool
     return d;
 }
 
+void sb_decoder_read_direct(struct sb_decoder *d) {
+    size_t alignment = d->regular ? sb_direct_alignment(d->fd) : 0;
+    d->direct = alignment > 0 && READ_ALIGNMENT % alignment == 0 && sb_direct_is_fast() &&
+                sb_direct_set(d->fd, true);
+}
+
+void sb_decoder_follow(struct sb_decoder *d, struct sb_arriving *arriving) {
+    d->arriving = arriving;
+}
+
 void sb_decoder_free(struct sb_decoder *d) {
     if (!d)
         return;
@@ -65,6 +80,7 @@ void sb_decoder_free(struct sb_decoder *d) {
         inflateEnd(&d->gzip);
     ZSTD_freeDCtx(d->zstd);
     sb_close_descriptor(&d->fd);
+    sb_arriving_leave(d->arriving);
     free(d->in);
     free(d);
 }
@@ -86,23 +102,12 @@ struct sb_digest sb_decoder_digest(const struct sb_decoder *d) {
     return sb_sha256_finish(&copy);
 }
 
-struct sb_block *sb_block_new(size_t size) {
-    struct sb_block *block = sb_realloc(NULL, sizeof *block + size, 1);
-    atomic_init(&block->users, 1);
-    return block;
-}
-
-void sb_block_release(struct sb_block *block) {
-    if (block && atomic_fetch_sub(&block->users, 1) == 1)
-        free(block);
-}
-
 /* The block of the piece before, unless somebody still uses it. */
 static void make_room(struct sb_piece *piece) {
     if (piece->block && atomic_load(&piece->block->users) > 1)
         sb_block_release(sb_steal(piece->block));
     if (!piece->block)
-        piece->block = sb_block_new(SB_FRAME_SIZE);
+        piece->block = sb_block_new();
     piece->out = piece->block->data;
     piece->out_len = 0;
 }
@@ -131,6 +136,25 @@ static int wait_for_pipe(struct sb_decoder *d, struct sb_error *err) {
     return 0;
 }
 
+static void leave_direct(struct sb_decoder *d) {
+    if (d->direct)
+        sb_direct_set(d->fd, false);
+    d->direct = false;
+}
+
+static ssize_t read_file(struct sb_decoder *d, unsigned char *to, size_t room) {
+    if (((uintptr_t)to % READ_ALIGNMENT) + (room % SB_DIRECT_ALIGNMENT) > 0)
+        leave_direct(d);
+    if (d->direct) {
+        ssize_t n = read(d->fd, to, room);
+        if (n < 0 ? errno == EINVAL : (size_t)n < room) /* the end is no whole block */
+            leave_direct(d);
+        if (n >= 0 || errno != EINVAL)
+            return n;
+    }
+    return sb_read_uncached(d->fd, to, room);
+}
+
 /* One read into a place of the caller's; 0 bytes at the end of the file. */
 static int read_some(struct sb_decoder *d, unsigned char *to, size_t room, size_t *out_len,
                      struct sb_error *err) {
@@ -141,7 +165,9 @@ static int read_some(struct sb_decoder *d, unsigned char *to, size_t room, size_
     do {
         if (!d->regular && wait_for_pipe(d, err) < 0)
             return -1;
-        n = d->regular ? sb_read_uncached(d->fd, to, room) : read(d->fd, to, room);
+        if (d->arriving && sb_arriving_wait(d->arriving, d->size + room, d->stop, err) < 0)
+            return -1;
+        n = d->regular ? read_file(d, to, room) : read(d->fd, to, room);
     } while (n < 0 && (errno == EINTR || errno == EAGAIN));
     if (n < 0)
         return sb_fail_errno(err, SB_E_IO, "reading");
@@ -157,17 +183,39 @@ static int read_some(struct sb_decoder *d, unsigned char *to, size_t room, size_
     return 0;
 }
 
+/* Where len bytes start so that what is read behind them is aligned. */
+static size_t start_for(size_t len) {
+    return (size_t)-len % READ_ALIGNMENT;
+}
+
+static size_t room_for(size_t len) {
+    return READ_ALIGNMENT + len + READ_SIZE;
+}
+
+/* Makes room for READ_SIZE bytes behind the pending input. */
+static void make_input_room(struct sb_decoder *d) {
+    size_t end = d->start + d->len, start = start_for(d->len);
+    if (end % READ_ALIGNMENT == 0 && d->cap >= end + READ_SIZE)
+        return;
+    if (d->cap >= room_for(d->len)) {
+        memmove(d->in + start, d->in + d->start, d->len);
+    } else {
+        size_t cap = room_for(d->len) > 2 * d->cap ? room_for(d->len) : 2 * d->cap;
+        unsigned char *in = sb_alloc_aligned(SB_DIRECT_ALIGNMENT, cap);
+        if (d->len > 0)
+            memcpy(in + start, d->in + d->start, d->len);
+        free(d->in);
+        d->in = in;
+        d->cap = cap;
+    }
+    d->start = start;
+}
+
 /* Adds up to READ_SIZE bytes to the pending input. */
 static int fill(struct sb_decoder *d, struct sb_error *err) {
-    if (d->start > 0 && d->len > 0)
-        memmove(d->in, d->in + d->start, d->len);
-    d->start = 0;
-    if (d->cap - d->len < READ_SIZE) {
-        d->cap = d->len + READ_SIZE > 2 * d->cap ? d->len + READ_SIZE : 2 * d->cap;
-        d->in = sb_realloc(d->in, d->cap, 1);
-    }
+    make_input_room(d);
     size_t n;
-    if (read_some(d, d->in + d->len, READ_SIZE, &n, err) < 0)
+    if (read_some(d, d->in + d->start + d->len, READ_SIZE, &n, err) < 0)
         return -1;
     d->len += n;
     return 0;
@@ -331,9 +379,10 @@ static int skip_frame(struct sb_decoder *d, struct sb_error *err) {
 /* Moves the first n pending bytes into the piece, copying the smaller part: them or the rest. */
 static void hand_over(struct sb_decoder *d, struct sb_piece *piece, size_t n) {
     size_t rest = d->len - n, copied = n < rest ? n : rest;
-    if (piece->in_cap < copied + READ_SIZE) {
-        piece->in_cap = copied + READ_SIZE;
-        piece->in = sb_realloc(piece->in, piece->in_cap, 1);
+    if (piece->in_cap < room_for(copied)) {
+        free(piece->in);
+        piece->in_cap = room_for(copied);
+        piece->in = sb_alloc_aligned(SB_DIRECT_ALIGNMENT, piece->in_cap);
     }
     piece->in_start = 0;
     piece->in_len = n;
@@ -342,12 +391,12 @@ static void hand_over(struct sb_decoder *d, struct sb_piece *piece, size_t n) {
         drop(d, n);
         return;
     }
-    memcpy(piece->in, pending(d) + n, rest);
+    memcpy(piece->in + start_for(rest), pending(d) + n, rest);
     unsigned char *in = d->in;
     size_t start = d->start, cap = d->cap;
     d->in = piece->in;
     d->cap = piece->in_cap;
-    d->start = 0;
+    d->start = start_for(rest);
     d->len = rest;
     piece->in = in;
     piece->in_cap = cap;

@@ -41,6 +41,13 @@ struct sb_decoder;
  * digest of what is read. Waiting for a pipe ends when *stop becomes true, or on interruption. */
 struct sb_decoder *sb_decoder_new(int fd, uint64_t limit, bool hash, atomic_bool *stop);
 
+/* Before the first piece: the file is still being written, and bytes are waited for. Nothing may be
+ * believed until the end was reached. */
+struct sb_arriving;
+void sb_decoder_follow(struct sb_decoder *decoder, struct sb_arriving *arriving);
+/* Before the first piece: past the page cache, for a file that went to the disk past it. */
+void sb_decoder_read_direct(struct sb_decoder *decoder);
+
 /* Fills piece with what comes next; *out_end: nothing is left, and piece is empty. */
 int sb_decoder_next(struct sb_decoder *decoder, struct sb_piece *piece, bool *out_end,
                     struct sb_error *err);

@@ -24,6 +24,7 @@
 
 #include "base/memory.h"
 #include "base/process.h"
+#include "layers/arriving.h"
 #include "layers/decode.h"
 #include "layers/store_private.h"
 
@@ -45,6 +46,7 @@ struct sb_layer_reader {
     ZSTD_DCtx *context; /* of the caller's thread */
     bool at_end;
 
+    bool keeps_blocks;
     bool threaded, holding; /* holding: the caller has piece `consumed` */
     int workers, ring;
     struct slot slots[RING_MAX];
@@ -88,13 +90,18 @@ static struct sb_layer_reader *reader_new(int fd, uint64_t limit, bool hash) {
 
 static int open_blob(struct sb_store *store, const struct sb_descriptor *descriptor, bool known,
                      struct sb_layer_reader **out, struct sb_error *err) {
-    int fd = sb_blob_open(store, &descriptor->digest, descriptor->size, err);
-    if (fd < 0)
+    int fd;
+    struct sb_arriving *arriving =
+        known ? sb_arriving_follow(store, &descriptor->digest, &fd) : NULL;
+    if (!arriving && (fd = sb_blob_open(store, &descriptor->digest, descriptor->size, err)) < 0)
         return -1;
-    known = known && sb_blob_is_written(store, &descriptor->digest);
+    known = arriving || (known && sb_blob_is_written(store, &descriptor->digest));
     struct sb_layer_reader *r = reader_new(fd, descriptor->size, !known);
     r->expected = *descriptor;
     r->verify = !known;
+    if (known)
+        sb_decoder_read_direct(r->decoder);
+    sb_decoder_follow(r->decoder, arriving);
     r->limit = limit_of(descriptor->size);
     *out = r;
     return 0;
@@ -141,6 +148,8 @@ void sb_layer_reader_abort(struct sb_layer_reader *r) {
     stop_threads(r);
     for (int i = 0; i < RING_MAX; i++)
         sb_piece_free(&r->slots[i].piece);
+    if (r->keeps_blocks)
+        sb_blocks_keep_no_more();
     sb_decoder_free(r->decoder);
     ZSTD_freeDCtx(r->context);
     pthread_cond_destroy(&r->changed);
@@ -284,6 +293,8 @@ static int start_threads(struct sb_layer_reader *r, struct sb_error *err) {
     if (failed)
         stop_threads(r);
     r->threaded = !failed;
+    r->keeps_blocks = true;
+    sb_blocks_keep();
     return failed ? -1 : 0;
 }
 

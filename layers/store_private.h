@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <time.h>
 
+#include "layers/arriving.h"
 #include "layers/contents.h"
 #include "layers/origin.h"
 #include "layers/store.h"
@@ -36,6 +37,7 @@ struct sb_store {
     char *tmp_path;
     struct sb_digest *written; /* large blobs that this process wrote */
     size_t written_count, written_cap;
+    struct sb_arriving *arriving;
 };
 
 /* ---- live.c ---- */

@@ -180,9 +180,10 @@ static pthread_mutex_t turns_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t turn_over = PTHREAD_COND_INITIALIZER;
 static int turns = UNPACK_AT_ONCE;
 
-static int unpack_in_turn(struct sb_store *store, const struct sb_layer *layer, int fs,
+static int unpack_in_turn(struct sb_store *store, const struct sb_layer *layer, bool follow, int fs,
                           struct sb_error *err) {
-    if (sb_blob_need(store, &layer->descriptor, err) < 0) /* more may be fetched at once */
+    /* More may be fetched at once. */
+    if (!follow && sb_blob_need(store, &layer->descriptor, err) < 0)
         return -1;
     pthread_mutex_lock(&turns_lock);
     while (turns == 0)
@@ -197,8 +198,8 @@ static int unpack_in_turn(struct sb_store *store, const struct sb_layer *layer, 
     return rc;
 }
 
-static int make(struct sb_store *store, const struct sb_layer *layer, const struct names *n,
-                struct sb_error *err) {
+static int make(struct sb_store *store, const struct sb_layer *layer, bool follow,
+                const struct names *n, struct sb_error *err) {
     if (geteuid() != 0) {
         sb_fail(err, SB_E_FAILED, "unpacking layers needs root, or a user namespace");
         return -1;
@@ -211,15 +212,15 @@ static int make(struct sb_store *store, const struct sb_layer *layer, const stru
     sb_autoclose int fs = sb_directory_open(dir, "fs", err);
     if (fs < 0)
         return -1;
-    if (unpack_in_turn(store, layer, fs, err) < 0) {
+    if (unpack_in_turn(store, layer, follow, fs, err) < 0) {
         sb_tree_remove(sb_store_tmp_fd(store), n->tmp, NULL);
         return -1;
     }
     return publish(store, n, err);
 }
 
-int sb_tree_get(struct sb_store *store, const struct sb_layer *layer, char **out_path,
-                struct sb_error *err) {
+static int get(struct sb_store *store, const struct sb_layer *layer, bool follow, char **out_path,
+               struct sb_error *err) {
     struct names n = names_of(&layer->diff_id);
     bool there;
     if (take_into_use(store, &n, &there, err) < 0)
@@ -231,11 +232,21 @@ int sb_tree_get(struct sb_store *store, const struct sb_layer *layer, char **out
             sb_lock_take(sb_store_private_fd(store), n.lock, SB_LOCK_EXCLUSIVE, err);
         if (lock < 0 || take_into_use(store, &n, &there, err) < 0)
             return -1;
-        if (!there && make(store, layer, &n, err) < 0)
+        if (!there && make(store, layer, follow, &n, err) < 0)
             return sb_error_context(err, "unpacking");
     }
     *out_path = sb_format("%s/sbuild/%s/fs", sb_store_path(store), n.tree);
     return 0;
+}
+
+int sb_tree_get(struct sb_store *store, const struct sb_layer *layer, char **out_path,
+                struct sb_error *err) {
+    return get(store, layer, false, out_path, err);
+}
+
+int sb_tree_follow(struct sb_store *store, const struct sb_layer *layer, char **out_path,
+                   struct sb_error *err) {
+    return get(store, layer, true, out_path, err);
 }
 
 bool sb_tree_has(struct sb_store *store, const struct sb_digest *diff_id) {

@@ -26,6 +26,11 @@
 int sb_tree_get(struct sb_store *store, const struct sb_layer *layer, char **out_path,
                 struct sb_error *err);
 
+/* The same while this process fetches the layer: follows its bytes instead of waiting for the last.
+ * A failure means little: once the layer is there, sb_tree_get says what is wrong, or nothing. */
+int sb_tree_follow(struct sb_store *store, const struct sb_layer *layer, char **out_path,
+                   struct sb_error *err);
+
 /* True when the layer is unpacked already. */
 bool sb_tree_has(struct sb_store *store, const struct sb_digest *diff_id);
 

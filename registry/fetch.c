@@ -51,7 +51,7 @@ static int fetch_from(const struct sb_fetch_source *source, struct sb_remote *re
     struct arrival arrival = {.watch = &source->watch, .blob = blob, .where = where};
     if (sb_blob_begin(store, &arrival.writer, err) < 0)
         return -1;
-    sb_blob_trust_digest(arrival.writer); /* sb_remote_blob_get verifies it */
+    sb_blob_announce(arrival.writer, &blob->digest); /* sb_remote_blob_get verifies it */
     sb_fetch_tell(arrival.watch, SB_TRANSFER_START, blob, 0, where);
     if (sb_remote_blob_get(remote, blob, arrive, &arrival, err) < 0) {
         sb_blob_abort(arrival.writer);

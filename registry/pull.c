@@ -1,5 +1,6 @@
 #include "registry/pull.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -178,24 +179,55 @@ static int check_platform(struct pull *p, const struct sb_pulled *pulled,
 struct layer_job {
     struct pull *pull;
     const struct sb_layer *layer;
+    struct sb_jobs *jobs; /* the one of this number fetches it */
+    size_t number;
+    struct sb_jobs *callbacks;
+    bool told; /* there is a callback job; the fetching thread's */
+    atomic_bool here;
 };
 
 static int tell_layer(void *data, struct sb_error *err) {
-    const struct layer_job *job = data;
+    struct layer_job *job = data;
     const struct sb_pull_options *o = job->pull->options;
-    return o->layer(o->data, job->layer, err);
+    struct sb_error ignored = {0};
+    if (!atomic_load(&job->here) && o->layer(o->data, job->layer, true, &ignored) == 0)
+        return sb_jobs_wait_for(job->jobs, job->number, err);
+    if (sb_jobs_wait_for(job->jobs, job->number, err) < 0)
+        return -1;
+    return o->layer(o->data, job->layer, false, err);
+}
+
+/* Called by the thread that fetches it: when the first byte is about to come, and at the end. */
+static void begin_callback(struct layer_job *job) {
+    if (job->pull->options->layer && !job->told)
+        sb_jobs_add(job->callbacks, tell_layer, job);
+    job->told = true;
+}
+
+static void on_transfer(void *data, const struct sb_transfer_event *event) {
+    struct layer_job *job = data;
+    const struct sb_pull_options *o = job->pull->options;
+    if (event->state == SB_TRANSFER_START)
+        begin_callback(job);
+    if (o->notify)
+        o->notify(o->data, event);
 }
 
 static int fetch_layer(void *data, struct sb_error *err) {
-    const struct layer_job *job = data;
+    struct layer_job *job = data;
     struct pull *p = job->pull;
     const struct sb_descriptor *blob = &job->layer->descriptor;
-    const struct sb_blob_source source = {sb_fetch_from_origins, &p->source};
+    struct sb_fetch_source origins = p->source;
+    origins.watch.notify = on_transfer;
+    origins.watch.data = job;
+    const struct sb_blob_source source = {sb_fetch_from_origins, &origins};
     bool fetched;
     if (sb_blob_need_from(p->store, blob, &source, &fetched, err) < 0)
         return -1;
     if (!fetched)
         sb_fetch_tell(&p->source.watch, SB_TRANSFER_EXISTS, blob, 0, p->where);
+    atomic_store(&job->here, true);
+    begin_callback(job);
     return 0;
 }
 
@@ -222,15 +254,14 @@ static int fetch_layers(struct pull *p, const struct sb_image *image, struct sb_
     sb_jobs_when_failed(jobs, cancel, p->cancel);
     sb_jobs_when_failed(callbacks, cancel, p->cancel);
     for (size_t i = 0; i < n; i++) {
-        list[i] = (struct layer_job){p, &image->layers[i].layer};
+        list[i] = (struct layer_job){.pull = p,
+                                     .layer = &image->layers[i].layer,
+                                     .jobs = jobs,
+                                     .number = i,
+                                     .callbacks = callbacks};
         sb_jobs_add(jobs, fetch_layer, &list[i]);
     }
-    int rc = 0;
-    for (size_t i = 0; i < n && rc == 0; i++) {
-        rc = sb_jobs_wait_for(jobs, i, err);
-        if (rc == 0 && o->layer)
-            sb_jobs_add(callbacks, tell_layer, &list[i]);
-    }
+    int rc = sb_jobs_wait(jobs, err);
     rc = wait_for_callbacks(callbacks, rc, err);
     sb_jobs_free(callbacks);
     sb_jobs_free(jobs);

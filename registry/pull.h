@@ -29,10 +29,11 @@ struct sb_pull_options {
     bool tag_own; /* what a tag is, is asked of the registry itself, not of its mirrors */
     int parallel; /* layers at once; 0: 4 */
     sb_transfer_notify *notify; /* may be NULL */
-    /* Called when a layer is in the store, in the order of the image, lowest first, from any thread
-     * and for two layers at once, while others are still fetched. The image gets its tag when all
-     * have returned 0. May be NULL; not when lazy. */
-    int (*layer)(void *data, const struct sb_layer *layer, struct sb_error *err);
+    /* Called when a layer begins to arrive, or is in the store, from any thread and for two layers
+     * at once, while others are still fetched. One that fails while its layer is arriving is called
+     * again when it is in the store. The image gets its tag when all have returned 0. May be NULL;
+     * not when lazy. */
+    int (*layer)(void *data, const struct sb_layer *layer, bool arriving, struct sb_error *err);
     void *data; /* of both */
 };
 

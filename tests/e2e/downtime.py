@@ -35,7 +35,11 @@ def ask():
 
 
 last, longest, seen = None, 0, []
-while not ended:
+answer, deadline = None, 0
+# A gap is as long as till the next answer: it is waited for.
+while not ended or (last is not None and answer is None and time.monotonic() < deadline):
+    if not ended:
+        deadline = time.monotonic() + 30
     began = time.monotonic()
     answer = ask()
     now = time.monotonic()

@@ -1,69 +1,206 @@
 #!/bin/sh
-# The backend that ships, from a registry to healthy answers on a node, and its second release. Its 2 GB
-# of dependencies aren't built here: SB_BACKEND_STORE names a store that has them
-# (sbuild recipes/backend.yaml --store DIR).
+# The backend of recipes/backend.yaml as a service of a booted node: from a registry to a healthy
+# answer, another release, one that fails, back again; its user, its devices, its units; ten services
+# on its dependencies.
+#
+# The layers below the application come from the store that `make demo` filled (or SB_BACKEND_STORE),
+# which is not touched. Without them it is skipped: tests/e2e/backend.sh builds them (SB_TEST_SLOW=1).
+BACKEND_STORE=${SB_BACKEND_STORE:-${SBUILD_STORE:-/var/lib/sbuild}}
 . tests/e2e/lib.sh
 . "$TOP/tests/e2e/registry.lib"
 . "$TOP/tests/e2e/node.lib"
 need_nodes
 need jq curl python3
-store=${SB_BACKEND_STORE:-/var/tmp/bench-store}
-cp -r "$TOP/recipes" recipes
-sed -i "s/^tags:.*/tags: [semver]/" recipes/*.yaml # a copy is no checkout
-[ -e "$store/oci-layout" ] && "$SBUILD" plan recipes/backend.yaml --store "$store" --json >plan.json 2>/dev/null &&
-	! "$SBUILD" plan recipes/backend.yaml --store "$store" 2>/dev/null | grep -qv '^cached' ||
-	skip_all "no store has the backend's dependencies (SB_BACKEND_STORE)"
+[ -d "$BACKEND_STORE/sbuild" ] || skip_all "no make demo here yet (SB_BACKEND_STORE)"
+"$SBUILD" plan "$TOP/recipes/backend.yaml" --store "$BACKEND_STORE" >plan 2>&1 || cat plan
+! grep -v ' app ' plan | grep -q '^build' || skip_all "the dependencies are not in $BACKEND_STORE"
+
+# A store of its own, of the same blobs.
+mkdir -p "$SBUILD_STORE/sbuild"
+for part in keys records contents listings; do
+	[ ! -e "$BACKEND_STORE/sbuild/$part" ] || cp -a "$BACKEND_STORE/sbuild/$part" "$SBUILD_STORE/sbuild/"
+done
+cp "$BACKEND_STORE/oci-layout" "$BACKEND_STORE/index.json" "$SBUILD_STORE/"
+cp -al "$BACKEND_STORE/blobs" "$SBUILD_STORE/" 2>/dev/null || cp -a "$BACKEND_STORE/blobs" "$SBUILD_STORE/"
+
 start_registry main
 PORT=$(free_port)
+REPOSITORY=$REGISTRY/team
+cp -a "$TOP/recipes" recipes
+sed -i -e "s|^image:|image:\n  repository: $REPOSITORY/backend|" -e 's/^tags:.*/tags: [semver]/' recipes/backend.yaml
+watcher=
+cleanup() { [ -z "$watcher" ] || kill "$watcher" 2>/dev/null || :; }
 n() { node_run one "$@"; }
-release() { # VERSION
-	"$SBUILD" bundle recipes/backend.yaml --store "$store" --set PORT="$PORT" --set VERSION="$1" \
-		-t "$REGISTRY/team/backend:v$1" --push --progress plain >out 2>err || cat err
-}
+release() { "$SBUILD" bundle "recipes/${2:-backend}.yaml" --push --set "VERSION=$1" --set "PORT=$PORT" --progress plain; }
 health() { curl -s -m 5 "http://127.0.0.1:$PORT/health"; }
-boot_node one
-n sh -c 'mknod -m 666 /dev/nvidia0 c 1 3; mknod -m 666 /dev/nvidiactl c 1 3' 2>/dev/null || :
-
-release 1.0.0
-began=$(date +%s)
-n sbuild install "$REGISTRY/team/backend:v1.0.0" --wait=120s >out 2>&1 || { cat out && exit 1; }
-echo "node-backend: installed in $(($(date +%s) - began)) s"
-health >health.json || :
-check "it answers" jq -e .status health.json
-cat health.json
-pid=$(n systemctl show -P MainPID backend)
-check_equal "as its user" 1000 "$(n stat -c %u "/proc/$pid")"
-if n test -e /dev/nvidia0; then
-	check "it sees its GPU" n nsenter -t "$pid" -m -r /bin/sh -c 'test -c /dev/nvidia0'
-else
-	skip "no device nodes can be made here"
-fi
-check "no container runtime is between" n sh -c "grep -q 'system.slice/backend.service' /proc/$pid/cgroup"
-
-watch() { python3 "$TOP/tests/e2e/downtime.py" "$PORT" "$T/line" /health & watcher=$!; sleep 0.3; }
-watched() {
-	kill "$watcher" && wait "$watcher" || :
-	check "the client had answers" grep -q status line
+version() { health | jq -r .version; }
+status() { n sbuild status backend --json | jq -r ".services[0].$1"; }
+watch() { python3 "$TOP/tests/e2e/downtime.py" "$PORT" "$T/watched" /health & watcher=$!; sleep 0.2; }
+watched() { # the longest gap, as $gap; versions in the order they came, as $seen
+	sleep 0.3
+	kill "$watcher"
+	wait "$watcher" || :
+	watcher=
+	gap=$(cut -d' ' -f1 watched)
+	seen=$(grep -o '"version":"[^"]*' watched | cut -d'"' -f4 | tr '\n' ' ')
 }
-watch
-n systemctl restart backend
-for _ in $(seq 200); do health >/dev/null && break; sleep 0.1; done
-sleep 0.3
-watched
-own=$(cut -d' ' -f1 line)
-echo '# one more line' >>recipes/backend/main.py
-release 1.1.0
+milliseconds() { # of a command, as $took
+	began=$(date +%s%N)
+	"$@" >out 2>&1 || cat out
+	took=$((($(date +%s%N) - began) / 1000000))
+}
+# What it takes to stop and start, without any sbuild: the longest of two.
+own=0
+measure_own() {
+	for _ in 1 2; do
+		watch
+		n systemctl restart backend
+		for _ in $(seq 600); do [ "$(version)" != "" ] && break || sleep 0.1; done
+		watched
+		[ "$own" -ge "$gap" ] || own=$gap
+	done
+}
+
+# ---- the first release ----
+
+check "the backend is bundled and pushed" release 1.0.0
+boot_node one
+n mknod -m 666 /dev/nvidia0 c 10 229 || skip "no device node can be made here"
+n mknod -m 666 /dev/nvidiactl c 10 229 || :
+n mknod -m 666 /dev/nvidia1 c 10 200 || :
+n mknod -m 666 /dev/other c 10 200 || :
+milliseconds n sbuild install "$REPOSITORY/backend:v1.0.0" --wait=3m
+echo "node-backend: from the registry to a healthy answer in $took ms"
+check "it answers" sh -c 'curl -sS --fail -m 5 "$1" >health.json' sh "http://127.0.0.1:$PORT/health"
+echo "node-backend: /health says $(cat health.json)"
+image=$(jq -r '.manifests[] | select(.annotations["org.opencontainers.image.ref.name"] == "backend:v1.0.0") | .digest' "$SBUILD_STORE/index.json")
+check_equal "status tells the image" "$image" "$(status image)"
+pid=$(n systemctl show -P MainPID backend)
+check_equal "the versions are the image's" \
+	"1.0.0 $(n nsenter -t "$pid" -m -r /usr/bin/python3 -c 'import torch; print(torch.__version__)') true" \
+	"$(jq -r '.version + " " + .torch + " " + (.cuda_runtime | tostring)' health.json)"
+check_equal "and it does its work" "[1,0,1]" "$(curl -sS -m 30 -H 'Content-Type: application/json' \
+	-d '{"samples": [[0, 0], [1.9, -1.9], [0.1, 0.2]]}' "http://127.0.0.1:$PORT/predict" | jq -c .classes)"
+
+# ---- a process like any other of the host ----
+
+check_equal "it runs as user 1000" "1000 1000" \
+	"$(n awk '/^[UG]id:/ { printf "%s%s", n++ ? " " : "", $3 }' "/proc/$pid/status")"
+check_equal "its parent is systemd" 1 "$(n awk '/^PPid:/ { print $2 }' "/proc/$pid/status")"
+for kind in pid net user cgroup; do
+	check_equal "it has the host's $kind namespace" "$(n readlink /proc/1/ns/$kind)" "$(n readlink "/proc/$pid/ns/$kind")"
+done
+check "it is in its service's control group" n grep -q '/system.slice/backend.service$' "/proc/$pid/cgroup"
+check "no privileges" n grep -q '^CapEff:	0000000000000000$' "/proc/$pid/status"
+
+# What the service can open: as its user, in its root, in its control group.
+opens() { # SERVICE PATH…
+	opens_pid=$(n systemctl show -P MainPID "$1") opens_group=$1.service
+	shift
+	n sh -c 'echo $$ >"/sys/fs/cgroup/system.slice/$1/cgroup.procs" && pid=$2 && shift 2 &&
+		exec nsenter -t "$pid" -m -r -S 1000 -G 1000 /usr/bin/python3 -c "
+import errno, os, sys
+for path in sys.argv[1:]:
+    try:
+        os.close(os.open(path, os.O_RDWR))
+        print(path, \"opens\")
+    except OSError as e:
+        print(path, errno.errorcode[e.errno])" "$@"' sh "$opens_group" "$opens_pid" "$@" 2>&1 | tr '\n' ' '
+}
+n systemctl show -P DevicePolicy -P DeviceAllow backend >allowed
+check "closed to all devices but its GPU's" sh -c 'grep -qx closed allowed && grep -q "^/dev/nvidia0 rw" allowed &&
+	! grep -E "/dev/(nvidia[1-9]|other)" allowed || { cat allowed && false; }'
+check_equal "it sees its GPU" /dev/nvidia0 "$(n nsenter -t "$pid" -m -r /bin/ls /dev/nvidia0)"
+if ! n test -e /sys/fs/cgroup/cgroup.controllers; then
+	skip "the nodes' control groups are of version 1 here, where systemd can't close devices"
+elif n test -c /dev/nvidia0; then
+	check_equal "it may use its GPU and no other device" \
+		"/dev/nvidia0 opens /dev/nvidiactl opens /dev/nvidia1 EPERM /dev/other EPERM /dev/null opens " \
+		"$(opens backend /dev/nvidia0 /dev/nvidiactl /dev/nvidia1 /dev/other /dev/null)"
+fi
+check "the unit names it" n grep -q '^Environment="CUDA_VISIBLE_DEVICES=0"$' /etc/systemd/system/backend.service
+
+# ---- its units ----
+
+# It looks for programs on the host, whatever RootDirectory= says.
+check_equal "systemd finds nothing to say to its units" "" \
+	"$(n sh -c 'cd /etc/systemd/system && systemd-analyze verify --man=no ./backend.service ./run-sbuild-backend-*.mount 2>&1' |
+		grep -v 'backend.service: Command /usr/bin/python3 is not executable: No such file or directory')"
+exposure=$(n systemd-analyze security --no-pager backend.service | tail -n 1)
+echo "node-backend: $exposure"
+check "and rates it OK" sh -c 'echo "$1" | grep -q " OK "' sh "$exposure"
+
+# ---- one file of the application changes ----
+
+measure_own
+echo "# another" >>recipes/backend/model.py
+check "a second release" release 1.1.0
 sent=$(registry_sent main)
 watch
-check "the second release" n sbuild install "$REGISTRY/team/backend:v1.1.0" --wait=120s
-sleep 0.3
+check "is installed" n sbuild install "$REPOSITORY/backend:v1.1.0"
 watched
-down=$(cut -d' ' -f1 line)
-fetched=$(($(registry_sent main) - sent))
-check "fetches less than 64 KB ($fetched)" test "$fetched" -lt 65536
-check "nobody answered for $down ms, its own restart takes $own ms" test "$down" -le $((own * 5 / 4 + 200))
-check_equal "the new version" 1.1.0 "$(health | jq -r '.version // .app_version // empty')"
-began=$(date +%s%N)
-check "rollback" n sbuild rollback backend --wait=120s
-echo "node-backend: gap $down ms, own restart $own ms, rollback $((($(date +%s%N) - began) / 1000000)) ms"
-check "it answers" health
+fetched=$(($(registry_sent main) - sent)) down=$gap
+check_equal "old, then new" "1.0.0 1.1.0 " "$seen"
+check "less than 64 KB are fetched ($fetched)" test "$fetched" -lt 65536
+watch
+milliseconds n sbuild rollback backend
+watched
+check_equal "and back" "1.1.0 1.0.0 " "$seen"
+back=$gap
+# Other tests may have the processors: then the least of some more.
+for _ in 1 2 3; do
+	[ "$down" -gt $((own + 200)) ] || [ "$back" -gt $((own + 200)) ] || [ "$took" -ge $((1000 + own)) ] || break
+	least=$took
+	watch && n sbuild rollback backend 2 >out 2>&1 && watched
+	[ "$gap" -ge "$down" ] || down=$gap
+	watch && milliseconds n sbuild rollback backend 1 && watched
+	[ "$took" -lt "$least" ] || took=$least
+	[ "$gap" -ge "$back" ] || back=$gap
+done
+echo "node-backend: nobody answers for $down ms in an upgrade, $back ms in a rollback; its own restart takes $own ms; sbuild rollback $took ms"
+check "the upgrade's gap ($down ms) is its own restart ($own ms) and 200 ms at most" test "$down" -le $((own + 200))
+check "the rollback's gap ($back ms) likewise" test "$back" -le $((own + 200))
+check "rollback takes less than a second and its start ($took ms)" test "$took" -lt $((1000 + own))
+n sbuild rollback backend 2 >out 2>&1 || cat out
+
+# ---- one that fails ----
+
+leftovers() {
+	n sh -c 'ls -A /etc/systemd/system | grep -E "^\.|green" || :; ls -A /var/lib/sbuild/sbuild/services/backend | grep -E "operation|^\.tmp" || :
+		ls /etc/systemd/system | grep -c "run-sbuild.*mount"; grep -c " /run/sbuild/" /proc/self/mountinfo'
+}
+before=$(leftovers)
+sed -i 's|"/health"|"/healthy"|' recipes/backend/main.py
+release 1.2.0 >/dev/null 2>err
+check_fails "a release that is not healthy" 7 n sbuild install "$REPOSITORY/backend:v1.2.0" --wait=20s
+check_equal "the one before serves again" 1.1.0 "$(version)"
+check_equal "it is the current one" 2 "$(status generation)"
+check_equal "nothing is left" "$before" "$(leftovers)"
+check "but the record" n sh -c 'sbuild status backend | grep -q "generation 3 failed"'
+cp "$TOP/recipes/backend/main.py" recipes/backend/
+
+# ---- a loss of power ----
+
+kill_node one
+boot_node one
+n mknod -m 666 /dev/nvidia0 c 10 229 || :
+n systemctl start backend
+for _ in $(seq 600); do [ "$(version)" != 1.1.0 ] || break; sleep 0.1; done
+check_equal "after a reboot it serves" 1.1.0 "$(version)"
+
+# ---- ten services on its dependencies, which are on the disk once ----
+
+one=$(du -s "$T/node-one/store" | cut -f1)
+other() { # NAME COMMAND: a job
+	sed -e "s|^name: backend|name: $1|" -e "s|repository: .*|repository: $REPOSITORY/$1|" -e '/^service:/,$d' \
+		-e "s|entrypoint: .*|entrypoint: [python3, -c, '$2']|" -e '/^  cmd:/d' recipes/backend.yaml >"recipes/$1.yaml"
+	printf 'service:\n  type: job\n' >>"recipes/$1.yaml"
+	release 1.0.0 "$1" >/dev/null 2>err || cat err
+}
+for i in 1 2 3 4 5 6 7 8 9; do
+	other "job$i" 'import os, sys; sys.exit(any(n.startswith("nvidia") for n in os.listdir("/dev")))'
+	check "job$i, without a GPU, sees none" n sbuild install "$REPOSITORY/job$i:v1.0.0"
+done
+check_equal "ten services are there" 10 "$(n sbuild status --json | jq '.services | length')"
+ten=$(du -s "$T/node-one/store" | cut -f1)
+check "the dependencies are on the disk once ($one, then $ten KB)" test "$ten" -lt $((one + 9 * 512))

@@ -77,6 +77,8 @@ static void test_round(void) {
     CHECK_STR(sb_json_string(read.annotations, SB_BUNDLE_IMAGE, ""),
               sb_digest_text(&image.descriptor.digest).text);
     CHECK_STR(sb_json_string(read.config, "created", ""), "1970-01-01T00:16:40Z");
+    sb_image_free(&again);
+    sb_description_free(&back);
     CHECK(sb_bundle_make(store, &bundle, &d, &again, &err) < 0);
     CHECK_STR(err.message, "the image is a bundle already");
     CHECK(sb_bundle_load(store, &image.descriptor, &again, &back, &err) < 0);

@@ -305,6 +305,80 @@ static void check_rootless(void) {
     close(to_child[1]);
 }
 
+/* ---- while the blob arrives ---- */
+
+static void *follow_tree(void *self) {
+    const struct sb_layer *layer = self;
+    struct sb_error local = {0};
+    char *path = NULL;
+    int rc = sb_tree_follow(store, layer, &path, &local);
+    free(path);
+    return rc == 0 ? self : NULL;
+}
+
+/* Sends the first len bytes, and looks on while nobody may believe them yet. */
+static struct sb_blob_writer *send_part(const struct sb_layer *layer, const struct sb_buf *blob,
+                                        size_t len, pthread_t *out_follower) {
+    struct sb_blob_writer *writer;
+    CHECK_INT(sb_blob_begin(store, &writer, &err), 0);
+    sb_blob_announce(writer, &layer->descriptor.digest);
+    pthread_create(out_follower, NULL, follow_tree, (void *)layer);
+    for (size_t at = 0; at < len;) {
+        size_t n = len - at < 700001 ? len - at : 700001;
+        CHECK_INT(sb_blob_append(writer, blob->data + at, n, &err), 0);
+        at += n;
+    }
+    usleep(50000);
+    CHECK(!sb_tree_has(store, &layer->diff_id));
+    return writer;
+}
+
+static void take_away(const struct sb_layer *layer, struct sb_buf *out) {
+    sb_autofree char *blob = sb_blob_path(&layer->descriptor.digest);
+    sb_autofree char *path = sb_format("%s/store/%s", directory, blob);
+    sb_autofree char *tree =
+        sb_format("%s/store/sbuild/trees/%s", directory, sb_digest_hex(&layer->diff_id).text);
+    sb_buf_reset(out);
+    CHECK_INT(sb_file_read(AT_FDCWD, path, 1u << 30, out, &err), 0);
+    CHECK_INT(unlink(path), 0);
+    CHECK_INT(sb_tree_remove(AT_FDCWD, tree, &err), 0);
+}
+
+static void check_following(enum sb_compression compression) {
+    struct sb_layer layer = pack_tree("rich", compression);
+    sb_autobuf struct sb_buf blob = {0};
+    sb_autofree char *path = NULL;
+    pthread_t follower;
+    void *result;
+    take_away(&layer, &blob);
+    struct sb_blob_writer *writer = send_part(&layer, &blob, blob.len, &follower);
+    CHECK_INT(sb_blob_commit(writer, &layer.descriptor.digest, NULL, NULL, &err), 0);
+    pthread_join(follower, &result);
+    CHECK(result != NULL);
+    CHECK(sb_tree_has(store, &layer.diff_id));
+    CHECK_INT(sb_tree_get(store, &layer, &path, &err), 0);
+    sb_autoclose int rich = openat(top, "rich", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    sb_autoclose int tree = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    CHECK_INT(sametree_compare(rich, tree, ""), 0);
+
+    /* All of it came, and was found wrong in the end: there is no tree. */
+    take_away(&layer, &blob);
+    writer = send_part(&layer, &blob, blob.len, &follower);
+    sb_blob_abort(writer);
+    pthread_join(follower, &result);
+    CHECK(result == NULL);
+    CHECK(!sb_tree_has(store, &layer.diff_id));
+
+    writer = send_part(&layer, &blob, blob.len / 2, &follower);
+    sb_blob_abort(writer);
+    pthread_join(follower, &result);
+    CHECK(result == NULL);
+    CHECK(!sb_tree_has(store, &layer.diff_id));
+    CHECK_INT(sb_blob_put(store, blob.data, blob.len, NULL, &err), 0);
+    free(sb_steal(path));
+    CHECK_INT(sb_tree_get(store, &layer, &path, &err), 0);
+}
+
 int main(void) {
     if (geteuid() != 0) {
         printf("trees: skipped, needs root\n");
@@ -320,6 +394,9 @@ int main(void) {
         return 1;
     }
     check_round_trip();
+    check_following(SB_COMPRESSION_ZSTD);
+    check_following(SB_COMPRESSION_GZIP);
+    check_following(SB_COMPRESSION_NONE);
     check_trees();
     check_damaged_tree();
     check_adopt();
