@@ -27,7 +27,7 @@ prefix=${SB_PEERS:+$SB_PEERS $T}
 # The large layers again, from their trees: nothing is in the store, so all is packed.
 {
 	printf 'name: whole\nfrom: scratch\ncontext: %s/sbuild/trees\nlayers:\n' "$DEMO_STORE"
-	echo "$config" | jq -r '.rootfs.diff_ids[]' | while read -r id; do
+	printf "%s\n" "$config" | jq -r '.rootfs.diff_ids[]' | while read -r id; do
 		id=${id#sha256:}
 		[ ! -d "$DEMO_STORE/sbuild/trees/$id/fs" ] || echo "  - {name: l${id%${id#??????}}, copy: {from: $id/fs, to: /}}"
 	done

@@ -1,9 +1,12 @@
 /* deploy/units: texts for descriptions and placements; names as systemd makes them. */
 #include "deploy/units.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/memory.h"
 #include "base/process.h"
 #include "builder/rules.h"
@@ -83,11 +86,13 @@ static void test_schedules(void) {
                                       "3am",      "*-*-*\n",   "--",        "Mon..", "daily daily",
                                       "; rm -rf", "*",         "%n",        "a:b"};
     sb_autofree char *program = sb_process_find("systemd-analyze");
+    bool zones = sb_path_exists(AT_FDCWD, "/usr/share/zoneinfo/Europe/Berlin");
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        bool asked = program && (zones || !strstr(good[i], "Europe"));
         const char *const argv[] = {program, "calendar", "--", good[i], NULL};
         sb_autobuf struct sb_buf out = {0};
         if (!CHECK(sb_rule_schedule.check(good[i])) ||
-            (program && !CHECK(sb_process_capture(argv, NULL, 65536, &out, NULL, NULL) == 0)))
+            (asked && !CHECK(sb_process_capture(argv, NULL, 65536, &out, NULL, NULL) == 0)))
             printf("    %s\n", good[i]);
     }
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
