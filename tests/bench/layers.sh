@@ -8,7 +8,7 @@ tree=${SB_BENCH_TREE:-}
 if "$SBUILD" inspect backend:latest --manifest --store "$DEMO_STORE" >manifest 2>/dev/null; then
 	config=$("$SBUILD" inspect backend:latest --config --store "$DEMO_STORE")
 	at=$(jq '[.layers[].size] | index(max)' manifest)
-	diff_id=$(echo "$config" | jq -r --argjson at "$at" '.rootfs.diff_ids[$at]')
+	diff_id=$(printf '%s\n' "$config" | jq -r --argjson at "$at" '.rootfs.diff_ids[$at]')
 	found=$DEMO_STORE/sbuild/trees/${diff_id#sha256:}
 	[ -n "$tree" ] || [ ! -d "$found" ] || tree=$found
 	blob=$(jq -r --argjson at "$at" '.layers[$at].digest' manifest)
@@ -19,7 +19,7 @@ if "$SBUILD" inspect backend:latest --manifest --store "$DEMO_STORE" >manifest 2
 		echo "{\"digest\": \"sha256:$digest\", \"size\": $(stat -c %s "$blobs/$digest")}"
 	}
 	cp "$DEMO_STORE/blobs/sha256/${blob#sha256:}" "$blobs/"
-	echo "$config" | jq -c --argjson at "$at" \
+	printf '%s\n' "$config" | jq -c --argjson at "$at" \
 		'.rootfs.diff_ids |= [.[$at]] | .history |= [.[$at]]' >new
 	jq -c --argjson at "$at" --argjson config "$(add new)" '.layers |= [.[$at]] | .config += $config' manifest >new
 	add new | jq -c '{schemaVersion: 2, manifests: [. + {mediaType: "application/vnd.oci.image.manifest.v1+json",
