@@ -22,6 +22,15 @@ block() { # FILE COMMAND: the lines of a completion that are for this command
 	*) grep -E "__sbuild_is[a-z ]* $2[ ']|-l (help|store)" "$completions/$1" ;;
 	esac
 }
+taken() { # the options in the command's table, those of the macros that it uses included
+	text=$(cat "$TOP/cli/$1.c")
+	for _ in 1 2 3; do # macros use macros
+		for macro in $(echo "$text" | grep -oE 'SB_[A-Z_]*OPTIONS\(' | sort -u); do
+			text=$text$(sed -n "/^#define $macro/,/[^\\\\]\$/p" "$TOP"/cli/*.h)
+		done
+	done
+	echo "$text" | grep -oE '\.name = "[a-z-]+", *(\.letter = ..., *)?\.(text|flag|list|given)' | cut -d'"' -f2 | sort -u
+}
 words() { # the options that bash completes
 	COMP_WORDS=(sbuild "$1" --) COMP_CWORD=2 COMPREPLY=()
 	_sbuild 2>/dev/null
@@ -36,10 +45,13 @@ for command in $($SBUILD --help | sed -n '/^commands:/,/^$/s/^  \([a-z]*\) .*/\1
 	options=$(echo "$help" | sed -n '/^options:/,/^examples:/p' | grep -oE '^ .*' |
 		grep -oE '^  (-., )?--[a-z-]+' | grep -oE -e '--[a-z-]+')
 	echo "$command:" $options
-	for option in $(grep -oE '\{\.name = "[a-z-]+"' "$TOP/cli/$command.c" | cut -d'"' -f2); do
+	taken=$(taken "$command")
+	for option in $taken; do
 		echo "$options" | grep -qx -e "--$option" || echo "$command: --$option is not in its help"
 	done
 	for option in $options; do
+		echo "$taken json store help" | tr ' ' '\n' | grep -qx -e "${option#--}" ||
+			echo "$command: $option is in its help, and it does not take it"
 		section "$command" | grep -qE -e "$option([^a-z-]|\$)" || echo "$command: $option is not in the manual"
 		words "$command" | grep -qx -e "$option" || echo "$command: $option is not completed by bash"
 		block _sbuild "$command" | grep -qE -e "$option[],}[']|$option\[" || echo "$command: $option is not completed by zsh"
