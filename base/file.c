@@ -125,6 +125,20 @@ int sb_file_write(int dirfd, const char *path, const void *data, size_t len, mod
     return 0;
 }
 
+int sb_file_publish(int tmp_dirfd, int dirfd, const char *path, const void *data, size_t len,
+                    struct sb_error *err) {
+    char temporary[32];
+    sb_autoclose int fd = sb_file_temporary(tmp_dirfd, temporary, err);
+    if (fd < 0)
+        return sb_error_context(err, "%s", path);
+    int failed = sb_fd_write(fd, data, len, path, err);
+    if (!failed && (close(sb_steal_fd(&fd)) < 0 || renameat(tmp_dirfd, temporary, dirfd, path) < 0))
+        failed = sb_fail_errno(err, SB_E_IO, "writing %s", path);
+    if (failed)
+        unlinkat(tmp_dirfd, temporary, 0);
+    return failed;
+}
+
 int sb_directory_make(int dirfd, const char *path, mode_t mode, struct sb_error *err) {
     if (mkdirat(dirfd, path, mode) == 0)
         return 0;

@@ -33,6 +33,12 @@ int sb_fd_write(int fd, const void *data, size_t len, const char *what, struct s
 int sb_file_write(int dirfd, const char *path, const void *data, size_t len, mode_t mode,
                   struct sb_error *err);
 
+/* The same without fsync, for what can be made again: after a power cut the file may be torn, and
+ * whoever reads it finds that out by itself. The temporary is made in the directory tmp_dirfd, on
+ * the same file system; mode 0600. */
+int sb_file_publish(int tmp_dirfd, int dirfd, const char *path, const void *data, size_t len,
+                    struct sb_error *err);
+
 /* Creates an empty temporary file in an open directory and writes its name to name_out (at least
  * 32 bytes). Returns the descriptor (O_RDWR) or -1. */
 int sb_file_temporary(int dirfd, char *name_out, struct sb_error *err);

@@ -416,17 +416,11 @@ static char *find_memo(struct sb_store *store, const struct sb_digest *id) {
 
 /* Not fsynced, and no error: it can be made again. */
 static void keep_memo(struct sb_store *store, const struct sb_digest *id, const char *text) {
-    int private = sb_store_private_fd(store), tmp = sb_store_tmp_fd(store);
     sb_autofree char *path = memo_path(id);
     struct sb_digest digest = sb_digest_of(text, strlen(text));
     sb_autofree char *file = sb_format("%s\n%s", sb_digest_hex(&digest).text, text);
-    char temporary[32];
-    if (tmp < 0 || (mkdirat(private, "paths", 0700) < 0 && errno != EEXIST))
-        return;
-    sb_autoclose int fd = sb_file_temporary(tmp, temporary, NULL);
-    if (fd >= 0 && (sb_fd_write(fd, file, strlen(file), path, NULL) < 0 ||
-                    renameat(tmp, temporary, sb_store_fd(store), path) < 0))
-        unlinkat(tmp, temporary, 0);
+    if (mkdirat(sb_store_private_fd(store), "paths", 0700) == 0 || errno == EEXIST)
+        sb_store_publish(store, path, file, strlen(file), NULL);
 }
 
 static void set_text(struct sb_image *image, const char *text) {

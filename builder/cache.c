@@ -105,14 +105,10 @@ void sb_cache_remember(struct sb_store *store, const struct sb_cache_key *key,
         !strcmp(sb_buf_text(&old), hex.text))
         return;
     /* A torn or missing pointer only costs an explanation: no fsync. */
-    char temporary[32];
-    sb_autoclose int dir = openat(sb_store_private_fd(store), "last", O_RDONLY | O_DIRECTORY);
-    sb_autoclose int fd = dir < 0 ? -1 : sb_file_temporary(dir, temporary, NULL);
-    if (fd < 0)
-        return;
-    if (sb_fd_write(fd, hex.text, strlen(hex.text), path, NULL) < 0 ||
-        renameat(dir, temporary, dir, path + strlen("last/")) < 0)
-        unlinkat(dir, temporary, 0);
+    sb_autoclose int dir =
+        openat(sb_store_private_fd(store), "last", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (dir >= 0)
+        sb_file_publish(dir, dir, path + strlen("last/"), hex.text, strlen(hex.text), NULL);
 }
 
 static int put_listing(struct sb_store *store, const char *listing, size_t len,
@@ -121,16 +117,10 @@ static int put_listing(struct sb_store *store, const char *listing, size_t len,
     sb_autofree char *path = sb_format("listings/%s", sb_digest_hex(&d).text);
     if (sb_path_exists(sb_store_private_fd(store), path))
         return 0;
-    sb_autoclose int dir = openat(sb_store_private_fd(store), "listings", O_RDONLY | O_DIRECTORY);
-    char temporary[32];
-    sb_autoclose int fd = dir < 0 ? -1 : sb_file_temporary(dir, temporary, err);
-    if (fd < 0)
-        return sb_fail_errno(err, SB_E_IO, "%s/sbuild/listings", sb_store_path(store));
-    if (sb_fd_write(fd, listing, len, path, err) == 0 &&
-        renameat(dir, temporary, dir, path + strlen("listings/")) == 0)
-        return 0;
-    unlinkat(dir, temporary, 0);
-    return err && err->code ? -1 : sb_fail_errno(err, SB_E_IO, "%s", path);
+    sb_autoclose int dir = sb_directory_open(sb_store_private_fd(store), "listings", err);
+    if (dir < 0 || sb_file_publish(dir, dir, path + strlen("listings/"), listing, len, err) < 0)
+        return sb_error_context(err, "%s/sbuild", sb_store_path(store));
+    return 0;
 }
 
 static int write_record(struct sb_store *store, const struct sb_digest *key, const json_t *record,

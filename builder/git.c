@@ -329,16 +329,11 @@ static void remember(int dirfd, const char *name, const struct sb_buf *facts, co
     sb_autobuf struct sb_buf text = {0};
     sb_buf_add(&text, facts->data, facts->len);
     sb_buf_adds(&text, answer);
-    char temporary[32];
     sb_autofree char *parent = sb_path_dirname(name);
     sb_autoclose int dir = openat(dirfd, parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    sb_autoclose int fd = dir < 0 ? -1 : sb_file_temporary(dir, temporary, NULL);
-    if (fd < 0)
-        return;
-    const char *slash = strrchr(name, '/'); /* no fsync: half a file matches nothing */
-    if (sb_fd_write(fd, text.data, text.len, name, NULL) < 0 ||
-        renameat(dir, temporary, dir, slash ? slash + 1 : name) < 0)
-        unlinkat(dir, temporary, 0);
+    const char *slash = strrchr(name, '/');
+    if (dir >= 0) /* half a file matches nothing */
+        sb_file_publish(dir, dir, slash ? slash + 1 : name, text.data, text.len, NULL);
 }
 
 /* The remembered answer, if all that it depends on is as it was. */

@@ -229,13 +229,7 @@ static void save(struct sb_statcache *c) {
     h->count = (uint32_t)count;
     h->size = records.len;
     h->crc = libdeflate_crc32(0, records.data + sizeof *h, records.len - sizeof *h);
-    char temporary[32];
-    sb_autoclose int fd = sb_file_temporary(c->dirfd, temporary, NULL);
-    if (fd < 0)
-        return;
-    if (sb_fd_write(fd, records.data, records.len, temporary, NULL) < 0 ||
-        renameat(c->dirfd, temporary, c->dirfd, c->name) < 0)
-        unlinkat(c->dirfd, temporary, 0);
+    sb_file_publish(c->dirfd, c->dirfd, c->name, records.data, records.len, NULL);
 }
 
 void sb_statcache_close(struct sb_statcache *c) {

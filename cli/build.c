@@ -168,20 +168,13 @@ static int run(int argc, char **argv, struct sb_error *err) {
     struct sb_cli_request request = {0};
     struct building b = {.request = &request, .how = "auto"};
     const struct sb_option options[] = {
-        {.name = "set", .list = &request.set},
-        {.name = "secret", .list = &request.secrets},
+        SB_REQUEST_OPTIONS(request),
         {.name = "tag", .letter = 't', .list = &request.build.tags},
-        {.name = "version", .text = &request.build.version},
-        {.name = "no-cache", .flag = &request.build.no_cache},
-        {.name = "cache-from", .list = &request.cache_from},
-        {.name = "cache-to", .text = &request.cache_to},
         {.name = "push", .flag = &b.pushing},
         SB_CLI_PUSH_OPTIONS(b.push_options),
         {.name = "explain", .flag = &b.explain},
         {.name = "metadata-file", .text = &b.metadata_file},
         {.name = "progress", .text = &b.how},
-        {.name = "jobs", .letter = 'j', .text = &request.jobs},
-        {.name = "runtime", .text = &request.runtime},
         {0},
     };
     request.recipes = sb_alloc(((size_t)argc + 1) * sizeof *request.recipes);

@@ -383,14 +383,7 @@ static int run(int argc, char **argv, struct sb_error *err) {
         {.name = "metadata-file", .text = &b.metadata_file},
         {.name = "progress", .text = &b.how},
         {.name = "tag", .letter = 't', .list = &request.build.tags},
-        {.name = "set", .list = &request.set},
-        {.name = "secret", .list = &request.secrets},
-        {.name = "version", .text = &request.build.version},
-        {.name = "no-cache", .flag = &request.build.no_cache},
-        {.name = "cache-from", .list = &request.cache_from},
-        {.name = "cache-to", .text = &request.cache_to},
-        {.name = "jobs", .letter = 'j', .text = &request.jobs},
-        {.name = "runtime", .text = &request.runtime},
+        SB_REQUEST_OPTIONS(request),
         {0},
     };
     request.recipes = sb_alloc(((size_t)argc + 1) * sizeof *request.recipes);

@@ -86,14 +86,7 @@ static int plan_images(struct sb_cli_request *request, struct sb_error *err) {
 static int run(int argc, char **argv, struct sb_error *err) {
     struct sb_cli_request request = {0};
     const struct sb_option options[] = {
-        {.name = "set", .list = &request.set},
-        {.name = "secret", .list = &request.secrets},
-        {.name = "version", .text = &request.build.version},
-        {.name = "no-cache", .flag = &request.build.no_cache},
-        {.name = "cache-from", .list = &request.cache_from},
-        {.name = "cache-to", .text = &request.cache_to},
-        {.name = "jobs", .letter = 'j', .text = &request.jobs},
-        {.name = "runtime", .text = &request.runtime},
+        SB_REQUEST_OPTIONS(request),
         SB_CLI_REGISTRY_OPTIONS(request.registry),
         {0},
     };

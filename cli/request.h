@@ -34,6 +34,16 @@ struct sb_cli_request {
     "  --runtime NAME       crun, runc or a path; found by trying otherwise\n"                     \
     "  --store DIR          the store (or SBUILD_STORE)\n"
 
+#define SB_REQUEST_OPTIONS(r)                                                                      \
+    {.name = "set", .list = &(r).set}, {.name = "secret", .list = &(r).secrets},                   \
+        {.name = "version", .text = &(r).build.version},                                           \
+        {.name = "no-cache", .flag = &(r).build.no_cache},                                         \
+        {.name = "cache-from", .list = &(r).cache_from},                                           \
+        {.name = "cache-to", .text = &(r).cache_to},                                               \
+        {.name = "jobs", .letter = 'j', .text = &(r).jobs}, {                                      \
+        .name = "runtime", .text = &(r).runtime                                                    \
+    }
+
 /* Fills the request from its options and the settings, and opens settings, store and registry: what
  * the store lacks is fetched from where it lies. */
 int sb_cli_request_open(struct sb_cli_request *request, struct sb_settings *settings,

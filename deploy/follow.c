@@ -21,18 +21,11 @@ void sb_follow_free(struct sb_follow *follow) {
 int sb_follow_load(const struct sb_node_service *service, struct sb_follow *out,
                    struct sb_error *err) {
     *out = (struct sb_follow){0};
-    sb_autobuf struct sb_buf text = {0};
-    struct sb_error own = {0};
-    if (sb_file_read(service->fd, "follow.json", 1u << 16, &text, &own) < 0) {
-        if (own.code == SB_E_NOT_FOUND)
-            return 0;
-        if (err)
-            *err = own;
+    sb_autojson json_t *value = NULL;
+    if (sb_service_read_json(service, "follow.json", 1u << 16, &value, err) < 0)
         return -1;
-    }
-    sb_autojson json_t *value = sb_json_parse(sb_buf_text(&text), text.len, err);
     if (!value)
-        return sb_error_context(err, "%s/follow.json", service->path);
+        return 0;
     const char *reference = sb_json_string(value, "reference", NULL);
     out->reference = reference ? sb_strdup(reference) : NULL;
     out->interval = (uint64_t)sb_json_integer(value, "interval", 0);

@@ -175,21 +175,30 @@ static const char *operation_name(enum sb_operation_kind kind) {
     return names[kind];
 }
 
-int sb_operation_load(const struct sb_node_service *service, struct sb_operation *out,
-                      struct sb_error *err) {
-    *out = (struct sb_operation){0};
+int sb_service_read_json(const struct sb_node_service *service, const char *name, size_t limit,
+                         json_t **out, struct sb_error *err) {
+    *out = NULL;
     sb_autobuf struct sb_buf text = {0};
     struct sb_error own = {0};
-    if (sb_file_read(service->fd, "operation.json", 4096, &text, &own) < 0) {
+    if (sb_file_read(service->fd, name, limit, &text, &own) < 0) {
         if (own.code == SB_E_NOT_FOUND)
             return 0;
         if (err)
             *err = own;
         return -1;
     }
-    sb_autojson json_t *value = sb_json_parse(sb_buf_text(&text), text.len, err);
+    *out = sb_json_parse(sb_buf_text(&text), text.len, err);
+    return *out ? 0 : sb_error_context(err, "%s/%s", service->path, name);
+}
+
+int sb_operation_load(const struct sb_node_service *service, struct sb_operation *out,
+                      struct sb_error *err) {
+    *out = (struct sb_operation){0};
+    sb_autojson json_t *value = NULL;
+    if (sb_service_read_json(service, "operation.json", 4096, &value, err) < 0)
+        return -1;
     if (!value)
-        return sb_error_context(err, "%s/operation.json", service->path);
+        return 0;
     const char *kind = sb_json_string(value, "operation", "");
     for (int i = SB_OPERATION_INSTALL; i <= SB_OPERATION_UNINSTALL; i++)
         if (!strcmp(kind, operation_name((enum sb_operation_kind)i)))

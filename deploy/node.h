@@ -25,6 +25,7 @@
 #ifndef SB_DEPLOY_NODE_H
 #define SB_DEPLOY_NODE_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -129,6 +130,10 @@ int sb_node_pin(const struct sb_node_service *service, struct sb_error *err);
     X(SB_OPERATION_INSTALL, "install")                                                             \
     X(SB_OPERATION_ROLLBACK, "rollback")                                                           \
     X(SB_OPERATION_UNINSTALL, "uninstall")
+
+/* A JSON file of a service's own; *out is a new reference, NULL when there is no such file. */
+int sb_service_read_json(const struct sb_node_service *service, const char *name, size_t limit,
+                         json_t **out, struct sb_error *err);
 
 enum sb_operation_kind {
 #define X(value, name) value,

@@ -169,27 +169,6 @@ static char *path_of(const struct sb_digest *diff_id) {
     return sb_format("contents/%s", sb_digest_hex(diff_id).text);
 }
 
-/* Without fsync: what a power cut takes can be made again, and the check finds it. */
-static int publish(struct sb_store *store, const char *path, const struct sb_buf *file,
-                   struct sb_error *err) {
-    char temporary[32];
-    int tmp = sb_store_tmp_fd(store);
-    if (tmp < 0)
-        return sb_fail_errno(err, SB_E_IO, "creating %s", sb_store_tmp_path(store));
-    sb_autoclose int fd = sb_file_temporary(tmp, temporary, err);
-    if (fd < 0)
-        return sb_error_context(err, "%s", sb_store_tmp_path(store));
-    int failed = sb_fd_write(fd, file->data, file->len, "a table of contents", err);
-    if (!failed && close(sb_steal_fd(&fd)) < 0)
-        failed = sb_fail_errno(err, SB_E_IO, "writing a table of contents");
-    if (!failed && renameat(tmp, temporary, sb_store_private_fd(store), path) < 0)
-        failed =
-            sb_fail_errno(err, SB_E_IO, "renaming into %s/sbuild/%s", sb_store_path(store), path);
-    if (failed)
-        unlinkat(tmp, temporary, 0);
-    return failed;
-}
-
 int sb_contents_finish(struct sb_contents_writer *writer, struct sb_store *store,
                        const struct sb_digest *diff_id, struct sb_error *err) {
     sb_autofree char *path = path_of(diff_id);
@@ -202,7 +181,8 @@ int sb_contents_finish(struct sb_contents_writer *writer, struct sb_store *store
     } else {
         sort_items(writer);
         encode(writer, diff_id, &file);
-        failed = publish(store, path, &file, err);
+        sb_autofree char *whole = sb_format("sbuild/%s", path);
+        failed = sb_store_publish(store, whole, file.data, file.len, err);
     }
     sb_contents_abort(writer);
     return failed;

@@ -47,25 +47,6 @@ static void read_names(struct sb_store *store, const struct sb_digest *digest,
             sb_strings_add(out, line);
 }
 
-/* Published whole, and not fsynced: what is lost with the power is learnt again with the image. */
-static int write_names(struct sb_store *store, const struct sb_digest *digest,
-                       const struct sb_buf *text, struct sb_error *err) {
-    struct sb_origin_name name = sb_origin_name(digest);
-    char temporary[32];
-    int tmp = sb_store_tmp_fd(store);
-    if (tmp < 0)
-        return sb_fail_errno(err, SB_E_IO, "creating %s", sb_store_tmp_path(store));
-    sb_autoclose int fd = sb_file_temporary(tmp, temporary, err);
-    if (fd < 0)
-        return sb_error_context(err, "%s", sb_store_tmp_path(store));
-    int failed = sb_fd_write(fd, text->data, text->len, "an origin", err);
-    if (!failed && renameat(tmp, temporary, store->fd, name.text) < 0)
-        failed = sb_fail_errno(err, SB_E_IO, "writing %s/%s", store->path, name.text);
-    if (failed)
-        unlinkat(tmp, temporary, 0);
-    return failed;
-}
-
 int sb_blob_add_origin(struct sb_store *store, const struct sb_digest *digest, const char *name,
                        struct sb_error *err) {
     if (!is_name(name))
@@ -82,7 +63,8 @@ int sb_blob_add_origin(struct sb_store *store, const struct sb_digest *digest, c
             sb_buf_addf(&text, "%s\n", known.v[i]);
             n++;
         }
-    return write_names(store, digest, &text, err);
+    /* What is lost with the power is learnt again with the image. */
+    return sb_store_publish(store, sb_origin_name(digest).text, text.data, text.len, err);
 }
 
 int sb_blob_origins(struct sb_store *store, const struct sb_digest *digest, struct sb_strings *out,

@@ -315,6 +315,16 @@ const char *sb_store_tmp_path(struct sb_store *store) {
     return store->tmp_path;
 }
 
+int sb_store_publish(struct sb_store *store, const char *path, const void *data, size_t len,
+                     struct sb_error *err) {
+    int tmp = sb_store_tmp_fd(store);
+    if (tmp < 0)
+        return sb_fail_errno(err, SB_E_IO, "making a temporary directory in %s", store->path);
+    if (sb_file_publish(tmp, store->fd, path, data, len, err) < 0)
+        return sb_error_context(err, "%s", store->path);
+    return 0;
+}
+
 /* ---- the collector's lock ---- */
 
 static int lock(struct sb_store *store, int how, struct sb_error *err) {

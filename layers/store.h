@@ -78,6 +78,11 @@ int sb_store_private_fd(const struct sb_store *store);   /* of STORE/sbuild */
 int sb_store_tmp_fd(struct sb_store *store);
 const char *sb_store_tmp_path(struct sb_store *store); /* absolute path of the same */
 
+/* Writes a file of private state, path relative to STORE: whole, by way of the process's tmp, and
+ * not fsynced (sb_file_publish). */
+int sb_store_publish(struct sb_store *store, const char *path, const void *data, size_t len,
+                     struct sb_error *err);
+
 /* Shared hold on the collector's lock, around "look, then sb_store_use": short, never while waiting
  * for anything. */
 int sb_store_hold(struct sb_store *store, struct sb_error *err);
