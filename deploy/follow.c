@@ -22,7 +22,7 @@ int sb_follow_load(const struct sb_node_service *service, struct sb_follow *out,
                    struct sb_error *err) {
     *out = (struct sb_follow){0};
     sb_autojson json_t *value = NULL;
-    if (sb_service_read_json(service, "follow.json", 1u << 16, &value, err) < 0)
+    if (sb_node_read_json(service, "follow.json", 1u << 16, &value, err) < 0)
         return -1;
     if (!value)
         return 0;

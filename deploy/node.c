@@ -175,8 +175,8 @@ static const char *operation_name(enum sb_operation_kind kind) {
     return names[kind];
 }
 
-int sb_service_read_json(const struct sb_node_service *service, const char *name, size_t limit,
-                         json_t **out, struct sb_error *err) {
+int sb_node_read_json(const struct sb_node_service *service, const char *name, size_t limit,
+                      json_t **out, struct sb_error *err) {
     *out = NULL;
     sb_autobuf struct sb_buf text = {0};
     struct sb_error own = {0};
@@ -195,7 +195,7 @@ int sb_operation_load(const struct sb_node_service *service, struct sb_operation
                       struct sb_error *err) {
     *out = (struct sb_operation){0};
     sb_autojson json_t *value = NULL;
-    if (sb_service_read_json(service, "operation.json", 4096, &value, err) < 0)
+    if (sb_node_read_json(service, "operation.json", 4096, &value, err) < 0)
         return -1;
     if (!value)
         return 0;

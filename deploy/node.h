@@ -68,6 +68,10 @@ void sb_node_service_close(struct sb_node_service *service);
 /* Names of all services that there is a directory of, sorted. */
 int sb_node_services(const struct sb_node *node, struct sb_strings *out, struct sb_error *err);
 
+/* A JSON file of a service's own; *out is a new reference, NULL when there is no such file. */
+int sb_node_read_json(const struct sb_node_service *service, const char *name, size_t limit,
+                      json_t **out, struct sb_error *err);
+
 /* The generation that the unit file names; 0 when there is no unit. A unit of that name which is
  * not sbuild's is SB_E_FAILED. */
 int sb_node_current(const struct sb_node_service *service, uint64_t *out, struct sb_error *err);
@@ -130,10 +134,6 @@ int sb_node_pin(const struct sb_node_service *service, struct sb_error *err);
     X(SB_OPERATION_INSTALL, "install")                                                             \
     X(SB_OPERATION_ROLLBACK, "rollback")                                                           \
     X(SB_OPERATION_UNINSTALL, "uninstall")
-
-/* A JSON file of a service's own; *out is a new reference, NULL when there is no such file. */
-int sb_service_read_json(const struct sb_node_service *service, const char *name, size_t limit,
-                         json_t **out, struct sb_error *err);
 
 enum sb_operation_kind {
 #define X(value, name) value,
