@@ -3,19 +3,11 @@
 . tests/e2e/lib.sh
 need_root
 need runc crun jq
-busybox_root rootfs
+busybox_base
 mkdir src
 echo one >src/file
 
-cat >base.yaml <<'EOF'
-name: base
-from: scratch
-layers: [{name: busybox, copy: {from: rootfs, to: /}}]
-EOF
 
-has() { # FILE PATTERN
-	grep -Eq -- "$2" "$1" || { cat "$1"; return 1; }
-}
 lacks() {
 	! grep -En -- "$2" "$1"
 }
