@@ -98,6 +98,10 @@ check_said() { # PATTERN
 	check "it says: $1" has "$T/said" "$1"
 }
 
+free_port() { # a port that was free a moment ago
+	python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+}
+
 note() { # TEXT
 	echo "NOTE $NAME: $*"
 }
