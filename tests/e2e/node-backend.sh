@@ -2,13 +2,9 @@
 # The backend of recipes/backend.yaml as a service of a booted node: from a registry to a healthy
 # answer, another release, one that fails, back again; its user, its devices, its units; ten services
 # on its dependencies.
-. tests/e2e/lib.sh
-. "$TOP/tests/e2e/registry.lib"
+. tests/e2e/node.lib
 . "$TOP/tests/e2e/peers.lib"
-. "$TOP/tests/e2e/node.lib"
 . "$TOP/tests/e2e/backend.lib"
-need_nodes
-need python3
 need_backend
 
 start_registry main
@@ -21,12 +17,16 @@ cleanup() {
 	stop_in_runc
 	[ -z "$watcher" ] || kill "$watcher" 2>/dev/null
 }
-n() { node_run one "$@"; }
 release() { "$SBUILD" bundle "recipes/${2:-backend}.yaml" --push --set "VERSION=$1" --set "PORT=$PORT" --progress plain; }
 health() { curl -s -m 5 "http://127.0.0.1:$PORT/health"; }
 version() { health | jq -r .version; }
 status() { n sbuild status backend --json | jq -r ".services[0].$1"; }
-watch() { python3 "$TOP/tests/e2e/downtime.py" "$PORT" "$T/watched" /health & watcher=$!; sleep 0.2; }
+watch() {
+	rm -f watched
+	python3 "$TOP/tests/e2e/downtime.py" "$PORT" "$T/watched" /health &
+	watcher=$!
+	wait_for 10 test -e watched
+}
 watched() { # the longest gap, as $gap; versions in the order they came, as $seen
 	sleep 0.3
 	kill "$watcher"
