@@ -226,7 +226,7 @@ demo:
 	@ci/deps build run
 	@$(MAKE) --no-print-directory all
 	build/sbuild recipes/backend.yaml --store $(DEMO_STORE)
-	@cat docs/after-demo.txt
+	@sed 's|@STORE@|$(abspath $(DEMO_STORE))|' docs/after-demo.txt
 
 BIN   := $(DESTDIR)$(PREFIX)/bin
 SHARE := $(DESTDIR)$(PREFIX)/share

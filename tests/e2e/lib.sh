@@ -123,6 +123,12 @@ need() { # PROGRAM…
 	done
 }
 
+# What a build that failed said is that no packages can be had: then nothing can be tested here.
+skip_without_mirror() { # FILE
+	no_mirror=$(grep -E 'Could not (resolve|connect)|Unable to connect|Failed to fetch|Network is unreachable' "$1" | tail -n 1)
+	[ -z "$no_mirror" ] || skip_all "no packages can be had here: $no_mirror"
+}
+
 need_root() {
 	[ "$(id -u)" = 0 ] || skip_all "needs root"
 }
