@@ -9,6 +9,7 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "deploy/bundle.h"
+#include "deploy/claim.h"
 #include "deploy/follow.h"
 #include "deploy/health.h"
 #include "deploy/prepare.h"
@@ -163,6 +164,7 @@ static int install_locked(struct install *in, struct sb_error *err) {
     }
     if (sb_prepare_check(in->service, &in->description, &in->systemd_version, err) < 0 ||
         sb_prepare_space(in->service, &in->description, err) < 0 || get_trees(in, err) < 0 ||
+        sb_claim_note(in->service, &in->description, err) < 0 ||
         sb_recover_at_boot(in->node, err) < 0)
         return -1;
     return switch_over(in, current, err);
