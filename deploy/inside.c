@@ -52,7 +52,6 @@ static const char *line_of(const char *text, const char *key) {
     return line ? line + strlen(key) : NULL;
 }
 
-/* Not the owner of /proc/PID: that is root once the process has made itself undumpable. */
 static bool read_status(int dir, struct place *out) {
     sb_autobuf struct sb_buf text = {0};
     if (sb_file_read(dir, "status", STATUS_LIMIT, &text, NULL) < 0)

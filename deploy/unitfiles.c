@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -148,10 +149,11 @@ int sb_unitfiles_mount(const struct sb_node_service *service, uint64_t number,
     }
     if (sb_unitfiles_put(service->node, name, sb_buf_text(&text), err) < 0)
         return -1;
+    int64_t began = time(NULL);
     if (sb_systemd_do("start", name, err) == 0)
         return 0;
     sb_autobuf struct sb_buf journal = {0};
-    sb_systemd_journal(name, 0, 5, &journal);
+    sb_systemd_journal(name, began, 5, &journal);
     sb_error_context(err, "mounting the root of generation %" PRIu64, number);
     if (journal.len)
         sb_error_hint(err, "its journal says: %.400s", sb_buf_text(&journal));
