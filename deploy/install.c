@@ -9,6 +9,7 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "deploy/bundle.h"
+#include "deploy/claim.h"
 #include "deploy/follow.h"
 #include "deploy/health.h"
 #include "deploy/prepare.h"
@@ -150,6 +151,8 @@ static int get_and_switch(struct install *in, uint64_t current, struct sb_error 
     sb_autostrings struct sb_strings lacking = {0};
     sb_prepare_lacking(in->service, &in->description, &lacking);
     int rc = get_trees(in, err);
+    if (rc == 0)
+        rc = sb_claim_note(in->service, &in->description, err);
     if (rc == 0)
         rc = switch_over(in, current, err);
     else if (err->code == SB_E_NO_SPACE)

@@ -18,8 +18,6 @@
 #include "deploy/systemd.h"
 #include "deploy/units.h"
 
-#define UNIT_LIMIT (256u << 10)
-
 void sb_node_say(const struct sb_node *node, const char *fmt, ...) {
     if (!node->say)
         return;
@@ -200,7 +198,7 @@ int sb_node_current(const struct sb_node_service *service, uint64_t *out, struct
     sb_autofree char *path = sb_path_join(sb_node_units(service->node), service->unit);
     sb_autobuf struct sb_buf text = {0};
     struct sb_error own = {0};
-    if (sb_file_read(AT_FDCWD, path, UNIT_LIMIT, &text, &own) < 0) {
+    if (sb_file_read(AT_FDCWD, path, SB_UNIT_TEXT_LIMIT, &text, &own) < 0) {
         if (own.code == SB_E_NOT_FOUND)
             return 0;
         if (err)

@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "deploy/claim.h"
 #include "deploy/prepare.h"
 #include "deploy/systemd.h"
 #include "deploy/units.h"
@@ -21,7 +22,8 @@
 
 /* ---- the machine ---- */
 
-/* Asks the kernel itself, which may load the module now. */
+/* Asks the kernel itself, which may load the module now. Whatever else it says (an old kernel has
+ * no such call) is for the mount to find out. */
 static int check_overlay(struct sb_error *err) {
 #ifdef SYS_fsopen
     sb_autoclose int fd = (int)syscall(SYS_fsopen, "overlay", 1 /* FSOPEN_CLOEXEC */);
@@ -29,6 +31,12 @@ static int check_overlay(struct sb_error *err) {
         sb_fail(err, SB_E_FAILED,
                 "this kernel has no overlayfs, which services' roots are made of");
         return sb_error_hint(err, "load it (modprobe overlay), or bundle with root: host");
+    }
+    if (fd < 0 && (errno == EPERM || errno == EACCES)) {
+        sb_fail_errno(err, SB_E_FAILED,
+                      "root may not mount overlayfs here, which services' roots are made of");
+        return sb_error_hint(err, "this seems to be a container: give it CAP_SYS_ADMIN and a "
+                                  "seccomp profile that allows mounts, or bundle with root: host");
     }
 #endif
     (void)err;
@@ -45,22 +53,6 @@ static int check_units_writable(const struct sb_node_service *service, struct sb
         sb_error_hint(err, "make it a writable file system of its own (a bind mount, an overlay) "
                            "on hosts whose /etc is read-only");
     return -1;
-}
-
-/* A unit of the distribution, or of an administrator, is never taken over. */
-static int check_unit_free(const struct sb_node_service *service, struct sb_error *err) {
-    struct sb_unit_status status;
-    uint64_t current;
-    if (sb_node_current(service, &current, err) < 0 ||
-        sb_systemd_status(service->unit, &status, err) < 0)
-        return -1;
-    sb_autofree char *own = sb_path_join(sb_node_units(service->node), service->unit);
-    if (current || !*status.fragment || !strcmp(status.fragment, own) ||
-        access(status.fragment, F_OK) < 0)
-        return 0;
-    sb_fail(err, SB_E_FAILED, "%s is a unit of this machine already (%s)", service->unit,
-            status.fragment);
-    return sb_error_hint(err, "install under another name with --name");
 }
 
 /* ---- the service ---- */
@@ -116,7 +108,8 @@ static int check_port(const struct sb_node_service *service, const struct sb_des
 int sb_prepare_check(const struct sb_node_service *service, const struct sb_description *d,
                      int *out_systemd_version, struct sb_error *err) {
     if (sb_systemd_check(out_systemd_version, err) < 0 || check_units_writable(service, err) < 0 ||
-        check_unit_free(service, err) < 0 || check_secrets(service, d, err) < 0 ||
+        sb_claim_check_units(service, d, err) < 0 ||
+        sb_claim_check_directories(service, d, err) < 0 || check_secrets(service, d, err) < 0 ||
         check_port(service, d, err) < 0)
         return -1;
     return d->root == SB_ROOT_LAYERS ? check_overlay(err) : 0;

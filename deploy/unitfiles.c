@@ -8,14 +8,13 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/process.h"
 #include "deploy/systemd.h"
-
-#define UNIT_LIMIT (256u << 10)
 
 /* ---- files in the directory of units ---- */
 
@@ -42,7 +41,8 @@ int sb_unitfiles_put(const struct sb_node *node, const char *name, const char *t
     if (dir < 0)
         return -1;
     sb_autobuf struct sb_buf old = {0};
-    if (sb_file_read(dir, name, UNIT_LIMIT, &old, NULL) == 0 && !strcmp(sb_buf_text(&old), text))
+    if (sb_file_read(dir, name, SB_UNIT_TEXT_LIMIT, &old, NULL) == 0 &&
+        !strcmp(sb_buf_text(&old), text))
         return 0;
     sb_autofree char *temporary = sb_format(".sbuild-%s", name);
     sb_autoclose int fd = openat(dir, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
@@ -135,7 +135,7 @@ int sb_unitfiles_keep(const struct sb_node_service *service, uint64_t number,
 static int read_kept(const struct sb_node_service *service, uint64_t number, const char *name,
                      struct sb_buf *out, struct sb_error *err) {
     sb_autofree char *path = sb_format("%" PRIu64 "/units/%s", number, name);
-    return sb_file_read(service->fd, path, UNIT_LIMIT, out, err);
+    return sb_file_read(service->fd, path, SB_UNIT_TEXT_LIMIT, out, err);
 }
 
 int sb_unitfiles_mount(const struct sb_node_service *service, uint64_t number,
@@ -151,10 +151,11 @@ int sb_unitfiles_mount(const struct sb_node_service *service, uint64_t number,
     }
     if (sb_unitfiles_put(service->node, name, sb_buf_text(&text), err) < 0)
         return -1;
+    int64_t began = time(NULL);
     if (sb_systemd_do("start", name, err) == 0)
         return 0;
     sb_autobuf struct sb_buf journal = {0};
-    sb_systemd_journal(name, 0, 5, &journal);
+    sb_systemd_journal(name, began, 5, &journal);
     sb_error_context(err, "mounting the root of generation %" PRIu64, number);
     if (journal.len)
         sb_error_hint(err, "its journal says: %.400s", sb_buf_text(&journal));
@@ -178,7 +179,7 @@ int sb_unitfiles_unmount(const struct sb_node_service *service, uint64_t number,
 static int place_users(const char *name, const char *text, struct sb_error *err) {
     sb_autofree char *path = sb_format("/etc/sysusers.d/%s", name);
     sb_autobuf struct sb_buf old = {0};
-    if (sb_file_read(AT_FDCWD, path, UNIT_LIMIT, &old, NULL) == 0 &&
+    if (sb_file_read(AT_FDCWD, path, SB_UNIT_TEXT_LIMIT, &old, NULL) == 0 &&
         !strcmp(sb_buf_text(&old), text))
         return 0;
     if (sb_directory_make(AT_FDCWD, "/etc/sysusers.d", 0755, err) < 0 ||
