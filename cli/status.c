@@ -1,5 +1,4 @@
 #include "deploy/status.h"
-#include "deploy/recover.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -182,8 +181,8 @@ const struct sb_command sb_command_status = {
             "Health is asked for now. DISK is what its unpacked layers take; layers that\n"
             "services share count for each of them, and once in the sum.\n\n"
             "options:\n"
-            "  --recover            only finish or undo what a killed command did, once nobody\n"
-            "                       is at work on it; units of this node do that by themselves\n"
+            "  --recover            only finish or undo what a killed command did, once none\n"
+            "                       is at work on it; units of this node do that too\n"
             "  --json               print facts as JSON\n"
             "  --store DIR          the store to look in\n\n"
             "examples:\n"
