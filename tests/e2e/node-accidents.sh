@@ -1,8 +1,6 @@
 #!/bin/sh
 # What goes wrong beside a command: its process is killed and nobody comes back to it; the disk fills up
-# while it works; all commands of one service come at once.
-#
-#   SB_STRESS=8     seconds of all commands at once
+# while it works.
 . tests/e2e/node-service.lib
 PORT=$(free_port)
 SERVICE_TIMEOUT=3s
