@@ -46,20 +46,31 @@ static int check_units_writable(const struct sb_node_service *service, struct sb
     return -1;
 }
 
-/* A unit of the distribution, or of an administrator, is never taken over. */
-static int check_unit_free(const struct sb_node_service *service, struct sb_error *err) {
+static int check_name_free(const struct sb_node_service *service, const struct sb_node_slot *slot,
+                           struct sb_error *err) {
     struct sb_unit_status status;
-    uint64_t current;
-    if (sb_node_current(service, &current, err) < 0 ||
-        sb_systemd_status(service->unit, &status, err) < 0)
+    if (sb_systemd_status(slot->unit, &status, err) < 0)
         return -1;
-    sb_autofree char *own = sb_path_join(sb_node_units(service->node), service->unit);
-    if (current || !*status.fragment || !strcmp(status.fragment, own) ||
+    sb_autofree char *own = sb_path_join(sb_node_units(service->node), slot->unit);
+    if (slot->generation || !*status.fragment || !strcmp(status.fragment, own) ||
         access(status.fragment, F_OK) < 0)
         return 0;
-    sb_fail(err, SB_E_FAILED, "%s is a unit of this machine already (%s)", service->unit,
+    sb_fail(err, SB_E_FAILED, "%s is a unit of this machine already (%s)", slot->unit,
             status.fragment);
     return sb_error_hint(err, "install under another name with --name");
+}
+
+/* A unit of the distribution, or of an administrator, is never taken over. */
+static int check_units_free(const struct sb_node_service *service, const struct sb_description *d,
+                            struct sb_error *err) {
+    struct sb_node_slot slot;
+    if (sb_node_slot(service, &slot, err) < 0 || check_name_free(service, &slot, err) < 0)
+        return -1;
+    for (int i = 0; i < SB_COLOURS && d->strategy == SB_STRATEGY_BLUE_GREEN; i++)
+        if (sb_node_slot_of(service, sb_colours[i], &slot, err) < 0 ||
+            check_name_free(service, &slot, err) < 0)
+            return -1;
+    return 0;
 }
 
 /* ---- the service ---- */
@@ -80,6 +91,19 @@ static int check_secrets(const struct sb_node_service *service, const struct sb_
     return sb_error_hint(err, "write each to its file, readable by root alone");
 }
 
+static int compare(const struct sb_node_service *service, const struct sb_description *d,
+                   const char *other, const struct sb_description *theirs, struct sb_error *err) {
+    const uint16_t ports[] = {d->port, d->spare_port};
+    for (int i = 0; i < 2; i++)
+        if (ports[i] && (ports[i] == theirs->port || ports[i] == theirs->spare_port))
+            return sb_fail(err, SB_E_FAILED, "port %u of %s is the port of the service %s here",
+                           ports[i], service->name, other);
+    if (d->upstream && theirs->upstream && !strcmp(d->upstream, theirs->upstream))
+        return sb_fail(err, SB_E_FAILED, "the upstream file %s of %s is that of the service %s",
+                       d->upstream, service->name, other);
+    return 0;
+}
+
 static int check_port_of(const struct sb_node_service *service, const struct sb_description *d,
                          const char *other, struct sb_error *err) {
     struct sb_node_service *its;
@@ -92,11 +116,9 @@ static int check_port_of(const struct sb_node_service *service, const struct sb_
     sb_node_service_close(its);
     if (!known)
         return 0;
-    bool taken = theirs.port == d->port || (theirs.spare_port && theirs.spare_port == d->port);
+    int rc = compare(service, d, other, &theirs, err);
     sb_description_free(&theirs);
-    return taken ? sb_fail(err, SB_E_FAILED, "port %u of %s is the port of the service %s here",
-                           d->port, service->name, other)
-                 : 0;
+    return rc;
 }
 
 static int check_port(const struct sb_node_service *service, const struct sb_description *d,
@@ -115,7 +137,7 @@ static int check_port(const struct sb_node_service *service, const struct sb_des
 int sb_prepare_check(const struct sb_node_service *service, const struct sb_description *d,
                      int *out_systemd_version, struct sb_error *err) {
     if (sb_systemd_check(out_systemd_version, err) < 0 || check_units_writable(service, err) < 0 ||
-        check_unit_free(service, err) < 0 || check_secrets(service, d, err) < 0 ||
+        check_units_free(service, d, err) < 0 || check_secrets(service, d, err) < 0 ||
         check_port(service, d, err) < 0)
         return -1;
     return d->root == SB_ROOT_LAYERS ? check_overlay(err) : 0;

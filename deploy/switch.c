@@ -24,7 +24,7 @@
 static int restart(const struct sb_node_service *service, uint64_t number, struct sb_error *err) {
     sb_autofree char *unit = sb_unitfiles_main(service, number);
     struct sb_error ignored = {0};
-    if (sb_systemd_reload(err) < 0)
+    if (sb_systemd_reload(err) < 0 || sb_green_stop(service, NULL, false, err) < 0)
         return -1;
     sb_systemd_do("reset-failed", service->unit, &ignored);
     if (strcmp(unit, service->unit) != 0)
@@ -50,9 +50,12 @@ static int wait_for_health(const struct sb_node_service *service, uint64_t numbe
     return rc;
 }
 
+/* patient: what the one before was asked may be answered, where the two run side by side. */
 static int make_current(const struct sb_node_service *service, uint64_t number, uint32_t wait,
-                        struct sb_error *err) {
+                        bool patient, struct sb_error *err) {
     struct sb_unit_status before;
+    if (sb_green_has(service, number))
+        return sb_green_run(service, number, wait, patient, err);
     if (sb_systemd_status(service->unit, &before, err) < 0 ||
         sb_unitfiles_place(service, number, err) < 0 || restart(service, number, err) < 0)
         return -1;
@@ -82,7 +85,8 @@ static int record_failed(const struct sb_node_service *service, uint64_t number,
     if (sb_generation_load(service, number, &generation, err) < 0)
         return -1;
     sb_autobuf struct sb_buf journal = {0};
-    sb_systemd_journal(service->unit, started, JOURNAL_LINES, &journal);
+    sb_autofree char *unit = sb_green_unit(service, number);
+    sb_systemd_journal(unit, started, JOURNAL_LINES, &journal);
     if (generation.state != SB_GENERATION_HEALTHY)
         generation.state = SB_GENERATION_FAILED;
     free(generation.failure);
@@ -98,12 +102,13 @@ static int record_failed(const struct sb_node_service *service, uint64_t number,
 
 static int finish(const struct sb_node_service *service, const struct sb_operation *operation,
                   struct sb_error *err) {
-    if (record_healthy(service, operation->to, err) < 0)
+    if (record_healthy(service, operation->to, err) < 0 ||
+        sb_green_settle(service, operation->from, operation->to, true, err) < 0)
         return -1;
     if (operation->from && operation->from != operation->to &&
         sb_unitfiles_unmount(service, operation->from, err) < 0)
         return -1;
-    if (sb_green_settle(service, operation->to, err) < 0 || sb_node_pin(service, err) < 0)
+    if (sb_node_pin(service, err) < 0)
         return -1;
     return sb_operation_clear(service, err);
 }
@@ -114,7 +119,7 @@ static int take_away(const struct sb_node_service *service, uint64_t number, str
     sb_systemd_do("stop", timer, &ignored);
     if (sb_systemd_do("stop", service->unit, &ignored) < 0)
         sb_systemd_do("kill", service->unit, &ignored);
-    if (sb_unitfiles_remove(service, err) < 0)
+    if (sb_unitfiles_remove(service, err) < 0 || sb_green_remove(service, err) < 0)
         return -1;
     if (number && sb_unitfiles_unmount(service, number, err) < 0)
         return -1;
@@ -131,7 +136,9 @@ static int go_back(const struct sb_node_service *service, const struct sb_operat
     } else {
         rc = sb_unitfiles_mount(service, operation->from, err);
         if (rc == 0)
-            rc = make_current(service, operation->from, 0, err);
+            rc = make_current(service, operation->from, 0, false, err);
+        if (rc == 0)
+            rc = sb_green_settle(service, operation->from, operation->to, false, err);
         struct sb_error ignored = {0};
         if (operation->to != operation->from)
             sb_unitfiles_unmount(service, operation->to, rc < 0 ? &ignored : err);
@@ -178,28 +185,33 @@ static int abandon(const struct sb_node_service *service, const struct sb_operat
     sb_node_pin(service, &ignored);
     sb_operation_clear(service, &ignored);
     *err = why;
-    return -1;
+    if (why.code != SB_E_UNHEALTHY)
+        return -1;
+    sb_fail(err, why.code, "%s: generation %" PRIu64 " did not become healthy: %s", service->name,
+            operation->to, why.message);
+    return sb_error_hint(err, "%s; sbuild status %s shows what it said",
+                         operation->from ? "the one that runs was left alone"
+                                         : "it was taken away again",
+                         service->name);
+}
+
+static bool is_current(const struct sb_node_service *service, uint64_t number) {
+    uint64_t current;
+    return sb_node_current(service, &current, NULL) == 0 && current == number;
 }
 
 static int forwards(const struct sb_node_service *service, struct sb_operation *operation,
                     uint32_t wait, struct sb_error *err) {
     int64_t started = time(NULL);
     int rc = sb_unitfiles_mount(service, operation->to, err);
-    bool green = rc == 0 && sb_green_wanted(service, operation->from, operation->to);
-    if (green)
-        rc = sb_green_begin(service, operation->to, wait, err);
-    if (rc < 0)
-        return err->code == SB_E_INTERRUPTED ? -1 : abandon(service, operation, started, err);
-    rc = make_current(service, operation->to, wait, err);
-    if (rc < 0 && err->code != SB_E_INTERRUPTED)
-        rc = undo(service, operation, started, err);
-    else if (rc == 0)
-        rc = finish(service, operation, err);
-    if (green && (rc == 0 || err->code != SB_E_INTERRUPTED)) {
-        struct sb_error ignored = {0};
-        sb_green_end(service, operation->to, rc < 0 ? &ignored : err);
-    }
-    return rc;
+    if (rc == 0)
+        rc = make_current(service, operation->to, wait, true, err);
+    if (rc == 0)
+        return finish(service, operation, err);
+    if (err->code == SB_E_INTERRUPTED)
+        return -1; /* operation.json stays, for the next command */
+    return is_current(service, operation->to) ? undo(service, operation, started, err)
+                                              : abandon(service, operation, started, err);
 }
 
 int sb_switch_run(const struct sb_node_service *service, const struct sb_switch *plan,
@@ -214,7 +226,7 @@ int sb_switch_run(const struct sb_node_service *service, const struct sb_switch 
 
 static bool is_whole(const struct sb_node_service *service, uint64_t number) {
     sb_autofree char *unit = sb_format("%" PRIu64 "/units/%s", number, service->unit);
-    return number > 0 && sb_path_exists(service->fd, unit);
+    return number > 0 && (sb_path_exists(service->fd, unit) || sb_green_has(service, number));
 }
 
 /* The switch did not come about: the old one runs, or nothing. */
@@ -223,7 +235,13 @@ static int forget(const struct sb_node_service *service, const struct sb_operati
     struct sb_generation generation;
     bool unknown = sb_generation_load(service, operation->to, &generation, NULL) == 0 &&
                    generation.state == SB_GENERATION_PREPARED;
-    if (sb_unitfiles_unmount(service, operation->to, err) < 0)
+    struct sb_error ignored = {0};
+    if (sb_green_revive(service, &ignored) < 0 && ignored.code == SB_E_INTERRUPTED) {
+        *err = ignored;
+        return -1;
+    }
+    if (sb_green_settle(service, operation->from, operation->to, true, err) < 0 ||
+        sb_unitfiles_unmount(service, operation->to, err) < 0)
         return -1;
     if (unknown && sb_generation_remove(service, operation->to, err) < 0)
         return -1;
@@ -259,8 +277,6 @@ int sb_switch_recover(const struct sb_node_service *service, enum sb_operation_k
         return sb_switch_uninstall(service, err);
     sb_node_say(service->node, "%s: what was begun and not ended is put in order first",
                 service->name);
-    struct sb_error ignored = {0};
-    sb_green_end(service, operation.to, &ignored);
     int rc = recover_switch(service, &operation, err);
     if (rc < 0 && err->code == SB_E_UNHEALTHY) {
         sb_error_clear(err); /* it was undone: that is in order */

@@ -70,6 +70,12 @@ int sb_systemd_do(const char *verb, const char *unit, struct sb_error *err) {
     return run(argv, NULL, err);
 }
 
+int sb_systemd_stop_alone(const char *unit, struct sb_error *err) {
+    const char *const argv[] = {
+        "systemctl", "--quiet", "--job-mode=ignore-dependencies", "stop", "--", unit, NULL};
+    return run(argv, NULL, err);
+}
+
 int sb_systemd_begin(const char *verb, const char *unit, struct sb_error *err) {
     const char *const argv[] = {"systemctl", "--quiet", "--no-block", verb, "--", unit, NULL};
     return run(argv, NULL, err);

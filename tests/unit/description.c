@@ -13,7 +13,7 @@
 
 static const char whole[] =
     "{\"after\":[\"redis.service\"],\"argv\":[\"python3\",\"-m\",\"app\"],"
-    "\"directories\":{\"cache\":null,\"logs\":null,\"state\":\"/data\"},"
+    "\"directories\":{\"cache\":null,\"logs\":null,\"state\":\"/data\"},\"drain\":30,"
     "\"env\":{\"A\":\"1\",\"B\":\"x\\ny\"},\"format\":1,\"gpu\":{\"count\":2,\"devices\":[1,3]},"
     "\"harden\":{\"address_families\":true,\"capabilities\":true,\"namespaces\":true,"
     "\"no_new_privileges\":true,\"private_devices\":true,\"private_tmp\":true,"

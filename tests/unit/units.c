@@ -213,7 +213,7 @@ static void test_placement(void) {
 static void test_ports(void) {
     struct sb_description d;
     make(&d);
-    const struct sb_placement p = {.unit = "backend-green", .port = 9003};
+    const struct sb_placement p = {.colour = "green", .port = 9003};
     sb_autofree char *unit = service(&d, &p, NULL);
     CHECK(has(unit, "ExecStart=\"python3\" \"/app/main.py\" \"--port=9003\" \"18003\""));
     CHECK(has(unit, "Environment=\"BIND=0.0.0.0:9003\""));
