@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "deploy/drain.h"
+#include "deploy/dropins.h"
 #include "deploy/health.h"
 #include "deploy/systemd.h"
 #include "deploy/unitfiles.h"
@@ -112,7 +113,9 @@ static int retire(const struct sb_node_service *service, const struct sb_node_sl
     if (sb_systemd_do("stop", slot->unit, &ignored) < 0)
         sb_systemd_do("kill", slot->unit, &ignored);
     sb_systemd_do("reset-failed", slot->unit, &ignored);
-    if (sb_unitfiles_disable(service->node, slot->unit, err) < 0 ||
+    if (sb_dropins_take_back(service, slot->colour, err) < 0 ||
+        sb_dropins_gather(service, slot->colour, err) < 0 ||
+        sb_unitfiles_disable(service->node, slot->unit, err) < 0 ||
         sb_unitfiles_drop(service->node, slot->unit, err) < 0)
         return -1;
     return sb_systemd_reload(err);
@@ -145,9 +148,9 @@ int sb_green_settle(const struct sb_node_service *service, uint64_t a, uint64_t 
 }
 
 int sb_green_remove(const struct sb_node_service *service, struct sb_error *err) {
-    if (sb_green_stop(service, NULL, false, err) < 0 || remove_upstreams(service, err) < 0)
+    if (sb_green_stop(service, NULL, false, err) < 0)
         return -1;
-    return sb_unitfiles_unshare(service, err);
+    return remove_upstreams(service, err);
 }
 
 /* ---- one of the two comes ---- */
@@ -186,7 +189,9 @@ static int start(const struct sb_node_service *service, uint64_t number,
     sb_node_say(service->node, "%s: generation %" PRIu64 " starts in %s, on port %u", service->name,
                 number, slot->unit, slot->port);
     if (sb_file_read(service->fd, path, UNIT_LIMIT, &text, err) < 0 ||
-        sb_unitfiles_users(service, number, err) < 0 || sb_unitfiles_share(service, err) < 0 ||
+        sb_unitfiles_users(service, number, err) < 0 ||
+        sb_dropins_gather(service, other_colour(slot->colour), err) < 0 ||
+        sb_dropins_lend(service, slot->colour, err) < 0 ||
         sb_unitfiles_put(service->node, slot->unit, sb_buf_text(&text), err) < 0 ||
         sb_systemd_reload(err) < 0)
         return -1;
@@ -217,7 +222,8 @@ static int end_plain(const struct sb_node_service *service, const struct sb_node
 
 static int become_current(const struct sb_node_service *service, const struct sb_node_slot *slot,
                           struct sb_error *err) {
-    if (sb_unitfiles_alias(service, slot->unit, err) < 0)
+    if (sb_unitfiles_alias(service, slot->unit, err) < 0 ||
+        sb_dropins_take_back(service, slot->colour, err) < 0)
         return -1;
     return sb_systemd_reload(err);
 }
@@ -243,7 +249,7 @@ static int run_beside(const struct sb_node_service *service, const struct sb_des
 static int see_that_it_runs(const struct sb_node_service *service, const struct sb_description *d,
                             const struct sb_node_slot *current, uint32_t wait,
                             struct sb_error *err) {
-    if (sb_unitfiles_alias(service, current->unit, err) < 0 || sb_systemd_reload(err) < 0 ||
+    if (become_current(service, current, err) < 0 ||
         sb_systemd_begin("start", current->unit, err) < 0)
         return -1;
     return wait_for_health(service, d, current, wait, err);

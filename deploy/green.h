@@ -7,7 +7,7 @@
  *     /etc/systemd/system/NAME-green.service            generation 7, on the spare port
  *     /etc/systemd/system/NAME.service                  -> NAME-green.service
  *     /etc/systemd/system/multi-user.target.wants/NAME.service
- *     /etc/systemd/system/NAME-{blue,green}.service.d   -> NAME.service.d: one place for drop-ins
+ *     /etc/systemd/system/NAME.service.d/               drop-ins, of both (deploy/dropins.h)
  *
  * So `systemctl status NAME`, stop, restart, and what other units require mean the process that
  * serves, that one starts at boot, and the current generation (deploy/node.h) changes by the rename

@@ -266,36 +266,6 @@ int sb_unitfiles_alias(const struct sb_node_service *service, const char *unit,
     return sb_unitfiles_enable(node, service->unit, sb_buf_text(&text), err);
 }
 
-int sb_unitfiles_share(const struct sb_node_service *service, struct sb_error *err) {
-    sb_autofree char *shared = sb_format("%s.d", service->unit);
-    sb_autoclose int dir = open_units(service->node, err);
-    if (dir < 0 || sb_directory_make(dir, shared, 0755, err) < 0)
-        return -1;
-    for (int i = 0; i < SB_COLOURS; i++) {
-        sb_autofree char *unit = sb_unit_service_name(service->name, sb_colours[i]);
-        sb_autofree char *own = sb_format("%s.d", unit);
-        if (symlinkat(shared, dir, own) < 0 && errno != EEXIST)
-            return cannot_write(service->node, own, err);
-    }
-    return 0;
-}
-
-int sb_unitfiles_unshare(const struct sb_node_service *service, struct sb_error *err) {
-    sb_autofree char *shared = sb_format("%s.d", service->unit);
-    sb_autoclose int dir = open_units(service->node, err);
-    if (dir < 0)
-        return -1;
-    bool any = false;
-    for (int i = 0; i < SB_COLOURS; i++) {
-        sb_autofree char *unit = sb_unit_service_name(service->name, sb_colours[i]);
-        sb_autofree char *own = sb_format("%s.d", unit);
-        any = unlinkat(dir, own, 0) == 0 || any; /* not a directory of the operator's own */
-    }
-    if (any)
-        unlinkat(dir, shared, AT_REMOVEDIR); /* if nothing is in it */
-    return 0;
-}
-
 int sb_unitfiles_remove(const struct sb_node_service *service, struct sb_error *err) {
     sb_autofree char *timer = sb_format("%s.timer", service->name);
     const char *const names[] = {timer, service->unit, NULL};

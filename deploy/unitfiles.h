@@ -36,10 +36,6 @@ int sb_unitfiles_users(const struct sb_node_service *service, uint64_t number,
 /* NAME.service becomes an alias of that unit, by one rename, and starts at boot. */
 int sb_unitfiles_alias(const struct sb_node_service *service, const char *unit,
                        struct sb_error *err);
-/* One directory of drop-ins, NAME.service.d, for the units of both colours; and no longer. */
-int sb_unitfiles_share(const struct sb_node_service *service, struct sb_error *err);
-int sb_unitfiles_unshare(const struct sb_node_service *service, struct sb_error *err);
-
 /* "NAME.timer" when the generation has one, else "NAME.service": what is started and stopped. The
  * caller's. */
 char *sb_unitfiles_main(const struct sb_node_service *service, uint64_t number);
