@@ -228,6 +228,16 @@ static int become_current(const struct sb_node_service *service, const struct sb
     return sb_systemd_reload(err);
 }
 
+/* For who asks the journal by the service's name: it knows no aliases. */
+static void leave_word(const struct sb_node_service *service, uint64_t number,
+                       const struct sb_node_slot *slot) {
+    sb_autofree char *line =
+        sb_format("generation %" PRIu64 " serves from now on, on port %u; what "
+                  "it says: journalctl -u %s",
+                  number, slot->port, slot->unit);
+    sb_systemd_note(service->unit, line);
+}
+
 static int run_beside(const struct sb_node_service *service, const struct sb_description *d,
                       uint64_t number, const struct sb_node_slot *current, uint32_t wait,
                       bool patient, struct sb_error *err) {
@@ -243,6 +253,8 @@ static int run_beside(const struct sb_node_service *service, const struct sb_des
         rc = end_plain(service, current, patient, err);
     if (rc == 0)
         rc = become_current(service, &coming.slot, err);
+    if (rc == 0)
+        leave_word(service, number, &coming.slot);
     return rc;
 }
 

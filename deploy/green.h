@@ -11,7 +11,8 @@
  *
  * So `systemctl status NAME`, stop, restart, and what other units require mean the process that
  * serves, that one starts at boot, and the current generation (deploy/node.h) changes by the rename
- * of one symlink. The journal alone knows no aliases: it files messages under the colour's unit.
+ * of one symlink. The journal alone knows no aliases: it files what a process says under the
+ * colour's unit. Under NAME.service it has a line of each switch, which says where to look.
  *
  *     1  NAME-COLOUR.service of the other colour, on the port that the old one does not have; its
  *        health is waited for. If it does not come, it goes, and nobody has noticed

@@ -39,6 +39,9 @@ struct sb_unit_status {
 };
 int sb_systemd_status(const char *unit, struct sb_unit_status *out, struct sb_error *err);
 
+/* Leaves a line in a unit's journal, where there is one. */
+void sb_systemd_note(const char *unit, const char *line);
+
 /* The unit's last lines since then (seconds), at most so many, as journalctl writes them. An empty
  * excerpt when there is no journal. */
 void sb_systemd_journal(const char *unit, int64_t since, int lines, struct sb_buf *out);

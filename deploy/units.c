@@ -280,11 +280,8 @@ static void add_running(struct making *m) {
 }
 
 static void add_mark(struct making *m) {
-    uint16_t port = m->p->port ? m->p->port : m->d->port;
     sb_buf_addf(&m->text, "\n%s\nName=%s\nGeneration=%" PRIu64 "\n", SB_UNIT_SECTION, m->d->name,
                 m->p->generation);
-    if (port)
-        sb_buf_addf(&m->text, "Port=%u\n", port);
     sb_buf_addf(&m->text, "Image=%s\n", sb_digest_text(&m->d->image.digest).text);
     if (m->p->bundle)
         sb_buf_addf(&m->text, "Bundle=%s\n", sb_digest_text(m->p->bundle).text);
@@ -314,6 +311,8 @@ static void make_service(struct making *m, struct sb_units *out) {
     if (m->p->colour) /* so that systemctl disable and enable know both names */
         sb_buf_addf(&m->text, "Alias=%s.service\n", m->d->name);
     add_mark(m);
+    if (m->d->port)
+        sb_buf_addf(&m->text, "Port=%u\n", m->p->port ? m->p->port : m->d->port);
     add_unit(out, SB_UNIT_SERVICE, sb_unit_service_name(m->d->name, m->p->colour), m);
 }
 

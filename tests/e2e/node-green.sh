@@ -41,6 +41,7 @@ follow
 before=$(starts)
 for version in 1.1.0 1.2.0 1.3.0; do check "release $version" n sbuild install "$pair:v$version"; done
 check_equal "each was started once" $((before + 3)) "$(starts)"
+check "the journal under the service's name says where they are" n sh -c 'journalctl --no-pager -u pair | grep -q "generation 4 serves .* journalctl -u pair-green.service"'
 check_equal "the last in the other colour" "pair-green.service $SPARE" "$(state '"\(.unit) \(.port)"')"
 check "rollback" n sbuild rollback pair
 check "rollback" n sbuild rollback pair 1
