@@ -16,8 +16,6 @@
 #include "deploy/unitfiles.h"
 #include "deploy/upstream.h"
 
-#define UNIT_LIMIT (256u << 10)
-
 /* ---- what a generation brings ---- */
 
 char *sb_green_kept(const struct sb_node_service *service, uint64_t number, uint16_t port,
@@ -188,7 +186,7 @@ static int start(const struct sb_node_service *service, uint64_t number,
                        slot->port, number);
     sb_node_say(service->node, "%s: generation %" PRIu64 " starts in %s, on port %u", service->name,
                 number, slot->unit, slot->port);
-    if (sb_file_read(service->fd, path, UNIT_LIMIT, &text, err) < 0 ||
+    if (sb_file_read(service->fd, path, SB_UNIT_TEXT_LIMIT, &text, err) < 0 ||
         sb_unitfiles_users(service, number, err) < 0 ||
         sb_dropins_gather(service, other_colour(slot->colour), err) < 0 ||
         sb_dropins_lend(service, slot->colour, err) < 0 ||
@@ -217,6 +215,9 @@ static int end_plain(const struct sb_node_service *service, const struct sb_node
         return 0;
     if (patient && drain(service, current, err) < 0)
         return -1;
+    sb_autofree char *timer = sb_format("%s.timer", service->name);
+    struct sb_error ignored = {0};
+    sb_systemd_do("stop", timer, &ignored); /* there may be none */
     return sb_systemd_stop_alone(current->unit, err);
 }
 
@@ -251,6 +252,8 @@ static int run_beside(const struct sb_node_service *service, const struct sb_des
         rc = sb_upstream_point(service->node, d->upstream, coming.slot.port, err);
     if (rc == 0)
         rc = end_plain(service, current, patient, err);
+    if (rc == 0)
+        rc = sb_unitfiles_timer(service, number, err);
     if (rc == 0)
         rc = become_current(service, &coming.slot, err);
     if (rc == 0)

@@ -33,6 +33,9 @@ int sb_unitfiles_remove(const struct sb_node_service *service, struct sb_error *
 /* The users that a generation's units name, where the host may not know them. */
 int sb_unitfiles_users(const struct sb_node_service *service, uint64_t number,
                        struct sb_error *err);
+/* Its timer in place, or none. */
+int sb_unitfiles_timer(const struct sb_node_service *service, uint64_t number,
+                       struct sb_error *err);
 /* NAME.service becomes an alias of that unit, by one rename, and starts at boot. */
 int sb_unitfiles_alias(const struct sb_node_service *service, const char *unit,
                        struct sb_error *err);

@@ -3,13 +3,7 @@
 # leads to a whole generation, and the next command leaves one process and puts all in order.
 #
 #   SB_KILLS=20 SB_STOPS=2    how often    SB_SEED=…    when: printed, so that a failure can be repeated
-. tests/e2e/lib.sh
-. "$TOP/tests/e2e/registry.lib"
-. "$TOP/tests/e2e/node.lib"
-need_nodes
-need jq curl python3
-start_registry main
-. "$TOP/tests/e2e/node-service.lib"
+. tests/e2e/node-service.lib
 . "$TOP/tests/e2e/node-green.lib"
 boot_node one
 
