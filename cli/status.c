@@ -99,6 +99,11 @@ static void print_one(const json_t *facts) {
     const json_t *follows = json_object_get(facts, "follows");
     sb_cli_print("\n");
     print_generations(json_object_get(facts, "generations"));
+    sb_autofree char *own = sb_format("%s.service", sb_json_string(facts, "name", ""));
+    const char *unit = sb_json_string(facts, "unit", own);
+    if (strcmp(unit, own) != 0)
+        sb_cli_print("\nruns in %s, on port %lld; what it says: journalctl -u %s\n", unit,
+                     (long long)sb_json_integer(facts, "port", 0), unit);
     if (sb_json_string(facts, "why", NULL))
         sb_cli_print("\nunhealthy: %s\n", sb_json_string(facts, "why", ""));
     if (follows)
