@@ -113,6 +113,21 @@ check "it can be pulled like an image" env SBUILD_STORE="$T/pulled" "$SBUILD" pu
 check_equal "byte for byte" "$(jq -r .digest next.json)" \
 	"$(SBUILD_STORE="$T/pulled" "$SBUILD" images --json | jq -r '.[0].digest')"
 
+"$SBUILD" tag backend:v1.2.3 "$REGISTRY/team/backend:anew"
+check "compressed anew" "$SBUILD" bundle "$REGISTRY/team/backend:anew" --push --compression gzip --metadata-file gzip.json
+same_layers() { # FACTS: the bundle in the registry has the layers of its image there, of this type
+	manifest "$(jq -r '.pushed[0].digest' "$1")" >image.json
+	manifest "$(jq -r '.pushed[1].digest' "$1")" >own.json
+	check_equal "the bundle is of the image as it was pushed" "$(jq -r '.pushed[0].digest' "$1")" "$(jq -r .subject.digest own.json)"
+	check_equal "with its layers" "$(jq -c '[.layers[].digest]' image.json)" "$(jq -c '[.layers[:-1][].digest]' own.json)"
+	check_equal "which are $2" "$2" "$(jq -r '[.layers[].mediaType | split("+")[1] // split(".")[-1]] | unique | join(" ")' own.json)"
+}
+same_layers gzip.json gzip
+check "in Docker's format" "$SBUILD" bundle backend.yaml --version 4.0.0 --push --format docker --metadata-file docker.json
+check_equal "of the image" "application/vnd.docker.distribution.manifest.v2+json application/vnd.oci.image.manifest.v1+json" \
+	"$(jq -r '[.pushed[].media_type] | join(" ")' docker.json)"
+check_fails "not zstd in Docker's format" 2 "$SBUILD" bundle backend.yaml --push --format docker --compression zstd
+
 # ---- other tools ----
 
 name=$REGISTRY/team/backend
