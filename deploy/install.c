@@ -129,10 +129,9 @@ static int make_generation(struct install *in, uint64_t current, uint64_t number
     return -1;
 }
 
-static int switch_over(struct install *in, uint64_t current, struct sb_error *err) {
-    uint64_t number;
-    if (next_number(in->service, current, &number, err) < 0 ||
-        make_generation(in, current, number, err) < 0)
+static int switch_over(struct install *in, uint64_t current, uint64_t number,
+                       struct sb_error *err) {
+    if (make_generation(in, current, number, err) < 0)
         return -1;
     sb_node_say(in->node, "%s: switching to generation %" PRIu64, in->service->name, number);
     const struct sb_switch plan = {
@@ -146,7 +145,7 @@ static int switch_over(struct install *in, uint64_t current, struct sb_error *er
 
 static int install_locked(struct install *in, struct sb_error *err) {
     enum sb_operation_kind before;
-    uint64_t current;
+    uint64_t current, number;
     if (sb_switch_recover(in->service, &before, err) < 0 ||
         sb_node_current(in->service, &current, err) < 0)
         return -1;
@@ -161,11 +160,12 @@ static int install_locked(struct install *in, struct sb_error *err) {
                     sb_digest_text(&in->source.manifest.digest).text);
         return 0;
     }
-    if (sb_prepare_check(in->service, &in->description, &in->systemd_version, err) < 0 ||
+    if (next_number(in->service, current, &number, err) < 0 ||
+        sb_prepare_check(in->service, &in->description, number, &in->systemd_version, err) < 0 ||
         sb_prepare_space(in->service, &in->description, err) < 0 || get_trees(in, err) < 0 ||
         sb_recover_at_boot(in->node, err) < 0)
         return -1;
-    return switch_over(in, current, err);
+    return switch_over(in, current, number, err);
 }
 
 /* ---- the whole ---- */

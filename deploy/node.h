@@ -5,7 +5,6 @@
  *         N/                 a generation: never changed once it has its name, but for record.json
  *             description.json   (deploy/description.h)
  *             record.json        where it came from, and what became of it
- *             l/0, l/1, …        symlinks to the unpacked layers, topmost first
  *             m/                 mount points: the lowest directory of its root
  *             units/             the unit files as they are installed
  *         operation.json     what is being done; absent when nothing is

@@ -13,6 +13,7 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "builder/inroot.h"
+#include "layers/links.h"
 
 #define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -64,17 +65,61 @@ void sb_node_placement_start(struct sb_node_placement *out, const struct sb_desc
     out->placement.binds = out->binds.n ? &out->binds : NULL;
 }
 
-void sb_node_placement_at(struct sb_node_placement *p, const struct sb_node_service *service,
-                          uint64_t number, size_t tree_count, int systemd_version) {
-    for (size_t i = 0; i < tree_count; i++)
-        sb_strings_addf(&p->lower, "%s/%" PRIu64 "/l/%zu", service->path, number, i);
-    if (tree_count > 0) /* else the host's root is its */
-        sb_strings_addf(&p->lower, "%s/%" PRIu64 "/m", service->path, number);
+/* ---- the root's directories ---- */
+
+/* Of an overlay, topmost first. None twice, which overlayfs refuses: of a layer that an image has
+ * twice the upper one decides, as it has all that the lower one could show. */
+static size_t lower_ids(const struct sb_description *d, struct sb_digest *out) {
+    size_t n = 0;
+    for (size_t i = d->layer_count; i-- > 0;) {
+        const struct sb_digest *id = &d->layers[i].layer.diff_id;
+        bool again = false;
+        for (size_t j = 0; j < n; j++)
+            again = again || sb_digest_equal(&out[j], id);
+        if (!again)
+            out[n++] = *id;
+    }
+    return n;
+}
+
+static char *points_path(const struct sb_node_service *service, uint64_t number) {
+    return sb_format("%s/%" PRIu64 "/m", service->path, number);
+}
+
+int sb_node_placement_check(const struct sb_node_service *service, const struct sb_description *d,
+                            uint64_t number, struct sb_error *err) {
+    struct sb_store *store = service->node->store;
+    sb_autofree struct sb_digest *ids = sb_alloc((d->layer_count + 1) * sizeof *ids);
+    sb_autofree char *points = points_path(service, number);
+    size_t n = lower_ids(d, ids), bytes = strlen(points);
+    for (size_t i = 0; i < n; i++) {
+        sb_autofree char *link = sb_link_path(store, &ids[i]);
+        bytes += strlen(link) + 1;
+    }
+    if (bytes <= SB_UNIT_LOWER_LIMIT)
+        return 0;
+    sb_fail(err, SB_E_FAILED,
+            "%s has %zu layers: below %s their names take %zu bytes, and %d fit into a mount",
+            service->name, n, sb_store_path(store), bytes, SB_UNIT_LOWER_LIMIT);
+    return sb_error_hint(err, "put the store of this node at a shorter path, with --store");
+}
+
+int sb_node_placement_at(struct sb_node_placement *p, const struct sb_node_service *service,
+                         const struct sb_description *d, uint64_t number, int systemd_version,
+                         struct sb_error *err) {
+    sb_autofree struct sb_digest *ids = sb_alloc((d->layer_count + 1) * sizeof *ids);
+    if (d->root == SB_ROOT_LAYERS) { /* else the host's root is its */
+        size_t n = lower_ids(d, ids);
+        if (sb_links_make(service->node->store, ids, n, &p->lower, err) < 0)
+            return -1;
+        sb_strings_take(&p->lower, points_path(service, number));
+    }
     p->placement.generation = number;
     p->placement.lower = (const char *const *)p->lower.v;
     p->placement.lower_count = p->lower.n;
     p->placement.requires_path = service->path;
     p->placement.systemd_version = systemd_version;
+    return 0;
 }
 
 /* The path of a program there; NULL when there is none. */

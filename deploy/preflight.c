@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "deploy/placement.h"
 #include "deploy/prepare.h"
 #include "deploy/systemd.h"
 #include "deploy/units.h"
@@ -113,12 +114,14 @@ static int check_port(const struct sb_node_service *service, const struct sb_des
 }
 
 int sb_prepare_check(const struct sb_node_service *service, const struct sb_description *d,
-                     int *out_systemd_version, struct sb_error *err) {
+                     uint64_t number, int *out_systemd_version, struct sb_error *err) {
     if (sb_systemd_check(out_systemd_version, err) < 0 || check_units_writable(service, err) < 0 ||
         check_unit_free(service, err) < 0 || check_secrets(service, d, err) < 0 ||
         check_port(service, d, err) < 0)
         return -1;
-    return d->root == SB_ROOT_LAYERS ? check_overlay(err) : 0;
+    if (d->root == SB_ROOT_HOST)
+        return 0;
+    return check_overlay(err) < 0 ? -1 : sb_node_placement_check(service, d, number, err);
 }
 
 /* ---- space ---- */

@@ -51,31 +51,14 @@ static int make_points(int dir, const struct sb_description *d, struct sb_error 
     return 0;
 }
 
-/* Short names: all of them must fit into the options of one mount. */
-static int make_links(const struct sb_node_service *service, int dir,
-                      const struct sb_generation *generation, struct sb_error *err) {
-    const char *store = sb_store_path(service->node->store);
-    if (mkdirat(dir, "l", 0755) < 0)
-        return sb_fail_errno(err, SB_E_IO, "creating links to layers");
-    for (size_t i = 0; i < generation->trees.n; i++) {
-        sb_autofree char *link = sb_format("l/%zu", i);
-        sb_autofree char *to =
-            sb_format("%s/%s/fs", store, generation->trees.v[generation->trees.n - 1 - i]);
-        if (symlinkat(to, dir, link) < 0)
-            return sb_fail_errno(err, SB_E_IO, "creating links to layers");
-    }
-    return 0;
-}
-
-static int fill(const struct sb_node_service *service, int dir, const struct sb_description *d,
-                const struct sb_generation *generation, struct sb_error *err) {
+static int fill(int dir, const struct sb_description *d, const struct sb_generation *generation,
+                struct sb_error *err) {
     sb_autobuf struct sb_buf text = {0};
     sb_description_write(d, &text);
     if (sb_file_write(dir, "description.json", text.data, text.len, 0644, err) < 0 ||
-        make_points(dir, d, err) < 0 || make_links(service, dir, generation, err) < 0 ||
-        sb_generation_write(dir, generation, err) < 0)
+        make_points(dir, d, err) < 0 || sb_generation_write(dir, generation, err) < 0)
         return -1;
-    /* Directories and symlinks are not synced one by one. */
+    /* Directories are not synced one by one. */
     return syncfs(dir) < 0 ? sb_fail_errno(err, SB_E_IO, "writing a generation") : 0;
 }
 
@@ -97,7 +80,7 @@ int sb_prepare_generation(const struct sb_node_service *service, const struct sb
     if (mkdirat(service->fd, TEMPORARY, 0755) < 0)
         return sb_fail_errno(err, SB_E_IO, "creating %s/%s", service->path, name);
     sb_autoclose int dir = sb_directory_open(service->fd, TEMPORARY, err);
-    if (dir < 0 || fill(service, dir, d, generation, err) < 0) {
+    if (dir < 0 || fill(dir, d, generation, err) < 0) {
         sb_tree_remove(service->fd, TEMPORARY, NULL);
         return sb_error_context(err, "%s/%s", service->path, name);
     }
@@ -175,10 +158,10 @@ int sb_prepare_units(const struct sb_node_service *service, const struct sb_desc
                      struct sb_error *err) {
     struct sb_node_placement here;
     sb_node_placement_start(&here, d);
-    sb_node_placement_at(&here, service, number, d->root == SB_ROOT_LAYERS ? d->layer_count : 0,
-                         systemd_version);
+    int rc = sb_node_placement_at(&here, service, d, number, systemd_version, err);
     here.placement.bundle = bundle;
-    int rc = look_and_keep(service, d, &here, err);
+    if (rc == 0)
+        rc = look_and_keep(service, d, &here, err);
     sb_node_placement_free(&here);
     return rc;
 }

@@ -10,12 +10,12 @@
 #include "base/error.h"
 #include "deploy/node.h"
 
-/* What must be so before anything is touched: systemd and overlayfs are there, unit files can be
- * written, the name is free, every secret is there, the port is no other service's. Messages say
- * what to do. */
+/* What must be so before anything is touched, for that generation: systemd and overlayfs are there,
+ * unit files can be written, the name is free, every secret is there, the port is no other
+ * service's, the layers can be mounted from where the store is. Messages say what to do. */
 int sb_prepare_check(const struct sb_node_service *service,
-                     const struct sb_description *description, int *out_systemd_version,
-                     struct sb_error *err);
+                     const struct sb_description *description, uint64_t number,
+                     int *out_systemd_version, struct sb_error *err);
 
 /* Refuses when the store's file system has no room for what is to be fetched and unpacked
  * (SB_E_NO_SPACE, with the number of bytes that are missing). */

@@ -321,6 +321,10 @@ static void make_timer(struct making *m, struct sb_units *out) {
     add_unit(out, SB_UNIT_TIMER, sb_format("%s.timer", m->unit), m);
 }
 
+/* mount(8) of util-linux 2.39 and later would use fsconfig(2), which takes 255 bytes for lowerdir.
+ */
+#define FORCE_MOUNT2 "Environment=LIBMOUNT_FORCE_MOUNT2=always\n"
+
 static void make_mount(struct making *m, struct sb_units *out) {
     const struct sb_placement *p = m->p;
     bool suid = m->d->harden_off >> SB_HARDEN_NO_NEW_PRIVILEGES & 1;
@@ -329,9 +333,8 @@ static void make_mount(struct making *m, struct sb_units *out) {
     if (p->requires_path)
         add_plain(m, "RequiresMountsFor", p->requires_path);
     sb_buf_addf(&m->text,
-                "\n[Mount]\nWhat=overlay\nWhere=%s\nType=overlay\nOptions=ro,nodev%s,"
-                "lowerdir=",
-                m->root, suid ? "" : ",nosuid");
+                "\n[Mount]\nWhat=overlay\nWhere=%s\nType=overlay\n%sOptions=ro,nodev%s,lowerdir=",
+                m->root, FORCE_MOUNT2, suid ? "" : ",nosuid");
     for (size_t i = 0; i < p->lower_count; i++)
         sb_buf_addf(&m->text, "%s%s", i ? ":" : "", p->lower[i]);
     if (p->lower_count == 0) /* nothing is unpacked yet */
@@ -369,9 +372,10 @@ static int check_lower(const struct sb_placement *p, struct sb_error *err) {
         if (!is_safe_path(p->lower[i]))
             return refuse(err, "the directory", p->lower[i]);
     }
-    if (bytes > SB_UNIT_LOWER_LIMIT)
-        return sb_fail(err, SB_E_FAILED, "the names of %zu layers are too long to be mounted",
-                       p->lower_count);
+    if (p->lower_count && bytes - 1 > SB_UNIT_LOWER_LIMIT)
+        return sb_fail(err, SB_E_FAILED,
+                       "the names of %zu layers take %zu bytes, and %d fit into a mount",
+                       p->lower_count, bytes - 1, SB_UNIT_LOWER_LIMIT);
     if (p->lower_count == 1)
         return sb_fail(err, SB_E_FAILED, "an overlay needs two directories at least");
     return 0;

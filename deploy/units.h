@@ -35,8 +35,9 @@
 #define SB_UNIT_ROOTS     "/run/sbuild" /* mount points: /run/sbuild/NAME/N */
 #define SB_UNIT_HOST_ROOT "/opt"        /* SB_ROOT_HOST: /opt/NAME/N */
 
-/* Bytes of the option lowerdir=…: mount(2) takes one page for all options. */
-#define SB_UNIT_LOWER_LIMIT 3900
+/* Bytes that the names of an overlay's lower directories may take: mount(2) takes a page for all
+ * options, the NUL at their end included. */
+#define SB_UNIT_LOWER_LIMIT (4096 - (int)sizeof "lowerdir=")
 
 /* Where and when; zero values are what a bundle for review gets. Everything is borrowed. */
 struct sb_placement {

@@ -13,6 +13,7 @@
 #include "base/json.h"
 #include "base/memory.h"
 #include "layers/inventory.h"
+#include "layers/links.h"
 #include "layers/pin.h"
 #include "layers/store_private.h"
 
@@ -238,6 +239,7 @@ static int move_away(struct collector *c, struct sb_error *err) {
         if (item->gone && remove_item(c->store, collected, item, i, failed ? NULL : err) < 0)
             failed = -1;
     }
+    sb_links_sweep(c->store);
     if (c->alone)
         remove_key_locks(c);
     return failed;

@@ -311,7 +311,7 @@ static void test_refused(void) {
         {{.lower = one, .lower_count = 1}, "two directories"},
         {{.lower = colon, .lower_count = 2}, "the directory \"/s:0\""},
         {{.lower = comma, .lower_count = 2}, "the directory \"/s,1\""},
-        {{.lower = many, .lower_count = 200}, "200 layers are too long"},
+        {{.lower = many, .lower_count = 200}, "the names of 200 layers take"},
         {{.root = "run"}, "the path \"run\""},
         {{.root = "/a\nb"}, "the path"},
         {{.program = "python3"}, "the program"},
