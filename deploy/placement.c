@@ -13,12 +13,13 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "builder/inroot.h"
+#include "deploy/gpus.h"
 #include "layers/links.h"
 
 #define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-/* The device of a GPU that it did not ask for. */
-static bool is_other_gpu(const struct sb_description *d, const char *path) {
+/* The device of a GPU that is not its. */
+static bool is_other_gpu(uint64_t gpus, const char *path) {
     static const char prefix[] = "/dev/nvidia";
     if (strncmp(path, prefix, sizeof prefix - 1) != 0)
         return false;
@@ -27,25 +28,24 @@ static bool is_other_gpu(const struct sb_description *d, const char *path) {
     unsigned long number = strtoul(digits, &end, 10);
     if (*digits < '0' || *digits > '9' || *end)
         return false; /* of all of them: nvidiactl, nvidia-uvm */
-    return number >= SB_GPU_LIMIT ||
-           !(d->gpu_devices ? d->gpu_devices >> number & 1 : number < d->gpu);
+    return number >= SB_GPU_LIMIT || !(gpus >> number & 1);
 }
 
-static void add_matches(const struct sb_description *d, const char *pattern, mode_t type,
-                        struct sb_strings *out) {
+static void add_matches(uint64_t gpus, const char *pattern, mode_t type, struct sb_strings *out) {
     glob_t found;
     if (glob(pattern, 0, NULL, &found) != 0)
         return;
     for (size_t i = 0; i < found.gl_pathc; i++) {
         struct stat st;
         if (stat(found.gl_pathv[i], &st) == 0 && (st.st_mode & S_IFMT) == type &&
-            !is_other_gpu(d, found.gl_pathv[i]))
+            !is_other_gpu(gpus, found.gl_pathv[i]))
             sb_strings_add(out, found.gl_pathv[i]);
     }
     globfree(&found);
 }
 
-void sb_node_placement_start(struct sb_node_placement *out, const struct sb_description *d) {
+void sb_node_placement_start(struct sb_node_placement *out, const struct sb_node *node,
+                             const struct sb_description *d, uint64_t gpus) {
     static const char *const devices[] = {"/dev/nvidia*", "/dev/nvidia-caps/*", NULL};
     /* The driver's libraries belong to the host's kernel module: no image can bring them. */
     static const char *const libraries[] = {"/usr/lib/*-linux-gnu/libcuda.so*",
@@ -58,11 +58,15 @@ void sb_node_placement_start(struct sb_node_placement *out, const struct sb_desc
     if (d->gpu == 0)
         return;
     for (size_t i = 0; devices[i]; i++)
-        add_matches(d, devices[i], S_IFCHR, &out->devices);
+        add_matches(gpus, devices[i], S_IFCHR, &out->devices);
     for (size_t i = 0; d->root == SB_ROOT_LAYERS && libraries[i]; i++)
-        add_matches(d, libraries[i], S_IFREG, &out->binds);
+        add_matches(gpus, libraries[i], S_IFREG, &out->binds);
     out->placement.devices = &out->devices;
     out->placement.binds = out->binds.n ? &out->binds : NULL;
+    bool closed = !(d->harden_off >> SB_HARDEN_PRIVATE_DEVICES & 1);
+    if (gpus && !sb_pairs_get(&d->env, "CUDA_VISIBLE_DEVICES"))
+        sb_gpus_environment(node, gpus, closed, &out->env);
+    out->placement.env = &out->env;
 }
 
 /* ---- the root's directories ---- */
@@ -171,6 +175,7 @@ void sb_node_placement_free(struct sb_node_placement *p) {
     sb_strings_free(&p->devices);
     sb_strings_free(&p->binds);
     sb_strings_free(&p->lower);
+    sb_pairs_free(&p->env);
     free(p->program);
     *p = (struct sb_node_placement){0};
 }

@@ -11,11 +11,14 @@
 struct sb_node_placement {
     struct sb_placement placement; /* borrows from what is below */
     struct sb_strings devices, binds, lower;
+    struct sb_pairs env;
     char *program;
 };
 
-/* This node's GPU devices and driver libraries, for a description that asks for GPUs. */
-void sb_node_placement_start(struct sb_node_placement *out, const struct sb_description *d);
+/* The devices of these GPUs of the node, and its driver's libraries, for a description that asks
+ * for GPUs. */
+void sb_node_placement_start(struct sb_node_placement *out, const struct sb_node *node,
+                             const struct sb_description *d, uint64_t gpus);
 /* Where a generation lies; its layers, which are unpacked, get short names (layers/links.h). */
 int sb_node_placement_at(struct sb_node_placement *placement, const struct sb_node_service *service,
                          const struct sb_description *d, uint64_t number, int systemd_version,

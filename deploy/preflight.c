@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "deploy/gpus.h"
 #include "deploy/placement.h"
 #include "deploy/prepare.h"
 #include "deploy/systemd.h"
@@ -118,6 +119,9 @@ int sb_prepare_check(const struct sb_node_service *service, const struct sb_desc
     if (sb_systemd_check(out_systemd_version, err) < 0 || check_units_writable(service, err) < 0 ||
         check_unit_free(service, err) < 0 || check_secrets(service, d, err) < 0 ||
         check_port(service, d, err) < 0)
+        return -1;
+    uint64_t gpus;
+    if (sb_gpus_choose(service, d, 0, &gpus, err) < 0)
         return -1;
     if (d->root == SB_ROOT_HOST)
         return 0;

@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "builder/rules.h"
 #include "deploy/hardening.h"
+#include "deploy/volumes.h"
 
 #define VERSION_OLDEST 247
 
@@ -129,6 +130,8 @@ static void add_unit_section(struct making *m) {
     add_list(m, "Requires", NULL, &d->requires, NULL);
     add_list(m, "After", "network-online.target", &d->after, &d->requires);
     add_plain(m, "RequiresMountsFor", m->root);
+    if (d->volumes.n && d->root == SB_ROOT_LAYERS)
+        sb_buf_addf(&m->text, "RequiresMountsFor=" SB_VOLUMES "/%s\n", d->name);
     /* Ten failures in ten minutes are no accident any more. */
     sb_buf_adds(&m->text, "StartLimitIntervalSec=10min\nStartLimitBurst=10\n");
 }
@@ -171,13 +174,15 @@ static void add_variable(struct making *m, const char *name, const char *value) 
     sb_buf_addc(&m->text, '\n');
 }
 
+/* For review; a node says it in the placement (deploy/gpus.h). */
 static void add_gpu_variable(struct making *m) {
     const struct sb_description *d = m->d;
+    bool closed = !(d->harden_off >> SB_HARDEN_PRIVATE_DEVICES & 1);
     sb_autobuf struct sb_buf list = {0};
-    if (d->gpu == 0 || sb_pairs_get(&d->env, "CUDA_VISIBLE_DEVICES"))
+    if (d->gpu == 0 || m->p->devices || sb_pairs_get(&d->env, "CUDA_VISIBLE_DEVICES"))
         return;
     for (unsigned i = 0; i < SB_GPU_LIMIT; i++)
-        if (d->gpu_devices ? d->gpu_devices >> i & 1 : i < d->gpu)
+        if (d->gpu_devices && !closed ? d->gpu_devices >> i & 1 : i < d->gpu)
             sb_buf_addf(&list, "%s%u", list.len ? "," : "", i);
     add_variable(m, "CUDA_VISIBLE_DEVICES", sb_buf_text(&list));
 }
@@ -188,8 +193,7 @@ static void add_environment(struct making *m) {
     for (size_t i = 0; i < d->env.n; i++)
         if (!own || !sb_pairs_get(own, d->env.v[i].name))
             add_variable(m, d->env.v[i].name, d->env.v[i].value);
-    if (!own || !sb_pairs_get(own, "CUDA_VISIBLE_DEVICES"))
-        add_gpu_variable(m);
+    add_gpu_variable(m);
     for (size_t i = 0; own && i < own->n; i++)
         add_variable(m, own->v[i].name, own->v[i].value);
     sb_buf_addf(&m->text, "EnvironmentFile=-%s/%s.env\n", SB_UNIT_ENV_FILES, d->name);
@@ -236,6 +240,15 @@ static void add_directories(struct making *m) {
         sb_buf_addf(&m->text, "%sDirectory=%s\n", keys[i], m->d->name);
         if (strcmp(host, path) != 0)
             sb_buf_addf(&m->text, "BindPaths=%s:%s\n", host, path);
+    }
+}
+
+/* A node makes them (deploy/volumes.h). */
+static void add_volumes(struct making *m) {
+    const struct sb_description *d = m->d;
+    for (size_t i = 0; i < d->volumes.n && d->root == SB_ROOT_LAYERS; i++) {
+        sb_autofree char *host = sb_volume_path(d->name, d->volumes.v[i]);
+        sb_buf_addf(&m->text, "BindPaths=%s:%s\n", host, d->volumes.v[i]);
     }
 }
 
@@ -301,6 +314,7 @@ static void make_service(struct making *m, struct sb_units *out) {
     add_root(m);
     add_binds(m);
     add_directories(m);
+    add_volumes(m);
     sb_buf_adds(&m->text, "\n# What it is told; what this host says wins\n");
     add_environment(m);
     sb_buf_adds(&m->text, "\n# What it may do\n");
@@ -478,6 +492,8 @@ void sb_units_mount_points(const struct sb_description *d, const struct sb_place
         add_point(out, host, true);
         add_point(out, d->directories[i] + 1, true);
     }
+    for (size_t i = 0; i < d->volumes.n; i++)
+        add_point(out, d->volumes.v[i] + 1, true);
     sb_autofree char *workdir = sb_path_clean(d->workdir);
     if (workdir[1])
         add_point(out, workdir + 1, true);

@@ -58,7 +58,8 @@ static void test_127(void) {
     sb_autostrings struct sb_strings paths = {0};
     CHECK_INT(sb_links_make(t.store, ids, 127, &paths, &err), 0);
     for (size_t i = 0; i < 127; i++) {
-        bytes += strlen("/var/lib/sbuild") + strlen(paths.v[i]) - strlen(sb_store_path(t.store)) + 1;
+        bytes +=
+            strlen("/var/lib/sbuild") + strlen(paths.v[i]) - strlen(sb_store_path(t.store)) + 1;
         CHECK(leads_to(paths.v[i], &ids[i]));
     }
     CHECK(bytes < 3900); /* of one page, with the default store */
