@@ -170,8 +170,8 @@ void sb_gpus_tell(const struct sb_node_service *service, const struct sb_descrip
                   uint64_t gpus) {
     struct holders holders = {0};
     if (count(gpus) < d->gpu)
-        sb_node_say(service->node, "%s asks for %u GPUs, and this node has %u", service->name,
-                    d->gpu, count(gpus));
+        sb_node_say(service->node, "%s asks for %u GPU%s, and this node has %u", service->name,
+                    d->gpu, d->gpu == 1 ? "" : "s", count(gpus));
     if (!d->gpu_devices || find_holders(service, &holders, NULL) < 0)
         return;
     for (size_t i = 0; i < holders.n; i++) {
