@@ -13,10 +13,11 @@ struct sb_node_placement {
     struct sb_strings devices, binds, lower;
     struct sb_pairs env;
     char *program;
+    char label[256];
 };
 
 /* The devices of these GPUs of the node, and its driver's libraries, for a description that asks
- * for GPUs. */
+ * for GPUs; and, where SELinux is on, the label that the host's own programs have. */
 void sb_node_placement_start(struct sb_node_placement *out, const struct sb_node *node,
                              const struct sb_description *d, uint64_t gpus);
 /* Where a generation lies; its layers, which are unpacked, get short names (layers/links.h). */

@@ -35,9 +35,12 @@
 #define SB_UNIT_ROOTS     "/run/sbuild" /* mount points: /run/sbuild/NAME/N */
 #define SB_UNIT_HOST_ROOT "/opt"        /* SB_ROOT_HOST: /opt/NAME/N */
 
+/* More bytes than any unit file of a description has: its words and values, each byte quoted. */
+#define SB_UNIT_TEXT_LIMIT (4u << 20)
+
 /* Bytes that the names of an overlay's lower directories may take: mount(2) takes a page for all
- * options, the NUL at their end included. */
-#define SB_UNIT_LOWER_LIMIT (4096 - (int)sizeof "lowerdir=")
+ * options, the NUL at their end and an SELinux context included. */
+#define SB_UNIT_LOWER_LIMIT (4096 - 64 - (int)sizeof "lowerdir=")
 
 /* Where and when; zero values are what a bundle for review gets. Everything is borrowed. */
 struct sb_placement {
@@ -49,6 +52,8 @@ struct sb_placement {
      * at least two (sb_units_mount_points makes the lowest). None: a placeholder for review. */
     const char *const *lower;
     size_t lower_count;
+    const char
+        *label; /* SELinux context that all files of the root get; NULL: where there is none */
     const char *requires_path; /* what must be mounted before the root is: the store; may be NULL */
     int systemd_version;       /* 247 …; 0: the newest that is known */
     const char *program;       /* argv[0] found in the root, absolute; NULL: as described */
