@@ -87,6 +87,7 @@ static json_t *generation_facts(const struct sb_generation *g, uint64_t current)
         g->number == current, "state", sb_generation_state_name(g->state), "bundle",
         sb_digest_text(&g->bundle).text, "image", sb_digest_text(&g->image).text, "installed",
         (json_int_t)g->installed, "since", (json_int_t)g->since);
+    json_object_set_new(out, "gpus", sb_generation_gpus_json(g));
     set(out, "version", g->version);
     set(out, "reference", g->reference);
     set(out, "failure", g->failure);
@@ -113,6 +114,7 @@ static void add_current(json_t *out, const struct sb_generation *g) {
     json_object_set_new(out, "image", json_string(sb_digest_text(&g->image).text));
     json_object_set_new(out, "bundle", json_string(sb_digest_text(&g->bundle).text));
     json_object_set_new(out, "tags", tags(g->reference ? g->reference : ""));
+    json_object_set_new(out, "gpus", sb_generation_gpus_json(g));
     set(out, "version", g->version);
     set(out, "reference", g->reference);
 }

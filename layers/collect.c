@@ -13,6 +13,7 @@
 #include "base/json.h"
 #include "base/memory.h"
 #include "layers/inventory.h"
+#include "layers/links.h"
 #include "layers/pin.h"
 #include "layers/store_private.h"
 
@@ -239,6 +240,7 @@ static int move_away(struct collector *c, struct sb_error *err) {
         if (item->gone && remove_item(c->store, collected, item, i, failed ? NULL : err) < 0)
             failed = -1;
     }
+    sb_links_sweep(c->store);
     if (c->alone && !c->options->only) /* who takes back a part may hold one itself */
         remove_key_locks(c);
     return failed;
