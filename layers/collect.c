@@ -45,15 +45,27 @@ static void need_less(struct collector *c, struct sb_needs *needs) {
     needs->n = 0;
 }
 
+/* The last that has a shared file frees it. */
+static uint64_t let_go(struct collector *c, const struct sb_item *item) {
+    uint64_t bytes = item->bytes;
+    for (size_t i = 0; i < item->shared.n; i++) {
+        struct sb_shared *shared = sb_inventory_shared(&c->inventory, &item->shared.v[i]);
+        if (--shared->holders == 0)
+            bytes += shared->inode.bytes;
+    }
+    return bytes;
+}
+
 /* Nothing happens to what is held. */
 static void take(struct collector *c, struct sb_item *item) {
     if (item->held || item->gone)
         return;
     item->gone = true;
-    c->total -= item->bytes;
+    uint64_t bytes = let_go(c, item);
+    c->total -= bytes;
     c->report.removed[item->kind].count++;
-    c->report.removed[item->kind].bytes += item->bytes;
-    c->report.freed += item->bytes;
+    c->report.removed[item->kind].bytes += bytes;
+    c->report.freed += bytes;
     need_less(c, &item->needs);
 }
 
@@ -152,6 +164,8 @@ static void mark_held(struct collector *c) {
         }
         c->total += item->bytes;
     }
+    for (size_t i = 0; i < c->inventory.shared_count; i++)
+        c->total += c->inventory.shared[i].inode.bytes;
 }
 
 /* What is pinned is held by whoever pinned it. */
@@ -167,6 +181,17 @@ static int mark_pinned(struct collector *c, struct sb_error *err) {
                 item->held = true;
         }
     return 0;
+}
+
+/* What is shared counts once. */
+static uint64_t held_bytes(struct collector *c, const struct sb_item *item) {
+    uint64_t bytes = item->bytes;
+    for (size_t i = 0; i < item->shared.n; i++) {
+        struct sb_shared *shared = sb_inventory_shared(&c->inventory, &item->shared.v[i]);
+        bytes += shared->held ? 0 : shared->inode.bytes;
+        shared->held = true;
+    }
+    return bytes;
 }
 
 static void decide(struct collector *c) {
@@ -187,7 +212,7 @@ static void decide(struct collector *c) {
     c->report.left = c->total;
     for (size_t i = 0; i < c->inventory.n; i++)
         if (c->inventory.v[i].held)
-            c->report.held += c->inventory.v[i].bytes;
+            c->report.held += held_bytes(c, &c->inventory.v[i]);
 }
 
 /* ---- removing, in earnest ---- */
@@ -307,6 +332,51 @@ int sb_store_collect(struct sb_store *store, const struct sb_collect_options *op
     if (options->keep_tagged || out->left <= options->max_size)
         return 0;
     return pass(store, options, true, out, err);
+}
+
+/* ---- just some blobs ---- */
+
+static void take_unneeded(struct collector *c, const struct sb_digest *digests, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        struct sb_item *item =
+            sb_inventory_find(&c->inventory, SB_ITEM_BLOB, sb_blob_name(&digests[i]).text);
+        if (item && item->needed == 0)
+            take(c, item);
+    }
+}
+
+static int drop_locked(struct collector *c, const struct sb_digest *digests, size_t count,
+                       struct sb_error *err) {
+    sb_autoclose int lock = sb_index_lock(c->store, err);
+    if (lock < 0 || !(c->index = sb_index_read(c->store, true, err)) ||
+        sb_inventory_take_blobs(c->store, &c->inventory, err) < 0)
+        return -1;
+    mark_held(c);
+    c->alone = false; /* this process may hold a lock of keys/ */
+    if (mark_pinned(c, err) < 0 ||
+        sb_reach_images(c->store, c->index, &c->inventory, &c->images, err) < 0)
+        return -1;
+    sb_reach_records(c->store, &c->inventory);
+    take_unneeded(c, digests, count);
+    return move_away(c, err);
+}
+
+int sb_store_drop_blobs(struct sb_store *store, const struct sb_digest *digests, size_t count,
+                        uint64_t *out_freed, struct sb_error *err) {
+    static const struct sb_collect_options options = SB_COLLECT_OPTIONS;
+    struct collector c = {.store = store, .options = &options};
+    int failed = sb_store_hold_alone(store, err);
+    if (!failed) {
+        failed = drop_locked(&c, digests, count, err);
+        sb_store_release(store);
+        if (store->tmp_fd >= 0 && sb_tree_remove(store->tmp_fd, "collected", failed ? NULL : err))
+            failed = -1;
+    }
+    *out_freed = c.report.freed;
+    sb_inventory_free(&c.inventory);
+    sb_reached_list_free(&c.images);
+    json_decref(c.index);
+    return failed;
 }
 
 void sb_collect_report_free(struct sb_collect_report *report) {

@@ -93,4 +93,10 @@ int sb_store_collect(struct sb_store *store, const struct sb_collect_options *op
                      struct sb_collect_report *out, struct sb_error *err);
 void sb_collect_report_free(struct sb_collect_report *report);
 
+/* Removes those of these blobs that the collector would: that no tag, no record and no pin needs,
+ * and that no other live process may be using. Quick beside a whole collection: trees and caches
+ * are not looked at. Fails as that does. */
+int sb_store_drop_blobs(struct sb_store *store, const struct sb_digest *digests, size_t count,
+                        uint64_t *out_freed, struct sb_error *err);
+
 #endif
