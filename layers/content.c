@@ -34,7 +34,7 @@
 struct file {
     int fd;
     struct sb_entry entry; /* path and xattrs are its own */
-    uint64_t end;          /* of what was written; what lies before it and was not is a hole */
+    uint64_t end;          /* of what was written here */
     bool split;            /* into parts of several batches */
     bool busy;             /* a thread has one of those */
     size_t alignment;      /* of memory that can be written past the page cache; 0: none */
@@ -76,10 +76,9 @@ struct sb_content_writer {
 
 /* ---- one file ---- */
 
-static struct file *file_new(int fd, const struct sb_entry *entry, uint64_t end) {
+static struct file *file_new(int fd, const struct sb_entry *entry) {
     struct file *file = sb_alloc(sizeof *file);
     file->fd = fd;
-    file->end = end;
     sb_entry_copy(&file->entry, entry);
     if (entry->size >= UNCACHED_FROM)
         file->alignment = sb_direct_alignment(fd);
@@ -429,7 +428,7 @@ int sb_content_write(struct sb_content_writer *w, int fd, const struct sb_entry 
         start_threads(w);
     w->files++;
     w->bytes += entry->size;
-    w->open = file_new(fd, entry, begun ? begun->done : 0);
+    w->open = file_new(fd, entry);
     if (w->thread_count > 0)
         return write_by_threads(w, entry, data, begun, err);
     int rc = write_alone(w, w->open, data, begun, err);

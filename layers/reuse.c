@@ -14,7 +14,6 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/uncached.h"
-#include "layers/attributes.h"
 #include "layers/unpack.h"
 
 #define STEP          (64u << 10)  /* bytes compared at a time */
@@ -127,8 +126,8 @@ static bool has_xattr(int fd, const struct sb_xattr *x) {
     return n >= 0 && (size_t)n == x->value_len && memcmp(value, x->value, x->value_len) == 0;
 }
 
-/* Labels are the host's, and the same for all trees; a mark of overlayfs makes a file something
- * else than what it looks like. */
+/* All that it has, and no more: a mark of overlayfs, which no entry has, would make the file
+ * something else than what it looks like. Labels are the host's, and the same for all trees. */
 static bool has_xattrs_of(int fd, const struct sb_entry *entry) {
     char names[4096]; /* more than this no honest file has */
     ssize_t n = flistxattr(fd, names, sizeof names);
@@ -138,8 +137,6 @@ static bool has_xattrs_of(int fd, const struct sb_entry *entry) {
     for (ssize_t at = 0; at < n; at += (ssize_t)strlen(names + at) + 1) {
         bool label = !strncmp(names + at, "security.", strlen("security.")) &&
                      strcmp(names + at, "security.capability") != 0;
-        if (!label && sb_xattr_is_hosts(names + at))
-            return false;
         count += label ? 0 : 1;
     }
     if (count != entry->xattr_count)
