@@ -60,7 +60,7 @@ static bool has_layer(const struct sb_description *d, const struct sb_digest *di
 
 static void add(struct sb_tree_older *out, const struct sb_description *d,
                 const struct sb_digest *diff_id) {
-    if (out->n == SB_REUSE_TREES || has_layer(d, diff_id)) /* it has kept that one */
+    if (out->n == SB_REUSE_TREES || has_layer(d, diff_id))
         return;
     for (size_t i = 0; i < out->n; i++)
         if (sb_digest_equal(&out->v[i], diff_id))
@@ -136,6 +136,8 @@ void sb_node_blobs_drop(const struct sb_node *node, const struct sb_description 
     sb_autofree struct sb_digest *digests = sb_alloc((d->layer_count + 1) * sizeof *digests);
     struct sb_error why = {0};
     uint64_t freed;
+    if (d->root == SB_ROOT_HOST)
+        return;
     for (size_t i = 0; i < d->layer_count; i++)
         digests[i] = d->layers[i].layer.descriptor.digest;
     if (sb_store_drop_blobs(node->store, digests, d->layer_count, &freed, &why) < 0)
