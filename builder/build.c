@@ -9,8 +9,8 @@
 
 #include "base/memory.h"
 #include "base/process.h"
-#include "builder/node.h"
 #include "builder/remote_cache.h"
+#include "builder/target.h"
 #include "builder/userns.h"
 #include "builder/version.h"
 
@@ -36,39 +36,39 @@ static int read_epoch(int64_t *out, struct sb_error *err) {
     return 0;
 }
 
-static struct sb_node *find_node(const struct sb_build *build, const char *path) {
-    for (size_t i = 0; i < build->node_count; i++)
-        if (!strcmp(build->nodes[i]->path, path))
-            return build->nodes[i];
+static struct sb_target *find_target(const struct sb_build *build, const char *path) {
+    for (size_t i = 0; i < build->target_count; i++)
+        if (!strcmp(build->targets[i]->path, path))
+            return build->targets[i];
     return NULL;
 }
 
-/* The node of a recipe, and before it those of its bases; one for each file, however often it is
+/* The target of a recipe, and before it those of its bases; one for each file, however often it is
  * named. */
-static int add_node(struct sb_build *build, const struct sb_recipe *recipe, struct sb_node **out,
-                    struct sb_error *err) {
+static int add_target(struct sb_build *build, const struct sb_recipe *recipe,
+                      struct sb_target **out, struct sb_error *err) {
     char path[PATH_MAX];
     if (!realpath(recipe->path, path))
         return sb_fail_errno(err, SB_E_NOT_FOUND, "%s", recipe->path);
-    *out = find_node(build, path);
+    *out = find_target(build, path);
     if (*out)
         return 0;
-    struct sb_node *base = NULL;
-    if (recipe->base && add_node(build, recipe->base, &base, err) < 0)
+    struct sb_target *base = NULL;
+    if (recipe->base && add_target(build, recipe->base, &base, err) < 0)
         return -1;
-    struct sb_node *node = *out = sb_alloc(sizeof *node);
-    node->build = build;
-    node->recipe = recipe;
-    node->base = base;
-    node->path = sb_strdup(path);
-    SB_GROW(build->nodes, build->node_count, build->node_cap);
-    build->nodes[build->node_count++] = node;
+    struct sb_target *target = *out = sb_alloc(sizeof *target);
+    target->build = build;
+    target->recipe = recipe;
+    target->base = base;
+    target->path = sb_strdup(path);
+    SB_GROW(build->targets, build->target_count, build->target_cap);
+    build->targets[build->target_count++] = target;
     return 0;
 }
 
-static size_t index_of(const struct sb_build *build, const struct sb_node *node) {
+static size_t index_of(const struct sb_build *build, const struct sb_target *target) {
     size_t i = 0;
-    while (build->nodes[i] != node)
+    while (build->targets[i] != target)
         i++;
     return i;
 }
@@ -82,16 +82,16 @@ static int load_recipes(struct sb_build *build, struct sb_error *err) {
     const struct sb_build_request *request = build->request;
     struct sb_recipe_options options = {.set = &request->set};
     build->recipes = sb_alloc((request->recipe_count + 1) * sizeof(struct sb_recipe *));
-    build->targets = sb_alloc((request->recipe_count + 1) * sizeof(size_t));
+    build->requested = sb_alloc((request->recipe_count + 1) * sizeof(size_t));
     build->results = sb_alloc((request->recipe_count + 1) * sizeof(struct sb_build_result));
     for (size_t i = 0; i < request->recipe_count; i++) {
-        struct sb_node *node = NULL;
+        struct sb_target *target = NULL;
         if (sb_recipe_load(request->recipes[i], &options, &build->recipes[i], err) < 0)
             return -1;
         override(request, build->recipes[i]);
-        if (add_node(build, build->recipes[i], &node, err) < 0)
+        if (add_target(build, build->recipes[i], &target, err) < 0)
             return -1;
-        build->targets[i] = index_of(build, node);
+        build->requested[i] = index_of(build, target);
         build->results[i].recipe = build->recipes[i];
     }
     return 0;
@@ -120,8 +120,8 @@ static int check_secrets_of(const struct sb_build *build, const struct sb_step *
 
 /* Without its secrets a layer has no key; better said before an hour of other layers. */
 static int check_secrets(const struct sb_build *build, struct sb_error *err) {
-    for (size_t n = 0; n < build->node_count; n++) {
-        const struct sb_recipe *recipe = build->nodes[n]->recipe;
+    for (size_t n = 0; n < build->target_count; n++) {
+        const struct sb_recipe *recipe = build->targets[n]->recipe;
         for (size_t l = 0; l < recipe->layer_count; l++)
             for (size_t s = 0; s < recipe->layers[l].step_count; s++)
                 if (check_secrets_of(build, &recipe->layers[l].steps[s], err) < 0)
@@ -180,8 +180,8 @@ int sb_build_new(struct sb_store *store, const struct sb_settings *settings,
 void sb_build_free(struct sb_build *build) {
     if (!build)
         return;
-    for (size_t i = build->node_count; i-- > 0;)
-        sb_node_free(build->nodes[i]);
+    for (size_t i = build->target_count; i-- > 0;)
+        sb_target_free(build->targets[i]);
     for (size_t i = 0; i < build->request->recipe_count; i++) {
         if (build->recipes)
             sb_recipe_free(build->recipes[i]);
@@ -191,9 +191,9 @@ void sb_build_free(struct sb_build *build) {
         }
     }
     sb_remote_cache_free(build->remote);
-    free(build->nodes);
-    free(build->recipes);
     free(build->targets);
+    free(build->recipes);
+    free(build->requested);
     free(build->results);
     pthread_mutex_destroy(&build->lock);
     pthread_mutex_destroy(&build->notify_lock);
@@ -201,14 +201,14 @@ void sb_build_free(struct sb_build *build) {
     free(build);
 }
 
-void sb_build_notify(struct sb_node *node, size_t result, enum sb_event_type type, const char *text,
-                     size_t text_len) {
-    struct sb_build *build = node->build;
+void sb_build_notify(struct sb_target *target, size_t result, enum sb_event_type type,
+                     const char *text, size_t text_len) {
+    struct sb_build *build = target->build;
     if (!build->request->notify)
         return;
     struct sb_event event = {.type = type,
-                             .id = node->first_id + result,
-                             .layer = &node->results[result],
+                             .id = target->first_id + result,
+                             .layer = &target->results[result],
                              .text = text,
                              .text_len = text_len};
     pthread_mutex_lock(&build->notify_lock);
@@ -216,14 +216,14 @@ void sb_build_notify(struct sb_node *node, size_t result, enum sb_event_type typ
     pthread_mutex_unlock(&build->notify_lock);
 }
 
-void sb_build_notify_growth(struct sb_node *node, size_t result,
+void sb_build_notify_growth(struct sb_target *target, size_t result,
                             const struct sb_layer_growth *growth) {
-    struct sb_build *build = node->build;
+    struct sb_build *build = target->build;
     if (!build->request->notify)
         return;
     struct sb_event event = {.type = SB_EVENT_LAYER_GROW,
-                             .id = node->first_id + result,
-                             .layer = &node->results[result],
+                             .id = target->first_id + result,
+                             .layer = &target->results[result],
                              .growth = growth};
     pthread_mutex_lock(&build->notify_lock);
     build->request->notify(build->request->data, &event);
@@ -252,40 +252,41 @@ static void notify_alone(struct sb_build *build) {
 
 /* ---- going through the graph ---- */
 
-static int start_node(struct sb_node *node, struct sb_error *err) {
-    if (node->started)
+static int start_target(struct sb_target *target, struct sb_error *err) {
+    if (target->started)
         return 0;
-    struct sb_build *build = node->build;
-    if (sb_node_start(node, err) < 0)
+    struct sb_build *build = target->build;
+    if (sb_target_start(target, err) < 0)
         return -1;
     pthread_mutex_lock(&build->lock);
     size_t id = 0;
-    for (size_t i = 0; i < build->node_count; i++)
-        if (build->nodes[i] != node && build->nodes[i]->started)
-            id = id > build->nodes[i]->first_id + build->nodes[i]->result_count
+    for (size_t i = 0; i < build->target_count; i++)
+        if (build->targets[i] != target && build->targets[i]->started)
+            id = id > build->targets[i]->first_id + build->targets[i]->result_count
                      ? id
-                     : build->nodes[i]->first_id + build->nodes[i]->result_count;
-    node->first_id = id;
+                     : build->targets[i]->first_id + build->targets[i]->result_count;
+    target->first_id = id;
     pthread_mutex_unlock(&build->lock);
-    for (size_t i = 0; i < node->base_count; i++)
-        sb_build_notify(node, i, SB_EVENT_LAYER_DONE, NULL, 0);
+    for (size_t i = 0; i < target->base_count; i++)
+        sb_build_notify(target, i, SB_EVENT_LAYER_DONE, NULL, 0);
     return 0;
 }
 
 /* One after the other, as far as it goes without a root file system. 1: something is left. */
-static int advance_all(struct sb_build *build, enum sb_node_effort effort, struct sb_error *err) {
+static int advance_all(struct sb_build *build, enum sb_target_effort effort, struct sb_error *err) {
     int left = 0;
-    for (size_t i = 0; i < build->node_count; i++) {
-        struct sb_node *node = build->nodes[i];
-        bool ready = !node->base || effort == SB_NODE_PLAN || node->base->state == SB_NODE_DONE;
+    for (size_t i = 0; i < build->target_count; i++) {
+        struct sb_target *target = build->targets[i];
+        bool ready =
+            !target->base || effort == SB_TARGET_PLAN || target->base->state == SB_TARGET_DONE;
         int result = 1;
-        if (ready && start_node(node, err) < 0)
+        if (ready && start_target(target, err) < 0)
             return -1;
         if (ready)
-            result = sb_node_advance(node, effort, err);
+            result = sb_target_advance(target, effort, err);
         if (result < 0)
             return -1;
-        node->state = result == 0 ? SB_NODE_DONE : SB_NODE_WAITING;
+        target->state = result == 0 ? SB_TARGET_DONE : SB_TARGET_WAITING;
         left |= result;
     }
     return left;
@@ -293,14 +294,14 @@ static int advance_all(struct sb_build *build, enum sb_node_effort effort, struc
 
 /* Waits until the base is done and there is a place to work; false when the base failed, or any
  * other recipe: what is half-way ends its layer, and nothing new begins. */
-static bool wait_for_turn(struct sb_node *node) {
-    struct sb_build *build = node->build;
+static bool wait_for_turn(struct sb_target *target) {
+    struct sb_build *build = target->build;
     bool go = true;
     pthread_mutex_lock(&build->lock);
     for (;;) {
-        for (size_t i = 0; i < build->node_count; i++)
-            go = go && build->nodes[i]->state != SB_NODE_FAILED;
-        bool ready = !node->base || node->base->state == SB_NODE_DONE;
+        for (size_t i = 0; i < build->target_count; i++)
+            go = go && build->targets[i]->state != SB_TARGET_FAILED;
+        bool ready = !target->base || target->base->state == SB_TARGET_DONE;
         if (!go || (ready && build->running < build->threads))
             break;
         pthread_cond_wait(&build->changed, &build->lock);
@@ -310,16 +311,17 @@ static bool wait_for_turn(struct sb_node *node) {
     return go;
 }
 
-static void *node_thread(void *data) {
-    struct sb_node *node = data;
-    struct sb_build *build = node->build;
-    bool go = wait_for_turn(node);
+static void *target_thread(void *data) {
+    struct sb_target *target = data;
+    struct sb_build *build = target->build;
+    bool go = wait_for_turn(target);
     int result = -1;
     if (go)
-        result =
-            start_node(node, &node->err) < 0 ? -1 : sb_node_advance(node, SB_NODE_ALL, &node->err);
+        result = start_target(target, &target->err) < 0
+                     ? -1
+                     : sb_target_advance(target, SB_TARGET_ALL, &target->err);
     pthread_mutex_lock(&build->lock);
-    node->state = result == 0 ? SB_NODE_DONE : SB_NODE_FAILED;
+    target->state = result == 0 ? SB_TARGET_DONE : SB_TARGET_FAILED;
     build->running -= go;
     pthread_cond_broadcast(&build->changed);
     pthread_mutex_unlock(&build->lock);
@@ -330,22 +332,22 @@ static void *node_thread(void *data) {
 static int advance_in_threads(struct sb_build *build, struct sb_error *err) {
     int failed = 0;
     size_t started = 0;
-    sb_autofree struct sb_node **waiting = sb_alloc((build->node_count + 1) * sizeof *waiting);
-    for (size_t i = 0; i < build->node_count; i++) {
-        struct sb_node *node = build->nodes[i];
-        if (node->state == SB_NODE_DONE)
+    sb_autofree struct sb_target **waiting = sb_alloc((build->target_count + 1) * sizeof *waiting);
+    for (size_t i = 0; i < build->target_count; i++) {
+        struct sb_target *target = build->targets[i];
+        if (target->state == SB_TARGET_DONE)
             continue;
-        if (pthread_create(&node->thread, NULL, node_thread, node) != 0) {
+        if (pthread_create(&target->thread, NULL, target_thread, target) != 0) {
             failed = sb_fail(err, SB_E_FAILED, "no thread could be started");
-            node->state = SB_NODE_FAILED;
+            target->state = SB_TARGET_FAILED;
             break;
         }
-        waiting[started++] = node;
+        waiting[started++] = target;
     }
     for (size_t i = 0; i < started; i++)
         pthread_join(waiting[i]->thread, NULL);
     for (size_t i = 0; i < started; i++) {
-        if (waiting[i]->state != SB_NODE_FAILED || failed || !waiting[i]->err.code)
+        if (waiting[i]->state != SB_TARGET_FAILED || failed || !waiting[i]->err.code)
             continue;
         *err = waiting[i]->err;
         failed = -1;
@@ -357,15 +359,15 @@ static int advance_in_threads(struct sb_build *build, struct sb_error *err) {
 
 static void collect_result(struct sb_build *build, size_t index) {
     struct sb_build_result *result = &build->results[index];
-    struct sb_node *node = build->nodes[build->targets[index]];
-    result->image = node->image; /* shared: the node frees it */
-    result->base = sb_node_root(node)->pinned;
+    struct sb_target *target = build->targets[build->requested[index]];
+    result->image = target->image; /* shared: the target frees it */
+    result->base = sb_target_root(target)->pinned;
     size_t count = 0;
-    for (const struct sb_node *n = node; n; n = n->base)
+    for (const struct sb_target *n = target; n; n = n->base)
         count += n->result_count;
     const struct sb_layer_result **all = sb_alloc((count + 1) * sizeof *all);
     size_t at = count;
-    for (const struct sb_node *n = node; n; n = n->base)
+    for (const struct sb_target *n = target; n; n = n->base)
         for (size_t i = n->result_count; i-- > 0;)
             all[--at] = &n->results[i];
     free((void *)result->layers);
@@ -374,7 +376,7 @@ static void collect_result(struct sb_build *build, size_t index) {
 }
 
 int sb_build_plan(struct sb_build *build, struct sb_error *err) {
-    if (advance_all(build, SB_NODE_PLAN, err) < 0)
+    if (advance_all(build, SB_TARGET_PLAN, err) < 0)
         return -1;
     for (size_t i = 0; i < build->request->recipe_count; i++)
         collect_result(build, i);
@@ -399,14 +401,14 @@ static void restart(struct sb_build *build, struct sb_error *err) {
     const struct sb_event event = {.type = SB_EVENT_RESTART};
     sb_build_warn(build, "%s: it is built here instead", err->message);
     sb_error_clear(err);
-    for (size_t i = build->node_count; i-- > 0;)
-        sb_node_reset(build->nodes[i]);
+    for (size_t i = build->target_count; i-- > 0;)
+        sb_target_reset(build->targets[i]);
     if (build->request->notify)
         build->request->notify(build->request->data, &event);
 }
 
 static int advance(struct sb_build *build, bool again, struct sb_error *err) {
-    int left = advance_all(build, SB_NODE_NO_ROOT, err);
+    int left = advance_all(build, SB_TARGET_NO_ROOT, err);
     if (left > 0 && !again) {
         notify_alone(build);
         if (sb_userns_enter(err) < 0 || sb_store_renew(build->store, err) < 0)
@@ -441,8 +443,8 @@ const struct sb_build_result *sb_build_result(const struct sb_build *build, size
 
 bool sb_build_has_layer(const struct sb_build *build, size_t index,
                         const struct sb_layer_result *layer) {
-    const struct sb_node *node = build->nodes[build->targets[index]];
-    while (node && node->recipe != layer->source)
-        node = node->base;
-    return node;
+    const struct sb_target *target = build->targets[build->requested[index]];
+    while (target && target->recipe != layer->source)
+        target = target->base;
+    return target;
 }

@@ -57,8 +57,9 @@ bool sb_service_name_valid(const char *name) {
 static void check_names(struct check *c, const struct sb_description *d) {
     if (!d->name || !sb_service_name_valid(d->name))
         fail(c, "name", d->name ? d->name : "", sb_rule_name.expected);
-    if (d->version && (!is_text(d->version, false) || !*d->version || strlen(d->version) > 256))
-        fail(c, "version", d->version, "a short text");
+    if (d->version && (!is_text(d->version, false) || !*d->version || strchr(d->version, '\\') ||
+                       strlen(d->version) > 256))
+        fail(c, "version", d->version, "a short text without \\");
     check_rule(c, "image.repository", d->repository, &sb_rule_repository, true);
     check_rule(c, "upstream", d->upstream, &sb_rule_file, true);
     check_rule(c, "stopSignal", d->stop_signal, &sb_rule_signal, true);
@@ -72,12 +73,36 @@ static void check_names(struct check *c, const struct sb_description *d) {
         fail(c, "workdir", d->workdir ? d->workdir : "", "an absolute path without \\ and quotes");
 }
 
+/* Units that end the machine, put it to sleep, or open it: a service that required one would start
+ * it. */
+static bool is_requirable(const char *unit) {
+    static const char *const refused[] = {"poweroff",      "reboot",    "soft-reboot",
+                                          "halt",          "kexec",     "exit",
+                                          "shutdown",      "final",     "umount",
+                                          "rescue",        "emergency", "debug-shell",
+                                          "sleep",         "suspend",   "hibernate",
+                                          "hybrid-sleep",  "sigpwr",    "suspend-then-hibernate",
+                                          "runlevel0",     "runlevel1", "runlevel6",
+                                          "ctrl-alt-del",  "kbrequest", "factory-reset",
+                                          "system-update", NULL};
+    static const char prefix[] = "systemd-";
+    const char *name = strncmp(unit, prefix, strlen(prefix)) ? unit : unit + strlen(prefix);
+    size_t n = strcspn(name, ".@");
+    for (size_t i = 0; refused[i]; i++)
+        if (strlen(refused[i]) == n && !strncmp(refused[i], name, n))
+            return false;
+    return strncmp(unit, "initrd", 6) != 0;
+}
+
 static void check_lists(struct check *c, const struct sb_description *d) {
     const struct sb_strings *const lists[] = {&d->secrets, &d->after, &d->requires};
     static const char *const keys[] = {"secrets", "after", "requires"};
     for (size_t i = 0; i < 3; i++)
         for (size_t j = 0; j < lists[i]->n; j++)
             check_rule(c, keys[i], lists[i]->v[j], i ? &sb_rule_unit : &sb_rule_secret, false);
+    for (size_t i = 0; i < d->requires.n; i++)
+        if (!is_requirable(d->requires.v[i]))
+            fail(c, "requires", d->requires.v[i], "a unit that a service may start");
     for (size_t i = 0; i < SB_DIRECTORY_COUNT; i++)
         check_rule(c, "directories", d->directories[i], &sb_rule_mount, true);
 }

@@ -22,7 +22,7 @@ int sb_follow_load(const struct sb_node_service *service, struct sb_follow *out,
                    struct sb_error *err) {
     *out = (struct sb_follow){0};
     sb_autojson json_t *value = NULL;
-    if (sb_service_read_json(service, "follow.json", 1u << 16, &value, err) < 0)
+    if (sb_node_read_json(service, "follow.json", 1u << 16, &value, err) < 0)
         return -1;
     if (!value)
         return 0;
@@ -135,10 +135,10 @@ int sb_follow_stop(const struct sb_node_service *service, struct sb_error *err) 
         return sb_fail_errno(err, SB_E_IO, "removing %s/follow.json", service->path);
     if (!sb_path_exists(AT_FDCWD, path))
         return 0;
-    sb_systemd_do("stop", timer, &ignored);
+    sb_systemd_do("stop", timer, &ignored); /* its file goes last, as the sign of all */
     if (sb_unitfiles_disable(service->node, timer, err) < 0 ||
-        sb_unitfiles_drop(service->node, timer, err) < 0 ||
-        sb_unitfiles_drop(service->node, unit, err) < 0)
+        sb_unitfiles_drop(service->node, unit, err) < 0 ||
+        sb_unitfiles_drop(service->node, timer, err) < 0)
         return -1;
     return sb_systemd_reload(err);
 }

@@ -16,7 +16,6 @@
 #include "deploy/unitfiles.h"
 
 #define DRAIN_MILLISECONDS 2000 /* for connections that were open when the upstream changed */
-#define UNIT_LIMIT         (256u << 10)
 
 char *sb_green_name(const char *service) {
     return sb_format("%s-green", service);
@@ -96,7 +95,7 @@ static int start_green(const struct sb_node_service *service, const struct sb_de
     sb_autofree char *unit = unit_name(service);
     sb_autofree char *path = sb_format("%" PRIu64 "/green/%s", to, unit);
     sb_autobuf struct sb_buf text = {0};
-    if (sb_file_read(service->fd, path, UNIT_LIMIT, &text, err) < 0 ||
+    if (sb_file_read(service->fd, path, SB_UNIT_TEXT_LIMIT, &text, err) < 0 ||
         sb_unitfiles_put(service->node, unit, sb_buf_text(&text), err) < 0 ||
         sb_systemd_reload(err) < 0 || sb_systemd_begin("restart", unit, err) < 0)
         return -1;

@@ -13,10 +13,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "base/file.h"
 #include "base/memory.h"
 #include "base/process.h"
 #include "base/text.h"
+#include "deploy/inside.h"
 #include "deploy/systemd.h"
 #include "registry/http.h"
 
@@ -27,7 +27,6 @@
 #define NAP_LEAST       20 /* milliseconds */
 #define NAP_MOST        250
 #define LOOK_EVERY      0.25 /* seconds, between questions to systemd while the check fails */
-#define ENVIRON_LIMIT   (1u << 20)
 
 struct watch {
     const struct sb_health *health;
@@ -98,17 +97,6 @@ static int probe_tcp(const struct watch *w, struct sb_error *err) {
     return sb_fail(err, SB_E_UNHEALTHY, "nothing listens on port %u", port);
 }
 
-/* The command sees what the service sees: its root and directories, its user, its environment. */
-static int read_environment(pid_t pid, struct sb_strings *out) {
-    sb_autofree char *path = sb_format("/proc/%d/environ", (int)pid);
-    sb_autobuf struct sb_buf text = {0};
-    if (sb_file_read(AT_FDCWD, path, ENVIRON_LIMIT, &text, NULL) < 0)
-        return -1;
-    for (size_t at = 0; at < text.len; at += strlen(text.data + at) + 1)
-        sb_strings_add(out, text.data + at);
-    return 0;
-}
-
 static int wait_bounded(pid_t pid, struct sb_error *err) {
     double until = now() + COMMAND_SECONDS;
     int status;
@@ -129,29 +117,7 @@ static int wait_bounded(pid_t pid, struct sb_error *err) {
 }
 
 static int probe_command(const struct watch *w, struct sb_error *err) {
-    pid_t pid = w->status.main_pid;
-    sb_autofree char *proc = sb_format("/proc/%d", (int)pid);
-    sb_autostrings struct sb_strings env = {0}, argv = {0};
-    struct stat st;
-    if (pid <= 0 || stat(proc, &st) < 0 || read_environment(pid, &env) < 0)
-        return sb_fail(err, SB_E_UNHEALTHY, "it has no process to ask");
-    static const char *const words[] = {"nsenter", "--mount", "--root", "--wd", NULL};
-    for (size_t i = 0; words[i]; i++)
-        sb_strings_add(&argv, words[i]);
-    sb_strings_addf(&argv, "--target=%d", (int)pid);
-    sb_strings_addf(&argv, "--setuid=%u", (unsigned)st.st_uid);
-    sb_strings_addf(&argv, "--setgid=%u", (unsigned)st.st_gid);
-    static const char *const shell[] = {"--", "/bin/sh", "-c", NULL};
-    for (size_t i = 0; shell[i]; i++)
-        sb_strings_add(&argv, shell[i]);
-    sb_strings_add(&argv, w->health->description->health_command);
-    const struct sb_process_options options = {.argv = (const char *const *)argv.v,
-                                               .env = (const char *const *)env.v,
-                                               .in = -1,
-                                               .out = -1,
-                                               .err = -1,
-                                               .new_group = true};
-    pid_t child = sb_process_start(&options, err);
+    pid_t child = sb_inside_start(w->status.main_pid, w->health->description->health_command, err);
     return child < 0 ? -1 : wait_bounded(child, err);
 }
 

@@ -16,7 +16,7 @@
 
 static int unpack(struct sb_store *store, const struct sb_description *d, int dir,
                   struct sb_error *err) {
-    const struct sb_unpack_options options = {.form = SB_UNPACK_APPLY};
+    const struct sb_unpack_options options = {.form = SB_UNPACK_APPLY, .powerless = true};
     for (size_t i = 0; i < d->layer_count; i++)
         if (d->layers[i].application &&
             sb_unpack_layer(store, &d->layers[i].layer, dir, &options, err) < 0)

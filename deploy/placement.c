@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "base/memory.h"
@@ -44,6 +45,18 @@ static void add_matches(const struct sb_description *d, const char *pattern, mod
     globfree(&found);
 }
 
+/* Files of a store are labelled as data, and systemd may not run those. With the label of the
+ * host's programs a service starts as one that an administrator put into /usr/local/bin: in the
+ * domain that the host's policy has for these. What label that is the host knows itself. */
+static void find_label(struct sb_node_placement *out) {
+    if (access("/sys/fs/selinux/enforce", F_OK) < 0)
+        return;
+    ssize_t n = getxattr("/usr/bin/env", "security.selinux", out->label, sizeof out->label - 1);
+    out->label[n > 0 ? n : 0] = '\0';
+    if (*out->label)
+        out->placement.label = out->label;
+}
+
 void sb_node_placement_start(struct sb_node_placement *out, const struct sb_description *d) {
     static const char *const devices[] = {"/dev/nvidia*", "/dev/nvidia-caps/*", NULL};
     /* The driver's libraries belong to the host's kernel module: no image can bring them. */
@@ -54,6 +67,7 @@ void sb_node_placement_start(struct sb_node_placement *out, const struct sb_desc
                                             "/usr/bin/nvidia-smi",
                                             NULL};
     *out = (struct sb_node_placement){0};
+    find_label(out);
     if (d->gpu == 0)
         return;
     for (size_t i = 0; devices[i]; i++)

@@ -12,9 +12,11 @@ struct sb_node_placement {
     struct sb_placement placement; /* borrows from what is below */
     struct sb_strings devices, binds, lower;
     char *program;
+    char label[256];
 };
 
-/* This node's GPU devices and driver libraries, for a description that asks for GPUs. */
+/* This node's GPU devices and driver libraries, for a description that asks for GPUs; and, where
+ * SELinux is on, the label that the host's own programs have. */
 void sb_node_placement_start(struct sb_node_placement *out, const struct sb_description *d);
 /* Where a generation lies. */
 void sb_node_placement_at(struct sb_node_placement *placement,

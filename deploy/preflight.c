@@ -10,9 +10,11 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "deploy/claim.h"
 #include "deploy/prepare.h"
 #include "deploy/systemd.h"
 #include "deploy/units.h"
+#include "layers/collect.h"
 #include "layers/trees.h"
 
 #define SPACE_MARGIN (16u << 20) /* for everything small */
@@ -20,7 +22,8 @@
 
 /* ---- the machine ---- */
 
-/* Asks the kernel itself, which may load the module now. */
+/* Asks the kernel itself, which may load the module now. Whatever else it says (an old kernel has
+ * no such call) is for the mount to find out. */
 static int check_overlay(struct sb_error *err) {
 #ifdef SYS_fsopen
     sb_autoclose int fd = (int)syscall(SYS_fsopen, "overlay", 1 /* FSOPEN_CLOEXEC */);
@@ -28,6 +31,12 @@ static int check_overlay(struct sb_error *err) {
         sb_fail(err, SB_E_FAILED,
                 "this kernel has no overlayfs, which services' roots are made of");
         return sb_error_hint(err, "load it (modprobe overlay), or bundle with root: host");
+    }
+    if (fd < 0 && (errno == EPERM || errno == EACCES)) {
+        sb_fail_errno(err, SB_E_FAILED,
+                      "root may not mount overlayfs here, which services' roots are made of");
+        return sb_error_hint(err, "this seems to be a container: give it CAP_SYS_ADMIN and a "
+                                  "seccomp profile that allows mounts, or bundle with root: host");
     }
 #endif
     (void)err;
@@ -44,22 +53,6 @@ static int check_units_writable(const struct sb_node_service *service, struct sb
         sb_error_hint(err, "make it a writable file system of its own (a bind mount, an overlay) "
                            "on hosts whose /etc is read-only");
     return -1;
-}
-
-/* A unit of the distribution, or of an administrator, is never taken over. */
-static int check_unit_free(const struct sb_node_service *service, struct sb_error *err) {
-    struct sb_unit_status status;
-    uint64_t current;
-    if (sb_node_current(service, &current, err) < 0 ||
-        sb_systemd_status(service->unit, &status, err) < 0)
-        return -1;
-    sb_autofree char *own = sb_path_join(sb_node_units(service->node), service->unit);
-    if (current || !*status.fragment || !strcmp(status.fragment, own) ||
-        access(status.fragment, F_OK) < 0)
-        return 0;
-    sb_fail(err, SB_E_FAILED, "%s is a unit of this machine already (%s)", service->unit,
-            status.fragment);
-    return sb_error_hint(err, "install under another name with --name");
 }
 
 /* ---- the service ---- */
@@ -115,7 +108,8 @@ static int check_port(const struct sb_node_service *service, const struct sb_des
 int sb_prepare_check(const struct sb_node_service *service, const struct sb_description *d,
                      int *out_systemd_version, struct sb_error *err) {
     if (sb_systemd_check(out_systemd_version, err) < 0 || check_units_writable(service, err) < 0 ||
-        check_unit_free(service, err) < 0 || check_secrets(service, d, err) < 0 ||
+        sb_claim_check_units(service, d, err) < 0 ||
+        sb_claim_check_directories(service, d, err) < 0 || check_secrets(service, d, err) < 0 ||
         check_port(service, d, err) < 0)
         return -1;
     return d->root == SB_ROOT_LAYERS ? check_overlay(err) : 0;
@@ -140,21 +134,65 @@ static uint64_t needed(struct sb_store *store, const struct sb_described_layer *
     return size > UINT64_MAX / UNPACKED ? UINT64_MAX : add(bytes, size * UNPACKED);
 }
 
-int sb_prepare_space(const struct sb_node_service *service, const struct sb_description *d,
-                     struct sb_error *err) {
+struct space {
+    uint64_t needed, free;
+};
+static int look_at_space(const struct sb_node_service *service, const struct sb_description *d,
+                         struct space *out, struct sb_error *err) {
     struct sb_store *store = service->node->store;
-    uint64_t bytes = SPACE_MARGIN;
-    for (size_t i = 0; i < d->layer_count; i++)
-        bytes = add(bytes, needed(store, &d->layers[i], d->root));
     struct statvfs fs;
+    *out = (struct space){.needed = SPACE_MARGIN};
+    for (size_t i = 0; i < d->layer_count; i++)
+        out->needed = add(out->needed, needed(store, &d->layers[i], d->root));
     if (fstatvfs(sb_store_fd(store), &fs) < 0)
         return sb_fail_errno(err, SB_E_IO, "%s", sb_store_path(store));
-    uint64_t free_bytes = (uint64_t)fs.f_bavail * fs.f_frsize;
-    if (free_bytes >= bytes)
+    out->free = (uint64_t)fs.f_bavail * fs.f_frsize;
+    return 0;
+}
+
+int sb_prepare_space(const struct sb_node_service *service, const struct sb_description *d,
+                     struct sb_error *err) {
+    struct space space;
+    if (look_at_space(service, d, &space, err) < 0)
+        return -1;
+    if (space.free >= space.needed)
         return 0;
     sb_fail(err, SB_E_NO_SPACE,
             "%s: %" PRIu64 " bytes are missing in %s: it needs %" PRIu64 ", and %" PRIu64
             " are free",
-            service->name, bytes - free_bytes, sb_store_path(store), bytes, free_bytes);
+            service->name, space.needed - space.free, sb_store_path(service->node->store),
+            space.needed, space.free);
     return sb_error_hint(err, "nothing was changed; sbuild prune may give room");
+}
+
+void sb_prepare_lacking(const struct sb_node_service *service, const struct sb_description *d,
+                        struct sb_strings *out) {
+    struct sb_store *store = service->node->store;
+    for (size_t i = 0; i < d->layer_count; i++) {
+        const struct sb_layer *layer = &d->layers[i].layer;
+        if (!sb_tree_has(store, &layer->diff_id))
+            sb_strings_take(out, sb_tree_path(&layer->diff_id));
+        if (!sb_blob_has(store, &layer->descriptor.digest, layer->descriptor.size))
+            sb_strings_take(out, sb_blob_path(&layer->descriptor.digest));
+    }
+}
+
+void sb_prepare_give_back(const struct sb_node_service *service, const struct sb_description *d,
+                          const struct sb_strings *lacking, struct sb_error *err) {
+    struct sb_collect_options options = SB_COLLECT_OPTIONS;
+    struct sb_collect_report report;
+    struct sb_error ignored = {0};
+    struct space space;
+    options.only = lacking;
+    options.keep_tagged = true;
+    sb_store_collect(service->node->store, &options, &report, &ignored);
+    sb_collect_report_free(&report);
+    if (look_at_space(service, d, &space, &ignored) < 0)
+        return;
+    sb_error_context(err, "%s: the disk is full", service->name);
+    sb_error_hint(err,
+                  "what was fetched was removed again; in %s %" PRIu64
+                  " bytes are free now, and it says that it needs %" PRIu64
+                  "; sbuild prune may give room",
+                  sb_store_path(service->node->store), space.free, space.needed);
 }

@@ -133,14 +133,18 @@ int sb_node_trees_get(const struct sb_node_service *service, const struct sb_des
 /* ---- what they came in ---- */
 
 void sb_node_blobs_drop(const struct sb_node *node, const struct sb_description *d) {
-    sb_autofree struct sb_digest *digests = sb_alloc((d->layer_count + 1) * sizeof *digests);
+    struct sb_collect_options options = SB_COLLECT_OPTIONS;
+    struct sb_collect_report report;
     struct sb_error why = {0};
-    uint64_t freed;
+    sb_autostrings struct sb_strings blobs = {0};
     if (d->root == SB_ROOT_HOST)
         return;
     for (size_t i = 0; i < d->layer_count; i++)
-        digests[i] = d->layers[i].layer.descriptor.digest;
-    if (sb_store_drop_blobs(node->store, digests, d->layer_count, &freed, &why) < 0)
+        sb_strings_take(&blobs, sb_blob_path(&d->layers[i].layer.descriptor.digest));
+    options.only = &blobs;
+    options.keep_tagged = true;
+    if (sb_store_collect(node->store, &options, &report, &why) < 0)
         sb_node_say(node, "packed layers stay in the store until the next sbuild prune: %s",
                     why.message);
+    sb_collect_report_free(&report);
 }

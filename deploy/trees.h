@@ -17,7 +17,7 @@ int sb_node_trees_get(const struct sb_node_service *service, const struct sb_des
                       uint64_t current, struct sb_reused *out, struct sb_error *err);
 
 /* Removes the blobs of the layers, which are unpacked by now, where nothing else needs them
- * (sb_store_drop_blobs). Those of `root: host` stay: each generation unpacks them anew. That it
+ * (layers/collect.h). Those of `root: host` stay: each generation unpacks them anew. That it
  * fails keeps nothing from running: it is only said. */
 void sb_node_blobs_drop(const struct sb_node *node, const struct sb_description *d);
 

@@ -8,14 +8,13 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/process.h"
 #include "deploy/systemd.h"
-
-#define UNIT_LIMIT (256u << 10)
 
 /* ---- files in the directory of units ---- */
 
@@ -42,19 +41,21 @@ int sb_unitfiles_put(const struct sb_node *node, const char *name, const char *t
     if (dir < 0)
         return -1;
     sb_autobuf struct sb_buf old = {0};
-    if (sb_file_read(dir, name, UNIT_LIMIT, &old, NULL) == 0 && !strcmp(sb_buf_text(&old), text))
+    if (sb_file_read(dir, name, SB_UNIT_TEXT_LIMIT, &old, NULL) == 0 &&
+        !strcmp(sb_buf_text(&old), text))
         return 0;
     sb_autofree char *temporary = sb_format(".sbuild-%s", name);
     sb_autoclose int fd = openat(dir, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
     if (fd < 0)
         return cannot_write(node, name, err);
-    if (sb_fd_write(fd, text, strlen(text), name, err) < 0) {
+    sb_autofree char *path = sb_path_join(sb_node_units(node), name);
+    int rc = sb_fd_write(fd, text, strlen(text), path, err);
+    if (rc == 0 &&
+        (fchmod(fd, 0644) < 0 || fsync(fd) < 0 || renameat(dir, temporary, dir, name) < 0))
+        rc = cannot_write(node, name, err);
+    if (rc < 0)
         unlinkat(dir, temporary, 0);
-        return -1;
-    }
-    if (fchmod(fd, 0644) < 0 || fsync(fd) < 0 || renameat(dir, temporary, dir, name) < 0)
-        return cannot_write(node, name, err);
-    return sb_directory_sync(dir, err);
+    return rc < 0 ? rc : sb_directory_sync(dir, err);
 }
 
 int sb_unitfiles_drop(const struct sb_node *node, const char *name, struct sb_error *err) {
@@ -90,9 +91,10 @@ int sb_unitfiles_enable(const struct sb_node *node, const char *name, const char
     sb_autoclose int dir = open_units(node, err);
     if (dir < 0 || sb_directory_make(dir, wants, 0755, err) < 0)
         return -1;
-    if (symlinkat(to, dir, link) < 0 && errno != EEXIST)
-        return cannot_write(node, link, err);
-    return 0;
+    if (symlinkat(to, dir, link) < 0)
+        return errno == EEXIST ? 0 : cannot_write(node, link, err);
+    sb_autoclose int made = sb_directory_open(dir, wants, err);
+    return made < 0 ? -1 : sb_directory_sync(made, err);
 }
 
 int sb_unitfiles_disable(const struct sb_node *node, const char *name, struct sb_error *err) {
@@ -133,7 +135,7 @@ int sb_unitfiles_keep(const struct sb_node_service *service, uint64_t number,
 static int read_kept(const struct sb_node_service *service, uint64_t number, const char *name,
                      struct sb_buf *out, struct sb_error *err) {
     sb_autofree char *path = sb_format("%" PRIu64 "/units/%s", number, name);
-    return sb_file_read(service->fd, path, UNIT_LIMIT, out, err);
+    return sb_file_read(service->fd, path, SB_UNIT_TEXT_LIMIT, out, err);
 }
 
 int sb_unitfiles_mount(const struct sb_node_service *service, uint64_t number,
@@ -149,10 +151,11 @@ int sb_unitfiles_mount(const struct sb_node_service *service, uint64_t number,
     }
     if (sb_unitfiles_put(service->node, name, sb_buf_text(&text), err) < 0)
         return -1;
+    int64_t began = time(NULL);
     if (sb_systemd_do("start", name, err) == 0)
         return 0;
     sb_autobuf struct sb_buf journal = {0};
-    sb_systemd_journal(name, 0, 5, &journal);
+    sb_systemd_journal(name, began, 5, &journal);
     sb_error_context(err, "mounting the root of generation %" PRIu64, number);
     if (journal.len)
         sb_error_hint(err, "its journal says: %.400s", sb_buf_text(&journal));
@@ -176,7 +179,7 @@ int sb_unitfiles_unmount(const struct sb_node_service *service, uint64_t number,
 static int place_users(const char *name, const char *text, struct sb_error *err) {
     sb_autofree char *path = sb_format("/etc/sysusers.d/%s", name);
     sb_autobuf struct sb_buf old = {0};
-    if (sb_file_read(AT_FDCWD, path, UNIT_LIMIT, &old, NULL) == 0 &&
+    if (sb_file_read(AT_FDCWD, path, SB_UNIT_TEXT_LIMIT, &old, NULL) == 0 &&
         !strcmp(sb_buf_text(&old), text))
         return 0;
     if (sb_directory_make(AT_FDCWD, "/etc/sysusers.d", 0755, err) < 0 ||

@@ -1,5 +1,6 @@
 #include "deploy/units.h"
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 #include "deploy/hardening.h"
 
 #define VERSION_OLDEST 247
+#define LINE_LIMIT     (1u << 20) /* systemd's own */
 
 struct making {
     const struct sb_description *d;
@@ -330,8 +332,9 @@ static void make_mount(struct making *m, struct sb_units *out) {
         add_plain(m, "RequiresMountsFor", p->requires_path);
     sb_buf_addf(&m->text,
                 "\n[Mount]\nWhat=overlay\nWhere=%s\nType=overlay\nOptions=ro,nodev%s,"
-                "lowerdir=",
-                m->root, suid ? "" : ",nosuid");
+                "%s%s%slowerdir=",
+                m->root, suid ? "" : ",nosuid", p->label ? "context=" : "",
+                p->label ? p->label : "", p->label ? "," : "");
     for (size_t i = 0; i < p->lower_count; i++)
         sb_buf_addf(&m->text, "%s%s", i ? ":" : "", p->lower[i]);
     if (p->lower_count == 0) /* nothing is unpacked yet */
@@ -355,6 +358,15 @@ static void make_sysusers(struct making *m, struct sb_units *out) {
 
 static bool is_safe_path(const char *path) {
     return *path == '/' && !strpbrk(path, " \t\n\r\\\"':,%") && sb_text_is_utf8(path);
+}
+
+/* A mount option: with categories ("s0:c1,c2") it would need quotes, which no program's label has.
+ */
+static bool is_label(const char *label) {
+    for (; *label; label++)
+        if (!strchr("_.:-", *label) && !isalnum((unsigned char)*label))
+            return false;
+    return true;
 }
 
 static int refuse(struct sb_error *err, const char *what, const char *value) {
@@ -389,6 +401,8 @@ static int check_placement(const struct sb_placement *p, struct sb_error *err) {
     if (p->program &&
         (*p->program != '/' || strpbrk(p->program, "\\\"'$\n") || !sb_text_is_utf8(p->program)))
         return refuse(err, "the program", p->program);
+    if (p->label && !is_label(p->label))
+        return refuse(err, "the SELinux context", p->label);
     if (p->unit && !sb_service_name_valid(p->unit))
         return refuse(err, "the unit", p->unit);
     for (size_t i = 0; p->devices && i < p->devices->n; i++)
@@ -401,6 +415,22 @@ static int check_placement(const struct sb_placement *p, struct sb_error *err) {
         if (!sb_rule_env.check(p->env->v[i].name) || !sb_text_is_utf8(p->env->v[i].value))
             return refuse(err, "the variable", p->env->v[i].name);
     return check_lower(p, err);
+}
+
+/* Of values that are long already, quoted and with the root in front of their paths. */
+static int check_sizes(const struct sb_units *units, struct sb_error *err) {
+    for (size_t i = 0; i < units->n; i++) {
+        size_t longest = 0;
+        for (const char *line = units->v[i].text; *line;) {
+            size_t n = strcspn(line, "\n");
+            longest = n > longest ? n : longest;
+            line += n + (line[n] == '\n');
+        }
+        if (longest >= LINE_LIMIT || strlen(units->v[i].text) > SB_UNIT_TEXT_LIMIT)
+            return sb_fail(err, SB_E_FAILED, "%s would be longer than systemd reads",
+                           units->v[i].name);
+    }
+    return 0;
 }
 
 int sb_units_generate(const struct sb_description *d, const struct sb_placement *p,
@@ -425,7 +455,10 @@ int sb_units_generate(const struct sb_description *d, const struct sb_placement 
     free(m.unit);
     free(m.root);
     sb_buf_free(&m.text);
-    return 0;
+    if (check_sizes(out, err) == 0)
+        return 0;
+    sb_units_free(out);
+    return -1;
 }
 
 void sb_units_free(struct sb_units *units) {

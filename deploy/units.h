@@ -35,6 +35,9 @@
 #define SB_UNIT_ROOTS     "/run/sbuild" /* mount points: /run/sbuild/NAME/N */
 #define SB_UNIT_HOST_ROOT "/opt"        /* SB_ROOT_HOST: /opt/NAME/N */
 
+/* More bytes than any unit file of a description has: its words and values, each byte quoted. */
+#define SB_UNIT_TEXT_LIMIT (4u << 20)
+
 /* Bytes of the option lowerdir=…: mount(2) takes one page for all options. */
 #define SB_UNIT_LOWER_LIMIT 3900
 
@@ -48,6 +51,8 @@ struct sb_placement {
      * at least two (sb_units_mount_points makes the lowest). None: a placeholder for review. */
     const char *const *lower;
     size_t lower_count;
+    const char
+        *label; /* SELinux context that all files of the root get; NULL: where there is none */
     const char *requires_path; /* what must be mounted before the root is: the store; may be NULL */
     int systemd_version;       /* 247 …; 0: the newest that is known */
     const char *program;       /* argv[0] found in the root, absolute; NULL: as described */

@@ -87,8 +87,9 @@ static bool is_stale(const struct sb_item *item) {
 }
 
 static void take_stale(struct collector *c) {
+    const struct sb_strings *only = c->options->only;
     for (size_t i = 0; i < c->inventory.n; i++)
-        if (is_stale(&c->inventory.v[i]))
+        if (is_stale(&c->inventory.v[i]) && (!only || sb_strings_has(only, c->inventory.v[i].path)))
             take(c, &c->inventory.v[i]);
 }
 
@@ -263,7 +264,7 @@ static int move_away(struct collector *c, struct sb_error *err) {
         if (item->gone && remove_item(c->store, collected, item, i, failed ? NULL : err) < 0)
             failed = -1;
     }
-    if (c->alone)
+    if (c->alone && !c->options->only) /* who takes back a part may hold one itself */
         remove_key_locks(c);
     return failed;
 }
@@ -272,7 +273,7 @@ static int collect_locked(struct collector *c, const struct sb_inventory *before
                           struct sb_error *err) {
     sb_autoclose int lock = sb_index_lock(c->store, err);
     if (lock < 0 || !(c->index = sb_index_read(c->store, true, err)) ||
-        sb_inventory_take(c->store, before, &c->inventory, err) < 0)
+        sb_inventory_take(c->store, c->options->only, before, &c->inventory, err) < 0)
         return -1;
     mark_held(c);
     if (mark_pinned(c, err) < 0 ||
@@ -301,7 +302,7 @@ static int pass(struct sb_store *store, const struct sb_collect_options *options
                 struct sb_collect_report *out, struct sb_error *err) {
     struct collector c = {.store = store, .options = options, .take_images = take_images};
     struct sb_inventory before; /* the long walks, while nobody waits */
-    if (sb_inventory_take(store, NULL, &before, err) < 0)
+    if (sb_inventory_take(store, options->only, NULL, &before, err) < 0)
         return -1;
     int failed = sb_store_hold_alone(store, err);
     if (!failed) {
@@ -332,51 +333,6 @@ int sb_store_collect(struct sb_store *store, const struct sb_collect_options *op
     if (options->keep_tagged || out->left <= options->max_size)
         return 0;
     return pass(store, options, true, out, err);
-}
-
-/* ---- just some blobs ---- */
-
-static void take_unneeded(struct collector *c, const struct sb_digest *digests, size_t count) {
-    for (size_t i = 0; i < count; i++) {
-        struct sb_item *item =
-            sb_inventory_find(&c->inventory, SB_ITEM_BLOB, sb_blob_name(&digests[i]).text);
-        if (item && item->needed == 0)
-            take(c, item);
-    }
-}
-
-static int drop_locked(struct collector *c, const struct sb_digest *digests, size_t count,
-                       struct sb_error *err) {
-    sb_autoclose int lock = sb_index_lock(c->store, err);
-    if (lock < 0 || !(c->index = sb_index_read(c->store, true, err)) ||
-        sb_inventory_take_blobs(c->store, &c->inventory, err) < 0)
-        return -1;
-    mark_held(c);
-    c->alone = false; /* this process may hold a lock of keys/ */
-    if (mark_pinned(c, err) < 0 ||
-        sb_reach_images(c->store, c->index, &c->inventory, &c->images, err) < 0)
-        return -1;
-    sb_reach_records(c->store, &c->inventory);
-    take_unneeded(c, digests, count);
-    return move_away(c, err);
-}
-
-int sb_store_drop_blobs(struct sb_store *store, const struct sb_digest *digests, size_t count,
-                        uint64_t *out_freed, struct sb_error *err) {
-    static const struct sb_collect_options options = SB_COLLECT_OPTIONS;
-    struct collector c = {.store = store, .options = &options};
-    int failed = sb_store_hold_alone(store, err);
-    if (!failed) {
-        failed = drop_locked(&c, digests, count, err);
-        sb_store_release(store);
-        if (store->tmp_fd >= 0 && sb_tree_remove(store->tmp_fd, "collected", failed ? NULL : err))
-            failed = -1;
-    }
-    *out_freed = c.report.freed;
-    sb_inventory_free(&c.inventory);
-    sb_reached_list_free(&c.images);
-    json_decref(c.index);
-    return failed;
 }
 
 void sb_collect_report_free(struct sb_collect_report *report) {

@@ -75,6 +75,9 @@ struct sb_collect_options {
                             limit */
     bool keep_tagged;    /* max_size takes no image that is in index.json either */
     bool dry_run;        /* report only */
+    const struct sb_strings *only; /* paths relative to STORE: of what is always removed, these
+                                      alone; nothing else is measured, so the report's left and
+                                      held mean nothing. NULL: all */
 };
 #define SB_COLLECT_OPTIONS                                                                         \
     { .max_size = SB_COLLECT_NONE, .older_than = SB_COLLECT_NONE }
@@ -92,11 +95,5 @@ struct sb_collect_report {
 int sb_store_collect(struct sb_store *store, const struct sb_collect_options *options,
                      struct sb_collect_report *out, struct sb_error *err);
 void sb_collect_report_free(struct sb_collect_report *report);
-
-/* Removes those of these blobs that the collector would: that no tag, no record and no pin needs,
- * and that no other live process may be using. Quick beside a whole collection: trees and caches
- * are not looked at. Fails as that does. */
-int sb_store_drop_blobs(struct sb_store *store, const struct sb_digest *digests, size_t count,
-                        uint64_t *out_freed, struct sb_error *err);
 
 #endif

@@ -165,20 +165,27 @@ static bool is_skipped(const struct place *place, const char *name) {
     return strstr(place->skip, whole) != NULL;
 }
 
+/* Which directories are measured. */
+struct sizes {
+    const struct sb_strings *only;
+    const struct sb_inventory *earlier;
+};
+
 static void add_item(const struct place *place, int dirfd, const char *name,
-                     const struct sb_inventory *earlier, struct sb_inventory *out) {
+                     const struct sizes *sizes, struct sb_inventory *out) {
     struct stat st;
     if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return;
     enum sb_item_kind kind = kind_of(place, name);
     if (kind == SB_ITEM_OTHER) {
         out->other.count++;
-        out->other.bytes += sb_disk_usage(dirfd, name, &st);
+        out->other.bytes += sizes->only ? 0 : sb_disk_usage(dirfd, name, &st);
         return;
     }
     char *path = sb_path_join(place->path, name);
-    const struct sb_item *known =
-        S_ISDIR(st.st_mode) && earlier ? sb_inventory_find(earlier, kind, path) : NULL;
+    const struct sb_item *known = S_ISDIR(st.st_mode) && sizes->earlier
+                                      ? sb_inventory_find(sizes->earlier, kind, path)
+                                      : NULL;
     struct sb_item item = {.kind = kind, .path = path, .last_use = st.st_mtim};
     if (known) {
         item.bytes = known->bytes;
@@ -186,7 +193,7 @@ static void add_item(const struct place *place, int dirfd, const char *name,
             SB_GROW(item.shared.v, item.shared.n, item.shared.cap);
             item.shared.v[item.shared.n++] = known->shared.v[i];
         }
-    } else {
+    } else if (!S_ISDIR(st.st_mode) || !sizes->only || sb_strings_has(sizes->only, path)) {
         item.bytes = measure(dirfd, name, &st, &item.shared);
     }
     SB_GROW(out->v, out->n, out->cap);
@@ -198,9 +205,8 @@ static int compare_items(const void *a, const void *b) {
     return x->kind != y->kind ? (x->kind < y->kind ? -1 : 1) : strcmp(x->path, y->path);
 }
 
-static int scan(struct sb_store *store, const struct place *place,
-                const struct sb_inventory *earlier, struct sb_inventory *out,
-                struct sb_error *err) {
+static int scan(struct sb_store *store, const struct place *place, const struct sizes *sizes,
+                struct sb_inventory *out, struct sb_error *err) {
     int fd = openat(store->fd, place->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     sb_autoclosedir DIR *dir = fd < 0 ? NULL : fdopendir(fd);
     struct stat st;
@@ -212,7 +218,7 @@ static int scan(struct sb_store *store, const struct place *place,
     out->other.bytes += disk_bytes(&st);
     for (struct dirent *e; (e = readdir(dir));)
         if (!is_skipped(place, e->d_name))
-            add_item(place, fd, e->d_name, earlier, out);
+            add_item(place, fd, e->d_name, sizes, out);
     return 0;
 }
 
@@ -248,14 +254,12 @@ struct sb_shared *sb_inventory_shared(const struct sb_inventory *inventory,
 
 /* ---- the whole ---- */
 
-static int take(struct sb_store *store, bool blobs_only, const struct sb_inventory *earlier,
-                struct sb_inventory *out, struct sb_error *err) {
+int sb_inventory_take(struct sb_store *store, const struct sb_strings *only,
+                      const struct sb_inventory *earlier, struct sb_inventory *out,
+                      struct sb_error *err) {
     *out = (struct sb_inventory){0};
     for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
-        enum sb_item_kind kind = places[i].kind;
-        if (blobs_only && kind != SB_ITEM_BLOB && kind != SB_ITEM_RECORD && kind != SB_ITEM_ORIGIN)
-            continue;
-        if (scan(store, &places[i], earlier, out, err) < 0) {
+        if (scan(store, &places[i], &(struct sizes){only, earlier}, out, err) < 0) {
             sb_inventory_free(out);
             return -1;
         }
@@ -264,16 +268,6 @@ static int take(struct sb_store *store, bool blobs_only, const struct sb_invento
         qsort(out->v, out->n, sizeof *out->v, compare_items);
     find_shared(out);
     return 0;
-}
-
-int sb_inventory_take(struct sb_store *store, const struct sb_inventory *earlier,
-                      struct sb_inventory *out, struct sb_error *err) {
-    return take(store, false, earlier, out, err);
-}
-
-int sb_inventory_take_blobs(struct sb_store *store, struct sb_inventory *out,
-                            struct sb_error *err) {
-    return take(store, true, NULL, out, err);
 }
 
 void sb_inventory_free(struct sb_inventory *inventory) {
@@ -298,7 +292,7 @@ struct sb_item *sb_inventory_find(const struct sb_inventory *inventory, enum sb_
 int sb_store_usage(struct sb_store *store, struct sb_store_usage *out, struct sb_error *err) {
     *out = (struct sb_store_usage){0};
     struct sb_inventory inventory;
-    if (sb_inventory_take(store, NULL, &inventory, err) < 0)
+    if (sb_inventory_take(store, NULL, NULL, &inventory, err) < 0)
         return -1;
     out->kinds[SB_ITEM_OTHER] = inventory.other;
     for (size_t i = 0; i < inventory.n; i++) {

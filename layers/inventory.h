@@ -63,11 +63,11 @@ uint64_t sb_disk_usage(int dirfd, const char *name, const struct stat *st);
 uint64_t sb_disk_usage_together(int dirfd, const struct sb_strings *names);
 
 /* Sizes of directories are taken from an earlier inventory (NULL: none) where nothing else is
- * known to have changed, as walking them takes long. */
-int sb_inventory_take(struct sb_store *store, const struct sb_inventory *earlier,
-                      struct sb_inventory *out, struct sb_error *err);
-/* Only what says which blobs are needed: blobs, origins and records; quick. */
-int sb_inventory_take_blobs(struct sb_store *store, struct sb_inventory *out, struct sb_error *err);
+ * known to have changed, as walking them takes long. With `only`, paths relative to STORE, no other
+ * directory is measured. */
+int sb_inventory_take(struct sb_store *store, const struct sb_strings *only,
+                      const struct sb_inventory *earlier, struct sb_inventory *out,
+                      struct sb_error *err);
 void sb_inventory_free(struct sb_inventory *inventory);
 /* Of an inode that an item says it shares. */
 struct sb_shared *sb_inventory_shared(const struct sb_inventory *inventory,

@@ -416,9 +416,13 @@ static int place_entry(void *self, const struct sb_entry *entry, struct sb_entry
         return 0;
     if (entry->hard_link && !(changed.link = strip(entry->link, options->strip)))
         return 0;
+    if ((options->owner || options->powerless) && (S_ISCHR(entry->mode) || S_ISBLK(entry->mode)))
+        return 0;
+    if (options->powerless) {
+        changed.mode &= ~(mode_t)(S_ISUID | S_ISGID);
+        changed.xattr_count = 0;
+    }
     if (options->owner) {
-        if (S_ISCHR(entry->mode) || S_ISBLK(entry->mode))
-            return 0;
         changed.uid = options->owner->uid;
         changed.gid = options->owner->gid;
     }

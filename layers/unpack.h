@@ -100,6 +100,8 @@ struct sb_unpack_options {
     bool ignore_ownership; /* keep the caller's own ids, leave out devices and xattrs that only root
                               may set: for looking, not for running */
     struct sb_contents_writer *contents; /* is given every entry; may be NULL */
+    bool powerless; /* leaves out devices, setuid and setgid bits and extended attributes (file
+                       capabilities): for a place that any user of the machine can run files in */
     uint32_t strip; /* leading components of names to drop; shorter names are left out */
     struct sb_reuse
         *reuse; /* older trees whose files may be shared (layers/reuse.h); may be NULL */

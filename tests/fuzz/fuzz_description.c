@@ -63,6 +63,7 @@ static void check_units(const struct sb_description *d) {
         {.generation = 7,
          .lower = lower,
          .lower_count = 2,
+         .label = "u:r:t:s0",
          .systemd_version = 247,
          .program = "/usr/bin/a b",
          .has_ids = true,

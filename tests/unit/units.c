@@ -168,6 +168,7 @@ static void test_placement(void) {
     const struct sb_placement p = {.generation = 4,
                                    .lower = lower,
                                    .lower_count = 2,
+                                   .label = "system_u:object_r:bin_t:s0",
                                    .requires_path = "/var/lib/sbuild",
                                    .systemd_version = 247,
                                    .program = "/usr/bin/python3",
@@ -195,7 +196,8 @@ static void test_placement(void) {
     const struct sb_unit *mount = sb_units_find(&units, SB_UNIT_MOUNT);
     CHECK_STR(mount->name, "run-sbuild-backend-4.mount");
     CHECK(has(mount->text, "RequiresMountsFor=/var/lib/sbuild"));
-    CHECK(has(mount->text, "Options=ro,nodev,nosuid,lowerdir=/s/0:/s/1"));
+    CHECK(has(mount->text, "Options=ro,nodev,nosuid,context=system_u:object_r:bin_t:s0,"
+                           "lowerdir=/s/0:/s/1"));
     CHECK(has(mount->text, "Where=/run/sbuild/backend/4"));
     CHECK(strstr(sb_units_find(&units, SB_UNIT_SYSUSERS)->text, "u sbuild-7 7:8 "));
     struct sb_unit_mark mark;
@@ -319,6 +321,8 @@ static void test_refused(void) {
         {{.unit = "../x"}, "the unit"},
         {{.devices = &device}, "the device"},
         {{.binds = &device}, "the path"},
+        {{.label = "a:b:c:s0:c1,exec"}, "the SELinux context"},
+        {{.label = "a\nWhat=x"}, "the SELinux context"},
         {{.systemd_version = 246}, "systemd 246 is too old"},
     };
     struct sb_description d;
@@ -330,6 +334,24 @@ static void test_refused(void) {
             printf("    %s: %s\n", cases[i].message, err.message);
     }
     sb_strings_free(&device);
+    sb_description_free(&d);
+}
+
+/* Each ":" of a variable may be followed by a path that the root is put in front of. */
+static void test_too_long(void) {
+    struct sb_description d;
+    make(&d);
+    d.root = SB_ROOT_HOST;
+    free(d.workdir);
+    d.workdir = sb_strdup("/a");
+    sb_autobuf struct sb_buf value = {0};
+    for (int i = 0; i < 30000; i++)
+        sb_buf_adds(&value, "/a:");
+    sb_pairs_set(&d.env, "LONG", sb_buf_text(&value));
+    const struct sb_placement p = {.root = "/opt/a-name-that-is-a-bit-longer-than-others/1"};
+    struct sb_error err = {0};
+    sb_autofree char *unit = service(&d, &p, &err);
+    CHECK(!unit && strstr(err.message, "backend.service would be longer than systemd reads"));
     sb_description_free(&d);
 }
 
@@ -384,6 +406,7 @@ int main(void) {
     test_users();
     test_switches();
     test_refused();
+    test_too_long();
     test_marks();
     test_points();
     return test_done();

@@ -8,17 +8,17 @@
 #include "base/memory.h"
 #include "builder/base_layers.h"
 #include "builder/base_paths.h"
-#include "builder/node.h"
+#include "builder/target.h"
 #include "layers/unpack.h"
 
-struct sb_node_stack {
+struct sb_target_stack {
     struct sb_contents **layers; /* of the image's layers, as far as they were needed */
     size_t layer_count;
     struct sb_base_paths paths;   /* instead of those of a base in a registry */
     struct sb_contents **visible; /* what copies get: borrows from the above */
 };
 
-void sb_node_stack_free(struct sb_node_stack *stack) {
+void sb_target_stack_free(struct sb_target_stack *stack) {
     if (!stack)
         return;
     for (size_t i = 0; i < stack->layer_count; i++)
@@ -30,54 +30,55 @@ void sb_node_stack_free(struct sb_node_stack *stack) {
 }
 
 /* The layers that lie in a registry and are not the recipes' own. */
-static size_t remote_count(struct sb_node *node) {
-    const struct sb_node *root = sb_node_root(node);
+static size_t remote_count(struct sb_target *target) {
+    const struct sb_target *root = sb_target_root(target);
     return root->pinned ? root->base_count : 0;
 }
 
-static void make_room(struct sb_node *node) {
-    size_t n = node->image.layer_count;
-    struct sb_node_stack *stack = node->stack;
+static void make_room(struct sb_target *target) {
+    size_t n = target->image.layer_count;
+    struct sb_target_stack *stack = target->stack;
     stack->layers = sb_realloc(stack->layers, n + 1, sizeof *stack->layers);
     stack->visible = sb_realloc(stack->visible, n + 1, sizeof *stack->visible);
     for (; stack->layer_count < n; stack->layer_count++)
         stack->layers[stack->layer_count] = NULL;
 }
 
-static int open_own(struct sb_node *node, struct sb_error *err) {
-    struct sb_node_stack *stack = node->stack;
-    for (size_t i = remote_count(node); i < stack->layer_count; i++)
-        if (!stack->layers[i] && sb_layer_contents(node->build->store, &node->image.layers[i].layer,
-                                                   &stack->layers[i], err) < 0)
+static int open_own(struct sb_target *target, struct sb_error *err) {
+    struct sb_target_stack *stack = target->stack;
+    for (size_t i = remote_count(target); i < stack->layer_count; i++)
+        if (!stack->layers[i] &&
+            sb_layer_contents(target->build->store, &target->image.layers[i].layer,
+                              &stack->layers[i], err) < 0)
             return -1;
     return 0;
 }
 
 /* All of the base's layers, or else none: opens those that can be had without fetching, or all. */
-static int open_remote(struct sb_node *node, bool fetch, struct sb_error *err) {
-    struct sb_contents **layers = node->stack->layers;
-    struct sb_store *store = node->build->store;
-    size_t n = remote_count(node);
+static int open_remote(struct sb_target *target, bool fetch, struct sb_error *err) {
+    struct sb_contents **layers = target->stack->layers;
+    struct sb_store *store = target->build->store;
+    size_t n = remote_count(target);
     if (n == 0 || layers[0])
         return 0;
     if (fetch)
-        return sb_base_layers_contents(store, &node->image, sb_node_root(node)->pinned, n, layers,
-                                       err);
-    if (!sb_base_layers_known_contents(store, &node->image, n, layers))
+        return sb_base_layers_contents(store, &target->image, sb_target_root(target)->pinned, n,
+                                       layers, err);
+    if (!sb_base_layers_known_contents(store, &target->image, n, layers))
         layers[0] = NULL;
     return 0;
 }
 
-static struct sb_stack whole_stack(const struct sb_node_stack *stack) {
+static struct sb_stack whole_stack(const struct sb_target_stack *stack) {
     return (struct sb_stack){stack->layers, stack->layer_count};
 }
 
 /* The base's paths, and on top of them the recipes' own layers. */
-static struct sb_stack described_stack(struct sb_node *node) {
-    struct sb_node_stack *stack = node->stack;
+static struct sb_stack described_stack(struct sb_target *target) {
+    struct sb_target_stack *stack = target->stack;
     size_t n = 0;
     stack->visible[n++] = stack->paths.contents;
-    for (size_t i = remote_count(node); i < stack->layer_count; i++)
+    for (size_t i = remote_count(target); i < stack->layer_count; i++)
         stack->visible[n++] = stack->layers[i];
     return (struct sb_stack){stack->visible, n};
 }
@@ -118,11 +119,11 @@ static bool goes_through_links(const struct sb_recipe_layer *layer) {
 
 /* When it is known here all the same that the base has a link on the way, going on would replace
  * it. */
-static int check_destination(struct sb_node *node, const struct sb_step *step,
+static int check_destination(struct sb_target *target, const struct sb_step *step,
                              struct sb_error *err) {
     sb_autofree char *to = destination_of(step);
     sb_autofree char *assumed = NULL, *real = NULL;
-    struct sb_stack described = described_stack(node), whole = whole_stack(node->stack);
+    struct sb_stack described = described_stack(target), whole = whole_stack(target->stack);
     if (!to)
         return 0;
     if (sb_stack_resolve(&described, to + 1, &assumed, err) < 0 ||
@@ -131,63 +132,64 @@ static int check_destination(struct sb_node *node, const struct sb_step *step,
     if (!strcmp(assumed, real))
         return 0;
     sb_fail(err, SB_E_RECIPE, "%s:%d:%d: to: %s leads through a symbolic link of the base %s",
-            step->place.file, step->place.line, step->place.column, to, sb_node_root(node)->pinned);
+            step->place.file, step->place.line, step->place.column, to,
+            sb_target_root(target)->pinned);
     return sb_error_hint(err, "write where it leads, /%s", real);
 }
 
-static int check_destinations(struct sb_node *node, const struct sb_recipe_layer *layer,
+static int check_destinations(struct sb_target *target, const struct sb_recipe_layer *layer,
                               struct sb_error *err) {
-    if (open_remote(node, false, err) < 0)
+    if (open_remote(target, false, err) < 0)
         return -1;
-    if (!node->stack->layers[0])
+    if (!target->stack->layers[0])
         return 0; /* not known: the usual case */
     for (size_t i = 0; i < layer->step_count; i++)
-        if (check_destination(node, &layer->steps[i], err) < 0)
+        if (check_destination(target, &layer->steps[i], err) < 0)
             return -1;
     return 0;
 }
 
 /* ---- either ---- */
 
-int sb_node_stack_open(struct sb_node *node, const struct sb_recipe_layer *layer,
-                       struct sb_stack *out, struct sb_error *err) {
-    if (!node->stack)
-        node->stack = sb_alloc(sizeof *node->stack);
-    struct sb_node_stack *stack = node->stack;
-    make_room(node);
-    if (open_own(node, err) < 0)
+int sb_target_stack_open(struct sb_target *target, const struct sb_recipe_layer *layer,
+                         struct sb_stack *out, struct sb_error *err) {
+    if (!target->stack)
+        target->stack = sb_alloc(sizeof *target->stack);
+    struct sb_target_stack *stack = target->stack;
+    make_room(target);
+    if (open_own(target, err) < 0)
         return -1;
     *out = whole_stack(stack);
-    if (remote_count(node) == 0)
+    if (remote_count(target) == 0)
         return 0;
     if (!stack->paths.contents &&
-        sb_base_paths_read(sb_node_root(node)->said_paths, &stack->paths, err) < 0)
-        return sb_error_context(err, "the base %s", sb_node_root(node)->pinned);
+        sb_base_paths_read(sb_target_root(target)->said_paths, &stack->paths, err) < 0)
+        return sb_error_context(err, "the base %s", sb_target_root(target)->pinned);
     if (stack->paths.partial && goes_through_links(layer))
-        return open_remote(node, true, err);
-    *out = described_stack(node);
-    return stack->paths.partial ? check_destinations(node, layer, err) : 0;
+        return open_remote(target, true, err);
+    *out = described_stack(target);
+    return stack->paths.partial ? check_destinations(target, layer, err) : 0;
 }
 
 /* ---- for those who build on this image ---- */
 
 /* Whether what a base holds can be read without fetching anything. */
-static bool is_all_here(struct sb_node *node) {
-    for (size_t i = 0; i < node->base_count; i++) {
-        const struct sb_layer *layer = &node->image.layers[i].layer;
+static bool is_all_here(struct sb_target *target) {
+    for (size_t i = 0; i < target->base_count; i++) {
+        const struct sb_layer *layer = &target->image.layers[i].layer;
         struct sb_contents *contents;
-        if (sb_contents_open(node->build->store, &layer->diff_id, &contents, NULL) == 0)
+        if (sb_contents_open(target->build->store, &layer->diff_id, &contents, NULL) == 0)
             sb_contents_close(contents);
-        else if (!sb_blob_has(node->build->store, &layer->descriptor.digest,
+        else if (!sb_blob_has(target->build->store, &layer->descriptor.digest,
                               layer->descriptor.size))
             return false;
     }
     return true;
 }
 
-int sb_node_describe_paths(struct sb_node *node, struct sb_error *err) {
-    size_t known = node->base ? node->base->image.layer_count : node->base_count;
-    if (!node->base && !node->pinned && !node->said_paths && is_all_here(node))
+int sb_target_describe_paths(struct sb_target *target, struct sb_error *err) {
+    size_t known = target->base ? target->base->image.layer_count : target->base_count;
+    if (!target->base && !target->pinned && !target->said_paths && is_all_here(target))
         known = 0;
-    return sb_base_paths_update(node->build->store, &node->image, known, err);
+    return sb_base_paths_update(target->build->store, &target->image, known, err);
 }

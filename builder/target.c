@@ -1,0 +1,533 @@
+#include "builder/target.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/json.h"
+#include "base/memory.h"
+#include "base/process.h"
+#include "base/text.h"
+#include "builder/base_layers.h"
+#include "builder/cache.h"
+#include "builder/image_config.h"
+#include "builder/layer_build.h"
+#include "builder/remote_cache.h"
+#include "layers/trees.h"
+
+/* ---- one layer ---- */
+
+/* The recipe's layer behind a result; NULL for the bootstrap. */
+static const struct sb_recipe_layer *layer_of(const struct sb_target *target, size_t result) {
+    size_t i = result - target->base_count;
+    bool bootstrap = target->recipe->from.kind == SB_FROM_BOOTSTRAP;
+    return bootstrap && i == 0 ? NULL : &target->recipe->layers[i - bootstrap];
+}
+
+static struct sb_cache_owner owner_of(const struct sb_target *target, size_t result) {
+    return (struct sb_cache_owner){target->path, target->results[result].name};
+}
+
+/* A layer about to be decided: its key, and for copy layers what is copied. */
+struct attempt {
+    const struct sb_recipe_layer *layer; /* NULL: bootstrap */
+    size_t result;
+    struct sb_stack stack;
+    struct sb_layer_site site;
+    struct sb_cache_key key;
+    struct sb_copy_list list;
+    struct sb_buf listing;
+};
+
+static void attempt_free(struct attempt *a) {
+    sb_cache_key_free(&a->key);
+    sb_copy_list_free(&a->list);
+    sb_buf_free(&a->listing);
+}
+#define autoattempt __attribute__((cleanup(attempt_free)))
+
+static const char *listing_of(const struct attempt *a) {
+    return a->listing.len ? a->listing.data : NULL;
+}
+
+static int attempt_site(struct sb_target *target, struct attempt *a, struct sb_error *err) {
+    a->layer = layer_of(target, a->result);
+    a->site = (struct sb_layer_site){.store = target->build->store,
+                                     .recipe = target->recipe,
+                                     .below = &target->image,
+                                     .stack = &a->stack,
+                                     .secrets = &target->build->request->secrets,
+                                     .env = &target->env,
+                                     .workdir = target->workdir,
+                                     .epoch = target->build->epoch};
+    if (a->layer && !target->context &&
+        sb_context_open(target->recipe->context, target->build->store, &target->context, err) < 0)
+        return -1;
+    a->site.context = target->context;
+    if (a->layer && sb_layer_looks_below(a->layer))
+        return sb_target_stack_open(target, a->layer, &a->stack, err);
+    return 0;
+}
+
+static int attempt_key(struct attempt *a, struct sb_error *err) {
+    sb_cache_key_free(&a->key);
+    if (!a->layer) {
+        sb_bootstrap_key(&a->site, &a->site.recipe->from.bootstrap, &a->key);
+        return 0;
+    }
+    sb_copy_list_free(&a->list);
+    sb_buf_reset(&a->listing);
+    return sb_layer_key(&a->site, a->layer, &a->list, &a->listing, &a->key, err);
+}
+
+/* In the store; else, when anywhere, in the repositories of the shared cache. */
+static bool attempt_find(struct sb_target *target, struct attempt *a, bool anywhere) {
+    struct sb_layer_result *r = &target->results[a->result];
+    struct sb_cache_owner owner = owner_of(target, a->result);
+    struct sb_remote_cache *remote = target->build->remote;
+    struct sb_cache_found found;
+    r->key = a->key.digest;
+    if (sb_cache_find(target->build->store, &a->key, &found))
+        sb_remote_cache_know(remote, &a->key, &found.layer);
+    else if (!anywhere ||
+             !sb_remote_cache_find(remote, &a->key, &owner, listing_of(a), a->listing.len, &found))
+        return false;
+    r->layer = found.layer;
+    r->repository = found.repository;
+    return true;
+}
+
+/* replace: the record that is there was found to be wrong. */
+static void share(struct sb_target *target, const struct attempt *a, bool replace) {
+    const struct sb_layer_result *r = &target->results[a->result];
+    sb_remote_cache_put(target->build->remote, &a->key, r->recipe, r->name, &r->layer, r->seconds,
+                        replace);
+}
+
+/* The layer of results[result] is known: it becomes part of the image. */
+static void accept(struct sb_target *target, size_t result, enum sb_layer_state state) {
+    struct sb_layer_result *r = &target->results[result];
+    r->state = state;
+    sb_image_add_layer(&target->image, &r->layer, r->name, r->summary);
+    sb_build_notify(target, result, SB_EVENT_LAYER_DONE, NULL, 0);
+}
+
+static int accept_built(struct sb_target *target, const struct attempt *a, struct sb_error *err) {
+    struct sb_layer_result *r = &target->results[a->result];
+    struct sb_cache_owner owner = owner_of(target, a->result);
+    struct sb_cache_facts facts = {.layer = r->layer,
+                                   .seconds = r->seconds,
+                                   .listing = listing_of(a),
+                                   .listing_len = a->listing.len};
+    bool replace = sb_cache_is_rejected(target->build->store, &a->key);
+    if (sb_cache_put(target->build->store, &a->key, &owner, &facts, err) < 0)
+        return -1;
+    share(target, a, replace);
+    accept(target, a->result, SB_LAYER_BUILT);
+    return 0;
+}
+
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+/* Whose blob is being written. */
+struct growing {
+    struct sb_target *target;
+    size_t result;
+    struct sb_blob_watch watch;
+};
+
+static void tell_growth(void *data, int fd, uint64_t size) {
+    const struct growing *g = data;
+    bool gzip = g->target->recipe->compression == SB_RECIPE_GZIP;
+    const struct sb_layer_growth growth = {fd, size,
+                                           gzip ? SB_MEDIA_LAYER_GZIP : SB_MEDIA_LAYER_ZSTD};
+    sb_build_notify_growth(g->target, g->result, &growth);
+}
+
+/* growing must live as long as the layer is packed. */
+static struct sb_pack_options pack_options(struct sb_target *target, size_t result,
+                                           struct growing *growing) {
+    bool watched = target->build->request->watch_growth;
+    *growing = (struct growing){target, result, {tell_growth, growing}};
+    return (struct sb_pack_options){.compression = target->recipe->compression == SB_RECIPE_GZIP
+                                                       ? SB_COMPRESSION_GZIP
+                                                       : SB_COMPRESSION_ZSTD,
+                                    .threads = target->build->threads,
+                                    .watch = watched ? &growing->watch : NULL};
+}
+
+/* ---- copy layers ---- */
+
+enum { COPY_ATTEMPTS = 5 };
+
+/* A file may change between hashing and packing: then the key is computed anew. */
+static int build_copy(struct sb_target *target, struct attempt *a, struct sb_error *err) {
+    struct sb_layer_result *r = &target->results[a->result];
+    struct growing growing;
+    struct sb_pack_options options = pack_options(target, a->result, &growing);
+    double start = now();
+    sb_build_notify(target, a->result, SB_EVENT_LAYER_START, NULL, 0);
+    for (int attempt = 1;; attempt++) {
+        if (sb_layer_pack_copy(&a->site, &a->list, &options, &r->layer, err) == 0)
+            break;
+        if (err->os_errno != ESTALE || attempt == COPY_ATTEMPTS)
+            return sb_error_context(err, "layer %s", r->name);
+        sb_error_clear(err);
+        if (attempt_key(a, err) < 0)
+            return -1;
+        r->key = a->key.digest;
+    }
+    r->seconds = now() - start;
+    return accept_built(target, a, err);
+}
+
+/* ---- layers with steps ---- */
+
+struct sb_target_packing {
+    pthread_t thread;
+    struct sb_target *target;
+    struct attempt attempt;
+    struct sb_root *root;
+    struct sb_pack_options options;
+    struct growing growing;
+    struct sb_layer layer;
+    double start, seconds;
+    int lock; /* of its key */
+    int result;
+    struct sb_error err;
+};
+
+static void *pack_thread(void *data) {
+    struct sb_target_packing *p = data;
+    p->result = sb_layer_pack_root(p->target->build->store, p->root, p->target->build->epoch,
+                                   &p->options, &p->layer, &p->err);
+    p->seconds = now() - p->start;
+    return NULL;
+}
+
+/* The lock of its key goes to *out_lock. */
+static int finish_packing_locked(struct sb_target *target, int *out_lock, struct sb_error *err) {
+    struct sb_target_packing *p = target->packing;
+    if (!p)
+        return 0;
+    pthread_join(p->thread, NULL);
+    target->packing = NULL;
+    struct sb_layer_result *r = &target->results[p->attempt.result];
+    int failed = p->result;
+    if (failed) {
+        *err = p->err;
+        sb_error_context(err, "layer %s", r->name);
+    } else {
+        r->layer = p->layer;
+        r->seconds = p->seconds;
+        failed =
+            sb_tree_adopt(target->build->store, &r->layer.diff_id, sb_root_upper(p->root), err) < 0
+                ? -1
+                : accept_built(target, &p->attempt, err);
+    }
+    sb_root_free(p->root);
+    attempt_free(&p->attempt);
+    *out_lock = p->lock;
+    free(p);
+    return failed;
+}
+
+static int finish_packing(struct sb_target *target, struct sb_error *err) {
+    sb_autoclose int lock = -1;
+    return finish_packing_locked(target, &lock, err);
+}
+
+/* Takes over lock: the key stays locked until its record is there. */
+static void start_packing(struct sb_target *target, struct attempt *a, struct sb_root *root,
+                          double start, int lock) {
+    struct sb_target_packing *p = sb_alloc(sizeof *p);
+    p->target = target;
+    p->attempt = *a;
+    *a = (struct attempt){.result = a->result};
+    p->root = root;
+    p->options = pack_options(target, a->result, &p->growing);
+    p->start = start;
+    p->lock = lock;
+    target->packing = p;
+    sb_build_notify(target, p->attempt.result, SB_EVENT_LAYER_PACK, NULL, 0);
+    if (pthread_create(&p->thread, NULL, pack_thread, p) != 0) {
+        pack_thread(p); /* no thread to be had: pack now */
+        p->thread = pthread_self();
+    }
+}
+
+/* A layer that a repository had a record of can't be had, or isn't what the record says: the build
+ * begins again, and makes it here. What may work in a minute is left alone. */
+static void reject(const struct sb_target *target, size_t layer, struct sb_error *err) {
+    if (layer >= target->image.layer_count || err->code == SB_E_INTERRUPTED ||
+        err->code == SB_E_IO || err->code == SB_E_NO_SPACE || err->os_errno == EAGAIN)
+        return;
+    const struct sb_digest *diff_id = &target->image.layers[layer].layer.diff_id;
+    struct sb_build *build = target->build;
+    for (; target; target = target->base)
+        for (size_t i = target->base_count; i < target->next; i++) {
+            const struct sb_layer_result *r = &target->results[i];
+            if (!sb_digest_equal(&r->layer.diff_id, diff_id) ||
+                !sb_cache_reject(build->store, &r->key))
+                continue;
+            sb_error_context(err, "a shared cache has a record of the layer %s that is wrong",
+                             r->name);
+            atomic_store(&build->rejected, true);
+        }
+}
+
+struct output {
+    struct sb_target *target;
+    size_t result;
+};
+
+static void forward_output(void *data, const char *text, size_t len) {
+    struct output *o = data;
+    sb_build_notify(o->target, o->result, SB_EVENT_LAYER_OUTPUT, text, len);
+}
+
+/* The trees of all layers so far, the one being packed included. */
+static int collect_trees(struct sb_target *target, size_t result, struct sb_strings *out,
+                         struct sb_error *err) {
+    const struct sb_target *root = sb_target_root(target);
+    struct sb_base_layers_missing missing =
+        sb_base_layers_missing(target->build->store, &target->image);
+    if (missing.count > 0) {
+        sb_autofree char *text =
+            sb_format("fetching %zu layer%s below, %s: its steps run on them", missing.count,
+                      missing.count == 1 ? "" : "s", sb_text_size(missing.bytes).text);
+        sb_build_notify(target, result, SB_EVENT_FETCH, text, strlen(text));
+    }
+    size_t bad;
+    if (sb_base_layers_trees(target->build->store, &target->image, root->pinned, root->base_count,
+                             out, &bad, err) < 0) {
+        reject(target, bad, err);
+        return -1;
+    }
+    if (target->packing)
+        sb_strings_add(out, sb_root_upper(target->packing->root));
+    return 0;
+}
+
+static int run_layer(struct sb_target *target, const struct attempt *a, struct sb_root **out,
+                     struct sb_error *err) {
+    sb_autostrings struct sb_strings trees = {0};
+    struct sb_layer_result *r = &target->results[a->result];
+    struct output output = {target, a->result};
+    sb_build_notify(target, a->result, SB_EVENT_LAYER_START, NULL, 0);
+    struct sb_layer_run run = {.site = &a->site,
+                               .settings = target->build->settings,
+                               .layer = a->layer,
+                               .name = r->name,
+                               .trees = &trees,
+                               .output = forward_output,
+                               .data = &output};
+    if (collect_trees(target, a->result, &trees, err) < 0 || sb_layer_run(&run, out, err) < 0)
+        return sb_error_context(err, "layer %s", r->name);
+    return 0;
+}
+
+/* Whether a layer may run while the one below it is still being packed, so that its key isn't known
+ * yet: only when no record can be waiting for it. */
+static bool may_run_ahead(const struct sb_target *target, size_t result) {
+    const struct sb_recipe_layer *layer = layer_of(target, result);
+    if (!layer || sb_layer_looks_below(layer))
+        return false;
+    const struct sb_build_request *request = target->build->request;
+    struct sb_cache_owner owner = owner_of(target, result);
+    return request->no_cache ||
+           (request->cache_from.n == 0 && !sb_cache_has_last(target->build->store, &owner));
+}
+
+static void say_waiting(void *data) {
+    const struct output *o = data;
+    sb_build_notify(o->target, o->result, SB_EVENT_WAIT, NULL, 0);
+}
+
+/* Waits for whoever builds the same layer. Returns the lock, or -1. */
+static int lock_key(struct sb_target *target, struct attempt *a, bool *found,
+                    struct sb_error *err) {
+    struct output who = {target, a->result};
+    int lock = sb_cache_lock(target->build->store, &a->key, say_waiting, &who, err);
+    if (lock >= 0)
+        *found = !target->build->request->no_cache && attempt_find(target, a, false);
+    return lock;
+}
+
+/* What ran ahead gets its key, and the key's lock before the lock of the layer below is dropped:
+ * others that wait for that one then wait for this one. */
+static int lock_ahead(struct sb_target *target, struct attempt *a, bool *found,
+                      struct sb_error *err) {
+    sb_autoclose int below = -1;
+    if (finish_packing_locked(target, &below, err) < 0 || attempt_key(a, err) < 0)
+        return -1;
+    return lock_key(target, a, found, err);
+}
+
+static int build_ahead(struct sb_target *target, struct sb_error *err) {
+    autoattempt struct attempt a = {.result = target->next};
+    struct sb_layer_result *r = &target->results[a.result];
+    struct sb_root *root = NULL;
+    double start = now();
+    r->cause = sb_strdup(target->build->request->no_cache ? "--no-cache" : "never built here");
+    if (attempt_site(target, &a, err) < 0 || run_layer(target, &a, &root, err) < 0)
+        return -1;
+    bool found = false;
+    int lock = lock_ahead(target, &a, &found, err);
+    if (lock < 0 || found) {
+        sb_close_descriptor(&lock);
+        sb_root_free(root);
+        if (found)
+            accept(target, a.result, SB_LAYER_CACHED);
+        target->next += found;
+        return found ? 0 : -1;
+    }
+    r->key = a.key.digest;
+    start_packing(target, &a, root, start, lock);
+    target->next++;
+    return 0;
+}
+
+static int build_steps(struct sb_target *target, struct attempt *a, struct sb_error *err) {
+    bool found = false;
+    sb_autoclose int lock = lock_key(target, a, &found, err);
+    if (lock < 0)
+        return -1;
+    if (found) {
+        accept(target, a->result, SB_LAYER_CACHED);
+        return 0;
+    }
+    struct sb_root *root = NULL;
+    double start = now();
+    if (run_layer(target, a, &root, err) < 0)
+        return -1;
+    start_packing(target, a, root, start, sb_steal_fd(&lock));
+    if (target->next + 1 < target->result_count && may_run_ahead(target, target->next + 1))
+        return 0;
+    return finish_packing(target, err);
+}
+
+/* ---- all layers ---- */
+
+static int plan_layer(struct sb_target *target, struct attempt *a) {
+    struct sb_layer_result *r = &target->results[a->result];
+    r->state = SB_LAYER_BUILT;
+    sb_build_notify(target, a->result, SB_EVENT_LAYER_DONE, NULL, 0);
+    for (size_t i = a->result + 1; i < target->result_count; i++)
+        target->results[i].cause = sb_format("depends on what %s turns out to be", r->name);
+    for (size_t i = a->result + 1; i < target->result_count; i++)
+        sb_build_notify(target, i, SB_EVENT_LAYER_DONE, NULL, 0);
+    target->next = target->result_count;
+    return 0;
+}
+
+/* Decides results[next]; 1 when it would need a root and effort forbids it. */
+static int decide_layer(struct sb_target *target, enum sb_target_effort effort,
+                        struct sb_error *err) {
+    autoattempt struct attempt a = {.result = target->next};
+    struct sb_layer_result *r = &target->results[a.result];
+    struct sb_cache_owner owner = owner_of(target, a.result);
+    struct sb_store *store = target->build->store;
+    if (attempt_site(target, &a, err) < 0 || attempt_key(&a, err) < 0)
+        return -1;
+    bool use_cache = !target->build->request->no_cache;
+    if (attempt_find(target, &a, use_cache) && use_cache) {
+        sb_cache_remember(store, &a.key, &owner);
+        if (effort != SB_TARGET_PLAN)
+            share(target, &a, false);
+        accept(target, a.result, SB_LAYER_CACHED);
+        target->next++;
+        return 0;
+    }
+    free(r->cause);
+    r->cause =
+        use_cache ? sb_cache_explain(store, &a.key, &owner, &a.list) : sb_strdup("--no-cache");
+    if (effort == SB_TARGET_PLAN)
+        return plan_layer(target, &a);
+    bool copy = a.layer && sb_layer_is_copy(a.layer);
+    if (effort == SB_TARGET_NO_ROOT && (!copy || sb_layer_fetches(a.layer)))
+        return 1;
+    int failed = copy ? build_copy(target, &a, err) : build_steps(target, &a, err);
+    target->next += !failed;
+    return failed;
+}
+
+/* In a plan, what stands on a recipe that isn't known yet isn't known either. */
+static bool is_base_unknown(const struct sb_target *target) {
+    for (const struct sb_target *b = target->base; b; b = b->base)
+        for (size_t i = 0; i < b->result_count; i++)
+            if (b->results[i].state == SB_LAYER_UNKNOWN || b->results[i].state == SB_LAYER_BUILT)
+                return true;
+    return false;
+}
+
+static int mark_unknown(struct sb_target *target) {
+    for (; target->next < target->result_count; target->next++) {
+        target->results[target->next].cause =
+            sb_format("depends on what recipe %s turns out to be", target->base->recipe->name);
+        sb_build_notify(target, target->next, SB_EVENT_LAYER_DONE, NULL, 0);
+    }
+    return 0;
+}
+
+int sb_target_advance(struct sb_target *target, enum sb_target_effort effort,
+                      struct sb_error *err) {
+    if (effort == SB_TARGET_PLAN && is_base_unknown(target))
+        return mark_unknown(target);
+    while (target->next < target->result_count) {
+        if (sb_interrupt_check(err) < 0)
+            return -1;
+        int result;
+        if (target->packing && may_run_ahead(target, target->next))
+            result = build_ahead(target, err);
+        else if (finish_packing(target, err) < 0)
+            return -1;
+        else
+            result = decide_layer(target, effort, err);
+        if (result != 0)
+            return result;
+    }
+    if (finish_packing(target, err) < 0)
+        return -1;
+    if (effort == SB_TARGET_PLAN)
+        return 0;
+    sb_image_configure(&target->image, &target->recipe->image);
+    if (sb_target_describe_paths(target, err) < 0)
+        return -1;
+    return sb_image_save(target->build->store, &target->image, target->build->epoch, err);
+}
+
+void sb_target_reset(struct sb_target *target) {
+    struct sb_error ignored = {0};
+    finish_packing(target, &ignored);
+    sb_target_stack_free(target->stack);
+    for (size_t i = 0; i < target->result_count; i++) {
+        free(target->results[i].name);
+        free(target->results[i].summary);
+        free(target->results[i].cause);
+    }
+    free(target->results);
+    sb_context_close(target->context);
+    sb_image_free(&target->image);
+    sb_pairs_free(&target->env);
+    free(target->workdir);
+    free(target->pinned);
+    json_decref(target->said_paths);
+    *target = (struct sb_target){.build = target->build,
+                                 .recipe = target->recipe,
+                                 .base = target->base,
+                                 .path = target->path};
+}
+
+void sb_target_free(struct sb_target *target) {
+    sb_target_reset(target);
+    free(target->path);
+    free(target);
+}

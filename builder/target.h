@@ -1,0 +1,100 @@
+/*
+ * builder/target: one recipe on its way to an image, layer by layer. Private to builder/build.
+ */
+#ifndef SB_BUILDER_TARGET_H
+#define SB_BUILDER_TARGET_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "builder/build.h"
+#include "builder/context.h"
+#include "builder/layer_key.h"
+
+struct sb_target {
+    struct sb_build *build;
+    const struct sb_recipe *recipe;
+    struct sb_target *base; /* the target of from: RECIPE, or NULL */
+    char *path;             /* of the recipe, absolute and without links */
+    struct sb_context *context;
+    struct sb_image image; /* so far: the base's layers and this recipe's first `next` ones */
+    struct sb_pairs env;
+    char *workdir;
+    char *pinned; /* where the base image lies, if in a registry: "host/repository:tag@sha256:…" */
+    json_t *said_paths; /* what the base image's config says of its paths; NULL: nothing */
+    struct sb_target_stack *stack;   /* what copies see of the layers below; NULL until needed */
+    struct sb_layer_result *results; /* of the base image's or this recipe's own layers */
+    size_t result_count;
+    size_t
+        base_count; /* results that came with a base image; then perhaps a bootstrap; then layers */
+    size_t next;    /* index of the first result that isn't decided */
+    size_t first_id; /* event id of results[0] */
+    bool started;
+    struct sb_target_packing *packing; /* the layer before `next`, while it is being packed */
+    /* Under the build's lock: */
+    enum {
+        SB_TARGET_WAITING,
+        SB_TARGET_DONE,
+        SB_TARGET_FAILED,
+    } state;
+    struct sb_error err;
+    pthread_t thread;
+};
+
+enum sb_target_effort {
+    SB_TARGET_PLAN,    /* build nothing, say what would be */
+    SB_TARGET_NO_ROOT, /* build what needs no root file system, stop at the first layer that does */
+    SB_TARGET_ALL,
+};
+
+/* 0: done; 1: stopped at a layer that needs a root (SB_TARGET_NO_ROOT only); -1: failed. */
+int sb_target_advance(struct sb_target *target, enum sb_target_effort effort, struct sb_error *err);
+/* As if it had never been started; none of the build's targets may be at work. */
+void sb_target_reset(struct sb_target *target);
+void sb_target_free(struct sb_target *target);
+
+/* ---- target_start.c ---- */
+
+/* The base must be done (or planned). Reads the base image, prepares results. */
+int sb_target_start(struct sb_target *target, struct sb_error *err);
+/* The lowest recipe of the chain: the one that stands on no recipe. */
+struct sb_target *sb_target_root(struct sb_target *target);
+
+/* ---- target_stack.c ---- */
+
+/* What a layer's copies see of the layers below. Of a base that lies in a registry that is what its
+ * config says of its paths (builder/base_paths.h), so that it need not be fetched and every machine
+ * sees the same; of all others their tables of contents. */
+int sb_target_stack_open(struct sb_target *target, const struct sb_recipe_layer *layer,
+                         struct sb_stack *out, struct sb_error *err);
+void sb_target_stack_free(struct sb_target_stack *stack); /* NULL is allowed */
+/* Says in the image's config what those who build on it need to know. */
+int sb_target_describe_paths(struct sb_target *target, struct sb_error *err);
+
+/* What targets need of the build they belong to (builder/build.c). */
+struct sb_build {
+    struct sb_store *store;
+    const struct sb_settings *settings;
+    const struct sb_build_request *request;
+    struct sb_remote_cache *remote; /* NULL without a shared cache */
+    int64_t epoch;
+    int threads;                /* that compress, for one layer */
+    struct sb_target **targets; /* a base before what stands on it */
+    size_t target_count, target_cap;
+    struct sb_recipe **recipes; /* of the request */
+    size_t *requested;          /* indexes into targets, of the request */
+    struct sb_build_result *results;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    int running;          /* targets at work, under lock */
+    atomic_bool rejected; /* a record of the shared cache was found to be wrong */
+    pthread_mutex_t notify_lock;
+};
+void sb_build_notify(struct sb_target *target, size_t result, enum sb_event_type type,
+                     const char *text, size_t text_len);
+void sb_build_notify_growth(struct sb_target *target, size_t result,
+                            const struct sb_layer_growth *growth);
+void sb_build_warn(struct sb_build *build, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+
+#endif

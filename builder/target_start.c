@@ -1,0 +1,91 @@
+/*
+ * How a recipe's way to an image begins: its base image, and what there is to decide.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "builder/base_paths.h"
+#include "builder/image_config.h"
+#include "builder/source.h"
+#include "builder/target.h"
+
+struct sb_target *sb_target_root(struct sb_target *target) {
+    while (target->base)
+        target = target->base;
+    return target;
+}
+
+static int load_base(struct sb_target *target, struct sb_error *err) {
+    const struct sb_from *from = &target->recipe->from;
+    const struct sb_source_site site = {target->build->store, target->build->request->registry};
+    struct sb_source source;
+    if (sb_source_load(&site, target->recipe, &source, err) < 0)
+        return -1;
+    target->image = source.image;
+    target->pinned = sb_steal(source.pinned);
+    target->said_paths = json_incref(sb_base_paths_said(&target->image));
+    source.image = (struct sb_image){0};
+    if (source.reference)
+        sb_build_warn(target->build, "%s:%d: %s is not in the lock file; it is %s now",
+                      from->place.file, from->place.line, source.reference,
+                      strrchr(target->pinned, '@') + 1);
+    sb_source_free(&source);
+    return 0;
+}
+
+static int start_image(struct sb_target *target, struct sb_error *err) {
+    const struct sb_from *from = &target->recipe->from;
+    if (target->base) {
+        sb_image_copy(&target->image, &target->base->image);
+        return 0;
+    }
+    if (from->kind == SB_FROM_IMAGE)
+        return load_base(target, err);
+    sb_image_init(&target->image, sb_platform_architecture(), sb_platform_variant());
+    if (from->kind == SB_FROM_BOOTSTRAP)
+        sb_image_add_path(&target->image);
+    return 0;
+}
+
+static void prepare_results(struct sb_target *target) {
+    bool bootstrap = target->recipe->from.kind == SB_FROM_BOOTSTRAP;
+    target->base_count = target->base ? 0 : target->image.layer_count;
+    target->result_count = target->base_count + bootstrap + target->recipe->layer_count;
+    target->results = sb_alloc((target->result_count + 1) * sizeof *target->results);
+    for (size_t i = 0; i < target->base_count; i++) {
+        const struct sb_image_layer *l = &target->image.layers[i];
+        struct sb_layer_result *r = &target->results[i];
+        *r = (struct sb_layer_result){.state = SB_LAYER_BASE, .layer = l->layer};
+        r->name = l->name ? sb_strdup(l->name) : sb_format("base-%zu", i + 1);
+        r->summary = sb_strdup(l->created_by ? l->created_by : "");
+    }
+    struct sb_layer_result *r = &target->results[target->base_count];
+    if (bootstrap) {
+        const struct sb_bootstrap *b = &target->recipe->from.bootstrap;
+        r->name = sb_strdup(b->suite);
+        r->summary = sb_format("bootstrap %s %s", b->distribution, b->suite);
+        r++;
+    }
+    for (size_t i = 0; i < target->recipe->layer_count; i++, r++) {
+        r->name = sb_strdup(target->recipe->layers[i].name);
+        r->summary = sb_layer_summary(&target->recipe->layers[i]);
+    }
+    for (size_t i = 0; i < target->result_count; i++)
+        target->results[i].recipe = target->recipe->name;
+    for (size_t i = 0; i < target->result_count; i++)
+        target->results[i].source = target->recipe;
+    target->next = target->base_count;
+}
+
+int sb_target_start(struct sb_target *target, struct sb_error *err) {
+    if (target->started)
+        return 0;
+    if (start_image(target, err) < 0)
+        return -1;
+    sb_image_environment(&target->image, &target->recipe->image, &target->env);
+    target->workdir = sb_image_workdir(&target->image, &target->recipe->image);
+    prepare_results(target);
+    target->started = true;
+    return 0;
+}

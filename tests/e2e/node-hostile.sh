@@ -1,0 +1,194 @@
+#!/bin/sh
+# Bundles that somebody else wrote: valid in every digest, and hostile in what they say. Each is refused
+# with nothing touched, or can't do what it is after.
+. tests/e2e/lib.sh
+. "$TOP/tests/e2e/registry.lib"
+. "$TOP/tests/e2e/node.lib"
+need_nodes
+need jq gcc python3
+REGISTRY=127.0.0.1:1 # nothing is pushed
+. "$TOP/tests/e2e/node-service.lib"
+n() { node_run one "$@"; }
+boot_node one
+root=$(node_root one)
+
+# ---- an honest one, and what is made of it ----
+
+cat >helper.c <<'END'
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+int main(int argc, char **argv) {
+	if (argc > 2 && !strcmp(argv[1], "open"))
+		return open(argv[2], O_RDONLY) < 0;
+	if (argc == 1)
+		return printf("%d\n", (int)geteuid()) < 0;
+	for (;;)
+		pause();
+}
+END
+cat >evil.c <<'END'
+#include <fcntl.h>
+#include <unistd.h>
+__attribute__((constructor)) static void begin(void) {
+	close(open("/root/was-here", O_CREAT | O_WRONLY, 0644));
+}
+END
+mkdir app
+gcc -O2 -static -o app/helper helper.c 2>/dev/null || skip_all "no static programs can be made here"
+gcc -shared -fPIC -o evil.so evil.c
+cat >good.yaml <<-END
+	name: good
+	version: 1.0.0
+	from: base.yaml
+	layers: [{name: app, copy: {from: app, to: /app}}]
+	tags: [semver]
+	image: {user: "1234:1234", workdir: /app, entrypoint: [/app/helper, wait]}
+	service: {stop_timeout: 2s, health: {timeout: 5s, command: "true"}}
+END
+"$SBUILD" bundle good.yaml -o good.tar --units units >out 2>&1 || cat out
+cp units/description.json good.tar.description.json
+
+state() { # all that an installation may change
+	n sh -c 'cd /etc && find systemd/system sysusers.d sbuild -type f -exec sha256sum {} + 2>/dev/null; find systemd/system
+		ls -d /var/lib/* /opt/*; ls -lR /var/lib/sbuild/sbuild/services /var/lib/dpkg; mount | grep sbuild/' 2>/dev/null | sort
+}
+make_hostile() { "$TOP/tests/e2e/hostile-bundle" good.tar "$root/root/hostile.tar" "$1"; }
+refused() { # WHAT STATUS MESSAGE STATEMENTS
+	state >before
+	make_hostile "$4"
+	check_fails "$1" "$2" n sbuild install /root/hostile.tar
+	cp .check said
+	check "$1: it says $3" sh -c 'grep -q -- "$1" said || { cat said && false; }' sh "$3"
+	state >after
+	check "$1: nothing is touched" diff before after
+}
+check "the honest one" n sbuild install /root/../root/hostile.tar -h
+"$TOP/tests/e2e/hostile-bundle" good.tar "$root/root/hostile.tar"
+check "the honest one, packed again" n sbuild install /root/hostile.tar
+check "goes" n sbuild uninstall good
+
+# ---- what it says ----
+
+for name in ../../x x/../../etc/passwd .. a.. '' 'a\nb' 'a b' 'a%n' 'ssh@x' A "$(printf '%065d' 0)"; do
+	refused "the name '$name'" 6 'name: ' "d['name'] = '$name'"
+done
+refused "a variable's name with a line" 6 'env: ' "d['env'] = {'A=1\nExecStartPre=/bin/x': 'y'}"
+refused "control characters in a value" 6 'env: ' "d['env'] = {'A': 'x\x1b[2J'}"
+refused "a carriage return in a word" 6 'argv: ' "d['argv'] += ['a\rb']"
+refused "a program with a prefix" 6 'argv: ' "d['argv'][0] = '+/bin/sh'"
+refused "no program" 6 'argv: ' "d['argv'] = []"
+refused "a user with more than a name" 6 'user: ' "d['user'] = 'root;reboot'"
+refused "a user with a line" 6 'user: ' "d['user'] = '0:0\nExecStartPre=/bin/x'"
+refused "a working directory elsewhere" 6 'workdir: ' "d['workdir'] = '/app/../../etc'"
+refused "directories elsewhere" 6 'directories: ' "d['directories']['state'] = '/data/../../etc'"
+refused "directories with an option" 6 'directories: ' "d['directories']['state'] = '/data:rbind /etc'"
+refused "a secret elsewhere" 6 'secrets: ' "d['secrets'] = ['../../../etc/shadow']"
+refused "a schedule with a line" 6 'schedule: ' "d['type'] = 'job'; d['restart'] = 'no'; d['schedule'] = 'daily\nUnit=x'"
+refused "a version that joins lines" 6 'version: ' "d['version'] = '1\\\\\\\\'"
+refused "a health path with a header" 6 'health.http: ' "d['port'] = 80; d['health'].update(http='/ HTTP/1.0\r\nX: y', command=None)"
+refused "an upstream elsewhere" 6 'upstream: ' "d['upstream'] = '../../cron.d/x'"
+refused "the end of the machine" 6 'a unit that a service may start' "d['requires'] = ['poweroff.target']"
+refused "hardening that is not known" 6 'seccomp' "d['harden']['seccomp'] = False"
+refused "times that are none" 6 'is no number' "d['stopTimeout'] = -1"
+refused "a key twice" 6 'duplicate' "text = json.dumps(d).encode().replace(b'{', b'{\"name\":\"other\",', 1)"
+refused "a megabyte of brackets" 6 'description' "text = b'[' * 1000000"
+refused "a megabyte of objects" 6 'description' "text = b'{\"a\":' * 200000"
+refused "a description of 2 MB" 6 'is no file that a bundle has' "text = b' ' * 2000000 + json.dumps(d).encode()"
+refused "no JSON" 6 'description' "text = b'\xff\xfe\x00'"
+refused "no description" 6 'has no usr/lib' "text = b''"
+refused "two descriptions" 6 'is no file that a bundle has' "last.append(entry(DIRECTORY + 'description.json', b'{}'))"
+refused "a link for a description" 6 'is no file that a bundle has' \
+	"text = b''; last.append(entry(DIRECTORY + 'description.json', type=tarfile.SYMTYPE, linkname='/etc/shadow'))"
+refused "another file by a hard link" 6 'description' \
+	"text = b''; last.append(entry(DIRECTORY + 'description.json', type=tarfile.LNKTYPE, linkname='etc/shadow'))"
+refused "a last layer of 9 MB" 6 'the layer that describes' "last.append(entry('x', bytes(9 << 20)))"
+refused "one that unpacks to a gigabyte" 6 'the layer that describes' \
+	"import gzip; final = lambda m, c, data: gzip.compress(data + bytes(64 << 20) * 16, 1)"
+
+# ---- what it has ----
+
+refused "layers that it lacks" 6 'describes other layers' "d['layers'][0]['digest'] = d['layers'][0]['diffId'] = 'sha256:' + '0' * 64"
+refused "more layers than it has" 6 'describes other layers' "d['layers'].insert(0, d['layers'][0])"
+refused "fewer" 6 'describes other layers' "d['layers'].pop(0)"
+refused "another image" 6 'describes another image' "d['image']['digest'] = 'sha256:' + '0' * 64"
+refused "a layer of another content" 6 'diff\|content\|digest' \
+	"layer(0, [entry('x', b'y')]); d['layers'][0]['diffId'] = c['rootfs']['diff_ids'][0] = 'sha256:' + '1' * 64"
+refused "a layer that is larger than it says" 6 'more than\|larger\|size' \
+	"layer(0, [entry('bin/busybox', bytes(5 << 20), 0o755)]); d['layers'][0]['tarSize'] = 10240"
+refused "sizes beyond any disk" 1 'bytes are missing' "d['layers'][0]['tarSize'] = 2 ** 62; d['layers'][0]['diffId'] = c['rootfs']['diff_ids'][0] = 'sha256:' + '1' * 64"
+refused "blobs beyond any disk" 1 'has no blob' "d['layers'][0]['size'] = m['layers'][0]['size'] = 2 ** 62"
+refused "a path that climbs" 6 '\.\.' "layer(1, [entry('../../../../etc/cron.d/x', b'y')])"
+refused "a hard link that climbs" 6 '\.\.' "layer(1, [entry('x', type=tarfile.LNKTYPE, linkname='../../../etc/shadow')])"
+check_fails "nothing has left its place" 1 test -e "$root/etc/cron.d/x"
+
+# ---- what belongs to others ----
+
+printf '[Unit]\nDescription=Mine\n[Timer]\nOnCalendar=daily\nUnit=dbus.service\n' >"$root/etc/systemd/system/mine.timer"
+printf '[Service]\nExecStart=/bin/true\n' >"$root/etc/systemd/system/web-green.service"
+mkdir -p "$root/opt/tools/1"
+check "systemd hears of them" n systemctl daemon-reload
+refused "a unit of the system" 1 'dbus.service is a unit of this machine' "d['name'] = 'dbus'"
+refused "an alias of one" 1 'is a unit of this machine' "d['name'] = 'dbus-org.freedesktop.login1'"
+refused "units of sbuild itself" 1 "are sbuild's own" "d['name'] = 'sbuild-recover'"
+refused "a timer of the administrator" 1 'mine.timer is not a unit that sbuild wrote' "d['name'] = 'mine'"
+refused "a unit of the administrator, as green" 1 'web-green.service is not a unit' \
+	"d['name'] = 'web'; d.update(strategy='blue-green', port=1025, sparePort=1026, upstream='web.conf')"
+refused "the package manager's data" 1 '/var/lib/dpkg is there already' "d['name'] = 'dpkg'; d['directories']['state'] = '/data'"
+refused "sbuild's own" 1 '/var/lib/sbuild is there already' "d['name'] = 'sbuild'; d['directories']['state'] = '/data'"
+refused "what lies in /opt" 1 '/opt/tools is there already' "d['name'] = 'tools'; d['root'] = 'host'"
+mkdir -p "$root/var/lib/adopted" "$root/etc/sbuild/directories"
+echo kept >"$root/var/lib/adopted/file"
+echo /var/lib/adopted >"$root/etc/sbuild/directories/adopted"
+make_hostile "d['name'] = 'adopted'; d['directories']['state'] = '/data'"
+check "data that the administrator gave it" n sbuild install /root/hostile.tar
+check "it has them" n grep -q kept /var/lib/adopted/file
+check "goes" n sbuild uninstall adopted
+make_hostile "d['name'] = 'own'; d['directories']['state'] = '/data'"
+check "a directory of its own" n sbuild install /root/hostile.tar
+check "goes, but for its data" n sbuild uninstall own
+check "which are its own when it comes again" n sbuild install /root/hostile.tar
+check "goes again" n sbuild uninstall own
+
+# ---- what it can't do ----
+
+# The health command says what the service can do: who fails is not healthy.
+harmless() { # WHAT COMMAND STATEMENTS
+	make_hostile "d['health']['command'] = '''$2'''; $3"
+	check "$1" n sbuild install /root/hostile.tar
+	[ -z "${4:-}" ] || check "$1: $4" n sh -c "$5"
+	n sbuild uninstall good >/dev/null 2>&1
+}
+busybox="open('$T/rootfs/bin/busybox', 'rb').read()"
+helper="open('$T/app/helper', 'rb').read()"
+harmless "units of its own are not looked at" true \
+	"last.append(entry(DIRECTORY + 'units/good.service', b'[Service]\nExecStart=/bin/touch /root/was-here\n'))" \
+	"the unit is the node's" "grep -q helper /etc/systemd/system/good.service && ! test -e /root/was-here"
+harmless "values with all that units know" 'test "$A" = "$(cat /app/value)"' \
+	"v = 'x\ny %n %% \$HOME \${HOME} \\\\ \"q\" \'s\' ; # \\\\'
+d['env'] = {'A': v}; layer(1, [entry('app/helper', $helper, 0o755), entry('app/value', v.encode())])"
+harmless "setuid programs" 'test "$(/app/suid)" = 1234' \
+	"d['harden']['no_new_privileges'] = True; layer(1, [entry('app/suid', $helper, 0o4755), entry('app/helper', $helper, 0o755)])"
+harmless "devices" '! /app/helper open /app/disk && ! /app/helper open /app/memory' \
+	"layer(1, [entry('app/helper', $helper, 0o755), entry('app/disk', type=tarfile.BLKTYPE, mode=0o666, devmajor=254, devminor=0),
+entry('app/memory', type=tarfile.CHRTYPE, mode=0o666, devmajor=1, devminor=5)])"
+harmless "links out of its root" 'test ! -e /data/shadow && test -d /data' \
+	"d['directories']['state'] = '/data'; layer(1, [entry('app/helper', $helper, 0o755), entry('data', type=tarfile.SYMTYPE, linkname='../../../../../../etc'),
+entry('etc/resolv.conf', type=tarfile.SYMTYPE, linkname='/proc/1/root/root/x')])"
+harmless "the light variant's files" true \
+	"d['root'] = 'host'; d['user'] = ''; d['workdir'] = '/app'; layer(1, [entry('app/suid', $helper, 0o6755), entry('app/helper', $helper, 0o755),
+entry('app/disk', type=tarfile.BLKTYPE, mode=0o666, devmajor=254, devminor=0)])" \
+	"no setuid, no devices" 'test -x /opt/good/*/app/suid && test -z "$(find /opt/good -perm /6000 -o -type b)"'
+
+# A health command is started by root: nothing of the service may reach it before it is the service's user.
+mkdir -p "$root/var/lib/good"
+cp evil.so "$root/var/lib/good/evil.so"
+echo /var/lib/good >"$root/etc/sbuild/directories/good"
+harmless "a library for who asks" 'test -e /var/lib/good/evil.so' \
+	"d['directories']['state'] = '/data'; d['env'] = {'LD_PRELOAD': '/var/lib/good/evil.so'}" \
+	"was not loaded on the host" "! test -e /root/was-here"
+harmless "a command is its user's" 'test "$(/app/helper)" = 1234' ""
+harmless "a command that leaves something behind" 'grep -q good.service /proc/self/cgroup && { sleep 1000 & true; }' "" \
+	"it belongs to the service" 'systemctl status good | grep -q "sleep 1000"'
+harmless "root's command" '! mknod /tmp/x b 254 0 && ! mount -t tmpfs x /tmp' "d['user'] = ''"
