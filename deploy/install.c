@@ -5,7 +5,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/jobs.h"
 #include "base/memory.h"
 #include "base/text.h"
 #include "deploy/bundle.h"
@@ -18,12 +17,10 @@
 #include "deploy/source.h"
 #include "deploy/switch.h"
 #include "deploy/systemd.h"
+#include "deploy/trees.h"
 #include "deploy/unitfiles.h"
 #include "layers/origin.h"
-#include "layers/trees.h"
 #include "registry/fetch.h"
-
-#define PARALLEL 4 /* layers fetched and unpacked at once */
 
 void sb_installed_free(struct sb_installed *installed) {
     free(installed->name);
@@ -40,37 +37,6 @@ struct install {
     struct sb_installed *out;
     int systemd_version;
 };
-
-/* ---- layers ---- */
-
-struct layer_job {
-    struct install *install;
-    const struct sb_layer *layer;
-};
-
-static int get_tree(void *data, struct sb_error *err) {
-    const struct layer_job *job = data;
-    sb_autofree char *path = NULL;
-    return sb_tree_get(job->install->node->store, job->layer, &path, err);
-}
-
-static int get_trees(struct install *in, struct sb_error *err) {
-    size_t n = in->description.layer_count;
-    sb_autofree struct layer_job *list = sb_alloc((n + 1) * sizeof *list);
-    sb_autofree struct sb_digest *ids = sb_alloc((n + 1) * sizeof *ids);
-    struct sb_jobs *jobs = sb_jobs_new(PARALLEL);
-    for (size_t i = 0; i < n; i++) {
-        list[i] = (struct layer_job){in, &in->description.layers[i].layer};
-        ids[i] = list[i].layer->diff_id;
-        if (in->description.root == SB_ROOT_LAYERS)
-            sb_jobs_add(jobs, get_tree, &list[i]);
-    }
-    int rc = sb_jobs_wait(jobs, err);
-    sb_jobs_free(jobs);
-    return rc < 0 || in->description.root == SB_ROOT_HOST
-               ? rc
-               : sb_trees_settle(in->node->store, ids, n, err);
-}
 
 /* ---- has it been done already? ---- */
 
@@ -172,7 +138,7 @@ static int get_and_switch(struct install *in, uint64_t current, uint64_t number,
                           struct sb_error *err) {
     sb_autostrings struct sb_strings lacking = {0};
     sb_prepare_lacking(in->service, &in->description, &lacking);
-    int rc = get_trees(in, err);
+    int rc = sb_node_trees_get(in->service, &in->description, current, &in->out->reused, err);
     if (rc == 0)
         rc = sb_claim_note(in->service, &in->description, err);
     if (rc == 0)
@@ -181,6 +147,8 @@ static int get_and_switch(struct install *in, uint64_t current, uint64_t number,
         sb_error_context(err, "%s", sb_store_path(in->node->store));
     if (rc < 0 && err->code == SB_E_NO_SPACE)
         sb_prepare_give_back(in->service, &in->description, &lacking, err);
+    else if (rc == 0 || err->code == SB_E_UNHEALTHY)
+        sb_node_blobs_drop(in->node, &in->description);
     return rc;
 }
 
