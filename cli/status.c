@@ -1,5 +1,4 @@
 #include "deploy/status.h"
-#include "deploy/recover.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -33,15 +32,26 @@ static const char *version_of(const json_t *facts) {
     return sb_json_string(facts, "version", tag ? tag : "-");
 }
 
+/* "0,2": those of the node that it has. */
+static void add_gpus(struct sb_table *table, const json_t *gpus) {
+    sb_autobuf struct sb_buf text = {0};
+    size_t i;
+    json_t *gpu;
+    json_array_foreach (gpus, i, gpu) {
+        sb_buf_addf(&text, "%s%lld", i ? "," : "", (long long)json_integer_value(gpu));
+    }
+    sb_strings_add(&table->cells, text.len ? sb_buf_text(&text) : "-");
+}
+
 static void add_titles(struct sb_table *table, const char *const *titles) {
     for (; *titles; titles++)
         sb_strings_add(&table->cells, *titles);
 }
 
 static void print_services(const json_t *services, uint64_t disk) {
-    static const char *const titles[] = {"NAME",   "GENERATION", "VERSION", "IMAGE",
-                                         "HEALTH", "SINCE",      "DISK",    NULL};
-    struct sb_table table = {.columns = 7, .right = 1u << 1 | 1u << 6};
+    static const char *const titles[] = {"NAME", "GENERATION", "VERSION", "IMAGE", "HEALTH",
+                                         "GPU",  "SINCE",      "DISK",    NULL};
+    struct sb_table table = {.columns = 8, .right = 1u << 1 | 1u << 7};
     add_titles(&table, titles);
     size_t i;
     json_t *facts;
@@ -53,6 +63,7 @@ static void print_services(const json_t *services, uint64_t disk) {
         add_digest(&table, sb_json_string(facts, "image", "-"));
         sb_strings_add(&table.cells,
                        current ? sb_json_string(facts, "health", "unknown") : "not installed");
+        add_gpus(&table, json_object_get(facts, "gpus"));
         sb_strings_add(&table.cells, when(sb_json_integer(facts, "since", 0)).text);
         json_int_t bytes = sb_json_integer(json_object_get(facts, "disk"), "bytes", 0);
         sb_strings_add(&table.cells, sb_text_size((uint64_t)bytes).text);
@@ -100,6 +111,11 @@ static void print_one(const json_t *facts) {
     const json_t *follows = json_object_get(facts, "follows");
     sb_cli_print("\n");
     print_generations(json_object_get(facts, "generations"));
+    sb_autofree char *own = sb_format("%s.service", sb_json_string(facts, "name", ""));
+    const char *unit = sb_json_string(facts, "unit", own);
+    if (strcmp(unit, own) != 0)
+        sb_cli_print("\nruns in %s, on port %lld; what it says: journalctl -u %s\n", unit,
+                     (long long)sb_json_integer(facts, "port", 0), unit);
     if (sb_json_string(facts, "why", NULL))
         sb_cli_print("\nunhealthy: %s\n", sb_json_string(facts, "why", ""));
     if (follows)
@@ -182,8 +198,8 @@ const struct sb_command sb_command_status = {
             "Health is asked for now. DISK is what its unpacked layers take; layers that\n"
             "services share count for each of them, and once in the sum.\n\n"
             "options:\n"
-            "  --recover            only finish or undo what a killed command did, once nobody\n"
-            "                       is at work on it; units of this node do that by themselves\n"
+            "  --recover            only finish or undo what a killed command did, once none\n"
+            "                       is at work on it; units of this node do that too\n"
             "  --json               print facts as JSON\n"
             "  --store DIR          the store to look in\n\n"
             "examples:\n"

@@ -35,6 +35,8 @@
 #define SB_SERVICE_NAME_LIMIT     64         /* so that all names made from it fit in 255 bytes */
 #define SB_SERVICE_START_TIMEOUT  900        /* seconds: a model that compiles for ten minutes */
 #define SB_SERVICE_STOP_TIMEOUT   30
+#define SB_UPSTREAM_RELOAD        "reload" /* beside the upstream files: no name for one */
+#define SB_SERVICE_DRAIN          30
 #define SB_SERVICE_HEALTH_TIMEOUT 60
 #define SB_SERVICE_HEALTH_EVERY   10
 #define SB_GPU_LIMIT              64
@@ -97,6 +99,7 @@ struct sb_description {
     char *stop_signal;         /* "SIGTERM", "10"; NULL: the default */
     uint16_t port, spare_port; /* 0: none */
     char *upstream;            /* name of a file of the node, under /etc/sbuild/upstreams; NULL */
+    uint32_t drain;            /* seconds for its connections once another one serves; 0: none */
 
     char *health_http, *health_command; /* one of these, or health_tcp, or none */
     uint16_t health_tcp;
@@ -105,13 +108,15 @@ struct sb_description {
 
     unsigned gpu;         /* how many */
     uint64_t gpu_devices; /* which: bit N is /dev/nvidiaN; 0: any */
+    bool gpu_shared;      /* any that no service has for itself alone */
 
     enum sb_service_restart restart;
     enum sb_service_root root;
     enum sb_service_strategy strategy;
     char *directories[SB_DIRECTORY_COUNT]; /* where it sees them, absolute; NULL: not asked for */
-    struct sb_strings secrets;             /* names */
-    struct sb_strings after, requires;     /* names of units, "backend.service" */
+    struct sb_strings volumes;         /* the image's own such paths, sorted (deploy/volumes.h) */
+    struct sb_strings secrets;         /* names */
+    struct sb_strings after, requires; /* names of units, "backend.service" */
 
     uint64_t memory; /* bytes; 0: no limit, as below */
     char *cpu;       /* "1.5" processors; NULL: no limit */

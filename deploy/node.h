@@ -5,7 +5,6 @@
  *         N/                 a generation: never changed once it has its name, but for record.json
  *             description.json   (deploy/description.h)
  *             record.json        where it came from, and what became of it
- *             l/0, l/1, …        symlinks to the unpacked layers, topmost first
  *             m/                 mount points: the lowest directory of its root
  *             units/             the unit files as they are installed
  *         operation.json     what is being done; absent when nothing is
@@ -15,7 +14,8 @@
  *
  * Which generation is current is not written here: it is the one that the service's unit file in
  * /etc/systemd/system names, in its section [X-Sbuild]. That file is replaced by one rename. So
- * after any accident there is one answer, and systemd acts on the same.
+ * after any accident there is one answer, and systemd acts on the same. With strategy blue-green
+ * the file is a symlink, to the unit of one colour (deploy/green.h).
  *
  *     struct sb_node_service *service;
  *     if (sb_node_service_open(&node, "backend", &service, &err) < 0) …     takes the lock
@@ -36,7 +36,9 @@
 
 struct sb_node {
     struct sb_store *store;
-    const char *units; /* directory of unit files; NULL: /etc/systemd/system */
+    const char *units;   /* directory of unit files; NULL: /etc/systemd/system */
+    const char *devices; /* NULL: /dev */
+    const char *driver;  /* what the GPUs' driver says of each; NULL: /proc/driver/nvidia/gpus */
     /* Told what goes on, in a line without newline; may be NULL. */
     void (*say)(void *data, const char *line);
     void *data;
@@ -84,8 +86,24 @@ int sb_node_services(const struct sb_node *node, struct sb_strings *out, struct 
 int sb_node_read_json(const struct sb_node_service *service, const char *name, size_t limit,
                       json_t **out, struct sb_error *err);
 
-/* The generation that the unit file names; 0 when there is no unit. A unit of that name which is
- * not sbuild's is SB_E_FAILED. */
+#define SB_COLOURS 2
+extern const char *const sb_colours[SB_COLOURS]; /* "blue", "green" */
+
+/* What a unit file says of itself. */
+struct sb_node_slot {
+    const char *colour;  /* of sb_colours; NULL: NAME.service is the unit itself */
+    uint64_t generation; /* 0: there is none */
+    uint16_t port;       /* that the process listens on; 0: not known, or none */
+    char unit[SB_SERVICE_NAME_LIMIT + sizeof "-green.service"];
+};
+/* The unit that NAME.service stands for, and its generation: the current one. Units of that name
+ * which are not sbuild's are SB_E_FAILED. */
+int sb_node_slot(const struct sb_node_service *service, struct sb_node_slot *out,
+                 struct sb_error *err);
+/* The unit of a colour, whether it is the current one or not. */
+int sb_node_slot_of(const struct sb_node_service *service, const char *colour,
+                    struct sb_node_slot *out, struct sb_error *err);
+/* The current generation alone. */
 int sb_node_current(const struct sb_node_service *service, uint64_t *out, struct sb_error *err);
 
 /* ---- generations ---- */
@@ -113,6 +131,7 @@ struct sb_generation {
     int64_t since;           /* when it was last seen healthy after a switch; 0: never */
     char *failure, *journal; /* why it failed, and what the service said; NULL */
     struct sb_strings trees; /* relative to STORE */
+    uint64_t gpus;           /* bit N: it has /dev/nvidiaN (deploy/gpus.h) */
 };
 void sb_generation_free(struct sb_generation *generation);
 
@@ -122,6 +141,8 @@ int sb_generation_load(const struct sb_node_service *service, uint64_t number,
 int sb_generation_write(int dirfd, const struct sb_generation *generation, struct sb_error *err);
 int sb_generation_save(const struct sb_node_service *service,
                        const struct sb_generation *generation, struct sb_error *err);
+/* [0, 2]: its GPUs; a new reference. */
+json_t *sb_generation_gpus_json(const struct sb_generation *generation);
 int sb_generation_description(const struct sb_node_service *service, uint64_t number,
                               struct sb_description *out, struct sb_error *err);
 struct sb_generation_list {

@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "builder/rules.h"
 #include "deploy/hardening.h"
+#include "deploy/volumes.h"
 
 #define VERSION_OLDEST 247
 #define LINE_LIMIT     (1u << 20) /* systemd's own */
@@ -17,7 +18,6 @@
 struct making {
     const struct sb_description *d;
     const struct sb_placement *p;
-    char *unit; /* without .service */
     char *root;
     bool has_ids, is_root;
     uint32_t uid, gid;
@@ -104,7 +104,7 @@ static void add_head(struct making *m) {
     sb_buf_addf(&m->text,
                 "# Made by sbuild, which makes it anew with each generation. What is to stay\n"
                 "# belongs into a drop-in: systemctl edit %s\n\n[Unit]\n",
-                m->unit);
+                m->d->name);
     sb_autofree char *title =
         sb_format("%s%s%s", d->name, d->version ? " " : "", d->version ? d->version : "");
     add_plain(m, "Description", title);
@@ -131,6 +131,8 @@ static void add_unit_section(struct making *m) {
     add_list(m, "Requires", NULL, &d->requires, NULL);
     add_list(m, "After", "network-online.target", &d->after, &d->requires);
     add_plain(m, "RequiresMountsFor", m->root);
+    if (d->volumes.n && d->root == SB_ROOT_LAYERS)
+        sb_buf_addf(&m->text, "RequiresMountsFor=" SB_VOLUMES "/%s\n", d->name);
     /* Ten failures in ten minutes are no accident any more. */
     sb_buf_adds(&m->text, "StartLimitIntervalSec=10min\nStartLimitBurst=10\n");
 }
@@ -173,13 +175,15 @@ static void add_variable(struct making *m, const char *name, const char *value) 
     sb_buf_addc(&m->text, '\n');
 }
 
+/* For review; a node says it in the placement (deploy/gpus.h). */
 static void add_gpu_variable(struct making *m) {
     const struct sb_description *d = m->d;
+    bool closed = !(d->harden_off >> SB_HARDEN_PRIVATE_DEVICES & 1);
     sb_autobuf struct sb_buf list = {0};
-    if (d->gpu == 0 || sb_pairs_get(&d->env, "CUDA_VISIBLE_DEVICES"))
+    if (d->gpu == 0 || m->p->devices || sb_pairs_get(&d->env, "CUDA_VISIBLE_DEVICES"))
         return;
     for (unsigned i = 0; i < SB_GPU_LIMIT; i++)
-        if (d->gpu_devices ? d->gpu_devices >> i & 1 : i < d->gpu)
+        if (d->gpu_devices && !closed ? d->gpu_devices >> i & 1 : i < d->gpu)
             sb_buf_addf(&list, "%s%u", list.len ? "," : "", i);
     add_variable(m, "CUDA_VISIBLE_DEVICES", sb_buf_text(&list));
 }
@@ -190,8 +194,7 @@ static void add_environment(struct making *m) {
     for (size_t i = 0; i < d->env.n; i++)
         if (!own || !sb_pairs_get(own, d->env.v[i].name))
             add_variable(m, d->env.v[i].name, d->env.v[i].value);
-    if (!own || !sb_pairs_get(own, "CUDA_VISIBLE_DEVICES"))
-        add_gpu_variable(m);
+    add_gpu_variable(m);
     for (size_t i = 0; own && i < own->n; i++)
         add_variable(m, own->v[i].name, own->v[i].value);
     sb_buf_addf(&m->text, "EnvironmentFile=-%s/%s.env\n", SB_UNIT_ENV_FILES, d->name);
@@ -241,6 +244,15 @@ static void add_directories(struct making *m) {
     }
 }
 
+/* A node makes them (deploy/volumes.h). */
+static void add_volumes(struct making *m) {
+    const struct sb_description *d = m->d;
+    for (size_t i = 0; i < d->volumes.n && d->root == SB_ROOT_LAYERS; i++) {
+        sb_autofree char *host = sb_volume_path(d->name, d->volumes.v[i]);
+        sb_buf_addf(&m->text, "BindPaths=%s:%s\n", host, d->volumes.v[i]);
+    }
+}
+
 static unsigned percent(const char *cpu) {
     double value = strtod(cpu, NULL) * 100;
     return value < 1 ? 1 : (unsigned)(value + 0.5);
@@ -283,8 +295,9 @@ static void add_running(struct making *m) {
 }
 
 static void add_mark(struct making *m) {
-    sb_buf_addf(&m->text, "\n%s\nName=%s\nGeneration=%" PRIu64 "\nImage=%s\n", SB_UNIT_SECTION,
-                m->d->name, m->p->generation, sb_digest_text(&m->d->image.digest).text);
+    sb_buf_addf(&m->text, "\n%s\nName=%s\nGeneration=%" PRIu64 "\n", SB_UNIT_SECTION, m->d->name,
+                m->p->generation);
+    sb_buf_addf(&m->text, "Image=%s\n", sb_digest_text(&m->d->image.digest).text);
     if (m->p->bundle)
         sb_buf_addf(&m->text, "Bundle=%s\n", sb_digest_text(m->p->bundle).text);
 }
@@ -303,6 +316,7 @@ static void make_service(struct making *m, struct sb_units *out) {
     add_root(m);
     add_binds(m);
     add_directories(m);
+    add_volumes(m);
     sb_buf_adds(&m->text, "\n# What it is told; what this host says wins\n");
     add_environment(m);
     sb_buf_adds(&m->text, "\n# What it may do\n");
@@ -310,18 +324,26 @@ static void make_service(struct making *m, struct sb_units *out) {
     add_limits(m);
     if (m->d->type != SB_SERVICE_JOB)
         sb_buf_adds(&m->text, "\n[Install]\nWantedBy=multi-user.target\n");
+    if (m->p->colour) /* so that systemctl disable and enable know both names */
+        sb_buf_addf(&m->text, "Alias=%s.service\n", m->d->name);
     add_mark(m);
-    add_unit(out, SB_UNIT_SERVICE, sb_format("%s.service", m->unit), m);
+    if (m->d->port)
+        sb_buf_addf(&m->text, "Port=%u\n", m->p->port ? m->p->port : m->d->port);
+    add_unit(out, SB_UNIT_SERVICE, sb_unit_service_name(m->d->name, m->p->colour), m);
 }
 
 static void make_timer(struct making *m, struct sb_units *out) {
     add_head(m);
     sb_buf_addf(&m->text, "\n[Timer]\nOnCalendar=%s\nPersistent=yes\nUnit=%s.service\n",
-                m->d->schedule, m->unit);
+                m->d->schedule, m->d->name);
     sb_buf_adds(&m->text, "\n[Install]\nWantedBy=timers.target\n");
     add_mark(m);
-    add_unit(out, SB_UNIT_TIMER, sb_format("%s.timer", m->unit), m);
+    add_unit(out, SB_UNIT_TIMER, sb_format("%s.timer", m->d->name), m);
 }
+
+/* mount(8) of util-linux 2.39 and later would use fsconfig(2), which takes 255 bytes for lowerdir.
+ */
+#define FORCE_MOUNT2 "Environment=LIBMOUNT_FORCE_MOUNT2=always\n"
 
 static void make_mount(struct making *m, struct sb_units *out) {
     const struct sb_placement *p = m->p;
@@ -331,9 +353,9 @@ static void make_mount(struct making *m, struct sb_units *out) {
     if (p->requires_path)
         add_plain(m, "RequiresMountsFor", p->requires_path);
     sb_buf_addf(&m->text,
-                "\n[Mount]\nWhat=overlay\nWhere=%s\nType=overlay\nOptions=ro,nodev%s,"
+                "\n[Mount]\nWhat=overlay\nWhere=%s\nType=overlay\n%sOptions=ro,nodev%s,"
                 "%s%s%slowerdir=",
-                m->root, suid ? "" : ",nosuid", p->label ? "context=" : "",
+                m->root, FORCE_MOUNT2, suid ? "" : ",nosuid", p->label ? "context=" : "",
                 p->label ? p->label : "", p->label ? "," : "");
     for (size_t i = 0; i < p->lower_count; i++)
         sb_buf_addf(&m->text, "%s%s", i ? ":" : "", p->lower[i]);
@@ -381,9 +403,10 @@ static int check_lower(const struct sb_placement *p, struct sb_error *err) {
         if (!is_safe_path(p->lower[i]))
             return refuse(err, "the directory", p->lower[i]);
     }
-    if (bytes > SB_UNIT_LOWER_LIMIT)
-        return sb_fail(err, SB_E_FAILED, "the names of %zu layers are too long to be mounted",
-                       p->lower_count);
+    if (p->lower_count && bytes - 1 > SB_UNIT_LOWER_LIMIT)
+        return sb_fail(err, SB_E_FAILED,
+                       "the names of %zu layers take %zu bytes, and %d fit into a mount",
+                       p->lower_count, bytes - 1, SB_UNIT_LOWER_LIMIT);
     if (p->lower_count == 1)
         return sb_fail(err, SB_E_FAILED, "an overlay needs two directories at least");
     return 0;
@@ -403,8 +426,8 @@ static int check_placement(const struct sb_placement *p, struct sb_error *err) {
         return refuse(err, "the program", p->program);
     if (p->label && !is_label(p->label))
         return refuse(err, "the SELinux context", p->label);
-    if (p->unit && !sb_service_name_valid(p->unit))
-        return refuse(err, "the unit", p->unit);
+    if (p->colour && (!*p->colour || p->colour[strspn(p->colour, "abcdefghijklmnopqrstuvwxyz")]))
+        return refuse(err, "the colour", p->colour);
     for (size_t i = 0; p->devices && i < p->devices->n; i++)
         if (strncmp(p->devices->v[i], "/dev/", 5) != 0 || !is_safe_path(p->devices->v[i]))
             return refuse(err, "the device", p->devices->v[i]);
@@ -439,7 +462,6 @@ int sb_units_generate(const struct sb_description *d, const struct sb_placement 
     if (check_placement(p, err) < 0)
         return -1;
     struct making m = {.d = d, .p = p};
-    m.unit = sb_strdup(p->unit ? p->unit : d->name);
     m.root = p->root ? sb_strdup(p->root)
              : d->root == SB_ROOT_LAYERS
                  ? sb_unit_root_path(d->name, p->generation)
@@ -452,7 +474,6 @@ int sb_units_generate(const struct sb_description *d, const struct sb_placement 
         make_mount(&m, out);
     if (m.has_ids && (m.uid || m.gid))
         make_sysusers(&m, out);
-    free(m.unit);
     free(m.root);
     sb_buf_free(&m.text);
     if (check_sizes(out, err) == 0)
@@ -507,6 +528,8 @@ void sb_units_mount_points(const struct sb_description *d, const struct sb_place
         add_point(out, host, true);
         add_point(out, d->directories[i] + 1, true);
     }
+    for (size_t i = 0; i < d->volumes.n; i++)
+        add_point(out, d->volumes.v[i] + 1, true);
     sb_autofree char *workdir = sb_path_clean(d->workdir);
     if (workdir[1])
         add_point(out, workdir + 1, true);

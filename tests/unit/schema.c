@@ -318,9 +318,12 @@ static const char *const accepted[] = {
     "service: {limits: {memory: 1000, cpu: 2}}",
     "service: {type: oneshot, schedule: \"Mon..Fri *-*-* 03:00\", start_timeout: 2h, stop_timeout: "
     "5}",
+    "service: {gpu: {count: 2, shared: true}}",
+    "args: {N: 2}\nservice: {gpu: {count: \"${N}\"}}",
     "service: {type: notify, gpu: [0, 63], after: a, requires: [b.service, c], root: host}",
     "args: {N: 2}\nservice: {gpu: \"${N}\", directories: {state: /data, cache: /a/..b, logs: /l}}",
-    "service: {port: 1, spare_port: 2, strategy: blue-green, upstream: x.conf}",
+    "service: {port: 1, spare_port: 2, strategy: blue-green, upstream: x.conf, drain: 1m30s}",
+    "service: {port: 1, spare_port: 2, strategy: blue-green, drain: 0}",
     "service: {harden: {system_calls: false, realtime: \"true\"}}",
 };
 
@@ -401,6 +404,10 @@ static const char *const refused[] = {
     "service: {limits: {memory: much}}",
     "service: {gpu: [64]}",
     "service: {gpu: []}",
+    "service: {gpu: {count: 0}}",
+    "service: {gpu: {shared: true}}",
+    "service: {gpu: {count: 1, shared: maybe}}",
+    "service: {gpu: {count: 1, share: true}}",
     "service: {type: job, schedule: \"\"}",
     "service: {type: job, schedule: \"$x\"}",
     "service: {after: a b}",
