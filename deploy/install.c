@@ -5,7 +5,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/jobs.h"
 #include "base/memory.h"
 #include "base/text.h"
 #include "deploy/bundle.h"
@@ -18,12 +17,10 @@
 #include "deploy/source.h"
 #include "deploy/switch.h"
 #include "deploy/systemd.h"
+#include "deploy/trees.h"
 #include "deploy/unitfiles.h"
 #include "layers/origin.h"
-#include "layers/trees.h"
 #include "registry/fetch.h"
-
-#define PARALLEL 4 /* layers fetched and unpacked at once */
 
 void sb_installed_free(struct sb_installed *installed) {
     free(installed->name);
@@ -41,54 +38,25 @@ struct install {
     int systemd_version;
 };
 
-/* ---- layers ---- */
-
-struct layer_job {
-    struct install *install;
-    const struct sb_layer *layer;
-};
-
-static int get_tree(void *data, struct sb_error *err) {
-    const struct layer_job *job = data;
-    sb_autofree char *path = NULL;
-    return sb_tree_get(job->install->node->store, job->layer, &path, err);
-}
-
-static int get_trees(struct install *in, struct sb_error *err) {
-    size_t n = in->description.layer_count;
-    sb_autofree struct layer_job *list = sb_alloc((n + 1) * sizeof *list);
-    sb_autofree struct sb_digest *ids = sb_alloc((n + 1) * sizeof *ids);
-    struct sb_jobs *jobs = sb_jobs_new(PARALLEL);
-    for (size_t i = 0; i < n; i++) {
-        list[i] = (struct layer_job){in, &in->description.layers[i].layer};
-        ids[i] = list[i].layer->diff_id;
-        if (in->description.root == SB_ROOT_LAYERS)
-            sb_jobs_add(jobs, get_tree, &list[i]);
-    }
-    int rc = sb_jobs_wait(jobs, err);
-    sb_jobs_free(jobs);
-    return rc < 0 || in->description.root == SB_ROOT_HOST
-               ? rc
-               : sb_trees_settle(in->node->store, ids, n, err);
-}
-
 /* ---- has it been done already? ---- */
 
-static int unknown_health(const struct install *in, uint64_t current) {
+static int unknown_health(const struct install *in, const struct sb_node_slot *current) {
     struct sb_description d;
     struct sb_error ignored = {0};
-    if (sb_generation_description(in->service, current, &d, &ignored) < 0)
+    if (sb_generation_description(in->service, current->generation, &d, &ignored) < 0)
         return -1;
-    sb_autofree char *unit = sb_unitfiles_main(in->service, current);
-    const struct sb_health health = {.node = in->node, .description = &d, .unit = unit};
+    sb_autofree char *unit = sb_unitfiles_main(in->service, current->generation);
+    const struct sb_health health = {
+        .node = in->node, .description = &d, .unit = current->unit, .port = current->port};
     int rc = strcmp(unit, in->service->unit) != 0 ? 0 : sb_health_probe(&health, &ignored);
     sb_description_free(&d);
     return rc;
 }
 
-static bool runs_already(const struct install *in, uint64_t current) {
+static bool runs_already(const struct install *in, const struct sb_node_slot *current) {
     struct sb_generation generation;
-    if (current == 0 || sb_generation_load(in->service, current, &generation, NULL) < 0)
+    if (current->generation == 0 ||
+        sb_generation_load(in->service, current->generation, &generation, NULL) < 0)
         return false;
     bool same = sb_digest_equal(&generation.bundle, &in->source.manifest.digest) &&
                 generation.state == SB_GENERATION_HEALTHY;
@@ -170,7 +138,7 @@ static int get_and_switch(struct install *in, uint64_t current, uint64_t number,
                           struct sb_error *err) {
     sb_autostrings struct sb_strings lacking = {0};
     sb_prepare_lacking(in->service, &in->description, &lacking);
-    int rc = get_trees(in, err);
+    int rc = sb_node_trees_get(in->service, &in->description, current, &in->out->reused, err);
     if (rc == 0)
         rc = sb_claim_note(in->service, &in->description, err);
     if (rc == 0)
@@ -179,19 +147,22 @@ static int get_and_switch(struct install *in, uint64_t current, uint64_t number,
         sb_error_context(err, "%s", sb_store_path(in->node->store));
     if (rc < 0 && err->code == SB_E_NO_SPACE)
         sb_prepare_give_back(in->service, &in->description, &lacking, err);
+    else if (rc == 0 || err->code == SB_E_UNHEALTHY)
+        sb_node_blobs_drop(in->node, &in->description);
     return rc;
 }
 
 static int install_locked(struct install *in, struct sb_error *err) {
     enum sb_operation_kind before;
-    uint64_t current, number;
+    struct sb_node_slot current;
+    uint64_t number;
     if (sb_switch_recover(in->service, &before, err) < 0 ||
         (before == SB_OPERATION_UNINSTALL && sb_node_service_anew(in->service, err) < 0) ||
-        sb_node_current(in->service, &current, err) < 0)
+        sb_node_slot(in->service, &current, err) < 0)
         return -1;
-    in->out->previous = current;
-    in->out->generation = current;
-    in->out->unchanged = runs_already(in, current);
+    in->out->previous = current.generation;
+    in->out->generation = current.generation;
+    in->out->unchanged = runs_already(in, &current);
     if (in->out->unchanged)
         return 0;
     if (in->options->passed_over && sb_follow_refused(in->service, &in->source.manifest.digest)) {
@@ -200,11 +171,11 @@ static int install_locked(struct install *in, struct sb_error *err) {
                     sb_digest_text(&in->source.manifest.digest).text);
         return 0;
     }
-    if (next_number(in->service, current, &number, err) < 0 ||
+    if (next_number(in->service, current.generation, &number, err) < 0 ||
         sb_prepare_check(in->service, &in->description, number, &in->systemd_version, err) < 0 ||
         sb_prepare_space(in->service, &in->description, err) < 0)
         return -1;
-    return get_and_switch(in, current, number, err);
+    return get_and_switch(in, current.generation, number, err);
 }
 
 /* ---- the whole ---- */
