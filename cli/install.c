@@ -52,7 +52,7 @@ static int follow(struct install_command *c, const struct sb_node *node, const c
         sb_strings_add(&options, "--plain-http");
     if (c->wait && *c->wait)
         sb_strings_addf(&options, "--wait=%s", c->wait);
-    if (sb_node_service_open(node, name, &service, err) < 0)
+    if (sb_node_service_find(node, name, &service, err) < 0)
         return -1;
     int rc = c->automatic ? sb_follow_start(service, source, c->interval_seconds, &options, err)
                           : sb_follow_stop(service, err);
@@ -79,7 +79,7 @@ static int install(struct install_command *c, const char *source, struct sb_erro
         *err = own;
         rc = -1;
     }
-    if (rc == 0)
+    if (rc == 0 && !done.unfollowed)
         rc = sb_cli_print_installed(&done, c->common.json, err);
     sb_installed_free(&done);
     return rc;

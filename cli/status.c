@@ -122,8 +122,13 @@ static int status(const struct sb_common *common, const char *name, struct sb_st
         return -1;
     for (size_t i = 0; i < names.n; i++) {
         json_t *facts;
-        if (sb_service_status(&node, names.v[i], &facts, err) < 0)
+        struct sb_error own = {0};
+        if (sb_service_status(&node, names.v[i], &facts, &own) < 0) {
+            if (!name && own.code == SB_E_NOT_FOUND)
+                continue; /* uninstalled meanwhile */
+            *err = own;
             return -1;
+        }
         json_array_append_new(services, facts);
     }
     if (sb_node_disk(&node, &disk, err) < 0)
@@ -141,6 +146,12 @@ static int status(const struct sb_common *common, const char *name, struct sb_st
     return sb_cli_flush(err);
 }
 
+static int put_in_order(const char *name, struct sb_store *store, struct sb_error *err) {
+    struct sb_node node = sb_cli_node(store);
+    node.mends = true;
+    return name ? sb_recover(&node, name, err) : sb_recover_all(&node, err);
+}
+
 static int run(int argc, char **argv, struct sb_error *err) {
     struct sb_common common = {0};
     bool recover = false;
@@ -156,10 +167,8 @@ static int run(int argc, char **argv, struct sb_error *err) {
     if (sb_options_count(&sb_command_status, count, 0, 1, err) < 0 ||
         sb_cli_open(&common, NULL, &settings, &store, err) < 0)
         return -1;
-    const struct sb_node node = sb_cli_node(store);
-    int rc = recover ? sb_recover_all(&node, err) : 0;
-    if (rc == 0)
-        rc = status(&common, count ? names[0] : NULL, store, err);
+    const char *name = count ? names[0] : NULL;
+    int rc = recover ? put_in_order(name, store, err) : status(&common, name, store, err);
     sb_store_close(store);
     sb_settings_free(&settings);
     return rc;
@@ -173,8 +182,8 @@ const struct sb_command sb_command_status = {
             "Health is asked for now. DISK is what its unpacked layers take; layers that\n"
             "services share count for each of them, and once in the sum.\n\n"
             "options:\n"
-            "  --recover            first finish or undo what an interrupted command did;\n"
-            "                       a unit of this node does that at boot\n"
+            "  --recover            only finish or undo what a killed command did, once nobody\n"
+            "                       is at work on it; units of this node do that by themselves\n"
             "  --json               print facts as JSON\n"
             "  --store DIR          the store to look in\n\n"
             "examples:\n"

@@ -135,10 +135,10 @@ int sb_follow_stop(const struct sb_node_service *service, struct sb_error *err) 
         return sb_fail_errno(err, SB_E_IO, "removing %s/follow.json", service->path);
     if (!sb_path_exists(AT_FDCWD, path))
         return 0;
-    sb_systemd_do("stop", timer, &ignored);
+    sb_systemd_do("stop", timer, &ignored); /* its file goes last, as the sign of all */
     if (sb_unitfiles_disable(service->node, timer, err) < 0 ||
-        sb_unitfiles_drop(service->node, timer, err) < 0 ||
-        sb_unitfiles_drop(service->node, unit, err) < 0)
+        sb_unitfiles_drop(service->node, unit, err) < 0 ||
+        sb_unitfiles_drop(service->node, timer, err) < 0)
         return -1;
     return sb_systemd_reload(err);
 }

@@ -113,15 +113,21 @@ int sb_generation_save(const struct sb_node_service *service,
     return 0;
 }
 
-int sb_generation_description(const struct sb_node_service *service, uint64_t number,
-                              struct sb_description *out, struct sb_error *err) {
-    sb_autofree char *path = sb_format("%" PRIu64 "/description.json", number);
+static int read_description(const struct sb_node_service *service, const char *directory,
+                            struct sb_description *out, struct sb_error *err) {
+    sb_autofree char *path = sb_path_join(directory, "description.json");
     sb_autobuf struct sb_buf text = {0};
     if (sb_file_read(service->fd, path, SB_DESCRIPTION_LIMIT, &text, err) < 0)
         return -1;
     if (sb_description_parse(sb_buf_text(&text), text.len, out, err) < 0)
         return sb_error_context(err, "%s/%s", service->path, path);
     return 0;
+}
+
+int sb_generation_description(const struct sb_node_service *service, uint64_t number,
+                              struct sb_description *out, struct sb_error *err) {
+    sb_autofree char *name = sb_format("%" PRIu64, number);
+    return read_description(service, name, out, err);
 }
 
 /* ---- all of them ---- */
@@ -161,28 +167,44 @@ void sb_generation_list_free(struct sb_generation_list *list) {
     *list = (struct sb_generation_list){0};
 }
 
-/* What root: host unpacked, if it did. */
-static int remove_host_root(const struct sb_node_service *service, uint64_t number,
-                            struct sb_error *err) {
+#define REMOVED SB_TMP_PREFIX "removed-"
+
+/* What root: host unpacked goes before the description that says so. */
+static int remove_whole(const struct sb_node_service *service, uint64_t number, const char *away,
+                        struct sb_error *err) {
     struct sb_description d;
-    if (sb_generation_description(service, number, &d, NULL) < 0)
-        return 0;
-    bool host = d.root == SB_ROOT_HOST;
-    sb_description_free(&d);
-    return host ? sb_hostroot_remove(service, number, err) : 0;
+    if (read_description(service, away, &d, NULL) == 0) {
+        bool host = d.root == SB_ROOT_HOST;
+        sb_description_free(&d);
+        if (host && sb_hostroot_remove(service, number, err) < 0)
+            return -1;
+    }
+    return sb_tree_remove(service->fd, away, err);
 }
 
 /* Out of sight first, so that half a generation is never taken for a whole one. */
 int sb_generation_remove(const struct sb_node_service *service, uint64_t number,
                          struct sb_error *err) {
     sb_autofree char *name = sb_format("%" PRIu64, number);
-    sb_autofree char *away = sb_format(SB_TMP_PREFIX "removed-%" PRIu64, number);
-    if (sb_tree_remove(service->fd, away, err) < 0 || remove_host_root(service, number, err) < 0)
+    sb_autofree char *away = sb_format(REMOVED "%" PRIu64, number);
+    if (remove_whole(service, number, away, err) < 0)
         return -1;
-    if (renameat(service->fd, name, service->fd, away) < 0)
-        return errno == ENOENT ? 0
-                               : sb_fail_errno(err, SB_E_IO, "removing %s/%s", service->path, name);
-    return sb_tree_remove(service->fd, away, err);
+    if (renameat(service->fd, name, service->fd, away) < 0 && errno != ENOENT)
+        return sb_fail_errno(err, SB_E_IO, "removing %s/%s", service->path, name);
+    return remove_whole(service, number, away, err);
+}
+
+void sb_generation_sweep(const struct sb_node_service *service) {
+    int fd = openat(service->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    sb_autoclosedir DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    for (struct dirent *e; dir && (e = readdir(dir));) {
+        if (strncmp(e->d_name, SB_TMP_PREFIX, strlen(SB_TMP_PREFIX)) != 0)
+            continue;
+        if (!strncmp(e->d_name, REMOVED, strlen(REMOVED)))
+            remove_whole(service, strtoull(e->d_name + strlen(REMOVED), NULL, 10), e->d_name, NULL);
+        else
+            sb_tree_remove(service->fd, e->d_name, NULL);
+    }
 }
 
 int sb_node_pin(const struct sb_node_service *service, struct sb_error *err) {

@@ -115,7 +115,9 @@ static int make_generation(struct install *in, uint64_t current, uint64_t number
     struct sb_generation generation = {.number = number,
                                        .bundle = in->source.manifest.digest,
                                        .reference = sb_strdup(in->source.reference)};
-    int rc = sb_operation_save(in->service, &operation, err);
+    int rc = sb_recover_units(in->node, err);
+    if (rc == 0)
+        rc = sb_operation_save(in->service, &operation, err);
     if (rc == 0)
         rc = sb_prepare_generation(in->service, &in->description, &generation, err);
     if (rc == 0)
@@ -145,10 +147,26 @@ static int switch_over(struct install *in, uint64_t current, struct sb_error *er
     return rc;
 }
 
+static int get_and_switch(struct install *in, uint64_t current, struct sb_error *err) {
+    sb_autostrings struct sb_strings lacking = {0};
+    sb_prepare_lacking(in->service, &in->description, &lacking);
+    int rc = get_trees(in, err);
+    if (rc == 0)
+        rc = sb_claim_note(in->service, &in->description, err);
+    if (rc == 0)
+        rc = switch_over(in, current, err);
+    else if (err->code == SB_E_NO_SPACE)
+        sb_error_context(err, "%s", sb_store_path(in->node->store));
+    if (rc < 0 && err->code == SB_E_NO_SPACE)
+        sb_prepare_give_back(in->service, &in->description, &lacking, err);
+    return rc;
+}
+
 static int install_locked(struct install *in, struct sb_error *err) {
     enum sb_operation_kind before;
     uint64_t current;
     if (sb_switch_recover(in->service, &before, err) < 0 ||
+        (before == SB_OPERATION_UNINSTALL && sb_node_service_anew(in->service, err) < 0) ||
         sb_node_current(in->service, &current, err) < 0)
         return -1;
     in->out->previous = current;
@@ -163,11 +181,9 @@ static int install_locked(struct install *in, struct sb_error *err) {
         return 0;
     }
     if (sb_prepare_check(in->service, &in->description, &in->systemd_version, err) < 0 ||
-        sb_prepare_space(in->service, &in->description, err) < 0 || get_trees(in, err) < 0 ||
-        sb_claim_note(in->service, &in->description, err) < 0 ||
-        sb_recover_at_boot(in->node, err) < 0)
+        sb_prepare_space(in->service, &in->description, err) < 0)
         return -1;
-    return switch_over(in, current, err);
+    return get_and_switch(in, current, err);
 }
 
 /* ---- the whole ---- */
@@ -193,6 +209,28 @@ static int read_bundle(struct install *in, struct sb_error *err) {
     return 0;
 }
 
+/* What a timer began may come to its turn when the service follows nothing any more, or is gone:
+ * then it must not bring it back. */
+static int open_service(struct install *in, struct sb_error *err) {
+    const char *name = in->description.name;
+    struct sb_error own = {0};
+    struct sb_follow follow = {0};
+    if (!in->options->passed_over)
+        return sb_node_service_open(in->node, name, &in->service, err);
+    int rc = sb_node_service_find(in->node, name, &in->service, &own);
+    if (rc == 0)
+        rc = sb_follow_load(in->service, &follow, &own);
+    if (rc < 0 && own.code != SB_E_NOT_FOUND) {
+        *err = own;
+        return -1;
+    }
+    in->out->unfollowed = !follow.reference;
+    sb_follow_free(&follow);
+    if (in->out->unfollowed)
+        sb_node_say(in->node, "%s follows no tag any more: nothing is done", name);
+    return 0;
+}
+
 static int need_root(struct sb_error *err) {
     if (geteuid() == 0)
         return 0;
@@ -213,8 +251,8 @@ int sb_install(const struct sb_node *node, struct sb_registry *registry,
     sb_store_set_source(node->store, &source);
     int rc = read_bundle(&in, err);
     if (rc == 0)
-        rc = sb_node_service_open(node, in.description.name, &in.service, err);
-    if (rc == 0)
+        rc = open_service(&in, err);
+    if (rc == 0 && !out->unfollowed)
         rc = install_locked(&in, err);
     sb_node_service_close(in.service);
     sb_store_set_source(node->store, NULL);
@@ -251,7 +289,7 @@ static int choose(const struct sb_node_service *service, uint64_t current, uint6
                    service->name, current);
 }
 
-static int rollback_locked(const struct sb_node_service *service, uint64_t wanted, uint32_t wait,
+static int rollback_locked(struct sb_node_service *service, uint64_t wanted, uint32_t wait,
                            struct sb_installed *out, struct sb_error *err) {
     enum sb_operation_kind before;
     uint64_t current, to;
@@ -274,34 +312,26 @@ static int rollback_locked(const struct sb_node_service *service, uint64_t wante
     return sb_switch_run(service, &plan, err);
 }
 
-/* The service must be there already: a slip of the pen makes no directory. */
-static int open_known(const struct sb_node *node, const char *name, struct sb_node_service **out,
-                      struct sb_error *err) {
-    *out = NULL;
-    if (need_root(err) < 0 || sb_node_service_look(node, name, out, err) < 0)
-        return -1;
-    sb_node_service_close(*out);
-    return sb_node_service_open(node, name, out, err);
-}
-
 int sb_rollback(const struct sb_node *node, const char *name, uint64_t generation, uint32_t wait,
                 struct sb_installed *out, struct sb_error *err) {
     *out = (struct sb_installed){.name = sb_strdup(name)};
     struct sb_node_service *service;
-    if (open_known(node, name, &service, err) < 0)
+    if (need_root(err) < 0 || sb_node_service_find(node, name, &service, err) < 0)
         return -1;
     int rc = rollback_locked(service, generation, wait, out, err);
     sb_node_service_close(service);
     return rc;
 }
 
+/* The units of recovery go in any case: one that was killed may have left nothing but them. */
 int sb_uninstall(const struct sb_node *node, const char *name, struct sb_error *err) {
     struct sb_node_service *service;
-    if (open_known(node, name, &service, err) < 0)
+    struct sb_error ignored = {0};
+    if (need_root(err) < 0)
         return -1;
-    int rc = sb_follow_stop(service, err);
+    int rc = sb_node_service_find(node, name, &service, err);
     if (rc == 0)
         rc = sb_switch_uninstall(service, err);
     sb_node_service_close(service);
-    return rc < 0 ? rc : sb_recover_not_at_boot(node, err);
+    return sb_recover_no_units(node, rc < 0 ? &ignored : err) < 0 ? -1 : rc;
 }

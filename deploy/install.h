@@ -22,7 +22,8 @@ struct sb_install_options {
     const char *source; /* as deploy/source.h reads it */
     const char *name;   /* of the service; NULL: the bundle's */
     uint32_t wait;      /* seconds for health; 0: the bundle's */
-    bool passed_over;   /* a bundle that failed here before is not tried again: SB_E_UNHEALTHY */
+    bool passed_over;   /* as a timer runs it: nothing is done when the service follows no tag, nor
+                           for a bundle that failed here before */
     sb_transfer_notify *notify; /* may be NULL */
     void *data;
 };
@@ -30,7 +31,8 @@ struct sb_installed {
     char *name;
     uint64_t generation, previous; /* previous 0: there was none */
     struct sb_digest bundle, image;
-    bool unchanged; /* it ran already, and is healthy: nothing was done */
+    bool unchanged;  /* it ran already, and is healthy: nothing was done */
+    bool unfollowed; /* nothing was done, as it follows no tag any more */
 };
 int sb_install(const struct sb_node *node, struct sb_registry *registry,
                const struct sb_install_options *options, struct sb_installed *out,

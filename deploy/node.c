@@ -52,14 +52,16 @@ static struct sb_node_service *make(const struct sb_node *node, const char *name
     return service;
 }
 
-static int take_lock(struct sb_node_service *service, struct sb_error *err) {
+/* Another operator, who is announced, is waited for when wait is set; else os_errno is EWOULDBLOCK.
+ */
+static int take_lock(struct sb_node_service *service, bool wait, struct sb_error *err) {
     int private = sb_store_private_fd(service->node->store);
     sb_autofree char *path = sb_format("keys/service-%s", service->name);
     struct sb_error busy = {0};
     service->lock = sb_lock_try(private, path, SB_LOCK_EXCLUSIVE, &busy);
     if (service->lock >= 0)
         return 0;
-    if (busy.os_errno != EWOULDBLOCK) {
+    if (busy.os_errno != EWOULDBLOCK || !wait) {
         *err = busy;
         return -1;
     }
@@ -68,15 +70,19 @@ static int take_lock(struct sb_node_service *service, struct sb_error *err) {
     return service->lock < 0 ? -1 : 0;
 }
 
-/* What a killed process was writing. */
-static void sweep(const struct sb_node_service *service) {
-    int fd = openat(service->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    sb_autoclosedir DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-    if (!dir)
-        return;
-    for (struct dirent *e; (e = readdir(dir));)
-        if (!strncmp(e->d_name, SB_TMP_PREFIX, strlen(SB_TMP_PREFIX)))
-            sb_tree_remove(service->fd, e->d_name, NULL);
+static int unknown(const char *name, struct sb_error *err) {
+    sb_fail(err, SB_E_NOT_FOUND, "there is no service %s on this node", name);
+    return sb_error_hint(err, "sbuild status lists those that there are");
+}
+
+static int make_directory(struct sb_node_service *service, struct sb_error *err) {
+    sb_autofree char *relative = sb_format("services/%s", service->name);
+    int private = sb_store_private_fd(service->node->store);
+    if (sb_directory_make(private, relative, 0755, err) < 0)
+        return -1;
+    sb_close_descriptor(&service->fd);
+    service->fd = sb_directory_open(private, relative, err);
+    return service->fd < 0 ? -1 : 0;
 }
 
 int sb_node_service_open(const struct sb_node *node, const char *name, struct sb_node_service **out,
@@ -85,16 +91,46 @@ int sb_node_service_open(const struct sb_node *node, const char *name, struct sb
     if (check_name(name, err) < 0)
         return -1;
     struct sb_node_service *service = make(node, name);
-    sb_autofree char *relative = sb_format("services/%s", name);
-    int private = sb_store_private_fd(node->store);
-    if (take_lock(service, err) < 0 || sb_directory_make(private, relative, 0755, err) < 0 ||
-        (service->fd = sb_directory_open(private, relative, err)) < 0) {
+    if (take_lock(service, true, err) < 0 || make_directory(service, err) < 0) {
         sb_node_service_close(service);
         return -1;
     }
-    sweep(service);
+    sb_generation_sweep(service);
     *out = service;
     return 0;
+}
+
+/* Looks first: a slip of the pen makes no lock. And again under the lock, as whoever had it may
+ * have taken the service away. */
+static int open_known(const struct sb_node *node, const char *name, bool wait,
+                      struct sb_node_service **out, struct sb_error *err) {
+    if (sb_node_service_look(node, name, out, err) < 0)
+        return -1;
+    struct sb_node_service *service = *out;
+    *out = NULL;
+    sb_close_descriptor(&service->fd);
+    int rc = take_lock(service, wait, err);
+    if (rc == 0) {
+        service->fd = open(service->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        rc = service->fd < 0 ? unknown(name, err) : 0;
+    }
+    if (rc < 0) {
+        sb_node_service_close(service);
+        return -1;
+    }
+    sb_generation_sweep(service);
+    *out = service;
+    return 0;
+}
+
+int sb_node_service_find(const struct sb_node *node, const char *name, struct sb_node_service **out,
+                         struct sb_error *err) {
+    return open_known(node, name, true, out, err);
+}
+
+int sb_node_service_try(const struct sb_node *node, const char *name, struct sb_node_service **out,
+                        struct sb_error *err) {
+    return open_known(node, name, false, out, err);
 }
 
 int sb_node_service_look(const struct sb_node *node, const char *name, struct sb_node_service **out,
@@ -109,8 +145,24 @@ int sb_node_service_look(const struct sb_node *node, const char *name, struct sb
         return 0;
     }
     sb_node_service_close(service);
-    sb_fail(err, SB_E_NOT_FOUND, "there is no service %s on this node", name);
-    return sb_error_hint(err, "sbuild status lists those that there are");
+    return unknown(name, err);
+}
+
+/* By one rename to where the store's dead processes are swept up. Without room for that it goes
+ * when it is closed, and only then. */
+int sb_node_service_forget(struct sb_node_service *service, struct sb_error *err) {
+    struct sb_error ignored = {0};
+    int tmp = sb_store_tmp_fd(service->node->store);
+    sb_autofree char *away = sb_format("service-%s", service->name);
+    if (tmp < 0 || sb_tree_remove(tmp, away, &ignored) < 0 ||
+        renameat(AT_FDCWD, service->path, tmp, away) < 0)
+        return sb_operation_clear(service, err);
+    sb_tree_remove(tmp, away, &ignored);
+    return 0;
+}
+
+int sb_node_service_anew(struct sb_node_service *service, struct sb_error *err) {
+    return make_directory(service, err);
 }
 
 void sb_node_service_close(struct sb_node_service *service) {
@@ -203,7 +255,9 @@ int sb_operation_load(const struct sb_node_service *service, struct sb_operation
             out->kind = (enum sb_operation_kind)i;
     out->from = (uint64_t)sb_json_integer(value, "from", 0);
     out->to = (uint64_t)sb_json_integer(value, "to", 0);
+    out->wait = (uint32_t)sb_json_integer(value, "wait", 0);
     out->back = json_is_true(json_object_get(value, "back"));
+    out->started = json_is_true(json_object_get(value, "started"));
     if (out->kind == SB_OPERATION_NONE)
         return sb_fail(err, SB_E_FAILED, "%s/operation.json: an operation of another sbuild",
                        service->path);
@@ -213,9 +267,10 @@ int sb_operation_load(const struct sb_node_service *service, struct sb_operation
 int sb_operation_save(const struct sb_node_service *service, const struct sb_operation *operation,
                       struct sb_error *err) {
     sb_autojson json_t *value =
-        json_pack("{s:i, s:s, s:I, s:I, s:b}", "version", 1, "operation",
+        json_pack("{s:i, s:s, s:I, s:I, s:I, s:b, s:b}", "version", 1, "operation",
                   operation_name(operation->kind), "from", (json_int_t)operation->from, "to",
-                  (json_int_t)operation->to, "back", (int)operation->back);
+                  (json_int_t)operation->to, "wait", (json_int_t)operation->wait, "back",
+                  (int)operation->back, "started", (int)operation->started);
     sb_autobuf struct sb_buf text = {0};
     sb_json_write_pretty(value, &text);
     return sb_file_write(service->fd, "operation.json", text.data, text.len, 0644, err);

@@ -40,6 +40,7 @@ struct sb_node {
     /* Told what goes on, in a line without newline; may be NULL. */
     void (*say)(void *data, const char *line);
     void *data;
+    bool mends; /* this process puts in order what others left: nobody watches over it */
 };
 void sb_node_say(const struct sb_node *node, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
@@ -60,11 +61,22 @@ struct sb_node_service {
  * when missing. SB_E_USAGE for a name that no service may have. */
 int sb_node_service_open(const struct sb_node *node, const char *name, struct sb_node_service **out,
                          struct sb_error *err);
+/* The same for one that is there: SB_E_NOT_FOUND when it is not, or is not any more once the lock
+ * is free. */
+int sb_node_service_find(const struct sb_node *node, const char *name, struct sb_node_service **out,
+                         struct sb_error *err);
+/* As find, but does not wait: os_errno of err is EWOULDBLOCK when another is at work on it. */
+int sb_node_service_try(const struct sb_node *node, const char *name, struct sb_node_service **out,
+                        struct sb_error *err);
 /* Without a lock, to look only: SB_E_NOT_FOUND when there is no such service. */
 int sb_node_service_look(const struct sb_node *node, const char *name, struct sb_node_service **out,
                          struct sb_error *err);
 /* Removes the directory of a service without generations. NULL is allowed. */
 void sb_node_service_close(struct sb_node_service *service);
+/* Takes its directory out of sight at once, with all that is in it, operation.json too. */
+int sb_node_service_forget(struct sb_node_service *service, struct sb_error *err);
+/* Makes an empty one for a service that was forgotten. */
+int sb_node_service_anew(struct sb_node_service *service, struct sb_error *err);
 /* Names of all services that there is a directory of, sorted. */
 int sb_node_services(const struct sb_node *node, struct sb_strings *out, struct sb_error *err);
 
@@ -123,6 +135,8 @@ void sb_generation_list_free(struct sb_generation_list *list);
 /* Removes one, with what it says; what it relied on stays pinned until sb_node_pin. */
 int sb_generation_remove(const struct sb_node_service *service, uint64_t number,
                          struct sb_error *err);
+/* Removes what a killed process was making or removing; at a time when none is. */
+void sb_generation_sweep(const struct sb_node_service *service);
 /* Pins what the generations rely on that could run (again). */
 int sb_node_pin(const struct sb_node_service *service, struct sb_error *err);
 
@@ -143,7 +157,9 @@ enum sb_operation_kind {
 struct sb_operation {
     enum sb_operation_kind kind;
     uint64_t from, to; /* generations; from 0: there was none */
+    uint32_t wait;     /* seconds for health of to; 0: what its description says */
     bool back;         /* to was found unhealthy: from is to run again */
+    bool started;      /* systemd was told to start the one that is to run, and need not be again */
 };
 /* Of kind NONE when there is none. One that can't be read is an error. */
 int sb_operation_load(const struct sb_node_service *service, struct sb_operation *out,

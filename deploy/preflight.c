@@ -14,6 +14,7 @@
 #include "deploy/prepare.h"
 #include "deploy/systemd.h"
 #include "deploy/units.h"
+#include "layers/collect.h"
 #include "layers/trees.h"
 
 #define SPACE_MARGIN (16u << 20) /* for everything small */
@@ -133,21 +134,65 @@ static uint64_t needed(struct sb_store *store, const struct sb_described_layer *
     return size > UINT64_MAX / UNPACKED ? UINT64_MAX : add(bytes, size * UNPACKED);
 }
 
-int sb_prepare_space(const struct sb_node_service *service, const struct sb_description *d,
-                     struct sb_error *err) {
+struct space {
+    uint64_t needed, free;
+};
+static int look_at_space(const struct sb_node_service *service, const struct sb_description *d,
+                         struct space *out, struct sb_error *err) {
     struct sb_store *store = service->node->store;
-    uint64_t bytes = SPACE_MARGIN;
-    for (size_t i = 0; i < d->layer_count; i++)
-        bytes = add(bytes, needed(store, &d->layers[i], d->root));
     struct statvfs fs;
+    *out = (struct space){.needed = SPACE_MARGIN};
+    for (size_t i = 0; i < d->layer_count; i++)
+        out->needed = add(out->needed, needed(store, &d->layers[i], d->root));
     if (fstatvfs(sb_store_fd(store), &fs) < 0)
         return sb_fail_errno(err, SB_E_IO, "%s", sb_store_path(store));
-    uint64_t free_bytes = (uint64_t)fs.f_bavail * fs.f_frsize;
-    if (free_bytes >= bytes)
+    out->free = (uint64_t)fs.f_bavail * fs.f_frsize;
+    return 0;
+}
+
+int sb_prepare_space(const struct sb_node_service *service, const struct sb_description *d,
+                     struct sb_error *err) {
+    struct space space;
+    if (look_at_space(service, d, &space, err) < 0)
+        return -1;
+    if (space.free >= space.needed)
         return 0;
     sb_fail(err, SB_E_NO_SPACE,
             "%s: %" PRIu64 " bytes are missing in %s: it needs %" PRIu64 ", and %" PRIu64
             " are free",
-            service->name, bytes - free_bytes, sb_store_path(store), bytes, free_bytes);
+            service->name, space.needed - space.free, sb_store_path(service->node->store),
+            space.needed, space.free);
     return sb_error_hint(err, "nothing was changed; sbuild prune may give room");
+}
+
+void sb_prepare_lacking(const struct sb_node_service *service, const struct sb_description *d,
+                        struct sb_strings *out) {
+    struct sb_store *store = service->node->store;
+    for (size_t i = 0; i < d->layer_count; i++) {
+        const struct sb_layer *layer = &d->layers[i].layer;
+        if (!sb_tree_has(store, &layer->diff_id))
+            sb_strings_take(out, sb_tree_path(&layer->diff_id));
+        if (!sb_blob_has(store, &layer->descriptor.digest, layer->descriptor.size))
+            sb_strings_take(out, sb_blob_path(&layer->descriptor.digest));
+    }
+}
+
+void sb_prepare_give_back(const struct sb_node_service *service, const struct sb_description *d,
+                          const struct sb_strings *lacking, struct sb_error *err) {
+    struct sb_collect_options options = SB_COLLECT_OPTIONS;
+    struct sb_collect_report report;
+    struct sb_error ignored = {0};
+    struct space space;
+    options.only = lacking;
+    options.keep_tagged = true;
+    sb_store_collect(service->node->store, &options, &report, &ignored);
+    sb_collect_report_free(&report);
+    if (look_at_space(service, d, &space, &ignored) < 0)
+        return;
+    sb_error_context(err, "%s: the disk is full", service->name);
+    sb_error_hint(err,
+                  "what was fetched was removed again; in %s %" PRIu64
+                  " bytes are free now, and it says that it needs %" PRIu64
+                  "; sbuild prune may give room",
+                  sb_store_path(service->node->store), space.free, space.needed);
 }

@@ -22,6 +22,16 @@ int sb_prepare_check(const struct sb_node_service *service,
 int sb_prepare_space(const struct sb_node_service *service,
                      const struct sb_description *description, struct sb_error *err);
 
+/* Appends the paths of layers' blobs and trees that the store has not: what will be fetched. */
+void sb_prepare_lacking(const struct sb_node_service *service,
+                        const struct sb_description *description, struct sb_strings *out);
+/* After SB_E_NO_SPACE in spite of sb_prepare_space, as layers took more than they say, or somebody
+ * else took the room: removes those again, unless they are needed elsewhere by now, and says in err
+ * how much there is. */
+void sb_prepare_give_back(const struct sb_node_service *service,
+                          const struct sb_description *description,
+                          const struct sb_strings *lacking, struct sb_error *err);
+
 /* Writes the generation's directory, under its name when it is whole and on the disk, and pins its
  * trees. generation says number, bundle, reference; the rest of it is filled in. */
 int sb_prepare_generation(const struct sb_node_service *service,

@@ -1,22 +1,35 @@
 /*
- * deploy/recover: after a loss of power, what was under way is finished or undone at boot already,
- * not only by the next command.
+ * deploy/recover: what a killed process left under way is finished or undone without a further
+ * command: at once where the machine still runs, else at its next boot.
  *
- *     /etc/systemd/system/sbuild-recover.service     sbuild status --recover, when there is need
+ *     /etc/systemd/system/sbuild-recover@.service    sbuild status NAME --recover
+ *     /etc/systemd/system/sbuild-recover.service     sbuild status --recover, at boot
+ *
+ * An instance of the first is started by each operation, right before it touches the service. It
+ * watches: while the operation's process holds the service's lock it waits, and when operation.json
+ * is gone it ends. When the lock is free and operation.json is still there, that process died, and
+ * it takes the operation over. systemd starts it again should it be killed itself.
  */
 #ifndef SB_DEPLOY_RECOVER_H
 #define SB_DEPLOY_RECOVER_H
 
+#include "base/buffer.h"
 #include "base/error.h"
 #include "deploy/node.h"
 
-/* Puts every service in order; the first error is reported, the others are seen to all the same. */
+/* Puts one service in order. Who works on it is waited for, without a word. */
+int sb_recover(const struct sb_node *node, const char *name, struct sb_error *err);
+/* Every service, several at once; the first error is reported, the others are seen to all the same.
+ */
 int sb_recover_all(const struct sb_node *node, struct sb_error *err);
 
-/* Writes the unit, if it is not there. systemd hears of it with the next reload. */
-int sb_recover_at_boot(const struct sb_node *node, struct sb_error *err);
-/* Takes the unit away again, once there are no services. */
-int sb_recover_not_at_boot(const struct sb_node *node, struct sb_error *err);
+/* Writes both units, where they are not there yet. */
+int sb_recover_units(const struct sb_node *node, struct sb_error *err);
+/* Takes them away again, once there are no services. */
+int sb_recover_no_units(const struct sb_node *node, struct sb_error *err);
+/* Starts the watch over a service whose operation.json has just been written. Without one the
+ * operation goes on all the same: then the next command, or boot, is what puts it in order. */
+void sb_recover_watch(const struct sb_node_service *service);
 
 /* The absolute path of this very program; the caller's. */
 char *sb_own_program(struct sb_error *err);

@@ -8,6 +8,7 @@
 #include "base/memory.h"
 #include "deploy/follow.h"
 #include "deploy/health.h"
+#include "deploy/recover.h"
 #include "deploy/switch.h"
 #include "deploy/systemd.h"
 #include "deploy/unitfiles.h"
@@ -200,8 +201,8 @@ int sb_service_status(const struct sb_node *node, const char *name, json_t **out
 
 /* ---- pruning ---- */
 
-static int prune_service(const struct sb_node_service *service, bool dry_run,
-                         struct sb_strings *out, struct sb_error *err) {
+static int prune_service(struct sb_node_service *service, bool dry_run, struct sb_strings *out,
+                         struct sb_error *err) {
     enum sb_operation_kind before;
     struct sb_generation_list list;
     uint64_t current;
@@ -231,12 +232,17 @@ int sb_node_prune(const struct sb_node *node, bool dry_run, struct sb_strings *o
         return -1;
     for (size_t i = 0; i < names.n; i++) {
         struct sb_node_service *service;
-        if (sb_node_service_open(node, names.v[i], &service, err) < 0)
-            return -1;
-        int rc = prune_service(service, dry_run, out, err);
+        struct sb_error own = {0};
+        int rc = sb_node_service_find(node, names.v[i], &service, &own);
+        if (rc < 0 && own.code == SB_E_NOT_FOUND)
+            continue; /* uninstalled meanwhile */
+        if (rc == 0)
+            rc = prune_service(service, dry_run, out, &own);
         sb_node_service_close(service);
-        if (rc < 0)
+        if (rc < 0) {
+            *err = own;
             return -1;
+        }
     }
-    return 0;
+    return dry_run ? 0 : sb_recover_no_units(node, err);
 }

@@ -9,8 +9,10 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "deploy/follow.h"
 #include "deploy/green.h"
 #include "deploy/health.h"
+#include "deploy/recover.h"
 #include "deploy/systemd.h"
 #include "deploy/unitfiles.h"
 #include "layers/pin.h"
@@ -50,12 +52,22 @@ static int wait_for_health(const struct sb_node_service *service, uint64_t numbe
     return rc;
 }
 
-static int make_current(const struct sb_node_service *service, uint64_t number, uint32_t wait,
+/* Who takes over from a killed process does not start again what that has started, which may have
+ * been getting ready for long. */
+static int make_current(const struct sb_node_service *service, struct sb_operation *operation,
                         struct sb_error *err) {
-    struct sb_unit_status before;
-    if (sb_systemd_status(service->unit, &before, err) < 0 ||
-        sb_unitfiles_place(service, number, err) < 0 || restart(service, number, err) < 0)
+    uint64_t number = operation->back ? operation->from : operation->to;
+    uint32_t wait = operation->back ? 0 : operation->wait;
+    struct sb_unit_status before = {0};
+    struct sb_error ignored = {0};
+    if (sb_unitfiles_place(service, number, err) < 0)
         return -1;
+    if (!operation->started) {
+        if (sb_systemd_status(service->unit, &before, err) < 0 || restart(service, number, err) < 0)
+            return -1;
+        operation->started = true;
+        sb_operation_save(service, operation, &ignored);
+    }
     return wait_for_health(service, number, wait, before.main_pid, err);
 }
 
@@ -122,8 +134,9 @@ static int take_away(const struct sb_node_service *service, uint64_t number, str
     return sb_systemd_reload(err);
 }
 
-/* Runs `from` again, or nothing where nothing ran. */
-static int go_back(const struct sb_node_service *service, const struct sb_operation *operation,
+/* Runs `from` again, or nothing where nothing ran. What could not be done for another reason than
+ * its health stays under way, for the next to try. */
+static int go_back(const struct sb_node_service *service, struct sb_operation *operation,
                    struct sb_error *err) {
     int rc = 0;
     if (operation->from == 0) {
@@ -131,20 +144,18 @@ static int go_back(const struct sb_node_service *service, const struct sb_operat
     } else {
         rc = sb_unitfiles_mount(service, operation->from, err);
         if (rc == 0)
-            rc = make_current(service, operation->from, 0, err);
-        struct sb_error ignored = {0};
-        if (operation->to != operation->from)
-            sb_unitfiles_unmount(service, operation->to, rc < 0 ? &ignored : err);
+            rc = make_current(service, operation, err);
     }
-    if (rc < 0 && err->code == SB_E_INTERRUPTED)
-        return -1; /* operation.json stays, for the next command */
-    struct sb_error ignored = {0};
-    if (sb_node_pin(service, rc < 0 ? &ignored : err) < 0 ||
-        sb_operation_clear(service, rc < 0 ? &ignored : err) < 0)
+    if (rc < 0 && err->code != SB_E_UNHEALTHY)
         return -1;
-    return rc;
+    struct sb_error ignored = {0};
+    if (operation->to != operation->from)
+        sb_unitfiles_unmount(service, operation->to, &ignored);
+    sb_node_pin(service, &ignored); /* should that fail, too much is pinned for a while */
+    return sb_operation_clear(service, rc < 0 ? &ignored : err) < 0 ? -1 : rc;
 }
 
+/* Going back matters more than the record, for which a full disk may have no room. */
 static int undo(const struct sb_node_service *service, struct sb_operation *operation,
                 int64_t started, struct sb_error *err) {
     const struct sb_error why = *err;
@@ -152,8 +163,12 @@ static int undo(const struct sb_node_service *service, struct sb_operation *oper
     sb_node_say(service->node, "%s: generation %" PRIu64 " is not healthy: %.600s", service->name,
                 operation->to, why.message);
     operation->back = true;
+    operation->started = false;
     if (record_failed(service, operation->to, why.message, started, &own) < 0 ||
-        sb_operation_save(service, operation, &own) < 0 || go_back(service, operation, &own) < 0) {
+        sb_operation_save(service, operation, &own) < 0)
+        sb_node_say(service->node, "%s: this is not recorded: %.600s", service->name, own.message);
+    own = (struct sb_error){0};
+    if (go_back(service, operation, &own) < 0) {
         *err = own;
         return sb_error_context(err, "going back to generation %" PRIu64, operation->from);
     }
@@ -168,31 +183,64 @@ static int undo(const struct sb_node_service *service, struct sb_operation *oper
                          service->name);
 }
 
-/* What is wrong showed before the switch: the service that runs is left alone. */
+/* Files of `to` that were put in place before the service's own. */
+static int restore_units(const struct sb_node_service *service,
+                         const struct sb_operation *operation, struct sb_error *err) {
+    int rc = operation->from ? sb_unitfiles_place(service, operation->from, err)
+                             : sb_unitfiles_remove(service, err);
+    return rc < 0 ? rc : sb_systemd_reload(err);
+}
+
+/* The switch did not come about: the old one runs, or nothing. */
+static int forget(const struct sb_node_service *service, const struct sb_operation *operation,
+                  struct sb_error *err) {
+    struct sb_generation generation;
+    bool unknown = sb_generation_load(service, operation->to, &generation, NULL) == 0 &&
+                   generation.state == SB_GENERATION_PREPARED;
+    if (restore_units(service, operation, err) < 0 ||
+        sb_unitfiles_unmount(service, operation->to, err) < 0)
+        return -1;
+    if (unknown && sb_generation_remove(service, operation->to, err) < 0)
+        return -1;
+    if (unknown)
+        sb_generation_free(&generation);
+    struct sb_error ignored = {0};
+    sb_node_pin(service, &ignored); /* as above */
+    return sb_operation_clear(service, err);
+}
+
+/* What is wrong showed before the switch: the service that runs is left alone. Only what its health
+ * speaks against is kept as a record; else nothing is known of the release. */
 static int abandon(const struct sb_node_service *service, const struct sb_operation *operation,
                    int64_t started, struct sb_error *err) {
     const struct sb_error why = *err;
     struct sb_error ignored = {0};
-    record_failed(service, operation->to, why.message, started, &ignored);
-    sb_unitfiles_unmount(service, operation->to, &ignored);
-    sb_node_pin(service, &ignored);
-    sb_operation_clear(service, &ignored);
+    if (why.code == SB_E_UNHEALTHY)
+        record_failed(service, operation->to, why.message, started, &ignored);
+    forget(service, operation, &ignored);
     *err = why;
     return -1;
 }
 
+static bool was_switched(const struct sb_node_service *service,
+                         const struct sb_operation *operation) {
+    uint64_t current;
+    return sb_node_current(service, &current, NULL) < 0 || current == operation->to;
+}
+
 static int forwards(const struct sb_node_service *service, struct sb_operation *operation,
-                    uint32_t wait, struct sb_error *err) {
+                    struct sb_error *err) {
     int64_t started = time(NULL);
     int rc = sb_unitfiles_mount(service, operation->to, err);
     bool green = rc == 0 && sb_green_wanted(service, operation->from, operation->to);
     if (green)
-        rc = sb_green_begin(service, operation->to, wait, err);
+        rc = sb_green_begin(service, operation->to, operation->wait, err);
     if (rc < 0)
         return err->code == SB_E_INTERRUPTED ? -1 : abandon(service, operation, started, err);
-    rc = make_current(service, operation->to, wait, err);
+    rc = make_current(service, operation, err);
     if (rc < 0 && err->code != SB_E_INTERRUPTED)
-        rc = undo(service, operation, started, err);
+        rc = was_switched(service, operation) ? undo(service, operation, started, err)
+                                              : abandon(service, operation, started, err);
     else if (rc == 0)
         rc = finish(service, operation, err);
     if (green && (rc == 0 || err->code != SB_E_INTERRUPTED)) {
@@ -204,10 +252,12 @@ static int forwards(const struct sb_node_service *service, struct sb_operation *
 
 int sb_switch_run(const struct sb_node_service *service, const struct sb_switch *plan,
                   struct sb_error *err) {
-    struct sb_operation operation = {.kind = plan->kind, .from = plan->from, .to = plan->to};
+    struct sb_operation operation = {
+        .kind = plan->kind, .from = plan->from, .to = plan->to, .wait = plan->wait};
     if (sb_operation_save(service, &operation, err) < 0)
         return -1;
-    return forwards(service, &operation, plan->wait, err);
+    sb_recover_watch(service);
+    return forwards(service, &operation, err);
 }
 
 /* ---- after an accident ---- */
@@ -215,23 +265,6 @@ int sb_switch_run(const struct sb_node_service *service, const struct sb_switch 
 static bool is_whole(const struct sb_node_service *service, uint64_t number) {
     sb_autofree char *unit = sb_format("%" PRIu64 "/units/%s", number, service->unit);
     return number > 0 && sb_path_exists(service->fd, unit);
-}
-
-/* The switch did not come about: the old one runs, or nothing. */
-static int forget(const struct sb_node_service *service, const struct sb_operation *operation,
-                  struct sb_error *err) {
-    struct sb_generation generation;
-    bool unknown = sb_generation_load(service, operation->to, &generation, NULL) == 0 &&
-                   generation.state == SB_GENERATION_PREPARED;
-    if (sb_unitfiles_unmount(service, operation->to, err) < 0)
-        return -1;
-    if (unknown && sb_generation_remove(service, operation->to, err) < 0)
-        return -1;
-    if (unknown)
-        sb_generation_free(&generation);
-    if (sb_node_pin(service, err) < 0)
-        return -1;
-    return sb_operation_clear(service, err);
 }
 
 static int recover_switch(const struct sb_node_service *service, struct sb_operation *operation,
@@ -242,11 +275,11 @@ static int recover_switch(const struct sb_node_service *service, struct sb_opera
     if (operation->back)
         return go_back(service, operation, err);
     if (current == operation->to && is_whole(service, current))
-        return forwards(service, operation, 0, err);
+        return forwards(service, operation, err);
     return forget(service, operation, err);
 }
 
-int sb_switch_recover(const struct sb_node_service *service, enum sb_operation_kind *out_kind,
+int sb_switch_recover(struct sb_node_service *service, enum sb_operation_kind *out_kind,
                       struct sb_error *err) {
     struct sb_operation operation;
     *out_kind = SB_OPERATION_NONE;
@@ -255,6 +288,7 @@ int sb_switch_recover(const struct sb_node_service *service, enum sb_operation_k
     if (operation.kind == SB_OPERATION_NONE)
         return 0;
     *out_kind = operation.kind;
+    sb_recover_watch(service);
     if (operation.kind == SB_OPERATION_UNINSTALL)
         return sb_switch_uninstall(service, err);
     sb_node_say(service->node, "%s: what was begun and not ended is put in order first",
@@ -271,13 +305,9 @@ int sb_switch_recover(const struct sb_node_service *service, enum sb_operation_k
 
 /* ---- uninstalling ---- */
 
-int sb_switch_uninstall(const struct sb_node_service *service, struct sb_error *err) {
-    const struct sb_operation operation = {.kind = SB_OPERATION_UNINSTALL};
+static int remove_generations(const struct sb_node_service *service, struct sb_error *err) {
     struct sb_generation_list list;
-    uint64_t current;
-    if (sb_node_current(service, &current, err) < 0 ||
-        sb_operation_save(service, &operation, err) < 0 || take_away(service, current, err) < 0 ||
-        sb_generations(service, &list, err) < 0)
+    if (sb_generations(service, &list, err) < 0)
         return -1;
     int rc = 0;
     for (size_t i = 0; i < list.n && rc == 0; i++) {
@@ -286,9 +316,26 @@ int sb_switch_uninstall(const struct sb_node_service *service, struct sb_error *
             rc = sb_generation_remove(service, list.v[i].number, err);
     }
     sb_generation_list_free(&list);
-    if (rc < 0 || sb_node_pin(service, err) < 0)
+    return rc;
+}
+
+/* From operation.json on there is no way back: whoever comes next goes on with it. What could bring
+ * the service back, the timer that follows its tag, goes before the service does. */
+int sb_switch_uninstall(struct sb_node_service *service, struct sb_error *err) {
+    struct sb_operation operation;
+    uint64_t current;
+    if (sb_node_current(service, &current, err) < 0 ||
+        sb_operation_load(service, &operation, err) < 0)
         return -1;
-    if (unlinkat(service->fd, "follow.json", 0) < 0)
-        (void)0; /* there was none */
-    return sb_operation_clear(service, err);
+    uint64_t begun = operation.to; /* its root may be mounted */
+    operation = (struct sb_operation){.kind = SB_OPERATION_UNINSTALL, .to = begun};
+    struct sb_error ignored = {0};
+    if (sb_operation_save(service, &operation, err) < 0)
+        return -1;
+    sb_recover_watch(service);
+    sb_green_end(service, begun, &ignored);
+    if (sb_follow_stop(service, err) < 0 || take_away(service, current, err) < 0 ||
+        remove_generations(service, err) < 0 || sb_node_pin(service, err) < 0)
+        return -1;
+    return sb_node_service_forget(service, err);
 }

@@ -10,7 +10,8 @@
  *
  * When 5 says no: the reason and an excerpt of the journal are recorded, the old unit file comes
  * back, the service is restarted, the new root unmounted. A process killed anywhere leaves
- * operation.json, and whoever works on the service next finishes or undoes it first.
+ * operation.json; the watch over it (deploy/recover.h) finishes or undoes it, or whoever works on
+ * the service next.
  */
 #ifndef SB_DEPLOY_SWITCH_H
 #define SB_DEPLOY_SWITCH_H
@@ -30,11 +31,13 @@ struct sb_switch {
 int sb_switch_run(const struct sb_node_service *service, const struct sb_switch *plan,
                   struct sb_error *err);
 
-/* Finishes or undoes what a killed process was doing. *out_kind is what it was. */
-int sb_switch_recover(const struct sb_node_service *service, enum sb_operation_kind *out_kind,
+/* Finishes or undoes what a killed process was doing. *out_kind is what it was; of a service whose
+ * uninstallation was finished nothing is there any more (sb_node_service_anew). */
+int sb_switch_recover(struct sb_node_service *service, enum sb_operation_kind *out_kind,
                       struct sb_error *err);
 
-/* Stops the service and takes everything of it from this node, but for its data directories. */
-int sb_switch_uninstall(const struct sb_node_service *service, struct sb_error *err);
+/* Stops the service and takes everything of it from this node, its directory too, but for its data
+ * directories. A killed one is finished by sb_switch_recover. */
+int sb_switch_uninstall(struct sb_node_service *service, struct sb_error *err);
 
 #endif

@@ -48,13 +48,14 @@ int sb_unitfiles_put(const struct sb_node *node, const char *name, const char *t
     sb_autoclose int fd = openat(dir, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
     if (fd < 0)
         return cannot_write(node, name, err);
-    if (sb_fd_write(fd, text, strlen(text), name, err) < 0) {
+    sb_autofree char *path = sb_path_join(sb_node_units(node), name);
+    int rc = sb_fd_write(fd, text, strlen(text), path, err);
+    if (rc == 0 &&
+        (fchmod(fd, 0644) < 0 || fsync(fd) < 0 || renameat(dir, temporary, dir, name) < 0))
+        rc = cannot_write(node, name, err);
+    if (rc < 0)
         unlinkat(dir, temporary, 0);
-        return -1;
-    }
-    if (fchmod(fd, 0644) < 0 || fsync(fd) < 0 || renameat(dir, temporary, dir, name) < 0)
-        return cannot_write(node, name, err);
-    return sb_directory_sync(dir, err);
+    return rc < 0 ? rc : sb_directory_sync(dir, err);
 }
 
 int sb_unitfiles_drop(const struct sb_node *node, const char *name, struct sb_error *err) {
@@ -90,9 +91,10 @@ int sb_unitfiles_enable(const struct sb_node *node, const char *name, const char
     sb_autoclose int dir = open_units(node, err);
     if (dir < 0 || sb_directory_make(dir, wants, 0755, err) < 0)
         return -1;
-    if (symlinkat(to, dir, link) < 0 && errno != EEXIST)
-        return cannot_write(node, link, err);
-    return 0;
+    if (symlinkat(to, dir, link) < 0)
+        return errno == EEXIST ? 0 : cannot_write(node, link, err);
+    sb_autoclose int made = sb_directory_open(dir, wants, err);
+    return made < 0 ? -1 : sb_directory_sync(made, err);
 }
 
 int sb_unitfiles_disable(const struct sb_node *node, const char *name, struct sb_error *err) {

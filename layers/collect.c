@@ -75,8 +75,9 @@ static bool is_stale(const struct sb_item *item) {
 }
 
 static void take_stale(struct collector *c) {
+    const struct sb_strings *only = c->options->only;
     for (size_t i = 0; i < c->inventory.n; i++)
-        if (is_stale(&c->inventory.v[i]))
+        if (is_stale(&c->inventory.v[i]) && (!only || sb_strings_has(only, c->inventory.v[i].path)))
             take(c, &c->inventory.v[i]);
 }
 
@@ -238,7 +239,7 @@ static int move_away(struct collector *c, struct sb_error *err) {
         if (item->gone && remove_item(c->store, collected, item, i, failed ? NULL : err) < 0)
             failed = -1;
     }
-    if (c->alone)
+    if (c->alone && !c->options->only) /* who takes back a part may hold one itself */
         remove_key_locks(c);
     return failed;
 }

@@ -75,6 +75,8 @@ struct sb_collect_options {
                             limit */
     bool keep_tagged;    /* max_size takes no image that is in index.json either */
     bool dry_run;        /* report only */
+    const struct sb_strings *only; /* paths relative to STORE: of what is always removed, these
+                                      alone. NULL: all */
 };
 #define SB_COLLECT_OPTIONS                                                                         \
     { .max_size = SB_COLLECT_NONE, .older_than = SB_COLLECT_NONE }

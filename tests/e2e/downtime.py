@@ -2,7 +2,9 @@
 """Asks http://127.0.0.1:PORT/PATH every 10 ms until it gets SIGTERM, then prints the longest time in
 milliseconds that went without a good answer, and the answers in the order they first came.
 
-    downtime.py PORT OUT [PATH] &  … ; kill $!"""
+    downtime.py PORT OUT [PATH] &  … ; kill $!
+
+OUT is made, empty, once it asks."""
 import signal
 import socket
 import sys
@@ -19,6 +21,7 @@ def end(*_):
 
 
 signal.signal(signal.SIGTERM, end)
+open(out, "w").close()
 
 
 def ask():

@@ -6,11 +6,7 @@
 # The layers below the application come from the store that `make demo` filled (or SB_BACKEND_STORE),
 # which is not touched. Without them it is skipped: tests/e2e/backend.sh builds them (SB_TEST_SLOW=1).
 BACKEND_STORE=${SB_BACKEND_STORE:-${SBUILD_STORE:-/var/lib/sbuild}}
-. tests/e2e/lib.sh
-. "$TOP/tests/e2e/registry.lib"
-. "$TOP/tests/e2e/node.lib"
-need_nodes
-need jq curl python3
+. tests/e2e/node.lib
 [ -d "$BACKEND_STORE/sbuild" ] || skip_all "no make demo here yet (SB_BACKEND_STORE)"
 "$SBUILD" plan "$TOP/recipes/backend.yaml" --store "$BACKEND_STORE" >plan 2>&1 || cat plan
 ! grep -v ' app ' plan | grep -q '^build' || skip_all "the dependencies are not in $BACKEND_STORE"
@@ -30,12 +26,16 @@ cp -a "$TOP/recipes" recipes
 sed -i -e "s|^image:|image:\n  repository: $REPOSITORY/backend|" -e 's/^tags:.*/tags: [semver]/' recipes/backend.yaml
 watcher=
 cleanup() { [ -z "$watcher" ] || kill "$watcher" 2>/dev/null || :; }
-n() { node_run one "$@"; }
 release() { "$SBUILD" bundle "recipes/${2:-backend}.yaml" --push --set "VERSION=$1" --set "PORT=$PORT" --progress plain; }
 health() { curl -s -m 5 "http://127.0.0.1:$PORT/health"; }
 version() { health | jq -r .version; }
 status() { n sbuild status backend --json | jq -r ".services[0].$1"; }
-watch() { python3 "$TOP/tests/e2e/downtime.py" "$PORT" "$T/watched" /health & watcher=$!; sleep 0.2; }
+watch() {
+	rm -f watched
+	python3 "$TOP/tests/e2e/downtime.py" "$PORT" "$T/watched" /health &
+	watcher=$!
+	wait_for 10 test -e watched
+}
 watched() { # the longest gap, as $gap; versions in the order they came, as $seen
 	sleep 0.3
 	kill "$watcher"

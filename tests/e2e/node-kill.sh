@@ -3,19 +3,12 @@
 # whole generation, and the next command finishes or undoes what was begun, and leaves nothing.
 #
 #   SB_KILLS=20 SB_STOPS=4    how often    SB_SEED=…    when: printed, so that a failure can be repeated
-. tests/e2e/lib.sh
-. "$TOP/tests/e2e/registry.lib"
-. "$TOP/tests/e2e/node.lib"
-need_nodes
-need jq curl python3
-start_registry main
-. "$TOP/tests/e2e/node-service.lib"
+. tests/e2e/node-service.lib
 PORT=$(free_port)
 SERVICE_TIMEOUT=2s # for those that fail
 kills=${SB_KILLS:-20} stops=${SB_STOPS:-4} seed=${SB_SEED:-$$}
 make_service web "$PORT"
 web=$REPOSITORY/web
-n() { node_run one "$@"; }
 for version in 1 2 3; do release web $version.0.0 >/dev/null 2>err; done
 release web 4.0.0 broken >/dev/null 2>err
 boot_node one

@@ -1,18 +1,7 @@
 #!/bin/sh
 # The ways in which services differ on a node: checks of health, jobs, GPUs, secrets, following a tag,
 # blue-green, the host's own root; and what is refused before anything is touched.
-. tests/e2e/lib.sh
-. "$TOP/tests/e2e/registry.lib"
-. "$TOP/tests/e2e/node.lib"
-need_nodes
-need jq curl python3
-start_registry main
-. "$TOP/tests/e2e/node-service.lib"
-n() { node_run one "$@"; }
-said() {
-	cp .check said
-	check "it says $1" sh -c 'grep -q "$1" said || { cat said && false; }' sh "$1"
-}
+. tests/e2e/node-service.lib
 root=$(node_root one)
 boot_node one
 
@@ -106,15 +95,6 @@ make_service tag "$PORT"
 release tag 1.0.0 >/dev/null 2>err
 check "install --auto" n sbuild install "$REPOSITORY/tag:v1" --auto --interval 2s
 check "a timer follows" n systemctl is-active -q sbuild-auto-tag.timer
-wait_for() { # SECONDS COMMAND…
-	seconds=$1
-	shift
-	for _ in $(seq $((seconds * 10))); do
-		! "$@" >/dev/null 2>&1 || return 0
-		sleep 0.1
-	done
-	return 1
-}
 answers() { [ "$(ask "$PORT")" = "$1" ]; }
 release tag 1.1.0 >/dev/null 2>err
 check "a new push is picked up" wait_for 8 answers 1.1.0

@@ -1,20 +1,18 @@
 #!/bin/sh
 # A service's life on a node with a real systemd: install, upgrade, a release that fails, rollback,
 # reboot, two operators, ten services on one layer, hostile bundles, uninstall, prune.
-. tests/e2e/lib.sh
-. "$TOP/tests/e2e/registry.lib"
-. "$TOP/tests/e2e/node.lib"
-need_nodes
-need jq curl python3
-start_registry main
-. "$TOP/tests/e2e/node-service.lib"
+. tests/e2e/node-service.lib
 PORT=$(free_port)
 make_service web "$PORT"
 web=$REPOSITORY/web
-n() { node_run one "$@"; }
 generation() { n sbuild status web --json | jq -r '.services[0].generation'; }
 state_of() { n sbuild status web --json | jq -r ".services[0].generations[] | select(.generation == $1) | .state"; }
-watch() { python3 "$TOP/tests/e2e/downtime.py" "$PORT" "$T/watched" & watcher=$!; sleep 0.2; }
+watch() {
+	rm -f watched
+	python3 "$TOP/tests/e2e/downtime.py" "$PORT" "$T/watched" &
+	watcher=$!
+	wait_for 10 test -e watched
+}
 watched() { # to the file line: the longest gap in ms, then the answers
 	sleep 0.1
 	kill "$watcher"
@@ -29,10 +27,6 @@ measure() { # there and back again, some times: the least gap as $down
 		gap=$(cut -d' ' -f1 line)
 		[ "$down" -lt "$gap" ] || down=$gap
 	done
-}
-said() { # PATTERN: of the command that failed just now
-	cp .check said
-	check "it says $1" sh -c 'grep -q "$1" said || { cat said && false; }' sh "$1"
 }
 mounts() { n sh -c 'grep -c " /run/sbuild/" /proc/self/mountinfo || :'; }
 leftovers() { # what no service, current or not, has a use for

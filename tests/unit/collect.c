@@ -272,6 +272,30 @@ static uint64_t total(struct sb_store *store) {
     return usage.total;
 }
 
+/* What an installation takes back: of what nobody needs, nothing but its own. */
+static void test_only(void) {
+    struct sb_store *store = open_store("only");
+    struct sb_layer tagged = put_layer(store, "tagged", 1), mine = put_layer(store, "mine", 1),
+                    other = put_layer(store, "other", 1);
+    put_image(store, "a:v1", &tagged, 1, 5);
+    put_tree(store, &mine, 1);
+    put_tree(store, &other, 1);
+    write_file(store, "sbuild/keys/mine", "", 1); /* a lock that it holds itself */
+    sb_autostrings struct sb_strings only = {0};
+    sb_strings_take(&only, tree_path(&mine));
+    sb_strings_take(&only, sb_blob_path(&mine.descriptor.digest));
+    sb_strings_take(&only, sb_blob_path(&tagged.descriptor.digest));
+    struct sb_collect_options options = SB_COLLECT_OPTIONS;
+    options.only = &only;
+    struct sb_collect_report report = collect(store, &options);
+    CHECK(report.freed > 2 * SIZE);
+    sb_collect_report_free(&report);
+    CHECK(!has_blob(store, &mine) && !has_tree(store, &mine));
+    CHECK(has_blob(store, &other) && has_tree(store, &other) && has_blob(store, &tagged));
+    CHECK(sb_path_exists(sb_store_fd(store), "sbuild/keys/mine"));
+    sb_store_close(store);
+}
+
 static void test_cap(void) {
     struct sb_store *store = make_full("cap");
     struct sb_collect_options options = SB_COLLECT_OPTIONS;
@@ -568,6 +592,7 @@ int main(void) {
     if (!directory)
         return 1;
     test_stale();
+    test_only();
     test_cap();
     test_older_than();
     test_held();

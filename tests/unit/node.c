@@ -85,6 +85,23 @@ static void test_names(void) {
     CHECK_INT(err.code, SB_E_NOT_FOUND);
     sb_node_service_close(open_service("passing"));
     CHECK(!sb_path_exists(sb_store_private_fd(node.store), "services/passing"));
+    CHECK_INT(sb_node_service_find(&node, "nobody", &service, &err), -1);
+    CHECK_INT(err.code, SB_E_NOT_FOUND);
+    CHECK(!sb_path_exists(sb_store_private_fd(node.store), "keys/service-nobody"));
+    CHECK(!sb_path_exists(sb_store_private_fd(node.store), "services/nobody"));
+}
+
+static void test_forget(void) {
+    struct sb_node_service *service = open_service("gone");
+    make_generation(service, 1, SB_GENERATION_HEALTHY, "a");
+    CHECK_INT(sb_node_service_forget(service, &err), 0);
+    CHECK(!sb_path_exists(sb_store_private_fd(node.store), "services/gone"));
+    CHECK_INT(sb_node_service_anew(service, &err), 0);
+    make_generation(service, 2, SB_GENERATION_HEALTHY, "a");
+    CHECK(sb_path_exists(sb_store_private_fd(node.store), "services/gone/2/record.json"));
+    CHECK_INT(sb_node_service_forget(service, &err), 0);
+    sb_node_service_close(service);
+    CHECK(!sb_path_exists(sb_store_private_fd(node.store), "services/gone"));
 }
 
 static void test_generations(void) {
@@ -124,13 +141,17 @@ static void test_generations(void) {
 static void test_operation(void) {
     struct sb_node_service *service = open_service("app");
     struct sb_operation operation = {
-        .kind = SB_OPERATION_ROLLBACK, .from = 11, .to = 2, .back = true};
+        .kind = SB_OPERATION_ROLLBACK, .from = 11, .to = 2, .wait = 90, .back = true};
     struct sb_operation read;
     CHECK_INT(sb_operation_load(service, &read, &err), 0);
     CHECK_INT(read.kind, SB_OPERATION_NONE);
     CHECK_INT(sb_operation_save(service, &operation, &err), 0);
     CHECK_INT(sb_operation_load(service, &read, &err), 0);
     CHECK(read.kind == SB_OPERATION_ROLLBACK && read.from == 11 && read.to == 2 && read.back);
+    CHECK(read.wait == 90 && !read.started);
+    operation.started = true;
+    CHECK_INT(sb_operation_save(service, &operation, &err), 0);
+    CHECK(sb_operation_load(service, &read, &err) == 0 && read.started);
     CHECK_INT(sb_operation_clear(service, &err), 0);
     CHECK_INT(sb_operation_clear(service, &err), 0);
     static const char unknown[] = "{\"version\":1,\"operation\":\"dance\"}";
@@ -165,6 +186,7 @@ static void test_current(void) {
 }
 
 static void test_lock(void) {
+    said[0] = 0;
     struct sb_node_service *service = open_service("app");
     pid_t child = fork();
     if (child == 0) {
@@ -174,6 +196,16 @@ static void test_lock(void) {
         int rc = sb_node_service_open(&node, "app", &mine, &own);
         _exit(rc == 0 && strstr(said, "another sbuild is at work on app") ? 0 : 1);
     }
+    pid_t other = fork();
+    if (other == 0) { /* who does not wait */
+        close(service->lock);
+        struct sb_node_service *mine;
+        struct sb_error own = {0};
+        int rc = sb_node_service_try(&node, "app", &mine, &own);
+        _exit(rc < 0 && own.os_errno == EWOULDBLOCK && !*said ? 0 : 1);
+    }
+    int ended;
+    CHECK(waitpid(other, &ended, 0) == other && WIFEXITED(ended) && WEXITSTATUS(ended) == 0);
     usleep(100000);
     sb_node_service_close(service);
     int status;
@@ -236,6 +268,7 @@ int main(void) {
     CHECK_INT(mkdir(units, 0755), 0);
     node = (struct sb_node){.store = open_store(), .units = units, .say = say};
     test_names();
+    test_forget();
     test_generations();
     test_operation();
     test_current();
