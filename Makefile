@@ -8,6 +8,8 @@ CONF     ?= release
 B        := build/$(CONF)
 PREFIX   ?= /usr/local
 V        ?= 0
+# Where `make demo` builds its image, which `make check` tests.
+DEMO_STORE ?= build/store
 
 # One job a core unless -j says otherwise; `make clean all` goes in order.
 ifeq ($(MAKELEVEL)$(filter clean,$(MAKECMDGOALS)),0)
@@ -137,7 +139,8 @@ $(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(B)/tests/fuzz/replay.o $(LIB) $(B)/flag
 	$(call say,LINK,$@)$(LINK) -o $@ $(filter %.o %.a,$^) $(LIBS)
 endif
 
-SUITE := SBUILD=$(CURDIR)/$(B)/sbuild SBUILD_HTTP=$(CURDIR)/$(B)/sbuild-http SB_BUILD=$(B)
+SUITE := SBUILD=$(CURDIR)/$(B)/sbuild SBUILD_HTTP=$(CURDIR)/$(B)/sbuild-http SB_BUILD=$(B) \
+	SB_BACKEND_STORE=$(abspath $(DEMO_STORE))
 # The programs of all tests, first and in parallel; the tests themselves run one after the other.
 .PHONY: tests
 tests: $(B)/sbuild $(B)/sbuild-http $(UNIT) $(FUZZ)
@@ -154,9 +157,13 @@ replay: $(FUZZ)
 
 .PHONY: check
 check: deps
-	@[ "$$(id -u)" != 0 ] || ci/peers setup || :
-	@$(MAKE) --no-print-directory all tests
+	@$(MAKE) --no-print-directory peers all tests
 	@$(SUITE) MAKE='$(MAKE)' tests/check unit replay golden e2e
+
+# Where they can't be had, the tests that need them say so.
+.PHONY: peers
+peers:
+	@[ "$$(id -u)" != 0 ] || ci/peers setup || :
 
 .PHONY: asan tsan
 asan:
@@ -218,8 +225,8 @@ deps:
 demo:
 	@ci/deps build run
 	@$(MAKE) --no-print-directory all
-	build/sbuild recipes/backend.yaml
-	@cat docs/after-demo.txt
+	build/sbuild recipes/backend.yaml --store $(DEMO_STORE)
+	@sed 's|@STORE@|$(abspath $(DEMO_STORE))|' docs/after-demo.txt
 
 BIN   := $(DESTDIR)$(PREFIX)/bin
 SHARE := $(DESTDIR)$(PREFIX)/share
@@ -235,6 +242,8 @@ install: $(B)/sbuild $(B)/sbuild-http
 
 .PHONY: clean
 clean:
+	@# What a user's build unpacked belongs to subordinate ids.
+	@! [ -x build/sbuild -a -d build/store ] || build/sbuild prune --max-size 0 --store build/store >/dev/null || :
 	rm -rf build compile_commands.json
 
 define HELP

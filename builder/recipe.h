@@ -104,6 +104,8 @@ enum sb_harden {
         SB_HARDEN_COUNT
 };
 
+#define SB_DRAIN_LIMIT 86400
+
 /* service: is parsed and checked here, and kept for bundles and Kubernetes manifests. */
 struct sb_service {
     bool present;
@@ -126,9 +128,11 @@ struct sb_service {
     char *strategy;             /* "recreate", "blue-green"; NULL: the default */
     int64_t spare_port;         /* of blue-green */
     char *upstream;             /* name of the file that says which port serves; NULL: NAME.conf */
-    unsigned harden_off;        /* bit of each enum sb_harden that is false */
-    uint64_t memory_limit;      /* bytes; 0: none */
-    char *cpu_limit;            /* "2", "1.5"; NULL: none */
+    uint64_t drain;             /* seconds, when given: 0 means at once */
+    bool has_drain;
+    unsigned harden_off;              /* bit of each enum sb_harden that is false */
+    uint64_t memory_limit;            /* bytes; 0: none */
+    char *cpu_limit;                  /* "2", "1.5"; NULL: none */
     int64_t tasks_limit, files_limit; /* processes and threads; open files; 0: none */
 };
 

@@ -167,6 +167,9 @@ const struct sb_key sb_service_keys[] = {
      .description = "blue-green: the second port, where the new one listens beside the old."},
     {"upstream", SB_KEY_STRING, AT(upstream), .rule = &sb_rule_file, .fallback = "NAME.conf",
      .description = "blue-green: the file in /etc/sbuild/upstreams that names the serving port."},
+    {"drain", SB_KEY_DURATION, AT(drain), .given = AT(has_drain), .fallback = "30s",
+     .description = "blue-green: how long the old one may take to end its connections before it is "
+                    "stopped; 0: it is stopped at once."},
     {"harden", SB_KEY_MAPPING, 0, .keys = harden_keys,
      .description = "What the service is kept from: all of it, but what is false here."},
     {"limits", SB_KEY_MAPPING, 0, .keys = limit_keys,
@@ -225,6 +228,7 @@ static void check_strategy(struct sb_reader *reader, const struct sb_yaml *node,
     if (!service->strategy || strcmp(service->strategy, "blue-green") != 0) {
         refuse(reader, node, "spare_port", "is of no use without strategy: blue-green");
         refuse(reader, node, "upstream", "is of no use without strategy: blue-green");
+        refuse(reader, node, "drain", "is of no use without strategy: blue-green");
         return;
     }
     if (sb_service_is_job(service))
@@ -235,6 +239,10 @@ static void check_strategy(struct sb_reader *reader, const struct sb_yaml *node,
         refuse(reader, node, "strategy", "needs the service's port (add port:)");
     else if (!sb_yaml_get(node, "spare_port"))
         refuse(reader, node, "strategy", "needs a second port (add spare_port:)");
+    if (service->upstream && !strcmp(service->upstream, "reload"))
+        refuse(reader, node, "upstream", "is the program that tells the proxy");
+    if (service->drain > SB_DRAIN_LIMIT)
+        refuse(reader, node, "drain", "is too long (a day is the most)");
     if (service->port && service->spare_port == service->port)
         refuse(reader, node, "spare_port", "is the service's port");
     if (service->spare_port && service->health_tcp && service->health_tcp != service->port)

@@ -4,26 +4,16 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "cli/node.h"
-#include "cli/progress.h"
-#include "cli/registry.h"
+#include "cli/transfer.h"
 #include "deploy/follow.h"
 
 struct install_command {
-    struct sb_common common;
+    struct sb_cli_transfer transfer;
     struct sb_cli_registry registry_options;
-    const char *name, *wait, *interval, *progress_how;
+    const char *name, *wait, *interval;
     bool automatic, stop_following, automatic_run;
     uint64_t interval_seconds;
-    struct sb_settings settings;
-    struct sb_store *store;
-    struct sb_registry *registry;
-    struct sb_progress *progress;
 };
-
-static void notify(void *data, const struct sb_transfer_event *event) {
-    struct install_command *c = data;
-    sb_progress_transfer(c->progress, event);
-}
 
 static int check(struct install_command *c, const char *source, struct sb_error *err) {
     c->interval_seconds = 300;
@@ -61,18 +51,18 @@ static int follow(struct install_command *c, const struct sb_node *node, const c
 }
 
 static int install(struct install_command *c, const char *source, struct sb_error *err) {
-    const struct sb_node node = sb_cli_node(c->store);
+    struct sb_cli_transfer *t = &c->transfer;
+    const struct sb_node node = sb_cli_node(t->store);
     struct sb_install_options options = {.source = source,
                                          .name = c->name,
                                          .passed_over = c->automatic_run,
-                                         .notify = notify,
-                                         .data = c};
+                                         .notify = sb_progress_transfer,
+                                         .data = t->progress};
     struct sb_installed done;
     if (sb_cli_wait("install", c->wait, &options.wait, err) < 0)
         return -1;
-    int rc = sb_install(&node, c->registry, &options, &done, err);
-    sb_progress_free(c->progress);
-    c->progress = NULL;
+    int rc = sb_install(&node, t->registry, &options, &done, err);
+    sb_progress_free(sb_steal(t->progress));
     struct sb_error own = {0};
     if ((c->automatic || (c->stop_following && rc == 0)) && done.name &&
         follow(c, &node, done.name, source, &own) < 0 && rc == 0) {
@@ -80,7 +70,7 @@ static int install(struct install_command *c, const char *source, struct sb_erro
         rc = -1;
     }
     if (rc == 0 && !done.unfollowed)
-        rc = sb_cli_print_installed(&done, c->common.json, err);
+        rc = sb_cli_print_installed(&done, t->common.json, err);
     sb_installed_free(&done);
     return rc;
 }
@@ -88,22 +78,15 @@ static int install(struct install_command *c, const char *source, struct sb_erro
 static int install_all(struct install_command *c, const char *source, struct sb_error *err) {
     int rc = check(c, source, err);
     if (rc == 0)
-        rc = sb_cli_open(&c->common, NULL, &c->settings, &c->store, err);
-    if (rc == 0)
-        rc = sb_progress_new(c->progress_how, false, &c->progress, err);
-    if (rc == 0)
-        rc = sb_cli_registry_open(&c->registry_options, &c->settings, &c->registry, err);
+        rc = sb_cli_transfer_open(&c->transfer, &c->registry_options, false, err);
     if (rc == 0)
         rc = install(c, source, err);
-    sb_progress_free(c->progress);
-    sb_registry_free(c->registry);
-    sb_store_close(c->store);
-    sb_settings_free(&c->settings);
+    sb_cli_transfer_close(&c->transfer);
     return rc;
 }
 
 static int run(int argc, char **argv, struct sb_error *err) {
-    struct install_command c = {.progress_how = "auto"};
+    struct install_command c = {.transfer.progress_how = "auto"};
     const struct sb_option options[] = {
         {.name = "name", .text = &c.name},
         {.name = "wait", .text = &c.wait},
@@ -111,15 +94,15 @@ static int run(int argc, char **argv, struct sb_error *err) {
         {.name = "auto-run", .flag = &c.automatic_run},
         {.name = "no-auto", .flag = &c.stop_following},
         {.name = "interval", .text = &c.interval},
-        {.name = "progress", .text = &c.progress_how},
+        {.name = "progress", .text = &c.transfer.progress_how},
         SB_CLI_REGISTRY_OPTIONS(c.registry_options),
         {0},
     };
     sb_autofree const char **names = sb_alloc(((size_t)argc + 1) * sizeof *names);
     size_t count;
     sb_cli_wait_alone(argc, argv);
-    int parsed =
-        sb_options_parse(&sb_command_install, argc, argv, options, &c.common, names, &count, err);
+    int parsed = sb_options_parse(&sb_command_install, argc, argv, options, &c.transfer.common,
+                                  names, &count, err);
     if (parsed != 0)
         return parsed < 0 ? -1 : sb_cli_flush(err);
     if (sb_options_count(&sb_command_install, count, 1, 1, err) < 0)

@@ -1,25 +1,18 @@
-#include <stdio.h>
 #include <string.h>
 
 #include "base/json.h"
 #include "base/memory.h"
 #include "base/text.h"
-#include "builder/userns.h"
-#include "cli/progress.h"
-#include "cli/registry.h"
+#include "cli/transfer.h"
 #include "layers/trees.h"
 #include "registry/pull.h"
 
 struct pull_command {
-    struct sb_common common;
+    struct sb_cli_transfer transfer;
     struct sb_cli_registry registry_options;
-    const char *progress_how, *platform_text;
+    const char *platform_text;
     bool unpack;
     struct sb_platform platform;
-    struct sb_settings settings;
-    struct sb_store *store;
-    struct sb_registry *registry;
-    struct sb_progress *progress;
     json_t *facts;
 };
 
@@ -28,18 +21,18 @@ static int unpack_layer(void *data, const struct sb_layer *layer, bool arriving,
     struct pull_command *c = data;
     struct sb_transfer_event event = {.state = SB_TRANSFER_UNPACK, .blob = &layer->descriptor};
     char *path = NULL;
-    sb_progress_transfer(c->progress, &event);
-    int rc = arriving ? sb_tree_follow(c->store, layer, &path, err)
-                      : sb_tree_get(c->store, layer, &path, err);
+    sb_progress_transfer(c->transfer.progress, &event);
+    int rc = arriving ? sb_tree_follow(c->transfer.store, layer, &path, err)
+                      : sb_tree_get(c->transfer.store, layer, &path, err);
     free(path);
     event.state = SB_TRANSFER_UNPACKED;
-    sb_progress_transfer(c->progress, &event);
+    sb_progress_transfer(c->transfer.progress, &event);
     return rc;
 }
 
 static void notify(void *data, const struct sb_transfer_event *event) {
     struct pull_command *c = data;
-    sb_progress_transfer(c->progress, event);
+    sb_progress_transfer(c->transfer.progress, event);
 }
 
 static int pull_one(struct pull_command *c, const char *name, struct sb_error *err) {
@@ -51,7 +44,8 @@ static int pull_one(struct pull_command *c, const char *name, struct sb_error *e
                                             .data = c};
     if (sb_reference_parse(name, &reference, err) < 0)
         return sb_error_context(err, "pull");
-    int rc = sb_pull_image(c->registry, c->store, &reference, &options, &pulled, err);
+    int rc =
+        sb_pull_image(c->transfer.registry, c->transfer.store, &reference, &options, &pulled, err);
     sb_autofree char *text = sb_reference_text(&reference);
     sb_reference_free(&reference);
     if (rc < 0)
@@ -69,48 +63,39 @@ static int pull_one(struct pull_command *c, const char *name, struct sb_error *e
 static int open_all(struct pull_command *c, struct sb_error *err) {
     if (c->platform_text && sb_platform_parse(c->platform_text, &c->platform, err) < 0)
         return sb_error_context(err, "--platform");
-    if (sb_cli_open(&c->common, NULL, &c->settings, &c->store, err) < 0)
-        return -1;
-    /* While there is one thread, and no other program yet. */
-    if (c->unpack && (sb_userns_enter(err) < 0 || sb_store_renew(c->store, err) < 0))
-        return -1;
-    if (sb_progress_new(c->progress_how, false, &c->progress, err) < 0)
-        return -1;
-    return sb_cli_registry_open(&c->registry_options, &c->settings, &c->registry, err);
+    return sb_cli_transfer_open(&c->transfer, &c->registry_options, c->unpack, err);
 }
 
 static int pull_all(struct pull_command *c, const char *const *names, size_t count,
                     struct sb_error *err) {
     int rc = open_all(c, err);
-    c->facts = c->common.json ? json_array() : NULL;
+    c->facts = c->transfer.common.json ? json_array() : NULL;
     for (size_t i = 0; i < count && rc == 0; i++)
         rc = pull_one(c, names[i], err);
-    if (rc < 0 && c->progress)
-        sb_progress_error(c->progress, err);
-    sb_progress_free(c->progress);
+    if (rc < 0 && c->transfer.progress)
+        sb_progress_error(c->transfer.progress, err);
+    sb_progress_free(sb_steal(c->transfer.progress));
     if (rc == 0 && c->facts)
         rc = sb_cli_print_json(c->facts, err);
     json_decref(c->facts);
-    sb_registry_free(c->registry);
-    sb_store_close(c->store);
-    sb_settings_free(&c->settings);
+    sb_cli_transfer_close(&c->transfer);
     sb_platform_free(&c->platform);
     return rc == 0 ? sb_cli_flush(err) : -1;
 }
 
 static int run(int argc, char **argv, struct sb_error *err) {
-    struct pull_command c = {.progress_how = "auto"};
+    struct pull_command c = {.transfer.progress_how = "auto"};
     const struct sb_option options[] = {
         {.name = "platform", .text = &c.platform_text},
         {.name = "unpack", .flag = &c.unpack},
-        {.name = "progress", .text = &c.progress_how},
+        {.name = "progress", .text = &c.transfer.progress_how},
         SB_CLI_REGISTRY_OPTIONS(c.registry_options),
         {0},
     };
     sb_autofree const char **names = sb_alloc(((size_t)argc + 1) * sizeof *names);
     size_t count;
-    int parsed =
-        sb_options_parse(&sb_command_pull, argc, argv, options, &c.common, names, &count, err);
+    int parsed = sb_options_parse(&sb_command_pull, argc, argv, options, &c.transfer.common, names,
+                                  &count, err);
     if (parsed != 0)
         return parsed < 0 ? -1 : sb_cli_flush(err);
     if (sb_options_count(&sb_command_pull, count, 1, (size_t)argc, err) < 0)

@@ -1,25 +1,18 @@
-#include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/json.h"
 #include "base/memory.h"
 #include "base/text.h"
 #include "builder/source.h"
-#include "cli/progress.h"
 #include "cli/pushing.h"
+#include "cli/transfer.h"
 #include "layers/origin.h"
 #include "registry/pull.h"
 
 struct push_command {
-    struct sb_common common;
+    struct sb_cli_transfer transfer;
     struct sb_cli_push push;
-    const char *progress_how;
     bool create;
-    struct sb_settings settings;
-    struct sb_store *store;
-    struct sb_registry *registry;
-    struct sb_progress *progress;
     struct sb_pull_source source;
 };
 
@@ -33,7 +26,7 @@ static int find_targets(struct push_command *c, const char *image,
         return sb_push_targets_add(out, whole, "push", err);
     }
     struct sb_tagged_list tags;
-    int rc = sb_store_tags(c->store, &tags, err);
+    int rc = sb_store_tags(c->transfer.store, &tags, err);
     for (size_t i = 0; i < tags.n && rc == 0; i++)
         if (sb_digest_equal(&tags.v[i].descriptor.digest, &manifest->digest) &&
             sb_reference_has_host(tags.v[i].name))
@@ -49,6 +42,7 @@ static int find_targets(struct push_command *c, const char *image,
 
 static int push(struct push_command *c, const char *const *arguments, size_t count,
                 struct sb_error *err) {
+    struct sb_cli_transfer *t = &c->transfer;
     struct sb_push_targets targets = {0};
     struct sb_descriptor manifest;
     struct sb_image image = {0};
@@ -56,21 +50,21 @@ static int push(struct push_command *c, const char *const *arguments, size_t cou
     for (size_t i = 1; i < count && rc == 0; i++)
         rc = sb_push_targets_add(&targets, arguments[i], "push", err);
     if (rc == 0)
-        rc = sb_source_find(c->store, arguments[0], &manifest, err);
+        rc = sb_source_find(t->store, arguments[0], &manifest, err);
     if (rc == 0 && count == 1)
         rc = find_targets(c, arguments[0], &manifest, &targets, err);
-    if (rc == 0 && sb_image_load(c->store, &manifest, &image, err) < 0)
+    if (rc == 0 && sb_image_load(t->store, &manifest, &image, err) < 0)
         rc = sb_error_context(err, "the image %s", sb_text_shown(arguments[0]).text);
     sb_autojson json_t *facts = json_array();
     for (size_t i = 0; i < targets.n; i++)
         targets.v[i].ecr.create = c->create;
     for (size_t i = 0; i < targets.n && rc == 0; i++)
-        rc = sb_cli_push_image(&c->push, c->registry, c->store, &image, &targets.v[i], NULL,
-                               c->progress, facts, err);
+        rc = sb_cli_push_image(&c->push, t->registry, t->store, &image, &targets.v[i], NULL,
+                               t->progress, facts, err);
     if (rc < 0)
-        sb_progress_error(c->progress, err);
-    sb_progress_free(sb_steal(c->progress));
-    if (rc == 0 && c->common.json)
+        sb_progress_error(t->progress, err);
+    sb_progress_free(sb_steal(t->progress));
+    if (rc == 0 && t->common.json)
         rc = sb_cli_print_json(facts, err);
     else if (rc == 0)
         rc = sb_cli_push_print(facts, true, err);
@@ -81,39 +75,33 @@ static int push(struct push_command *c, const char *const *arguments, size_t cou
 
 static int open_and_push(struct push_command *c, const char *const *arguments, size_t count,
                          struct sb_error *err) {
+    struct sb_cli_transfer *t = &c->transfer;
     int rc = sb_cli_push_parse(&c->push, "push", err);
     if (rc == 0)
-        rc = sb_progress_new(c->progress_how, false, &c->progress, err);
-    if (rc == 0)
-        rc = sb_cli_open(&c->common, NULL, &c->settings, &c->store, err);
-    if (rc == 0)
-        rc = sb_cli_registry_open(&c->push.registry, &c->settings, &c->registry, err);
+        rc = sb_cli_transfer_open(t, &c->push.registry, false, err);
     if (rc == 0) {
-        sb_registry_prepare(c->registry);
-        c->source = (struct sb_pull_source){c->registry, sb_progress_transfer, c->progress};
-        sb_pull_install_source(&c->source, c->store);
+        sb_registry_prepare(t->registry);
+        c->source = (struct sb_pull_source){t->registry, sb_progress_transfer, t->progress};
+        sb_pull_install_source(&c->source, t->store);
         rc = push(c, arguments, count, err);
-        sb_store_set_source(c->store, NULL);
+        sb_store_set_source(t->store, NULL);
     }
-    sb_progress_free(c->progress);
-    sb_registry_free(c->registry);
-    sb_store_close(c->store);
-    sb_settings_free(&c->settings);
+    sb_cli_transfer_close(t);
     return rc;
 }
 
 static int run(int argc, char **argv, struct sb_error *err) {
-    struct push_command c = {.progress_how = "auto"};
+    struct push_command c = {.transfer.progress_how = "auto"};
     const struct sb_option options[] = {
         SB_CLI_PUSH_OPTIONS(c.push),
         {.name = "create-repository", .flag = &c.create},
-        {.name = "progress", .text = &c.progress_how},
+        {.name = "progress", .text = &c.transfer.progress_how},
         {0},
     };
     sb_autofree const char **arguments = sb_alloc(((size_t)argc + 1) * sizeof *arguments);
     size_t count;
-    int parsed =
-        sb_options_parse(&sb_command_push, argc, argv, options, &c.common, arguments, &count, err);
+    int parsed = sb_options_parse(&sb_command_push, argc, argv, options, &c.transfer.common,
+                                  arguments, &count, err);
     if (parsed != 0)
         return parsed < 0 ? -1 : sb_cli_flush(err);
     if (sb_options_count(&sb_command_push, count, 1, (size_t)argc, err) < 0)

@@ -1,5 +1,4 @@
 #include "deploy/status.h"
-#include "deploy/recover.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -100,6 +99,11 @@ static void print_one(const json_t *facts) {
     const json_t *follows = json_object_get(facts, "follows");
     sb_cli_print("\n");
     print_generations(json_object_get(facts, "generations"));
+    sb_autofree char *own = sb_format("%s.service", sb_json_string(facts, "name", ""));
+    const char *unit = sb_json_string(facts, "unit", own);
+    if (strcmp(unit, own) != 0)
+        sb_cli_print("\nruns in %s, on port %lld; what it says: journalctl -u %s\n", unit,
+                     (long long)sb_json_integer(facts, "port", 0), unit);
     if (sb_json_string(facts, "why", NULL))
         sb_cli_print("\nunhealthy: %s\n", sb_json_string(facts, "why", ""));
     if (follows)
@@ -182,8 +186,8 @@ const struct sb_command sb_command_status = {
             "Health is asked for now. DISK is what its unpacked layers take; layers that\n"
             "services share count for each of them, and once in the sum.\n\n"
             "options:\n"
-            "  --recover            only finish or undo what a killed command did, once nobody\n"
-            "                       is at work on it; units of this node do that by themselves\n"
+            "  --recover            only finish or undo what a killed command did, once none\n"
+            "                       is at work on it; units of this node do that too\n"
             "  --json               print facts as JSON\n"
             "  --store DIR          the store to look in\n\n"
             "examples:\n"

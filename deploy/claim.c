@@ -42,7 +42,6 @@ static int check_unit(const struct sb_node_service *service, const char *unit,
 int sb_claim_check_units(const struct sb_node_service *service, const struct sb_description *d,
                          struct sb_error *err) {
     sb_autofree char *timer = sb_format("%s.timer", service->name);
-    sb_autofree char *green = sb_format("%s-green.service", service->name);
     sb_autofree char *timer_path = sb_path_join(sb_node_units(service->node), timer);
     if (!strncmp(service->name, OWN_PREFIX, strlen(OWN_PREFIX))) {
         sb_fail(err, SB_E_FAILED, "%s: names that begin with " OWN_PREFIX " are sbuild's own",
@@ -54,7 +53,12 @@ int sb_claim_check_units(const struct sb_node_service *service, const struct sb_
     /* One of that name, left by a service with a schedule, is removed: so it must be ours. */
     if ((d->schedule || access(timer_path, F_OK) == 0) && check_unit(service, timer, err) < 0)
         return -1;
-    return d->strategy == SB_STRATEGY_BLUE_GREEN ? check_unit(service, green, err) : 0;
+    for (int i = 0; i < SB_COLOURS && d->strategy == SB_STRATEGY_BLUE_GREEN; i++) {
+        sb_autofree char *coloured = sb_unit_service_name(service->name, sb_colours[i]);
+        if (check_unit(service, coloured, err) < 0)
+            return -1;
+    }
+    return 0;
 }
 
 /* ---- directories ---- */

@@ -3,7 +3,7 @@
  *
  *     /var/lib/NAME, /var/cache/NAME, /var/log/NAME    systemd gives them to the service's user
  *     /opt/NAME                                        of a service with root: host
- *     NAME.service, NAME.timer, NAME-green.service     unit files
+ *     NAME.service, NAME.timer, NAME-blue.service, …   unit files
  *
  * A bundle chooses its name: with the name "dpkg" it would get at /var/lib/dpkg. So a directory
  * that is there already is refused, unless it is noted as the service's in

@@ -129,11 +129,11 @@ json_t *sb_description_json(const struct sb_description *d) {
                              text_or_null(d->name), "version", text_or_null(d->version), "image",
                              image, "layers", layers_json(d));
     sb_autojson json_t *run = json_pack(
-        "{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:i, s:i, s:o}", "type", types[d->type], "schedule",
-        text_or_null(d->schedule), "argv", strings_json(&d->argv), "user", text_or_null(d->user),
-        "workdir", text_or_null(d->workdir), "env", env_json(&d->env), "stopSignal",
-        text_or_null(d->stop_signal), "port", (int)d->port, "sparePort", (int)d->spare_port,
-        "upstream", text_or_null(d->upstream));
+        "{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:i, s:i, s:o, s:I}", "type", types[d->type],
+        "schedule", text_or_null(d->schedule), "argv", strings_json(&d->argv), "user",
+        text_or_null(d->user), "workdir", text_or_null(d->workdir), "env", env_json(&d->env),
+        "stopSignal", text_or_null(d->stop_signal), "port", (int)d->port, "sparePort",
+        (int)d->spare_port, "upstream", text_or_null(d->upstream), "drain", (json_int_t)d->drain);
     sb_autojson json_t *how = json_pack(
         "{s:o, s:I, s:I, s:o, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o}", "health",
         health_json(d), "startTimeout", (json_int_t)d->start_timeout, "stopTimeout",
@@ -380,6 +380,7 @@ static void read_all(struct source *s, struct sb_description *out) {
     out->port = (uint16_t)take_number(s, "port", 65535);
     out->spare_port = (uint16_t)take_number(s, "sparePort", 65535);
     out->upstream = take_text(s, "upstream", true);
+    out->drain = (uint32_t)take_number(s, "drain", SB_DRAIN_LIMIT);
     read_health(s, out);
     out->start_timeout = (uint32_t)take_number(s, "startTimeout", UINT32_MAX);
     out->stop_timeout = (uint32_t)take_number(s, "stopTimeout", UINT32_MAX);

@@ -35,6 +35,8 @@
 #define SB_SERVICE_NAME_LIMIT     64         /* so that all names made from it fit in 255 bytes */
 #define SB_SERVICE_START_TIMEOUT  900        /* seconds: a model that compiles for ten minutes */
 #define SB_SERVICE_STOP_TIMEOUT   30
+#define SB_UPSTREAM_RELOAD        "reload" /* beside the upstream files: no name for one */
+#define SB_SERVICE_DRAIN          30
 #define SB_SERVICE_HEALTH_TIMEOUT 60
 #define SB_SERVICE_HEALTH_EVERY   10
 #define SB_GPU_LIMIT              64
@@ -97,6 +99,7 @@ struct sb_description {
     char *stop_signal;         /* "SIGTERM", "10"; NULL: the default */
     uint16_t port, spare_port; /* 0: none */
     char *upstream;            /* name of a file of the node, under /etc/sbuild/upstreams; NULL */
+    uint32_t drain;            /* seconds for its connections once another one serves; 0: none */
 
     char *health_http, *health_command; /* one of these, or health_tcp, or none */
     uint16_t health_tcp;

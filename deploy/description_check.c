@@ -155,8 +155,13 @@ static void check_rest(struct check *c, const struct sb_description *d) {
     if (d->gpu > SB_GPU_LIMIT ||
         (d->gpu_devices && (unsigned)__builtin_popcountll(d->gpu_devices) != d->gpu))
         fail(c, "gpu", NULL, "a number of devices");
-    if (blue_green && (job || d->gpu || !d->port || !d->spare_port || d->port == d->spare_port))
+    if (blue_green && (job || d->gpu || !d->port || !d->spare_port || d->port == d->spare_port ||
+                       !d->upstream || (d->health_tcp && d->health_tcp != d->port)))
         fail(c, "strategy", "blue-green", "for this service");
+    if (d->upstream && !strcmp(d->upstream, SB_UPSTREAM_RELOAD))
+        fail(c, "upstream", d->upstream, "a name that is free");
+    if (d->drain > SB_DRAIN_LIMIT)
+        fail(c, "drain", NULL, "a day at most");
     if (!blue_green && (d->spare_port || d->upstream))
         fail(c, "strategy", "recreate", "for a service with a spare port");
     if (d->memory > INT64_MAX || d->tasks < 0 || d->files < 0 || d->tasks > 4194304 ||

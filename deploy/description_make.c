@@ -141,6 +141,7 @@ static void from_service(const struct sb_service *s, struct sb_description *out)
     out->start_timeout =
         seconds(s->start_timeout, out->type == SB_SERVICE_JOB ? 0 : SB_SERVICE_START_TIMEOUT);
     out->stop_timeout = seconds(s->stop_timeout, SB_SERVICE_STOP_TIMEOUT);
+    out->drain = s->has_drain ? (uint32_t)s->drain : SB_SERVICE_DRAIN;
     out->gpu = (unsigned)s->gpu;
     out->gpu_devices = s->gpu_devices;
     out->restart = restart_of(s->restart, out->type);

@@ -136,6 +136,7 @@ int sb_follow_stop(const struct sb_node_service *service, struct sb_error *err) 
     if (!sb_path_exists(AT_FDCWD, path))
         return 0;
     sb_systemd_do("stop", timer, &ignored); /* its file goes last, as the sign of all */
+    sb_systemd_do("reset-failed", unit, &ignored);
     if (sb_unitfiles_disable(service->node, timer, err) < 0 ||
         sb_unitfiles_drop(service->node, unit, err) < 0 ||
         sb_unitfiles_drop(service->node, timer, err) < 0)

@@ -3,140 +3,309 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/file.h"
 #include "base/memory.h"
-#include "base/process.h"
+#include "deploy/drain.h"
+#include "deploy/dropins.h"
 #include "deploy/health.h"
 #include "deploy/systemd.h"
 #include "deploy/unitfiles.h"
+#include "deploy/upstream.h"
 
-#define DRAIN_MILLISECONDS 2000 /* for connections that were open when the upstream changed */
+/* ---- what a generation brings ---- */
 
-char *sb_green_name(const char *service) {
-    return sb_format("%s-green", service);
+char *sb_green_kept(const struct sb_node_service *service, uint64_t number, uint16_t port,
+                    const char *colour) {
+    sb_autofree char *unit = sb_unit_service_name(service->name, colour);
+    return sb_format("%" PRIu64 "/units/%u/%s", number, port, unit);
 }
 
-static char *unit_name(const struct sb_node_service *service) {
-    return sb_format("%s-green.service", service->name);
-}
-
-/* ---- the upstream ---- */
-
-static void tell_proxy(const struct sb_node_service *service) {
-    static const char program[] = SB_UNIT_UPSTREAMS "/reload";
-    const char *const argv[] = {program, NULL};
-    sb_autobuf struct sb_buf out = {0}, said = {0};
-    struct sb_error own = {0};
-    if (access(program, X_OK) < 0)
-        return;
-    int status = sb_process_capture(argv, "/", 1u << 16, &out, &said, &own);
-    if (status != 0)
-        sb_node_say(service->node, "%s failed (status %d): %.300s", program, status,
-                    status < 0 ? own.message : sb_buf_text(&said));
-}
-
-static int point(const struct sb_node_service *service, const char *upstream, uint16_t port,
-                 struct sb_error *err) {
-    sb_autofree char *file = sb_format(".%s.%u", upstream, port);
-    sb_autofree char *text = sb_format("server 127.0.0.1:%u;\n", port);
-    sb_autofree char *temporary = sb_format(".%s.new", upstream);
-    if (sb_directory_make(AT_FDCWD, SB_UNIT_UPSTREAMS, 0755, err) < 0)
-        return -1;
-    sb_autoclose int dir = sb_directory_open(AT_FDCWD, SB_UNIT_UPSTREAMS, err);
-    if (dir < 0)
-        return -1;
-    char now[300];
-    ssize_t n = readlinkat(dir, upstream, now, sizeof now - 1);
-    if (n > 0 && (size_t)n == strlen(file) && !memcmp(now, file, (size_t)n) &&
-        sb_path_exists(dir, file))
-        return 0;
-    if (sb_file_write(dir, file, text, strlen(text), 0644, err) < 0)
-        return -1;
-    unlinkat(dir, temporary, 0);
-    if (symlinkat(file, dir, temporary) < 0 || renameat(dir, temporary, dir, upstream) < 0)
-        return sb_fail_errno(err, SB_E_IO, "writing %s/%s", SB_UNIT_UPSTREAMS, upstream);
-    if (sb_directory_sync(dir, err) < 0)
-        return -1;
-    tell_proxy(service);
-    return 0;
-}
-
-/* ---- green itself ---- */
-
-bool sb_green_wanted(const struct sb_node_service *service, uint64_t from, uint64_t to) {
+bool sb_green_has(const struct sb_node_service *service, uint64_t number) {
     struct sb_description d;
-    if (from == 0 || sb_generation_description(service, to, &d, NULL) < 0)
+    if (number == 0 || sb_generation_description(service, number, &d, NULL) < 0)
         return false;
-    bool wanted = d.strategy == SB_STRATEGY_BLUE_GREEN && d.gpu == 0 && d.spare_port && d.upstream;
+    sb_autofree char *kept = sb_green_kept(service, number, d.port, sb_colours[0]);
+    bool has = d.strategy == SB_STRATEGY_BLUE_GREEN && sb_path_exists(service->fd, kept);
     sb_description_free(&d);
-    return wanted;
+    return has;
 }
 
-static int stop_green(const struct sb_node_service *service, struct sb_error *err) {
-    sb_autofree char *unit = unit_name(service);
-    sb_autofree char *path = sb_path_join(sb_node_units(service->node), unit);
-    struct sb_error ignored = {0};
-    if (!sb_path_exists(AT_FDCWD, path))
+static const char *other_colour(const char *colour) {
+    return colour == sb_colours[0] ? sb_colours[1] : sb_colours[0];
+}
+
+char *sb_green_unit(const struct sb_node_service *service, uint64_t number) {
+    struct sb_node_slot current;
+    if (sb_node_slot(service, &current, NULL) == 0 && current.generation == number)
+        return sb_strdup(current.unit);
+    return sb_unit_service_name(
+        service->name, sb_green_has(service, number) ? other_colour(current.colour) : NULL);
+}
+
+/* The port of what is current. */
+static uint16_t port_of(const struct sb_node_service *service, const struct sb_node_slot *slot) {
+    struct sb_description d;
+    if (slot->port || sb_generation_description(service, slot->generation, &d, NULL) < 0)
+        return slot->port;
+    uint16_t port = d.port;
+    sb_description_free(&d);
+    return port;
+}
+
+/* ---- upstream files ---- */
+
+static int point_of(const struct sb_node_service *service, uint64_t number, uint16_t port,
+                    struct sb_error *err) {
+    struct sb_description d;
+    if (number == 0 || port == 0 || sb_generation_description(service, number, &d, NULL) < 0)
         return 0;
-    sb_systemd_do("stop", unit, &ignored);
-    sb_systemd_do("reset-failed", unit, &ignored);
-    if (sb_unitfiles_drop(service->node, unit, err) < 0)
+    int rc = d.upstream ? sb_upstream_point(service->node, d.upstream, port, err) : 0;
+    sb_description_free(&d);
+    return rc;
+}
+
+static int remove_upstreams(const struct sb_node_service *service, struct sb_error *err) {
+    struct sb_generation_list list;
+    if (sb_generations(service, &list, err) < 0)
+        return -1;
+    int rc = 0;
+    for (size_t i = 0; i < list.n && rc == 0; i++) {
+        struct sb_description d;
+        if (sb_generation_description(service, list.v[i].number, &d, NULL) < 0)
+            continue;
+        if (d.upstream)
+            rc = sb_upstream_remove(d.upstream, err);
+        sb_description_free(&d);
+    }
+    sb_generation_list_free(&list);
+    return rc;
+}
+
+/* ---- one of the two goes ---- */
+
+/* The time is the old one's own to say: its requests are what is waited for. */
+static int drain(const struct sb_node_service *service, const struct sb_node_slot *slot,
+                 struct sb_error *err) {
+    struct sb_unit_status status;
+    struct sb_description d;
+    uint16_t port = port_of(service, slot);
+    if (!port || sb_systemd_status(slot->unit, &status, NULL) < 0 || !status.main_pid)
+        return 0;
+    uint32_t limit = SB_SERVICE_DRAIN;
+    if (sb_generation_description(service, slot->generation, &d, NULL) == 0) {
+        limit = d.drain;
+        sb_description_free(&d);
+    }
+    return sb_drain(service, port, limit, err);
+}
+
+static int retire(const struct sb_node_service *service, const struct sb_node_slot *slot,
+                  bool patient, struct sb_error *err) {
+    struct sb_error ignored = {0};
+    if (patient && drain(service, slot, err) < 0)
+        return -1;
+    if (sb_systemd_do("stop", slot->unit, &ignored) < 0)
+        sb_systemd_do("kill", slot->unit, &ignored);
+    sb_systemd_do("reset-failed", slot->unit, &ignored);
+    if (sb_dropins_take_back(service, slot->colour, err) < 0 ||
+        sb_dropins_gather(service, slot->colour, err) < 0 ||
+        sb_unitfiles_disable(service->node, slot->unit, err) < 0 ||
+        sb_unitfiles_drop(service->node, slot->unit, err) < 0)
         return -1;
     return sb_systemd_reload(err);
 }
 
-static int start_green(const struct sb_node_service *service, const struct sb_description *d,
-                       uint64_t to, uint32_t wait, struct sb_error *err) {
-    sb_autofree char *unit = unit_name(service);
-    sb_autofree char *path = sb_format("%" PRIu64 "/green/%s", to, unit);
-    sb_autobuf struct sb_buf text = {0};
-    if (sb_file_read(service->fd, path, SB_UNIT_TEXT_LIMIT, &text, err) < 0 ||
-        sb_unitfiles_put(service->node, unit, sb_buf_text(&text), err) < 0 ||
-        sb_systemd_reload(err) < 0 || sb_systemd_begin("restart", unit, err) < 0)
+int sb_green_stop(const struct sb_node_service *service, const char *but, bool patient,
+                  struct sb_error *err) {
+    for (int i = 0; i < SB_COLOURS; i++) {
+        struct sb_node_slot slot;
+        struct sb_error foreign = {0}; /* a unit that is not ours is left alone */
+        if (sb_colours[i] != but && sb_node_slot_of(service, sb_colours[i], &slot, &foreign) == 0 &&
+            slot.generation && retire(service, &slot, patient, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+int sb_green_settle(const struct sb_node_service *service, uint64_t a, uint64_t b, bool patient,
+                    struct sb_error *err) {
+    struct sb_node_slot current;
+    if (sb_node_slot(service, &current, err) < 0)
         return -1;
-    const struct sb_health health = {
-        .node = service->node, .description = d, .unit = unit, .port = d->spare_port, .wait = wait};
+    if (current.generation == 0)
+        return sb_green_remove(service, err);
+    uint16_t port = port_of(service, &current);
+    if (point_of(service, a, port, err) < 0 || point_of(service, b, port, err) < 0 ||
+        point_of(service, current.generation, port, err) < 0)
+        return -1;
+    return sb_green_stop(service, current.colour, patient, err);
+}
+
+int sb_green_remove(const struct sb_node_service *service, struct sb_error *err) {
+    if (sb_green_stop(service, NULL, false, err) < 0)
+        return -1;
+    return remove_upstreams(service, err);
+}
+
+/* ---- one of the two comes ---- */
+
+struct coming {
+    struct sb_node_slot slot; /* its generation: what the file holds until now */
+    bool there;               /* it was started by a process that was killed then */
+};
+
+/* The colour and the port that the current one does not have. */
+static int choose(const struct sb_node_service *service, const struct sb_description *d,
+                  uint64_t number, const struct sb_node_slot *current, struct coming *out,
+                  struct sb_error *err) {
+    uint16_t taken = current->generation ? port_of(service, current) : 0;
+    if (sb_node_slot_of(service, other_colour(current->colour), &out->slot, err) < 0)
+        return -1;
+    out->there = out->slot.generation == number && out->slot.port && out->slot.port != taken;
+    if (!out->there)
+        out->slot.port = d->port == taken ? d->spare_port : d->port;
+    return 0;
+}
+
+static int start(const struct sb_node_service *service, uint64_t number,
+                 const struct coming *coming, struct sb_error *err) {
+    const struct sb_node_slot *slot = &coming->slot;
+    sb_autofree char *path = sb_green_kept(service, number, slot->port, slot->colour);
+    sb_autobuf struct sb_buf text = {0};
+    struct sb_error ignored = {0};
+    if (!coming->there && slot->generation && retire(service, slot, false, err) < 0)
+        return -1;
+    if (!coming->there && sb_port_use(slot->port).listens)
+        return sb_fail(err, SB_E_FAILED,
+                       "port %u, which generation %" PRIu64
+                       " is to have, is another process's on this machine",
+                       slot->port, number);
+    sb_node_say(service->node, "%s: generation %" PRIu64 " starts in %s, on port %u", service->name,
+                number, slot->unit, slot->port);
+    if (sb_file_read(service->fd, path, SB_UNIT_TEXT_LIMIT, &text, err) < 0 ||
+        sb_unitfiles_users(service, number, err) < 0 ||
+        sb_dropins_gather(service, other_colour(slot->colour), err) < 0 ||
+        sb_dropins_lend(service, slot->colour, err) < 0 ||
+        sb_unitfiles_put(service->node, slot->unit, sb_buf_text(&text), err) < 0 ||
+        sb_systemd_reload(err) < 0)
+        return -1;
+    sb_systemd_do("reset-failed", slot->unit, &ignored);
+    return sb_systemd_begin("start", slot->unit, err);
+}
+
+static int wait_for_health(const struct sb_node_service *service, const struct sb_description *d,
+                           const struct sb_node_slot *slot, uint32_t wait, struct sb_error *err) {
+    const struct sb_health health = {.node = service->node,
+                                     .description = d,
+                                     .unit = slot->unit,
+                                     .port = slot->port,
+                                     .wait = wait};
     return sb_health_wait(&health, err);
 }
 
-int sb_green_begin(const struct sb_node_service *service, uint64_t to, uint32_t wait,
-                   struct sb_error *err) {
-    struct sb_description d;
-    if (sb_generation_description(service, to, &d, err) < 0)
+/* A unit's name can't become an alias while a process runs under it. What requires it is not told:
+ * it has the new one. */
+static int end_plain(const struct sb_node_service *service, const struct sb_node_slot *current,
+                     bool patient, struct sb_error *err) {
+    if (current->generation == 0 || current->colour)
+        return 0;
+    if (patient && drain(service, current, err) < 0)
         return -1;
-    sb_node_say(service->node, "%s: generation %" PRIu64 " starts beside the old one, on port %u",
-                service->name, to, d.spare_port);
-    int rc = start_green(service, &d, to, wait, err);
+    sb_autofree char *timer = sb_format("%s.timer", service->name);
+    struct sb_error ignored = {0};
+    sb_systemd_do("stop", timer, &ignored); /* there may be none */
+    return sb_systemd_stop_alone(current->unit, err);
+}
+
+static int become_current(const struct sb_node_service *service, const struct sb_node_slot *slot,
+                          struct sb_error *err) {
+    if (sb_unitfiles_alias(service, slot->unit, err) < 0 ||
+        sb_dropins_take_back(service, slot->colour, err) < 0)
+        return -1;
+    return sb_systemd_reload(err);
+}
+
+/* For who asks the journal by the service's name: it knows no aliases. */
+static void leave_word(const struct sb_node_service *service, uint64_t number,
+                       const struct sb_node_slot *slot) {
+    sb_autofree char *line =
+        sb_format("generation %" PRIu64 " serves from now on, on port %u; what "
+                  "it says: journalctl -u %s",
+                  number, slot->port, slot->unit);
+    sb_systemd_note(service->unit, line);
+}
+
+static int run_beside(const struct sb_node_service *service, const struct sb_description *d,
+                      uint64_t number, const struct sb_node_slot *current, uint32_t wait,
+                      bool patient, struct sb_error *err) {
+    struct coming coming;
+    if (choose(service, d, number, current, &coming, err) < 0)
+        return -1;
+    int rc = start(service, number, &coming, err);
     if (rc == 0)
-        rc = point(service, d.upstream, d.spare_port, err);
+        rc = wait_for_health(service, d, &coming.slot, wait, err);
+    if (rc == 0)
+        rc = sb_upstream_point(service->node, d->upstream, coming.slot.port, err);
+    if (rc == 0)
+        rc = end_plain(service, current, patient, err);
+    if (rc == 0)
+        rc = sb_unitfiles_timer(service, number, err);
+    if (rc == 0)
+        rc = become_current(service, &coming.slot, err);
+    if (rc == 0)
+        leave_word(service, number, &coming.slot);
+    return rc;
+}
+
+static int see_that_it_runs(const struct sb_node_service *service, const struct sb_description *d,
+                            const struct sb_node_slot *current, uint32_t wait,
+                            struct sb_error *err) {
+    if (become_current(service, current, err) < 0 ||
+        sb_systemd_begin("start", current->unit, err) < 0)
+        return -1;
+    return wait_for_health(service, d, current, wait, err);
+}
+
+int sb_green_run(const struct sb_node_service *service, uint64_t number, uint32_t wait,
+                 bool patient, struct sb_error *err) {
+    struct sb_node_slot current;
+    struct sb_description d;
+    if (sb_node_slot(service, &current, err) < 0 ||
+        sb_generation_description(service, number, &d, err) < 0)
+        return -1;
+    bool there = current.colour && current.generation == number;
+    int rc = there ? see_that_it_runs(service, &d, &current, wait, err)
+                   : run_beside(service, &d, number, &current, wait, patient, err);
     sb_description_free(&d);
     struct sb_error ignored = {0};
-    if (rc < 0)
-        stop_green(service, &ignored);
-    return rc;
+    if (rc == 0 || there || err->code == SB_E_INTERRUPTED)
+        return rc;
+    sb_green_revive(service, &ignored);
+    sb_green_settle(service, number, 0, false, &ignored);
+    return -1;
 }
 
-int sb_green_settle(const struct sb_node_service *service, uint64_t number, struct sb_error *err) {
+int sb_green_revive(const struct sb_node_service *service, struct sb_error *err) {
+    struct sb_node_slot current, other;
     struct sb_description d;
-    if (sb_generation_description(service, number, &d, err) < 0)
+    struct sb_error foreign = {0};
+    if (sb_node_slot(service, &current, err) < 0)
         return -1;
-    int rc = d.upstream && d.port ? point(service, d.upstream, d.port, err) : 0;
+    if (!current.generation ||
+        sb_node_slot_of(service, other_colour(current.colour), &other, &foreign) < 0 ||
+        !other.generation || sb_generation_description(service, current.generation, &d, NULL) < 0)
+        return 0;
+    struct sb_unit_status status;
+    int rc = sb_systemd_status(current.unit, &status, err);
+    if (rc == 0 && !status.main_pid) {
+        rc = sb_systemd_begin("start", current.unit, err);
+        if (rc == 0)
+            rc = wait_for_health(service, &d, &current, 0, err);
+    }
     sb_description_free(&d);
     return rc;
-}
-
-int sb_green_end(const struct sb_node_service *service, uint64_t to, struct sb_error *err) {
-    sb_autofree char *unit = unit_name(service);
-    sb_autofree char *path = sb_path_join(sb_node_units(service->node), unit);
-    if (!sb_path_exists(AT_FDCWD, path))
-        return 0;
-    if (sb_green_settle(service, to, err) < 0)
-        return -1;
-    poll(NULL, 0, DRAIN_MILLISECONDS);
-    return stop_green(service, err);
 }

@@ -1,16 +1,27 @@
 /*
- * deploy/green: `strategy: blue-green`, for services with a spare port and an upstream file.
+ * deploy/green: `strategy: blue-green`: the new generation beside the old one, started once.
  *
- * The new generation is started beside the old one, as NAME-green.service on the spare port. Once
- * it is healthy, the upstream file points there and nobody notices that NAME.service is now
- * restarted as the new generation, on its own port (deploy/switch.h). When that is healthy too, the
- * upstream file points back, and green is stopped after a while for what it still answers. So
- * between two installations a service always has its own name and port, and one process.
+ * A service's processes live in two units, NAME-blue.service and NAME-green.service, one at a time
+ * but for a switch; NAME.service is an alias of the one that serves, as systemd has them:
  *
- *     /etc/sbuild/upstreams/UPSTREAM           symlink, replaced by one rename, to one of
- *     /etc/sbuild/upstreams/.UPSTREAM.PORT     "server 127.0.0.1:PORT;"
- *     /etc/sbuild/upstreams/reload             run after each change, if it is there: tells the
- *                                              proxy ("nginx -s reload")
+ *     /etc/systemd/system/NAME-green.service            generation 7, on the spare port
+ *     /etc/systemd/system/NAME.service                  -> NAME-green.service
+ *     /etc/systemd/system/multi-user.target.wants/NAME.service
+ *     /etc/systemd/system/NAME.service.d/               drop-ins, of both (deploy/dropins.h)
+ *
+ * So `systemctl status NAME`, stop, restart, and what other units require mean the process that
+ * serves, that one starts at boot, and the current generation (deploy/node.h) changes by the rename
+ * of one symlink. The journal alone knows no aliases: it files what a process says under the
+ * colour's unit. Under NAME.service it has a line of each switch, which says where to look.
+ *
+ *     1  NAME-COLOUR.service of the other colour, on the port that the old one does not have; its
+ *        health is waited for. If it does not come, it goes, and nobody has noticed
+ *     2  the upstream file points to the new port, and the proxy is told (deploy/upstream.h)
+ *     3  NAME.service: one rename: the switch
+ *     4  the old one ends its connections (deploy/drain.h), stops, and its unit goes
+ *
+ * Which of two runs on, if the process that does this is killed, is what 3 has said:
+ * sb_green_settle makes all else agree with it.
  */
 #ifndef SB_DEPLOY_GREEN_H
 #define SB_DEPLOY_GREEN_H
@@ -21,17 +32,30 @@
 #include "base/error.h"
 #include "deploy/node.h"
 
-/* "NAME-green"; the caller's. */
-char *sb_green_name(const char *service);
+/* Whether a generation is made to run in a colour. */
+bool sb_green_has(const struct sb_node_service *service, uint64_t number);
+/* The text of its unit in one colour, on one of its two ports, as it is kept with the generation:
+ * path relative to the service's directory; the caller's. */
+char *sb_green_kept(const struct sb_node_service *service, uint64_t number, uint16_t port,
+                    const char *colour);
+/* The unit that a generation runs in, or was to run in beside the current one; the caller's. */
+char *sb_green_unit(const struct sb_node_service *service, uint64_t number);
 
-bool sb_green_wanted(const struct sb_node_service *service, uint64_t from, uint64_t to);
-/* Starts the generation on the spare port, waits for its health, and points the upstream there. On
- * failure all is as it was. */
-int sb_green_begin(const struct sb_node_service *service, uint64_t to, uint32_t wait,
-                   struct sb_error *err);
-/* Points the upstream to the service's own port, and stops green, if it runs. */
-int sb_green_end(const struct sb_node_service *service, uint64_t to, struct sb_error *err);
-/* Makes the upstream file of a service that has one and runs alone. */
-int sb_green_settle(const struct sb_node_service *service, uint64_t number, struct sb_error *err);
+/* Steps 1 to 3. Of the generation that is current already: sees that it runs, and is healthy. On
+ * failure the old one runs as before, and is current. Only when the old one is no colour's it must
+ * go before step 3: patient says that its connections may end before. */
+int sb_green_run(const struct sb_node_service *service, uint64_t number, uint32_t wait,
+                 bool patient, struct sb_error *err);
+/* Step 4, and the upstream files that generations a and b have (0: none) point to what is current:
+ * between two operations there is one process. */
+int sb_green_settle(const struct sb_node_service *service, uint64_t a, uint64_t b, bool patient,
+                    struct sb_error *err);
+/* Before that, where an operation was broken off: if there are two, the current one must run. */
+int sb_green_revive(const struct sb_node_service *service, struct sb_error *err);
+/* Stops and removes the units of both colours but that one (NULL: both). */
+int sb_green_stop(const struct sb_node_service *service, const char *but, bool patient,
+                  struct sb_error *err);
+/* The same, and all that belongs to them: of a service that goes. */
+int sb_green_remove(const struct sb_node_service *service, struct sb_error *err);
 
 #endif

@@ -45,10 +45,10 @@ static double now(void) {
 }
 
 static uint16_t port_of(const struct sb_health *health) {
-    if (health->port)
-        return health->port;
-    return health->description->health_tcp ? health->description->health_tcp
-                                           : health->description->port;
+    const struct sb_description *d = health->description;
+    if (d->health_tcp && d->health_tcp != d->port)
+        return d->health_tcp;
+    return health->port ? health->port : d->port;
 }
 
 /* ---- the checks ---- */

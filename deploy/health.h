@@ -17,8 +17,8 @@
 struct sb_health {
     const struct sb_node *node;
     const struct sb_description *description;
-    const char *unit;  /* "NAME.service" */
-    uint16_t port;     /* instead of the description's, if not 0 */
+    const char *unit;  /* "NAME.service", or of a colour */
+    uint16_t port;     /* that it listens on, where that is not the description's; or 0 */
     uint32_t wait;     /* seconds; 0: what the description says */
     pid_t not_process; /* the one that is to be replaced, and may still answer; 0: none */
 };

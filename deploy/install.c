@@ -72,21 +72,23 @@ static int get_trees(struct install *in, struct sb_error *err) {
 
 /* ---- has it been done already? ---- */
 
-static int unknown_health(const struct install *in, uint64_t current) {
+static int unknown_health(const struct install *in, const struct sb_node_slot *current) {
     struct sb_description d;
     struct sb_error ignored = {0};
-    if (sb_generation_description(in->service, current, &d, &ignored) < 0)
+    if (sb_generation_description(in->service, current->generation, &d, &ignored) < 0)
         return -1;
-    sb_autofree char *unit = sb_unitfiles_main(in->service, current);
-    const struct sb_health health = {.node = in->node, .description = &d, .unit = unit};
+    sb_autofree char *unit = sb_unitfiles_main(in->service, current->generation);
+    const struct sb_health health = {
+        .node = in->node, .description = &d, .unit = current->unit, .port = current->port};
     int rc = strcmp(unit, in->service->unit) != 0 ? 0 : sb_health_probe(&health, &ignored);
     sb_description_free(&d);
     return rc;
 }
 
-static bool runs_already(const struct install *in, uint64_t current) {
+static bool runs_already(const struct install *in, const struct sb_node_slot *current) {
     struct sb_generation generation;
-    if (current == 0 || sb_generation_load(in->service, current, &generation, NULL) < 0)
+    if (current->generation == 0 ||
+        sb_generation_load(in->service, current->generation, &generation, NULL) < 0)
         return false;
     bool same = sb_digest_equal(&generation.bundle, &in->source.manifest.digest) &&
                 generation.state == SB_GENERATION_HEALTHY;
@@ -164,14 +166,14 @@ static int get_and_switch(struct install *in, uint64_t current, struct sb_error 
 
 static int install_locked(struct install *in, struct sb_error *err) {
     enum sb_operation_kind before;
-    uint64_t current;
+    struct sb_node_slot current;
     if (sb_switch_recover(in->service, &before, err) < 0 ||
         (before == SB_OPERATION_UNINSTALL && sb_node_service_anew(in->service, err) < 0) ||
-        sb_node_current(in->service, &current, err) < 0)
+        sb_node_slot(in->service, &current, err) < 0)
         return -1;
-    in->out->previous = current;
-    in->out->generation = current;
-    in->out->unchanged = runs_already(in, current);
+    in->out->previous = current.generation;
+    in->out->generation = current.generation;
+    in->out->unchanged = runs_already(in, &current);
     if (in->out->unchanged)
         return 0;
     if (in->options->passed_over && sb_follow_refused(in->service, &in->source.manifest.digest)) {
@@ -183,7 +185,7 @@ static int install_locked(struct install *in, struct sb_error *err) {
     if (sb_prepare_check(in->service, &in->description, &in->systemd_version, err) < 0 ||
         sb_prepare_space(in->service, &in->description, err) < 0)
         return -1;
-    return get_and_switch(in, current, err);
+    return get_and_switch(in, current.generation, err);
 }
 
 /* ---- the whole ---- */

@@ -193,11 +193,24 @@ int sb_node_services(const struct sb_node *node, struct sb_strings *out, struct 
     return 0;
 }
 
-int sb_node_current(const struct sb_node_service *service, uint64_t *out, struct sb_error *err) {
-    *out = 0;
-    sb_autofree char *path = sb_path_join(sb_node_units(service->node), service->unit);
+/* ---- which one is current ---- */
+
+const char *const sb_colours[SB_COLOURS] = {"blue", "green"};
+
+static void name_slot(const struct sb_node_service *service, const char *colour,
+                      struct sb_node_slot *out) {
+    sb_autofree char *unit = sb_unit_service_name(service->name, colour);
+    *out = (struct sb_node_slot){.colour = colour};
+    snprintf(out->unit, sizeof out->unit, "%s", unit);
+}
+
+/* The file under that name: what it is a symlink to, if it is one. */
+static int read_slot(const struct sb_node_service *service, const char *name,
+                     struct sb_node_slot *out, struct sb_error *err) {
+    sb_autofree char *path = sb_path_join(sb_node_units(service->node), name);
     sb_autobuf struct sb_buf text = {0};
     struct sb_error own = {0};
+    struct sb_unit_mark mark;
     if (sb_file_read(AT_FDCWD, path, SB_UNIT_TEXT_LIMIT, &text, &own) < 0) {
         if (own.code == SB_E_NOT_FOUND)
             return 0;
@@ -205,13 +218,70 @@ int sb_node_current(const struct sb_node_service *service, uint64_t *out, struct
             *err = own;
         return -1;
     }
-    struct sb_unit_mark mark;
     if (sb_unit_mark_parse(sb_buf_text(&text), &mark) && !strcmp(mark.name, service->name)) {
-        *out = mark.generation;
+        out->generation = mark.generation;
+        out->port = mark.port;
         return 0;
     }
     sb_fail(err, SB_E_FAILED, "%s is not a unit that sbuild wrote", path);
     return sb_error_hint(err, "install under another name with --name, or remove that unit first");
+}
+
+int sb_node_slot_of(const struct sb_node_service *service, const char *colour,
+                    struct sb_node_slot *out, struct sb_error *err) {
+    name_slot(service, colour, out);
+    return read_slot(service, out->unit, out, err);
+}
+
+static const char *linked_colour(const struct sb_node_service *service) {
+    sb_autofree char *path = sb_path_join(sb_node_units(service->node), service->unit);
+    char to[4096];
+    ssize_t n = readlink(path, to, sizeof to - 1);
+    if (n < 0)
+        return NULL;
+    to[n] = '\0';
+    const char *slash = strrchr(to, '/');
+    for (int i = 0; i < SB_COLOURS; i++) {
+        sb_autofree char *unit = sb_unit_service_name(service->name, sb_colours[i]);
+        if (!strcmp(slash ? slash + 1 : to, unit))
+            return sb_colours[i];
+    }
+    return NULL;
+}
+
+/* `systemctl disable NAME` removes the symlink, as it does with every alias: the unit is still
+ * there. Another one may be, that an operation was about to make the current one. */
+static int find_unlinked(const struct sb_node_service *service, struct sb_node_slot *out,
+                         struct sb_error *err) {
+    struct sb_operation operation;
+    if (sb_operation_load(service, &operation, err) < 0)
+        return -1;
+    for (int i = 0; i < SB_COLOURS; i++) {
+        struct sb_node_slot slot;
+        if (sb_node_slot_of(service, sb_colours[i], &slot, NULL) == 0 && slot.generation &&
+            slot.generation != operation.to) {
+            *out = slot;
+            break;
+        }
+    }
+    return 0;
+}
+
+int sb_node_slot(const struct sb_node_service *service, struct sb_node_slot *out,
+                 struct sb_error *err) {
+    name_slot(service, linked_colour(service), out);
+    if (read_slot(service, service->unit, out, err) < 0)
+        return -1;
+    return out->generation ? 0 : find_unlinked(service, out, err);
+}
+
+int sb_node_current(const struct sb_node_service *service, uint64_t *out, struct sb_error *err) {
+    struct sb_node_slot slot;
+    *out = 0;
+    if (sb_node_slot(service, &slot, err) < 0)
+        return -1;
+    *out = slot.generation;
+    return 0;
 }
 
 /* ---- the operation under way ---- */

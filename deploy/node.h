@@ -15,7 +15,8 @@
  *
  * Which generation is current is not written here: it is the one that the service's unit file in
  * /etc/systemd/system names, in its section [X-Sbuild]. That file is replaced by one rename. So
- * after any accident there is one answer, and systemd acts on the same.
+ * after any accident there is one answer, and systemd acts on the same. With strategy blue-green
+ * the file is a symlink, to the unit of one colour (deploy/green.h).
  *
  *     struct sb_node_service *service;
  *     if (sb_node_service_open(&node, "backend", &service, &err) < 0) …     takes the lock
@@ -84,8 +85,24 @@ int sb_node_services(const struct sb_node *node, struct sb_strings *out, struct 
 int sb_node_read_json(const struct sb_node_service *service, const char *name, size_t limit,
                       json_t **out, struct sb_error *err);
 
-/* The generation that the unit file names; 0 when there is no unit. A unit of that name which is
- * not sbuild's is SB_E_FAILED. */
+#define SB_COLOURS 2
+extern const char *const sb_colours[SB_COLOURS]; /* "blue", "green" */
+
+/* What a unit file says of itself. */
+struct sb_node_slot {
+    const char *colour;  /* of sb_colours; NULL: NAME.service is the unit itself */
+    uint64_t generation; /* 0: there is none */
+    uint16_t port;       /* that the process listens on; 0: not known, or none */
+    char unit[SB_SERVICE_NAME_LIMIT + sizeof "-green.service"];
+};
+/* The unit that NAME.service stands for, and its generation: the current one. Units of that name
+ * which are not sbuild's are SB_E_FAILED. */
+int sb_node_slot(const struct sb_node_service *service, struct sb_node_slot *out,
+                 struct sb_error *err);
+/* The unit of a colour, whether it is the current one or not. */
+int sb_node_slot_of(const struct sb_node_service *service, const char *colour,
+                    struct sb_node_slot *out, struct sb_error *err);
+/* The current generation alone. */
 int sb_node_current(const struct sb_node_service *service, uint64_t *out, struct sb_error *err);
 
 /* ---- generations ---- */

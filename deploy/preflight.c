@@ -73,6 +73,19 @@ static int check_secrets(const struct sb_node_service *service, const struct sb_
     return sb_error_hint(err, "write each to its file, readable by root alone");
 }
 
+static int compare(const struct sb_node_service *service, const struct sb_description *d,
+                   const char *other, const struct sb_description *theirs, struct sb_error *err) {
+    const uint16_t ports[] = {d->port, d->spare_port};
+    for (int i = 0; i < 2; i++)
+        if (ports[i] && (ports[i] == theirs->port || ports[i] == theirs->spare_port))
+            return sb_fail(err, SB_E_FAILED, "port %u of %s is the port of the service %s here",
+                           ports[i], service->name, other);
+    if (d->upstream && theirs->upstream && !strcmp(d->upstream, theirs->upstream))
+        return sb_fail(err, SB_E_FAILED, "the upstream file %s of %s is that of the service %s",
+                       d->upstream, service->name, other);
+    return 0;
+}
+
 static int check_port_of(const struct sb_node_service *service, const struct sb_description *d,
                          const char *other, struct sb_error *err) {
     struct sb_node_service *its;
@@ -85,11 +98,9 @@ static int check_port_of(const struct sb_node_service *service, const struct sb_
     sb_node_service_close(its);
     if (!known)
         return 0;
-    bool taken = theirs.port == d->port || (theirs.spare_port && theirs.spare_port == d->port);
+    int rc = compare(service, d, other, &theirs, err);
     sb_description_free(&theirs);
-    return taken ? sb_fail(err, SB_E_FAILED, "port %u of %s is the port of the service %s here",
-                           d->port, service->name, other)
-                 : 0;
+    return rc;
 }
 
 static int check_port(const struct sb_node_service *service, const struct sb_description *d,

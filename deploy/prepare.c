@@ -129,24 +129,45 @@ static int mount_root(const struct sb_node_service *service, const struct sb_des
     return rc;
 }
 
-static int keep_green(const struct sb_node_service *service, const struct sb_description *d,
-                      const struct sb_node_placement *here, struct sb_error *err) {
-    if (d->strategy != SB_STRATEGY_BLUE_GREEN || !d->spare_port)
-        return 0;
-    sb_autofree char *unit = sb_green_name(service->name);
-    struct sb_placement green = here->placement;
+static int keep_colour(const struct sb_node_service *service, const struct sb_description *d,
+                       const struct sb_node_placement *here, uint16_t port, const char *colour,
+                       struct sb_error *err) {
+    struct sb_placement placement = here->placement;
     struct sb_units units;
-    green.unit = unit;
-    green.port = d->spare_port;
-    if (sb_units_generate(d, &green, &units, err) < 0)
+    placement.colour = colour;
+    placement.port = port;
+    if (sb_units_generate(d, &placement, &units, err) < 0)
         return -1;
-    sb_autofree char *path = sb_format("%" PRIu64 "/green", green.generation);
-    sb_autofree char *file = sb_format("%s/%s.service", path, unit);
-    const struct sb_unit *of_service = sb_units_find(&units, SB_UNIT_SERVICE);
-    int rc = sb_directory_make(service->fd, path, 0755, err);
+    const char *text = sb_units_find(&units, SB_UNIT_SERVICE)->text;
+    sb_autofree char *file = sb_green_kept(service, placement.generation, port, colour);
+    sb_autofree char *directory = sb_path_dirname(file);
+    int rc = sb_directory_make(service->fd, directory, 0755, err);
     if (rc == 0)
-        rc =
-            sb_file_write(service->fd, file, of_service->text, strlen(of_service->text), 0644, err);
+        rc = sb_file_write(service->fd, file, text, strlen(text), 0644, err);
+    sb_units_free(&units);
+    return rc;
+}
+
+/* Which colour and which port it will have is known when it is its turn. */
+static int keep_colours(const struct sb_node_service *service, const struct sb_description *d,
+                        const struct sb_node_placement *here, struct sb_error *err) {
+    for (int i = 0; i < SB_COLOURS; i++)
+        if (keep_colour(service, d, here, d->port, sb_colours[i], err) < 0 ||
+            keep_colour(service, d, here, d->spare_port, sb_colours[i], err) < 0)
+            return -1;
+    return 0;
+}
+
+/* All of them; in colours that of the service has others in its place. */
+static int keep_units(const struct sb_node_service *service, const struct sb_description *d,
+                      const struct sb_node_placement *here, struct sb_error *err) {
+    struct sb_units units;
+    bool coloured = d->strategy == SB_STRATEGY_BLUE_GREEN;
+    if ((coloured && keep_colours(service, d, here, err) < 0) ||
+        sb_units_generate(d, &here->placement, &units, err) < 0)
+        return -1;
+    const struct sb_units rest = {.v = units.v + coloured, .n = units.n - coloured};
+    int rc = sb_unitfiles_keep(service, here->placement.generation, &rest, err);
     sb_units_free(&units);
     return rc;
 }
@@ -161,13 +182,7 @@ static int look_and_keep(const struct sb_node_service *service, const struct sb_
     } else if (sb_hostroot_make(service, d, number, err) < 0) {
         return -1;
     }
-    struct sb_units units;
-    if (keep_green(service, d, here, err) < 0 ||
-        sb_units_generate(d, &here->placement, &units, err) < 0)
-        return -1;
-    int rc = sb_unitfiles_keep(service, number, &units, err);
-    sb_units_free(&units);
-    return rc;
+    return keep_units(service, d, here, err);
 }
 
 int sb_prepare_units(const struct sb_node_service *service, const struct sb_description *d,

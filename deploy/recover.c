@@ -149,9 +149,10 @@ static bool unfinished(const struct sb_node *node, const char *name) {
 
 static int put_in_order(struct sb_node_service *service, struct sb_error *err) {
     enum sb_operation_kind kind;
+    const struct sb_node *node = service->node;
     int rc = sb_switch_recover(service, &kind, err);
     sb_node_service_close(service);
-    return rc;
+    return rc == 0 && kind == SB_OPERATION_UNINSTALL ? sb_recover_no_units(node, err) : rc;
 }
 
 int sb_recover(const struct sb_node *node, const char *name, struct sb_error *err) {

@@ -117,27 +117,31 @@ static void add_current(json_t *out, const struct sb_generation *g) {
     set(out, "reference", g->reference);
 }
 
-static void add_health(json_t *out, const struct sb_node_service *service, uint64_t current) {
+static void add_health(json_t *out, const struct sb_node_service *service,
+                       const struct sb_node_slot *current) {
     struct sb_description d;
     struct sb_unit_status status;
     struct sb_error why = {0};
-    sb_autofree char *unit = sb_unitfiles_main(service, current);
-    if (sb_generation_description(service, current, &d, &why) < 0)
+    sb_autofree char *of_generation = sb_unitfiles_main(service, current->generation);
+    bool timer = strcmp(of_generation, service->unit) != 0;
+    const char *unit = timer ? of_generation : current->unit;
+    if (sb_generation_description(service, current->generation, &d, &why) < 0)
         return;
-    const struct sb_health health = {.node = service->node, .description = &d, .unit = unit};
+    const struct sb_health health = {
+        .node = service->node, .description = &d, .unit = unit, .port = current->port};
+    set(out, "unit", current->unit);
     if (sb_systemd_status(unit, &status, &why) == 0) {
         set(out, "active", status.active);
         json_object_set_new(out, "since", json_integer(status.since));
         json_object_set_new(out, "pid", json_integer(status.main_pid));
         json_object_set_new(out, "restarts", json_integer(status.restarts));
-        bool timer = strcmp(unit, service->unit) != 0;
         bool well = timer ? !strcmp(status.active, "active") : sb_health_probe(&health, &why) == 0;
         set(out, "health", well ? "healthy" : "unhealthy");
         if (!well && *why.message)
             set(out, "why", why.message);
     }
     if (d.port)
-        json_object_set_new(out, "port", json_integer(d.port));
+        json_object_set_new(out, "port", json_integer(current->port ? current->port : d.port));
     sb_description_free(&d);
 }
 
@@ -173,19 +177,19 @@ int sb_service_status(const struct sb_node *node, const char *name, json_t **out
                       struct sb_error *err) {
     struct sb_node_service *service;
     struct sb_operation operation;
-    uint64_t current;
+    struct sb_node_slot current;
     *out = NULL;
     if (sb_node_service_look(node, name, &service, err) < 0)
         return -1;
-    int rc = sb_node_current(service, &current, err);
+    int rc = sb_node_slot(service, &current, err);
     if (rc == 0)
         rc = sb_operation_load(service, &operation, err);
     json_t *facts = json_pack("{s:s, s:I}", "name", name, "generation",
-                              rc == 0 ? (json_int_t)current : (json_int_t)0);
+                              rc == 0 ? (json_int_t)current.generation : (json_int_t)0);
     if (rc == 0)
-        rc = add_generations(facts, service, current, err);
-    if (rc == 0 && current)
-        add_health(facts, service, current);
+        rc = add_generations(facts, service, current.generation, err);
+    if (rc == 0 && current.generation)
+        add_health(facts, service, &current);
     if (rc == 0 && operation.kind != SB_OPERATION_NONE)
         json_object_set_new(facts, "unfinished", json_true());
     if (rc == 0) {

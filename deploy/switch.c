@@ -26,7 +26,7 @@
 static int restart(const struct sb_node_service *service, uint64_t number, struct sb_error *err) {
     sb_autofree char *unit = sb_unitfiles_main(service, number);
     struct sb_error ignored = {0};
-    if (sb_systemd_reload(err) < 0)
+    if (sb_systemd_reload(err) < 0 || sb_green_stop(service, NULL, false, err) < 0)
         return -1;
     sb_systemd_do("reset-failed", service->unit, &ignored);
     if (strcmp(unit, service->unit) != 0)
@@ -52,14 +52,17 @@ static int wait_for_health(const struct sb_node_service *service, uint64_t numbe
     return rc;
 }
 
-/* Who takes over from a killed process does not start again what that has started, which may have
- * been getting ready for long. */
+/* patient: what the one before was asked may be answered, where the two run side by side. Who takes
+ * over from a killed process does not start again what that has started, which may have been
+ * getting ready for long. */
 static int make_current(const struct sb_node_service *service, struct sb_operation *operation,
-                        struct sb_error *err) {
+                        bool patient, struct sb_error *err) {
     uint64_t number = operation->back ? operation->from : operation->to;
     uint32_t wait = operation->back ? 0 : operation->wait;
     struct sb_unit_status before = {0};
     struct sb_error ignored = {0};
+    if (sb_green_has(service, number))
+        return sb_green_run(service, number, wait, patient, err);
     if (sb_unitfiles_place(service, number, err) < 0)
         return -1;
     if (!operation->started) {
@@ -94,7 +97,8 @@ static int record_failed(const struct sb_node_service *service, uint64_t number,
     if (sb_generation_load(service, number, &generation, err) < 0)
         return -1;
     sb_autobuf struct sb_buf journal = {0};
-    sb_systemd_journal(service->unit, started, JOURNAL_LINES, &journal);
+    sb_autofree char *unit = sb_green_unit(service, number);
+    sb_systemd_journal(unit, started, JOURNAL_LINES, &journal);
     if (generation.state != SB_GENERATION_HEALTHY)
         generation.state = SB_GENERATION_FAILED;
     free(generation.failure);
@@ -110,12 +114,13 @@ static int record_failed(const struct sb_node_service *service, uint64_t number,
 
 static int finish(const struct sb_node_service *service, const struct sb_operation *operation,
                   struct sb_error *err) {
-    if (record_healthy(service, operation->to, err) < 0)
+    if (record_healthy(service, operation->to, err) < 0 ||
+        sb_green_settle(service, operation->from, operation->to, true, err) < 0)
         return -1;
     if (operation->from && operation->from != operation->to &&
         sb_unitfiles_unmount(service, operation->from, err) < 0)
         return -1;
-    if (sb_green_settle(service, operation->to, err) < 0 || sb_node_pin(service, err) < 0)
+    if (sb_node_pin(service, err) < 0)
         return -1;
     return sb_operation_clear(service, err);
 }
@@ -126,7 +131,7 @@ static int take_away(const struct sb_node_service *service, uint64_t number, str
     sb_systemd_do("stop", timer, &ignored);
     if (sb_systemd_do("stop", service->unit, &ignored) < 0)
         sb_systemd_do("kill", service->unit, &ignored);
-    if (sb_unitfiles_remove(service, err) < 0)
+    if (sb_unitfiles_remove(service, err) < 0 || sb_green_remove(service, err) < 0)
         return -1;
     if (number && sb_unitfiles_unmount(service, number, err) < 0)
         return -1;
@@ -144,7 +149,9 @@ static int go_back(const struct sb_node_service *service, struct sb_operation *o
     } else {
         rc = sb_unitfiles_mount(service, operation->from, err);
         if (rc == 0)
-            rc = make_current(service, operation, err);
+            rc = make_current(service, operation, false, err);
+        if (rc == 0)
+            rc = sb_green_settle(service, operation->from, operation->to, false, err);
     }
     if (rc < 0 && err->code != SB_E_UNHEALTHY)
         return -1;
@@ -183,12 +190,22 @@ static int undo(const struct sb_node_service *service, struct sb_operation *oper
                          service->name);
 }
 
-/* Files of `to` that were put in place before the service's own. */
+/* Files of `to` that were put in place before the service's own; and what runs of it, in a colour
+ * beside the current one, which may have been the one that serves. */
 static int restore_units(const struct sb_node_service *service,
                          const struct sb_operation *operation, struct sb_error *err) {
-    int rc = operation->from ? sb_unitfiles_place(service, operation->from, err)
-                             : sb_unitfiles_remove(service, err);
-    return rc < 0 ? rc : sb_systemd_reload(err);
+    struct sb_error ignored = {0};
+    int rc = operation->from == 0 ? sb_unitfiles_remove(service, err)
+             : sb_green_has(service, operation->from)
+                 ? sb_unitfiles_timer(service, operation->from, err)
+                 : sb_unitfiles_place(service, operation->from, err);
+    if (rc < 0 || sb_systemd_reload(err) < 0)
+        return -1;
+    if (sb_green_revive(service, &ignored) < 0 && ignored.code == SB_E_INTERRUPTED) {
+        *err = ignored;
+        return -1;
+    }
+    return sb_green_settle(service, operation->from, operation->to, true, err);
 }
 
 /* The switch did not come about: the old one runs, or nothing. */
@@ -219,7 +236,14 @@ static int abandon(const struct sb_node_service *service, const struct sb_operat
         record_failed(service, operation->to, why.message, started, &ignored);
     forget(service, operation, &ignored);
     *err = why;
-    return -1;
+    if (why.code != SB_E_UNHEALTHY)
+        return -1;
+    sb_fail(err, why.code, "%s: generation %" PRIu64 " did not become healthy: %s", service->name,
+            operation->to, why.message);
+    return sb_error_hint(err, "%s; sbuild status %s shows what it said",
+                         operation->from ? "the one that runs was left alone"
+                                         : "it was taken away again",
+                         service->name);
 }
 
 static bool was_switched(const struct sb_node_service *service,
@@ -232,22 +256,14 @@ static int forwards(const struct sb_node_service *service, struct sb_operation *
                     struct sb_error *err) {
     int64_t started = time(NULL);
     int rc = sb_unitfiles_mount(service, operation->to, err);
-    bool green = rc == 0 && sb_green_wanted(service, operation->from, operation->to);
-    if (green)
-        rc = sb_green_begin(service, operation->to, operation->wait, err);
-    if (rc < 0)
-        return err->code == SB_E_INTERRUPTED ? -1 : abandon(service, operation, started, err);
-    rc = make_current(service, operation, err);
-    if (rc < 0 && err->code != SB_E_INTERRUPTED)
-        rc = was_switched(service, operation) ? undo(service, operation, started, err)
-                                              : abandon(service, operation, started, err);
-    else if (rc == 0)
-        rc = finish(service, operation, err);
-    if (green && (rc == 0 || err->code != SB_E_INTERRUPTED)) {
-        struct sb_error ignored = {0};
-        sb_green_end(service, operation->to, rc < 0 ? &ignored : err);
-    }
-    return rc;
+    if (rc == 0)
+        rc = make_current(service, operation, true, err);
+    if (rc == 0)
+        return finish(service, operation, err);
+    if (err->code == SB_E_INTERRUPTED)
+        return -1; /* operation.json stays, for the next command */
+    return was_switched(service, operation) ? undo(service, operation, started, err)
+                                            : abandon(service, operation, started, err);
 }
 
 int sb_switch_run(const struct sb_node_service *service, const struct sb_switch *plan,
@@ -264,7 +280,7 @@ int sb_switch_run(const struct sb_node_service *service, const struct sb_switch 
 
 static bool is_whole(const struct sb_node_service *service, uint64_t number) {
     sb_autofree char *unit = sb_format("%" PRIu64 "/units/%s", number, service->unit);
-    return number > 0 && sb_path_exists(service->fd, unit);
+    return number > 0 && (sb_path_exists(service->fd, unit) || sb_green_has(service, number));
 }
 
 static int recover_switch(const struct sb_node_service *service, struct sb_operation *operation,
@@ -293,8 +309,6 @@ int sb_switch_recover(struct sb_node_service *service, enum sb_operation_kind *o
         return sb_switch_uninstall(service, err);
     sb_node_say(service->node, "%s: what was begun and not ended is put in order first",
                 service->name);
-    struct sb_error ignored = {0};
-    sb_green_end(service, operation.to, &ignored);
     int rc = recover_switch(service, &operation, err);
     if (rc < 0 && err->code == SB_E_UNHEALTHY) {
         sb_error_clear(err); /* it was undone: that is in order */
@@ -329,11 +343,9 @@ int sb_switch_uninstall(struct sb_node_service *service, struct sb_error *err) {
         return -1;
     uint64_t begun = operation.to; /* its root may be mounted */
     operation = (struct sb_operation){.kind = SB_OPERATION_UNINSTALL, .to = begun};
-    struct sb_error ignored = {0};
     if (sb_operation_save(service, &operation, err) < 0)
         return -1;
     sb_recover_watch(service);
-    sb_green_end(service, begun, &ignored);
     if (sb_follow_stop(service, err) < 0 || take_away(service, current, err) < 0 ||
         remove_generations(service, err) < 0 || sb_node_pin(service, err) < 0)
         return -1;

@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -70,6 +72,12 @@ int sb_systemd_do(const char *verb, const char *unit, struct sb_error *err) {
     return run(argv, NULL, err);
 }
 
+int sb_systemd_stop_alone(const char *unit, struct sb_error *err) {
+    const char *const argv[] = {
+        "systemctl", "--quiet", "--job-mode=ignore-dependencies", "stop", "--", unit, NULL};
+    return run(argv, NULL, err);
+}
+
 int sb_systemd_begin(const char *verb, const char *unit, struct sb_error *err) {
     const char *const argv[] = {"systemctl", "--quiet", "--no-block", verb, "--", unit, NULL};
     return run(argv, NULL, err);
@@ -128,6 +136,22 @@ int sb_systemd_status(const char *unit, struct sb_unit_status *out, struct sb_er
     }
     out->since = wall_clock(out->since);
     return 0;
+}
+
+/* systemd.io/JOURNAL_NATIVE_PROTOCOL: a datagram of fields. Of root's messages journald believes
+ * what they say they are about. */
+void sb_systemd_note(const char *unit, const char *line) {
+    const struct sockaddr_un to = {.sun_family = AF_UNIX,
+                                   .sun_path = "/run/systemd/journal/socket"};
+    sb_autofree char *text = sb_format("PRIORITY=5\nSYSLOG_IDENTIFIER=sbuild\n"
+                                       "OBJECT_SYSTEMD_UNIT=%s\nMESSAGE=%s\n",
+                                       unit, line);
+    sb_autoclose int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return;
+    ssize_t sent =
+        sendto(fd, text, strlen(text), MSG_NOSIGNAL, (const struct sockaddr *)&to, sizeof to);
+    (void)sent; /* there may be no journal */
 }
 
 void sb_systemd_journal(const char *unit, int64_t since, int lines, struct sb_buf *out) {

@@ -24,7 +24,9 @@ int sb_systemd_parse_version(const char *text);
 int sb_systemd_reload(struct sb_error *err);
 /* systemctl VERB UNIT: start, stop, … Returns when systemd is done with it. */
 int sb_systemd_do(const char *verb, const char *unit, struct sb_error *err);
-/* The same, without waiting for the end of the job. */
+/* Stops it without stopping what requires it. */
+int sb_systemd_stop_alone(const char *unit, struct sb_error *err);
+/* systemctl VERB UNIT, without waiting for the end of the job. */
 int sb_systemd_begin(const char *verb, const char *unit, struct sb_error *err);
 
 struct sb_unit_status {
@@ -36,6 +38,9 @@ struct sb_unit_status {
     char fragment[4096]; /* path of its file; "" when there is none */
 };
 int sb_systemd_status(const char *unit, struct sb_unit_status *out, struct sb_error *err);
+
+/* Leaves a line in a unit's journal, where there is one. */
+void sb_systemd_note(const char *unit, const char *line);
 
 /* The unit's last lines since then (seconds), at most so many, as journalctl writes them. An empty
  * excerpt when there is no journal. */

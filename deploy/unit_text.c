@@ -30,6 +30,10 @@ char *sb_unit_escape_path(const char *path) {
     return sb_buf_steal(&out);
 }
 
+char *sb_unit_service_name(const char *service, const char *colour) {
+    return sb_format("%s%s%s.service", service, colour ? "-" : "", colour ? colour : "");
+}
+
 char *sb_unit_root_path(const char *service, uint64_t generation) {
     return sb_format("%s/%s/%" PRIu64, SB_UNIT_ROOTS, service, generation);
 }
@@ -80,6 +84,11 @@ static bool read_line(const char *line, size_t len, struct sb_unit_mark *out, bo
         out->generation = strtoull(value, &end, 10);
         *generation = *value >= '0' && *value <= '9' && !*end && end - value < 19;
         return *generation;
+    } else if (value_of(line, len, "Port", value, sizeof value)) {
+        char *end;
+        unsigned long port = strtoul(value, &end, 10);
+        out->port = (uint16_t)port;
+        return *value >= '0' && *value <= '9' && !*end && port <= UINT16_MAX;
     } else if (value_of(line, len, "Image", value, sizeof value)) {
         return sb_digest_parse(value, &out->image, NULL) == 0;
     } else if (value_of(line, len, "Bundle", value, sizeof value)) {

@@ -34,7 +34,7 @@ static int cannot_write(const struct sb_node *node, const char *name, struct sb_
     return -1;
 }
 
-/* The temporary has a fixed name: what a killed process left is written over. */
+/* The temporary has a fixed name: what a killed process left is replaced. */
 int sb_unitfiles_put(const struct sb_node *node, const char *name, const char *text,
                      struct sb_error *err) {
     sb_autoclose int dir = open_units(node, err);
@@ -45,7 +45,8 @@ int sb_unitfiles_put(const struct sb_node *node, const char *name, const char *t
         !strcmp(sb_buf_text(&old), text))
         return 0;
     sb_autofree char *temporary = sb_format(".sbuild-%s", name);
-    sb_autoclose int fd = openat(dir, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    unlinkat(dir, temporary, 0); /* may be a symlink to a unit */
+    sb_autoclose int fd = openat(dir, temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
     if (fd < 0)
         return cannot_write(node, name, err);
     sb_autofree char *path = sb_path_join(sb_node_units(node), name);
@@ -199,13 +200,28 @@ static bool ends_in(const char *name, const char *end) {
     return n > m && !strcmp(name + n - m, end);
 }
 
+int sb_unitfiles_users(const struct sb_node_service *service, uint64_t number,
+                       struct sb_error *err) {
+    int fd = kept_directory(service, number);
+    sb_autoclosedir DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    if (!dir) {
+        sb_close_descriptor(&fd);
+        return sb_fail_errno(err, SB_E_IO, "%s/%" PRIu64 "/units", service->path, number);
+    }
+    for (struct dirent *e; (e = readdir(dir));) {
+        sb_autobuf struct sb_buf text = {0};
+        if (ends_in(e->d_name, ".conf") && (read_kept(service, number, e->d_name, &text, err) < 0 ||
+                                            place_users(e->d_name, sb_buf_text(&text), err) < 0))
+            return -1;
+    }
+    return 0;
+}
+
 static int place_one(const struct sb_node_service *service, uint64_t number, const char *name,
                      struct sb_error *err) {
     sb_autobuf struct sb_buf text = {0};
     if (read_kept(service, number, name, &text, err) < 0)
         return -1;
-    if (ends_in(name, ".conf"))
-        return place_users(name, sb_buf_text(&text), err);
     if (sb_unitfiles_put(service->node, name, sb_buf_text(&text), err) < 0)
         return -1;
     return sb_unitfiles_enable(service->node, name, sb_buf_text(&text), err);
@@ -216,25 +232,44 @@ static bool has_timer(const struct sb_node_service *service, uint64_t number) {
     return sb_path_exists(service->fd, path);
 }
 
+int sb_unitfiles_timer(const struct sb_node_service *service, uint64_t number,
+                       struct sb_error *err) {
+    sb_autofree char *timer = sb_format("%s.timer", service->name);
+    if (has_timer(service, number))
+        return place_one(service, number, timer, err);
+    return sb_unitfiles_disable(service->node, timer, err) < 0
+               ? -1
+               : sb_unitfiles_drop(service->node, timer, err);
+}
+
 int sb_unitfiles_place(const struct sb_node_service *service, uint64_t number,
                        struct sb_error *err) {
-    int fd = kept_directory(service, number);
-    sb_autoclosedir DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-    if (!dir) {
-        sb_close_descriptor(&fd);
-        return sb_fail_errno(err, SB_E_IO, "%s/%" PRIu64 "/units", service->path, number);
-    }
-    for (struct dirent *e; (e = readdir(dir));)
-        if (e->d_name[0] != '.' && strcmp(e->d_name, service->unit) != 0 &&
-            !ends_in(e->d_name, ".mount") && place_one(service, number, e->d_name, err) < 0)
-            return -1;
-    if (!has_timer(service, number)) {
-        sb_autofree char *timer = sb_format("%s.timer", service->name);
-        if (sb_unitfiles_disable(service->node, timer, err) < 0 ||
-            sb_unitfiles_drop(service->node, timer, err) < 0)
-            return -1;
-    }
+    if (sb_unitfiles_users(service, number, err) < 0 ||
+        sb_unitfiles_timer(service, number, err) < 0)
+        return -1;
     return place_one(service, number, service->unit, err);
+}
+
+/* ---- two units with one name ---- */
+
+static int link_to(const struct sb_node *node, int dir, const char *to, const char *name,
+                   struct sb_error *err) {
+    sb_autofree char *temporary = sb_format(".sbuild-%s", name);
+    unlinkat(dir, temporary, 0);
+    if (symlinkat(to, dir, temporary) < 0 || renameat(dir, temporary, dir, name) < 0)
+        return cannot_write(node, name, err);
+    return sb_directory_sync(dir, err);
+}
+
+int sb_unitfiles_alias(const struct sb_node_service *service, const char *unit,
+                       struct sb_error *err) {
+    const struct sb_node *node = service->node;
+    sb_autoclose int dir = open_units(node, err);
+    sb_autobuf struct sb_buf text = {0};
+    if (dir < 0 || sb_file_read(dir, unit, SB_UNIT_TEXT_LIMIT, &text, err) < 0 ||
+        link_to(node, dir, unit, service->unit, err) < 0)
+        return -1;
+    return sb_unitfiles_enable(node, service->unit, sb_buf_text(&text), err);
 }
 
 int sb_unitfiles_remove(const struct sb_node_service *service, struct sb_error *err) {

@@ -30,6 +30,15 @@ int sb_unitfiles_place(const struct sb_node_service *service, uint64_t number,
 /* Takes the service's units away, but for mounts. */
 int sb_unitfiles_remove(const struct sb_node_service *service, struct sb_error *err);
 
+/* The users that a generation's units name, where the host may not know them. */
+int sb_unitfiles_users(const struct sb_node_service *service, uint64_t number,
+                       struct sb_error *err);
+/* Its timer in place, or none. */
+int sb_unitfiles_timer(const struct sb_node_service *service, uint64_t number,
+                       struct sb_error *err);
+/* NAME.service becomes an alias of that unit, by one rename, and starts at boot. */
+int sb_unitfiles_alias(const struct sb_node_service *service, const char *unit,
+                       struct sb_error *err);
 /* "NAME.timer" when the generation has one, else "NAME.service": what is started and stopped. The
  * caller's. */
 char *sb_unitfiles_main(const struct sb_node_service *service, uint64_t number);

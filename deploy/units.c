@@ -17,7 +17,6 @@
 struct making {
     const struct sb_description *d;
     const struct sb_placement *p;
-    char *unit; /* without .service */
     char *root;
     bool has_ids, is_root;
     uint32_t uid, gid;
@@ -104,7 +103,7 @@ static void add_head(struct making *m) {
     sb_buf_addf(&m->text,
                 "# Made by sbuild, which makes it anew with each generation. What is to stay\n"
                 "# belongs into a drop-in: systemctl edit %s\n\n[Unit]\n",
-                m->unit);
+                m->d->name);
     sb_autofree char *title =
         sb_format("%s%s%s", d->name, d->version ? " " : "", d->version ? d->version : "");
     add_plain(m, "Description", title);
@@ -283,8 +282,9 @@ static void add_running(struct making *m) {
 }
 
 static void add_mark(struct making *m) {
-    sb_buf_addf(&m->text, "\n%s\nName=%s\nGeneration=%" PRIu64 "\nImage=%s\n", SB_UNIT_SECTION,
-                m->d->name, m->p->generation, sb_digest_text(&m->d->image.digest).text);
+    sb_buf_addf(&m->text, "\n%s\nName=%s\nGeneration=%" PRIu64 "\n", SB_UNIT_SECTION, m->d->name,
+                m->p->generation);
+    sb_buf_addf(&m->text, "Image=%s\n", sb_digest_text(&m->d->image.digest).text);
     if (m->p->bundle)
         sb_buf_addf(&m->text, "Bundle=%s\n", sb_digest_text(m->p->bundle).text);
 }
@@ -310,17 +310,21 @@ static void make_service(struct making *m, struct sb_units *out) {
     add_limits(m);
     if (m->d->type != SB_SERVICE_JOB)
         sb_buf_adds(&m->text, "\n[Install]\nWantedBy=multi-user.target\n");
+    if (m->p->colour) /* so that systemctl disable and enable know both names */
+        sb_buf_addf(&m->text, "Alias=%s.service\n", m->d->name);
     add_mark(m);
-    add_unit(out, SB_UNIT_SERVICE, sb_format("%s.service", m->unit), m);
+    if (m->d->port)
+        sb_buf_addf(&m->text, "Port=%u\n", m->p->port ? m->p->port : m->d->port);
+    add_unit(out, SB_UNIT_SERVICE, sb_unit_service_name(m->d->name, m->p->colour), m);
 }
 
 static void make_timer(struct making *m, struct sb_units *out) {
     add_head(m);
     sb_buf_addf(&m->text, "\n[Timer]\nOnCalendar=%s\nPersistent=yes\nUnit=%s.service\n",
-                m->d->schedule, m->unit);
+                m->d->schedule, m->d->name);
     sb_buf_adds(&m->text, "\n[Install]\nWantedBy=timers.target\n");
     add_mark(m);
-    add_unit(out, SB_UNIT_TIMER, sb_format("%s.timer", m->unit), m);
+    add_unit(out, SB_UNIT_TIMER, sb_format("%s.timer", m->d->name), m);
 }
 
 static void make_mount(struct making *m, struct sb_units *out) {
@@ -403,8 +407,8 @@ static int check_placement(const struct sb_placement *p, struct sb_error *err) {
         return refuse(err, "the program", p->program);
     if (p->label && !is_label(p->label))
         return refuse(err, "the SELinux context", p->label);
-    if (p->unit && !sb_service_name_valid(p->unit))
-        return refuse(err, "the unit", p->unit);
+    if (p->colour && (!*p->colour || p->colour[strspn(p->colour, "abcdefghijklmnopqrstuvwxyz")]))
+        return refuse(err, "the colour", p->colour);
     for (size_t i = 0; p->devices && i < p->devices->n; i++)
         if (strncmp(p->devices->v[i], "/dev/", 5) != 0 || !is_safe_path(p->devices->v[i]))
             return refuse(err, "the device", p->devices->v[i]);
@@ -439,7 +443,6 @@ int sb_units_generate(const struct sb_description *d, const struct sb_placement 
     if (check_placement(p, err) < 0)
         return -1;
     struct making m = {.d = d, .p = p};
-    m.unit = sb_strdup(p->unit ? p->unit : d->name);
     m.root = p->root ? sb_strdup(p->root)
              : d->root == SB_ROOT_LAYERS
                  ? sb_unit_root_path(d->name, p->generation)
@@ -452,7 +455,6 @@ int sb_units_generate(const struct sb_description *d, const struct sb_placement 
         make_mount(&m, out);
     if (m.has_ids && (m.uid || m.gid))
         make_sysusers(&m, out);
-    free(m.unit);
     free(m.root);
     sb_buf_free(&m.text);
     if (check_sizes(out, err) == 0)

@@ -5,7 +5,7 @@
  * the placement {0} and are there to be read; a node makes its own from the description that it has
  * checked, and never uses texts that came from elsewhere.
  *
- *     NAME.service                  the service itself
+ *     NAME.service                  the service itself; with a colour, NAME-COLOUR.service
  *     NAME.timer                    of a job with a schedule
  *     run-sbuild-NAME-N.mount       its root: an overlay of unpacked layers, read-only
  *     sbuild-UID-GID.conf           for sysusers.d, where the host may not know the user
@@ -44,9 +44,9 @@
 /* Where and when; zero values are what a bundle for review gets. Everything is borrowed. */
 struct sb_placement {
     uint64_t generation; /* from 1; 0: none yet */
-    const char *unit; /* name without .service; NULL: the service's. For blue-green: "NAME-green" */
-    uint16_t port;    /* instead of the description's port, if not 0: the spare one */
-    const char *root; /* NULL: /run/sbuild/NAME/N, or /opt/NAME/N for SB_ROOT_HOST */
+    const char *colour; /* "blue", "green": of the unit that it runs in (deploy/green.h); or NULL */
+    uint16_t port;      /* instead of the description's port, if not 0: the spare one */
+    const char *root;   /* NULL: /run/sbuild/NAME/N, or /opt/NAME/N for SB_ROOT_HOST */
     /* Directories of the overlay, topmost first, absolute, without any of : , \ " ' % and blanks;
      * at least two (sb_units_mount_points makes the lowest). None: a placeholder for review. */
     const char *const *lower;
@@ -108,7 +108,9 @@ char *sb_unit_escape_path(const char *path);
  * that systemd would replace or take apart escaped. The word is UTF-8 and has no control characters
  * but tab and newline. */
 void sb_unit_quote(const char *word, bool exec, struct sb_buf *out);
-/* "run-sbuild-NAME-N.mount"; "/run/sbuild/NAME/N": the caller's. */
+/* "NAME.service", "NAME-COLOUR.service"; "run-sbuild-NAME-N.mount"; "/run/sbuild/NAME/N": the
+ * caller's. */
+char *sb_unit_service_name(const char *service, const char *colour);
 char *sb_unit_mount_name(const char *service, uint64_t generation);
 char *sb_unit_root_path(const char *service, uint64_t generation);
 
@@ -118,6 +120,7 @@ char *sb_unit_root_path(const char *service, uint64_t generation);
 struct sb_unit_mark {
     char name[SB_SERVICE_NAME_LIMIT + 1];
     uint64_t generation;
+    uint16_t port;                  /* that it listens on; 0 when not given */
     struct sb_digest image, bundle; /* all zero when not given */
 };
 /* True when the text has the section, whole and well-formed: the unit is sbuild's. */

@@ -248,3 +248,17 @@ void sb_sources_free(struct sb_sources *sources) {
     free(sources->v);
     *sources = (struct sb_sources){0};
 }
+
+struct sb_http_request sb_source_request(struct sb_remote *remote, const struct sb_source *source,
+                                         const char *target) {
+    struct sb_http_request request = sb_remote_request(remote, "GET", target);
+    request.host = source->host;
+    if (source->scope)
+        request.scope = source->scope;
+    return request;
+}
+
+char *sb_source_what(const struct sb_source *source, const char *kind, const char *name) {
+    return sb_format("GET %s %s%s%s", kind, name, source->mirror ? " from mirror " : "",
+                     source->mirror ? source->host : "");
+}

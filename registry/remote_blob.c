@@ -124,10 +124,7 @@ static int attempt(struct sb_remote *remote, const struct sb_source *source, con
     char value[48];
     snprintf(value, sizeof value, "bytes=%llu-", (unsigned long long)download->got);
     const struct sb_http_header range = {"Range", value};
-    struct sb_http_request request = sb_remote_request(remote, "GET", target);
-    request.host = source->host;
-    if (source->scope)
-        request.scope = source->scope;
+    struct sb_http_request request = sb_source_request(remote, source, target);
     request.headers = &range;
     request.header_count = download->got > 0;
     request.head = on_head;
@@ -154,8 +151,7 @@ static int download_from(struct sb_remote *remote, const struct sb_source *sourc
     sb_autofree char *target =
         sb_format("%s/blobs/%s", source->base, sb_digest_text(&download->blob->digest).text);
     sb_autofree char *what =
-        sb_format("GET blob %s%s%s", sb_digest_text(&download->blob->digest).text,
-                  source->mirror ? " from mirror " : "", source->mirror ? source->host : "");
+        sb_source_what(source, "blob", sb_digest_text(&download->blob->digest).text);
     struct sb_retry retry = sb_remote_retry(remote);
     for (;;) {
         uint64_t before = download->got;

@@ -90,14 +90,9 @@ static int take_manifest(const char *reference, struct sb_http_response *respons
 static int get_from(struct sb_remote *remote, const struct sb_source *source, const char *reference,
                     struct sb_manifest *out, struct sb_error *err) {
     sb_autofree char *target = sb_format("%s/manifests/%s", source->base, reference);
-    sb_autofree char *what =
-        sb_format("GET manifest %s%s%s", reference, source->mirror ? " from mirror " : "",
-                  source->mirror ? source->host : "");
+    sb_autofree char *what = sb_source_what(source, "manifest", reference);
     const struct sb_http_header accept = {"Accept", accepted};
-    struct sb_http_request request = sb_remote_request(remote, "GET", target);
-    request.host = source->host;
-    if (source->scope)
-        request.scope = source->scope;
+    struct sb_http_request request = sb_source_request(remote, source, target);
     request.headers = &accept;
     request.header_count = 1;
     request.limit = SB_MANIFEST_LIMIT;

@@ -110,6 +110,11 @@ struct sb_sources {
 };
 void sb_remote_sources(struct sb_remote *remote, bool mirrors, struct sb_sources *out);
 void sb_sources_free(struct sb_sources *sources);
+/* A GET of something below the source's base; target is used, not copied. */
+struct sb_http_request sb_source_request(struct sb_remote *remote, const struct sb_source *source,
+                                         const char *target);
+/* "GET blob sha256:…", of a mirror "… from mirror HOST"; the caller's to free. */
+char *sb_source_what(const struct sb_source *source, const char *kind, const char *name);
 #define sb_autosources __attribute__((cleanup(sb_sources_free), unused))
 
 /* ---- remote_error.c ---- */

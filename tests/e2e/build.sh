@@ -2,20 +2,12 @@
 # Building through the real runtime: what a run step sees, what a failing one shows, what is cached.
 . tests/e2e/lib.sh
 need_root
-need runc crun jq
-busybox_root rootfs
+need runc crun jq python3
+busybox_base
 mkdir src
 echo one >src/file
 
-cat >base.yaml <<'EOF'
-name: base
-from: scratch
-layers: [{name: busybox, copy: {from: rootfs, to: /}}]
-EOF
 
-has() { # FILE PATTERN
-	grep -Eq -- "$2" "$1" || { cat "$1"; return 1; }
-}
 lacks() {
 	! grep -En -- "$2" "$1"
 }
@@ -63,7 +55,7 @@ layers:
       cat /etc/resolv.conf >/seen/resolv 2>&1
       ls -a / >/seen/root
 EOF
-host=$(hostname -I | awk '{ print $1 }') port=$((20000 + $$ % 20000))
+host=$(hostname -I | awk '{ print $1 }') port=$(free_port)
 sed -i "s/HOST/${host:-192.0.2.1}/; s/PORT/$port/" inside.yaml
 mkdir www
 echo reached >www/index.html

@@ -3,7 +3,6 @@
 . tests/e2e/lib.sh
 . "$TOP/tests/e2e/registry.lib"
 . "$TOP/tests/e2e/peers.lib"
-cleanup() { stop_registries; }
 need jq docker-registry curl
 
 start_registry main
@@ -29,7 +28,7 @@ service: {port: 8003, health: {http: /health}, gpu: 1, secrets: [key], directori
 END
 }
 manifest() { # TAG: from the registry
-	curl -sf -H 'Accept: application/vnd.oci.image.manifest.v1+json' "http://$REGISTRY/v2/team/backend/manifests/$1"
+	registry_get "team/backend/manifests/$1"
 }
 recipe backend 1.2.3
 

@@ -3,10 +3,9 @@
 . tests/e2e/lib.sh
 need_root
 need runc jq
-busybox_root rootfs
+busybox_base
 mkdir src
 head -c 400000 /dev/urandom | od -x >src/file
-printf 'name: base\nfrom: scratch\nlayers: [{name: busybox, copy: {from: rootfs, to: /}}]\n' >base.yaml
 cat >one.yaml <<'EOF'
 name: one
 from: base.yaml

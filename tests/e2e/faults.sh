@@ -5,18 +5,12 @@
 . tests/e2e/lib.sh
 . "$TOP/tests/e2e/registry.lib"
 need docker-registry python3
-cleanup() {
-	stop_registries
-	[ -z "${proxy:-}" ] || kill "$proxy" 2>/dev/null || :
-}
 
 # Short pauses and small chunks: a thousand runs, and a layer of several chunks.
 export SBUILD_RETRY_BASE_MS=5 SBUILD_STALL_SECONDS=1 SBUILD_UPLOAD_CHUNK=262144
 start_registry faults plain REGISTRY_LOG_ACCESSLOG_DISABLED=true || exit 1
-"$TOP/tests/e2e/fault-proxy" "$REGISTRY" "$T/faults" >proxy.out 2>proxy.err &
-proxy=$!
-wait_for_line 'listening on' proxy.out
-port=$(sed 's/listening on //' proxy.out)
+start_proxy
+port=${PROXY#*:}
 
 mkdir -p files/large files/middle files/small
 head -c 700000 /dev/urandom >files/large/data

@@ -11,14 +11,8 @@ need_peer buildah umoci skopeo
 # ---- the base and the context ----
 
 busybox_root rootfs
-bring() { # PROGRAM: with its libraries, into rootfs
-	cp "$(command -v "$1")" "rootfs/bin/$1"
-	ldd "$(command -v "$1")" | sed -nE 's/.*(=> | |\t)(\/[^ ]+) \(0x.*/\2/p' | while read -r library; do
-		mkdir -p "rootfs$(dirname "$library")" && cp -L "$library" "rootfs$library"
-	done
-}
-bring setcap
-bring setfattr
+bring setcap rootfs
+bring setfattr rootfs
 # Mount points and files that every builder brings are there already.
 mkdir -p rootfs/proc rootfs/sys rootfs/dev rootfs/run rootfs/usr/share/real rootfs/steps
 touch rootfs/etc/hosts rootfs/etc/resolv.conf rootfs/etc/hostname

@@ -4,7 +4,7 @@
 . tests/e2e/lib.sh
 . "$TOP/tests/e2e/peers.lib"
 need_root
-need jq runc
+need jq runc python3
 need_peer skopeo
 
 busybox_root rootfs
@@ -84,7 +84,7 @@ fi
 
 if have_peer crane; then
 	check "crane validates the docker archive" peer crane validate --tarball exported.tar
-	port=$((20000 + $$ % 20000))
+	port=$(free_port)
 	peer sh -c 'crane registry serve --address "127.0.0.1:$1" & echo $! >crane.pid; wait' sh "$port" >crane.log 2>&1 &
 	i=0
 	while [ $i -lt 50 ] && ! peer crane catalog "127.0.0.1:$port" >/dev/null 2>&1; do sleep 0.1 && i=$((i + 1)); done

@@ -6,13 +6,12 @@
 . tests/e2e/lib.sh
 need_root
 need runc jq setsid
-busybox_root rootfs
+busybox_base
 kills=${SB_KILLS:-24} seed=${SB_SEED:-$$}
 mark=marker-$$-$seed nap=0$$ # in command lines of ours alone
 cleanup() { pkill -KILL -f "$mark|$T/|sleep [12]$nap"; }
 mkdir src
 for i in 1 2 3; do head -c 300000 /dev/urandom | od -x >src/$i; done
-printf 'name: base\nfrom: scratch\nlayers: [{name: busybox, copy: {from: rootfs, to: /}}]\n' >base.yaml
 {
 	printf 'name: many\nfrom: base.yaml\nargs: {N: "0"}\nlayers:\n'
 	for i in 1 2 3; do

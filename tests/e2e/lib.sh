@@ -6,6 +6,9 @@
 #   check "the image is listed" grep -q hello out
 #   check_equal "one digest" "$a" "$b"
 #   check_fails "a bad recipe" 3 "$SBUILD" bad.yaml     (fails, with this exit status)
+#   check_said 'expected a digest'   what the last of those printed (it is in the file said)
+#   check "the log says so" has FILE PATTERN
+#   note "a restart takes $ms ms"    a measured figure, for who reads the log
 #   skip "no user namespaces here"   counts one skipped check
 #
 # $SBUILD is the program, $TOP the checkout, $T a scratch directory (the working directory too, and
@@ -31,6 +34,7 @@ finish() {
 	if command -v stop_nodes >/dev/null; then stop_nodes; fi           # of node.lib
 	if command -v stop_registries >/dev/null; then stop_registries; fi # of registry.lib
 	if command -v stop_docker >/dev/null; then stop_docker; fi         # of peers.lib
+	if [ -n "${user:-}" ]; then end_test_user; fi
 	[ "$status" = 0 ] || [ -n "$ended" ] || {
 		echo "FAIL $NAME: ended with status $status; what its commands said last:"
 		(cd "$T" && tail -n 20 .check err* 2>/dev/null | sed 's/^/    /')
@@ -76,6 +80,7 @@ check_fails() { # NAME STATUS COMMAND…    (STATUS may be a pattern: [56])
 	shift 2
 	status=0
 	"$@" >"$T/.check" 2>&1 || status=$?
+	cp "$T/.check" "$T/said"
 	if expr "$status" : "$wanted\$" >/dev/null; then
 		passed=$((passed + 1))
 	else
@@ -83,6 +88,22 @@ check_fails() { # NAME STATUS COMMAND…    (STATUS may be a pattern: [56])
 		tail -n 60 "$T/.check" | sed 's/^/    /'
 		failed=$((failed + 1))
 	fi
+}
+
+has() { # FILE PATTERN: a line of the file is like that; the file is shown when none is
+	grep -Eq -- "$2" "$1" || { cat "$1" && false; }
+}
+
+check_said() { # PATTERN
+	check "it says: $1" has "$T/said" "$1"
+}
+
+free_port() { # a port that was free a moment ago
+	python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+}
+
+note() { # TEXT
+	echo "NOTE $NAME: $*"
 }
 
 skip() { # WHY
@@ -102,6 +123,12 @@ need() { # PROGRAM…
 	done
 }
 
+# What a build that failed said is that no packages can be had: then nothing can be tested here.
+skip_without_mirror() { # FILE
+	no_mirror=$(grep -E 'Could not (resolve|connect)|Unable to connect|Failed to fetch|Network is unreachable' "$1" | tail -n 1)
+	[ -z "$no_mirror" ] || skip_all "no packages can be had here: $no_mirror"
+}
+
 need_root() {
 	[ "$(id -u)" = 0 ] || skip_all "needs root"
 }
@@ -118,6 +145,40 @@ busybox_root() { # DIR
 	done
 	printf 'root:x:0:0:root:/root:/bin/sh\nworker:x:1234:1234::/home:/bin/sh\n' >"$1/etc/passwd"
 	printf 'root:x:0:\nworker:x:1234:\nextra:x:77:worker\n' >"$1/etc/group"
+}
+
+# A program of this machine, with its libraries, in a root that busybox_root made.
+bring() { # PROGRAM DIR
+	cp "$(command -v "$1")" "$2/bin/$1"
+	ldd "$(command -v "$1")" | sed -nE 's/.*(=> | |\t)(\/[^ ]+) \(0x.*/\2/p' | while read -r library; do
+		mkdir -p "$2$(dirname "$library")" && cp -L "$library" "$2$library"
+	done
+}
+
+# base.yaml, whose one layer is such a root, in the directory rootfs: what recipes with steps stand on.
+busybox_base() {
+	busybox_root rootfs
+	printf 'name: base\nfrom: scratch\nlayers: [{name: busybox, copy: {from: rootfs, to: /}}]\n' >base.yaml
+}
+
+# An ordinary user with subordinate ids, $user, at home in $T/home, until the script's end.
+test_user() {
+	need useradd userdel usermod setpriv newuidmap
+	user=sbtest$$
+	for _ in 1 2 3 4 5; do # one process at a time has /etc/passwd
+		! useradd --create-home --home-dir "$T/home" --shell /bin/sh "$user" 2>useradd.err || break
+		sleep 0.2
+	done
+	id "$user" >/dev/null 2>&1 || { user= && skip_all "no user could be made: $(cat useradd.err)"; }
+	grep -q "^$user:" /etc/subuid || usermod --add-subuids 2000000000-2000065535 --add-subgids 2000000000-2000065535 "$user"
+	chmod 755 "$T"
+}
+as_user() { # [VARIABLE=VALUE | -C DIR]… COMMAND…
+	setpriv --reuid "$user" --regid "$(id -g "$user")" --init-groups --reset-env env -C "$T" "$@"
+}
+end_test_user() {
+	pkill -KILL -u "$user"
+	userdel "$user"
 }
 
 # The digests of all blobs are those of their names, and sbuild's temporary directories are empty.

@@ -5,7 +5,6 @@
 . "$TOP/tests/e2e/registry.lib"
 . "$TOP/tests/e2e/peers.lib"
 need jq
-cleanup() { stop_registries; }
 export HOME="$T/home"
 mkdir "$HOME"
 unset DOCKER_CONFIG REGISTRY_AUTH_FILE XDG_RUNTIME_DIR
@@ -16,13 +15,6 @@ login() { # HOST [OPTION…]: with the right password
 }
 login_wrong() {
 	printf 'not the password' | "$SBUILD" login "$@" -u worker --password-stdin
-}
-fails() { # NAME STATUS COMMAND…
-	check_fails "$@"
-	cp .check said
-}
-says() { # TEXT: what failed last
-	check "it says: $1" grep -qF -- "$1" said
 }
 
 mkdir context
@@ -36,11 +28,11 @@ pull() { "$SBUILD" pull "$REGISTRY/${1:-team}/app:v1" --store "$T/empty"; }
 # Passwords.
 start_registry basic htpasswd
 basic=$REGISTRY
-fails "no credentials" 5 push
-says "registry $basic needs credentials"
-says "sbuild login $basic"
-fails "a wrong password" 5 login_wrong "$basic"
-says 'refused the credentials for "worker"'
+check_fails "no credentials" 5 push
+check_said "registry $basic needs credentials"
+check_said "sbuild login $basic"
+check_fails "a wrong password" 5 login_wrong "$basic"
+check_said 'refused the credentials for "worker"'
 check "nothing is kept" test ! -e "$config"
 check "login" login "$basic"
 check_equal "for nobody else to read" 600 "$(stat -c %a "$config")"
@@ -49,27 +41,27 @@ check "push" push
 check "logout" "$SBUILD" logout "$basic"
 check_equal "it is gone" '{}' "$(jq -c .auths "$config")"
 check "logout once more" "$SBUILD" logout "$basic"
-fails "after it" 5 push
+check_fails "after it" 5 push
 jq -n --arg h "http://$basic/v1/" --arg a "$(printf 'worker:stale' | base64)" '{auths: {($h): {auth: $a}}}' >"$config"
-fails "refused ones" 5 push
-says "refused the credentials for \"worker\" (from $config)"
+check_fails "refused ones" 5 push
+check_said "refused the credentials for \"worker\" .from $config."
 check "a URL as host" login "http://$basic/"
 check "takes their place" test "$(jq '.auths | length' "$config")" = 1
 check "push with them" push
 
 # What can't be right.
 for host in "" "a b" "http://" "$basic/team" '$(id)'; do
-	fails "host '$host'" 2 login "$host"
+	check_fails "host '$host'" 2 login "$host"
 done
 no_terminal() { setsid "$SBUILD" login "$@" </dev/null; }
-fails "no terminal" 2 no_terminal "$basic"
-fails "no terminal, with a user" 2 no_terminal "$basic" -u worker
-says --password-stdin
-fails "an empty password" 2 "$SBUILD" login "$basic" -u worker --password-stdin </dev/null
-fails "two lines" 2 sh -c "printf 'a\nb\n' | '$SBUILD' login '$basic' -u worker --password-stdin"
-fails "a colon in the user" 2 "$SBUILD" login "$basic" -u a:b --password-stdin </dev/null
-fails "no user" 2 "$SBUILD" login "$basic" --password-stdin </dev/null
-fails "nobody there" 5 login "127.0.0.1:$(free_port)"
+check_fails "no terminal" 2 no_terminal "$basic"
+check_fails "no terminal, with a user" 2 no_terminal "$basic" -u worker
+check_said --password-stdin
+check_fails "an empty password" 2 "$SBUILD" login "$basic" -u worker --password-stdin </dev/null
+check_fails "two lines" 2 sh -c "printf 'a\nb\n' | '$SBUILD' login '$basic' -u worker --password-stdin"
+check_fails "a colon in the user" 2 "$SBUILD" login "$basic" -u a:b --password-stdin </dev/null
+check_fails "no user" 2 "$SBUILD" login "$basic" --password-stdin </dev/null
+check_fails "nobody there" 5 login "127.0.0.1:$(free_port)"
 
 # On a terminal nothing is shown of the password.
 rm -f "$config"
@@ -121,9 +113,9 @@ check "push by a helper" push helped
 check "logout with a helper" "$SBUILD" logout "$basic"
 check "the helper has it no more" test ! -e kept
 echo '{"credsStore": "absent"}' >"$config"
-fails "a helper that is missing" 5 push
-says docker-credential-absent
-says "$config names"
+check_fails "a helper that is missing" 5 push
+check_said docker-credential-absent
+check_said "$config names"
 rm "$config"
 
 # Other tools read what login writes, and the other way round.
@@ -146,8 +138,8 @@ TOKEN_OPTIONS='--anonymous public/*=pull'
 TOKEN_USERS='reader:read-only:team/*=pull'
 start_registry tokens token,tls
 tokens=$REGISTRY
-fails "an authority that nobody trusts" 5 login "$tokens"
-says certificate
+check_fails "an authority that nobody trusts" 5 login "$tokens"
+check_said certificate
 check "login over TLS" login "$tokens" --ca ca.crt
 mkdir -p "$HOME/.config/sbuild"
 printf 'registries: {"%s": {ca: %s}}\n' "$tokens" "$T/ca.crt" >"$HOME/.config/sbuild/config.yaml"
@@ -156,12 +148,12 @@ check "one token is enough" test "$(grep -c '"scopes": \["repository:team/app:pu
 check "push for all" push public
 "$SBUILD" logout "$tokens" 2>err
 check "anyone may pull" pull public
-fails "but not this" 5 pull team
-says "needs credentials"
-fails "nor push" 5 "$SBUILD" push app "$tokens/public/app:other"
+check_fails "but not this" 5 pull team
+check_said "needs credentials"
+check_fails "nor push" 5 "$SBUILD" push app "$tokens/public/app:other"
 echo read-only | "$SBUILD" login "$tokens" -u reader --password-stdin 2>err
 check "a reader pulls" pull team
-fails "a reader can't push" 5 "$SBUILD" push app "$tokens/team/app:other"
+check_fails "a reader can't push" 5 "$SBUILD" push app "$tokens/team/app:other"
 check "it says what was denied, and to whom" grep -q 'denied "repository:team/app:.*push.*" to "reader"' said
 stop_registry tokens
 

@@ -1,8 +1,6 @@
 #!/bin/sh
 # What goes wrong beside a command: its process is killed and nobody comes back to it; the disk fills up
-# while it works; all commands of one service come at once.
-#
-#   SB_STRESS=8     seconds of all commands at once
+# while it works.
 . tests/e2e/node-service.lib
 PORT=$(free_port)
 SERVICE_TIMEOUT=3s
@@ -48,12 +46,29 @@ check "the failure is recorded" n sh -c 'sbuild status web | grep -q "generation
 check "the watch ends" wait_for 5 rests web
 check_equal "no unit failed" "" "$(n systemctl --failed --plain --no-legend)"
 
+# Several at once, and one whose watch is killed too.
+PORT2=$(free_port)
+make_service web2 "$PORT2"
+release web2 1.0.0 >/dev/null 2>err
+release web2 3.0.0 broken >/dev/null 2>err
+n sbuild install "$REPOSITORY/web2:v1.0.0" >/dev/null 2>err || cat err
+kill_after_switch web install "$web:v3.0.0"
+kill_after_switch web2 install "$REPOSITORY/web2:v3.0.0"
+n systemctl kill -s KILL sbuild-recover@web2.service || :
+for name in web web2; do
+	check "the one before $name" wait_for 25 finished $name
+	check_equal "is healthy" healthy "$(n sbuild status $name --json | jq -r '.services[0].health')"
+done
+check_equal "both serve again" "1.0.0 1.0.0" "$(ask "$PORT") $(ask "$PORT2")"
+n sbuild uninstall web2 >/dev/null 2>err || cat err
+
 # A good release: it is waited for, and not started again.
 kill_after_switch web install "$web:v2.0.0"
 check "a good release that was half-way is finished" wait_for 20 finished web
 check_equal "it serves" 2.0.0 "$(ask "$PORT")"
 wait_for 5 rests web || :
-watched() { n journalctl -q -u sbuild-recover@web.service -o cat; }
+# Some machines' control groups cannot be read while they end, whatever unit it is.
+watched() { n journalctl -q -u sbuild-recover@web.service -o cat | grep -v 'Failed to kill control group' || :; }
 watch_said() { watched >journal && grep -q 'put in order first' journal; }
 check "what the watch did is in the journal" wait_for 5 watch_said
 n sbuild rollback web 1 >/dev/null 2>err || cat err
@@ -64,7 +79,6 @@ check "a command that ends normally leaves no line there" diff journal after
 # ---- a disk that fills up ----
 
 # A store of its own, which takes more for many small files than their tar does.
-PORT2=$(free_port)
 n mkdir -p /mnt/small
 n mount -t tmpfs -o size=44m,nr_inodes=40000 tmpfs /mnt/small
 small() { n sbuild "$@" --store /mnt/small/store; }

@@ -2,22 +2,10 @@
 # The backend of recipes/backend.yaml as a service of a booted node: from a registry to a healthy
 # answer, another release, one that fails, back again; its user, its devices, its units; ten services
 # on its dependencies.
-#
-# The layers below the application come from the store that `make demo` filled (or SB_BACKEND_STORE),
-# which is not touched. Without them it is skipped: tests/e2e/backend.sh builds them (SB_TEST_SLOW=1).
-BACKEND_STORE=${SB_BACKEND_STORE:-${SBUILD_STORE:-/var/lib/sbuild}}
 . tests/e2e/node.lib
-[ -d "$BACKEND_STORE/sbuild" ] || skip_all "no make demo here yet (SB_BACKEND_STORE)"
-"$SBUILD" plan "$TOP/recipes/backend.yaml" --store "$BACKEND_STORE" >plan 2>&1 || cat plan
-! grep -v ' app ' plan | grep -q '^build' || skip_all "the dependencies are not in $BACKEND_STORE"
-
-# A store of its own, of the same blobs.
-mkdir -p "$SBUILD_STORE/sbuild"
-for part in keys records contents listings; do
-	[ ! -e "$BACKEND_STORE/sbuild/$part" ] || cp -a "$BACKEND_STORE/sbuild/$part" "$SBUILD_STORE/sbuild/"
-done
-cp "$BACKEND_STORE/oci-layout" "$BACKEND_STORE/index.json" "$SBUILD_STORE/"
-cp -al "$BACKEND_STORE/blobs" "$SBUILD_STORE/" 2>/dev/null || cp -a "$BACKEND_STORE/blobs" "$SBUILD_STORE/"
+. "$TOP/tests/e2e/peers.lib"
+. "$TOP/tests/e2e/backend.lib"
+need_backend
 
 start_registry main
 PORT=$(free_port)
@@ -25,9 +13,12 @@ REPOSITORY=$REGISTRY/team
 cp -a "$TOP/recipes" recipes
 sed -i -e "s|^image:|image:\n  repository: $REPOSITORY/backend|" -e 's/^tags:.*/tags: [semver]/' recipes/backend.yaml
 watcher=
-cleanup() { [ -z "$watcher" ] || kill "$watcher" 2>/dev/null || :; }
+cleanup() {
+	stop_in_runc
+	[ -z "$watcher" ] || kill "$watcher" 2>/dev/null
+}
 release() { "$SBUILD" bundle "recipes/${2:-backend}.yaml" --push --set "VERSION=$1" --set "PORT=$PORT" --progress plain; }
-health() { curl -s -m 5 "http://127.0.0.1:$PORT/health"; }
+health() { curl -sf -m 5 "http://127.0.0.1:$PORT/health"; }
 version() { health | jq -r .version; }
 status() { n sbuild status backend --json | jq -r ".services[0].$1"; }
 watch() {
@@ -49,38 +40,57 @@ milliseconds() { # of a command, as $took
 	"$@" >out 2>&1 || cat out
 	took=$((($(date +%s%N) - began) / 1000000))
 }
-# What it takes to stop and start, without any sbuild: the longest of two.
+# What it takes to stop and start, without any sbuild: the longest seen.
 own=0
 measure_own() {
-	for _ in 1 2; do
-		watch
-		n systemctl restart backend
-		for _ in $(seq 600); do [ "$(version)" != "" ] && break || sleep 0.1; done
-		watched
-		[ "$own" -ge "$gap" ] || own=$gap
-	done
+	watch
+	n systemctl restart backend
+	wait_for 60 health
+	watched
+	[ "$own" -ge "$gap" ] || own=$gap
 }
 
 # ---- the first release ----
 
 check "the backend is bundled and pushed" release 1.0.0
+start_in_runc backend:v1.0.0 "$PORT"
 boot_node one
 n mknod -m 666 /dev/nvidia0 c 10 229 || skip "no device node can be made here"
 n mknod -m 666 /dev/nvidiactl c 10 229 || :
 n mknod -m 666 /dev/nvidia1 c 10 200 || :
 n mknod -m 666 /dev/other c 10 200 || :
+wait_for 60 health
+health >container.json
+stop_in_runc
 milliseconds n sbuild install "$REPOSITORY/backend:v1.0.0" --wait=3m
-echo "node-backend: from the registry to a healthy answer in $took ms"
+note "from the registry to a healthy answer in $took ms"
 check "it answers" sh -c 'curl -sS --fail -m 5 "$1" >health.json' sh "http://127.0.0.1:$PORT/health"
-echo "node-backend: /health says $(cat health.json)"
+note "/health says $(cat health.json)"
 image=$(jq -r '.manifests[] | select(.annotations["org.opencontainers.image.ref.name"] == "backend:v1.0.0") | .digest' "$SBUILD_STORE/index.json")
 check_equal "status tells the image" "$image" "$(status image)"
 pid=$(n systemctl show -P MainPID backend)
-check_equal "the versions are the image's" \
-	"1.0.0 $(n nsenter -t "$pid" -m -r /usr/bin/python3 -c 'import torch; print(torch.__version__)') true" \
-	"$(jq -r '.version + " " + .torch + " " + (.cuda_runtime | tostring)' health.json)"
+check "torch and CUDA's runtime are there" jq -e '.version == "1.0.0" and (.torch | length > 3) and .cuda_runtime' health.json
+check_equal "the versions are those that the image tells in a container" "$(cat container.json)" "$(cat health.json)"
 check_equal "and it does its work" "[1,0,1]" "$(curl -sS -m 30 -H 'Content-Type: application/json' \
 	-d '{"samples": [[0, 0], [1.9, -1.9], [0.1, 0.2]]}' "http://127.0.0.1:$PORT/predict" | jq -c .classes)"
+
+# ---- other tools read the bundle ----
+
+bundle=$(status bundle) name=$REPOSITORY/backend
+if have_peer skopeo; then
+	check_equal "skopeo" "$bundle" "$(peer skopeo inspect --tls-verify=false --format '{{.Digest}}' "docker://$name:bundle-v1.0.0")"
+else
+	skip "skopeo is not installed"
+fi
+if have_peer oras; then
+	peer oras discover --plain-http --format json "$name:v1.0.0" >discovered 2>err || :
+	check "oras finds it at the image" has discovered "$bundle"
+	check_equal "and its layers are the image's, and one more" \
+		"$(peer oras manifest fetch --plain-http "$name:v1.0.0" | jq -c .layers)" \
+		"$(peer oras manifest fetch --plain-http "$name@$bundle" | jq -c '.layers[:-1]')"
+else
+	skip "oras is not installed"
+fi
 
 # ---- a process like any other of the host ----
 
@@ -90,6 +100,8 @@ check_equal "its parent is systemd" 1 "$(n awk '/^PPid:/ { print $2 }' "/proc/$p
 for kind in pid net user cgroup; do
 	check_equal "it has the host's $kind namespace" "$(n readlink /proc/1/ns/$kind)" "$(n readlink "/proc/$pid/ns/$kind")"
 done
+check_equal "no runtime of containers is at work on its node" "" \
+	"$(n sh -c 'cat /proc/[0-9]*/comm' 2>/dev/null | grep -E '^(runc|crun|conmon|podman|docker|containerd)' || :)"
 check "it is in its service's control group" n grep -q '/system.slice/backend.service$' "/proc/$pid/cgroup"
 check "no privileges" n grep -q '^CapEff:	0000000000000000$' "/proc/$pid/status"
 
@@ -127,11 +139,12 @@ check_equal "systemd finds nothing to say to its units" "" \
 	"$(n sh -c 'cd /etc/systemd/system && systemd-analyze verify --man=no ./backend.service ./run-sbuild-backend-*.mount 2>&1' |
 		grep -v 'backend.service: Command /usr/bin/python3 is not executable: No such file or directory')"
 exposure=$(n systemd-analyze security --no-pager backend.service | tail -n 1)
-echo "node-backend: $exposure"
+note "$exposure"
 check "and rates it OK" sh -c 'echo "$1" | grep -q " OK "' sh "$exposure"
 
 # ---- one file of the application changes ----
 
+measure_own
 measure_own
 echo "# another" >>recipes/backend/model.py
 check "a second release" release 1.1.0
@@ -147,9 +160,10 @@ milliseconds n sbuild rollback backend
 watched
 check_equal "and back" "1.1.0 1.0.0 " "$seen"
 back=$gap
-# Other tests may have the processors: then the least of some more.
-for _ in 1 2 3; do
+# Other tests may have the processors: then the least of some more, beside the most of its own.
+for _ in 1 2 3 4; do
 	[ "$down" -gt $((own + 200)) ] || [ "$back" -gt $((own + 200)) ] || [ "$took" -ge $((1000 + own)) ] || break
+	measure_own
 	least=$took
 	watch && n sbuild rollback backend 2 >out 2>&1 && watched
 	[ "$gap" -ge "$down" ] || down=$gap
@@ -157,7 +171,8 @@ for _ in 1 2 3; do
 	[ "$took" -lt "$least" ] || took=$least
 	[ "$gap" -ge "$back" ] || back=$gap
 done
-echo "node-backend: nobody answers for $down ms in an upgrade, $back ms in a rollback; its own restart takes $own ms; sbuild rollback $took ms"
+note "the second release: $fetched bytes fetched"
+note "nobody answers for $down ms in an upgrade, $back ms in a rollback; its own restart takes $own ms; sbuild rollback $took ms"
 check "the upgrade's gap ($down ms) is its own restart ($own ms) and 200 ms at most" test "$down" -le $((own + 200))
 check "the rollback's gap ($back ms) likewise" test "$back" -le $((own + 200))
 check "rollback takes less than a second and its start ($took ms)" test "$took" -lt $((1000 + own))
@@ -185,7 +200,7 @@ kill_node one
 boot_node one
 n mknod -m 666 /dev/nvidia0 c 10 229 || :
 n systemctl start backend
-for _ in $(seq 600); do [ "$(version)" != 1.1.0 ] || break; sleep 0.1; done
+wait_for 60 health
 check_equal "after a reboot it serves" 1.1.0 "$(version)"
 
 # ---- ten services on its dependencies, which are on the disk once ----
@@ -203,4 +218,5 @@ for i in 1 2 3 4 5 6 7 8 9; do
 done
 check_equal "ten services are there" 10 "$(n sbuild status --json | jq '.services | length')"
 ten=$(du -s "$T/node-one/store" | cut -f1)
+note "one service takes $one KB of disk, ten on the same dependencies $ten KB"
 check "the dependencies are on the disk once ($one, then $ten KB)" test "$ten" -lt $((one + 9 * 512))

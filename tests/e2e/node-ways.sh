@@ -1,6 +1,6 @@
 #!/bin/sh
 # The ways in which services differ on a node: checks of health, jobs, GPUs, secrets, following a tag,
-# blue-green, the host's own root; and what is refused before anything is touched.
+# the host's own root; and what is refused before anything is touched.
 . tests/e2e/node-service.lib
 root=$(node_root one)
 boot_node one
@@ -109,46 +109,6 @@ release tag 1.3.0 >/dev/null 2>err
 check "the next one is" wait_for 8 answers 1.3.0
 check "no longer" n sbuild install "$REPOSITORY/tag:v1" --no-auto
 check_fails "no timer is left" 4 n systemctl status -q sbuild-auto-tag.timer
-
-# ---- blue-green ----
-
-PORT=$(free_port) spare=$(free_port)
-make_service pair "$PORT" 'strategy: blue-green' "spare_port: $spare"
-release pair 1.0.0 >/dev/null 2>err
-check "blue-green" n sbuild install "$REPOSITORY/pair:v1.0.0"
-check_equal "the upstream file names its port" "server 127.0.0.1:$PORT;" "$(n cat /etc/sbuild/upstreams/pair.conf)"
-printf '#!/bin/sh\ncat /etc/sbuild/upstreams/pair.conf >>/root/reloads\n' >"$root/etc/sbuild/upstreams/reload"
-chmod +x "$root/etc/sbuild/upstreams/reload"
-# A client that goes where the upstream file says.
-cat >client.py <<-'END'
-	import re, signal, socket, sys, time
-	path, out, ended, failed, seen = sys.argv[1], sys.argv[2], [], 0, []
-	signal.signal(signal.SIGTERM, lambda *_: ended.append(1))
-	while not ended:
-	    try:
-	        port = int(re.search(r":(\d+);", open(path).read()).group(1))
-	        with socket.create_connection(("127.0.0.1", port), 1) as s:
-	            s.sendall(b"GET / HTTP/1.0\r\n\r\n")
-	            answer = s.makefile().read().split("\r\n\r\n")[-1].strip() if False else s.makefile().read().split("\n\n")[-1].strip()
-	        if answer not in seen[-1:]:
-	            seen.append(answer)
-	    except OSError:
-	        failed += 1
-	    time.sleep(0.01)
-	print(failed, *seen, file=open(out, "w"))
-END
-python3 client.py "$root/etc/sbuild/upstreams/pair.conf" "$T/pair.out" &
-client=$!
-release pair 1.1.0 >/dev/null 2>err
-check "a second release" n sbuild install "$REPOSITORY/pair:v1.1.0"
-kill $client && wait $client || :
-check_equal "no request fails, and old comes before new" "0 1.0.0 1.1.0" "$(cat pair.out)"
-check_equal "the proxy was told of both changes" "$spare $PORT" "$(sed -E 's/.*:([0-9]+);/\1/' "$root/root/reloads" | tr '\n' ' ' | sed 's/ $//')"
-check_equal "one process is left" 1 "$(pgrep -cf "^/bin/busybox httpd.*($PORT|$spare)")"
-release pair 1.2.0 broken >/dev/null 2>err
-pid=$(n systemctl show -P MainPID pair)
-check_fails "a broken release" 7 n sbuild install "$REPOSITORY/pair:v1.2.0"
-check_equal "never disturbs the one that runs" "$pid" "$(n systemctl show -P MainPID pair)"
 
 # ---- the host's root ----
 

@@ -3,7 +3,6 @@
 . tests/e2e/lib.sh
 . "$TOP/tests/e2e/registry.lib"
 . "$TOP/tests/e2e/peers.lib"
-cleanup() { stop_registries; }
 need_root
 need jq docker-registry curl python3
 
@@ -33,11 +32,6 @@ number=0
 fresh() { # a store with nothing in it
 	number=$((number + 1))
 	SBUILD_STORE=$T/fresh-$number
-}
-registry_digest() { # REPOSITORY TAG
-	curl -sfI -H 'Accept: application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json' \
-		-H 'Accept: application/vnd.docker.distribution.manifest.v2+json, application/vnd.docker.distribution.manifest.list.v2+json' \
-		"http://$REGISTRY/v2/$1/manifests/$2" | tr -d '\r' | sed -n 's/^Docker-Content-Digest: //Ip'
 }
 same_image() { # NAME: pulled into a store of its own, it is the image app
 	fresh

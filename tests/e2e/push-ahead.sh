@@ -3,18 +3,11 @@
 # upload, the image is right, and no upload is left open in the registry.
 . tests/e2e/lib.sh
 . "$TOP/tests/e2e/registry.lib"
-cleanup() {
-	stop_registries
-	[ -z "${proxy:-}" ] || kill "$proxy" 2>/dev/null || :
-}
 need jq docker-registry curl python3
 export SBUILD_UPLOAD_CHUNK=1048576 SBUILD_RETRY_BASE_MS=5 SBUILD_STALL_SECONDS=2
 
 start_registry main
-"$TOP/tests/e2e/fault-proxy" "$REGISTRY" "$T/faults" >proxy.out 2>proxy.err &
-proxy=$!
-wait_for_line 'listening on' proxy.out
-PROXY=127.0.0.1:$(sed 's/listening on //' proxy.out)
+start_proxy
 head -c 48000000 /dev/urandom >noise
 cat >large.yaml <<'END'
 name: large
@@ -44,14 +37,10 @@ sent_before() { # REPOSITORY PID: waits until something of the layer is there
 	done
 	return 1
 }
-digest_of() { # REPOSITORY TAG
-	curl -sfI -H 'Accept: application/vnd.oci.image.manifest.v1+json' "http://$REGISTRY/v2/$1/manifests/$2" |
-		tr -d '\r' | sed -n 's/^Docker-Content-Digest: //Ip'
-}
 is_there() { # REPOSITORY: the image that was built, layer and all
-	[ "$(jq -r .digest out.json)" = "$(digest_of "$1" latest)" ] &&
-		layer=$(curl -sf -H 'Accept: application/vnd.oci.image.manifest.v1+json' "http://$REGISTRY/v2/$1/manifests/latest" | jq -r '.layers[0].digest') &&
-		[ "$(curl -sf "http://$REGISTRY/v2/$1/blobs/$layer" | sha256sum | cut -c1-64)" = "${layer#sha256:}" ]
+	[ "$(jq -r .digest out.json)" = "$(registry_digest "$1" latest)" ] &&
+		layer=$(registry_get "$1/manifests/latest" | jq -r '.layers[0].digest') &&
+		[ "$(registry_get "$1/blobs/$layer" | sha256sum | cut -c1-64)" = "${layer#sha256:}" ]
 }
 
 # ---- while it is packed ----
@@ -77,7 +66,7 @@ requests team/app | tail -n +$((before + 1)) >requests
 check_equal "whose upload began" true "$(grep -q '^PATCH 202' requests && echo true)"
 check_equal "and was given up" 1 "$(grep -c '^DELETE 204' requests)"
 check_equal "nothing is left open" 0 "$(uploads team/app)"
-check_equal "the image is there" "$(jq -r .digest out.json)" "$(digest_of team/app other)"
+check_equal "the image is there" "$(jq -r .digest out.json)" "$(registry_digest team/app other)"
 check_equal "the layer was not sent" '1' "$(jq -r '.pushed[0].uploaded' out.json)"
 
 # ---- interrupted, failed ----

@@ -3,7 +3,6 @@
 . tests/e2e/lib.sh
 . "$TOP/tests/e2e/registry.lib"
 . "$TOP/tests/e2e/peers.lib"
-cleanup() { stop_registries; }
 need_root
 need jq docker-registry curl
 
@@ -33,10 +32,6 @@ requests() { # NAME: method, path and status of what came since the last call
 	seen=$(grep -c '' log)
 }
 count() { grep -cE "$1" requests || :; }
-digest_of() { # REPOSITORY TAG: as the registry says
-	curl -sfI -H 'Accept: application/vnd.oci.image.manifest.v1+json' -H 'Accept: application/vnd.docker.distribution.manifest.v2+json' \
-		"http://$REGISTRY/v2/$1/manifests/$2" | tr -d '\r' | sed -n 's/^Docker-Content-Digest: //Ip'
-}
 
 # ---- build --push ----
 
@@ -44,7 +39,7 @@ check "build --push" "$SBUILD" app.yaml --push --metadata-file app.json
 digest=$(jq -r .digest app.json)
 requests main >requests
 for tag in v1.2.3 v1.2 v1 latest; do
-	check_equal "$tag names the image" "$digest" "$(digest_of team/app $tag)"
+	check_equal "$tag names the image" "$digest" "$(registry_digest team/app $tag)"
 done
 check_equal "the metadata file tells where it went" \
 	"[\"$REGISTRY/team/app\",\"$digest\",[\"v1.2.3\",\"v1.2\",\"v1\",\"latest\"],3]" \
@@ -63,8 +58,8 @@ requests main >requests
 check_equal "the layer and the config are sent" 2 "$(count '^PUT .*blobs')"
 check_equal "nothing is asked for: one layer is known to be there, the other small and new" 0 "$(count '^HEAD .*blobs')"
 check_equal "it says so" '2 0 3' "$(jq -r '.pushed[0] | "\(.uploaded) \(.mounted) \(.blobs)"' changed.json)"
-check_equal "tags moved" "$(jq -r .digest changed.json)" "$(digest_of team/app v1)"
-check_equal "the image that it was before is still there" "$digest" "$(digest_of team/app "$digest")"
+check_equal "tags moved" "$(jq -r .digest changed.json)" "$(registry_digest team/app v1)"
+check_equal "the image that it was before is still there" "$digest" "$(registry_digest team/app "$digest")"
 
 # ---- push ----
 
@@ -72,13 +67,13 @@ check_equal "push prints where it is" "$REGISTRY/team/copy@$(jq -r .digest chang
 	"$("$SBUILD" push app "$REGISTRY/team/copy:one" "$REGISTRY/team/copy:two" 2>err)"
 requests main >requests
 check_equal "blobs are mounted from the other repository" "3 0" "$(count '^POST .*uploads/ 201') $(count '^PUT .*blobs')"
-check_equal "both tags" "$(digest_of team/copy one)" "$(digest_of team/copy two)"
+check_equal "both tags" "$(registry_digest team/copy one)" "$(registry_digest team/copy two)"
 check "an image goes to the names it has" "$SBUILD" tag app "$REGISTRY/by/name:v9" "$REGISTRY/by/name:v10"
 check "all of them" "$SBUILD" push app --json
-check_equal "v9, v10" "$(jq -r .digest changed.json) $(jq -r .digest changed.json)" "$(digest_of by/name v9) $(digest_of by/name v10)"
+check_equal "v9, v10" "$(jq -r .digest changed.json) $(jq -r .digest changed.json)" "$(registry_digest by/name v9) $(registry_digest by/name v10)"
 check "or to the one that it was called by" "$SBUILD" tag app "$REGISTRY/by/name:alone" "$REGISTRY/by/name:not"
 check "it" "$SBUILD" push "$REGISTRY/by/name:alone"
-check_equal "alone" "$(jq -r .digest changed.json) " "$(digest_of by/name alone) $(digest_of by/name not)"
+check_equal "alone" "$(jq -r .digest changed.json) " "$(registry_digest by/name alone) $(registry_digest by/name not)"
 
 # ---- a registry that lost what it had ----
 
@@ -88,7 +83,7 @@ requests main >/dev/null
 check "what the registry lost is sent again" "$SBUILD" app.yaml --push --metadata-file lost.json
 requests main >requests
 check_equal "after it refused the manifest" true "$(test "$(count '^PUT .*manifests.* 400')" -gt 0 && echo true)"
-check_equal "and all is there" "$(jq -r .digest lost.json)" "$(digest_of team/app v1)"
+check_equal "and all is there" "$(jq -r .digest lost.json)" "$(registry_digest team/app v1)"
 
 # ---- damage ----
 
@@ -102,7 +97,7 @@ printf 'X' | dd of="$blob" bs=1 seek=20 conv=notrunc 2>/dev/null
 check_fails "a damaged blob isn't pushed" 6 "$SBUILD" push damaged "$REGISTRY/team/damaged:v1"
 cp .check err
 check "it is named" grep -q "the blob $(cat layer) in the store .* is damaged" err
-check_equal "nothing has the tag" "" "$(digest_of team/damaged v1)"
+check_equal "nothing has the tag" "" "$(registry_digest team/damaged v1)"
 cp saved "$blob"
 # Through a relay that is slow, a large layer would take a minute: what fails beside it ends it.
 cat >relay.py <<'END'
@@ -162,14 +157,13 @@ for i in 1 2 3; do at_once at/once-$i; done
 check "eight machines push one image at once" test ! -e at-once.failed
 [ ! -e at-once.failed ] || cat at-once.*.out
 check_equal "it is there, under all names" "$("$SBUILD" inspect many --json | jq -r .digest) 1" \
-	"$(digest_of at/once-3 v8) $(for i in 1 2 3 4 5 6 7 8; do digest_of at/once-2 v$i; done | sort -u | wc -l)"
+	"$(registry_digest at/once-3 v8) $(for i in 1 2 3 4 5 6 7 8; do registry_digest at/once-2 v$i; done | sort -u | wc -l)"
 
 # ---- formats ----
 
 check "Docker's format" "$SBUILD" push app "$REGISTRY/docker/app:v1" --format docker
-manifest() { curl -sf -H 'Accept: */*' -H 'Accept: application/vnd.oci.image.manifest.v1+json' -H 'Accept: application/vnd.docker.distribution.manifest.v2+json' "http://$REGISTRY/v2/$1"; }
 check_equal "its media types" '["application/vnd.docker.distribution.manifest.v2+json","application/vnd.docker.container.image.v1+json","application/vnd.docker.image.rootfs.diff.tar.gzip","application/vnd.docker.image.rootfs.diff.tar.gzip"]' \
-	"$(manifest docker/app/manifests/v1 | jq -c '[.mediaType, .config.mediaType, .layers[].mediaType]')"
+	"$(registry_get docker/app/manifests/v1 | jq -c '[.mediaType, .config.mediaType, .layers[].mediaType]')"
 requests main >/dev/null
 check "again" "$SBUILD" push app "$REGISTRY/docker/app:v1" --format docker
 requests main >requests
@@ -177,11 +171,11 @@ check_equal "compresses and sends nothing" "HEAD /v2/docker/app/manifests/v1 200
 check "gzip in OCI's format" "$SBUILD" push app "$REGISTRY/gzip/app:v1" --compression gzip
 requests main >requests
 check_equal "takes the layers that were compressed anew" "3 0" "$(count '^POST .*uploads/ 201') $(count '^PUT .*blobs')"
-check_equal "gzip" '["application/vnd.oci.image.layer.v1.tar+gzip"]' "$(manifest gzip/app/manifests/v1 | jq -c '[.layers[].mediaType] | unique')"
-check_equal "diff IDs and config stay" "$(manifest team/app/manifests/v1 | jq -r .config.digest)" "$(manifest gzip/app/manifests/v1 | jq -r .config.digest)"
+check_equal "gzip" '["application/vnd.oci.image.layer.v1.tar+gzip"]' "$(registry_get gzip/app/manifests/v1 | jq -c '[.layers[].mediaType] | unique')"
+check_equal "diff IDs and config stay" "$(registry_get team/app/manifests/v1 | jq -r .config.digest)" "$(registry_get gzip/app/manifests/v1 | jq -r .config.digest)"
 check "build --compression gzip" "$SBUILD" app.yaml --compression gzip --push --tag "$REGISTRY/built/gzip" --metadata-file gzip.json
 check_equal "the whole name is used instead of the recipe's" "$REGISTRY/built/gzip" "$(jq -r '.pushed[].repository' gzip.json)"
-check_equal "layers are made so, not converted" "$(jq -r .digest gzip.json)" "$(digest_of built/gzip latest)"
+check_equal "layers are made so, not converted" "$(jq -r .digest gzip.json)" "$(registry_digest built/gzip latest)"
 
 # ---- two images, and one that is built by steps, while its lower layer is sent ----
 
@@ -204,7 +198,7 @@ END
 	cp .check steps.events
 	check_equal "a layer is sent before the last one is built" true \
 		"$(awk '/"event":"transfer","state":"done"/ && !seen { print "true"; exit } /"event":"done".*"layer":"second"/ { seen = 1 }' steps.events)"
-	check_equal "and is there" "$(jq -r .digest steps.json)" "$(digest_of team/steps latest)"
+	check_equal "and is there" "$(jq -r .digest steps.json)" "$(registry_digest team/steps latest)"
 	head -c 2000000 /dev/urandom >rootfs/noise
 	for name in left right; do
 		cat >$name.yaml <<END
@@ -222,7 +216,7 @@ END
 		"$(awk '/"event":"transfer","state":"done"/ && !seen { print "true"; exit } /"event":"done".*"layer":"(left|right)"/ { seen = 1 }' both.events)"
 	check_equal "what they have in common goes once: 2 new layers, 1 of each, 2 configs" 6 "$(count '^PUT .*/blobs/uploads/ID 201')"
 	check_equal "and is mounted for the other, as what the registry had is for both" 4 "$(count '^POST .*uploads/ 201')"
-	check_equal "both are there" "$(jq -r '[.[].digest] | join(" ")' both.json)" "$(digest_of team/left latest) $(digest_of team/right latest)"
+	check_equal "both are there" "$(jq -r '[.[].digest] | join(" ")' both.json)" "$(registry_digest team/left latest) $(registry_digest team/right latest)"
 fi
 
 # ---- other tools ----
@@ -230,7 +224,7 @@ fi
 have_peer skopeo || skip "skopeo is not installed"
 if have_peer skopeo; then
 	for image in team/app:v1 docker/app:v1 gzip/app:v1; do
-		check_equal "skopeo inspects $image" "$(digest_of "${image%:*}" "${image#*:}")" \
+		check_equal "skopeo inspects $image" "$(registry_digest "${image%:*}" "${image#*:}")" \
 			"$(peer skopeo inspect --tls-verify=false --format '{{.Digest}}' "docker://$REGISTRY/$image" 2>err)"
 		check "skopeo copies $image" peer skopeo copy -q --insecure-policy --src-tls-verify=false \
 			"docker://$REGISTRY/$image" "oci:skopeo:$(echo "$image" | tr '/:' '--')"

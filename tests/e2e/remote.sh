@@ -4,10 +4,6 @@
 . tests/e2e/lib.sh
 . "$TOP/tests/e2e/registry.lib"
 need docker-registry python3 curl jq
-cleanup() {
-	stop_registries
-	[ -z "${proxy:-}" ] || kill "$proxy" 2>/dev/null || :
-}
 CLIENT=${SB_BUILD:-build/release}/tests/unit/remote
 case $CLIENT in /*) ;; *) CLIENT=$TOP/$CLIENT ;; esac
 [ -x "$CLIENT" ] || (cd "$TOP" && make "${CLIENT#"$TOP"/}" >"$T/err" 2>&1)
@@ -16,20 +12,10 @@ export SBUILD_HTTP SBUILD_RETRY_BASE_MS=5 SBUILD_STALL_SECONDS=2 SBUILD_UPLOAD_C
 
 start_registry main
 mkdir answers
-"$TOP/tests/e2e/fault-proxy" "$REGISTRY" "$T/faults" --answers "$T/answers" >proxy.out 2>proxy.err &
-proxy=$!
-wait_for_line 'listening on' proxy.out
-PROXY=127.0.0.1:$(sed 's/listening on //' proxy.out)
+start_proxy --answers "$T/answers"
 
 client() { # REPOSITORY COMMAND…
 	"$CLIENT" "$REGISTRY" "$@" 2>err
-}
-fails() { # NAME STATUS COMMAND…: leaves what it said in the file "said"
-	check_fails "$@"
-	cp .check said
-}
-check_said() { # NAME PATTERN
-	check "$1: says '$2'" grep -q -- "$2" said
 }
 same() { # DIRECTORY: holds what was pushed
 	for file in big small empty; do
@@ -50,12 +36,12 @@ check_equal "it is got back" "$digest" "$(client app get v1 got)"
 check "with all blobs" same got
 client app put v2 small >second
 check_equal "both are tags" "v1 v2" "$(client app tags 10 | tr '\n' ' ' | sed 's/ $//')"
-fails "more tags than allowed" 5 "$CLIENT" "$REGISTRY" app tags 1
-check_said "more tags than allowed" 'more than 1 tags'
+check_fails "more tags than allowed" 5 "$CLIENT" "$REGISTRY" app tags 1
+check_said 'more than 1 tags'
 check_equal "a tag that is not there" missing "$(client app head v9)"
-fails "a manifest that is not there" 5 "$CLIENT" "$REGISTRY" app get v9 got
-check_said "it" "registry $REGISTRY: repository app: GET manifest v9: MANIFEST_UNKNOWN"
-fails "a repository that is not there" 5 "$CLIENT" "$REGISTRY" nothing tags 10
+check_fails "a manifest that is not there" 5 "$CLIENT" "$REGISTRY" app get v9 got
+check_said "registry $REGISTRY: repository app: GET manifest v9: MANIFEST_UNKNOWN"
+check_fails "a repository that is not there" 5 "$CLIENT" "$REGISTRY" nothing tags 10
 check_equal "deleting" deleted "$(client app delete "$(cat second)")"
 check_equal "deleted" missing "$(client app head v2)"
 check_equal "deleting it again" missing "$(client app delete "$(cat second)")"
@@ -92,9 +78,9 @@ for scenario in drop 500 truncate short long encoded redirect-file; do
 	check "$scenario: whole" same got-$scenario
 done
 check "its manifests are checked" test "$(asked)" -gt 0
-fails "a mirror whose blobs are wrong" 6 env SB_MIRROR="http://$PROXY/fault/pull/corrupt-large/0x" \
+check_fails "a mirror whose blobs are wrong" 6 env SB_MIRROR="http://$PROXY/fault/pull/corrupt-large/0x" \
 	"$CLIENT" "$REGISTRY" app get v1 got
-check_said "it is named" 'came from the mirror'
+check_said 'came from the mirror'
 check "a mirror that is not there" env SB_MIRROR=http://127.0.0.1:1 "$CLIENT" "$REGISTRY" app get v1 got
 
 # ---- answers that no registry should give
@@ -118,9 +104,9 @@ ask() { # NAME COMMAND…
 refuses() { # NAME STATUS PATTERN COMMAND…
 	name=$1 wanted=$2 pattern=$3
 	shift 3
-	fails "$name" "$wanted" ask "$name" "$@"
-	check_said "$name" "$pattern"
-	check_said "$name" "registry $PROXY: repository fault/answer/$name/0: "
+	check_fails "$name" "$wanted" ask "$name" "$@"
+	check_said "$pattern"
+	check_said "registry $PROXY: repository fault/answer/$name/0: "
 }
 oci='Content-Type: application/vnd.oci.image.manifest.v1+json'
 index='Content-Type: application/vnd.oci.image.index.v1+json'
@@ -151,7 +137,7 @@ check_equal "no tags" "" "$(ask none tags 10 2>err)"
 printf '{"tags":[]}' | answer loop 200 'Link: <?again>; rel="next"'
 refuses loop 5 'does not end' tags 10
 printf '{"tags":["a"]}' | answer loop-full 200 'Link: <?again>; rel="next"'
-refuses loop-full 5 'does not end\|more than 10' tags 10
+refuses loop-full 5 'does not end|more than 10' tags 10
 printf '{"tags":["a"]}' | answer elsewhere 200 'Link: <http://169.254.169.254/>; rel="next"'
 refuses elsewhere 5 'not safe' tags 10
 printf '{"tags":{"a":1}}' | answer object 200
@@ -162,9 +148,9 @@ refuses endless 5 . tags 10
 # Uploads are not led to where the registry is not.
 for place in http://169.254.169.254/x http://127.0.0.1:1/x file:///tmp/x; do
 	: | answer location 202 "Location: $place" 'Content-Length: 0'
-	fails "an upload to $place" 5 ask location mount app small
-	check_said "$place" 'not safe\|not a web address'
+	check_fails "an upload to $place" 5 ask location mount app small
+	check_said 'not safe|not a web address'
 done
 : | answer nowhere 202 'Content-Length: 0'
-fails "an upload to nowhere" 5 ask nowhere mount app small
+check_fails "an upload to nowhere" 5 ask nowhere mount app small
 check_equal "the proxy has not failed itself" "" "$(cat proxy.err)"

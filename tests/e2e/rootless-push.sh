@@ -4,20 +4,11 @@
 . tests/e2e/lib.sh
 . "$TOP/tests/e2e/registry.lib"
 need_root
-need runc jq newuidmap useradd userdel setpriv script docker-registry
-user=sbpush$$
-useradd --create-home --home-dir "$T/home" --shell /bin/sh "$user" || skip_all "no user could be made"
-cleanup() {
-	stop_registries
-	pkill -KILL -u "$user"
-	userdel "$user"
-}
-grep -q "^$user:" /etc/subuid || usermod --add-subuids 2000000000-2000065535 --add-subgids 2000000000-2000065535 "$user"
-chmod 755 "$T"
+need runc jq script docker-registry
+test_user
 start_registry main
 busybox_root rootfs
 chmod -R a+rX rootfs
-as_user() { setpriv --reuid "$user" --regid "$user" --init-groups env HOME="$T/home" SBUILD_STORE="$T/home/store" "$@"; }
 cat >steps.yaml <<END
 name: steps
 from: scratch
@@ -31,8 +22,8 @@ check "build --push on a terminal" as_user script -qec "$SBUILD steps.yaml --pus
 digest=$(jq -r '.pushed[].digest' home/steps.json)
 check "it is pushed" test -n "$digest"
 check_equal "another user's store has it, unpacked" "$digest" \
-	"$(as_user env SBUILD_STORE="$T/home/other" "$SBUILD" pull "$REGISTRY/team/steps" --unpack 2>err)"
+	"$(as_user SBUILD_STORE="$T/home/other" "$SBUILD" pull "$REGISTRY/team/steps" --unpack 2>err)"
 check_equal "two trees" 2 "$(find home/other/sbuild/trees -mindepth 1 -maxdepth 1 | wc -l)"
 first() { sed -n "s/^$user:\\([0-9]*\\):.*/\\1/p" "$1" | head -n 1; }
 check_equal "with the owners that they should have" "$(first /etc/subuid) $(first /etc/subgid)" "$(stat -c '%u %g' home/other/sbuild/trees/*/fs/made)"
-check "and it goes on from there" as_user env SBUILD_STORE="$T/home/other" "$SBUILD" push "$REGISTRY/team/steps:latest" "$REGISTRY/copy/steps" --format docker
+check "and it goes on from there" as_user SBUILD_STORE="$T/home/other" "$SBUILD" push "$REGISTRY/team/steps:latest" "$REGISTRY/copy/steps" --format docker

@@ -3,17 +3,9 @@
 . tests/e2e/lib.sh
 . "$TOP/tests/e2e/registry.lib"
 need_root
-need runc jq newuidmap useradd userdel setpriv setcap
-busybox_root rootfs
-user=sbtest$$
-useradd --create-home --home-dir "$T/home" --shell /bin/sh "$user" || skip_all "no user could be made"
-cleanup() {
-	stop_registries
-	pkill -KILL -u "$user"
-	userdel "$user"
-}
-grep -q "^$user:" /etc/subuid || usermod --add-subuids 2000000000-2000065535 --add-subgids 2000000000-2000065535 "$user"
-chmod 755 "$T"
+need runc jq setcap
+busybox_base
+test_user
 
 mkdir -p src/dir
 echo text >src/dir/file
@@ -21,15 +13,7 @@ printf '#!/bin/sh\n' >src/tool
 chmod 755 src/tool
 ln -s dir/file src/link
 ln src/dir/file src/hard
-cp "$(command -v setcap)" rootfs/bin/setcap
-ldd "$(command -v setcap)" | sed -nE 's/.*(=> | |\t)(\/[^ ]+) \(0x.*/\2/p' | while read -r library; do
-	mkdir -p "rootfs$(dirname "$library")" && cp -L "$library" "rootfs$library"
-done
-cat >base.yaml <<'EOF'
-name: base
-from: scratch
-layers: [{name: busybox, copy: {from: rootfs, to: /}}]
-EOF
+bring setcap rootfs
 cat >same.yaml <<'EOF'
 name: same
 from: base.yaml
@@ -56,9 +40,6 @@ layers:
   - {name: last, run: "find / -xdev ! -path '/proc*' ! -path '/sys*' ! -path '/dev*' ! -type d ! -path /etc/hosts ! -path /listing -exec stat -c '%n %a %u:%g %h %s %Y %F' {} + | sort >/listing"}
 EOF
 chmod -R a+rX .
-as_user() { # VARIABLE=VALUE… COMMAND…
-	setpriv --reuid "$user" --regid "$(id -g "$user")" --init-groups --reset-env env -C "$T" "$@"
-}
 root=$("$SBUILD" same.yaml --metadata-file meta 2>err) || cat err
 check "root builds it" test -n "$root"
 "$SBUILD" export same:latest --format rootfs -o root.tar 2>/dev/null
@@ -68,7 +49,8 @@ check "setuid bits stay" sh -c "tar -tvf root.tar | grep -q -e '^-rwsr-sr-x .*d/
 check "capabilities stay" sh -c \
 	"tar --xattrs --xattrs-include='*' -tvvf root.tar 2>/dev/null | grep -A2 'd/capable' | grep -q security.capability"
 
-check "the user builds it" sh -c "$(printf '%s ' setpriv --reuid "$user" --regid "$(id -g "$user")" --init-groups --reset-env env -C "$T" "$SBUILD" same.yaml) --metadata-file home/meta >home/digest 2>home/err || { cat home/err; false; }"
+by_user() { as_user "$SBUILD" same.yaml --metadata-file home/meta >home/digest 2>home/err || { cat home/err && false; }; }
+check "the user builds it" by_user
 check_equal "and gets root's image" "$root" "$(cat home/digest)"
 [ "$root" = "$(cat home/digest)" ] || {
 	set +e
@@ -154,5 +136,4 @@ check_equal "all of it" "" "$(find "$store/sbuild/trees" "$store/sbuild/caches" 
 # Without subordinate ids: said clearly.
 sed -i "/^$user:/d" /etc/subuid
 check_fails "no subordinate ids" 1 as_user -C "$T/home" "$SBUILD" same.yaml
-cp .check said
 check "the error says what to do" grep -q usermod said

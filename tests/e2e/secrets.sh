@@ -3,10 +3,9 @@
 . tests/e2e/lib.sh
 need_root
 need runc jq
-busybox_root rootfs
+busybox_base
 secret="Sup3r-$$-$(od -An -N8 -tx8 /dev/urandom | tr -d ' ')"
 printf '%s' "$secret" >token
-printf 'name: base\nfrom: scratch\nlayers: [{name: busybox, copy: {from: rootfs, to: /}}]\n' >base.yaml
 cat >secret.yaml <<'EOF'
 name: secret
 from: base.yaml

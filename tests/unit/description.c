@@ -13,7 +13,7 @@
 
 static const char whole[] =
     "{\"after\":[\"redis.service\"],\"argv\":[\"python3\",\"-m\",\"app\"],"
-    "\"directories\":{\"cache\":null,\"logs\":null,\"state\":\"/data\"},"
+    "\"directories\":{\"cache\":null,\"logs\":null,\"state\":\"/data\"},\"drain\":30,"
     "\"env\":{\"A\":\"1\",\"B\":\"x\\ny\"},\"format\":1,\"gpu\":{\"count\":2,\"devices\":[1,3]},"
     "\"harden\":{\"address_families\":true,\"capabilities\":true,\"namespaces\":true,"
     "\"no_new_privileges\":true,\"private_devices\":true,\"private_tmp\":true,"
@@ -134,6 +134,9 @@ static void test_hostile(void) {
         {"strategy", "\"blue-green\"", "strategy"},
         {"sparePort", "80", "strategy"},
         {"upstream", "\"../../etc/passwd\"", "upstream"},
+        {"upstream", "\"reload\"", "upstream"},
+        {"drain", "86401", "drain"},
+        {"drain", "\"30s\"", "drain"},
         {"directories.state", "\"/var/../etc\"", "directories"},
         {"directories.state", "\"/a:b\"", "directories"},
         {"directories.state", "\"data\"", "directories"},

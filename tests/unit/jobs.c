@@ -73,9 +73,13 @@ static void tell(void *data) {
     sb_cancel_set(data);
 }
 
+/* In a thread of its own, where no CHECK may stand. */
+static atomic_int were_told;
+
 static int until_cancelled(void *data, struct sb_error *err) {
     struct pollfd fd = {.fd = sb_cancel_fd(data), .events = POLLIN};
-    CHECK_INT(poll(&fd, 1, 5000), 1);
+    if (poll(&fd, 1, 5000) == 1)
+        were_told++;
     return sb_cancel_check(data, err);
 }
 
@@ -92,6 +96,7 @@ static void test_cancel(void) {
     sb_jobs_add(jobs, fail, "the cause");
     CHECK_INT(sb_jobs_wait(jobs, &err), -1);
     CHECK_STR(err.message, "the cause");
+    CHECK_INT(were_told, 2);
     sb_jobs_free(jobs);
     sb_cancel_free(cancel);
 }

@@ -320,7 +320,8 @@ static const char *const accepted[] = {
     "5}",
     "service: {type: notify, gpu: [0, 63], after: a, requires: [b.service, c], root: host}",
     "args: {N: 2}\nservice: {gpu: \"${N}\", directories: {state: /data, cache: /a/..b, logs: /l}}",
-    "service: {port: 1, spare_port: 2, strategy: blue-green, upstream: x.conf}",
+    "service: {port: 1, spare_port: 2, strategy: blue-green, upstream: x.conf, drain: 1m30s}",
+    "service: {port: 1, spare_port: 2, strategy: blue-green, drain: 0}",
     "service: {harden: {system_calls: false, realtime: \"true\"}}",
 };
 

@@ -215,10 +215,37 @@ static void test_placement(void) {
 static void test_ports(void) {
     struct sb_description d;
     make(&d);
-    const struct sb_placement p = {.unit = "backend-green", .port = 9003};
+    const struct sb_placement p = {.colour = "green", .port = 9003};
     sb_autofree char *unit = service(&d, &p, NULL);
     CHECK(has(unit, "ExecStart=\"python3\" \"/app/main.py\" \"--port=9003\" \"18003\""));
     CHECK(has(unit, "Environment=\"BIND=0.0.0.0:9003\""));
+    CHECK(has(unit, "Alias=backend.service"));
+    CHECK(has(unit, "Port=9003"));
+    sb_description_free(&d);
+}
+
+/* Whatever the colour, it is the same service: the same data, secrets, user, hardening. */
+static void test_colours(void) {
+    struct sb_description d;
+    make(&d);
+    d.strategy = SB_STRATEGY_BLUE_GREEN;
+    d.directories[SB_DIRECTORY_STATE] = text("/data");
+    sb_strings_add(&d.secrets, "key");
+    const struct sb_placement blue = {.generation = 3, .colour = "blue", .port = 8003};
+    const struct sb_placement green = {.generation = 3, .colour = "green", .port = 8003};
+    struct sb_units units;
+    if (!CHECK(sb_units_generate(&d, &green, &units, NULL) == 0))
+        return;
+    CHECK_STR(units.v[0].name, "backend-green.service");
+    sb_autofree char *other = service(&d, &blue, NULL);
+    CHECK_STR(units.v[0].text, other);
+    CHECK(has(other, "StateDirectory=backend"));
+    CHECK(has(other, "LoadCredential=key:/etc/sbuild/secrets/backend/key"));
+    CHECK(has(other, "EnvironmentFile=-/etc/sbuild/environment/backend.env"));
+    CHECK(has(other, "RootDirectory=/run/sbuild/backend/3"));
+    CHECK(has(other, "Name=backend"));
+    CHECK(strstr(other, "systemctl edit backend\n") != NULL);
+    sb_units_free(&units);
     sb_description_free(&d);
 }
 
@@ -318,7 +345,8 @@ static void test_refused(void) {
         {{.root = "/a\nb"}, "the path"},
         {{.program = "python3"}, "the program"},
         {{.program = "/a\"b"}, "the program"},
-        {{.unit = "../x"}, "the unit"},
+        {{.colour = "../x"}, "the colour"},
+        {{.colour = ""}, "the colour"},
         {{.devices = &device}, "the device"},
         {{.binds = &device}, "the path"},
         {{.label = "a:b:c:s0:c1,exec"}, "the SELinux context"},
@@ -360,6 +388,9 @@ static void test_marks(void) {
     CHECK(sb_unit_mark_parse("[Unit]\nName=x\n\n[X-Sbuild]\nName=a\nGeneration=12\n", &mark));
     CHECK_STR(mark.name, "a");
     CHECK_INT(mark.generation, 12);
+    CHECK_INT(mark.port, 0);
+    CHECK(sb_unit_mark_parse("[X-Sbuild]\nName=a\nGeneration=12\nPort=65535\n", &mark));
+    CHECK_INT(mark.port, 65535);
     static const char *const not_ours[] = {
         "",
         "[Unit]\nName=a\nGeneration=1\n",
@@ -368,6 +399,8 @@ static void test_marks(void) {
         "[X-Sbuild]\nName=../a\nGeneration=1\n",
         "[X-Sbuild]\nName=a\nGeneration=-1\n",
         "[X-Sbuild]\nName=a\nGeneration=1x\n",
+        "[X-Sbuild]\nName=a\nGeneration=1\nPort=65536\n",
+        "[X-Sbuild]\nName=a\nGeneration=1\nPort=-1\n",
         "[X-Sbuild]\nName=a\nGeneration=99999999999999999999\n",
         "[X-Sbuild]\nName=a\nGeneration=1\nImage=sha256:12\n",
         "[X-Sbuild]\n[Unit]\nName=a\nGeneration=1\n",
@@ -402,6 +435,7 @@ int main(void) {
     test_schedules();
     test_placement();
     test_ports();
+    test_colours();
     test_host_root();
     test_users();
     test_switches();

@@ -1,0 +1,79 @@
+#include "deploy/drain.h"
+
+#include <poll.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "base/memory.h"
+#include "base/process.h"
+#include "base/text.h"
+
+#define QUIET        1.0 /* seconds without any connection */
+#define NAP          50  /* milliseconds */
+#define LINE_BYTES   512
+#define ESTABLISHED  1 /* states of linux/include/net/tcp_states.h */
+#define SYN_RECEIVED 3
+#define CLOSE_WAIT   8
+#define LISTENS      10
+
+void sb_port_use_read(FILE *table, uint16_t port, struct sb_port_use *use) {
+    char line[LINE_BYTES];
+    while (fgets(line, sizeof line, table)) {
+        unsigned local, state;
+        if (sscanf(line, " %*u: %*[0-9A-Fa-f]:%x %*[0-9A-Fa-f]:%*x %x", &local, &state) != 2 ||
+            local != port)
+            continue;
+        use->listens = use->listens || state == LISTENS;
+        use->connections += state == ESTABLISHED || state == SYN_RECEIVED || state == CLOSE_WAIT;
+    }
+}
+
+struct sb_port_use sb_port_use(uint16_t port) {
+    static const char *const tables[] = {"/proc/net/tcp", "/proc/net/tcp6"};
+    struct sb_port_use use = {0};
+    for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
+        FILE *table = fopen(tables[i], "re");
+        if (!table)
+            continue;
+        sb_port_use_read(table, port, &use);
+        fclose(table);
+    }
+    return use;
+}
+
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+int sb_drain(const struct sb_node_service *service, uint16_t port, uint32_t limit,
+             struct sb_error *err) {
+    double began = now(), quiet = began;
+    bool told = false;
+    while (limit > 0) {
+        struct sb_port_use use = sb_port_use(port);
+        double at = now();
+        if (sb_interrupt_check(err) < 0)
+            return -1;
+        if (use.connections > 0)
+            quiet = at;
+        if (at - quiet >= QUIET)
+            break;
+        if (at - began >= limit) {
+            if (use.connections > 0)
+                sb_node_say(service->node, "%s: connections to the old one are cut after %s: %u",
+                            service->name, sb_text_seconds(limit).text, use.connections);
+            break;
+        }
+        if (use.connections > 0 && !told)
+            sb_node_say(service->node,
+                        "%s: waiting for connections to the old one, on port %u, to end: %u "
+                        "(%s at most)",
+                        service->name, port, use.connections, sb_text_seconds(limit).text);
+        told = told || use.connections > 0;
+        struct pollfd interrupted = {.fd = sb_interrupt_fd(), .events = POLLIN};
+        poll(&interrupted, 1, NAP);
+    }
+    return 0;
+}

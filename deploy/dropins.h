@@ -1,0 +1,23 @@
+/*
+ * deploy/dropins: what an operator adds to a service whose process changes its unit.
+ *
+ * NAME.service.d is the one place for drop-ins. They hold for the unit that NAME.service is an
+ * alias of; one that is about to become it has links to them. `systemctl edit NAME` writes to the
+ * directory of the colour's unit: what is found there moves.
+ */
+#ifndef SB_DEPLOY_DROPINS_H
+#define SB_DEPLOY_DROPINS_H
+
+#include "base/error.h"
+#include "deploy/node.h"
+
+/* Moves what a colour has of its own to NAME.service.d. */
+int sb_dropins_gather(const struct sb_node_service *service, const char *colour,
+                      struct sb_error *err);
+/* Gives a colour links to all of them; takes the links away. */
+int sb_dropins_lend(const struct sb_node_service *service, const char *colour,
+                    struct sb_error *err);
+int sb_dropins_take_back(const struct sb_node_service *service, const char *colour,
+                         struct sb_error *err);
+
+#endif
