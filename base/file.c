@@ -236,6 +236,11 @@ char *sb_path_dirname(const char *path) {
     return slash == path ? sb_strdup("/") : sb_strndup(path, (size_t)(slash - path));
 }
 
+bool sb_path_is_below(const char *path, const char *dir) {
+    size_t n = strlen(dir);
+    return !strncmp(path, dir, n) && (!path[n] || path[n] == '/');
+}
+
 char *sb_path_clean(const char *path) {
     bool absolute = path[0] == '/';
     struct sb_buf out = {0};

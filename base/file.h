@@ -64,6 +64,9 @@ char *sb_path_join(const char *dir, const char *name);
 /* The directory part ("." when there is none); the caller's to free. */
 char *sb_path_dirname(const char *path);
 
+/* True for dir itself as well; both are clean. */
+bool sb_path_is_below(const char *path, const char *dir);
+
 /* Cleans "a//b/./c" and resolves ".." by text alone; keeps a leading "/". "" becomes ".". The
  * caller's to free. */
 char *sb_path_clean(const char *path);

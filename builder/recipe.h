@@ -119,6 +119,7 @@ struct sb_service {
     uint64_t start_timeout, stop_timeout;     /* likewise */
     int64_t gpu;                              /* number of GPUs */
     uint64_t gpu_devices;                     /* which of them: bit N for device N; 0: any */
+    bool gpu_shared;                          /* with services that share theirs as well */
     char *restart;                            /* "always", "on-failure", "no"; NULL: the default */
     struct sb_strings after, requires;        /* other services, or units */
     struct sb_pairs env;

@@ -19,9 +19,17 @@ bool sb_service_is_job(const struct sb_service *service) {
     return service->type && (!strcmp(service->type, "job") || !strcmp(service->type, "oneshot"));
 }
 
-/* ---- gpu: a number, or which ---- */
+/* ---- gpu: a number, which, or how many and how ---- */
 
 #define GPU_LIMIT 64
+
+static const struct sb_key gpu_keys[] = {
+    {"count", SB_KEY_INTEGER, AT(gpu), .least = 1, .most = GPU_LIMIT, .required = true,
+     .description = "Number of GPUs that it needs."},
+    {"shared", SB_KEY_BOOL, AT(gpu_shared), .fallback = "false",
+     .description = "Whether other services that share theirs may have the same ones."},
+    {0},
+};
 
 static void read_gpu_devices(struct sb_reader *reader, const struct sb_key *key,
                              const struct sb_yaml *node, struct sb_service *service) {
@@ -49,6 +57,8 @@ static void read_gpu(struct sb_reader *reader, const struct sb_key *key, const s
         .name = key->name, .type = SB_KEY_INTEGER, .least = 0, .most = GPU_LIMIT};
     if (node->type == SB_YAML_SEQUENCE)
         read_gpu_devices(reader, key, node, service);
+    else if (node->type == SB_YAML_MAPPING)
+        sb_schema_read(reader, gpu_keys, key->name, node, target);
     else
         sb_schema_read_key(reader, &number, node, &service->gpu);
 }
@@ -57,8 +67,9 @@ static json_t *gpu_schema(const struct sb_key *key) {
     (void)key;
     const struct sb_key number = {.type = SB_KEY_INTEGER, .least = 0, .most = GPU_LIMIT};
     const struct sb_key device = {.type = SB_KEY_INTEGER, .least = 0, .most = GPU_LIMIT - 1};
-    return json_pack("{s:[o, {s:s, s:o, s:i}]}", "anyOf", sb_schema_of_key(&number), "type",
-                     "array", "items", sb_schema_of_key(&device), "minItems", 1);
+    return json_pack("{s:[o, {s:s, s:o, s:i}, o]}", "anyOf", sb_schema_of_key(&number), "type",
+                     "array", "items", sb_schema_of_key(&device), "minItems", 1,
+                     sb_schema_of_keys(gpu_keys));
 }
 
 /* ---- harden: switches that are on; offset is the bit ---- */
@@ -140,7 +151,8 @@ const struct sb_key sb_service_keys[] = {
     {"health", SB_KEY_MAPPING, 0, .keys = health_keys,
      .description = "How to tell that the service works: one of http, tcp and command."},
     {"gpu", SB_KEY_CUSTOM, 0, .read = read_gpu, .schema = gpu_schema, .fallback = "0",
-     .description = "Number of GPUs that it needs, or a list of which: [0, 1]."},
+     .description = "Number of GPUs that it needs, all its own; a list of which: [0, 1]; or "
+                    "{count: 1, shared: true}."},
     {"restart", SB_KEY_STRING, AT(restart), .values = restarts,
      .fallback = "always; on-failure for a job",
      .description = "When the service is started again after it ended."},

@@ -118,6 +118,18 @@ int sb_root_unmount_overlay(struct sb_root *root, struct sb_error *err) {
     return 0;
 }
 
+/* overlayfs takes no directory twice. Of a layer that an image has twice the upper one decides: it
+ * has all that the lower one could show. */
+static void add_trees(struct sb_root *root, const struct sb_strings *trees) {
+    for (size_t i = 0; i < trees->n; i++) {
+        bool again = false;
+        for (size_t j = i + 1; j < trees->n; j++)
+            again = again || !strcmp(trees->v[i], trees->v[j]);
+        if (!again)
+            sb_strings_add(&root->trees, trees->v[i]);
+    }
+}
+
 int sb_root_mount(struct sb_store *store, const struct sb_strings *trees, struct sb_root **out,
                   struct sb_error *err) {
     static atomic_uint count;
@@ -130,7 +142,7 @@ int sb_root_mount(struct sb_store *store, const struct sb_strings *trees, struct
     root->stubs_path = sb_format("%s/stubs", root->directory);
     root->upper = sb_format("%s/upper", root->directory);
     root->merged = sb_format("%s/merged", root->directory);
-    sb_strings_copy(&root->trees, trees);
+    add_trees(root, trees);
     if (make_directory(root->directory, err) < 0 || make_directory(root->stubs_path, err) < 0 ||
         make_directory(root->upper, err) < 0 || make_directory(root->merged, err) < 0 ||
         sb_root_mount_overlay(root, err) < 0) {

@@ -118,10 +118,7 @@ static int prepare(struct building *b, struct sb_error *err) {
     if (sb_cli_push_parse(&b->push_options, "build", err) < 0 ||
         sb_progress_new(b->how, b->explain, &b->progress, err) < 0)
         return -1;
-    static const enum sb_recipe_compression zstd = SB_RECIPE_ZSTD, gzip = SB_RECIPE_GZIP;
-    if (b->push_options.compression_text)
-        r->build.compression =
-            b->push_options.compression == SB_PUSH_COMPRESSION_GZIP ? &gzip : &zstd;
+    sb_build_push_compression(&b->push_options, &r->build);
     r->build.notify = notify;
     r->build.data = b;
     r->source.notify = sb_progress_transfer;

@@ -148,6 +148,13 @@ static void take_event(const struct sb_build_push *push, struct early *early,
 
 /* ---- start and end ---- */
 
+void sb_build_push_compression(const struct sb_cli_push *options,
+                               struct sb_build_request *request) {
+    static const enum sb_recipe_compression zstd = SB_RECIPE_ZSTD, gzip = SB_RECIPE_GZIP;
+    if (options->compression != SB_PUSH_COMPRESSION_KEEP)
+        request->compression = options->compression == SB_PUSH_COMPRESSION_GZIP ? &gzip : &zstd;
+}
+
 static int start_early(struct sb_build_push *push, size_t index, struct sb_error *err) {
     struct early *early = &push->early[index];
     struct sb_push_targets *targets = &early->targets;

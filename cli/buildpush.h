@@ -12,6 +12,8 @@
 
 struct sb_build_push;
 
+/* --compression holds for what is built as well. */
+void sb_build_push_compression(const struct sb_cli_push *options, struct sb_build_request *request);
 /* What --push needs to know is there, or SB_E_USAGE before anything is built. All must outlive it.
  */
 int sb_build_push_new(const struct sb_cli_push *options, struct sb_registry *registry,

@@ -57,6 +57,13 @@ static const char *version_of_tags(const struct sb_strings *names) {
     return NULL;
 }
 
+/* A bundle has the very layers of its image: as they will be in the registry. */
+static int take_form(struct bundling *b, struct sb_error *err) {
+    const struct sb_push_options form = {.compression = b->push_options.compression,
+                                         .format = b->push_options.format};
+    return sb_push_form(b->store, &form, &b->image, err);
+}
+
 static int build_image(struct bundling *b, struct sb_error *err) {
     struct sb_build_request *request = &b->request->build;
     request->share_last = b->pushing;
@@ -76,6 +83,8 @@ static int build_image(struct bundling *b, struct sb_error *err) {
     if (sb_build_run(b->build, err) < 0)
         return -1;
     sb_image_copy(&b->image, &result->image);
+    if (take_form(b, err) < 0)
+        return -1;
     sb_strings_copy(&b->names, &result->tags);
     const char *version = request->version;
     if (!version && !recipe->version)
@@ -129,7 +138,7 @@ static int find_image(struct bundling *b, const char *name, struct sb_error *err
         return -1;
     if (sb_image_load(b->store, &manifest, &b->image, err) < 0)
         return sb_error_context(err, "the image %s", sb_text_shown(name).text);
-    if (add_names(b, err) < 0)
+    if (add_names(b, err) < 0 || take_form(b, err) < 0)
         return -1;
     bool by_digest = !strchr(name, '/') && b->names.n > 0 && !strncmp(name, "sha256:", 7);
     sb_autofree char *own = last_part(by_digest ? b->names.v[0] : name);
@@ -205,6 +214,7 @@ static int put_referrer(struct bundling *b, const struct sb_reference *where,
 static int push_beside(struct bundling *b, const json_t *fact, json_t *facts,
                        struct sb_error *err) {
     struct sb_push_targets targets = {0};
+    const struct sb_cli_push as_it_is = {0};
     const char *repository = sb_json_string(fact, "repository", "");
     size_t i;
     json_t *tag;
@@ -216,7 +226,7 @@ static int push_beside(struct bundling *b, const json_t *fact, json_t *facts,
             rc = sb_push_targets_add(&targets, name, "--push", err);
     }
     for (i = 0; i < targets.n && rc == 0; i++) {
-        rc = sb_cli_push_image(&b->push_options, b->request->build.registry, b->store, &b->bundle,
+        rc = sb_cli_push_image(&as_it_is, b->request->build.registry, b->store, &b->bundle,
                                &targets.v[i], NULL, b->progress, facts, err);
         if (rc == 0)
             rc = put_referrer(b, &targets.v[i].repository, err);
@@ -329,6 +339,7 @@ static int make_bundle(struct bundling *b, const char *what, struct sb_error *er
     if (sb_cli_push_parse(&b->push_options, "bundle", err) < 0 ||
         sb_progress_new(b->how, false, &b->progress, err) < 0)
         return -1;
+    sb_build_push_compression(&b->push_options, &b->request->build);
     b->request->build.notify = notify;
     b->request->build.data = b;
     b->request->build.recipe_count = is_recipe(what);
@@ -376,7 +387,7 @@ static int run(int argc, char **argv, struct sb_error *err) {
     struct bundling b = {.request = &request, .how = "auto"};
     const struct sb_option options[] = {
         {.name = "push", .flag = &b.pushing},
-        SB_CLI_REGISTRY_OPTIONS(b.push_options.registry),
+        SB_CLI_PUSH_OPTIONS(b.push_options),
         {.name = "output", .letter = 'o', .text = &b.output},
         {.name = "units", .text = &b.units},
         {.name = "name", .text = &b.name},
@@ -408,7 +419,7 @@ const struct sb_command sb_command_bundle = {
             "options:\n"
             "  --push               push image and bundle, to where sbuild build --push or\n"
             "                       sbuild push would push the image; the bundle's tags are\n"
-            "                       bundle-TAG\n" SB_CLI_REGISTRY_HELP
+            "                       bundle-TAG\n" SB_CLI_PUSH_HELP
             "  -o, --output FILE    write the bundle as an OCI archive, for hosts without a\n"
             "                       registry; - is standard output\n"
             "  --units DIR          write units, environment and description, for review\n"

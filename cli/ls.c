@@ -27,7 +27,7 @@ struct list {
 /* A path that leads through symlinks, as a process in the container would find it. */
 static int resolve(struct sb_store *store, const struct sb_image *image, const char *path,
                    char **out, struct sb_error *err) {
-    struct sb_contents *contents[SB_LAYER_LIMIT];
+    struct sb_contents *contents[SB_ARTIFACT_LAYER_LIMIT];
     struct sb_stack stack = {.v = contents};
     int failed = 0;
     while (!failed && stack.n < image->layer_count) {

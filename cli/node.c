@@ -41,12 +41,17 @@ int sb_cli_print_installed(const struct sb_installed *installed, bool json, stru
         sb_cli_print("%s: generation %" PRIu64 " %s (%s)\n", installed->name, installed->generation,
                      installed->unchanged ? "runs already" : "runs",
                      sb_digest_text(&installed->image).text);
+        if (installed->reused.files > 0)
+            sb_cli_print("%s: %" PRIu64 " files (%s) are shared with generations before\n",
+                         installed->name, installed->reused.files,
+                         sb_text_size(installed->reused.bytes).text);
         return sb_cli_flush(err);
     }
-    sb_autojson json_t *facts =
-        json_pack("{s:s, s:I, s:I, s:s, s:s, s:b}", "name", installed->name, "generation",
-                  (json_int_t)installed->generation, "previous", (json_int_t)installed->previous,
-                  "image", sb_digest_text(&installed->image).text, "bundle",
-                  sb_digest_text(&installed->bundle).text, "unchanged", (int)installed->unchanged);
+    sb_autojson json_t *facts = json_pack(
+        "{s:s, s:I, s:I, s:s, s:s, s:b, s:{s:I, s:I}}", "name", installed->name, "generation",
+        (json_int_t)installed->generation, "previous", (json_int_t)installed->previous, "image",
+        sb_digest_text(&installed->image).text, "bundle", sb_digest_text(&installed->bundle).text,
+        "unchanged", (int)installed->unchanged, "reused", "files",
+        (json_int_t)installed->reused.files, "bytes", (json_int_t)installed->reused.bytes);
     return sb_cli_print_json(facts, err) < 0 ? -1 : sb_cli_flush(err);
 }

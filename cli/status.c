@@ -32,15 +32,26 @@ static const char *version_of(const json_t *facts) {
     return sb_json_string(facts, "version", tag ? tag : "-");
 }
 
+/* "0,2": those of the node that it has. */
+static void add_gpus(struct sb_table *table, const json_t *gpus) {
+    sb_autobuf struct sb_buf text = {0};
+    size_t i;
+    json_t *gpu;
+    json_array_foreach (gpus, i, gpu) {
+        sb_buf_addf(&text, "%s%lld", i ? "," : "", (long long)json_integer_value(gpu));
+    }
+    sb_strings_add(&table->cells, text.len ? sb_buf_text(&text) : "-");
+}
+
 static void add_titles(struct sb_table *table, const char *const *titles) {
     for (; *titles; titles++)
         sb_strings_add(&table->cells, *titles);
 }
 
 static void print_services(const json_t *services, uint64_t disk) {
-    static const char *const titles[] = {"NAME",   "GENERATION", "VERSION", "IMAGE",
-                                         "HEALTH", "SINCE",      "DISK",    NULL};
-    struct sb_table table = {.columns = 7, .right = 1u << 1 | 1u << 6};
+    static const char *const titles[] = {"NAME", "GENERATION", "VERSION", "IMAGE", "HEALTH",
+                                         "GPU",  "SINCE",      "DISK",    NULL};
+    struct sb_table table = {.columns = 8, .right = 1u << 1 | 1u << 7};
     add_titles(&table, titles);
     size_t i;
     json_t *facts;
@@ -52,6 +63,7 @@ static void print_services(const json_t *services, uint64_t disk) {
         add_digest(&table, sb_json_string(facts, "image", "-"));
         sb_strings_add(&table.cells,
                        current ? sb_json_string(facts, "health", "unknown") : "not installed");
+        add_gpus(&table, json_object_get(facts, "gpus"));
         sb_strings_add(&table.cells, when(sb_json_integer(facts, "since", 0)).text);
         json_int_t bytes = sb_json_integer(json_object_get(facts, "disk"), "bytes", 0);
         sb_strings_add(&table.cells, sb_text_size((uint64_t)bytes).text);

@@ -49,6 +49,7 @@ void sb_description_free(struct sb_description *d) {
     free(d->layers);
     sb_strings_free(&d->argv);
     sb_pairs_free(&d->env);
+    sb_strings_free(&d->volumes);
     sb_strings_free(&d->secrets);
     sb_strings_free(&d->after);
     sb_strings_free(&d->requires);
@@ -99,7 +100,8 @@ static json_t *gpu_json(const struct sb_description *d) {
     for (int i = 0; i < SB_GPU_LIMIT; i++)
         if (d->gpu_devices >> i & 1)
             json_array_append_new(devices, json_integer(i));
-    return json_pack("{s:i, s:o}", "count", (int)d->gpu, "devices", devices);
+    return json_pack("{s:i, s:o, s:b}", "count", (int)d->gpu, "devices", devices, "shared",
+                     (int)d->gpu_shared);
 }
 
 static json_t *directories_json(const struct sb_description *d) {
@@ -135,12 +137,13 @@ json_t *sb_description_json(const struct sb_description *d) {
         "stopSignal", text_or_null(d->stop_signal), "port", (int)d->port, "sparePort",
         (int)d->spare_port, "upstream", text_or_null(d->upstream), "drain", (json_int_t)d->drain);
     sb_autojson json_t *how = json_pack(
-        "{s:o, s:I, s:I, s:o, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o}", "health",
+        "{s:o, s:I, s:I, s:o, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "health",
         health_json(d), "startTimeout", (json_int_t)d->start_timeout, "stopTimeout",
         (json_int_t)d->stop_timeout, "gpu", gpu_json(d), "restart", restarts[d->restart], "root",
         roots[d->root], "strategy", strategies[d->strategy], "directories", directories_json(d),
-        "secrets", strings_json(&d->secrets), "after", strings_json(&d->after), "requires",
-        strings_json(&d->requires), "limits", limits_json(d), "harden", harden_json(d));
+        "volumes", strings_json(&d->volumes), "secrets", strings_json(&d->secrets), "after",
+        strings_json(&d->after), "requires", strings_json(&d->requires), "limits", limits_json(d),
+        "harden", harden_json(d));
     json_object_update(json, run);
     json_object_update(json, how);
     return json;
@@ -340,6 +343,7 @@ static void read_gpu(struct source *s, struct sb_description *out) {
         else
             fail(&gpu, "devices", "is no list of different devices");
     }
+    out->gpu_shared = take_bool(&gpu, "shared");
     end_object(s, &gpu);
 }
 
@@ -389,6 +393,7 @@ static void read_all(struct source *s, struct sb_description *out) {
     out->root = (enum sb_service_root)take_choice(s, "root", roots);
     out->strategy = (enum sb_service_strategy)take_choice(s, "strategy", strategies);
     read_places(s, out);
+    take_strings(s, "volumes", 100, &out->volumes);
     take_strings(s, "secrets", 100, &out->secrets);
     take_strings(s, "after", 100, &out->after);
     take_strings(s, "requires", 100, &out->requires);

@@ -108,13 +108,15 @@ struct sb_description {
 
     unsigned gpu;         /* how many */
     uint64_t gpu_devices; /* which: bit N is /dev/nvidiaN; 0: any */
+    bool gpu_shared;      /* any that no service has for itself alone */
 
     enum sb_service_restart restart;
     enum sb_service_root root;
     enum sb_service_strategy strategy;
     char *directories[SB_DIRECTORY_COUNT]; /* where it sees them, absolute; NULL: not asked for */
-    struct sb_strings secrets;             /* names */
-    struct sb_strings after, requires;     /* names of units, "backend.service" */
+    struct sb_strings volumes;         /* the image's own such paths, sorted (deploy/volumes.h) */
+    struct sb_strings secrets;         /* names */
+    struct sb_strings after, requires; /* names of units, "backend.service" */
 
     uint64_t memory; /* bytes; 0: no limit, as below */
     char *cpu;       /* "1.5" processors; NULL: no limit */

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/memory.h"
 #include "base/text.h"
 #include "builder/rules.h"
@@ -71,6 +72,20 @@ static void check_names(struct check *c, const struct sb_description *d) {
         check_rule(c, "user", d->user, &sb_rule_user, false);
     if (!d->workdir || !is_plain_path(d->workdir))
         fail(c, "workdir", d->workdir ? d->workdir : "", "an absolute path without \\ and quotes");
+}
+
+/* In order, once, and nothing that systemd mounts there itself. */
+static void check_volumes(struct check *c, const struct sb_description *d) {
+    static const char *const kernel[] = {"/dev", "/proc", "/sys"};
+    for (size_t i = 0; i < d->volumes.n; i++) {
+        const char *path = d->volumes.v[i];
+        check_rule(c, "volumes", path, &sb_rule_mount, false);
+        for (size_t j = 0; j < sizeof kernel / sizeof *kernel; j++)
+            if (sb_path_is_below(path, kernel[j]))
+                fail(c, "volumes", path, "a directory of its own");
+        if (i && strcmp(d->volumes.v[i - 1], path) >= 0)
+            fail(c, "volumes", path, "in order, once");
+    }
 }
 
 /* Units that end the machine, put it to sleep, or open it: a service that required one would start
@@ -152,7 +167,7 @@ static void check_rest(struct check *c, const struct sb_description *d) {
         fail(c, "schedule", d->schedule, "for a service that runs on");
     if (job && d->restart == SB_RESTART_ALWAYS)
         fail(c, "restart", "always", "for a job");
-    if (d->gpu > SB_GPU_LIMIT ||
+    if (d->gpu > SB_GPU_LIMIT || (d->gpu_shared && (!d->gpu || d->gpu_devices)) ||
         (d->gpu_devices && (unsigned)__builtin_popcountll(d->gpu_devices) != d->gpu))
         fail(c, "gpu", NULL, "a number of devices");
     if (blue_green && (job || d->gpu || !d->port || !d->spare_port || d->port == d->spare_port ||
@@ -191,6 +206,7 @@ int sb_description_check(const struct sb_description *d, struct sb_error *err) {
     struct check c = {err, false};
     check_names(&c, d);
     check_lists(&c, d);
+    check_volumes(&c, d);
     check_argv(&c, d);
     check_env(&c, d);
     check_order(&c, d);

@@ -61,6 +61,30 @@ static uint16_t exposed_port(const json_t *config) {
     return (uint16_t)port;
 }
 
+/* Where it may write anyway. */
+static bool is_writable(const struct sb_description *d, const char *path) {
+    static const char *const own[] = {"/", "/tmp", "/var/tmp", "/run"};
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+        if (!strcmp(path, own[i]))
+            return true;
+    for (size_t i = 0; i < SB_DIRECTORY_COUNT; i++)
+        if (d->directories[i] && sb_path_is_below(path, d->directories[i]))
+            return true;
+    return false;
+}
+
+static void add_volumes(const struct sb_image *image, struct sb_description *out) {
+    const json_t *config = json_object_get(image->config, "config");
+    const char *key;
+    json_t *value;
+    json_object_foreach (json_object_get(config, "Volumes"), key, value) {
+        sb_autofree char *path = sb_path_clean(key);
+        if (!is_writable(out, path) && !sb_strings_has(&out->volumes, path))
+            sb_strings_add(&out->volumes, path);
+    }
+    sb_strings_sort(&out->volumes);
+}
+
 static int from_config(const struct sb_image *image, const struct sb_service *service,
                        struct sb_description *out, struct sb_error *err) {
     const json_t *config = json_object_get(image->config, "config");
@@ -144,6 +168,7 @@ static void from_service(const struct sb_service *s, struct sb_description *out)
     out->drain = s->has_drain ? (uint32_t)s->drain : SB_SERVICE_DRAIN;
     out->gpu = (unsigned)s->gpu;
     out->gpu_devices = s->gpu_devices;
+    out->gpu_shared = s->gpu_shared;
     out->restart = restart_of(s->restart, out->type);
     out->root = s->root && !strcmp(s->root, "host") ? SB_ROOT_HOST : SB_ROOT_LAYERS;
     if (s->strategy && !strcmp(s->strategy, "blue-green")) {
@@ -180,6 +205,7 @@ static int make(const struct sb_image *image, const struct sb_recipe *recipe,
     if (from_config(image, service, out, err) < 0)
         return -1;
     from_service(service ? service : &none, out);
+    add_volumes(image, out);
     struct sb_error own = {0};
     if (sb_description_check(out, &own) == 0)
         return 0;

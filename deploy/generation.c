@@ -40,6 +40,26 @@ static char *copy(const json_t *value, const char *key) {
     return text ? sb_strdup(text) : NULL;
 }
 
+static uint64_t read_gpus(const json_t *list) {
+    uint64_t gpus = 0;
+    size_t i;
+    json_t *gpu;
+    json_array_foreach (list, i, gpu) {
+        json_int_t number = json_integer_value(gpu);
+        if (json_is_integer(gpu) && number >= 0 && number < SB_GPU_LIMIT)
+            gpus |= UINT64_C(1) << number;
+    }
+    return gpus;
+}
+
+json_t *sb_generation_gpus_json(const struct sb_generation *generation) {
+    json_t *list = json_array();
+    for (int i = 0; i < SB_GPU_LIMIT; i++)
+        if (generation->gpus >> i & 1)
+            json_array_append_new(list, json_integer(i));
+    return list;
+}
+
 static int read_record(const json_t *value, struct sb_generation *out, struct sb_error *err) {
     if (sb_json_integer(value, "version", 0) != 1)
         return sb_fail(err, SB_E_FAILED, "a record of another sbuild");
@@ -53,6 +73,7 @@ static int read_record(const json_t *value, struct sb_generation *out, struct sb
     out->journal = copy(value, "journal");
     out->installed = sb_json_integer(value, "installed", 0);
     out->since = sb_json_integer(value, "since", 0);
+    out->gpus = read_gpus(json_object_get(value, "gpus"));
     size_t i;
     json_t *tree;
     json_array_foreach (json_object_get(value, "trees"), i, tree) {
@@ -88,12 +109,12 @@ int sb_generation_write(int dirfd, const struct sb_generation *generation, struc
     json_t *trees = json_array();
     for (size_t i = 0; i < generation->trees.n; i++)
         json_array_append_new(trees, json_string(generation->trees.v[i]));
-    sb_autojson json_t *value = json_pack("{s:i, s:s, s:s, s:s, s:I, s:I, s:o}", "version", 1,
-                                          "state", sb_generation_state_name(generation->state),
-                                          "bundle", sb_digest_text(&generation->bundle).text,
-                                          "image", sb_digest_text(&generation->image).text,
-                                          "installed", (json_int_t)generation->installed, "since",
-                                          (json_int_t)generation->since, "trees", trees);
+    sb_autojson json_t *value = json_pack(
+        "{s:i, s:s, s:s, s:s, s:I, s:I, s:o, s:o}", "version", 1, "state",
+        sb_generation_state_name(generation->state), "bundle",
+        sb_digest_text(&generation->bundle).text, "image", sb_digest_text(&generation->image).text,
+        "installed", (json_int_t)generation->installed, "since", (json_int_t)generation->since,
+        "trees", trees, "gpus", sb_generation_gpus_json(generation));
     set_text(value, "reference", generation->reference);
     set_text(value, "image_version", generation->version);
     set_text(value, "failure", generation->failure);

@@ -5,23 +5,22 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/jobs.h"
 #include "base/memory.h"
 #include "base/text.h"
 #include "deploy/bundle.h"
 #include "deploy/claim.h"
 #include "deploy/follow.h"
+#include "deploy/gpus.h"
 #include "deploy/health.h"
 #include "deploy/prepare.h"
 #include "deploy/recover.h"
 #include "deploy/source.h"
 #include "deploy/switch.h"
+#include "deploy/systemd.h"
+#include "deploy/trees.h"
 #include "deploy/unitfiles.h"
 #include "layers/origin.h"
-#include "layers/trees.h"
 #include "registry/fetch.h"
-
-#define PARALLEL 4 /* layers fetched and unpacked at once */
 
 void sb_installed_free(struct sb_installed *installed) {
     free(installed->name);
@@ -38,37 +37,6 @@ struct install {
     struct sb_installed *out;
     int systemd_version;
 };
-
-/* ---- layers ---- */
-
-struct layer_job {
-    struct install *install;
-    const struct sb_layer *layer;
-};
-
-static int get_tree(void *data, struct sb_error *err) {
-    const struct layer_job *job = data;
-    sb_autofree char *path = NULL;
-    return sb_tree_get(job->install->node->store, job->layer, &path, err);
-}
-
-static int get_trees(struct install *in, struct sb_error *err) {
-    size_t n = in->description.layer_count;
-    sb_autofree struct layer_job *list = sb_alloc((n + 1) * sizeof *list);
-    sb_autofree struct sb_digest *ids = sb_alloc((n + 1) * sizeof *ids);
-    struct sb_jobs *jobs = sb_jobs_new(PARALLEL);
-    for (size_t i = 0; i < n; i++) {
-        list[i] = (struct layer_job){in, &in->description.layers[i].layer};
-        ids[i] = list[i].layer->diff_id;
-        if (in->description.root == SB_ROOT_LAYERS)
-            sb_jobs_add(jobs, get_tree, &list[i]);
-    }
-    int rc = sb_jobs_wait(jobs, err);
-    sb_jobs_free(jobs);
-    return rc < 0 || in->description.root == SB_ROOT_HOST
-               ? rc
-               : sb_trees_settle(in->node->store, ids, n, err);
-}
 
 /* ---- has it been done already? ---- */
 
@@ -110,6 +78,25 @@ static int next_number(const struct sb_node_service *service, uint64_t current, 
 
 /* ---- the new generation ---- */
 
+/* Others see what it has as soon as the generation is there. */
+static int prepare_generation(struct install *in, uint64_t current,
+                              struct sb_generation *generation, struct sb_error *err) {
+    struct sb_generation before = {0};
+    bool wanted = in->description.gpu > 0;
+    sb_autoclose int lock = wanted ? sb_gpus_lock(in->node, err) : -1;
+    if (wanted && lock < 0)
+        return -1;
+    if (current && sb_generation_load(in->service, current, &before, NULL) < 0)
+        before.gpus = 0; /* it has none that are known */
+    int rc = sb_gpus_choose(in->service, &in->description, before.gpus, &generation->gpus, err);
+    sb_generation_free(&before);
+    if (rc == 0)
+        rc = sb_prepare_generation(in->service, &in->description, generation, err);
+    if (rc == 0)
+        sb_gpus_tell(in->service, &in->description, generation->gpus);
+    return rc;
+}
+
 static int make_generation(struct install *in, uint64_t current, uint64_t number,
                            struct sb_error *err) {
     const struct sb_operation operation = {
@@ -121,10 +108,9 @@ static int make_generation(struct install *in, uint64_t current, uint64_t number
     if (rc == 0)
         rc = sb_operation_save(in->service, &operation, err);
     if (rc == 0)
-        rc = sb_prepare_generation(in->service, &in->description, &generation, err);
+        rc = prepare_generation(in, current, &generation, err);
     if (rc == 0)
-        rc = sb_prepare_units(in->service, &in->description, number, &generation.bundle,
-                              in->systemd_version, err);
+        rc = sb_prepare_units(in->service, &in->description, &generation, in->systemd_version, err);
     sb_generation_free(&generation);
     if (rc == 0)
         return 0;
@@ -134,10 +120,9 @@ static int make_generation(struct install *in, uint64_t current, uint64_t number
     return -1;
 }
 
-static int switch_over(struct install *in, uint64_t current, struct sb_error *err) {
-    uint64_t number;
-    if (next_number(in->service, current, &number, err) < 0 ||
-        make_generation(in, current, number, err) < 0)
+static int switch_over(struct install *in, uint64_t current, uint64_t number,
+                       struct sb_error *err) {
+    if (make_generation(in, current, number, err) < 0)
         return -1;
     sb_node_say(in->node, "%s: switching to generation %" PRIu64, in->service->name, number);
     const struct sb_switch plan = {
@@ -149,24 +134,28 @@ static int switch_over(struct install *in, uint64_t current, struct sb_error *er
     return rc;
 }
 
-static int get_and_switch(struct install *in, uint64_t current, struct sb_error *err) {
+static int get_and_switch(struct install *in, uint64_t current, uint64_t number,
+                          struct sb_error *err) {
     sb_autostrings struct sb_strings lacking = {0};
     sb_prepare_lacking(in->service, &in->description, &lacking);
-    int rc = get_trees(in, err);
+    int rc = sb_node_trees_get(in->service, &in->description, current, &in->out->reused, err);
     if (rc == 0)
         rc = sb_claim_note(in->service, &in->description, err);
     if (rc == 0)
-        rc = switch_over(in, current, err);
+        rc = switch_over(in, current, number, err);
     else if (err->code == SB_E_NO_SPACE)
         sb_error_context(err, "%s", sb_store_path(in->node->store));
     if (rc < 0 && err->code == SB_E_NO_SPACE)
         sb_prepare_give_back(in->service, &in->description, &lacking, err);
+    else if (rc == 0 || err->code == SB_E_UNHEALTHY)
+        sb_node_blobs_drop(in->node, &in->description);
     return rc;
 }
 
 static int install_locked(struct install *in, struct sb_error *err) {
     enum sb_operation_kind before;
     struct sb_node_slot current;
+    uint64_t number;
     if (sb_switch_recover(in->service, &before, err) < 0 ||
         (before == SB_OPERATION_UNINSTALL && sb_node_service_anew(in->service, err) < 0) ||
         sb_node_slot(in->service, &current, err) < 0)
@@ -182,10 +171,11 @@ static int install_locked(struct install *in, struct sb_error *err) {
                     sb_digest_text(&in->source.manifest.digest).text);
         return 0;
     }
-    if (sb_prepare_check(in->service, &in->description, &in->systemd_version, err) < 0 ||
+    if (next_number(in->service, current.generation, &number, err) < 0 ||
+        sb_prepare_check(in->service, &in->description, number, &in->systemd_version, err) < 0 ||
         sb_prepare_space(in->service, &in->description, err) < 0)
         return -1;
-    return get_and_switch(in, current.generation, err);
+    return get_and_switch(in, current.generation, number, err);
 }
 
 /* ---- the whole ---- */
@@ -291,6 +281,41 @@ static int choose(const struct sb_node_service *service, uint64_t current, uint6
                    service->name, current);
 }
 
+/* Records the devices that it has from now on, which others then see. */
+static int take_gpus(const struct sb_node_service *service, const struct sb_description *d,
+                     const struct sb_operation *operation, struct sb_generation *generation,
+                     struct sb_error *err) {
+    sb_autoclose int lock = sb_gpus_lock(service->node, err);
+    if (lock < 0 || sb_gpus_choose(service, d, generation->gpus, &generation->gpus, err) < 0 ||
+        sb_generation_save(service, generation, err) < 0)
+        return -1;
+    return sb_operation_save(service, operation, err);
+}
+
+/* Others may have the devices that it once had: its units are made for those that it gets now. */
+static int renew_units(struct sb_node_service *service, const struct sb_switch *plan,
+                       struct sb_generation *generation, struct sb_error *err) {
+    const struct sb_operation operation = {.kind = plan->kind, .from = plan->from, .to = plan->to};
+    struct sb_description d;
+    int version;
+    if (sb_generation_description(service, plan->to, &d, err) < 0)
+        return -1;
+    int rc = 0;
+    if (d.gpu && !d.gpu_devices) {
+        rc = sb_systemd_check(&version, err);
+        if (rc == 0)
+            rc = take_gpus(service, &d, &operation, generation, err);
+        if (rc == 0 && sb_prepare_units(service, &d, generation, version, err) < 0) {
+            struct sb_error ignored = {0};
+            enum sb_operation_kind kind;
+            sb_switch_recover(service, &kind, &ignored); /* nothing was switched: it is undone */
+            rc = -1;
+        }
+    }
+    sb_description_free(&d);
+    return rc;
+}
+
 static int rollback_locked(struct sb_node_service *service, uint64_t wanted, uint32_t wait,
                            struct sb_installed *out, struct sb_error *err) {
     enum sb_operation_kind before;
@@ -306,12 +331,11 @@ static int rollback_locked(struct sb_node_service *service, uint64_t wanted, uin
     out->bundle = generation.bundle;
     out->image = generation.image;
     out->unchanged = to == current;
-    sb_generation_free(&generation);
-    if (out->unchanged)
-        return 0;
     const struct sb_switch plan = {
         .kind = SB_OPERATION_ROLLBACK, .from = current, .to = to, .wait = wait};
-    return sb_switch_run(service, &plan, err);
+    int rc = out->unchanged ? 0 : renew_units(service, &plan, &generation, err);
+    sb_generation_free(&generation);
+    return rc < 0 || out->unchanged ? rc : sb_switch_run(service, &plan, err);
 }
 
 int sb_rollback(const struct sb_node *node, const char *name, uint64_t generation, uint32_t wait,

@@ -15,6 +15,7 @@
 
 #include "base/error.h"
 #include "deploy/node.h"
+#include "layers/reuse.h"
 #include "registry/remote.h"
 #include "registry/transfer.h"
 
@@ -31,8 +32,9 @@ struct sb_installed {
     char *name;
     uint64_t generation, previous; /* previous 0: there was none */
     struct sb_digest bundle, image;
-    bool unchanged;  /* it ran already, and is healthy: nothing was done */
-    bool unfollowed; /* nothing was done, as it follows no tag any more */
+    struct sb_reused reused; /* files that it shares with generations before */
+    bool unchanged;          /* it ran already, and is healthy: nothing was done */
+    bool unfollowed;         /* nothing was done, as it follows no tag any more */
 };
 int sb_install(const struct sb_node *node, struct sb_registry *registry,
                const struct sb_install_options *options, struct sb_installed *out,

@@ -5,7 +5,6 @@
  *         N/                 a generation: never changed once it has its name, but for record.json
  *             description.json   (deploy/description.h)
  *             record.json        where it came from, and what became of it
- *             l/0, l/1, …        symlinks to the unpacked layers, topmost first
  *             m/                 mount points: the lowest directory of its root
  *             units/             the unit files as they are installed
  *         operation.json     what is being done; absent when nothing is
@@ -37,7 +36,9 @@
 
 struct sb_node {
     struct sb_store *store;
-    const char *units; /* directory of unit files; NULL: /etc/systemd/system */
+    const char *units;   /* directory of unit files; NULL: /etc/systemd/system */
+    const char *devices; /* NULL: /dev */
+    const char *driver;  /* what the GPUs' driver says of each; NULL: /proc/driver/nvidia/gpus */
     /* Told what goes on, in a line without newline; may be NULL. */
     void (*say)(void *data, const char *line);
     void *data;
@@ -130,6 +131,7 @@ struct sb_generation {
     int64_t since;           /* when it was last seen healthy after a switch; 0: never */
     char *failure, *journal; /* why it failed, and what the service said; NULL */
     struct sb_strings trees; /* relative to STORE */
+    uint64_t gpus;           /* bit N: it has /dev/nvidiaN (deploy/gpus.h) */
 };
 void sb_generation_free(struct sb_generation *generation);
 
@@ -139,6 +141,8 @@ int sb_generation_load(const struct sb_node_service *service, uint64_t number,
 int sb_generation_write(int dirfd, const struct sb_generation *generation, struct sb_error *err);
 int sb_generation_save(const struct sb_node_service *service,
                        const struct sb_generation *generation, struct sb_error *err);
+/* [0, 2]: its GPUs; a new reference. */
+json_t *sb_generation_gpus_json(const struct sb_generation *generation);
 int sb_generation_description(const struct sb_node_service *service, uint64_t number,
                               struct sb_description *out, struct sb_error *err);
 struct sb_generation_list {

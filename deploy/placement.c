@@ -14,11 +14,13 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "builder/inroot.h"
+#include "deploy/gpus.h"
+#include "layers/links.h"
 
 #define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-/* The device of a GPU that it did not ask for. */
-static bool is_other_gpu(const struct sb_description *d, const char *path) {
+/* The device of a GPU that is not its. */
+static bool is_other_gpu(uint64_t gpus, const char *path) {
     static const char prefix[] = "/dev/nvidia";
     if (strncmp(path, prefix, sizeof prefix - 1) != 0)
         return false;
@@ -27,19 +29,17 @@ static bool is_other_gpu(const struct sb_description *d, const char *path) {
     unsigned long number = strtoul(digits, &end, 10);
     if (*digits < '0' || *digits > '9' || *end)
         return false; /* of all of them: nvidiactl, nvidia-uvm */
-    return number >= SB_GPU_LIMIT ||
-           !(d->gpu_devices ? d->gpu_devices >> number & 1 : number < d->gpu);
+    return number >= SB_GPU_LIMIT || !(gpus >> number & 1);
 }
 
-static void add_matches(const struct sb_description *d, const char *pattern, mode_t type,
-                        struct sb_strings *out) {
+static void add_matches(uint64_t gpus, const char *pattern, mode_t type, struct sb_strings *out) {
     glob_t found;
     if (glob(pattern, 0, NULL, &found) != 0)
         return;
     for (size_t i = 0; i < found.gl_pathc; i++) {
         struct stat st;
         if (stat(found.gl_pathv[i], &st) == 0 && (st.st_mode & S_IFMT) == type &&
-            !is_other_gpu(d, found.gl_pathv[i]))
+            !is_other_gpu(gpus, found.gl_pathv[i]))
             sb_strings_add(out, found.gl_pathv[i]);
     }
     globfree(&found);
@@ -57,7 +57,8 @@ static void find_label(struct sb_node_placement *out) {
         out->placement.label = out->label;
 }
 
-void sb_node_placement_start(struct sb_node_placement *out, const struct sb_description *d) {
+void sb_node_placement_start(struct sb_node_placement *out, const struct sb_node *node,
+                             const struct sb_description *d, uint64_t gpus) {
     static const char *const devices[] = {"/dev/nvidia*", "/dev/nvidia-caps/*", NULL};
     /* The driver's libraries belong to the host's kernel module: no image can bring them. */
     static const char *const libraries[] = {"/usr/lib/*-linux-gnu/libcuda.so*",
@@ -71,24 +72,72 @@ void sb_node_placement_start(struct sb_node_placement *out, const struct sb_desc
     if (d->gpu == 0)
         return;
     for (size_t i = 0; devices[i]; i++)
-        add_matches(d, devices[i], S_IFCHR, &out->devices);
+        add_matches(gpus, devices[i], S_IFCHR, &out->devices);
     for (size_t i = 0; d->root == SB_ROOT_LAYERS && libraries[i]; i++)
-        add_matches(d, libraries[i], S_IFREG, &out->binds);
+        add_matches(gpus, libraries[i], S_IFREG, &out->binds);
     out->placement.devices = &out->devices;
     out->placement.binds = out->binds.n ? &out->binds : NULL;
+    bool closed = !(d->harden_off >> SB_HARDEN_PRIVATE_DEVICES & 1);
+    if (gpus && !sb_pairs_get(&d->env, "CUDA_VISIBLE_DEVICES"))
+        sb_gpus_environment(node, gpus, closed, &out->env);
+    out->placement.env = &out->env;
 }
 
-void sb_node_placement_at(struct sb_node_placement *p, const struct sb_node_service *service,
-                          uint64_t number, size_t tree_count, int systemd_version) {
-    for (size_t i = 0; i < tree_count; i++)
-        sb_strings_addf(&p->lower, "%s/%" PRIu64 "/l/%zu", service->path, number, i);
-    if (tree_count > 0) /* else the host's root is its */
-        sb_strings_addf(&p->lower, "%s/%" PRIu64 "/m", service->path, number);
+/* ---- the root's directories ---- */
+
+/* Of an overlay, topmost first. None twice, which overlayfs refuses: of a layer that an image has
+ * twice the upper one decides, as it has all that the lower one could show. */
+static size_t lower_ids(const struct sb_description *d, struct sb_digest *out) {
+    size_t n = 0;
+    for (size_t i = d->layer_count; i-- > 0;) {
+        const struct sb_digest *id = &d->layers[i].layer.diff_id;
+        bool again = false;
+        for (size_t j = 0; j < n; j++)
+            again = again || sb_digest_equal(&out[j], id);
+        if (!again)
+            out[n++] = *id;
+    }
+    return n;
+}
+
+static char *points_path(const struct sb_node_service *service, uint64_t number) {
+    return sb_format("%s/%" PRIu64 "/m", service->path, number);
+}
+
+int sb_node_placement_check(const struct sb_node_service *service, const struct sb_description *d,
+                            uint64_t number, struct sb_error *err) {
+    struct sb_store *store = service->node->store;
+    sb_autofree struct sb_digest *ids = sb_alloc((d->layer_count + 1) * sizeof *ids);
+    sb_autofree char *points = points_path(service, number);
+    size_t n = lower_ids(d, ids), bytes = strlen(points);
+    for (size_t i = 0; i < n; i++) {
+        sb_autofree char *link = sb_link_path(store, &ids[i]);
+        bytes += strlen(link) + 1;
+    }
+    if (bytes <= SB_UNIT_LOWER_LIMIT)
+        return 0;
+    sb_fail(err, SB_E_FAILED,
+            "%s has %zu layers: below %s their names take %zu bytes, and %d fit into a mount",
+            service->name, n, sb_store_path(store), bytes, SB_UNIT_LOWER_LIMIT);
+    return sb_error_hint(err, "put the store of this node at a shorter path, with --store");
+}
+
+int sb_node_placement_at(struct sb_node_placement *p, const struct sb_node_service *service,
+                         const struct sb_description *d, uint64_t number, int systemd_version,
+                         struct sb_error *err) {
+    sb_autofree struct sb_digest *ids = sb_alloc((d->layer_count + 1) * sizeof *ids);
+    if (d->root == SB_ROOT_LAYERS) { /* else the host's root is its */
+        size_t n = lower_ids(d, ids);
+        if (sb_links_make(service->node->store, ids, n, &p->lower, err) < 0)
+            return -1;
+        sb_strings_take(&p->lower, points_path(service, number));
+    }
     p->placement.generation = number;
     p->placement.lower = (const char *const *)p->lower.v;
     p->placement.lower_count = p->lower.n;
     p->placement.requires_path = service->path;
     p->placement.systemd_version = systemd_version;
+    return 0;
 }
 
 /* The path of a program there; NULL when there is none. */
@@ -140,6 +189,7 @@ void sb_node_placement_free(struct sb_node_placement *p) {
     sb_strings_free(&p->devices);
     sb_strings_free(&p->binds);
     sb_strings_free(&p->lower);
+    sb_pairs_free(&p->env);
     free(p->program);
     *p = (struct sb_node_placement){0};
 }

@@ -11,17 +11,22 @@
 struct sb_node_placement {
     struct sb_placement placement; /* borrows from what is below */
     struct sb_strings devices, binds, lower;
+    struct sb_pairs env;
     char *program;
     char label[256];
 };
 
-/* This node's GPU devices and driver libraries, for a description that asks for GPUs; and, where
- * SELinux is on, the label that the host's own programs have. */
-void sb_node_placement_start(struct sb_node_placement *out, const struct sb_description *d);
-/* Where a generation lies. */
-void sb_node_placement_at(struct sb_node_placement *placement,
-                          const struct sb_node_service *service, uint64_t number, size_t tree_count,
-                          int systemd_version);
+/* The devices of these GPUs of the node, and its driver's libraries, for a description that asks
+ * for GPUs; and, where SELinux is on, the label that the host's own programs have. */
+void sb_node_placement_start(struct sb_node_placement *out, const struct sb_node *node,
+                             const struct sb_description *d, uint64_t gpus);
+/* Where a generation lies; its layers, which are unpacked, get short names (layers/links.h). */
+int sb_node_placement_at(struct sb_node_placement *placement, const struct sb_node_service *service,
+                         const struct sb_description *d, uint64_t number, int systemd_version,
+                         struct sb_error *err);
+/* Whether the names of its layers would fit into a mount; touches nothing. */
+int sb_node_placement_check(const struct sb_node_service *service, const struct sb_description *d,
+                            uint64_t number, struct sb_error *err);
 /* Looks up program and user in the mounted root. */
 int sb_node_placement_look(struct sb_node_placement *placement, const struct sb_description *d,
                            const char *root, struct sb_error *err);

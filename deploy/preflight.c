@@ -11,6 +11,8 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "deploy/claim.h"
+#include "deploy/gpus.h"
+#include "deploy/placement.h"
 #include "deploy/prepare.h"
 #include "deploy/systemd.h"
 #include "deploy/units.h"
@@ -117,13 +119,18 @@ static int check_port(const struct sb_node_service *service, const struct sb_des
 }
 
 int sb_prepare_check(const struct sb_node_service *service, const struct sb_description *d,
-                     int *out_systemd_version, struct sb_error *err) {
+                     uint64_t number, int *out_systemd_version, struct sb_error *err) {
     if (sb_systemd_check(out_systemd_version, err) < 0 || check_units_writable(service, err) < 0 ||
         sb_claim_check_units(service, d, err) < 0 ||
         sb_claim_check_directories(service, d, err) < 0 || check_secrets(service, d, err) < 0 ||
         check_port(service, d, err) < 0)
         return -1;
-    return d->root == SB_ROOT_LAYERS ? check_overlay(err) : 0;
+    uint64_t gpus;
+    if (sb_gpus_choose(service, d, 0, &gpus, err) < 0)
+        return -1;
+    if (d->root == SB_ROOT_HOST)
+        return 0;
+    return check_overlay(err) < 0 ? -1 : sb_node_placement_check(service, d, number, err);
 }
 
 /* ---- space ---- */

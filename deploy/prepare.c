@@ -15,6 +15,7 @@
 #include "deploy/hostroot.h"
 #include "deploy/placement.h"
 #include "deploy/unitfiles.h"
+#include "deploy/volumes.h"
 #include "layers/trees.h"
 
 #define TEMPORARY SB_TMP_PREFIX "generation"
@@ -34,7 +35,9 @@ static int make_point(int root, const char *name, struct sb_error *err) {
 }
 
 /* The root is read-only: its lowest directory has the mount points that layers may lack. */
-static int make_points(int dir, const struct sb_description *d, struct sb_error *err) {
+static int make_points(const struct sb_node_service *service, int dir,
+                       const struct sb_description *d, const struct sb_generation *generation,
+                       struct sb_error *err) {
     struct sb_node_placement here;
     sb_autostrings struct sb_strings points = {0};
     if (mkdirat(dir, "m", 0755) < 0)
@@ -42,7 +45,7 @@ static int make_points(int dir, const struct sb_description *d, struct sb_error 
     sb_autoclose int root = sb_directory_open(dir, "m", err);
     if (root < 0)
         return -1;
-    sb_node_placement_start(&here, d);
+    sb_node_placement_start(&here, service->node, d, generation->gpus);
     sb_units_mount_points(d, &here.placement, &points);
     sb_node_placement_free(&here);
     for (size_t i = 0; i < points.n; i++)
@@ -51,31 +54,15 @@ static int make_points(int dir, const struct sb_description *d, struct sb_error 
     return 0;
 }
 
-/* Short names: all of them must fit into the options of one mount. */
-static int make_links(const struct sb_node_service *service, int dir,
-                      const struct sb_generation *generation, struct sb_error *err) {
-    const char *store = sb_store_path(service->node->store);
-    if (mkdirat(dir, "l", 0755) < 0)
-        return sb_fail_errno(err, SB_E_IO, "creating links to layers");
-    for (size_t i = 0; i < generation->trees.n; i++) {
-        sb_autofree char *link = sb_format("l/%zu", i);
-        sb_autofree char *to =
-            sb_format("%s/%s/fs", store, generation->trees.v[generation->trees.n - 1 - i]);
-        if (symlinkat(to, dir, link) < 0)
-            return sb_fail_errno(err, SB_E_IO, "creating links to layers");
-    }
-    return 0;
-}
-
 static int fill(const struct sb_node_service *service, int dir, const struct sb_description *d,
                 const struct sb_generation *generation, struct sb_error *err) {
     sb_autobuf struct sb_buf text = {0};
     sb_description_write(d, &text);
     if (sb_file_write(dir, "description.json", text.data, text.len, 0644, err) < 0 ||
-        make_points(dir, d, err) < 0 || make_links(service, dir, generation, err) < 0 ||
+        make_points(service, dir, d, generation, err) < 0 ||
         sb_generation_write(dir, generation, err) < 0)
         return -1;
-    /* Directories and symlinks are not synced one by one. */
+    /* Directories are not synced one by one. */
     return syncfs(dir) < 0 ? sb_fail_errno(err, SB_E_IO, "writing a generation") : 0;
 }
 
@@ -177,7 +164,9 @@ static int look_and_keep(const struct sb_node_service *service, const struct sb_
     uint64_t number = here->placement.generation;
     sb_autofree char *root = sb_unit_root_path(service->name, number);
     if (d->root == SB_ROOT_LAYERS) {
-        if (mount_root(service, d, here, err) < 0 || sb_node_placement_look(here, d, root, err) < 0)
+        if (mount_root(service, d, here, err) < 0 ||
+            sb_node_placement_look(here, d, root, err) < 0 ||
+            sb_volumes_make(d, root, here->placement.uid, here->placement.gid, SB_VOLUMES, err) < 0)
             return -1;
     } else if (sb_hostroot_make(service, d, number, err) < 0) {
         return -1;
@@ -186,14 +175,14 @@ static int look_and_keep(const struct sb_node_service *service, const struct sb_
 }
 
 int sb_prepare_units(const struct sb_node_service *service, const struct sb_description *d,
-                     uint64_t number, const struct sb_digest *bundle, int systemd_version,
+                     const struct sb_generation *generation, int systemd_version,
                      struct sb_error *err) {
     struct sb_node_placement here;
-    sb_node_placement_start(&here, d);
-    sb_node_placement_at(&here, service, number, d->root == SB_ROOT_LAYERS ? d->layer_count : 0,
-                         systemd_version);
-    here.placement.bundle = bundle;
-    int rc = look_and_keep(service, d, &here, err);
+    sb_node_placement_start(&here, service->node, d, generation->gpus);
+    int rc = sb_node_placement_at(&here, service, d, generation->number, systemd_version, err);
+    here.placement.bundle = &generation->bundle;
+    if (rc == 0)
+        rc = look_and_keep(service, d, &here, err);
     sb_node_placement_free(&here);
     return rc;
 }

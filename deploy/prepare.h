@@ -10,12 +10,13 @@
 #include "base/error.h"
 #include "deploy/node.h"
 
-/* What must be so before anything is touched: systemd and overlayfs are there, unit files can be
- * written, the name is free, every secret is there, the port is no other service's. Messages say
- * what to do. */
+/* What must be so before anything is touched, for that generation: systemd and overlayfs are there,
+ * unit files can be written, the name is free, every secret is there, the port is no other
+ * service's, GPUs are free, the layers can be mounted from where the store is. Messages say what to
+ * do. */
 int sb_prepare_check(const struct sb_node_service *service,
-                     const struct sb_description *description, int *out_systemd_version,
-                     struct sb_error *err);
+                     const struct sb_description *description, uint64_t number,
+                     int *out_systemd_version, struct sb_error *err);
 
 /* Refuses when the store's file system has no room for what is to be fetched and unpacked
  * (SB_E_NO_SPACE, with the number of bytes that are missing). */
@@ -33,15 +34,16 @@ void sb_prepare_give_back(const struct sb_node_service *service,
                           const struct sb_strings *lacking, struct sb_error *err);
 
 /* Writes the generation's directory, under its name when it is whole and on the disk, and pins its
- * trees. generation says number, bundle, reference; the rest of it is filled in. */
+ * trees. generation says number, bundle, reference, gpus; the rest of it is filled in. */
 int sb_prepare_generation(const struct sb_node_service *service,
                           const struct sb_description *description,
                           struct sb_generation *generation, struct sb_error *err);
 
 /* Mounts the root, looks up in it what the units need to know, and keeps the units with the
- * generation. */
+ * generation, whose number, bundle and gpus are looked at. */
 int sb_prepare_units(const struct sb_node_service *service,
-                     const struct sb_description *description, uint64_t number,
-                     const struct sb_digest *bundle, int systemd_version, struct sb_error *err);
+                     const struct sb_description *description,
+                     const struct sb_generation *generation, int systemd_version,
+                     struct sb_error *err);
 
 #endif

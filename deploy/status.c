@@ -18,15 +18,10 @@
 /* ---- disk ---- */
 
 /* Of a path "sbuild/trees/HEX". */
-static uint64_t tree_bytes(struct sb_store *store, const char *path) {
+static bool tree_of(const char *path, struct sb_digest *out) {
     static const char trees[] = "sbuild/trees/";
-    struct sb_digest diff_id;
-    uint64_t bytes = 0;
-    if (strncmp(path, trees, strlen(trees)) != 0 ||
-        !sb_digest_parse_hex(path + strlen(trees), &diff_id) ||
-        sb_tree_size(store, &diff_id, &bytes, NULL) < 0)
-        return 0;
-    return bytes;
+    return strncmp(path, trees, strlen(trees)) == 0 &&
+           sb_digest_parse_hex(path + strlen(trees), out);
 }
 
 static void add_new(struct sb_strings *to, const struct sb_strings *from) {
@@ -36,10 +31,11 @@ static void add_new(struct sb_strings *to, const struct sb_strings *from) {
 }
 
 static uint64_t sum(struct sb_store *store, const struct sb_strings *trees) {
-    uint64_t bytes = 0;
+    sb_autofree struct sb_digest *ids = sb_alloc((trees->n + 1) * sizeof *ids);
+    size_t n = 0;
     for (size_t i = 0; i < trees->n; i++)
-        bytes += tree_bytes(store, trees->v[i]);
-    return bytes;
+        n += tree_of(trees->v[i], &ids[n]) ? 1 : 0;
+    return sb_trees_size(store, ids, n);
 }
 
 static int pins_of(const struct sb_node *node, const char *name, struct sb_strings *out) {
@@ -87,6 +83,7 @@ static json_t *generation_facts(const struct sb_generation *g, uint64_t current)
         g->number == current, "state", sb_generation_state_name(g->state), "bundle",
         sb_digest_text(&g->bundle).text, "image", sb_digest_text(&g->image).text, "installed",
         (json_int_t)g->installed, "since", (json_int_t)g->since);
+    json_object_set_new(out, "gpus", sb_generation_gpus_json(g));
     set(out, "version", g->version);
     set(out, "reference", g->reference);
     set(out, "failure", g->failure);
@@ -113,6 +110,7 @@ static void add_current(json_t *out, const struct sb_generation *g) {
     json_object_set_new(out, "image", json_string(sb_digest_text(&g->image).text));
     json_object_set_new(out, "bundle", json_string(sb_digest_text(&g->bundle).text));
     json_object_set_new(out, "tags", tags(g->reference ? g->reference : ""));
+    json_object_set_new(out, "gpus", sb_generation_gpus_json(g));
     set(out, "version", g->version);
     set(out, "reference", g->reference);
 }

@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "builder/rules.h"
 #include "deploy/hardening.h"
+#include "deploy/volumes.h"
 
 #define VERSION_OLDEST 247
 #define LINE_LIMIT     (1u << 20) /* systemd's own */
@@ -130,6 +131,8 @@ static void add_unit_section(struct making *m) {
     add_list(m, "Requires", NULL, &d->requires, NULL);
     add_list(m, "After", "network-online.target", &d->after, &d->requires);
     add_plain(m, "RequiresMountsFor", m->root);
+    if (d->volumes.n && d->root == SB_ROOT_LAYERS)
+        sb_buf_addf(&m->text, "RequiresMountsFor=" SB_VOLUMES "/%s\n", d->name);
     /* Ten failures in ten minutes are no accident any more. */
     sb_buf_adds(&m->text, "StartLimitIntervalSec=10min\nStartLimitBurst=10\n");
 }
@@ -172,13 +175,15 @@ static void add_variable(struct making *m, const char *name, const char *value) 
     sb_buf_addc(&m->text, '\n');
 }
 
+/* For review; a node says it in the placement (deploy/gpus.h). */
 static void add_gpu_variable(struct making *m) {
     const struct sb_description *d = m->d;
+    bool closed = !(d->harden_off >> SB_HARDEN_PRIVATE_DEVICES & 1);
     sb_autobuf struct sb_buf list = {0};
-    if (d->gpu == 0 || sb_pairs_get(&d->env, "CUDA_VISIBLE_DEVICES"))
+    if (d->gpu == 0 || m->p->devices || sb_pairs_get(&d->env, "CUDA_VISIBLE_DEVICES"))
         return;
     for (unsigned i = 0; i < SB_GPU_LIMIT; i++)
-        if (d->gpu_devices ? d->gpu_devices >> i & 1 : i < d->gpu)
+        if (d->gpu_devices && !closed ? d->gpu_devices >> i & 1 : i < d->gpu)
             sb_buf_addf(&list, "%s%u", list.len ? "," : "", i);
     add_variable(m, "CUDA_VISIBLE_DEVICES", sb_buf_text(&list));
 }
@@ -189,8 +194,7 @@ static void add_environment(struct making *m) {
     for (size_t i = 0; i < d->env.n; i++)
         if (!own || !sb_pairs_get(own, d->env.v[i].name))
             add_variable(m, d->env.v[i].name, d->env.v[i].value);
-    if (!own || !sb_pairs_get(own, "CUDA_VISIBLE_DEVICES"))
-        add_gpu_variable(m);
+    add_gpu_variable(m);
     for (size_t i = 0; own && i < own->n; i++)
         add_variable(m, own->v[i].name, own->v[i].value);
     sb_buf_addf(&m->text, "EnvironmentFile=-%s/%s.env\n", SB_UNIT_ENV_FILES, d->name);
@@ -237,6 +241,15 @@ static void add_directories(struct making *m) {
         sb_buf_addf(&m->text, "%sDirectory=%s\n", keys[i], m->d->name);
         if (strcmp(host, path) != 0)
             sb_buf_addf(&m->text, "BindPaths=%s:%s\n", host, path);
+    }
+}
+
+/* A node makes them (deploy/volumes.h). */
+static void add_volumes(struct making *m) {
+    const struct sb_description *d = m->d;
+    for (size_t i = 0; i < d->volumes.n && d->root == SB_ROOT_LAYERS; i++) {
+        sb_autofree char *host = sb_volume_path(d->name, d->volumes.v[i]);
+        sb_buf_addf(&m->text, "BindPaths=%s:%s\n", host, d->volumes.v[i]);
     }
 }
 
@@ -303,6 +316,7 @@ static void make_service(struct making *m, struct sb_units *out) {
     add_root(m);
     add_binds(m);
     add_directories(m);
+    add_volumes(m);
     sb_buf_adds(&m->text, "\n# What it is told; what this host says wins\n");
     add_environment(m);
     sb_buf_adds(&m->text, "\n# What it may do\n");
@@ -327,6 +341,10 @@ static void make_timer(struct making *m, struct sb_units *out) {
     add_unit(out, SB_UNIT_TIMER, sb_format("%s.timer", m->d->name), m);
 }
 
+/* mount(8) of util-linux 2.39 and later would use fsconfig(2), which takes 255 bytes for lowerdir.
+ */
+#define FORCE_MOUNT2 "Environment=LIBMOUNT_FORCE_MOUNT2=always\n"
+
 static void make_mount(struct making *m, struct sb_units *out) {
     const struct sb_placement *p = m->p;
     bool suid = m->d->harden_off >> SB_HARDEN_NO_NEW_PRIVILEGES & 1;
@@ -335,9 +353,9 @@ static void make_mount(struct making *m, struct sb_units *out) {
     if (p->requires_path)
         add_plain(m, "RequiresMountsFor", p->requires_path);
     sb_buf_addf(&m->text,
-                "\n[Mount]\nWhat=overlay\nWhere=%s\nType=overlay\nOptions=ro,nodev%s,"
+                "\n[Mount]\nWhat=overlay\nWhere=%s\nType=overlay\n%sOptions=ro,nodev%s,"
                 "%s%s%slowerdir=",
-                m->root, suid ? "" : ",nosuid", p->label ? "context=" : "",
+                m->root, FORCE_MOUNT2, suid ? "" : ",nosuid", p->label ? "context=" : "",
                 p->label ? p->label : "", p->label ? "," : "");
     for (size_t i = 0; i < p->lower_count; i++)
         sb_buf_addf(&m->text, "%s%s", i ? ":" : "", p->lower[i]);
@@ -385,9 +403,10 @@ static int check_lower(const struct sb_placement *p, struct sb_error *err) {
         if (!is_safe_path(p->lower[i]))
             return refuse(err, "the directory", p->lower[i]);
     }
-    if (bytes > SB_UNIT_LOWER_LIMIT)
-        return sb_fail(err, SB_E_FAILED, "the names of %zu layers are too long to be mounted",
-                       p->lower_count);
+    if (p->lower_count && bytes - 1 > SB_UNIT_LOWER_LIMIT)
+        return sb_fail(err, SB_E_FAILED,
+                       "the names of %zu layers take %zu bytes, and %d fit into a mount",
+                       p->lower_count, bytes - 1, SB_UNIT_LOWER_LIMIT);
     if (p->lower_count == 1)
         return sb_fail(err, SB_E_FAILED, "an overlay needs two directories at least");
     return 0;
@@ -509,6 +528,8 @@ void sb_units_mount_points(const struct sb_description *d, const struct sb_place
         add_point(out, host, true);
         add_point(out, d->directories[i] + 1, true);
     }
+    for (size_t i = 0; i < d->volumes.n; i++)
+        add_point(out, d->volumes.v[i] + 1, true);
     sb_autofree char *workdir = sb_path_clean(d->workdir);
     if (workdir[1])
         add_point(out, workdir + 1, true);

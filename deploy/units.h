@@ -38,8 +38,9 @@
 /* More bytes than any unit file of a description has: its words and values, each byte quoted. */
 #define SB_UNIT_TEXT_LIMIT (4u << 20)
 
-/* Bytes of the option lowerdir=…: mount(2) takes one page for all options. */
-#define SB_UNIT_LOWER_LIMIT 3900
+/* Bytes that the names of an overlay's lower directories may take: mount(2) takes a page for all
+ * options, the NUL at their end and an SELinux context included. */
+#define SB_UNIT_LOWER_LIMIT (4096 - 64 - (int)sizeof "lowerdir=")
 
 /* Where and when; zero values are what a bundle for review gets. Everything is borrowed. */
 struct sb_placement {

@@ -13,6 +13,7 @@
 #include "base/json.h"
 #include "base/memory.h"
 #include "layers/inventory.h"
+#include "layers/links.h"
 #include "layers/pin.h"
 #include "layers/store_private.h"
 
@@ -45,15 +46,27 @@ static void need_less(struct collector *c, struct sb_needs *needs) {
     needs->n = 0;
 }
 
+/* The last that has a shared file frees it. */
+static uint64_t let_go(struct collector *c, const struct sb_item *item) {
+    uint64_t bytes = item->bytes;
+    for (size_t i = 0; i < item->shared.n; i++) {
+        struct sb_shared *shared = sb_inventory_shared(&c->inventory, &item->shared.v[i]);
+        if (--shared->holders == 0)
+            bytes += shared->inode.bytes;
+    }
+    return bytes;
+}
+
 /* Nothing happens to what is held. */
 static void take(struct collector *c, struct sb_item *item) {
     if (item->held || item->gone)
         return;
     item->gone = true;
-    c->total -= item->bytes;
+    uint64_t bytes = let_go(c, item);
+    c->total -= bytes;
     c->report.removed[item->kind].count++;
-    c->report.removed[item->kind].bytes += item->bytes;
-    c->report.freed += item->bytes;
+    c->report.removed[item->kind].bytes += bytes;
+    c->report.freed += bytes;
     need_less(c, &item->needs);
 }
 
@@ -153,6 +166,8 @@ static void mark_held(struct collector *c) {
         }
         c->total += item->bytes;
     }
+    for (size_t i = 0; i < c->inventory.shared_count; i++)
+        c->total += c->inventory.shared[i].inode.bytes;
 }
 
 /* What is pinned is held by whoever pinned it. */
@@ -168,6 +183,17 @@ static int mark_pinned(struct collector *c, struct sb_error *err) {
                 item->held = true;
         }
     return 0;
+}
+
+/* What is shared counts once. */
+static uint64_t held_bytes(struct collector *c, const struct sb_item *item) {
+    uint64_t bytes = item->bytes;
+    for (size_t i = 0; i < item->shared.n; i++) {
+        struct sb_shared *shared = sb_inventory_shared(&c->inventory, &item->shared.v[i]);
+        bytes += shared->held ? 0 : shared->inode.bytes;
+        shared->held = true;
+    }
+    return bytes;
 }
 
 static void decide(struct collector *c) {
@@ -188,7 +214,7 @@ static void decide(struct collector *c) {
     c->report.left = c->total;
     for (size_t i = 0; i < c->inventory.n; i++)
         if (c->inventory.v[i].held)
-            c->report.held += c->inventory.v[i].bytes;
+            c->report.held += held_bytes(c, &c->inventory.v[i]);
 }
 
 /* ---- removing, in earnest ---- */
@@ -239,6 +265,7 @@ static int move_away(struct collector *c, struct sb_error *err) {
         if (item->gone && remove_item(c->store, collected, item, i, failed ? NULL : err) < 0)
             failed = -1;
     }
+    sb_links_sweep(c->store);
     if (c->alone && !c->options->only) /* who takes back a part may hold one itself */
         remove_key_locks(c);
     return failed;
@@ -248,7 +275,7 @@ static int collect_locked(struct collector *c, const struct sb_inventory *before
                           struct sb_error *err) {
     sb_autoclose int lock = sb_index_lock(c->store, err);
     if (lock < 0 || !(c->index = sb_index_read(c->store, true, err)) ||
-        sb_inventory_take(c->store, before, &c->inventory, err) < 0)
+        sb_inventory_take(c->store, c->options->only, before, &c->inventory, err) < 0)
         return -1;
     mark_held(c);
     if (mark_pinned(c, err) < 0 ||
@@ -277,7 +304,7 @@ static int pass(struct sb_store *store, const struct sb_collect_options *options
                 struct sb_collect_report *out, struct sb_error *err) {
     struct collector c = {.store = store, .options = options, .take_images = take_images};
     struct sb_inventory before; /* the long walks, while nobody waits */
-    if (sb_inventory_take(store, NULL, &before, err) < 0)
+    if (sb_inventory_take(store, options->only, NULL, &before, err) < 0)
         return -1;
     int failed = sb_store_hold_alone(store, err);
     if (!failed) {

@@ -76,7 +76,8 @@ struct sb_collect_options {
     bool keep_tagged;    /* max_size takes no image that is in index.json either */
     bool dry_run;        /* report only */
     const struct sb_strings *only; /* paths relative to STORE: of what is always removed, these
-                                      alone. NULL: all */
+                                      alone; nothing else is measured, so the report's left and
+                                      held mean nothing. NULL: all */
 };
 #define SB_COLLECT_OPTIONS                                                                         \
     { .max_size = SB_COLLECT_NONE, .older_than = SB_COLLECT_NONE }

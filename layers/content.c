@@ -34,7 +34,7 @@
 struct file {
     int fd;
     struct sb_entry entry; /* path and xattrs are its own */
-    uint64_t end;          /* of what was written; what lies before it and was not is a hole */
+    uint64_t end;          /* of what was written here */
     bool split;            /* into parts of several batches */
     bool busy;             /* a thread has one of those */
     size_t alignment;      /* of memory that can be written past the page cache; 0: none */
@@ -337,12 +337,25 @@ static struct part part_of(struct file *file, struct sb_entry_data *data, const 
     return part;
 }
 
+/* What is next of a file, which may have come already. */
+static int next_data(struct sb_entry_data *data, const struct sb_content_begun **begun,
+                     const void **out, size_t *out_len, uint64_t *out_offset,
+                     struct sb_error *err) {
+    if (!*begun)
+        return sb_entry_data_next(data, out, out_len, out_offset, err);
+    *out = (*begun)->data;
+    *out_len = (*begun)->len;
+    *out_offset = (*begun)->offset;
+    *begun = NULL;
+    return 0;
+}
+
 static int write_alone(struct sb_content_writer *w, struct file *file, struct sb_entry_data *data,
-                       struct sb_error *err) {
+                       const struct sb_content_begun *begun, struct sb_error *err) {
     struct part part = {.file = file, .data = (const unsigned char *)"", .last = false};
     while (!part.last) {
         const void *p;
-        if (sb_entry_data_next(data, &p, &part.len, &part.offset, err) < 0)
+        if (next_data(data, &begun, &p, &part.len, &part.offset, err) < 0)
             return -1;
         part.last = part.len == 0;
         part.data = part.last ? part.data : p;
@@ -368,7 +381,8 @@ static int count_file(struct sb_content_writer *w, struct sb_error *err) {
 }
 
 static int write_by_threads(struct sb_content_writer *w, const struct sb_entry *entry,
-                            struct sb_entry_data *data, struct sb_error *err) {
+                            struct sb_entry_data *data, const struct sb_content_begun *begun,
+                            struct sb_error *err) {
     struct file *file = w->open;
     if (count_file(w, err) < 0)
         return -1;
@@ -376,7 +390,7 @@ static int write_by_threads(struct sb_content_writer *w, const struct sb_entry *
     size_t len = 1;
     uint64_t offset;
     for (bool first = true; len > 0; first = false) {
-        if (sb_entry_data_next(data, &p, &len, &offset, err) < 0)
+        if (next_data(data, &begun, &p, &len, &offset, err) < 0)
             return -1;
         if (len == 0 && !first)
             break;
@@ -408,15 +422,16 @@ struct sb_content_writer *sb_content_writer_new(const struct sb_unpack_options *
 }
 
 int sb_content_write(struct sb_content_writer *w, int fd, const struct sb_entry *entry,
-                     struct sb_entry_data *data, struct sb_error *err) {
+                     struct sb_entry_data *data, const struct sb_content_begun *begun,
+                     struct sb_error *err) {
     if (w->thread_count == 0 && (w->bytes > ALONE_BYTES || w->files > ALONE_FILES))
         start_threads(w);
     w->files++;
     w->bytes += entry->size;
     w->open = file_new(fd, entry);
     if (w->thread_count > 0)
-        return write_by_threads(w, entry, data, err);
-    int rc = write_alone(w, w->open, data, err);
+        return write_by_threads(w, entry, data, begun, err);
+    int rc = write_alone(w, w->open, data, begun, err);
     file_free(sb_steal(w->open));
     return rc;
 }

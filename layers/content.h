@@ -16,10 +16,21 @@ struct sb_content_writer;
 /* options must outlive it. */
 struct sb_content_writer *sb_content_writer_new(const struct sb_unpack_options *options);
 
-/* Takes over fd: a new, empty file. Reads all of data, and copies what it needs of the entry. The
- * error may be one of an earlier file. */
+/* A file that was begun elsewhere: its first `done` bytes are in it. What sb_entry_data_next gave
+ * last, from `data` on, is still to be written, and so is all that it will give; len 0: it was the
+ * end. */
+struct sb_content_begun {
+    uint64_t done;
+    const void *data;
+    size_t len;
+    uint64_t offset;
+};
+
+/* Takes over fd: a new file, empty unless it was begun (else NULL). Reads all of data, and copies
+ * what it needs of the entry. The error may be one of an earlier file. */
 int sb_content_write(struct sb_content_writer *writer, int fd, const struct sb_entry *entry,
-                     struct sb_entry_data *data, struct sb_error *err);
+                     struct sb_entry_data *data, const struct sb_content_begun *begun,
+                     struct sb_error *err);
 
 /* Waits until every file is written. Afterwards more may follow. */
 int sb_content_wait(struct sb_content_writer *writer, struct sb_error *err);

@@ -13,6 +13,8 @@
 #define SB_PATH_LIMIT  4096  /* bytes of a path inside a layer */
 #define SB_XATTR_LIMIT 65536 /* bytes of one extended attribute (Linux' own limit) */
 #define SB_LAYER_LIMIT 127   /* layers of one image, as Docker and containerd allow */
+#define SB_ARTIFACT_LAYER_LIMIT                                                                    \
+    (SB_LAYER_LIMIT + 1) /* of an artifact: it may have a layer beside its image's */
 
 /* Whiteouts: image-spec 1.1, layer.md, "Whiteouts". */
 #define SB_WHITEOUT_PREFIX ".wh."

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/memory.h"
+#include "layers/image_private.h"
 
 void sb_image_init(struct sb_image *out, const char *architecture, const char *variant) {
     *out = (struct sb_image){0};
@@ -10,6 +11,14 @@ void sb_image_init(struct sb_image *out, const char *architecture, const char *v
         json_pack("{s:s, s:s, s:{}}", "architecture", architecture, "os", "linux", "config");
     if (variant)
         json_object_set_new(out->config, "variant", json_string(variant));
+}
+
+int sb_image_check_layers(const struct sb_image *image, size_t count, struct sb_error *err) {
+    size_t most = image->artifact_type ? SB_ARTIFACT_LAYER_LIMIT : SB_LAYER_LIMIT;
+    if (count <= most)
+        return 0;
+    return sb_fail(err, SB_E_FAILED, "the image has %zu layers, and at most %zu are allowed", count,
+                   most);
 }
 
 static struct sb_image_layer *grow(struct sb_image *image) {

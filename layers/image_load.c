@@ -163,9 +163,8 @@ static int add_layers(struct sb_image *image, const json_t *manifest, struct sb_
     if (!json_is_array(layers))
         return sb_fail(err, SB_E_INTEGRITY, "\"layers\" is not an array");
     size_t n = json_array_size(layers);
-    if (n > SB_LAYER_LIMIT)
-        return sb_fail(err, SB_E_FAILED, "the image has %zu layers, and at most %d are allowed", n,
-                       SB_LAYER_LIMIT);
+    if (sb_image_check_layers(image, n, err) < 0)
+        return -1;
     if (json_array_size(diff_ids) != n)
         return sb_fail(err, SB_E_INTEGRITY,
                        "the manifest has %zu layers, and its config has %zu diff IDs", n,

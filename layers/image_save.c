@@ -164,10 +164,8 @@ static int save_manifest(struct sb_store *store, struct sb_image *image, struct 
 int sb_image_save(struct sb_store *store, struct sb_image *image, int64_t epoch,
                   struct sb_error *err) {
     char created[80]; /* room for what the compiler thinks a year can be */
-    if (image->layer_count > SB_LAYER_LIMIT)
-        return sb_fail(err, SB_E_FAILED, "the image has %zu layers, and at most %d are allowed",
-                       image->layer_count, SB_LAYER_LIMIT);
-    if (format_time(epoch, created, sizeof created, err) < 0 ||
+    if (sb_image_check_layers(image, image->layer_count, err) < 0 ||
+        format_time(epoch, created, sizeof created, err) < 0 ||
         save_config(store, image, created, err) < 0)
         return -1;
     return save_manifest(store, image, err);

@@ -24,8 +24,8 @@ const char *sb_item_kind_name(enum sb_item_kind kind) {
 /* ---- the size of a directory with all that is below ---- */
 
 struct hard_link {
-    ino_t inode;
-    uint64_t bytes;
+    struct sb_inode inode;
+    uint64_t names; /* that the file has */
 };
 struct measure {
     dev_t device;
@@ -46,7 +46,8 @@ static void measure_entry(struct measure *m, int dirfd, const char *name) {
         return;
     if (!S_ISDIR(st.st_mode) && st.st_nlink > 1) {
         SB_GROW(m->links, m->n, m->cap);
-        m->links[m->n++] = (struct hard_link){st.st_ino, disk_bytes(&st)};
+        m->links[m->n++] =
+            (struct hard_link){{st.st_dev, st.st_ino, disk_bytes(&st)}, (uint64_t)st.st_nlink};
         return;
     }
     m->bytes += disk_bytes(&st);
@@ -67,22 +68,57 @@ static void measure_below(struct measure *m, int dirfd, const char *name) {
             measure_entry(m, fd, e->d_name);
 }
 
-static int compare_links(const void *a, const void *b) {
-    const struct hard_link *x = a, *y = b;
+static int compare_inodes(const void *a, const void *b) {
+    const struct sb_inode *x = a, *y = b;
+    if (x->device != y->device)
+        return x->device < y->device ? -1 : 1;
     return x->inode < y->inode ? -1 : x->inode > y->inode;
 }
 
-uint64_t sb_disk_usage(int dirfd, const char *name, const struct stat *st) {
+/* Every file once; one that has more names than were seen is shared, if anybody wants to know. */
+static void end_measure(struct measure *m, struct sb_inodes *out_shared) {
+    if (m->n > 1) /* the inode comes first in a link */
+        qsort(m->links, m->n, sizeof *m->links, compare_inodes);
+    for (size_t i = 0, same; i < m->n; i += same) {
+        const struct hard_link *link = &m->links[i];
+        for (same = 1; i + same < m->n && compare_inodes(link, link + same) == 0;)
+            same++;
+        if (!out_shared || same >= link->names) {
+            m->bytes += link->inode.bytes;
+            continue;
+        }
+        SB_GROW(out_shared->v, out_shared->n, out_shared->cap);
+        out_shared->v[out_shared->n++] = link->inode;
+    }
+    free(m->links);
+}
+
+static uint64_t measure(int dirfd, const char *name, const struct stat *st,
+                        struct sb_inodes *out_shared) {
     struct measure m = {.device = st->st_dev, .bytes = disk_bytes(st)};
-    if (!S_ISDIR(st->st_mode))
-        return m.bytes;
-    measure_below(&m, dirfd, name);
-    if (m.n > 1)
-        qsort(m.links, m.n, sizeof *m.links, compare_links);
-    for (size_t i = 0; i < m.n; i++)
-        if (i == 0 || m.links[i].inode != m.links[i - 1].inode)
-            m.bytes += m.links[i].bytes;
-    free(m.links);
+    if (S_ISDIR(st->st_mode)) {
+        measure_below(&m, dirfd, name);
+        end_measure(&m, out_shared);
+    }
+    return m.bytes;
+}
+
+uint64_t sb_disk_usage(int dirfd, const char *name, const struct stat *st) {
+    return measure(dirfd, name, st, NULL);
+}
+
+uint64_t sb_disk_usage_together(int dirfd, const struct sb_strings *names) {
+    struct measure m = {0};
+    for (size_t i = 0; i < names->n; i++) {
+        sb_autofree char *fs = sb_format("%s/fs", names->v[i]);
+        struct stat st;
+        if (fstatat(dirfd, fs, &st, AT_SYMLINK_NOFOLLOW) < 0)
+            continue;
+        m.device = st.st_dev;
+        m.bytes += disk_bytes(&st);
+        measure_below(&m, dirfd, fs);
+    }
+    end_measure(&m, NULL);
     return m.bytes;
 }
 
@@ -129,26 +165,39 @@ static bool is_skipped(const struct place *place, const char *name) {
     return strstr(place->skip, whole) != NULL;
 }
 
+/* Which directories are measured. */
+struct sizes {
+    const struct sb_strings *only;
+    const struct sb_inventory *earlier;
+};
+
 static void add_item(const struct place *place, int dirfd, const char *name,
-                     const struct sb_inventory *earlier, struct sb_inventory *out) {
+                     const struct sizes *sizes, struct sb_inventory *out) {
     struct stat st;
     if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return;
     enum sb_item_kind kind = kind_of(place, name);
     if (kind == SB_ITEM_OTHER) {
         out->other.count++;
-        out->other.bytes += sb_disk_usage(dirfd, name, &st);
+        out->other.bytes += sizes->only ? 0 : sb_disk_usage(dirfd, name, &st);
         return;
     }
     char *path = sb_path_join(place->path, name);
-    const struct sb_item *known =
-        S_ISDIR(st.st_mode) && earlier ? sb_inventory_find(earlier, kind, path) : NULL;
+    const struct sb_item *known = S_ISDIR(st.st_mode) && sizes->earlier
+                                      ? sb_inventory_find(sizes->earlier, kind, path)
+                                      : NULL;
+    struct sb_item item = {.kind = kind, .path = path, .last_use = st.st_mtim};
+    if (known) {
+        item.bytes = known->bytes;
+        for (size_t i = 0; i < known->shared.n; i++) {
+            SB_GROW(item.shared.v, item.shared.n, item.shared.cap);
+            item.shared.v[item.shared.n++] = known->shared.v[i];
+        }
+    } else if (!S_ISDIR(st.st_mode) || !sizes->only || sb_strings_has(sizes->only, path)) {
+        item.bytes = measure(dirfd, name, &st, &item.shared);
+    }
     SB_GROW(out->v, out->n, out->cap);
-    out->v[out->n++] =
-        (struct sb_item){.kind = kind,
-                         .path = path,
-                         .last_use = st.st_mtim,
-                         .bytes = known ? known->bytes : sb_disk_usage(dirfd, name, &st)};
+    out->v[out->n++] = item;
 }
 
 static int compare_items(const void *a, const void *b) {
@@ -156,9 +205,8 @@ static int compare_items(const void *a, const void *b) {
     return x->kind != y->kind ? (x->kind < y->kind ? -1 : 1) : strcmp(x->path, y->path);
 }
 
-static int scan(struct sb_store *store, const struct place *place,
-                const struct sb_inventory *earlier, struct sb_inventory *out,
-                struct sb_error *err) {
+static int scan(struct sb_store *store, const struct place *place, const struct sizes *sizes,
+                struct sb_inventory *out, struct sb_error *err) {
     int fd = openat(store->fd, place->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     sb_autoclosedir DIR *dir = fd < 0 ? NULL : fdopendir(fd);
     struct stat st;
@@ -170,21 +218,55 @@ static int scan(struct sb_store *store, const struct place *place,
     out->other.bytes += disk_bytes(&st);
     for (struct dirent *e; (e = readdir(dir));)
         if (!is_skipped(place, e->d_name))
-            add_item(place, fd, e->d_name, earlier, out);
+            add_item(place, fd, e->d_name, sizes, out);
     return 0;
 }
 
-int sb_inventory_take(struct sb_store *store, const struct sb_inventory *earlier,
-                      struct sb_inventory *out, struct sb_error *err) {
+/* ---- what items share ---- */
+
+static void find_shared(struct sb_inventory *out) {
+    size_t n = 0, groups = 0;
+    for (size_t i = 0; i < out->n; i++)
+        n += out->v[i].shared.n;
+    if (n == 0)
+        return;
+    struct sb_shared *all = sb_alloc(n * sizeof *all);
+    n = 0;
+    for (size_t i = 0; i < out->n; i++)
+        for (size_t j = 0; j < out->v[i].shared.n; j++)
+            all[n++] = (struct sb_shared){
+                .inode = out->v[i].shared.v[j], .kind = out->v[i].kind, .holders = 1};
+    qsort(all, n, sizeof *all, compare_inodes); /* of which it begins with one */
+    for (size_t i = 0; i < n; i++)
+        if (groups > 0 && compare_inodes(&all[groups - 1], &all[i]) == 0)
+            all[groups - 1].holders++;
+        else
+            all[groups++] = all[i];
+    out->shared = all;
+    out->shared_count = groups;
+}
+
+struct sb_shared *sb_inventory_shared(const struct sb_inventory *inventory,
+                                      const struct sb_inode *inode) {
+    return bsearch(inode, inventory->shared, inventory->shared_count, sizeof *inventory->shared,
+                   compare_inodes);
+}
+
+/* ---- the whole ---- */
+
+int sb_inventory_take(struct sb_store *store, const struct sb_strings *only,
+                      const struct sb_inventory *earlier, struct sb_inventory *out,
+                      struct sb_error *err) {
     *out = (struct sb_inventory){0};
     for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
-        if (scan(store, &places[i], earlier, out, err) < 0) {
+        if (scan(store, &places[i], &(struct sizes){only, earlier}, out, err) < 0) {
             sb_inventory_free(out);
             return -1;
         }
     }
     if (out->n > 1)
         qsort(out->v, out->n, sizeof *out->v, compare_items);
+    find_shared(out);
     return 0;
 }
 
@@ -192,8 +274,10 @@ void sb_inventory_free(struct sb_inventory *inventory) {
     for (size_t i = 0; i < inventory->n; i++) {
         free(inventory->v[i].path);
         free(inventory->v[i].needs.v);
+        free(inventory->v[i].shared.v);
     }
     free(inventory->v);
+    free(inventory->shared);
     *inventory = (struct sb_inventory){0};
 }
 
@@ -208,13 +292,15 @@ struct sb_item *sb_inventory_find(const struct sb_inventory *inventory, enum sb_
 int sb_store_usage(struct sb_store *store, struct sb_store_usage *out, struct sb_error *err) {
     *out = (struct sb_store_usage){0};
     struct sb_inventory inventory;
-    if (sb_inventory_take(store, NULL, &inventory, err) < 0)
+    if (sb_inventory_take(store, NULL, NULL, &inventory, err) < 0)
         return -1;
     out->kinds[SB_ITEM_OTHER] = inventory.other;
     for (size_t i = 0; i < inventory.n; i++) {
         out->kinds[inventory.v[i].kind].count++;
         out->kinds[inventory.v[i].kind].bytes += inventory.v[i].bytes;
     }
+    for (size_t i = 0; i < inventory.shared_count; i++)
+        out->kinds[inventory.shared[i].kind].bytes += inventory.shared[i].inode.bytes;
     for (size_t i = 0; i < SB_ITEM_KIND_COUNT; i++)
         out->total += out->kinds[i].bytes;
     sb_inventory_free(&inventory);

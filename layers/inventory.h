@@ -17,10 +17,22 @@ struct sb_needs {
     size_t n, cap;
 };
 
+/* Files that have more than one name. */
+struct sb_inode {
+    dev_t device;
+    ino_t inode;
+    uint64_t bytes;
+};
+struct sb_inodes {
+    struct sb_inode *v;
+    size_t n, cap;
+};
+
 struct sb_item {
     enum sb_item_kind kind;
-    char *path; /* relative to STORE */
-    uint64_t bytes;
+    char *path;              /* relative to STORE */
+    uint64_t bytes;          /* but for shared */
+    struct sb_inodes shared; /* that have names outside of it too, each once */
     struct timespec last_use;
     bool held; /* a live process may use it */
     bool gone;
@@ -28,21 +40,38 @@ struct sb_item {
     struct sb_needs needs; /* of a record; empty when it is of no use */
 };
 
+/* A file that several items have. It takes its bytes until the last of them is gone. */
+struct sb_shared {
+    struct sb_inode inode;
+    enum sb_item_kind kind; /* of one of them */
+    unsigned holders;       /* that are not gone */
+    bool held;              /* one of them is */
+};
+
 struct sb_inventory {
     struct sb_item *v; /* sorted by kind and path; all but SB_ITEM_OTHER */
     size_t n, cap;
+    struct sb_shared *shared; /* sorted */
+    size_t shared_count;
     struct sb_store_amount other;
 };
 
 /* Bytes that a file, or a directory with all below it, takes on the disk, as du counts them; st is
  * its own. */
 uint64_t sb_disk_usage(int dirfd, const char *name, const struct stat *st);
+/* The same of several directories, "NAME/fs" below dirfd, together: what they share counts once. */
+uint64_t sb_disk_usage_together(int dirfd, const struct sb_strings *names);
 
 /* Sizes of directories are taken from an earlier inventory (NULL: none) where nothing else is
- * known to have changed, as walking them takes long. */
-int sb_inventory_take(struct sb_store *store, const struct sb_inventory *earlier,
-                      struct sb_inventory *out, struct sb_error *err);
+ * known to have changed, as walking them takes long. With `only`, paths relative to STORE, no other
+ * directory is measured. */
+int sb_inventory_take(struct sb_store *store, const struct sb_strings *only,
+                      const struct sb_inventory *earlier, struct sb_inventory *out,
+                      struct sb_error *err);
 void sb_inventory_free(struct sb_inventory *inventory);
+/* Of an inode that an item says it shares. */
+struct sb_shared *sb_inventory_shared(const struct sb_inventory *inventory,
+                                      const struct sb_inode *inode);
 /* NULL when there is none. */
 struct sb_item *sb_inventory_find(const struct sb_inventory *inventory, enum sb_item_kind kind,
                                   const char *path);

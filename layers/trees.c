@@ -7,6 +7,7 @@
  *     trees/HEX/       mtime: last use
  *         fs/          the tree
  *         boot         ID of the boot that made it; removed once synced
+ *         family       whose files it shares (layers/family.c)
  *         size         bytes on the disk, once somebody asked
  */
 #include "layers/trees.h"
@@ -24,7 +25,6 @@
 #include "base/file.h"
 #include "base/lock.h"
 #include "base/memory.h"
-#include "layers/inventory.h"
 #include "layers/origin.h"
 #include "layers/unpack.h"
 
@@ -97,6 +97,12 @@ static void make_durable(struct sb_store *store, const struct names *n) {
 
 /* ---- making ---- */
 
+struct want {
+    const struct sb_layer *layer;
+    bool follow;                 /* while it is being fetched */
+    struct sb_tree_older *older; /* or NULL */
+};
+
 /* The layer has no entry for its root: every tree's is the same. */
 static int finish_root(int fd, struct sb_error *err) {
     static const struct timespec epoch[2];
@@ -157,9 +163,9 @@ static bool in_user_namespace(void) {
 }
 
 static int unpack(struct sb_store *store, const struct sb_layer *layer, int fs,
-                  struct sb_error *err) {
-    struct sb_unpack_options options = {.form = SB_UNPACK_OVERLAY,
-                                        .user_xattrs = in_user_namespace()};
+                  struct sb_reuse *reuse, struct sb_error *err) {
+    struct sb_unpack_options options = {
+        .form = SB_UNPACK_OVERLAY, .user_xattrs = in_user_namespace(), .reuse = reuse};
     struct sb_contents *known;
     if (sb_contents_open(store, &layer->diff_id, &known, NULL) == 0)
         sb_contents_close(known);
@@ -180,17 +186,18 @@ static pthread_mutex_t turns_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t turn_over = PTHREAD_COND_INITIALIZER;
 static int turns = UNPACK_AT_ONCE;
 
-static int unpack_in_turn(struct sb_store *store, const struct sb_layer *layer, bool follow, int fs,
-                          struct sb_error *err) {
+static int unpack_in_turn(struct sb_store *store, const struct want *want, int fs,
+                          struct sb_reuse *reuse, struct sb_error *err) {
+    const struct sb_layer *layer = want->layer;
     /* More may be fetched at once. */
-    if (!follow && sb_blob_need(store, &layer->descriptor, err) < 0)
+    if (!want->follow && sb_blob_need(store, &layer->descriptor, err) < 0)
         return -1;
     pthread_mutex_lock(&turns_lock);
     while (turns == 0)
         pthread_cond_wait(&turn_over, &turns_lock);
     turns--;
     pthread_mutex_unlock(&turns_lock);
-    int rc = unpack(store, layer, fs, err);
+    int rc = unpack(store, layer, fs, reuse, err);
     pthread_mutex_lock(&turns_lock);
     turns++;
     pthread_cond_signal(&turn_over);
@@ -198,8 +205,56 @@ static int unpack_in_turn(struct sb_store *store, const struct sb_layer *layer, 
     return rc;
 }
 
-static int make(struct sb_store *store, const struct sb_layer *layer, bool follow,
-                const struct names *n, struct sb_error *err) {
+/* ---- older trees ---- */
+
+/* The older trees that are there, opened. out_ids are theirs, in the order of the reuse. */
+static struct sb_reuse *open_older(struct sb_store *store, const struct sb_tree_older *older,
+                                   struct sb_digest *out_ids) {
+    struct sb_reuse *reuse = sb_reuse_new();
+    size_t n = 0;
+    for (size_t i = 0; i < older->n; i++) {
+        struct names names = names_of(&older->v[i]);
+        sb_autofree char *path = sb_format("%s/fs", names.tree);
+        bool there;
+        if (take_into_use(store, &names, &there, NULL) < 0 || !there)
+            continue;
+        int fd = openat(sb_store_private_fd(store), path,
+                        O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (fd >= 0 && sb_reuse_add(reuse, fd))
+            out_ids[n++] = older->v[i];
+    }
+    return reuse;
+}
+
+static int note_reused(struct sb_store *store, int dir, const struct sb_reuse *reuse,
+                       const struct sb_digest *ids, size_t count, struct sb_error *err) {
+    struct sb_digest used[SB_REUSE_TREES];
+    size_t n = 0;
+    for (size_t i = 0; i < count; i++)
+        if (sb_reuse_from(reuse, i).files > 0)
+            used[n++] = ids[i];
+    return n > 0 ? sb_tree_note_family(store, dir, used, n, err) : 0;
+}
+
+static int unpack_like(struct sb_store *store, const struct want *want, int dir, int fs,
+                       struct sb_error *err) {
+    struct sb_digest ids[SB_REUSE_TREES];
+    if (!want->older || want->older->n == 0)
+        return unpack_in_turn(store, want, fs, NULL, err);
+    struct sb_reuse *reuse = open_older(store, want->older, ids);
+    int rc = unpack_in_turn(store, want, fs, reuse, err);
+    if (rc == 0)
+        rc = note_reused(store, dir, reuse, ids, sb_reuse_count(reuse), err);
+    if (rc == 0)
+        want->older->reused = sb_reuse_total(reuse);
+    sb_reuse_free(reuse);
+    return rc;
+}
+
+/* ---- all together ---- */
+
+static int make(struct sb_store *store, const struct want *want, const struct names *n,
+                struct sb_error *err) {
     if (geteuid() != 0) {
         sb_fail(err, SB_E_FAILED, "unpacking layers needs root, or a user namespace");
         return -1;
@@ -212,16 +267,16 @@ static int make(struct sb_store *store, const struct sb_layer *layer, bool follo
     sb_autoclose int fs = sb_directory_open(dir, "fs", err);
     if (fs < 0)
         return -1;
-    if (unpack_in_turn(store, layer, follow, fs, err) < 0) {
+    if (unpack_like(store, want, dir, fs, err) < 0) {
         sb_tree_remove(sb_store_tmp_fd(store), n->tmp, NULL);
         return -1;
     }
     return publish(store, n, err);
 }
 
-static int get(struct sb_store *store, const struct sb_layer *layer, bool follow, char **out_path,
+static int get(struct sb_store *store, const struct want *want, char **out_path,
                struct sb_error *err) {
-    struct names n = names_of(&layer->diff_id);
+    struct names n = names_of(&want->layer->diff_id);
     bool there;
     if (take_into_use(store, &n, &there, err) < 0)
         return -1;
@@ -232,7 +287,7 @@ static int get(struct sb_store *store, const struct sb_layer *layer, bool follow
             sb_lock_take(sb_store_private_fd(store), n.lock, SB_LOCK_EXCLUSIVE, err);
         if (lock < 0 || take_into_use(store, &n, &there, err) < 0)
             return -1;
-        if (!there && make(store, layer, follow, &n, err) < 0)
+        if (!there && make(store, want, &n, err) < 0)
             return sb_error_context(err, "unpacking");
     }
     *out_path = sb_format("%s/sbuild/%s/fs", sb_store_path(store), n.tree);
@@ -241,12 +296,18 @@ static int get(struct sb_store *store, const struct sb_layer *layer, bool follow
 
 int sb_tree_get(struct sb_store *store, const struct sb_layer *layer, char **out_path,
                 struct sb_error *err) {
-    return get(store, layer, false, out_path, err);
+    return get(store, &(struct want){.layer = layer}, out_path, err);
+}
+
+int sb_tree_get_like(struct sb_store *store, const struct sb_layer *layer,
+                     struct sb_tree_older *older, char **out_path, struct sb_error *err) {
+    older->reused = (struct sb_reused){0};
+    return get(store, &(struct want){.layer = layer, .older = older}, out_path, err);
 }
 
 int sb_tree_follow(struct sb_store *store, const struct sb_layer *layer, char **out_path,
                    struct sb_error *err) {
-    return get(store, layer, true, out_path, err);
+    return get(store, &(struct want){.layer = layer, .follow = true}, out_path, err);
 }
 
 bool sb_tree_has(struct sb_store *store, const struct sb_digest *diff_id) {
@@ -276,26 +337,6 @@ int sb_trees_settle(struct sb_store *store, const struct sb_digest *diff_ids, si
         if (unlinkat(private, boot, 0) < 0 && errno != ENOENT)
             return sb_fail_errno(err, SB_E_IO, "removing %s", boot);
     }
-    return 0;
-}
-
-int sb_tree_size(struct sb_store *store, const struct sb_digest *diff_id, uint64_t *out,
-                 struct sb_error *err) {
-    struct names n = names_of(diff_id);
-    int private = sb_store_private_fd(store);
-    sb_autofree char *path = sb_format("%s/size", n.tree), *fs = sb_format("%s/fs", n.tree);
-    sb_autobuf struct sb_buf text = {0};
-    if (sb_file_read(private, path, 32, &text, NULL) == 0) {
-        *out = strtoull(sb_buf_text(&text), NULL, 10);
-        return 0;
-    }
-    struct stat st;
-    if (fstatat(private, fs, &st, AT_SYMLINK_NOFOLLOW) < 0)
-        return sb_fail_errno(err, errno == ENOENT ? SB_E_NOT_FOUND : SB_E_IO, "%s", fs);
-    *out = sb_disk_usage(private, fs, &st);
-    sb_buf_reset(&text);
-    sb_buf_addf(&text, "%llu\n", (unsigned long long)*out);
-    sb_file_write(private, path, text.data, text.len, 0644, NULL); /* or measured again */
     return 0;
 }
 

@@ -18,6 +18,7 @@
 
 #include "base/error.h"
 #include "layers/pack.h"
+#include "layers/reuse.h"
 #include "layers/store.h"
 
 /* Makes sure that the layer is unpacked; several processes and threads may ask at once, one
@@ -26,8 +27,20 @@
 int sb_tree_get(struct sb_store *store, const struct sb_layer *layer, char **out_path,
                 struct sb_error *err);
 
-/* The same while this process fetches the layer: follows its bytes instead of waiting for the last.
- * A failure means little: once the layer is there, sb_tree_get says what is wrong, or nothing. */
+/* The same; where older trees of the store have files of the same path, bytes and attributes, the
+ * new one shares them (layers/reuse.h). Older trees that are not there are passed over, and kept
+ * from the collector while they are looked at. */
+struct sb_tree_older {
+    struct sb_digest v[SB_REUSE_TREES]; /* diff IDs, the most alike first */
+    size_t n;
+    struct sb_reused reused; /* out: what was shared; nothing when the tree was there already */
+};
+int sb_tree_get_like(struct sb_store *store, const struct sb_layer *layer,
+                     struct sb_tree_older *older, char **out_path, struct sb_error *err);
+
+/* The same as sb_tree_get while this process fetches the layer: follows its bytes instead of
+ * waiting for the last. A failure means little: once the layer is there, sb_tree_get says what is
+ * wrong, or nothing. */
 int sb_tree_follow(struct sb_store *store, const struct sb_layer *layer, char **out_path,
                    struct sb_error *err);
 
@@ -45,9 +58,15 @@ int sb_trees_settle(struct sb_store *store, const struct sb_digest *diff_ids, si
                     struct sb_error *err);
 /* "sbuild/trees/HEX": relative to STORE, the caller's to free. */
 char *sb_tree_path(const struct sb_digest *diff_id);
-/* Bytes that the tree takes on the disk, as du counts them. Measured once, and remembered. */
-int sb_tree_size(struct sb_store *store, const struct sb_digest *diff_id, uint64_t *out,
-                 struct sb_error *err);
+
+/* ---- family.c ---- */
+
+/* Bytes that these trees take on the disk together, as du counts them: what they share counts once.
+ * Measured once, and remembered. A tree that is not there takes none. */
+uint64_t sb_trees_size(struct sb_store *store, const struct sb_digest *diff_ids, size_t count);
+/* Notes in the directory of a tree that is being made whose files it shares. */
+int sb_tree_note_family(struct sb_store *store, int dirfd, const struct sb_digest *shared,
+                        size_t count, struct sb_error *err);
 
 struct sb_tree_pack_options {
     bool overlay;  /* overlayfs' whiteouts and opaque marks are those of the layer; its own xattrs

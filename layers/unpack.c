@@ -16,6 +16,7 @@
 #include "layers/attributes.h"
 #include "layers/content.h"
 #include "layers/place.h"
+#include "layers/reuse.h"
 #include "layers/store_private.h"
 #include "layers/whiteout.h"
 
@@ -130,17 +131,49 @@ static int create(int dir, const char *name, mode_t mode) {
     return openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode & 0777);
 }
 
-static int place_file(struct layout *l, int dir, const char *name, const struct sb_entry *entry,
-                      struct sb_entry_data *data, struct sb_error *err) {
+static int create_file(int dir, const char *name, const struct sb_entry *entry,
+                       struct sb_error *err) {
     int fd = create(dir, name, entry->mode);
     if (fd < 0 && errno == EEXIST) {
         if (make_way(dir, name, err) < 0)
             return -1;
         fd = create(dir, name, entry->mode);
     }
+    return fd < 0 ? sb_fail_errno(err, SB_E_IO, "creating %s", entry->path) : fd;
+}
+
+/* By a link to an older file, if that has the same bytes; else what they have in common is copied.
+ * A file system may refuse one more link. */
+static int place_like(struct layout *l, int older, int dir, const char *name,
+                      const struct sb_entry *entry, struct sb_entry_data *data,
+                      struct sb_error *err) {
+    struct sb_content_begun begun;
+    bool same;
+    if (sb_reuse_compare(l->options->reuse, older, entry, data, &begun, &same, err) < 0)
+        return -1;
+    if (same && sb_reuse_link(l->options->reuse, older, entry, dir, name) == 0)
+        return 0;
+    if (same && errno == EEXIST) {
+        if (make_way(dir, name, err) < 0)
+            return -1;
+        if (sb_reuse_link(l->options->reuse, older, entry, dir, name) == 0)
+            return 0;
+    }
+    sb_autoclose int fd = create_file(dir, name, entry, err);
     if (fd < 0)
-        return sb_fail_errno(err, SB_E_IO, "creating %s", entry->path);
-    return sb_content_write(l->content, fd, entry, data, err);
+        return -1;
+    if (sb_reuse_copy(older, fd, begun.done, err) < 0)
+        return sb_error_context(err, "%s", entry->path);
+    return sb_content_write(l->content, sb_steal_fd(&fd), entry, data, &begun, err);
+}
+
+static int place_file(struct layout *l, int dir, const char *name, const struct sb_entry *entry,
+                      struct sb_entry_data *data, struct sb_error *err) {
+    sb_autoclose int older = l->options->reuse ? sb_reuse_open(l->options->reuse, entry) : -1;
+    if (older >= 0)
+        return place_like(l, older, dir, name, entry, data, err);
+    int fd = create_file(dir, name, entry, err);
+    return fd < 0 ? -1 : sb_content_write(l->content, fd, entry, data, NULL, err);
 }
 
 /* ---- everything else ---- */

@@ -93,6 +93,7 @@ enum sb_unpack_form {
 struct sb_unpack_owner {
     uint32_t uid, gid;
 };
+struct sb_reuse;
 struct sb_unpack_options {
     enum sb_unpack_form form;
     bool user_xattrs;      /* overlay marks as user.overlay.*: in a user namespace */
@@ -102,6 +103,8 @@ struct sb_unpack_options {
     bool powerless; /* leaves out devices, setuid and setgid bits and extended attributes (file
                        capabilities): for a place that any user of the machine can run files in */
     uint32_t strip; /* leading components of names to drop; shorter names are left out */
+    struct sb_reuse
+        *reuse; /* older trees whose files may be shared (layers/reuse.h); may be NULL */
     const struct sb_unpack_owner *owner; /* gives everything to it, whatever the archive says, and
                                             leaves out devices; may be NULL */
 };

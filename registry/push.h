@@ -50,6 +50,12 @@ struct sb_push_options {
     void *data;
 };
 
+/* Makes image, one of the store, what a push with these options leaves in a repository: the
+ * manifest, and the layers that have to be compressed anew for it, are written to the store.
+ * Nothing happens to one that goes as it is. */
+int sb_push_form(struct sb_store *store, const struct sb_push_options *options,
+                 struct sb_image *image, struct sb_error *err);
+
 struct sb_push_result {
     struct sb_descriptor manifest; /* as it is in the repository now */
     bool unchanged;                /* everything was there, tags included */

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "base/memory.h"
 #include "layers/convert.h"
 #include "layers/descriptor.h"
 
@@ -75,4 +76,48 @@ int sb_rewrite_manifest(const json_t *manifest, const struct sb_descriptor *laye
         return sb_fail(err, SB_E_FAILED, "the manifest would have %zu bytes, at most %u can be",
                        out->len, SB_MANIFEST_LIMIT);
     return 0;
+}
+
+/* ---- in the store ---- */
+
+static json_t *read_manifest(struct sb_store *store, const struct sb_descriptor *descriptor,
+                             struct sb_error *err) {
+    sb_autobuf struct sb_buf bytes = {0};
+    if (sb_blob_read(store, descriptor, SB_MANIFEST_LIMIT, &bytes, err) < 0)
+        return NULL;
+    return sb_json_parse(sb_buf_text(&bytes), bytes.len, err);
+}
+
+static int convert_layers(struct sb_store *store, const struct sb_push_options *options,
+                          struct sb_image *image, struct sb_error *err) {
+    for (size_t i = 0; i < image->layer_count; i++) {
+        struct sb_layer *layer = &image->layers[i].layer;
+        const struct sb_layer before = *layer;
+        const char *type = before.descriptor.media_type;
+        enum sb_compression wanted = sb_rewrite_compression(type, options);
+        if (wanted != sb_layer_compression(type) &&
+            sb_layer_convert(store, &before, wanted, layer, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+int sb_push_form(struct sb_store *store, const struct sb_push_options *options,
+                 struct sb_image *image, struct sb_error *err) {
+    sb_autojson json_t *manifest = read_manifest(store, &image->descriptor, err);
+    if (!manifest)
+        return -1;
+    if (!sb_rewrite_needed(manifest, options))
+        return 0;
+    if (convert_layers(store, options, image, err) < 0)
+        return -1;
+    sb_autofree struct sb_descriptor *layers = sb_alloc((image->layer_count + 1) * sizeof *layers);
+    for (size_t i = 0; i < image->layer_count; i++)
+        layers[i] = image->layers[i].layer.descriptor;
+    sb_autobuf struct sb_buf bytes = {0};
+    struct sb_descriptor *out = &image->descriptor;
+    if (sb_rewrite_manifest(manifest, layers, options->format, &bytes, &out->media_type, err) < 0)
+        return -1;
+    out->size = bytes.len;
+    return sb_blob_put(store, bytes.data, bytes.len, &out->digest, err);
 }

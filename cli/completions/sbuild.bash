@@ -46,7 +46,7 @@ _sbuild() {
 	done
 	case $command in
 	build) options="--tag --push --compression --format --ca --plain-http --explain --metadata-file --json --progress --set --secret --version --no-cache --cache-from --cache-to --jobs --runtime --store" ;;
-	bundle) options="--push --ca --plain-http --output --units --name --tag --metadata-file --json --progress --set --secret --version --no-cache --cache-from --cache-to --jobs --runtime --store" ;;
+	bundle) options="--push --compression --format --ca --plain-http --output --units --name --tag --metadata-file --json --progress --set --secret --version --no-cache --cache-from --cache-to --jobs --runtime --store" ;;
 	plan) options="--json --ca --plain-http --set --secret --version --no-cache --cache-from --cache-to --jobs --runtime --store" ;;
 	lock) options="--update --set --json --ca --plain-http --store" ;;
 	images) options="--json --store" ;;

@@ -14,7 +14,8 @@
 static const char whole[] =
     "{\"after\":[\"redis.service\"],\"argv\":[\"python3\",\"-m\",\"app\"],"
     "\"directories\":{\"cache\":null,\"logs\":null,\"state\":\"/data\"},\"drain\":30,"
-    "\"env\":{\"A\":\"1\",\"B\":\"x\\ny\"},\"format\":1,\"gpu\":{\"count\":2,\"devices\":[1,3]},"
+    "\"env\":{\"A\":\"1\",\"B\":\"x\\ny\"},\"format\":1,\"gpu\":{\"count\":2,\"devices\":[1,3],"
+    "\"shared\":false},"
     "\"harden\":{\"address_families\":true,\"capabilities\":true,\"namespaces\":true,"
     "\"no_new_privileges\":true,\"private_devices\":true,\"private_tmp\":true,"
     "\"protect_kernel\":true,\"protect_processes\":true,\"protect_system\":true,\"realtime\":true,"
@@ -40,7 +41,8 @@ static const char whole[] =
                                                      "30,\"strategy\":\"recreate\",\"type\":"
                                                      "\"service\","
                                                      "\"upstream\":null,\"user\":\"1000:1000\","
-                                                     "\"version\":\"1.2.3\",\"workdir\":\"/app\"}";
+                                                     "\"version\":\"1.2.3\",\"volumes\":[\"/data/"
+                                                     "x\",\"/var/lib/y\"],\"workdir\":\"/app\"}";
 
 static void test_round(void) {
     struct sb_description d;
@@ -128,6 +130,12 @@ static void test_hostile(void) {
         {"gpu.count", "3", "gpu"},
         {"gpu.devices", "[1, 1]", "gpu.devices"},
         {"gpu.devices", "[64]", "gpu.devices"},
+        {"gpu.shared", "true", "gpu"},
+        {"volumes", "[\"/data/../x\"]", "volumes"},
+        {"volumes", "[\"/a:b\"]", "volumes"},
+        {"volumes", "[\"/proc/sys\"]", "volumes"},
+        {"volumes", "[\"/b\", \"/a\"]", "volumes"},
+        {"volumes", "[\"/a\", \"/a\"]", "volumes"},
         {"restart", "\"sometimes\"", "restart"},
         {"type", "\"job\"", "health"},
         {"root", "\"/\"", "root"},
@@ -206,6 +214,7 @@ static void test_image(void) {
     make_image(&image, "{\"Entrypoint\": [\"nginx\"], \"Cmd\": [\"-g\", \"daemon off;\"],"
                        "\"Env\": [\"Z=1\", \"A=2\", \"Z=3\", \"odd\"], \"User\": \"www\","
                        "\"ExposedPorts\": {\"80/tcp\": {}, \"53/udp\": {}},"
+                       "\"Volumes\": {\"/z/\": {}, \"/a//b\": {}, \"/tmp\": {}, \"/\": {}},"
                        "\"Labels\": {\"org.opencontainers.image.version\": \"1.25\"}}");
     if (CHECK(sb_description_make(&image, NULL, 0, "web", NULL, &d, &err) == 0)) {
         CHECK_STR(d.name, "web");
@@ -214,6 +223,9 @@ static void test_image(void) {
         CHECK_STR(d.workdir, "/");
         CHECK_STR(d.user, "www");
         CHECK_INT(d.port, 80);
+        CHECK_INT(d.volumes.n, 2);
+        CHECK_STR(d.volumes.v[0], "/a/b");
+        CHECK_STR(d.volumes.v[1], "/z");
         CHECK_STR(d.env.v[0].name, "A");
         CHECK_STR(d.env.v[1].value, "3");
         CHECK_INT(d.env.n, 2);
@@ -247,11 +259,15 @@ static void test_recipe(void) {
     sb_strings_add(&recipe.service.after, "backend");
     sb_strings_add(&recipe.service.after, "a.b");
     sb_strings_add(&recipe.service.after, "x.mount");
-    make_image(&image, "{\"Cmd\": [\"x\"], \"ExposedPorts\": {\"80\": {}}}");
+    recipe.service.state = (char *)"/data";
+    make_image(&image, "{\"Cmd\": [\"x\"], \"ExposedPorts\": {\"80\": {}},"
+                       "\"Volumes\": {\"/data/db\": {}, \"/database\": {}}}");
     if (CHECK(sb_description_make(&image, &recipe, 1, NULL, NULL, &d, &err) == 0)) {
         CHECK_INT(d.type, SB_SERVICE_JOB);
         CHECK_INT(d.restart, SB_RESTART_ON_FAILURE);
         CHECK_INT(d.port, 0);
+        CHECK_INT(d.volumes.n, 1); /* the other is its own already */
+        CHECK_STR(d.volumes.v[0], "/database");
         CHECK_STR(d.after.v[0], "backend.service");
         CHECK_STR(d.after.v[1], "a.b.service");
         CHECK_STR(d.after.v[2], "x.mount");

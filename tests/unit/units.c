@@ -191,7 +191,7 @@ static void test_placement(void) {
     CHECK(!strstr(unit, "PrivateDevices"));
     CHECK(has(unit, "Environment=\"PYTHONPATH=/other\""));
     CHECK(!strstr(unit, "/application"));
-    CHECK(has(unit, "Environment=\"CUDA_VISIBLE_DEVICES=0\""));
+    CHECK(!strstr(unit, "CUDA_VISIBLE_DEVICES")); /* this placement doesn't say */
     CHECK(has(unit, "BindReadOnlyPaths=-/usr/lib/libcuda.so.1:/usr/lib/libcuda.so.1"));
     const struct sb_unit *mount = sb_units_find(&units, SB_UNIT_MOUNT);
     CHECK_STR(mount->name, "run-sbuild-backend-4.mount");
@@ -340,7 +340,7 @@ static void test_refused(void) {
         {{.lower = one, .lower_count = 1}, "two directories"},
         {{.lower = colon, .lower_count = 2}, "the directory \"/s:0\""},
         {{.lower = comma, .lower_count = 2}, "the directory \"/s,1\""},
-        {{.lower = many, .lower_count = 200}, "200 layers are too long"},
+        {{.lower = many, .lower_count = 200}, "the names of 200 layers take"},
         {{.root = "run"}, "the path \"run\""},
         {{.root = "/a\nb"}, "the path"},
         {{.program = "python3"}, "the program"},

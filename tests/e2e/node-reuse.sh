@@ -1,0 +1,91 @@
+#!/bin/sh
+# What releases have in common is on a node's disk once: files of a layer that changed a little are
+# shared with the layer before, packed layers do not stay, and going back still finds every byte.
+. tests/e2e/lib.sh
+. "$TOP/tests/e2e/registry.lib"
+. "$TOP/tests/e2e/node.lib"
+need_nodes
+need jq curl python3
+start_registry main
+. "$TOP/tests/e2e/node-service.lib"
+PORT=$(free_port)
+make_service web "$PORT"
+sed -i 's|layers: \[|&{name: libraries, copy: {from: libraries, to: /opt}}, |' web.yaml
+web=$REPOSITORY/web
+FILES=400
+mkdir -p libraries/a libraries/b
+for i in $(seq $FILES); do printf '%0*d' $((i * 20)) "$i" >"libraries/a/$i"; done
+head -c 6000000 /dev/urandom >libraries/b/large
+head -c 3000000 /dev/urandom >libraries/b/grown
+n() { node_run one "$@"; }
+store=$T/node-one/store
+generation() { n sbuild status web --json | jq -r '.services[0].generation'; }
+layers_of() { jq -r '.layers[].digest' "$store/sbuild/services/web/$1/description.json" | cut -d: -f2; }
+layer_blobs() { for digest in $(layers_of "$1"); do ls "$store/blobs/sha256/$digest" 2>/dev/null || :; done; }
+layer() { echo "$store/sbuild/trees/$(basename "$(dirname "$(readlink "$store/sbuild/services/web/$1/l/$2")")")/fs"; } # 0: the top
+bytes_of() { (cd "$1" && find . -type f -exec sha256sum {} + | sort -k 2 && find . -printf '%P %y %m %U:%G %T@\n' | sort) | sha256sum; }
+trees_take() { du -cs -B1 "$store"/sbuild/trees/*/fs | tail -n 1 | cut -f1; }
+disk() { n sbuild status --json | jq .disk.bytes; }
+
+# ---- the first ----
+
+release web 1.0.0 >/dev/null 2>err || cat err
+boot_node one
+n sbuild install "$web:v1.0.0" --json >one.json || cat one.json
+check_equal "it serves" 1.0.0 "$(ask "$PORT")"
+check_equal "nothing is there to share" 0 "$(jq .reused.files one.json)"
+check_equal "of its layers no blob stays" "" "$(layer_blobs 1)"
+check "but what describes it does" test -e "$store/blobs/sha256/$(jq -r .bundle one.json | cut -d: -f2)"
+first=$(layer 1 1)
+exact=$(bytes_of "$first")
+check_equal "status counts what du does" "$(trees_take)" "$(disk)"
+
+# ---- one file of a layer changes ----
+
+printf 'other' | dd of=libraries/a/7 conv=notrunc status=none
+printf 'other' | dd of=libraries/b/grown bs=1 seek=2999990 conv=notrunc status=none
+release web 1.1.0 >/dev/null 2>err || cat err
+before=$(trees_take)
+n sbuild install "$web:v1.1.0" >said 2>&1 || cat said
+check "install says what is shared" grep -q "web: $((FILES - 1 + 2)) files (.* MB) are shared with generations before" said
+check_equal "it serves" "2 1.1.0" "$(generation) $(ask "$PORT")"
+second=$(layer 2 1)
+check "it is another tree" test "$first" != "$second"
+check_equal "an unchanged file is one for both" "$(stat -c '2 %i' "$first/opt/a/8")" "$(stat -c '%h %i' "$second/opt/a/8")"
+check_equal "so is a large one" "$(stat -c '2 %i' "$first/opt/b/large")" "$(stat -c '%h %i' "$second/opt/b/large")"
+check_equal "a changed one is not" "1 1" "$(stat -c %h "$first/opt/a/7" "$second/opt/a/7" | tr '\n' ' ' | sed 's/ $//')"
+check "all of it is what was released" diff -r libraries "$second/opt"
+check "the service sees it" n sh -c 'head -c 5 /run/sbuild/web/2/opt/a/7 | grep -q other'
+after=$(trees_take)
+check "the disk has hardly more ($before, then $after bytes)" test $((after - before)) -lt 4000000
+check_equal "status counts what du does" "$after" "$(disk)"
+check_equal "also when asked again, for the service" "$after" "$(n sbuild status web --json | jq '.services[0].disk.bytes')"
+check_equal "no blob of a layer stays" "" "$(layer_blobs 2)"
+
+# ---- back ----
+
+check "rollback" n sbuild rollback web
+check_equal "the first serves again" "1 1.0.0" "$(generation) $(ask "$PORT")"
+check_equal "to the last byte and time" "$exact" "$(bytes_of "$first")"
+check "the same again is there already" n sbuild install "$web:v1.1.0"
+check "prune" n sbuild prune
+check_equal "both are still there" "$exact $after" "$(bytes_of "$first") $(disk)"
+kill_node one
+boot_node one
+n systemctl start web
+check_equal "also after a reboot" "1.1.0" "$(ask "$PORT")"
+
+# ---- anew ----
+
+n sbuild uninstall web >out 2>&1 || cat out
+n sbuild prune --json >pruned.json
+freed=$(jq '.removed.trees.bytes' pruned.json)
+check "prune says what it freed ($freed of $after bytes)" test "$freed" -ge "$after" -a "$freed" -lt $((after + 100000))
+check_equal "no tree is left" "" "$(ls "$store/sbuild/trees")"
+check "what is gone is fetched again" n sbuild install "$web:v1.1.0"
+check_equal "it serves" 1.1.0 "$(ask "$PORT")"
+n sbuild pull "$web:v1.0.0" >out 2>&1 || cat out
+check "install what was pulled" n sbuild install "$web:v1.0.0"
+check_equal "it serves" 1.0.0 "$(ask "$PORT")"
+check_equal "what has a tag stays" "$(layers_of 2 | wc -l)" "$(layer_blobs 2 | wc -l)"
+n sbuild uninstall web >/dev/null 2>&1

@@ -1,0 +1,102 @@
+/* What a volume has at first, whose it is, and what never gets out of an image. */
+#include "deploy/volumes.h"
+
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+#include "tests/unit/layer_test.h"
+
+static struct layer_test t;
+static struct sb_error err;
+static char *top, *root;
+
+static struct stat look(const char *name) {
+    struct stat st = {0};
+    sb_autofree char *path = sb_format("%s/db/%s", top, name);
+    lstat(path, &st);
+    return st;
+}
+
+static void make(const char *path, uint32_t uid, uint32_t gid) {
+    struct sb_description d = {.name = (char *)"db"};
+    sb_strings_add(&d.volumes, path);
+    if (!CHECK(sb_volumes_make(&d, root, uid, gid, top, &err) == 0))
+        printf("    %s\n", err.message);
+    sb_strings_free(&d.volumes);
+}
+
+static void shell(const char *command) {
+    sb_autofree char *whole = sb_format("set -e; cd %s; %s", root, command);
+    sb_autofree char *said = layer_test_shell(whole);
+    CHECK_STR(said, "");
+}
+
+static void test_content(void) {
+    shell(
+        "mkdir -p var/lib/data/sub etc; echo one >var/lib/data/one; echo two >var/lib/data/sub/two;"
+        "ln -s /etc/passwd var/lib/data/link; chmod 4755 var/lib/data/one; chmod 0700 var/lib/data;"
+        "touch -d @1000 var/lib/data/one; chown 42:43 var/lib/data/sub var/lib/data/sub/two;"
+        "chmod 2770 var/lib/data/sub; mkfifo var/lib/data/pipe; ln -s ../var/lib/data etc/link");
+    sb_autofree char *device = sb_format("%s/var/lib/data/device", root);
+    mknod(device, S_IFCHR | 0666, makedev(1, 3));
+    make("/var/lib/data", 1234, 1235);
+    CHECK_INT(look("var~lib~data").st_mode, S_IFDIR | 0700);
+    CHECK_INT(look("var~lib~data").st_uid, 1234);
+    CHECK_INT(look("var~lib~data/one").st_mode, S_IFREG | 0755); /* setuid on the host no more */
+    CHECK_INT(look("var~lib~data/one").st_uid, 1234);
+    CHECK_INT(look("var~lib~data/one").st_gid, 1235);
+    CHECK_INT(look("var~lib~data/one").st_mtim.tv_sec, 1000);
+    CHECK_INT(look("var~lib~data/sub").st_mode, S_IFDIR | 0770);
+    CHECK_INT(look("var~lib~data/sub/two").st_size, 4);
+    CHECK(S_ISLNK(look("var~lib~data/link").st_mode));
+    CHECK_INT(look("var~lib~data/link").st_uid, 1234);
+    CHECK_INT(look("var~lib~data/device").st_mode, 0);
+    CHECK_INT(look("var~lib~data/pipe").st_mode, 0);
+    CHECK_INT(look("").st_uid, 0); /* nothing above it is the service's */
+}
+
+static void test_again(void) {
+    shell("echo changed >var/lib/data/one; echo new >var/lib/data/three");
+    make("/var/lib/data", 9, 9);
+    CHECK_INT(look("var~lib~data/one").st_size, 4);
+    CHECK_INT(look("var~lib~data/three").st_mode, 0);
+    CHECK_INT(look("var~lib~data/one").st_uid, 1234);
+}
+
+static void test_root(void) {
+    make("/etc/link", 0, 0); /* through a symlink of the image */
+    CHECK_INT(look("etc~link/sub").st_uid, 42);
+    CHECK_INT(look("etc~link/sub/two").st_gid, 43);
+    CHECK_INT(look("etc~link/one").st_mode, S_IFREG | 0755);
+}
+
+static void test_missing(void) {
+    make("/not/there", 7, 8);
+    CHECK_INT(look("not~there").st_mode, S_IFDIR | 0755);
+    CHECK_INT(look("not~there").st_uid, 7);
+    shell("ln -s ../../../../../../../../.. escape; ln -s /escape/etc out");
+    make("/out", 7, 8); /* etc of the root, not of this machine */
+    CHECK_INT(look("out/passwd").st_mode, 0);
+    CHECK(S_ISLNK(look("out/link").st_mode));
+}
+
+int main(void) {
+    if (geteuid() != 0) {
+        TEST_SKIP("needs root");
+        return test_done();
+    }
+    t = layer_test_start();
+    top = sb_format("%s/volumes", t.dir);
+    root = sb_format("%s/root", t.dir);
+    CHECK_INT(mkdir(root, 0755), 0);
+    sb_autofree char *path = sb_volume_path("db", "/var/lib/data");
+    CHECK_STR(path, "/var/lib/sbuild-volumes/db/var~lib~data");
+    test_content();
+    test_again();
+    test_root();
+    test_missing();
+    free(top);
+    free(root);
+    layer_test_end(&t);
+    return test_done();
+}
