@@ -22,7 +22,9 @@ store=$T/node-one/store
 generation() { n sbuild status web --json | jq -r '.services[0].generation'; }
 layers_of() { jq -r '.layers[].digest' "$store/sbuild/services/web/$1/description.json" | cut -d: -f2; }
 layer_blobs() { for digest in $(layers_of "$1"); do ls "$store/blobs/sha256/$digest" 2>/dev/null || :; done; }
-layer() { echo "$store/sbuild/trees/$(basename "$(dirname "$(readlink "$store/sbuild/services/web/$1/l/$2")")")/fs"; } # 0: the top
+layer() { # GENERATION NTH: 0 is the top
+	echo "$store/sbuild/trees/$(jq -r ".layers[-1 - $2].diffId" "$store/sbuild/services/web/$1/description.json" | cut -d: -f2)/fs"
+}
 bytes_of() { (cd "$1" && find . -type f -exec sha256sum {} + | sort -k 2 && find . -printf '%P %y %m %U:%G %T@\n' | sort) | sha256sum; }
 trees_take() { du -cs -B1 "$store"/sbuild/trees/*/fs | tail -n 1 | cut -f1; }
 disk() { n sbuild status --json | jq .disk.bytes; }
