@@ -243,7 +243,7 @@ install: $(B)/sbuild $(B)/sbuild-http
 .PHONY: clean
 clean:
 	@# What a user's build unpacked belongs to subordinate ids.
-	@! [ -x build/sbuild -a -d build/store ] || build/sbuild prune --max-size 0 --store build/store >/dev/null || :
+	@! [ -x build/sbuild -a -d build/store ] || build/sbuild prune --max-size 0 --store build/store >/dev/null 2>&1 || :
 	rm -rf build compile_commands.json
 
 define HELP

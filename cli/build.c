@@ -174,11 +174,8 @@ static int run(int argc, char **argv, struct sb_error *err) {
         {.name = "progress", .text = &b.how},
         {0},
     };
-    request.recipes = sb_alloc(((size_t)argc + 1) * sizeof *request.recipes);
-    int result = sb_options_parse(&sb_command_build, argc, argv, options, &request.common,
-                                  request.recipes, &request.build.recipe_count, err);
-    if (result == 0)
-        result = sb_options_count(&sb_command_build, request.build.recipe_count, 1, SIZE_MAX, err);
+    int result =
+        sb_cli_request_parse(&request, &sb_command_build, argc, argv, options, SIZE_MAX, err);
     if (result == 0)
         result = build_images(&b, err);
     sb_cli_request_free(&request);

@@ -397,12 +397,7 @@ static int run(int argc, char **argv, struct sb_error *err) {
         SB_REQUEST_OPTIONS(request),
         {0},
     };
-    request.recipes = sb_alloc(((size_t)argc + 1) * sizeof *request.recipes);
-    size_t count;
-    int result = sb_options_parse(&sb_command_bundle, argc, argv, options, &request.common,
-                                  request.recipes, &count, err);
-    if (result == 0)
-        result = sb_options_count(&sb_command_bundle, count, 1, 1, err);
+    int result = sb_cli_request_parse(&request, &sb_command_bundle, argc, argv, options, 1, err);
     if (result == 0)
         result = bundle(&b, request.recipes[0], err);
     sb_cli_request_free(&request);

@@ -83,6 +83,15 @@ static void set_cache(struct sb_cli_request *r, const struct sb_settings *settin
     r->build.cache_to = r->cache_to ? r->cache_to : settings->cache_to;
 }
 
+int sb_cli_request_parse(struct sb_cli_request *r, const struct sb_command *command, int argc,
+                         char **argv, const struct sb_option *options, size_t most,
+                         struct sb_error *err) {
+    r->recipes = sb_alloc(((size_t)argc + 1) * sizeof *r->recipes);
+    int parsed = sb_options_parse(command, argc, argv, options, &r->common, r->recipes,
+                                  &r->build.recipe_count, err);
+    return parsed != 0 ? parsed : sb_options_count(command, r->build.recipe_count, 1, most, err);
+}
+
 int sb_cli_request_open(struct sb_cli_request *r, struct sb_settings *settings,
                         struct sb_store **store, struct sb_error *err) {
     for (size_t i = 0; i < r->set.n; i++)

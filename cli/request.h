@@ -44,6 +44,12 @@ struct sb_cli_request {
         .name = "runtime", .text = &(r).runtime                                                    \
     }
 
+/* Takes options and recipes, or what else is built from, from argv: one to most. 1: it was --help.
+ * Free the request in any case. */
+int sb_cli_request_parse(struct sb_cli_request *request, const struct sb_command *command, int argc,
+                         char **argv, const struct sb_option *options, size_t most,
+                         struct sb_error *err);
+
 /* Fills the request from its options and the settings, and opens settings, store and registry: what
  * the store lacks is fetched from where it lies. */
 int sb_cli_request_open(struct sb_cli_request *request, struct sb_settings *settings,

@@ -104,12 +104,13 @@ int sb_node_service_open(const struct sb_node *node, const char *name, struct sb
  * have taken the service away. */
 static int open_known(const struct sb_node *node, const char *name, bool wait,
                       struct sb_node_service **out, struct sb_error *err) {
-    if (sb_node_service_look(node, name, out, err) < 0)
-        return -1;
-    struct sb_node_service *service = *out;
     *out = NULL;
-    sb_close_descriptor(&service->fd);
-    int rc = take_lock(service, wait, err);
+    if (check_name(name, err) < 0)
+        return -1;
+    struct sb_node_service *service = make(node, name);
+    int rc = sb_path_exists(AT_FDCWD, service->path) ? 0 : unknown(name, err);
+    if (rc == 0)
+        rc = take_lock(service, wait, err);
     if (rc == 0) {
         service->fd = open(service->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         rc = service->fd < 0 ? unknown(name, err) : 0;

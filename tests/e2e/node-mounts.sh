@@ -63,7 +63,7 @@ sed -i 's|/bin/busybox, httpd|/app/bin/busybox, httpd|' seen.yaml
 release seen 1.0.0 >/dev/null 2>err
 check "install" n sbuild install "$REPOSITORY/seen:v1.0.0"
 verify() { # as docs/operations.md tells
-	n sh -c "mount -t overlay overlay -o ro,lowerdir=/:/run/sbuild/seen/1 /mnt &&
+	n sh -c "mount -t overlay overlay -o ro,lowerdir=/run/sbuild/seen/1:/ /mnt &&
 		systemd-analyze verify --root=/mnt seen.service 'run-sbuild-seen-1.mount'; code=\$?; umount /mnt; exit \$code"
 }
 if [ "$(n systemd-analyze --version | sed -nE '1s/systemd ([0-9]+).*/\1/p')" -ge 250 ]; then

@@ -1,6 +1,7 @@
 #!/bin/sh
-# What README.md tells a newcomer to type, run as it is written there: the recipe, the commands of every
-# day, those with a registry, and a service on a node. Only the registry's name and the port are others.
+# What README.md and docs/operations.md tell to type, run as it is written there: the recipe, the commands
+# of every day, those with a registry, and a service on a node. Only the registry's name and the port are
+# others.
 . tests/e2e/node.lib
 . "$TOP/tests/e2e/backend.lib"
 need mmdebstrap runc
@@ -10,16 +11,16 @@ mkdir bin here && cd here
 ln -s "$SBUILD" "$T/bin/sbuild"
 PATH=$T/bin:$PATH
 
-as_is() { sed "s/registry\.example\.com/$REGISTRY/g; s/8080/$PORT/g" "$TOP/README.md"; }
+FILE=README.md
 block() { # SECTION N: its Nth fenced block
-	as_is | awk -v section="## $1" -v wanted="$2" '
+	sed "s/registry\.example\.com/$REGISTRY/g; s/8080/$PORT/g" "$TOP/$FILE" | awk -v section="## $1" -v wanted="$2" '
 		/^## / { here = $0 == section }
 		here && /^```/ { inside = !inside; n += inside; next }
 		here && inside && n == wanted'
 }
 typed() { # SECTION N [LINE]: runs its commands, or that one, without what is said of them
-	block "$1" "$2" | sed -n "${3:-1,$}p" | sed 's/   *[^ ].*//' >commands
-	check "README.md has these: $*" test -s commands
+	block "$1" "$2" | sed -zE 's/\\\n */ /g' | sed -n "${3:-1,$}p" | sed 's/   *[^ ].*//' >commands
+	check "$FILE has these: $*" test -s commands
 	while read -r command <&3; do
 		case $command in
 		'sbuild login '*) ;; # asks; tests/e2e/login.sh answers
@@ -75,3 +76,34 @@ typed "$section" 5 2
 check_equal "and the one before again" 'Hello, again.' "$(curl -s "http://127.0.0.1:$PORT/")"
 typed "$section" 5 3
 check_equal "nothing is installed" 0 "$(n sbuild status --json | jq '.services | length')"
+
+# ---- docs/operations.md ----
+
+FILE=docs/operations.md
+WHERE=
+mkdir service
+cp "$(command -v busybox)" service/
+release() { # VERSION
+	echo "$1" >service/index.html
+	cat >backend.yaml <<-END
+		name: backend
+		version: $1
+		from: scratch
+		layers: [{name: app, copy: {from: service, to: /app}}]
+		image: {repository: $REGISTRY/team/backend, user: "1000:1000", entrypoint: [/app/busybox, httpd, -f, -p, "$PORT", -h, /app]}
+		tags: [semver]
+		service: {port: $PORT, health: {http: /}}
+	END
+}
+release 1.4.1
+check "an earlier release" sbuild bundle backend.yaml --push
+release 1.4.2
+typed Bundles 1
+cp backend.bundle.tar "$(node_root one)/"
+check "which is installed" n sbuild install "$REGISTRY/team/backend:v1.4.1"
+WHERE="node_run one env -C /"
+typed 'On a node' 1
+cp backend.yaml app.yaml
+WHERE=
+typed 'Shared cache' 1
+typed 'Caches and pruning' 1
