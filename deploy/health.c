@@ -20,11 +20,12 @@
 #include "deploy/systemd.h"
 #include "registry/http.h"
 
-#define PROBE_SECONDS   5  /* one answer may take that long */
-#define COMMAND_SECONDS 30 /* one command */
-#define STEADY_SECONDS  2  /* how long without any check it must stay up */
-#define RESTARTS_LIMIT  5  /* systemd had to start it again so often */
-#define NAP_LEAST       20 /* milliseconds */
+#define PROBE_SECONDS   5    /* one answer may take that long */
+#define PAGE_ENOUGH     4096 /* bytes */
+#define COMMAND_SECONDS 30   /* one command */
+#define STEADY_SECONDS  2    /* how long without any check it must stay up */
+#define RESTARTS_LIMIT  5    /* systemd had to start it again so often */
+#define NAP_LEAST       20   /* milliseconds */
 #define NAP_MOST        250
 #define LOOK_EVERY      0.25 /* seconds, between questions to systemd while the check fails */
 
@@ -52,16 +53,46 @@ static uint16_t port_of(const struct sb_health *health) {
 
 /* ---- the checks ---- */
 
+/* The status is the answer: of a page, as long as it may be, only the beginning is read. */
+struct page {
+    int status;
+    size_t bytes;
+};
+
+static int note_status(void *data, const struct sb_http_response *response, struct sb_error *err) {
+    struct page *page = data;
+    (void)err;
+    page->status = response->status;
+    return 0;
+}
+
+static int pass_over(void *data, const void *bytes, size_t len, struct sb_error *err) {
+    struct page *page = data;
+    (void)bytes;
+    page->bytes += len;
+    return page->bytes > PAGE_ENOUGH ? sb_fail(err, SB_E_FAILED, "the page is long") : 0;
+}
+
 static int probe_http(struct watch *w, struct sb_error *err) {
     const char *path = w->health->description->health_http;
     sb_autofree char *url = sb_format("http://%s%s", w->host.host, path);
-    const struct sb_http_request request = {
-        .method = "GET", .host = w->host.host, .target = url, .wait_seconds = PROBE_SECONDS};
+    struct page page = {0};
+    const struct sb_http_request request = {.method = "GET",
+                                            .host = w->host.host,
+                                            .target = url,
+                                            .sink = pass_over,
+                                            .head = note_status,
+                                            .data = &page,
+                                            .wait_seconds = PROBE_SECONDS};
     struct sb_http_response response = {0};
     struct sb_error own = {0};
     int rc = sb_http_perform(w->http, &request, &response, &own);
     int status = response.status;
     sb_http_response_free(&response);
+    if (rc < 0 && page.bytes > PAGE_ENOUGH) {
+        rc = 0;
+        status = page.status;
+    }
     if (rc < 0 && own.code == SB_E_INTERRUPTED) {
         *err = own;
         return -1;

@@ -108,6 +108,8 @@ static int make_generation(struct install *in, uint64_t current, uint64_t number
     if (rc == 0)
         rc = sb_operation_save(in->service, &operation, err);
     if (rc == 0)
+        sb_recover_watch(in->service);
+    if (rc == 0)
         rc = prepare_generation(in, current, &generation, err);
     if (rc == 0)
         rc = sb_prepare_units(in->service, &in->description, &generation, in->systemd_version, err);
@@ -125,8 +127,11 @@ static int switch_over(struct install *in, uint64_t current, uint64_t number,
     if (make_generation(in, current, number, err) < 0)
         return -1;
     sb_node_say(in->node, "%s: switching to generation %" PRIu64, in->service->name, number);
-    const struct sb_switch plan = {
-        .kind = SB_OPERATION_INSTALL, .from = current, .to = number, .wait = in->options->wait};
+    const struct sb_switch plan = {.kind = SB_OPERATION_INSTALL,
+                                   .from = current,
+                                   .to = number,
+                                   .wait = in->options->wait,
+                                   .watched = true};
     in->out->generation = number;
     int rc = sb_switch_run(in->service, &plan, err);
     if (rc < 0 && err->code == SB_E_UNHEALTHY)
@@ -145,10 +150,12 @@ static int get_and_switch(struct install *in, uint64_t current, uint64_t number,
         rc = switch_over(in, current, number, err);
     else if (err->code == SB_E_NO_SPACE)
         sb_error_context(err, "%s", sb_store_path(in->node->store));
-    if (rc < 0 && err->code == SB_E_NO_SPACE)
+    if (rc < 0 && err->code == SB_E_NO_SPACE) {
+        sb_recover_unwatch(in->service); /* nothing of what it may use is taken back */
         sb_prepare_give_back(in->service, &in->description, &lacking, err);
-    else if (rc == 0 || err->code == SB_E_UNHEALTHY)
+    } else if (rc == 0 || err->code == SB_E_UNHEALTHY) {
         sb_node_blobs_drop(in->node, &in->description);
+    }
     return rc;
 }
 

@@ -147,6 +147,13 @@ static bool unfinished(const struct sb_node *node, const char *name) {
     return sb_path_exists(sb_store_private_fd(node->store), path);
 }
 
+void sb_recover_unwatch(const struct sb_node_service *service) {
+    sb_autofree char *unit = sb_format(WATCH_INSTANCE, service->name);
+    struct sb_error ignored = {0};
+    if (!unfinished(service->node, service->name))
+        sb_systemd_do("stop", unit, &ignored);
+}
+
 static int put_in_order(struct sb_node_service *service, struct sb_error *err) {
     enum sb_operation_kind kind;
     const struct sb_node *node = service->node;

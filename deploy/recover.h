@@ -5,10 +5,10 @@
  *     /etc/systemd/system/sbuild-recover@.service    sbuild status NAME --recover
  *     /etc/systemd/system/sbuild-recover.service     sbuild status --recover, at boot
  *
- * An instance of the first is started by each operation, right before it touches the service. It
- * watches: while the operation's process holds the service's lock it waits, and when operation.json
- * is gone it ends. When the lock is free and operation.json is still there, that process died, and
- * it takes the operation over. systemd starts it again should it be killed itself.
+ * An instance of the first is started by each operation, once that is on record. It watches: while
+ * the operation's process holds the service's lock it waits, and when operation.json is gone it
+ * ends. When the lock is free and operation.json is still there, that process died, and it takes
+ * the operation over. systemd starts it again should it be killed itself.
  */
 #ifndef SB_DEPLOY_RECOVER_H
 #define SB_DEPLOY_RECOVER_H
@@ -30,6 +30,8 @@ int sb_recover_no_units(const struct sb_node *node, struct sb_error *err);
 /* Starts the watch over a service whose operation.json has just been written. Without one the
  * operation goes on all the same: then the next command, or boot, is what puts it in order. */
 void sb_recover_watch(const struct sb_node_service *service);
+/* Ends it, unless an operation is under way, before it finds that out by itself. */
+void sb_recover_unwatch(const struct sb_node_service *service);
 
 /* The absolute path of this very program; the caller's. */
 char *sb_own_program(struct sb_error *err);

@@ -272,7 +272,8 @@ int sb_switch_run(const struct sb_node_service *service, const struct sb_switch 
         .kind = plan->kind, .from = plan->from, .to = plan->to, .wait = plan->wait};
     if (sb_operation_save(service, &operation, err) < 0)
         return -1;
-    sb_recover_watch(service);
+    if (!plan->watched)
+        sb_recover_watch(service);
     return forwards(service, &operation, err);
 }
 

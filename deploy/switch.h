@@ -16,6 +16,7 @@
 #ifndef SB_DEPLOY_SWITCH_H
 #define SB_DEPLOY_SWITCH_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -25,6 +26,7 @@ struct sb_switch {
     enum sb_operation_kind kind;
     uint64_t from, to; /* from 0: there is none to go back to */
     uint32_t wait;     /* seconds for health; 0: what the description says */
+    bool watched;      /* by sb_recover_watch, already */
 };
 /* The generation `to` must be there, whole, with its units and pinned. SB_E_UNHEALTHY: it is as it
  * was before, and the record of `to` says why. */

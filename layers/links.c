@@ -12,7 +12,7 @@
 
 #define DIRECTORY "l"
 #define SHORTEST  4
-#define LONGEST   51 /* of 5 bits each */
+#define LONGEST   50 /* of 5 bits each */
 
 /* "l/" and all characters that a name could have. */
 struct name {

@@ -55,8 +55,8 @@ state() { # all that an installation may change
 		ls -d /var/lib/* /opt/*; ls -lR /var/lib/sbuild/sbuild/services /var/lib/dpkg; mount | grep sbuild/' 2>/dev/null | sort
 }
 make_hostile() { "$TOP/tests/e2e/hostile-bundle" good.tar "$root/root/hostile.tar" "$1"; }
+# Compared with `before`, which each section writes when all is as it should stay.
 refused() { # WHAT STATUS MESSAGE STATEMENTS
-	state >before
 	make_hostile "$4"
 	check_fails "$1" "$2" n sbuild install /root/hostile.tar
 	cp .check said
@@ -64,10 +64,10 @@ refused() { # WHAT STATUS MESSAGE STATEMENTS
 	state >after
 	check "$1: nothing is touched" diff before after
 }
-check "the honest one" n sbuild install /root/../root/hostile.tar -h
 "$TOP/tests/e2e/hostile-bundle" good.tar "$root/root/hostile.tar"
 check "the honest one, packed again" n sbuild install /root/hostile.tar
 check "goes" n sbuild uninstall good
+state >before
 
 # ---- what it says ----
 
@@ -129,6 +129,7 @@ printf '[Unit]\nDescription=Mine\n[Timer]\nOnCalendar=daily\nUnit=dbus.service\n
 printf '[Service]\nExecStart=/bin/true\n' >"$root/etc/systemd/system/web-green.service"
 mkdir -p "$root/opt/tools/1"
 check "systemd hears of them" n systemctl daemon-reload
+state >before
 refused "a unit of the system" 1 'dbus.service is a unit of this machine' "d['name'] = 'dbus'"
 refused "an alias of one" 1 'is a unit of this machine' "d['name'] = 'dbus-org.freedesktop.login1'"
 refused "units of sbuild itself" 1 "are sbuild's own" "d['name'] = 'sbuild-recover'"
@@ -176,6 +177,10 @@ entry('app/memory', type=tarfile.CHRTYPE, mode=0o666, devmajor=1, devminor=5)])"
 harmless "links out of its root" 'test ! -e /data/shadow && test -d /data' \
 	"d['directories']['state'] = '/data'; layer(1, [entry('app/helper', $helper, 0o755), entry('data', type=tarfile.SYMTYPE, linkname='../../../../../../etc'),
 entry('etc/resolv.conf', type=tarfile.SYMTYPE, linkname='/proc/1/root/root/x')])"
+harmless "files behind a link" true \
+	"d['root'] = 'host'; d['user'] = ''; d['workdir'] = '/app'; layer(1, [entry('app/helper', $helper, 0o755),
+entry('out', type=tarfile.SYMTYPE, linkname='/etc'), entry('out/was-here', b'x'), entry('up', type=tarfile.SYMTYPE, linkname='../../..'), entry('up/was-here', b'x')])" \
+	"stay below theirs" '! test -e /etc/was-here && ! test -e /was-here'
 harmless "the light variant's files" true \
 	"d['root'] = 'host'; d['user'] = ''; d['workdir'] = '/app'; layer(1, [entry('app/suid', $helper, 0o6755), entry('app/helper', $helper, 0o755),
 entry('app/disk', type=tarfile.BLKTYPE, mode=0o666, devmajor=254, devminor=0)])" \
@@ -192,3 +197,19 @@ harmless "a command is its user's" 'test "$(/app/helper)" = 1234' ""
 harmless "a command that leaves something behind" 'grep -q good.service /proc/self/cgroup && { sleep 1000 & true; }' "" \
 	"it belongs to the service" 'systemctl status good | grep -q "sleep 1000"'
 harmless "root's command" '! mknod /tmp/x b 254 0 && ! mount -t tmpfs x /tmp' "d['user'] = ''"
+
+# Of what it answers at its health only the status is wanted, and nobody waits for ever.
+port=$(free_port)
+answering() { # WHAT STATUS SCRIPT
+	make_hostile "d['port'] = $port; d['health'].update(http='/', command=None, timeout=3); d['argv'] = ['/bin/nc', '-ll', '-p', '$port', '-e', '/app/answer']
+layer(1, [entry('app/answer', b'#!/bin/sh\nwhile read -r line && [ \${#line} -gt 1 ]; do :; done\n$3\n', 0o755)])"
+	began=$(date +%s)
+	check_fails "an answer that $1" "$2" n timeout 60 sbuild install /root/hostile.tar
+	check "an answer that $1 keeps nobody" test $(($(date +%s) - began)) -lt 30
+	n sbuild uninstall good >/dev/null 2>&1
+}
+answering "never ends" 0 'printf "HTTP/1.1 200 OK\\\\r\\\\n\\\\r\\\\n"; exec cat /dev/zero'
+answering "never ends, and says that it is ill" 7 'printf "HTTP/1.1 500 No\\\\r\\\\n\\\\r\\\\n"; exec cat /dev/zero'
+answering "comes slowly" 7 'while :; do printf H; sleep 0.2; done'
+answering "has endless headers" 7 'printf "HTTP/1.1 200 OK\\\\r\\\\n"; while :; do echo "X: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"; done'
+answering "leads elsewhere" 7 'printf "HTTP/1.1 302 Found\\\\r\\\\nLocation: http://169.254.169.254/\\\\r\\\\nContent-Length: 0\\\\r\\\\n\\\\r\\\\n"'

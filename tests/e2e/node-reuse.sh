@@ -22,7 +22,7 @@ store=$T/node-one/store
 generation() { n sbuild status web --json | jq -r '.services[0].generation'; }
 layers_of() { jq -r '.layers[].digest' "$store/sbuild/services/web/$1/description.json" | cut -d: -f2; }
 layer_blobs() { for digest in $(layers_of "$1"); do ls "$store/blobs/sha256/$digest" 2>/dev/null || :; done; }
-layer() { echo "$store/sbuild/trees/$(basename "$(dirname "$(readlink "$store/sbuild/services/web/$1/l/$2")")")/fs"; } # 0: the top
+layer() { echo "$store/$(jq -r '.trees[-2]' "$store/sbuild/services/web/$1/record.json")/fs"; } # the libraries
 bytes_of() { (cd "$1" && find . -type f -exec sha256sum {} + | sort -k 2 && find . -printf '%P %y %m %U:%G %T@\n' | sort) | sha256sum; }
 trees_take() { du -cs -B1 "$store"/sbuild/trees/*/fs | tail -n 1 | cut -f1; }
 disk() { n sbuild status --json | jq .disk.bytes; }
@@ -36,7 +36,8 @@ check_equal "it serves" 1.0.0 "$(ask "$PORT")"
 check_equal "nothing is there to share" 0 "$(jq .reused.files one.json)"
 check_equal "of its layers no blob stays" "" "$(layer_blobs 1)"
 check "but what describes it does" test -e "$store/blobs/sha256/$(jq -r .bundle one.json | cut -d: -f2)"
-first=$(layer 1 1)
+first=$(layer 1)
+check "its tree is there" test -d "$first/opt/a"
 exact=$(bytes_of "$first")
 check_equal "status counts what du does" "$(trees_take)" "$(disk)"
 
@@ -49,7 +50,7 @@ before=$(trees_take)
 n sbuild install "$web:v1.1.0" >said 2>&1 || cat said
 check "install says what is shared" grep -q "web: $((FILES - 1 + 2)) files (.* MB) are shared with generations before" said
 check_equal "it serves" "2 1.1.0" "$(generation) $(ask "$PORT")"
-second=$(layer 2 1)
+second=$(layer 2)
 check "it is another tree" test "$first" != "$second"
 check_equal "an unchanged file is one for both" "$(stat -c '2 %i' "$first/opt/a/8")" "$(stat -c '%h %i' "$second/opt/a/8")"
 check_equal "so is a large one" "$(stat -c '2 %i' "$first/opt/b/large")" "$(stat -c '%h %i' "$second/opt/b/large")"

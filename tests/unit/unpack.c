@@ -230,6 +230,33 @@ static void check_odd_entries(void) {
     close(dir);
 }
 
+static void check_powerless(void) {
+    static const struct sb_unpack_options powerless = {.form = SB_UNPACK_APPLY, .powerless = true};
+    static const char capability[20] = "\1\0\0\2\0\0\20";
+    sb_autobuf struct sb_buf tar = {0};
+    int dir = new_directory("in");
+    maketar_raw(&tar, '4', "disk", "8,0", 0666, NULL, 0);
+    maketar_raw(&tar, '3', "null", "1,3", 0666, NULL, 0);
+    maketar_raw(&tar, '0', "su", NULL, 06755, "x", 1);
+    maketar_link(&tar, "su2", "su");
+    maketar_raw(&tar, '5', "group", NULL, 02775, NULL, 0);
+    maketar_pax(&tar, "SCHILY.xattr.security.capability", capability, sizeof capability);
+    maketar_raw(&tar, '0', "capable", NULL, 0755, "x", 1);
+    maketar_end(&tar);
+    CHECK_INT(unpack(&tar, dir, &powerless), 0);
+    CHECK_STR(look(dir, "disk").text, "missing");
+    CHECK_STR(look(dir, "null").text, "missing");
+    struct stat st = {0};
+    CHECK_INT(fstatat(dir, "su2", &st, 0), 0);
+    CHECK_INT(st.st_mode, S_IFREG | 0755);
+    CHECK_INT(fstatat(dir, "group", &st, 0), 0);
+    CHECK_INT(st.st_mode, S_IFDIR | 0775);
+    char value[32];
+    sb_autofree char *capable = sb_format("%s/in/capable", directory);
+    CHECK_INT(lgetxattr(capable, "security.capability", value, sizeof value), -1);
+    close(dir);
+}
+
 /* What is no hole. Blocks would tell as well, but the kernel may have set more aside for a moment.
  */
 static long long data_bytes(int fd) {
@@ -517,6 +544,7 @@ int main(void) {
     check_symlinks();
     check_hard_links();
     check_odd_entries();
+    check_powerless();
     check_holes();
     check_damaged();
     check_overlay_whiteouts();

@@ -13,7 +13,16 @@
 #include "tests/unit/rootfs.h"
 #include "tests/unit/test.h"
 
-#define MARK "98765.4321" /* seconds to sleep: tells our processes from others */
+/* Of the seconds to sleep: tells our processes from others, also from those of this test elsewhere.
+ */
+static const char *mark(void) {
+    static char text[16];
+    if (!getenv("SB_TEST_MARK")) {
+        snprintf(text, sizeof text, "%d", (int)getpid());
+        setenv("SB_TEST_MARK", text, 1);
+    }
+    return getenv("SB_TEST_MARK");
+}
 
 enum { USER = 54321 };
 
@@ -37,7 +46,9 @@ static int be_victim(char *runtime) {
     struct sb_step step = {.network_given = true, .network = getppid() % 2};
     sb_strings_add(&step.secrets, "token");
     sb_strings_add(&step.caches, "/var/cache/thing");
-    int result = test_run_step(&site, &step, "sleep " MARK " & sh -c 'sleep " MARK "; :'");
+    sb_autofree char *script =
+        sb_format("sleep 98765.%s & sh -c 'sleep 98765.%s; :'", mark(), mark());
+    int result = test_run_step(&site, &step, script);
     bool interrupted = result < 0 && site.err.code == SB_E_INTERRUPTED;
     if (!interrupted)
         printf("victim: %s (%s)\n", site.err.message, site.err.hint);
@@ -53,7 +64,9 @@ static bool any(const char *command) {
 }
 
 static bool sleepers(void) {
-    return any("grep -lE 'sleep.9876[5].4321' /proc/[0-9]*/cmdline 2>/dev/null");
+    sb_autofree char *command =
+        sb_format("grep -lE 'sleep.9876[5].%s' /proc/[0-9]*/cmdline 2>/dev/null", mark());
+    return any(command);
 }
 
 static pid_t start_victim(const char *runtime, struct sb_error *err) {
@@ -71,7 +84,7 @@ static void check_nothing_left(void) {
         nap();
     CHECK(!sleepers());
     CHECK(!any("grep -E 'sbuild/tmp|sbuild-secrets' /proc/mounts"));
-    CHECK(!any("find /sys/fs/cgroup -name 'sbuild-*' 2>/dev/null"));
+    CHECK(!any("find /sys/fs/cgroup -name 'sbuild-[0-9]*' 2>/dev/null"));
 }
 
 static void test_killing(const char *runtime) {
@@ -196,6 +209,7 @@ static void test_rootless(const char *directory) {
 
 int main(int argc, char **argv) {
     TEST_ROOTFS_MAIN(argc, argv)
+    mark(); /* the same for those that it starts */
     if (argc > 2 && !strcmp(argv[1], "--victim"))
         return be_victim(argv[2]);
     if (argc > 1 && !strcmp(argv[1], "--enter"))

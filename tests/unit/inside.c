@@ -1,0 +1,76 @@
+/* deploy/inside: a command beside a process of another user, with less than root has. */
+#include "deploy/inside.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/process.h"
+#include "tests/unit/test.h"
+
+static struct sb_error err;
+
+/* A process to be beside: as a service is, but for its mounts. */
+static pid_t start(const char *const *argv) {
+    static const char *const env[] = {"OF_THE_SERVICE=yes", "PATH=/usr/bin:/bin", "LD_BIND_NOW=1",
+                                      NULL};
+    const struct sb_process_options options = {
+        .argv = argv, .env = env, .cwd = "/usr", .in = -1, .out = -1, .err = -1};
+    pid_t pid = sb_process_start(&options, &err);
+    usleep(200000); /* until it is who it will be */
+    return pid;
+}
+
+static int run(pid_t beside, const char *command) {
+    pid_t pid = sb_inside_start(beside, command, &err);
+    int status;
+    if (pid < 0 || waitpid(pid, &status, 0) != pid)
+        return -1;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+static void end(pid_t pid) {
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+}
+
+static void test_user(void) {
+    static const char *const argv[] = {
+        "setpriv",        "--reuid=1234", "--regid=1235", "--groups=7,77",
+        "--no-new-privs", "sleep",        "1000",         NULL};
+    pid_t pid = start(argv);
+    CHECK_INT(run(pid, "test \"$(id -u) $(id -g)\" = '1234 1235'"), 0);
+    CHECK_INT(run(pid, "test \"$(id -G | tr ' ' '\\n' | sort -n | xargs)\" = '7 77 1235'"), 0);
+    CHECK_INT(run(pid, "test \"$OF_THE_SERVICE:$HOME:$PWD\" = yes::/usr"), 0);
+    CHECK_INT(run(pid, "grep -q 'NoNewPrivs:.1' /proc/self/status"), 0);
+    CHECK_INT(run(pid, "! test -r /etc/shadow"), 0);
+    CHECK_INT(run(pid, "exit 9"), 9);
+    end(pid);
+    CHECK_INT(sb_inside_start(pid, "true", &err), -1);
+    CHECK_INT(err.code, SB_E_UNHEALTHY);
+    CHECK_INT(sb_inside_start(0, "true", &err), -1);
+}
+
+/* Root with less: the command has no more. */
+static void test_capabilities(void) {
+    static const char *const argv[] = {"setpriv", "--bounding-set=-all,+chown", "sleep", "1000",
+                                       NULL};
+    pid_t pid = start(argv);
+    CHECK_INT(run(pid, "test \"$(id -u)\" = 0"), 0);
+    CHECK_INT(run(pid, "grep -qx 'CapEff:.0000000000000001' /proc/self/status"), 0);
+    CHECK_INT(run(pid, "grep -qx 'CapBnd:.0000000000000001' /proc/self/status"), 0);
+    CHECK_INT(run(pid, "grep -q 'NoNewPrivs:.0' /proc/self/status"), 0);
+    end(pid);
+}
+
+int main(void) {
+    if (geteuid() != 0) {
+        printf("inside: skipped, needs root\n");
+        return 0;
+    }
+    test_user();
+    test_capabilities();
+    return test_done();
+}
