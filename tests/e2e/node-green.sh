@@ -23,7 +23,7 @@ mkdir "$root/etc/systemd/system/pair-blue.service.d"
 printf '[Service]\nEnvironment=GIVEN=here\n' >"$root/etc/systemd/system/pair-blue.service.d/override.conf"
 printf '[Unit]\nRequires=pair.service\nAfter=pair.service\n[Service]\nExecStart=/bin/sleep 1000\n' >"$root/etc/systemd/system/user.service"
 n sh -c 'systemctl daemon-reload; systemctl start user'
-user=$(n systemctl show -P MainPID user)
+dependent=$(n systemctl show -P MainPID user)
 
 # ---- releases ----
 
@@ -40,7 +40,7 @@ followed
 check_equal "no request fails, and none is answered by what is not current" "0 1.0.0 1.1.0 1.2.0 1.3.0 1.2.0 1.0.0" "$(cat client.out)"
 check_equal "the proxy was told once of each" "$SPARE $PORT $SPARE $PORT $SPARE" "$(paste -sd' ' "$root/root/reloads")"
 check_equal "one process is left" 1 "$(processes)"
-check_equal "what requires the service did not notice" "$user" "$(n systemctl show -P MainPID user)"
+check_equal "what requires the service did not notice" "$dependent" "$(n systemctl show -P MainPID user)"
 check_equal "one unit is left" pair-green.service "$(n sh -c 'cd /etc/systemd/system && ls -d pair-*.service')"
 curl -s "http://127.0.0.1:$(port)/cgi-bin/slow?0" >/dev/null
 check_equal "both colours heed drop-ins of the service's name, and have its data" here "$(n tail -n 1 /var/lib/pair/given)"
@@ -116,13 +116,13 @@ check "recreate after blue-green" n sbuild install "$pair:v3.2.0"
 check_equal "serves under its own name" "pair.service $PORT 3.2.0 1" "$(state '"\(.unit) \(.port)"') $(ask "$PORT") $(processes)"
 check_equal "the upstream file follows" "$PORT" "$(port)"
 n systemctl start user
-user=$(n systemctl show -P MainPID user)
+dependent=$(n systemctl show -P MainPID user)
 green "$PORT" "$SPARE" 1s
 release pair 3.3.0 >/dev/null 2>err
 check "blue-green after recreate" n sbuild install "$pair:v3.3.0"
 check_equal "serves in a colour" "pair-blue.service $SPARE 3.3.0 1" "$(state '"\(.unit) \(.port)"') $(ask "$SPARE") $(processes)"
 check "systemd knows its process" n systemctl is-active -q pair-blue
-check_equal "what requires it did not notice" "$user" "$(n systemctl show -P MainPID user)"
+check_equal "what requires it did not notice" "$dependent" "$(n systemctl show -P MainPID user)"
 check "and back" n sbuild rollback pair
 check_equal "the other way" "pair.service $PORT 3.2.0 1" "$(state '"\(.unit) \(.port)"') $(ask "$PORT") $(processes)"
 release pair 3.4.0 broken >/dev/null 2>err
