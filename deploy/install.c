@@ -40,7 +40,7 @@ struct install {
 
 /* ---- has it been done already? ---- */
 
-static int unknown_health(const struct install *in, const struct sb_node_slot *current) {
+static int probe_current(const struct install *in, const struct sb_node_slot *current) {
     struct sb_description d;
     struct sb_error ignored = {0};
     if (sb_generation_description(in->service, current->generation, &d, &ignored) < 0)
@@ -61,7 +61,7 @@ static bool runs_already(const struct install *in, const struct sb_node_slot *cu
     bool same = sb_digest_equal(&generation.bundle, &in->source.manifest.digest) &&
                 generation.state == SB_GENERATION_HEALTHY;
     sb_generation_free(&generation);
-    return same && unknown_health(in, current) == 0;
+    return same && probe_current(in, current) == 0;
 }
 
 static int next_number(const struct sb_node_service *service, uint64_t current, uint64_t *out,
@@ -300,7 +300,7 @@ static int take_gpus(const struct sb_node_service *service, const struct sb_desc
 }
 
 /* Others may have the devices that it once had: its units are made for those that it gets now. */
-static int renew_units(struct sb_node_service *service, const struct sb_switch *plan,
+static int renew_units(struct sb_node_service *service, struct sb_switch *plan,
                        struct sb_generation *generation, struct sb_error *err) {
     const struct sb_operation operation = {.kind = plan->kind, .from = plan->from, .to = plan->to};
     struct sb_description d;
@@ -312,6 +312,9 @@ static int renew_units(struct sb_node_service *service, const struct sb_switch *
         rc = sb_systemd_check(&version, err);
         if (rc == 0)
             rc = take_gpus(service, &d, &operation, generation, err);
+        plan->watched = rc == 0;
+        if (plan->watched)
+            sb_recover_watch(service);
         if (rc == 0 && sb_prepare_units(service, &d, generation, version, err) < 0) {
             struct sb_error ignored = {0};
             enum sb_operation_kind kind;
@@ -338,7 +341,7 @@ static int rollback_locked(struct sb_node_service *service, uint64_t wanted, uin
     out->bundle = generation.bundle;
     out->image = generation.image;
     out->unchanged = to == current;
-    const struct sb_switch plan = {
+    struct sb_switch plan = {
         .kind = SB_OPERATION_ROLLBACK, .from = current, .to = to, .wait = wait};
     int rc = out->unchanged ? 0 : renew_units(service, &plan, &generation, err);
     sb_generation_free(&generation);
