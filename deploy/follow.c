@@ -65,6 +65,20 @@ bool sb_follow_refused(const struct sb_node_service *service, const struct sb_di
     return refused;
 }
 
+void sb_follow_went_back(const struct sb_node_service *service, uint64_t to) {
+    struct sb_generation_list list;
+    if (sb_generations(service, &list, NULL) < 0)
+        return;
+    const struct sb_generation *newest = list.n > 0 ? &list.v[list.n - 1] : NULL;
+    bool back = false; /* to what is not what came last, under another number either */
+    for (size_t i = 0; i < list.n; i++)
+        back = back ||
+               (list.v[i].number == to && !sb_digest_equal(&list.v[i].bundle, &newest->bundle));
+    if (back)
+        sb_follow_refuse(service, &newest->bundle);
+    sb_generation_list_free(&list);
+}
+
 /* ---- the timer ---- */
 
 static void write_service(const struct sb_node_service *service, const char *program,

@@ -122,6 +122,8 @@ static int finish(const struct sb_node_service *service, const struct sb_operati
         return -1;
     if (sb_node_pin(service, err) < 0)
         return -1;
+    if (operation->kind == SB_OPERATION_ROLLBACK)
+        sb_follow_went_back(service, operation->to);
     return sb_operation_clear(service, err);
 }
 
@@ -211,16 +213,15 @@ static int restore_units(const struct sb_node_service *service,
 /* The switch did not come about: the old one runs, or nothing. */
 static int forget(const struct sb_node_service *service, const struct sb_operation *operation,
                   struct sb_error *err) {
-    struct sb_generation generation;
+    struct sb_generation generation = {0};
     bool unknown = sb_generation_load(service, operation->to, &generation, NULL) == 0 &&
                    generation.state == SB_GENERATION_PREPARED;
+    sb_generation_free(&generation);
     if (restore_units(service, operation, err) < 0 ||
         sb_unitfiles_unmount(service, operation->to, err) < 0)
         return -1;
     if (unknown && sb_generation_remove(service, operation->to, err) < 0)
         return -1;
-    if (unknown)
-        sb_generation_free(&generation);
     struct sb_error ignored = {0};
     sb_node_pin(service, &ignored); /* as above */
     return sb_operation_clear(service, err);
