@@ -7,9 +7,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
-#include "base/text.h"
 #include "deploy/systemd.h"
-#include "deploy/unitfiles.h"
 #include "deploy/units.h"
 
 #define NOTE_LIMIT (64u << 10)

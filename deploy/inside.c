@@ -14,7 +14,6 @@
 
 #include "base/file.h"
 #include "base/memory.h"
-#include "base/text.h"
 
 #define STATUS_LIMIT  (1u << 16)
 #define ENVIRON_LIMIT (4u << 20)

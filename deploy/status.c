@@ -1,7 +1,6 @@
 #include "deploy/status.h"
 
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/json.h"

@@ -1,11 +1,9 @@
 #include "deploy/switch.h"
 
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "base/file.h"
 #include "base/memory.h"
@@ -15,7 +13,6 @@
 #include "deploy/recover.h"
 #include "deploy/systemd.h"
 #include "deploy/unitfiles.h"
-#include "layers/pin.h"
 
 #define JOURNAL_LINES 40
 
