@@ -32,6 +32,13 @@ const char *sb_node_units(const struct sb_node *node) {
     return node->units ? node->units : SB_SYSTEMD_UNITS;
 }
 
+int sb_node_need_root(struct sb_error *err) {
+    if (geteuid() == 0)
+        return 0;
+    sb_fail(err, SB_E_FAILED, "services of a node are root's to change");
+    return sb_error_hint(err, "run it as root, or with sudo");
+}
+
 /* ---- services ---- */
 
 static int check_name(const char *name, struct sb_error *err) {

@@ -50,6 +50,8 @@ struct sb_node {
 void sb_node_say(const struct sb_node *node, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 const char *sb_node_units(const struct sb_node *node);
+/* Services are root's to change. */
+int sb_node_need_root(struct sb_error *err);
 
 /* ---- services ---- */
 
