@@ -166,12 +166,11 @@ static int choose(const struct sb_node_service *service, const struct sb_descrip
     return 0;
 }
 
-static int start(const struct sb_node_service *service, uint64_t number,
+static int place(const struct sb_node_service *service, uint64_t number,
                  const struct coming *coming, struct sb_error *err) {
     const struct sb_node_slot *slot = &coming->slot;
     sb_autofree char *path = sb_green_kept(service, number, slot->port, slot->colour);
     sb_autobuf struct sb_buf text = {0};
-    struct sb_error ignored = {0};
     if (!coming->there && slot->generation && retire(service, slot, false, err) < 0)
         return -1;
     if (!coming->there && sb_port_use(slot->port).listens)
@@ -185,9 +184,13 @@ static int start(const struct sb_node_service *service, uint64_t number,
         sb_unitfiles_users(service, number, err) < 0 ||
         sb_dropins_gather(service, other_colour(slot->colour), err) < 0 ||
         sb_dropins_lend(service, slot->colour, err) < 0 ||
-        sb_unitfiles_put(service->node, slot->unit, sb_buf_text(&text), err) < 0 ||
-        sb_systemd_reload(err) < 0)
+        sb_unitfiles_put(service->node, slot->unit, sb_buf_text(&text), err) < 0)
         return -1;
+    return sb_systemd_reload(err);
+}
+
+static int start(const struct sb_node_slot *slot, struct sb_error *err) {
+    struct sb_error ignored = {0};
     sb_systemd_do("reset-failed", slot->unit, &ignored);
     return sb_systemd_begin("start", slot->unit, err);
 }
@@ -200,20 +203,6 @@ static int wait_for_health(const struct sb_node_service *service, const struct s
                                      .port = slot->port,
                                      .wait = wait};
     return sb_health_wait(&health, err);
-}
-
-/* A unit's name can't become an alias while a process runs under it. What requires it is not told:
- * it has the new one. */
-static int end_plain(const struct sb_node_service *service, const struct sb_node_slot *current,
-                     bool patient, struct sb_error *err) {
-    if (current->generation == 0 || current->colour)
-        return 0;
-    if (patient && drain(service, current, err) < 0)
-        return -1;
-    sb_autofree char *timer = sb_format("%s.timer", service->name);
-    struct sb_error ignored = {0};
-    sb_systemd_do("stop", timer, &ignored); /* there may be none */
-    return sb_systemd_stop_alone(current->unit, err);
 }
 
 static int become_current(const struct sb_node_service *service, const struct sb_node_slot *slot,
@@ -235,22 +224,43 @@ static void leave_word(const struct sb_node_service *service, uint64_t number,
 }
 
 static int run_beside(const struct sb_node_service *service, const struct sb_description *d,
-                      uint64_t number, const struct sb_node_slot *current, uint32_t wait,
-                      bool patient, struct sb_error *err) {
+                      uint64_t number, const struct coming *coming, uint32_t wait,
+                      struct sb_error *err) {
+    const struct sb_node_slot *slot = &coming->slot;
+    if (place(service, number, coming, err) < 0 || start(slot, err) < 0 ||
+        wait_for_health(service, d, slot, wait, err) < 0 ||
+        sb_upstream_point(service->node, d->upstream, slot->port, err) < 0)
+        return -1;
+    return become_current(service, slot, err);
+}
+
+/* The first in a colour: nothing runs beside it. While systemd knows NAME.service as a unit of its
+ * own, be it one that does not run, it may not become the alias of one that does: of two states
+ * that are then one unit's, the wrong one may be kept when systemd reads its units anew. */
+static int run_first(const struct sb_node_service *service, const struct sb_description *d,
+                     uint64_t number, const struct coming *coming,
+                     const struct sb_node_slot *current, uint32_t wait, struct sb_error *err) {
+    const struct sb_node_slot *slot = &coming->slot;
+    sb_autofree char *timer = sb_format("%s.timer", service->name);
+    struct sb_error ignored = {0};
+    if (place(service, number, coming, err) < 0)
+        return -1;
+    sb_systemd_do("stop", timer, &ignored); /* there may be none */
+    if ((current->generation && sb_systemd_stop_alone(service->unit, err) < 0) ||
+        sb_unitfiles_timer(service, number, err) < 0 || become_current(service, slot, err) < 0 ||
+        start(slot, err) < 0 || wait_for_health(service, d, slot, wait, err) < 0)
+        return -1;
+    return sb_upstream_point(service->node, d->upstream, slot->port, err);
+}
+
+static int run_new(const struct sb_node_service *service, const struct sb_description *d,
+                   uint64_t number, const struct sb_node_slot *current, uint32_t wait,
+                   struct sb_error *err) {
     struct coming coming;
     if (choose(service, d, number, current, &coming, err) < 0)
         return -1;
-    int rc = start(service, number, &coming, err);
-    if (rc == 0)
-        rc = wait_for_health(service, d, &coming.slot, wait, err);
-    if (rc == 0)
-        rc = sb_upstream_point(service->node, d->upstream, coming.slot.port, err);
-    if (rc == 0)
-        rc = end_plain(service, current, patient, err);
-    if (rc == 0)
-        rc = sb_unitfiles_timer(service, number, err);
-    if (rc == 0)
-        rc = become_current(service, &coming.slot, err);
+    int rc = current->colour ? run_beside(service, d, number, &coming, wait, err)
+                             : run_first(service, d, number, &coming, current, wait, err);
     if (rc == 0)
         leave_word(service, number, &coming.slot);
     return rc;
@@ -266,7 +276,7 @@ static int see_that_it_runs(const struct sb_node_service *service, const struct 
 }
 
 int sb_green_run(const struct sb_node_service *service, uint64_t number, uint32_t wait,
-                 bool patient, struct sb_error *err) {
+                 struct sb_error *err) {
     struct sb_node_slot current;
     struct sb_description d;
     if (sb_node_slot(service, &current, err) < 0 ||
@@ -274,11 +284,11 @@ int sb_green_run(const struct sb_node_service *service, uint64_t number, uint32_
         return -1;
     bool there = current.colour && current.generation == number;
     int rc = there ? see_that_it_runs(service, &d, &current, wait, err)
-                   : run_beside(service, &d, number, &current, wait, patient, err);
+                   : run_new(service, &d, number, &current, wait, err);
     sb_description_free(&d);
     struct sb_error ignored = {0};
-    if (rc == 0 || there || err->code == SB_E_INTERRUPTED)
-        return rc;
+    if (rc == 0 || there || !current.colour || err->code == SB_E_INTERRUPTED)
+        return rc; /* of the first the caller goes back, as with any unit that was replaced */
     sb_green_revive(service, &ignored);
     sb_green_settle(service, number, 0, false, &ignored);
     return -1;

@@ -42,10 +42,11 @@ char *sb_green_kept(const struct sb_node_service *service, uint64_t number, uint
 char *sb_green_unit(const struct sb_node_service *service, uint64_t number);
 
 /* Steps 1 to 3. Of the generation that is current already: sees that it runs, and is healthy. On
- * failure the old one runs as before, and is current. Only when the old one is no colour's it must
- * go before step 3: patient says that its connections may end before. */
+ * failure the old one runs as before, and is current. But where no colour is current, of a service
+ * that is new or was recreated until now, NAME.service becomes the alias first, what it was stops,
+ * and on failure the caller has to go back. */
 int sb_green_run(const struct sb_node_service *service, uint64_t number, uint32_t wait,
-                 bool patient, struct sb_error *err);
+                 struct sb_error *err);
 /* Step 4, and the upstream files that generations a and b have (0: none) point to what is current:
  * between two operations there is one process. */
 int sb_green_settle(const struct sb_node_service *service, uint64_t a, uint64_t b, bool patient,

@@ -49,17 +49,16 @@ static int wait_for_health(const struct sb_node_service *service, uint64_t numbe
     return rc;
 }
 
-/* patient: what the one before was asked may be answered, where the two run side by side. Who takes
- * over from a killed process does not start again what that has started, which may have been
- * getting ready for long. */
+/* Who takes over from a killed process does not start again what that has started, which may have
+ * been getting ready for long. */
 static int make_current(const struct sb_node_service *service, struct sb_operation *operation,
-                        bool patient, struct sb_error *err) {
+                        struct sb_error *err) {
     uint64_t number = operation->back ? operation->from : operation->to;
     uint32_t wait = operation->back ? 0 : operation->wait;
     struct sb_unit_status before = {0};
     struct sb_error ignored = {0};
     if (sb_green_has(service, number))
-        return sb_green_run(service, number, wait, patient, err);
+        return sb_green_run(service, number, wait, err);
     if (sb_unitfiles_place(service, number, err) < 0)
         return -1;
     if (!operation->started) {
@@ -148,7 +147,7 @@ static int go_back(const struct sb_node_service *service, struct sb_operation *o
     } else {
         rc = sb_unitfiles_mount(service, operation->from, err);
         if (rc == 0)
-            rc = make_current(service, operation, false, err);
+            rc = make_current(service, operation, err);
         if (rc == 0)
             rc = sb_green_settle(service, operation->from, operation->to, false, err);
     }
@@ -255,7 +254,7 @@ static int forwards(const struct sb_node_service *service, struct sb_operation *
     int64_t started = time(NULL);
     int rc = sb_unitfiles_mount(service, operation->to, err);
     if (rc == 0)
-        rc = make_current(service, operation, true, err);
+        rc = make_current(service, operation, err);
     if (rc == 0)
         return finish(service, operation, err);
     if (err->code == SB_E_INTERRUPTED)
