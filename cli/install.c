@@ -30,9 +30,10 @@ static int check(struct install_command *c, const char *source, struct sb_error 
     return 0;
 }
 
-/* The options that the timer's command needs too. */
+/* The options that the timer's command needs too. refused: what just failed, which was not followed
+ * yet; may be NULL. */
 static int follow(struct install_command *c, const struct sb_node *node, const char *name,
-                  const char *source, struct sb_error *err) {
+                  const char *source, const struct sb_digest *refused, struct sb_error *err) {
     sb_autostrings struct sb_strings options = {0};
     struct sb_node_service *service;
     sb_autofree char *ca = c->registry_options.ca ? realpath(c->registry_options.ca, NULL) : NULL;
@@ -46,6 +47,8 @@ static int follow(struct install_command *c, const struct sb_node *node, const c
         return -1;
     int rc = c->automatic ? sb_follow_start(service, source, c->interval_seconds, &options, err)
                           : sb_follow_stop(service, err);
+    if (rc == 0 && refused)
+        sb_follow_refuse(service, refused);
     sb_node_service_close(service);
     return rc;
 }
@@ -64,8 +67,9 @@ static int install(struct install_command *c, const char *source, struct sb_erro
     int rc = sb_install(&node, t->registry, &options, &done, err);
     sb_progress_free(sb_steal(t->progress));
     struct sb_error own = {0};
+    const struct sb_digest *refused = rc < 0 && err->code == SB_E_UNHEALTHY ? &done.bundle : NULL;
     if ((c->automatic || (c->stop_following && rc == 0)) && done.name &&
-        follow(c, &node, done.name, source, &own) < 0 && rc == 0) {
+        follow(c, &node, done.name, source, refused, &own) < 0 && rc == 0) {
         *err = own;
         rc = -1;
     }

@@ -7,7 +7,6 @@
 
 #include "base/json.h"
 #include "base/memory.h"
-#include "base/text.h"
 #include "deploy/units.h"
 #include "layers/convert.h"
 #include "layers/pack.h"

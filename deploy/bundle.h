@@ -6,8 +6,8 @@
  *     artifactType   application/vnd.dev.sbuild.bundle.v1
  *     subject        the image's manifest
  *     config         the image's, with one more diff ID and history entry
- *     layers         the image's own, nothing is stored or sent twice, and one more (zstd, or gzip
- * if theirs is, of a few KB, annotated dev.sbuild.bundle=description) with
+ *     layers         the image's own, nothing is stored or sent twice; and one more of a few KB,
+ *                    zstd, or gzip if theirs is, annotated dev.sbuild.bundle=description, with
  *                        usr/lib/sbuild/bundle/description.json   (deploy/description.h)
  *                        usr/lib/sbuild/bundle/environment        NAME=VALUE, to be read
  *                        usr/lib/sbuild/bundle/units/…            to be read

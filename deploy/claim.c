@@ -7,9 +7,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
-#include "base/text.h"
 #include "deploy/systemd.h"
-#include "deploy/unitfiles.h"
 #include "deploy/units.h"
 
 #define NOTE_LIMIT (64u << 10)
@@ -64,10 +62,9 @@ int sb_claim_check_units(const struct sb_node_service *service, const struct sb_
 /* ---- directories ---- */
 
 static void add_claims(const struct sb_description *d, struct sb_strings *out) {
-    static const char *const places[] = {"/var/lib", "/var/cache", "/var/log"};
     for (size_t i = 0; i < SB_DIRECTORY_COUNT; i++)
         if (d->directories[i])
-            sb_strings_addf(out, "%s/%s", places[i], d->name);
+            sb_strings_take(out, sb_unit_directory_path(d->name, (enum sb_service_directory)i));
     if (d->root == SB_ROOT_HOST)
         sb_strings_addf(out, "%s/%s", SB_UNIT_HOST_ROOT, d->name);
 }

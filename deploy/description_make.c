@@ -7,7 +7,6 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "deploy/description.h"
-#include "layers/descriptor.h"
 
 #define LABEL_VERSION "org.opencontainers.image.version"
 

@@ -1,10 +1,8 @@
 #include "deploy/drain.h"
 
 #include <poll.h>
-#include <stdlib.h>
 #include <time.h>
 
-#include "base/memory.h"
 #include "base/process.h"
 #include "base/text.h"
 

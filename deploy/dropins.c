@@ -3,7 +3,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -21,8 +20,18 @@ static char *own_name(const struct sb_node_service *service, const char *colour)
     return sb_format("%s.d", unit);
 }
 
-/* Names of the drop-ins in a directory that are of one type; none when it is not there. */
-static void list(int units, const char *directory, mode_t type, struct sb_strings *out) {
+/* A link that another colour's unit was lent, which says so by where it leads. */
+static bool is_lent(int dir, const char *name, const char *shared) {
+    sb_autofree char *to = sb_format("../%s/%s", shared, name);
+    char text[512];
+    ssize_t n = readlinkat(dir, name, text, sizeof text);
+    return n >= 0 && (size_t)n == strlen(to) && !memcmp(text, to, (size_t)n);
+}
+
+/* Names of the drop-ins in a unit's directory, those that were lent to it or its own; none when it
+ * is not there. An administrator's may be symlinks as well. */
+static void list(int units, const char *directory, const char *shared, bool lent,
+                 struct sb_strings *out) {
     int fd = openat(units, directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     sb_autoclosedir DIR *dir = fd < 0 ? NULL : fdopendir(fd);
     if (!dir) {
@@ -33,7 +42,8 @@ static void list(int units, const char *directory, mode_t type, struct sb_string
         struct stat st;
         size_t n = strlen(e->d_name);
         if (n > 5 && !strcmp(e->d_name + n - 5, ".conf") &&
-            fstatat(fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && (st.st_mode & S_IFMT) == type)
+            fstatat(fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+            (S_ISREG(st.st_mode) || S_ISLNK(st.st_mode)) && is_lent(fd, e->d_name, shared) == lent)
             sb_strings_add(out, e->d_name);
     }
 }
@@ -45,7 +55,7 @@ int sb_dropins_gather(const struct sb_node_service *service, const char *colour,
     sb_autoclose int units = sb_directory_open(AT_FDCWD, sb_node_units(service->node), err);
     if (units < 0)
         return -1;
-    list(units, own, S_IFREG, &names);
+    list(units, own, shared, false, &names);
     for (size_t i = 0; i < names.n; i++) {
         sb_autofree char *from = sb_format("%s/%s", own, names.v[i]);
         sb_autofree char *to = sb_format("%s/%s", shared, names.v[i]);
@@ -68,7 +78,7 @@ int sb_dropins_lend(const struct sb_node_service *service, const char *colour,
     sb_autoclose int units = sb_directory_open(AT_FDCWD, sb_node_units(service->node), err);
     if (units < 0)
         return -1;
-    list(units, shared, S_IFREG, &names);
+    list(units, shared, shared, false, &names);
     for (size_t i = 0; i < names.n; i++) {
         sb_autofree char *link = sb_format("%s/%s", own, names.v[i]);
         sb_autofree char *to = sb_format("../%s/%s", shared, names.v[i]);
@@ -87,7 +97,7 @@ int sb_dropins_take_back(const struct sb_node_service *service, const char *colo
     sb_autoclose int units = sb_directory_open(AT_FDCWD, sb_node_units(service->node), err);
     if (units < 0)
         return -1;
-    list(units, own, S_IFLNK, &names);
+    list(units, own, shared, true, &names);
     for (size_t i = 0; i < names.n; i++) {
         sb_autofree char *link = sb_format("%s/%s", own, names.v[i]);
         if (unlinkat(units, link, 0) < 0 && errno != ENOENT)

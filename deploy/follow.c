@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -63,6 +62,20 @@ bool sb_follow_refused(const struct sb_node_service *service, const struct sb_di
     bool refused = follow.has_refused && sb_digest_equal(&follow.refused, bundle);
     sb_follow_free(&follow);
     return refused;
+}
+
+void sb_follow_went_back(const struct sb_node_service *service, uint64_t to) {
+    struct sb_generation_list list;
+    if (sb_generations(service, &list, NULL) < 0)
+        return;
+    const struct sb_generation *newest = list.n > 0 ? &list.v[list.n - 1] : NULL;
+    bool back = false; /* to what is not what came last, under another number either */
+    for (size_t i = 0; i < list.n; i++)
+        back = back ||
+               (list.v[i].number == to && !sb_digest_equal(&list.v[i].bundle, &newest->bundle));
+    if (back)
+        sb_follow_refuse(service, &newest->bundle);
+    sb_generation_list_free(&list);
 }
 
 /* ---- the timer ---- */

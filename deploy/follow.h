@@ -6,8 +6,8 @@
  *     /etc/systemd/system/sbuild-auto-NAME.timer       every interval, with jitter
  *     STORE/sbuild/services/NAME/follow.json           what it follows, and which bundle it refused
  *
- * A bundle that did not become healthy is remembered by its digest, and passed over until the tag
- * names another one.
+ * A bundle that did not become healthy, or that was rolled back, is remembered by its digest, and
+ * passed over until the tag names another one.
  */
 #ifndef SB_DEPLOY_FOLLOW_H
 #define SB_DEPLOY_FOLLOW_H
@@ -38,5 +38,8 @@ int sb_follow_stop(const struct sb_node_service *service, struct sb_error *err);
 /* Remembered only for a service that follows a tag. */
 void sb_follow_refuse(const struct sb_node_service *service, const struct sb_digest *bundle);
 bool sb_follow_refused(const struct sb_node_service *service, const struct sb_digest *bundle);
+/* After a rollback to that generation: what was installed last, which the tag names, is passed over
+ * as well. Else the timer would undo what an operator did. */
+void sb_follow_went_back(const struct sb_node_service *service, uint64_t to);
 
 #endif

@@ -51,7 +51,8 @@ int sb_green_run(const struct sb_node_service *service, uint64_t number, uint32_
  * between two operations there is one process. */
 int sb_green_settle(const struct sb_node_service *service, uint64_t a, uint64_t b, bool patient,
                     struct sb_error *err);
-/* Before that, where an operation was broken off: if there are two, the current one must run. */
+/* Before settling, where an operation was broken off: of two units one goes then, so the current
+ * one is started if it does not run. */
 int sb_green_revive(const struct sb_node_service *service, struct sb_error *err);
 /* Stops and removes the units of both colours but that one (NULL: both). */
 int sb_green_stop(const struct sb_node_service *service, const char *but, bool patient,

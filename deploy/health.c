@@ -2,13 +2,11 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -130,7 +128,7 @@ static int probe_tcp(const struct watch *w, struct sb_error *err) {
 
 static int wait_bounded(pid_t pid, struct sb_error *err) {
     double until = now() + COMMAND_SECONDS;
-    int status;
+    int status = 0;
     pid_t ended;
     while ((ended = waitpid(pid, &status, WNOHANG)) == 0) {
         if (now() > until || sb_interrupt_signal()) {
@@ -148,7 +146,8 @@ static int wait_bounded(pid_t pid, struct sb_error *err) {
 }
 
 static int probe_command(const struct watch *w, struct sb_error *err) {
-    pid_t child = sb_inside_start(w->status.main_pid, w->health->description->health_command, err);
+    pid_t child = sb_inside_start(w->status.main_pid, w->health->unit,
+                                  w->health->description->health_command, err);
     return child < 0 ? -1 : wait_bounded(child, err);
 }
 

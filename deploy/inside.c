@@ -14,7 +14,6 @@
 
 #include "base/file.h"
 #include "base/memory.h"
-#include "base/text.h"
 
 #define STATUS_LIMIT  (1u << 16)
 #define ENVIRON_LIMIT (4u << 20)
@@ -23,7 +22,8 @@
 #define CGROUPS_MOST  16
 
 /* What a process is, read before the fork. All from one directory of /proc: should the process end
- * and its number be another's, nothing is read any more. */
+ * and its number be another's, nothing is read any more. Should that have happened before, it is
+ * not the unit's: then it may be any process of this machine, root's too. */
 struct place {
     int mounts, root, cwd;
     int control[CGROUPS_MOST]; /* one, or one in each hierarchy of an older host */
@@ -101,9 +101,23 @@ static int open_cgroup(const char *line, size_t len) {
     return open(procs, O_WRONLY | O_CLOEXEC);
 }
 
-static bool open_cgroups(int dir, struct place *out) {
+/* systemd puts "_" before names that the kernel has a use for: "cpu.service", "memory.service". */
+bool sb_inside_is_of(const char *cgroups, const char *unit) {
+    size_t n = strlen(unit);
+    for (const char *at = cgroups; *at && (at = strstr(at, unit)); at++) {
+        const char *before = at;
+        if (before > cgroups && before[-1] == '_')
+            before--;
+        if (before > cgroups && before[-1] == '/' && (!at[n] || strchr("/\n", at[n])))
+            return true;
+    }
+    return false;
+}
+
+static bool open_cgroups(int dir, const char *unit, struct place *out) {
     sb_autobuf struct sb_buf text = {0};
-    if (sb_file_read(dir, "cgroup", STATUS_LIMIT, &text, NULL) < 0)
+    if (sb_file_read(dir, "cgroup", STATUS_LIMIT, &text, NULL) < 0 ||
+        !sb_inside_is_of(sb_buf_text(&text), unit))
         return false;
     for (const char *line = sb_buf_text(&text); *line && out->control_count < CGROUPS_MOST;) {
         size_t n = strcspn(line, "\n");
@@ -115,7 +129,7 @@ static bool open_cgroups(int dir, struct place *out) {
     return true;
 }
 
-static bool find_place(pid_t pid, struct place *out) {
+static bool find_place(pid_t pid, const char *unit, struct place *out) {
     *out = (struct place){.mounts = -1, .root = -1, .cwd = -1};
     sb_autofree char *proc = sb_format("/proc/%d", (int)pid);
     sb_autoclose int dir = open(proc, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -124,7 +138,7 @@ static bool find_place(pid_t pid, struct place *out) {
     out->mounts = openat(dir, "ns/mnt", O_RDONLY | O_CLOEXEC);
     out->root = openat(dir, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
     out->cwd = openat(dir, "cwd", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    return out->mounts >= 0 && out->root >= 0 && out->cwd >= 0 && open_cgroups(dir, out) &&
+    return out->mounts >= 0 && out->root >= 0 && out->cwd >= 0 && open_cgroups(dir, unit, out) &&
            read_status(dir, out) && read_environment(dir, &out->env);
 }
 
@@ -170,12 +184,12 @@ static _Noreturn void run_child(const struct place *p, const char *command, int 
     _exit(127);
 }
 
-pid_t sb_inside_start(pid_t service, const char *command, struct sb_error *err) {
+pid_t sb_inside_start(pid_t service, const char *unit, const char *command, struct sb_error *err) {
     struct place place;
     sb_autoclose int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     if (null < 0)
         return sb_fail_errno(err, SB_E_IO, "opening /dev/null");
-    if (!find_place(service, &place)) {
+    if (!find_place(service, unit, &place)) {
         free_place(&place);
         return sb_fail(err, SB_E_UNHEALTHY, "it has no process to ask");
     }

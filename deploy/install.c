@@ -3,7 +3,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/memory.h"
 #include "base/text.h"
@@ -16,7 +15,6 @@
 #include "deploy/recover.h"
 #include "deploy/source.h"
 #include "deploy/switch.h"
-#include "deploy/systemd.h"
 #include "deploy/trees.h"
 #include "deploy/unitfiles.h"
 #include "layers/origin.h"
@@ -40,7 +38,7 @@ struct install {
 
 /* ---- has it been done already? ---- */
 
-static int unknown_health(const struct install *in, const struct sb_node_slot *current) {
+static int probe_current(const struct install *in, const struct sb_node_slot *current) {
     struct sb_description d;
     struct sb_error ignored = {0};
     if (sb_generation_description(in->service, current->generation, &d, &ignored) < 0)
@@ -61,7 +59,7 @@ static bool runs_already(const struct install *in, const struct sb_node_slot *cu
     bool same = sb_digest_equal(&generation.bundle, &in->source.manifest.digest) &&
                 generation.state == SB_GENERATION_HEALTHY;
     sb_generation_free(&generation);
-    return same && unknown_health(in, current) == 0;
+    return same && probe_current(in, current) == 0;
 }
 
 static int next_number(const struct sb_node_service *service, uint64_t current, uint64_t *out,
@@ -230,18 +228,11 @@ static int open_service(struct install *in, struct sb_error *err) {
     return 0;
 }
 
-static int need_root(struct sb_error *err) {
-    if (geteuid() == 0)
-        return 0;
-    sb_fail(err, SB_E_FAILED, "services of a node are root's to change");
-    return sb_error_hint(err, "run it as root, or with sudo");
-}
-
 int sb_install(const struct sb_node *node, struct sb_registry *registry,
                const struct sb_install_options *options, struct sb_installed *out,
                struct sb_error *err) {
     *out = (struct sb_installed){0};
-    if (need_root(err) < 0)
+    if (sb_node_need_root(err) < 0)
         return -1;
     struct install in = {.node = node, .registry = registry, .options = options, .out = out};
     struct sb_fetch_source fetch = {.registry = registry,
@@ -260,107 +251,13 @@ int sb_install(const struct sb_node *node, struct sb_registry *registry,
     return rc;
 }
 
-/* ---- back ---- */
-
-static int choose(const struct sb_node_service *service, uint64_t current, uint64_t wanted,
-                  uint64_t *out, struct sb_error *err) {
-    struct sb_generation_list list;
-    if (sb_generations(service, &list, err) < 0)
-        return -1;
-    *out = 0;
-    bool failed = false;
-    for (size_t i = 0; i < list.n; i++) {
-        const struct sb_generation *g = &list.v[i];
-        bool fits = wanted ? g->number == wanted : g->number < current;
-        if (fits && g->state == SB_GENERATION_HEALTHY)
-            *out = g->number;
-        failed = failed || (wanted && g->number == wanted && g->state != SB_GENERATION_HEALTHY);
-    }
-    sb_generation_list_free(&list);
-    if (*out)
-        return 0;
-    if (failed)
-        return sb_fail(err, SB_E_FAILED, "generation %" PRIu64 " of %s was never healthy", wanted,
-                       service->name);
-    if (wanted)
-        return sb_fail(err, SB_E_NOT_FOUND, "%s has no generation %" PRIu64, service->name, wanted);
-    return sb_fail(err, SB_E_NOT_FOUND, "%s has no generation before %" PRIu64 " to go back to",
-                   service->name, current);
-}
-
-/* Records the devices that it has from now on, which others then see. */
-static int take_gpus(const struct sb_node_service *service, const struct sb_description *d,
-                     const struct sb_operation *operation, struct sb_generation *generation,
-                     struct sb_error *err) {
-    sb_autoclose int lock = sb_gpus_lock(service->node, err);
-    if (lock < 0 || sb_gpus_choose(service, d, generation->gpus, &generation->gpus, err) < 0 ||
-        sb_generation_save(service, generation, err) < 0)
-        return -1;
-    return sb_operation_save(service, operation, err);
-}
-
-/* Others may have the devices that it once had: its units are made for those that it gets now. */
-static int renew_units(struct sb_node_service *service, const struct sb_switch *plan,
-                       struct sb_generation *generation, struct sb_error *err) {
-    const struct sb_operation operation = {.kind = plan->kind, .from = plan->from, .to = plan->to};
-    struct sb_description d;
-    int version;
-    if (sb_generation_description(service, plan->to, &d, err) < 0)
-        return -1;
-    int rc = 0;
-    if (d.gpu && !d.gpu_devices) {
-        rc = sb_systemd_check(&version, err);
-        if (rc == 0)
-            rc = take_gpus(service, &d, &operation, generation, err);
-        if (rc == 0 && sb_prepare_units(service, &d, generation, version, err) < 0) {
-            struct sb_error ignored = {0};
-            enum sb_operation_kind kind;
-            sb_switch_recover(service, &kind, &ignored); /* nothing was switched: it is undone */
-            rc = -1;
-        }
-    }
-    sb_description_free(&d);
-    return rc;
-}
-
-static int rollback_locked(struct sb_node_service *service, uint64_t wanted, uint32_t wait,
-                           struct sb_installed *out, struct sb_error *err) {
-    enum sb_operation_kind before;
-    uint64_t current, to;
-    struct sb_generation generation;
-    if (sb_switch_recover(service, &before, err) < 0 ||
-        sb_node_current(service, &current, err) < 0 ||
-        choose(service, current, wanted, &to, err) < 0 ||
-        sb_generation_load(service, to, &generation, err) < 0)
-        return -1;
-    out->previous = current;
-    out->generation = to;
-    out->bundle = generation.bundle;
-    out->image = generation.image;
-    out->unchanged = to == current;
-    const struct sb_switch plan = {
-        .kind = SB_OPERATION_ROLLBACK, .from = current, .to = to, .wait = wait};
-    int rc = out->unchanged ? 0 : renew_units(service, &plan, &generation, err);
-    sb_generation_free(&generation);
-    return rc < 0 || out->unchanged ? rc : sb_switch_run(service, &plan, err);
-}
-
-int sb_rollback(const struct sb_node *node, const char *name, uint64_t generation, uint32_t wait,
-                struct sb_installed *out, struct sb_error *err) {
-    *out = (struct sb_installed){.name = sb_strdup(name)};
-    struct sb_node_service *service;
-    if (need_root(err) < 0 || sb_node_service_find(node, name, &service, err) < 0)
-        return -1;
-    int rc = rollback_locked(service, generation, wait, out, err);
-    sb_node_service_close(service);
-    return rc;
-}
+/* ---- away ---- */
 
 /* The units of recovery go in any case: one that was killed may have left nothing but them. */
 int sb_uninstall(const struct sb_node *node, const char *name, struct sb_error *err) {
     struct sb_node_service *service;
     struct sb_error ignored = {0};
-    if (need_root(err) < 0)
+    if (sb_node_need_root(err) < 0)
         return -1;
     int rc = sb_node_service_find(node, name, &service, err);
     if (rc == 0)

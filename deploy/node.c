@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -31,6 +30,13 @@ void sb_node_say(const struct sb_node *node, const char *fmt, ...) {
 
 const char *sb_node_units(const struct sb_node *node) {
     return node->units ? node->units : SB_SYSTEMD_UNITS;
+}
+
+int sb_node_need_root(struct sb_error *err) {
+    if (geteuid() == 0)
+        return 0;
+    sb_fail(err, SB_E_FAILED, "services of a node are root's to change");
+    return sb_error_hint(err, "run it as root, or with sudo");
 }
 
 /* ---- services ---- */

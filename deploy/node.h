@@ -2,14 +2,17 @@
  * deploy/node: what this machine knows of its services.
  *
  *     STORE/sbuild/services/NAME/
- *         N/                 a generation: never changed once it has its name, but for record.json
+ *         N/                 a generation; whole, but for its units, when it has this name
  *             description.json   (deploy/description.h)
  *             record.json        where it came from, and what became of it
  *             m/                 mount points: the lowest directory of its root
- *             units/             the unit files as they are installed
+ *             units/             the unit files as they are installed; made before a switch to it,
+ *                                and again where other GPUs are to be its (deploy/gpus.h)
+ *             units/PORT/        with strategy blue-green: the service's, in each colour
  *         operation.json     what is being done; absent when nothing is
  *         follow.json        the tag that it follows (deploy/follow.h)
  *     STORE/sbuild/keys/service-NAME     the lock: one operator at a time
+ *     STORE/sbuild/keys/gpus, recover    locks of all services (deploy/gpus.h, deploy/recover.h)
  *     STORE/sbuild/pins/service-NAME     its trees (layers/pin.h)
  *
  * Which generation is current is not written here: it is the one that the service's unit file in
@@ -47,6 +50,8 @@ struct sb_node {
 void sb_node_say(const struct sb_node *node, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 const char *sb_node_units(const struct sb_node *node);
+/* Services are root's to change. */
+int sb_node_need_root(struct sb_error *err);
 
 /* ---- services ---- */
 

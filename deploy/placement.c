@@ -2,9 +2,7 @@
 
 #include <fcntl.h>
 #include <glob.h>
-#include <grp.h>
 #include <inttypes.h>
-#include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>

@@ -1,5 +1,4 @@
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,7 +8,6 @@
 
 #include "base/file.h"
 #include "base/memory.h"
-#include "base/text.h"
 #include "deploy/claim.h"
 #include "deploy/gpus.h"
 #include "deploy/placement.h"
@@ -75,33 +73,54 @@ static int check_secrets(const struct sb_node_service *service, const struct sb_
     return sb_error_hint(err, "write each to its file, readable by root alone");
 }
 
-static int compare(const struct sb_node_service *service, const struct sb_description *d,
-                   const char *other, const struct sb_description *theirs, struct sb_error *err) {
+static int compare_ports(const struct sb_node_service *service, const struct sb_description *d,
+                         const struct sb_node_service *other, struct sb_error *err) {
+    struct sb_description theirs;
     const uint16_t ports[] = {d->port, d->spare_port};
-    for (int i = 0; i < 2; i++)
-        if (ports[i] && (ports[i] == theirs->port || ports[i] == theirs->spare_port))
-            return sb_fail(err, SB_E_FAILED, "port %u of %s is the port of the service %s here",
-                           ports[i], service->name, other);
-    if (d->upstream && theirs->upstream && !strcmp(d->upstream, theirs->upstream))
-        return sb_fail(err, SB_E_FAILED, "the upstream file %s of %s is that of the service %s",
-                       d->upstream, service->name, other);
-    return 0;
+    uint64_t current = 0;
+    if (sb_node_current(other, &current, NULL) < 0 || current == 0 ||
+        sb_generation_description(other, current, &theirs, NULL) < 0)
+        return 0;
+    int rc = 0;
+    for (int i = 0; i < 2 && rc == 0; i++)
+        if (ports[i] && (ports[i] == theirs.port || ports[i] == theirs.spare_port))
+            rc = sb_fail(err, SB_E_FAILED, "port %u of %s is the port of the service %s here",
+                         ports[i], service->name, other->name);
+    sb_description_free(&theirs);
+    return rc;
+}
+
+/* Of all its generations: one that is gone back to points its file again, and all go with it. */
+static int compare_upstreams(const struct sb_node_service *service, const struct sb_description *d,
+                             const struct sb_node_service *other, struct sb_error *err) {
+    struct sb_generation_list list;
+    if (!d->upstream || sb_generations(other, &list, NULL) < 0)
+        return 0;
+    int rc = 0;
+    for (size_t i = 0; i < list.n && rc == 0; i++) {
+        struct sb_description theirs;
+        if (sb_generation_description(other, list.v[i].number, &theirs, NULL) < 0)
+            continue;
+        if (theirs.upstream && !strcmp(d->upstream, theirs.upstream))
+            rc = sb_fail(err, SB_E_FAILED,
+                         "the upstream file %s of %s is that of the service %s (generation "
+                         "%" PRIu64 ")",
+                         d->upstream, service->name, other->name, list.v[i].number);
+        sb_description_free(&theirs);
+    }
+    sb_generation_list_free(&list);
+    return rc;
 }
 
 static int check_port_of(const struct sb_node_service *service, const struct sb_description *d,
-                         const char *other, struct sb_error *err) {
-    struct sb_node_service *its;
-    struct sb_description theirs;
-    uint64_t current = 0;
-    if (!strcmp(other, service->name) || sb_node_service_look(service->node, other, &its, NULL) < 0)
+                         const char *name, struct sb_error *err) {
+    struct sb_node_service *other;
+    if (!strcmp(name, service->name) || sb_node_service_look(service->node, name, &other, NULL) < 0)
         return 0;
-    bool known = sb_node_current(its, &current, NULL) == 0 && current > 0 &&
-                 sb_generation_description(its, current, &theirs, NULL) == 0;
-    sb_node_service_close(its);
-    if (!known)
-        return 0;
-    int rc = compare(service, d, other, &theirs, err);
-    sb_description_free(&theirs);
+    int rc = compare_ports(service, d, other, err);
+    if (rc == 0)
+        rc = compare_upstreams(service, d, other, err);
+    sb_node_service_close(other);
     return rc;
 }
 

@@ -3,11 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/json.h"
 #include "base/memory.h"
-#include "base/text.h"
 #include "deploy/bundle.h"
 #include "layers/import.h"
 #include "registry/fetch.h"

@@ -2,10 +2,11 @@
  * deploy/source: where an operator's word for a release leads: a bundle in a registry, in the
  * store, or in a file.
  *
- *     registry.example.com/team/backend:v1.4.2            the image: its bundle is looked for,
- * under the tag bundle-v1.4.2 and as a referrer registry.example.com/team/backend:bundle-v1.4.2 or
- * @sha256:…: the bundle itself backend:v1.4.2                                      the same in the
- * store backend.tar                                         a file of sbuild bundle --output
+ *     registry.example.com/team/backend:v1.4.2            an image: its bundle is looked for, under
+ *                                                         the tag bundle-v1.4.2, and as a referrer
+ *     registry.example.com/team/backend:bundle-v1.4.2     the bundle itself; also @sha256:…
+ *     backend:v1.4.2                                      the same in the store
+ *     backend.tar                                         a file of sbuild bundle --output
  */
 #ifndef SB_DEPLOY_SOURCE_H
 #define SB_DEPLOY_SOURCE_H

@@ -1,7 +1,6 @@
 #include "deploy/status.h"
 
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/json.h"
@@ -38,12 +37,11 @@ static uint64_t sum(struct sb_store *store, const struct sb_strings *trees) {
     return sb_trees_size(store, ids, n);
 }
 
-static int pins_of(const struct sb_node *node, const char *name, struct sb_strings *out) {
+static void add_pins(const struct sb_node *node, const char *name, struct sb_strings *out) {
     sb_autofree char *pin = sb_format("service-%s", name);
     sb_autostrings struct sb_strings items = {0};
     if (sb_pin_items(node->store, pin, &items, NULL) == 0)
         add_new(out, &items);
-    return 0;
 }
 
 int sb_node_disk(const struct sb_node *node, uint64_t *out, struct sb_error *err) {
@@ -51,18 +49,18 @@ int sb_node_disk(const struct sb_node *node, uint64_t *out, struct sb_error *err
     if (sb_node_services(node, &names, err) < 0)
         return -1;
     for (size_t i = 0; i < names.n; i++)
-        pins_of(node, names.v[i], &trees);
+        add_pins(node, names.v[i], &trees);
     *out = sum(node->store, &trees);
     return 0;
 }
 
 static json_t *disk(const struct sb_node *node, const char *name) {
     sb_autostrings struct sb_strings names = {0}, own = {0}, others = {0}, shared = {0};
-    pins_of(node, name, &own);
+    add_pins(node, name, &own);
     if (sb_node_services(node, &names, NULL) == 0)
         for (size_t i = 0; i < names.n; i++)
             if (strcmp(names.v[i], name) != 0)
-                pins_of(node, names.v[i], &others);
+                add_pins(node, names.v[i], &others);
     for (size_t i = 0; i < own.n; i++)
         if (sb_strings_has(&others, own.v[i]))
             sb_strings_add(&shared, own.v[i]);

@@ -1,11 +1,9 @@
 #include "deploy/switch.h"
 
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "base/file.h"
 #include "base/memory.h"
@@ -15,7 +13,6 @@
 #include "deploy/recover.h"
 #include "deploy/systemd.h"
 #include "deploy/unitfiles.h"
-#include "layers/pin.h"
 
 #define JOURNAL_LINES 40
 
@@ -52,9 +49,8 @@ static int wait_for_health(const struct sb_node_service *service, uint64_t numbe
     return rc;
 }
 
-/* Who takes
- * over from a killed process does not start again what that has started, which may have been
- * getting ready for long. */
+/* Who takes over from a killed process does not start again what that has started, which may have
+ * been getting ready for long. */
 static int make_current(const struct sb_node_service *service, struct sb_operation *operation,
                         struct sb_error *err) {
     uint64_t number = operation->back ? operation->from : operation->to;
@@ -122,6 +118,8 @@ static int finish(const struct sb_node_service *service, const struct sb_operati
         return -1;
     if (sb_node_pin(service, err) < 0)
         return -1;
+    if (operation->kind == SB_OPERATION_ROLLBACK)
+        sb_follow_went_back(service, operation->to);
     return sb_operation_clear(service, err);
 }
 
@@ -211,16 +209,15 @@ static int restore_units(const struct sb_node_service *service,
 /* The switch did not come about: the old one runs, or nothing. */
 static int forget(const struct sb_node_service *service, const struct sb_operation *operation,
                   struct sb_error *err) {
-    struct sb_generation generation;
+    struct sb_generation generation = {0};
     bool unknown = sb_generation_load(service, operation->to, &generation, NULL) == 0 &&
                    generation.state == SB_GENERATION_PREPARED;
+    sb_generation_free(&generation);
     if (restore_units(service, operation, err) < 0 ||
         sb_unitfiles_unmount(service, operation->to, err) < 0)
         return -1;
     if (unknown && sb_generation_remove(service, operation->to, err) < 0)
         return -1;
-    if (unknown)
-        sb_generation_free(&generation);
     struct sb_error ignored = {0};
     sb_node_pin(service, &ignored); /* as above */
     return sb_operation_clear(service, err);

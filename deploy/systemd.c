@@ -10,7 +10,6 @@
 
 #include "base/memory.h"
 #include "base/process.h"
-#include "base/text.h"
 
 #define OUTPUT_LIMIT (1u << 20)
 

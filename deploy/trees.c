@@ -4,7 +4,6 @@
 
 #include "base/jobs.h"
 #include "base/memory.h"
-#include "base/text.h"
 #include "layers/collect.h"
 #include "layers/trees.h"
 

@@ -38,6 +38,13 @@ char *sb_unit_root_path(const char *service, uint64_t generation) {
     return sb_format("%s/%s/%" PRIu64, SB_UNIT_ROOTS, service, generation);
 }
 
+char *sb_unit_directory_path(const char *service, enum sb_service_directory which) {
+    static const char *const places[] = {[SB_DIRECTORY_STATE] = "/var/lib",
+                                         [SB_DIRECTORY_CACHE] = "/var/cache",
+                                         [SB_DIRECTORY_LOGS] = "/var/log"};
+    return sb_format("%s/%s", places[which], service);
+}
+
 char *sb_unit_mount_name(const char *service, uint64_t generation) {
     sb_autofree char *path = sb_unit_root_path(service, generation);
     sb_autofree char *name = sb_unit_escape_path(path);

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -43,7 +42,7 @@ int sb_unitfiles_put(const struct sb_node *node, const char *name, const char *t
     sb_autobuf struct sb_buf old = {0};
     if (sb_file_read(dir, name, SB_UNIT_TEXT_LIMIT, &old, NULL) == 0 &&
         !strcmp(sb_buf_text(&old), text))
-        return 0;
+        return sb_directory_sync(dir, err); /* who wrote it may have been killed before that */
     sb_autofree char *temporary = sb_format(".sbuild-%s", name);
     unlinkat(dir, temporary, 0); /* may be a symlink to a unit */
     sb_autoclose int fd = openat(dir, temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
@@ -92,8 +91,8 @@ int sb_unitfiles_enable(const struct sb_node *node, const char *name, const char
     sb_autoclose int dir = open_units(node, err);
     if (dir < 0 || sb_directory_make(dir, wants, 0755, err) < 0)
         return -1;
-    if (symlinkat(to, dir, link) < 0)
-        return errno == EEXIST ? 0 : cannot_write(node, link, err);
+    if (symlinkat(to, dir, link) < 0 && errno != EEXIST)
+        return cannot_write(node, link, err);
     sb_autoclose int made = sb_directory_open(dir, wants, err);
     return made < 0 ? -1 : sb_directory_sync(made, err);
 }
@@ -176,16 +175,7 @@ int sb_unitfiles_unmount(const struct sb_node_service *service, uint64_t number,
     return sb_unitfiles_drop(service->node, name, err);
 }
 
-/* Users of the image that the host doesn't know: systemd runs nobody else. */
-static int place_users(const char *name, const char *text, struct sb_error *err) {
-    sb_autofree char *path = sb_format("/etc/sysusers.d/%s", name);
-    sb_autobuf struct sb_buf old = {0};
-    if (sb_file_read(AT_FDCWD, path, SB_UNIT_TEXT_LIMIT, &old, NULL) == 0 &&
-        !strcmp(sb_buf_text(&old), text))
-        return 0;
-    if (sb_directory_make(AT_FDCWD, "/etc/sysusers.d", 0755, err) < 0 ||
-        sb_file_write(AT_FDCWD, path, text, strlen(text), 0644, err) < 0)
-        return -1;
+static int make_users(const char *path, struct sb_error *err) {
     const char *const argv[] = {"systemd-sysusers", path, NULL};
     sb_autobuf struct sb_buf out = {0}, said = {0};
     int status = sb_process_capture(argv, NULL, 1u << 16, &out, &said, err);
@@ -193,6 +183,19 @@ static int place_users(const char *name, const char *text, struct sb_error *err)
         return status;
     return sb_fail(err, SB_E_FAILED, "systemd-sysusers %s failed: %.500s", path,
                    sb_buf_text(&said));
+}
+
+/* Users of the image that the host doesn't know: systemd runs nobody else. The file in /etc comes
+ * after them, from that of the generation: where it is, they are, whatever was killed meanwhile. */
+static int place_users(const char *kept, const char *name, const char *text, struct sb_error *err) {
+    sb_autofree char *path = sb_format("/etc/sysusers.d/%s", name);
+    sb_autobuf struct sb_buf old = {0};
+    if (sb_file_read(AT_FDCWD, path, SB_UNIT_TEXT_LIMIT, &old, NULL) == 0 &&
+        !strcmp(sb_buf_text(&old), text))
+        return 0;
+    if (make_users(kept, err) < 0 || sb_directory_make(AT_FDCWD, "/etc/sysusers.d", 0755, err) < 0)
+        return -1;
+    return sb_file_write(AT_FDCWD, path, text, strlen(text), 0644, err);
 }
 
 static bool ends_in(const char *name, const char *end) {
@@ -210,8 +213,12 @@ int sb_unitfiles_users(const struct sb_node_service *service, uint64_t number,
     }
     for (struct dirent *e; (e = readdir(dir));) {
         sb_autobuf struct sb_buf text = {0};
-        if (ends_in(e->d_name, ".conf") && (read_kept(service, number, e->d_name, &text, err) < 0 ||
-                                            place_users(e->d_name, sb_buf_text(&text), err) < 0))
+        if (!ends_in(e->d_name, ".conf"))
+            continue;
+        sb_autofree char *kept =
+            sb_format("%s/%" PRIu64 "/units/%s", service->path, number, e->d_name);
+        if (read_kept(service, number, e->d_name, &text, err) < 0 ||
+            place_users(kept, e->d_name, sb_buf_text(&text), err) < 0)
             return -1;
     }
     return 0;

@@ -232,12 +232,11 @@ static void add_binds(struct making *m) {
 /* systemd makes them on the host, gives them to the user, and shows them in the root. */
 static void add_directories(struct making *m) {
     static const char *const keys[] = {"State", "Cache", "Logs"};
-    static const char *const places[] = {"/var/lib", "/var/cache", "/var/log"};
     for (size_t i = 0; i < SB_DIRECTORY_COUNT; i++) {
         const char *path = m->d->directories[i];
         if (!path)
             continue;
-        sb_autofree char *host = sb_format("%s/%s", places[i], m->d->name);
+        sb_autofree char *host = sb_unit_directory_path(m->d->name, (enum sb_service_directory)i);
         sb_buf_addf(&m->text, "%sDirectory=%s\n", keys[i], m->d->name);
         if (strcmp(host, path) != 0)
             sb_buf_addf(&m->text, "BindPaths=%s:%s\n", host, path);
@@ -496,48 +495,4 @@ const struct sb_unit *sb_units_find(const struct sb_units *units, enum sb_unit_k
         if (units->v[i].kind == kind)
             return &units->v[i];
     return NULL;
-}
-
-/* ---- mount points ---- */
-
-static void add_point(struct sb_strings *out, const char *path, bool directory) {
-    for (const char *p = path; (p = strchr(p, '/')); p++) {
-        sb_autofree char *parent = sb_strndup(path, (size_t)(p + 1 - path));
-        if (p > path && !sb_strings_has(out, parent))
-            sb_strings_add(out, parent);
-    }
-    sb_autofree char *name = sb_format("%s%s", path, directory ? "/" : "");
-    if (!sb_strings_has(out, name))
-        sb_strings_add(out, name);
-}
-
-void sb_units_mount_points(const struct sb_description *d, const struct sb_placement *p,
-                           struct sb_strings *out) {
-    static const char *const always[] = {"dev", "proc", "sys", "run", "tmp", "var/tmp"};
-    static const char *const places[] = {"var/lib", "var/cache", "var/log"};
-    if (d->root == SB_ROOT_HOST)
-        return;
-    for (size_t i = 0; i < sizeof always / sizeof *always; i++)
-        add_point(out, always[i], true);
-    add_point(out, "etc/resolv.conf", false);
-    add_point(out, "etc/hosts", false);
-    for (size_t i = 0; i < SB_DIRECTORY_COUNT; i++) {
-        if (!d->directories[i])
-            continue;
-        sb_autofree char *host = sb_format("%s/%s", places[i], d->name);
-        add_point(out, host, true);
-        add_point(out, d->directories[i] + 1, true);
-    }
-    for (size_t i = 0; i < d->volumes.n; i++)
-        add_point(out, d->volumes.v[i] + 1, true);
-    sb_autofree char *workdir = sb_path_clean(d->workdir);
-    if (workdir[1])
-        add_point(out, workdir + 1, true);
-    for (size_t i = 0; p->binds && i < p->binds->n; i++) {
-        const char *colon = strrchr(p->binds->v[i], ':');
-        const char *inside = colon ? colon + 1 : p->binds->v[i];
-        sb_autofree char *clean = sb_path_clean(inside);
-        if (clean[0] == '/' && clean[1] && strncmp(clean, "/run/", 5) != 0)
-            add_point(out, clean + 1, false);
-    }
 }

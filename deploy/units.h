@@ -114,6 +114,8 @@ void sb_unit_quote(const char *word, bool exec, struct sb_buf *out);
 char *sb_unit_service_name(const char *service, const char *colour);
 char *sb_unit_mount_name(const char *service, uint64_t generation);
 char *sb_unit_root_path(const char *service, uint64_t generation);
+/* "/var/lib/NAME", "/var/cache/NAME", "/var/log/NAME"; the caller's. */
+char *sb_unit_directory_path(const char *service, enum sb_service_directory which);
 
 /* ---- reading them back ---- */
 

@@ -112,6 +112,11 @@ release pair 3.2.0 >/dev/null 2>err
 check "recreate after blue-green" n sbuild install "$pair:v3.2.0"
 check_equal "serves under its own name" "pair.service $PORT 3.2.0 1" "$(state '"\(.unit) \(.port)"') $(ask "$PORT") $(processes)"
 check_equal "the upstream file follows" "$PORT" "$(port)"
+make_service second "$(free_port)" 'strategy: blue-green' "spare_port: $(free_port)" 'upstream: pair.conf'
+release second 1.0.0 >/dev/null 2>err
+check_fails "no other service gets it, as it may be gone back to" 1 n sbuild install "$REPOSITORY/second:v1.0.0"
+said 'pair.conf of second is that of the service pair'
+check_equal "it is as it was" "$PORT" "$(port)"
 n systemctl start user
 dependent=$(n systemctl show -P MainPID user)
 green "$PORT" "$SPARE" 1s

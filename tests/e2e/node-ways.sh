@@ -107,8 +107,16 @@ sleep 5
 check_equal "it is not tried again" "$before" "$(n sbuild status tag --json | jq '.services[0].generations | length')"
 release tag 1.3.0 >/dev/null 2>err
 check "the next one is" wait_for 20 answers 1.3.0
+check "a rollback" n sbuild rollback tag
+sleep 5
+check "is not undone by the timer" answers 1.1.0
 check "no longer" n sbuild install "$REPOSITORY/tag:v1" --no-auto
+check "and what was rolled back is installed when it is asked for" answers 1.3.0
 check_fails "no timer is left" 4 n systemctl status -q sbuild-auto-tag.timer
+release tag 1.4.0 broken >/dev/null 2>err
+check_fails "install --auto of a broken one" 7 n sbuild install "$REPOSITORY/tag:v1" --auto --interval 1h
+check "will not be tried again either" refused
+check "no longer" n sbuild install "$REPOSITORY/tag:v1.3.0" --no-auto
 
 # ---- the host's root ----
 

@@ -105,6 +105,22 @@ static void test_dropins(void) {
     CHECK(sb_path_exists(units, "app.service.d/override.conf"));
 }
 
+/* As tools that manage a machine's files leave them. */
+static void test_linked_dropins(void) {
+    CHECK_INT(symlinkat("/etc/passwd", units, "app.service.d/linked.conf"), 0);
+    CHECK_INT(sb_dropins_lend(service, "blue", &err), 0);
+    CHECK(sb_path_exists(units, "app-blue.service.d/linked.conf"));
+    CHECK_INT(symlinkat("/etc/group", units, "app-blue.service.d/own.conf"), 0);
+    CHECK_INT(sb_dropins_take_back(service, "blue", &err), 0);
+    CHECK(!sb_path_exists(units, "app-blue.service.d/linked.conf"));
+    CHECK(sb_path_exists(units, "app-blue.service.d/own.conf"));
+    CHECK_INT(sb_dropins_gather(service, "blue", &err), 0);
+    CHECK(!sb_path_exists(units, "app-blue.service.d"));
+    CHECK(sb_path_exists(units, "app.service.d/own.conf"));
+    CHECK_INT(unlinkat(units, "app.service.d/own.conf", 0), 0);
+    CHECK_INT(unlinkat(units, "app.service.d/linked.conf", 0), 0);
+}
+
 static void test_connections(void) {
     static char table[] =
         "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid\n"
@@ -149,6 +165,7 @@ int main(void) {
     test_foreign();
     test_temporary();
     test_dropins();
+    test_linked_dropins();
     test_connections();
     sb_node_service_close(service);
     sb_store_close(node.store);

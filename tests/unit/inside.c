@@ -23,8 +23,20 @@ static pid_t start(const char *const *argv) {
     return pid;
 }
 
+/* The last part of the control group that these processes are in, as if it was a unit's. */
+static const char *own_unit(void) {
+    static char line[4096];
+    FILE *file = fopen("/proc/self/cgroup", "re");
+    if (file && fgets(line, sizeof line, file))
+        line[strcspn(line, "\n")] = '\0';
+    if (file)
+        fclose(file);
+    const char *slash = strrchr(line, '/');
+    return slash ? slash + 1 : "";
+}
+
 static int run(pid_t beside, const char *command) {
-    pid_t pid = sb_inside_start(beside, command, &err);
+    pid_t pid = sb_inside_start(beside, own_unit(), command, &err);
     int status;
     if (pid < 0 || waitpid(pid, &status, 0) != pid)
         return -1;
@@ -47,10 +59,31 @@ static void test_user(void) {
     CHECK_INT(run(pid, "grep -q 'NoNewPrivs:.1' /proc/self/status"), 0);
     CHECK_INT(run(pid, "! test -r /etc/shadow"), 0);
     CHECK_INT(run(pid, "exit 9"), 9);
-    end(pid);
-    CHECK_INT(sb_inside_start(pid, "true", &err), -1);
+    CHECK_INT(sb_inside_start(pid, "another.service", "true", &err), -1);
     CHECK_INT(err.code, SB_E_UNHEALTHY);
-    CHECK_INT(sb_inside_start(0, "true", &err), -1);
+    end(pid);
+    CHECK_INT(sb_inside_start(pid, own_unit(), "true", &err), -1);
+    CHECK_INT(err.code, SB_E_UNHEALTHY);
+    CHECK_INT(sb_inside_start(0, own_unit(), "true", &err), -1);
+}
+
+static void test_units(void) {
+    static const struct {
+        const char *cgroups, *unit;
+        bool is;
+    } cases[] = {
+        {"0::/system.slice/app.service\n", "app.service", true},
+        {"0::/system.slice/app.service/worker\n", "app.service", true},
+        {"0::/system.slice/_memory.service\n", "memory.service", true},
+        {"4:memory:/\n1:name=systemd:/system.slice/app.service\n", "app.service", true},
+        {"0::/system.slice/my-app.service\n", "app.service", false},
+        {"0::/system.slice/app.service.d\n", "app.service", false},
+        {"0::/user.slice/session-1.scope\n", "app.service", false},
+        {"0::/\n", "app.service", false},
+        {"app.service", "app.service", false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        CHECK_INT(sb_inside_is_of(cases[i].cgroups, cases[i].unit), cases[i].is);
 }
 
 /* Root with less: the command has no more. */
@@ -66,6 +99,7 @@ static void test_capabilities(void) {
 }
 
 int main(void) {
+    test_units();
     if (geteuid() != 0) {
         TEST_SKIP("needs root");
         return test_done();

@@ -1,0 +1,107 @@
+/* To a generation that ran here before: nothing is fetched or unpacked. */
+#include <inttypes.h>
+
+#include "base/memory.h"
+#include "deploy/gpus.h"
+#include "deploy/install.h"
+#include "deploy/prepare.h"
+#include "deploy/recover.h"
+#include "deploy/switch.h"
+#include "deploy/systemd.h"
+
+static int choose(const struct sb_node_service *service, uint64_t current, uint64_t wanted,
+                  uint64_t *out, struct sb_error *err) {
+    struct sb_generation_list list;
+    if (sb_generations(service, &list, err) < 0)
+        return -1;
+    *out = 0;
+    bool failed = false;
+    for (size_t i = 0; i < list.n; i++) {
+        const struct sb_generation *g = &list.v[i];
+        bool fits = wanted ? g->number == wanted : g->number < current;
+        if (fits && g->state == SB_GENERATION_HEALTHY)
+            *out = g->number;
+        failed = failed || (wanted && g->number == wanted && g->state != SB_GENERATION_HEALTHY);
+    }
+    sb_generation_list_free(&list);
+    if (*out)
+        return 0;
+    if (failed)
+        return sb_fail(err, SB_E_FAILED, "generation %" PRIu64 " of %s was never healthy", wanted,
+                       service->name);
+    if (wanted)
+        return sb_fail(err, SB_E_NOT_FOUND, "%s has no generation %" PRIu64, service->name, wanted);
+    return sb_fail(err, SB_E_NOT_FOUND, "%s has no generation before %" PRIu64 " to go back to",
+                   service->name, current);
+}
+
+/* Records the devices that it has from now on, which others then see. */
+static int take_gpus(const struct sb_node_service *service, const struct sb_description *d,
+                     const struct sb_operation *operation, struct sb_generation *generation,
+                     struct sb_error *err) {
+    sb_autoclose int lock = sb_gpus_lock(service->node, err);
+    if (lock < 0 || sb_gpus_choose(service, d, generation->gpus, &generation->gpus, err) < 0 ||
+        sb_generation_save(service, generation, err) < 0)
+        return -1;
+    return sb_operation_save(service, operation, err);
+}
+
+/* Others may have the devices that it once had: its units are made for those that it gets now. */
+static int renew_units(struct sb_node_service *service, struct sb_switch *plan,
+                       struct sb_generation *generation, struct sb_error *err) {
+    const struct sb_operation operation = {.kind = plan->kind, .from = plan->from, .to = plan->to};
+    struct sb_description d;
+    int version;
+    if (sb_generation_description(service, plan->to, &d, err) < 0)
+        return -1;
+    int rc = 0;
+    if (d.gpu && !d.gpu_devices) {
+        rc = sb_systemd_check(&version, err);
+        if (rc == 0)
+            rc = take_gpus(service, &d, &operation, generation, err);
+        plan->watched = rc == 0;
+        if (plan->watched)
+            sb_recover_watch(service);
+        if (rc == 0 && sb_prepare_units(service, &d, generation, version, err) < 0) {
+            struct sb_error ignored = {0};
+            enum sb_operation_kind kind;
+            sb_switch_recover(service, &kind, &ignored); /* nothing was switched: it is undone */
+            rc = -1;
+        }
+    }
+    sb_description_free(&d);
+    return rc;
+}
+
+static int rollback_locked(struct sb_node_service *service, uint64_t wanted, uint32_t wait,
+                           struct sb_installed *out, struct sb_error *err) {
+    enum sb_operation_kind before;
+    uint64_t current, to;
+    struct sb_generation generation;
+    if (sb_switch_recover(service, &before, err) < 0 ||
+        sb_node_current(service, &current, err) < 0 ||
+        choose(service, current, wanted, &to, err) < 0 ||
+        sb_generation_load(service, to, &generation, err) < 0)
+        return -1;
+    out->previous = current;
+    out->generation = to;
+    out->bundle = generation.bundle;
+    out->image = generation.image;
+    out->unchanged = to == current;
+    struct sb_switch plan = {
+        .kind = SB_OPERATION_ROLLBACK, .from = current, .to = to, .wait = wait};
+    int rc = out->unchanged ? 0 : renew_units(service, &plan, &generation, err);
+    sb_generation_free(&generation);
+    return rc < 0 || out->unchanged ? rc : sb_switch_run(service, &plan, err);
+}
+
+int sb_rollback(const struct sb_node *node, const char *name, uint64_t generation, uint32_t wait,
+                struct sb_installed *out, struct sb_error *err) {
+    *out = (struct sb_installed){.name = sb_strdup(name)};
+    struct sb_node_service *service;
+    if (sb_node_need_root(err) < 0 || sb_node_service_find(node, name, &service, err) < 0)
+        return -1;
+    int rc = rollback_locked(service, generation, wait, out, err);
+    sb_node_service_close(service);
+    return rc;
+}
