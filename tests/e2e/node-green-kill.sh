@@ -5,9 +5,10 @@
 #   SB_KILLS=20 SB_STOPS=2    how often    SB_SEED=…    when: printed, so that a failure can be repeated
 . tests/e2e/node-service.lib
 . "$TOP/tests/e2e/node-green.lib"
+. "$TOP/tests/e2e/node-kill.lib"
 boot_node one
 
-kills=${SB_KILLS:-20} stops=${SB_STOPS:-2} seed=${SB_SEED:-$$}
+kills=${SB_KILLS:-20} stops=${SB_STOPS:-2}
 green "$PORT" "$SPARE" 1s
 for version in 2.0.0 2.1.0; do release pair $version >/dev/null 2>err; done
 release pair 2.2.0 broken >/dev/null 2>err
@@ -25,7 +26,7 @@ command_of() { # the command of round N
 	esac
 }
 consistent() {
-	answer=$(ask "$(port)") is=$(state '"\(.version) \(.port) \(.health)"')
+	answer=$(served "$(port)") is=$(state '"\(.version) \(.port) \(.health)"')
 	[ "$is" = "$answer $(port) healthy" ] || echo "the upstream file says $(port), there is $answer, current is $is"
 	[ "$(processes)" = 1 ] || echo "$(processes) processes"
 	n sh -c 'cd /etc/systemd/system; ls -A | grep "^\.s" || :; [ "$(ls -d pair-*.service | wc -l)" = 1 ] || ls -d pair-*.service
@@ -33,17 +34,13 @@ consistent() {
 		[ "$(ls | grep -c "run-sbuild.*mount")" = 1 ] || ls *.mount'
 }
 follow
-bad='' killed=0 i=0
+bad='' i=0
 awk -v seed="$seed" -v n="$kills" -v all="$length" \
 	'BEGIN { srand(seed); for (i = 0; i < n; i++) printf "%.3f\n", (i + rand()) / n * all / 1e3 }' >times
 while read -r moment; do
 	i=$((i + 1)) how=$(command_of $i)
 	# shellcheck disable=SC2086 # words are wanted
-	n sh -c 'echo $$ >/run/victim; exec sbuild "$@"' sh $how >out 2>&1 &
-	job=$!
-	sleep "$moment"
-	! n sh -c 'kill -KILL $(cat /run/victim)' 2>/dev/null || killed=$((killed + 1))
-	wait $job 2>/dev/null || :
+	kill_at "$moment" $how
 	case $(ask "$(port)") in 2.[01].0 | 1.0.0) ;; *) bad="$bad kill $i ($how, $moment s): $(ask "$(port)");" ;; esac
 	case $((i % 3)) in
 	0) next=$how ;; # the same again finishes it
@@ -69,12 +66,7 @@ awk -v seed="$seed" -v n="$stops" -v all="$length" \
 while read -r moment; do
 	i=$((i + 1)) how=$(command_of $((i * 2)))
 	# shellcheck disable=SC2086
-	n sbuild $how >out 2>&1 &
-	job=$!
-	sleep "$moment"
-	kill_node one
-	wait $job 2>/dev/null || :
-	boot_node one || { bad="$bad stop $i: no boot;" && break; }
+	stop_at "$moment" $how || { bad="$bad stop $i: no boot;" && break; }
 	n systemctl start pair # waits for its start
 	n sbuild status --recover >out 2>&1 || bad="$bad after stop $i ($how, $moment s): $(tail -n 2 out);"
 	left=$(consistent)

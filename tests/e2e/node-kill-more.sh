@@ -54,12 +54,7 @@ moments "$stops" $((length * 5 / 4)) >times
 while read -r moment; do
 	i=$((i + 1))
 	prepare
-	n sbuild uninstall web >out 2>&1 &
-	job=$!
-	sleep "$moment"
-	kill_node one
-	wait $job 2>/dev/null || :
-	boot_node one || { bad="$bad stop $i: no boot;" && break; }
+	stop_at "$moment" uninstall web || { bad="$bad stop $i: no boot;" && break; }
 	left=$(whole_or_gone)
 	n sbuild uninstall web >out 2>&1 || grep -q 'there is no service web' out || left="$left again: $(tail -n 2 out)"
 	left="$left$(gone web "$PORT")"
@@ -103,12 +98,7 @@ moments "$stops" "$length" >times
 while read -r moment; do
 	i=$((i + 1))
 	generations
-	n sbuild prune >out 2>&1 &
-	job=$!
-	sleep "$moment"
-	kill_node one
-	wait $job 2>/dev/null || :
-	boot_node one || { bad="$bad stop $i: no boot;" && break; }
+	stop_at "$moment" prune || { bad="$bad stop $i: no boot;" && break; }
 	check_fail "stop $i ($moment s)"
 done <times
 check_equal "after a loss of power, too" "" "$bad"

@@ -57,12 +57,7 @@ moments "$stops" "$length" >times
 while read -r moment; do
 	i=$((i + 1)) how=$(next $i)
 	# shellcheck disable=SC2086
-	n sbuild $how >out 2>&1 &
-	job=$!
-	sleep "$moment"
-	kill_node one
-	wait $job 2>/dev/null || :
-	boot_node one || { bad="$bad stop $i: no boot;" && break; }
+	stop_at "$moment" $how || { bad="$bad stop $i: no boot;" && break; }
 	case $(serves "$PORT") in [123].0.0) ;; *) bad="$bad stop $i ($how, $moment s): $(serves "$PORT");" ;; esac
 	n sbuild install "$web:v1.0.0" >out 2>&1 || bad="$bad after stop $i ($how, $moment s): $(tail -n 2 out);"
 	left=$(consistent web "$PORT" && leftovers web)
