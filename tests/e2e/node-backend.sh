@@ -134,17 +134,6 @@ rollback_gap backend 1 "$PORT" /health
 check_equal "and back" "1.1.0 1.0.0 " "$(versions)"
 check_quick "the rollback" backend 2 1 "$PORT" /health
 note "sbuild rollback: nobody answers for $gap ms; its own restart takes $own ms; the command $took ms"
-n sbuild rollback backend 2 >out 2>&1 && watched
-	[ "$gap" -ge "$down" ] || down=$gap
-	watch && milliseconds n sbuild rollback backend 1 && watched
-	[ "$took" -lt "$least" ] || took=$least
-	[ "$gap" -ge "$back" ] || back=$gap
-done
-note "the second release: $fetched bytes fetched"
-note "nobody answers for $down ms in an upgrade, $back ms in a rollback; its own restart takes $own ms; sbuild rollback $took ms"
-check "the upgrade's gap ($down ms) is its own restart ($own ms) and 200 ms at most" test "$down" -le $((own + 200))
-check "the rollback's gap ($back ms) likewise" test "$back" -le $((own + 200))
-check "rollback takes less than a second and its start ($took ms)" test "$took" -lt $((1000 + own))
 n sbuild rollback backend 2 >out 2>&1 || cat out
 
 # ---- one that fails ----
