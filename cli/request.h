@@ -1,5 +1,5 @@
 /*
- * cli/request: the options that build and plan share.
+ * cli/request: the options that build, plan and bundle share.
  */
 #ifndef SB_CLI_REQUEST_H
 #define SB_CLI_REQUEST_H
