@@ -44,18 +44,24 @@ static enum whose look(int private, const char *name, const char *target) {
     return (size_t)n == strlen(target) && !memcmp(text, target, (size_t)n) ? OWN : OTHERS;
 }
 
-/* The shortest name that is not another tree's. */
+/* The name that it has, which may be a longer one than it would get now: who had the shorter is
+ * gone. Otherwise the shortest that is nobody's. */
 static struct name find(int private, const struct sb_digest *diff_id, const char *target,
                         enum whose *out_whose) {
-    struct name whole = longest_name(diff_id), name = {0};
+    struct name whole = longest_name(diff_id), found = {0};
+    *out_whose = OTHERS;
     for (size_t n = SHORTEST; n <= LONGEST; n++) {
-        name = whole;
+        struct name name = whole;
         name.text[sizeof DIRECTORY + n] = '\0';
-        *out_whose = look(private, name.text, target);
-        if (*out_whose != OTHERS)
+        enum whose whose = look(private, name.text, target);
+        if (whose == OWN || (whose == FREE && *out_whose == OTHERS)) {
+            *out_whose = whose;
+            found = name;
+        }
+        if (whose == OWN)
             break;
     }
-    return name;
+    return found;
 }
 
 char *sb_link_path(struct sb_store *store, const struct sb_digest *diff_id) {

@@ -84,7 +84,11 @@ static void test_collected(void) {
     CHECK(leads_to(paths.v[1], &ids[1]));
     /* It keeps its name, and another may have the one that has become free. */
     const struct sb_digest other = make_tree(3, 7);
-    sb_autostrings struct sb_strings more = {0};
+    sb_autostrings struct sb_strings more = {0}, again = {0};
+    CHECK_INT(sb_links_make(t.store, &ids[1], 1, &again, &err), 0);
+    CHECK_STR(again.v[0], paths.v[1]);
+    sb_autofree char *same = sb_link_path(t.store, &ids[1]);
+    CHECK_STR(same, paths.v[1]);
     CHECK_INT(sb_links_make(t.store, &other, 1, &more, &err), 0);
     CHECK_STR(more.v[0], paths.v[0]);
     CHECK(leads_to(paths.v[1], &ids[1]));
