@@ -241,6 +241,23 @@ static void test_file_write(void) {
     CHECK_INT(strncmp(name, SB_TMP_PREFIX, strlen(SB_TMP_PREFIX)), 0);
 }
 
+static void test_file_publish(void) {
+    struct sb_error err = {0};
+    struct stat st;
+    sb_autobuf struct sb_buf buf = {0};
+    CHECK(sb_directory_make(scratch, "tmp", 0700, &err) == 0);
+    sb_autoclose int tmp = sb_directory_open(scratch, "tmp", &err);
+    CHECK(sb_file_publish(tmp, scratch, "published", "first", 5, &err) == 0);
+    CHECK(sb_file_publish(tmp, scratch, "published", "again", 5, &err) == 0);
+    CHECK(sb_file_read(scratch, "published", 9, &buf, &err) == 0);
+    CHECK_STR(sb_buf_text(&buf), "again");
+    CHECK(fstatat(scratch, "published", &st, 0) == 0);
+    CHECK_INT(st.st_mode & 07777, 0600);
+    CHECK(sb_file_publish(tmp, scratch, "nowhere/file", "x", 1, &err) < 0);
+    CHECK(strstr(err.message, "nowhere/file"));
+    CHECK_INT(unlinkat(scratch, "tmp", AT_REMOVEDIR), 0); /* nothing of either is left in it */
+}
+
 static void test_file_read(void) {
     struct sb_error err = {0};
     sb_autobuf struct sb_buf buf = {0};
@@ -505,6 +522,7 @@ int main(void) {
     test_path_clean();
     test_paths();
     test_file_write();
+    test_file_publish();
     test_file_read();
     test_tree_remove();
     test_digest();
