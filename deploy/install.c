@@ -104,9 +104,7 @@ static int make_generation(struct install *in, uint64_t current, uint64_t number
                                        .reference = sb_strdup(in->source.reference)};
     int rc = sb_recover_units(in->node, err);
     if (rc == 0)
-        rc = sb_operation_save(in->service, &operation, err);
-    if (rc == 0)
-        sb_recover_watch(in->service);
+        rc = sb_recover_begin(in->service, &operation, err);
     if (rc == 0)
         rc = prepare_generation(in, current, &generation, err);
     if (rc == 0)
@@ -148,8 +146,8 @@ static int get_and_switch(struct install *in, uint64_t current, uint64_t number,
         rc = switch_over(in, current, number, err);
     else if (err->code == SB_E_NO_SPACE)
         sb_error_context(err, "%s", sb_store_path(in->node->store));
+    sb_recover_unwatch(in->service);
     if (rc < 0 && err->code == SB_E_NO_SPACE) {
-        sb_recover_unwatch(in->service); /* nothing of what it may use is taken back */
         sb_prepare_give_back(in->service, &in->description, &lacking, err);
     } else if (rc == 0 || err->code == SB_E_UNHEALTHY) {
         sb_node_blobs_drop(in->node, &in->description);
@@ -260,8 +258,10 @@ int sb_uninstall(const struct sb_node *node, const char *name, struct sb_error *
     if (sb_node_need_root(err) < 0)
         return -1;
     int rc = sb_node_service_find(node, name, &service, err);
-    if (rc == 0)
+    if (rc == 0) {
         rc = sb_switch_uninstall(service, err);
+        sb_recover_unwatch(service);
+    }
     sb_node_service_close(service);
     return sb_recover_no_units(node, rc < 0 ? &ignored : err) < 0 ? -1 : rc;
 }

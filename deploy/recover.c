@@ -139,6 +139,12 @@ void sb_recover_watch(const struct sb_node_service *service) {
                     own.message);
 }
 
+int sb_recover_begin(const struct sb_node_service *service, const struct sb_operation *operation,
+                     struct sb_error *err) {
+    sb_recover_watch(service);
+    return sb_operation_save(service, operation, err);
+}
+
 /* ---- putting in order ---- */
 
 static bool unfinished(const struct sb_node *node, const char *name) {
@@ -149,7 +155,7 @@ static bool unfinished(const struct sb_node *node, const char *name) {
 void sb_recover_unwatch(const struct sb_node_service *service) {
     sb_autofree char *unit = sb_format(WATCH_INSTANCE, service->name);
     struct sb_error ignored = {0};
-    if (!unfinished(service->node, service->name))
+    if (!service->node->mends && !unfinished(service->node, service->name))
         sb_systemd_do("stop", unit, &ignored);
 }
 
@@ -161,10 +167,16 @@ static int put_in_order(struct sb_node_service *service, struct sb_error *err) {
     return rc == 0 && kind == SB_OPERATION_UNINSTALL ? sb_recover_no_units(node, err) : rc;
 }
 
+/* Who has the lock may have put nothing on record yet: before something was seen there, only a free
+ * lock says that there is nothing to do. */
 int sb_recover(const struct sb_node *node, const char *name, struct sb_error *err) {
     struct sb_node_service *service;
-    while (unfinished(node, name)) {
+    for (bool seen = false;;) {
         struct sb_error own = {0};
+        bool now = unfinished(node, name);
+        if (seen && !now)
+            return 0;
+        seen = now;
         if (sb_node_service_try(node, name, &service, &own) == 0)
             return put_in_order(service, err);
         if (own.code == SB_E_NOT_FOUND)
@@ -178,7 +190,6 @@ int sb_recover(const struct sb_node *node, const char *name, struct sb_error *er
         struct pollfd interrupted = {.fd = sb_interrupt_fd(), .events = POLLIN};
         poll(&interrupted, 1, LOOK_EVERY);
     }
-    return 0;
 }
 
 struct one {

@@ -5,10 +5,10 @@
  *     /etc/systemd/system/sbuild-recover@.service    sbuild status NAME --recover
  *     /etc/systemd/system/sbuild-recover.service     sbuild status --recover, at boot
  *
- * An instance of the first is started by each operation, once that is on record. It watches: while
- * the operation's process holds the service's lock it waits, and when operation.json is gone it
- * ends. When the lock is free and operation.json is still there, that process died, and it takes
- * the operation over. systemd starts it again should it be killed itself.
+ * An instance of the first is started by each operation, before that is on record. It watches:
+ * while the operation's process holds the service's lock it waits. When the lock is free and there
+ * is an operation.json, that process died, and it takes the operation over; else it ends. systemd
+ * starts it again should it be killed itself.
  */
 #ifndef SB_DEPLOY_RECOVER_H
 #define SB_DEPLOY_RECOVER_H
@@ -27,10 +27,15 @@ int sb_recover_all(const struct sb_node *node, struct sb_error *err);
 int sb_recover_units(const struct sb_node *node, struct sb_error *err);
 /* Takes them away again, once there are no services. */
 int sb_recover_no_units(const struct sb_node *node, struct sb_error *err);
-/* Starts the watch over a service whose operation.json has just been written. Without one the
- * operation goes on all the same: then the next command, or boot, is what puts it in order. */
+/* Starts the watch over a service whose lock the caller has: from then on, what is on record when
+ * the lock comes free is put in order. Without it the operation goes on all the same: then the next
+ * command, or boot, is what does that. */
 void sb_recover_watch(const struct sb_node_service *service);
-/* Ends it, unless an operation is under way, before it finds that out by itself. */
+/* Puts the operation on record, watched: whatever kills the caller afterwards. */
+int sb_recover_begin(const struct sb_node_service *service, const struct sb_operation *operation,
+                     struct sb_error *err);
+/* Ends it, unless an operation is under way, before it finds that out by itself: while it lives, the
+ * collector spares what it might use. */
 void sb_recover_unwatch(const struct sb_node_service *service);
 
 /* The absolute path of this very program; the caller's. */

@@ -43,7 +43,7 @@ static int take_gpus(const struct sb_node_service *service, const struct sb_desc
     if (lock < 0 || sb_gpus_choose(service, d, generation->gpus, &generation->gpus, err) < 0 ||
         sb_generation_save(service, generation, err) < 0)
         return -1;
-    return sb_operation_save(service, operation, err);
+    return sb_recover_begin(service, operation, err);
 }
 
 /* Others may have the devices that it once had: its units are made for those that it gets now. */
@@ -60,8 +60,6 @@ static int renew_units(struct sb_node_service *service, struct sb_switch *plan,
         if (rc == 0)
             rc = take_gpus(service, &d, &operation, generation, err);
         plan->watched = rc == 0;
-        if (plan->watched)
-            sb_recover_watch(service);
         if (rc == 0 && sb_prepare_units(service, &d, generation, version, err) < 0) {
             struct sb_error ignored = {0};
             enum sb_operation_kind kind;
@@ -92,7 +90,11 @@ static int rollback_locked(struct sb_node_service *service, uint64_t wanted, uin
         .kind = SB_OPERATION_ROLLBACK, .from = current, .to = to, .wait = wait};
     int rc = out->unchanged ? 0 : renew_units(service, &plan, &generation, err);
     sb_generation_free(&generation);
-    return rc < 0 || out->unchanged ? rc : sb_switch_run(service, &plan, err);
+    if (rc < 0 || out->unchanged)
+        return rc;
+    rc = sb_switch_run(service, &plan, err);
+    sb_recover_unwatch(service);
+    return rc;
 }
 
 int sb_rollback(const struct sb_node *node, const char *name, uint64_t generation, uint32_t wait,

@@ -267,10 +267,9 @@ int sb_switch_run(const struct sb_node_service *service, const struct sb_switch 
                   struct sb_error *err) {
     struct sb_operation operation = {
         .kind = plan->kind, .from = plan->from, .to = plan->to, .wait = plan->wait};
-    if (sb_operation_save(service, &operation, err) < 0)
+    if (plan->watched ? sb_operation_save(service, &operation, err) < 0
+                      : sb_recover_begin(service, &operation, err) < 0)
         return -1;
-    if (!plan->watched)
-        sb_recover_watch(service);
     return forwards(service, &operation, err);
 }
 
@@ -341,11 +340,9 @@ int sb_switch_uninstall(struct sb_node_service *service, struct sb_error *err) {
         return -1;
     uint64_t begun = operation.to; /* its root may be mounted */
     operation = (struct sb_operation){.kind = SB_OPERATION_UNINSTALL, .to = begun};
-    if (sb_operation_save(service, &operation, err) < 0)
-        return -1;
-    sb_recover_watch(service);
-    if (sb_follow_stop(service, err) < 0 || take_away(service, current, err) < 0 ||
-        remove_generations(service, err) < 0 || sb_node_pin(service, err) < 0)
+    if (sb_recover_begin(service, &operation, err) < 0 || sb_follow_stop(service, err) < 0 ||
+        take_away(service, current, err) < 0 || remove_generations(service, err) < 0 ||
+        sb_node_pin(service, err) < 0)
         return -1;
     return sb_node_service_forget(service, err);
 }

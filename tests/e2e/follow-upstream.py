@@ -2,7 +2,9 @@
 """Asks a service every 10 ms, at the port that its upstream file names, until it gets SIGTERM. Then it
 writes how many requests failed, and the answers (versions) in the order in which they came.
 
-    follow-upstream.py FILE OUT &  … ; kill $!"""
+    follow-upstream.py FILE OUT &  … ; kill $!
+
+OUT is made, empty, once it has tried for the first time."""
 import re
 import signal
 import socket
@@ -34,6 +36,7 @@ while not ended:
     except OSError as e:
         print("follow-upstream:", e, file=sys.stderr)
         failed += 1
+    open(out, "a").close()
     time.sleep(0.01)
 with open(out, "w") as file:
     print(failed, *seen, file=file)

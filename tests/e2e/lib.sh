@@ -24,7 +24,7 @@ PATH=$PATH:/usr/sbin:/sbin
 SBUILD_STORE=$T/store
 export PATH SBUILD SBUILD_STORE LC_ALL=C.UTF-8
 unset SOURCE_DATE_EPOCH XDG_CONFIG_HOME XDG_DATA_HOME 2>/dev/null || :
-passed=0 failed=0 skipped=0 ended=
+passed=0 failed=0 skipped=0 ended= made_user=
 
 finish() {
 	status=$?
@@ -34,7 +34,8 @@ finish() {
 	if command -v stop_nodes >/dev/null; then stop_nodes; fi           # of node.lib
 	if command -v stop_registries >/dev/null; then stop_registries; fi # of registry.lib
 	if command -v stop_docker >/dev/null; then stop_docker; fi         # of peers.lib
-	if [ -n "${user:-}" ]; then end_test_user; fi
+	end_jobs
+	[ -z "$made_user" ] || end_test_user
 	[ "$status" = 0 ] || [ -n "$ended" ] || {
 		echo "FAIL $NAME: ended with status $status; what its commands said last:"
 		(cd "$T" && tail -n 20 .check err* 2>/dev/null | sed 's/^/    /')
@@ -98,8 +99,19 @@ check_said() { # PATTERN
 	check "it says: $1" has "$T/said" "$1"
 }
 
-free_port() { # a port that was free a moment ago
-	python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+free_port() { # a port that was free a moment ago, each time another
+	python3 -c 'import socket, sys
+given = open(sys.argv[1], "a+")
+given.seek(0)
+before = given.read().split()
+while True:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = str(s.getsockname()[1])
+    if port not in before:
+        break
+print(port, file=given)
+print(port)' "$T/.ports"
 }
 
 note() { # TEXT
@@ -161,6 +173,12 @@ busybox_base() {
 	printf 'name: base\nfrom: scratch\nlayers: [{name: busybox, copy: {from: rootfs, to: /}}]\n' >base.yaml
 }
 
+# What the script still has in the background: an early end may be between its start and its end.
+end_jobs() {
+	jobs -p >"$T/.jobs" # of this shell, not of a substitution's
+	while read -r job_pid; do kill "$job_pid"; done <"$T/.jobs" 2>/dev/null
+}
+
 # An ordinary user with subordinate ids, $user, at home in $T/home, until the script's end.
 test_user() {
 	need useradd userdel usermod setpriv newuidmap
@@ -169,7 +187,8 @@ test_user() {
 		! useradd --create-home --home-dir "$T/home" --shell /bin/sh "$user" 2>useradd.err || break
 		sleep 0.2
 	done
-	id "$user" >/dev/null 2>&1 || { user= && skip_all "no user could be made: $(cat useradd.err)"; }
+	id "$user" >/dev/null 2>&1 || skip_all "no user could be made: $(cat useradd.err)"
+	made_user=$user
 	grep -q "^$user:" /etc/subuid || usermod --add-subuids 2000000000-2000065535 --add-subgids 2000000000-2000065535 "$user"
 	chmod 755 "$T"
 }
@@ -177,8 +196,8 @@ as_user() { # [VARIABLE=VALUE | -C DIR]… COMMAND…
 	setpriv --reuid "$user" --regid "$(id -g "$user")" --init-groups --reset-env env -C "$T" "$@"
 }
 end_test_user() {
-	pkill -KILL -u "$user"
-	userdel "$user"
+	pkill -KILL -u "$made_user"
+	userdel "$made_user"
 }
 
 # The digests of all blobs are those of their names, and sbuild's temporary directories are empty.

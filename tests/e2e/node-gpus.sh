@@ -1,18 +1,7 @@
 #!/bin/sh
 # Which GPUs services of a node get: devices of their own, the same ones in the next release, others when
 # those were given away; who is refused, who shares, and two who install at once. Stand-ins for devices.
-. tests/e2e/lib.sh
-. "$TOP/tests/e2e/registry.lib"
-. "$TOP/tests/e2e/node.lib"
-need_nodes
-need jq curl
-start_registry main
-. "$TOP/tests/e2e/node-service.lib"
-n() { node_run one "$@"; }
-said() { # PATTERN: of the command that ran just now
-	cp .check said
-	check "it says $1" sh -c 'grep -q "$1" said || { cat said && false; }' sh "$1"
-}
+. tests/e2e/node-service.lib
 service() { # NAME GPU
 	make_service "$1" "$(free_port)" "gpu: $2"
 	release "$1" 1.0.0 >/dev/null 2>err || cat err

@@ -23,7 +23,7 @@ mkdir "$root/etc/systemd/system/pair-blue.service.d"
 printf '[Service]\nEnvironment=GIVEN=here\n' >"$root/etc/systemd/system/pair-blue.service.d/override.conf"
 printf '[Unit]\nRequires=pair.service\nAfter=pair.service\n[Service]\nExecStart=/bin/sleep 1000\n' >"$root/etc/systemd/system/user.service"
 n sh -c 'systemctl daemon-reload; systemctl start user'
-user=$(n systemctl show -P MainPID user)
+dependent=$(n systemctl show -P MainPID user)
 
 # ---- releases ----
 
@@ -40,7 +40,7 @@ followed
 check_equal "no request fails, and none is answered by what is not current" "0 1.0.0 1.1.0 1.2.0 1.3.0 1.2.0 1.0.0" "$(cat client.out)"
 check_equal "the proxy was told once of each" "$SPARE $PORT $SPARE $PORT $SPARE" "$(paste -sd' ' "$root/root/reloads")"
 check_equal "one process is left" 1 "$(processes)"
-check_equal "what requires the service did not notice" "$user" "$(n systemctl show -P MainPID user)"
+check_equal "what requires the service did not notice" "$dependent" "$(n systemctl show -P MainPID user)"
 check_equal "one unit is left" pair-green.service "$(n sh -c 'cd /etc/systemd/system && ls -d pair-*.service')"
 curl -s "http://127.0.0.1:$(port)/cgi-bin/slow?0" >/dev/null
 check_equal "both colours heed drop-ins of the service's name, and have its data" here "$(n tail -n 1 /var/lib/pair/given)"
@@ -48,9 +48,9 @@ check_equal "both colours heed drop-ins of the service's name, and have its data
 # ---- draining ----
 
 slow() { # SECONDS: what it answers, and how long that took
-	curl -s -m 30 -w ' %{time_total}' "http://127.0.0.1:$(port)/cgi-bin/slow?$1" >slow.out 2>&1 &
+	curl -s -m 30 -w ' %{time_total}' "http://127.0.0.1:$(port)/cgi-bin/slow?$1.00$$" >slow.out 2>&1 &
 	slow=$!
-	sleep 0.3
+	wait_for 10 pgrep -f "sleep $1.00$$" # it is at it
 }
 slow 6
 check "a release while it answers slowly" n sbuild install "$pair:v1.1.0"
@@ -84,14 +84,11 @@ check_equal "one process is left" 1 "$(processes)"
 # ---- the operator's commands ----
 
 check "restart" n systemctl restart pair
-sleep 0.3
 check "is of the one that serves" test "$pid" != "$(n systemctl show -P MainPID pair)"
-check_equal "it answers" 1.2.0 "$(ask "$(port)")"
+check_equal "it answers" 1.2.0 "$(served "$(port)")"
 kill_node one
 boot_node one
-n systemctl start pair
-sleep 0.3
-check_equal "after a reboot the same colour serves, alone" "$was 1.2.0 1" "$(state .unit) $(ask "$(port)") $(processes)"
+check_equal "after a reboot the same colour serves, alone" "1.2.0 1 $was" "$(served "$(port)") $(processes) $(state .unit)"
 n systemctl disable pair >/dev/null 2>&1
 check_equal "systemctl disable makes nothing unknown" "$was 1.2.0" "$(state '"\(.unit) \(.version)"')"
 check "a release" n sbuild install "$pair:v1.0.0"
@@ -121,13 +118,13 @@ check_fails "no other service gets it, as it may be gone back to" 1 n sbuild ins
 said 'pair.conf of second is that of the service pair'
 check_equal "it is as it was" "$PORT" "$(port)"
 n systemctl start user
-user=$(n systemctl show -P MainPID user)
+dependent=$(n systemctl show -P MainPID user)
 green "$PORT" "$SPARE" 1s
 release pair 3.3.0 >/dev/null 2>err
 check "blue-green after recreate" n sbuild install "$pair:v3.3.0"
 check_equal "serves in a colour" "pair-blue.service $SPARE 3.3.0 1" "$(state '"\(.unit) \(.port)"') $(ask "$SPARE") $(processes)"
 check "systemd knows its process" n systemctl is-active -q pair-blue
-check_equal "what requires it did not notice" "$user" "$(n systemctl show -P MainPID user)"
+check_equal "what requires it did not notice" "$dependent" "$(n systemctl show -P MainPID user)"
 check "and back" n sbuild rollback pair
 check_equal "the other way" "pair.service $PORT 3.2.0 1" "$(state '"\(.unit) \(.port)"') $(ask "$PORT") $(processes)"
 release pair 3.4.0 broken >/dev/null 2>err

@@ -1,14 +1,8 @@
 #!/bin/sh
 # Hosts on which something is missing or is otherwise: no overlayfs, containers that may not mount, SELinux,
 # a read-only /etc, no systemd or an old one. A clear message and nothing touched, or it works.
-. tests/e2e/lib.sh
-. "$TOP/tests/e2e/registry.lib"
-. "$TOP/tests/e2e/node.lib"
-need_nodes
-need jq setfattr
-REGISTRY=127.0.0.1:1 # nothing is pushed
-. "$TOP/tests/e2e/node-service.lib"
-n() { node_run one "$@"; }
+. tests/e2e/node-service.lib
+need setfattr
 boot_node one
 root=$(node_root one)
 bundle() { # NAME LINE…

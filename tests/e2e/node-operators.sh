@@ -2,7 +2,7 @@
 # All commands of one service at once, over and over, and a timer that follows its tag: each waits for
 # its turn and says so, and what there is at the end is whole.
 #
-#   SB_STRESS=12    seconds
+#   SB_STRESS=12    seconds, and more until each was done
 . tests/e2e/node-service.lib
 . "$TOP/tests/e2e/node-kill.lib"
 PORT=$(free_port)
@@ -15,7 +15,6 @@ release web 5.0.0 >/dev/null 2>err
 boot_node one
 n sbuild install "$web:v1.0.0" >out 2>&1 || cat out
 
-end=$(($(date +%s) + ${SB_STRESS:-12}))
 # Every command of a job with its status, and what it said, in NAME.log. Statuses that it may have: a
 # pattern of grep.
 job() { # NAME STATUSES SECONDS-BETWEEN ARGUMENT…
@@ -24,7 +23,7 @@ job() { # NAME STATUSES SECONDS-BETWEEN ARGUMENT…
 	{
 		: >"$job.log"
 		: >"$job.bad"
-		while [ "$(date +%s)" -lt "$end" ]; do
+		while [ ! -e end ]; do
 			status=0
 			n sbuild "$@" >"$job.out" 2>&1 || status=$?
 			{ echo "$status: $*" && cat "$job.out"; } >>"$job.log"
@@ -44,6 +43,12 @@ job rollback '[01]' 0.1 rollback web
 job uninstall '[01]' 2 uninstall web
 job prune 0 0.1 prune
 job status 0 0.1 status --json
+each_was_done() {
+	for name in two three follow rollback uninstall prune status; do grep -q '^0: ' "$name.log" || return 1; done
+}
+sleep "${SB_STRESS:-12}"
+wait_for 60 each_was_done || : # other tests may have the processors
+: >end
 # shellcheck disable=SC2086 # numbers
 wait $jobs
 bad=
@@ -53,7 +58,7 @@ check_equal "no command ended with what is nobody's fault" "" "$bad"
 check_equal "no other refusals" "" "$(grep -h 'sbuild: error' follow.log rollback.log uninstall.log | grep -v 'there is no service web\|no generation before' | head -n 5)"
 check "who waits says so" grep -q 'another sbuild is at work on web: waiting for it' two.log
 for name in two three follow rollback uninstall prune status; do
-	check "$name was done, and more than once ($(grep -c '^0: ' "$name.log") of $(grep -c '^[0-9]*: ' "$name.log"))" \
+	check "$name was done ($(grep -c '^0: ' "$name.log") of $(grep -c '^[0-9]*: ' "$name.log"))" \
 		test "$(grep -c '^0: ' "$name.log")" -ge 1
 done
 

@@ -1,13 +1,7 @@
 #!/bin/sh
 # What releases have in common is on a node's disk once: files of a layer that changed a little are
 # shared with the layer before, packed layers do not stay, and going back still finds every byte.
-. tests/e2e/lib.sh
-. "$TOP/tests/e2e/registry.lib"
-. "$TOP/tests/e2e/node.lib"
-need_nodes
-need jq curl python3
-start_registry main
-. "$TOP/tests/e2e/node-service.lib"
+. tests/e2e/node-service.lib
 PORT=$(free_port)
 make_service web "$PORT"
 sed -i 's|layers: \[|&{name: libraries, copy: {from: libraries, to: /opt}}, |' web.yaml
@@ -17,7 +11,6 @@ mkdir -p libraries/a libraries/b
 for i in $(seq $FILES); do printf '%0*d' $((i * 20)) "$i" >"libraries/a/$i"; done
 head -c 6000000 /dev/urandom >libraries/b/large
 head -c 3000000 /dev/urandom >libraries/b/grown
-n() { node_run one "$@"; }
 store=$T/node-one/store
 generation() { n sbuild status web --json | jq -r '.services[0].generation'; }
 layers_of() { jq -r '.layers[].digest' "$store/sbuild/services/web/$1/description.json" | cut -d: -f2; }
@@ -73,8 +66,7 @@ check "prune" n sbuild prune
 check_equal "both are still there" "$exact $after" "$(bytes_of "$first") $(disk)"
 kill_node one
 boot_node one
-n systemctl start web
-check_equal "also after a reboot" "1.1.0" "$(ask "$PORT")"
+check_equal "also after a reboot" "1.1.0" "$(served "$PORT")"
 
 # ---- anew ----
 

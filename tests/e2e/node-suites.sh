@@ -1,14 +1,9 @@
 #!/bin/sh
 # Older and newer systemds: a service is installed, asked, upgraded, broken and rolled back on nodes of
 # each Debian release there are roots of, and no systemd has anything to say to what sbuild wrote.
-. tests/e2e/lib.sh
-. "$TOP/tests/e2e/registry.lib"
-. "$TOP/tests/e2e/node.lib"
-need_nodes
-need jq curl gcc
-start_registry main
+. tests/e2e/node-service.lib
+need gcc
 SERVICE_TIMEOUT=2s
-. "$TOP/tests/e2e/node-service.lib"
 
 # ---- the services: those that differ in what their units say ----
 

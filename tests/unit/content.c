@@ -160,8 +160,8 @@ static int open_descriptors(void) {
 
 int main(void) {
     if (geteuid() != 0) {
-        printf("content: skipped, needs root\n");
-        return 0;
+        TEST_SKIP("needs root");
+        return test_done();
     }
     umask(022);
     if (!mkdtemp(directory))

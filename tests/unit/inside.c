@@ -101,8 +101,8 @@ static void test_capabilities(void) {
 int main(void) {
     test_units();
     if (geteuid() != 0) {
-        printf("inside: skipped, needs root\n");
-        return 0;
+        TEST_SKIP("needs root");
+        return test_done();
     }
     test_user();
     test_capabilities();

@@ -326,8 +326,8 @@ static void check_sizes(void) {
 
 int main(void) {
     if (geteuid() != 0) {
-        printf("reuse: skipped, needs root\n");
-        return 0;
+        TEST_SKIP("needs root");
+        return test_done();
     }
     t = layer_test_start();
     check_files();

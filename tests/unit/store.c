@@ -126,6 +126,7 @@ static void test_killed(void) {
         struct sb_store *own = open_store("killed");
         struct sb_blob_writer *writer;
         if (sb_blob_begin(own, &writer, &err) < 0 || sb_blob_append(writer, "half", 4, &err) < 0 ||
+            sb_directory_make(sb_store_tmp_fd(own), "upper", 0700, &err) < 0 ||
             sb_directory_make(sb_store_tmp_fd(own), "upper/etc", 0, &err) < 0)
             _exit(1);
         if (write(pipe_fds[1], "!", 1) != 1)
@@ -133,9 +134,9 @@ static void test_killed(void) {
         pause();
     }
     char byte;
+    close(pipe_fds[1]); /* or its end would not be seen */
     CHECK_INT(read(pipe_fds[0], &byte, 1), 1);
     close(pipe_fds[0]);
-    close(pipe_fds[1]);
     struct sb_store *beside = open_store("killed"); /* the living are left alone */
     CHECK_INT(count_entries(beside, "sbuild/live"), 3);
     CHECK_INT(count_entries(beside, "sbuild/tmp"), 1);
