@@ -42,8 +42,9 @@ int sb_cli_print_installed(const struct sb_installed *installed, bool json, stru
                      installed->unchanged ? "runs already" : "runs",
                      sb_digest_text(&installed->image).text);
         if (installed->reused.files > 0)
-            sb_cli_print("%s: %" PRIu64 " files (%s) are shared with generations before\n",
+            sb_cli_print("%s: %" PRIu64 " file%s shared with generations before (%s)\n",
                          installed->name, installed->reused.files,
+                         installed->reused.files == 1 ? "" : "s",
                          sb_text_size(installed->reused.bytes).text);
         return sb_cli_flush(err);
     }
