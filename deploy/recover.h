@@ -34,8 +34,8 @@ void sb_recover_watch(const struct sb_node_service *service);
 /* Puts the operation on record, watched: whatever kills the caller afterwards. */
 int sb_recover_begin(const struct sb_node_service *service, const struct sb_operation *operation,
                      struct sb_error *err);
-/* Ends it, unless an operation is under way, before it finds that out by itself: while it lives, the
- * collector spares what it might use. */
+/* Ends it, unless an operation is under way, before it finds that out by itself: while it lives,
+ * the collector spares what it might use. */
 void sb_recover_unwatch(const struct sb_node_service *service);
 
 /* The absolute path of this very program; the caller's. */
