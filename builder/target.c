@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/json.h"
 #include "base/memory.h"
 #include "base/process.h"
@@ -130,12 +130,6 @@ static int accept_built(struct sb_target *target, const struct attempt *a, struc
     return 0;
 }
 
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
 /* Whose blob is being written. */
 struct growing {
     struct sb_target *target;
@@ -172,7 +166,7 @@ static int build_copy(struct sb_target *target, struct attempt *a, struct sb_err
     struct sb_layer_result *r = &target->results[a->result];
     struct growing growing;
     struct sb_pack_options options = pack_options(target, a->result, &growing);
-    double start = now();
+    double start = sb_clock_seconds();
     sb_build_notify(target, a->result, SB_EVENT_LAYER_START, NULL, 0);
     for (int attempt = 1;; attempt++) {
         if (sb_layer_pack_copy(&a->site, &a->list, &options, &r->layer, err) == 0)
@@ -184,7 +178,7 @@ static int build_copy(struct sb_target *target, struct attempt *a, struct sb_err
             return -1;
         r->key = a->key.digest;
     }
-    r->seconds = now() - start;
+    r->seconds = sb_clock_seconds() - start;
     return accept_built(target, a, err);
 }
 
@@ -208,7 +202,7 @@ static void *pack_thread(void *data) {
     struct sb_target_packing *p = data;
     p->result = sb_layer_pack_root(p->target->build->store, p->root, p->target->build->epoch,
                                    &p->options, &p->layer, &p->err);
-    p->seconds = now() - p->start;
+    p->seconds = sb_clock_seconds() - p->start;
     return NULL;
 }
 
@@ -375,7 +369,7 @@ static int build_ahead(struct sb_target *target, struct sb_error *err) {
     autoattempt struct attempt a = {.result = target->next};
     struct sb_layer_result *r = &target->results[a.result];
     struct sb_root *root = NULL;
-    double start = now();
+    double start = sb_clock_seconds();
     r->cause = sb_strdup(target->build->request->no_cache ? "--no-cache" : "never built here");
     if (attempt_site(target, &a, err) < 0 || run_layer(target, &a, &root, err) < 0)
         return -1;
@@ -405,7 +399,7 @@ static int build_steps(struct sb_target *target, struct attempt *a, struct sb_er
         return 0;
     }
     struct sb_root *root = NULL;
-    double start = now();
+    double start = sb_clock_seconds();
     if (run_layer(target, a, &root, err) < 0)
         return -1;
     start_packing(target, a, root, start, sb_steal_fd(&lock));

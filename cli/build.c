@@ -2,8 +2,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/memory.h"
@@ -64,12 +64,6 @@ static void print_summary(const struct sb_build_result *result, double seconds) 
     for (size_t i = 0; i < result->tags.n; i++)
         fprintf(stderr, "  %s\n", result->tags.v[i]);
     sb_cli_print("%s\n", sb_digest_text(&result->image.descriptor.digest).text);
-}
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
 /* Everything that one run needs. */
@@ -137,11 +131,11 @@ static int prepare(struct building *b, struct sb_error *err) {
 }
 
 static int build_images(struct building *b, struct sb_error *err) {
-    double start = now();
+    double start = sb_clock_seconds();
     int failed = prepare(b, err);
     if (!failed)
         failed = sb_build_run(b->build, err);
-    double seconds = now() - start;
+    double seconds = sb_clock_seconds() - start;
     if (!failed && b->push)
         failed = sb_build_push_finish(b->push, err);
     if (b->build)

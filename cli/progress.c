@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/json.h"
 #include "base/memory.h"
 #include "base/text.h"
@@ -41,12 +42,6 @@ struct sb_progress {
     bool has_ticker, stopping;
 };
 
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
 /* ---- rows ---- */
 
 static struct row *find_row(struct sb_progress *p, size_t id) {
@@ -66,7 +61,7 @@ static struct row *find_blob(struct sb_progress *p, const struct sb_digest *dige
 static struct row *add_empty_row(struct sb_progress *p) {
     SB_GROW(p->rows, p->row_count, p->row_cap);
     struct row *row = &p->rows[p->row_count++];
-    *row = (struct row){.start = now()};
+    *row = (struct row){.start = sb_clock_seconds()};
     return row;
 }
 
@@ -151,13 +146,13 @@ static void draw(struct sb_progress *p) {
         struct row *row = &p->rows[i];
         char head[128];
         int n = snprintf(head, sizeof head, "  \033[33m●\033[0m %-24s %7s  ", row->label,
-                         sb_text_seconds(now() - row->start).text);
+                         sb_text_seconds(sb_clock_seconds() - row->start).text);
         fputs(head, stderr);
         print_clipped(row->packing ? "packing" : sb_buf_text(&row->line), width - (n - 11));
         fputc('\n', stderr);
     }
     fflush(stderr);
-    p->last_drawn = now();
+    p->last_drawn = sb_clock_seconds();
 }
 
 static void *tick(void *data) {
@@ -337,7 +332,7 @@ void sb_progress_notify(void *progress, const struct sb_event *event) {
         show(p, event);
     } else if (event->type == SB_EVENT_LAYER_OUTPUT) {
         show(p, event);
-        if (now() - p->last_drawn > 0.05)
+        if (sb_clock_seconds() - p->last_drawn > 0.05)
             draw(p);
     } else {
         if (!p->has_ticker && event->type == SB_EVENT_LAYER_START && event->layer->seconds == 0.0)
@@ -395,7 +390,7 @@ static void describe_blob(struct row *row, const struct sb_transfer_event *e) {
         sb_buf_adds(&row->line, e->state == SB_TRANSFER_CONVERT ? "compressing anew" : "unpacking");
         return;
     }
-    double seconds = now() - row->start;
+    double seconds = sb_clock_seconds() - row->start;
     sb_buf_addf(&row->line, "%s %s of %s", e->sending ? "sending" : "fetching",
                 sb_text_size(e->bytes).text, sb_text_size(e->blob->size).text);
     if (e->bytes > 0 && seconds > 0.5)
@@ -420,7 +415,7 @@ static void show_transfer(struct sb_progress *p, const struct sb_transfer_event 
         break;
     case SB_TRANSFER_DONE:
     case SB_TRANSFER_MOUNTED:
-        print_moved(p, e, row ? now() - row->start : 0);
+        print_moved(p, e, row ? sb_clock_seconds() - row->start : 0);
         remove_row(p, row);
         break;
     default:

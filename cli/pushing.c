@@ -3,8 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/json.h"
 #include "base/memory.h"
 #include "base/text.h"
@@ -94,12 +94,6 @@ struct sb_pusher *sb_cli_pusher_new(const struct sb_cli_push *push, struct sb_re
     return sb_pusher_new(registry, store, &target->repository, &options);
 }
 
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
 static json_t *facts_of(const struct sb_push_target *target, const struct sb_push_result *r,
                         size_t blobs, double seconds) {
     sb_autofree char *name = sb_reference_name(&target->repository);
@@ -119,14 +113,14 @@ int sb_cli_push_image(const struct sb_cli_push *push, struct sb_registry *regist
                       const struct sb_push_target *target, struct sb_pusher *pusher,
                       struct sb_progress *progress, json_t *facts, struct sb_error *err) {
     struct sb_push_result result;
-    double start = now();
+    double start = sb_clock_seconds();
     if (!pusher)
         pusher = sb_cli_pusher_new(push, registry, store, target, progress);
     int rc = sb_pusher_finish(pusher, image, &target->tags, &result, err);
     sb_pusher_free(pusher);
     if (rc == 0)
-        json_array_append_new(facts,
-                              facts_of(target, &result, image->layer_count + 1, now() - start));
+        json_array_append_new(
+            facts, facts_of(target, &result, image->layer_count + 1, sb_clock_seconds() - start));
     return rc;
 }
 

@@ -1,8 +1,8 @@
 #include "deploy/drain.h"
 
 #include <poll.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/process.h"
 #include "base/text.h"
 
@@ -39,19 +39,13 @@ struct sb_port_use sb_port_use(uint16_t port) {
     return use;
 }
 
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
 int sb_drain(const struct sb_node_service *service, uint16_t port, uint32_t limit,
              struct sb_error *err) {
-    double began = now(), quiet = began;
+    double began = sb_clock_seconds(), quiet = began;
     bool told = false;
     while (limit > 0) {
         struct sb_port_use use = sb_port_use(port);
-        double at = now();
+        double at = sb_clock_seconds();
         if (sb_interrupt_check(err) < 0)
             return -1;
         if (use.connections > 0)

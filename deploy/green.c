@@ -1,6 +1,7 @@
 #include "deploy/green.h"
 
 #include <inttypes.h>
+#include <string.h>
 
 #include "base/file.h"
 #include "base/memory.h"
@@ -30,7 +31,7 @@ bool sb_green_has(const struct sb_node_service *service, uint64_t number) {
 }
 
 static const char *other_colour(const char *colour) {
-    return colour == sb_colours[0] ? sb_colours[1] : sb_colours[0];
+    return colour && !strcmp(colour, sb_colours[0]) ? sb_colours[1] : sb_colours[0];
 }
 
 char *sb_green_unit(const struct sb_node_service *service, uint64_t number) {
@@ -119,8 +120,9 @@ int sb_green_stop(const struct sb_node_service *service, const char *but, bool p
     for (int i = 0; i < SB_COLOURS; i++) {
         struct sb_node_slot slot;
         struct sb_error foreign = {0}; /* a unit that is not ours is left alone */
-        if (sb_colours[i] != but && sb_node_slot_of(service, sb_colours[i], &slot, &foreign) == 0 &&
-            slot.generation && retire(service, &slot, patient, err) < 0)
+        if ((!but || strcmp(sb_colours[i], but) != 0) &&
+            sb_node_slot_of(service, sb_colours[i], &slot, &foreign) == 0 && slot.generation &&
+            retire(service, &slot, patient, err) < 0)
             return -1;
     }
     return 0;

@@ -8,9 +8,9 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/memory.h"
 #include "base/process.h"
 #include "base/text.h"
@@ -35,12 +35,6 @@ struct watch {
     struct sb_unit_status status;
     double looked;
 };
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
 
 static uint16_t port_of(const struct sb_health *health) {
     const struct sb_description *d = health->description;
@@ -127,11 +121,11 @@ static int probe_tcp(const struct watch *w, struct sb_error *err) {
 }
 
 static int wait_bounded(pid_t pid, struct sb_error *err) {
-    double until = now() + COMMAND_SECONDS;
+    double until = sb_clock_seconds() + COMMAND_SECONDS;
     int status = 0;
     pid_t ended;
     while ((ended = waitpid(pid, &status, WNOHANG)) == 0) {
-        if (now() > until || sb_interrupt_signal()) {
+        if (sb_clock_seconds() > until || sb_interrupt_signal()) {
             kill(-pid, SIGKILL);
             waitpid(pid, &status, 0);
             return sb_fail(err, SB_E_UNHEALTHY, "its health command takes more than %d s",
@@ -165,7 +159,7 @@ static bool runs_to_its_end(const struct watch *w) {
 static int look(struct watch *w, bool *out_over, struct sb_error *err) {
     struct sb_unit_status *s = &w->status;
     *out_over = false;
-    w->looked = now();
+    w->looked = sb_clock_seconds();
     if (sb_systemd_status(w->health->unit, s, err) < 0) {
         *out_over = true;
         return -1;
@@ -228,7 +222,8 @@ static int round_once(struct watch *w, bool *out_over, struct sb_error *err) {
         struct sb_error of_unit = {0};
         if (err->code != SB_E_UNHEALTHY)
             *out_over = true;
-        else if (now() - w->looked > LOOK_EVERY && look(w, out_over, &of_unit) < 0 && *out_over)
+        else if (sb_clock_seconds() - w->looked > LOOK_EVERY && look(w, out_over, &of_unit) < 0 &&
+                 *out_over)
             *err = of_unit;
         return -1;
     }
@@ -256,8 +251,8 @@ static double time_allowed(const struct sb_health *health) {
 
 static int stay_up(struct watch *w, struct sb_error *err) {
     pid_t pid = w->status.main_pid;
-    double until = now() + STEADY_SECONDS;
-    while (now() < until) {
+    double until = sb_clock_seconds() + STEADY_SECONDS;
+    while (sb_clock_seconds() < until) {
         bool over;
         if (sb_interrupt_check(err) < 0)
             return -1;
@@ -271,7 +266,7 @@ static int stay_up(struct watch *w, struct sb_error *err) {
 }
 
 static int wait_until(struct watch *w, struct sb_error *err) {
-    double allowed = time_allowed(w->health), until = now() + allowed;
+    double allowed = time_allowed(w->health), until = sb_clock_seconds() + allowed;
     bool over = false;
     for (int nap = NAP_LEAST;; nap = nap * 3 / 2 < NAP_MOST ? nap * 3 / 2 : NAP_MOST) {
         struct sb_error of_round = {0};
@@ -279,7 +274,7 @@ static int wait_until(struct watch *w, struct sb_error *err) {
             return -1;
         if (round_once(w, &over, &of_round) == 0)
             return 0;
-        if (over || now() > until) {
+        if (over || sb_clock_seconds() > until) {
             *err = of_round;
             return over ? -1
                         : sb_error_context(err, "not healthy within %s",

@@ -67,7 +67,11 @@ took=$((($(date +%s%N) - began) / 1000000))
 said 'are cut after 3.* s: 1$'
 check "is not longer than the limit ($took ms)" test $took -ge 3000 -a $took -lt 20000
 wait $slow || :
-check_equal "its answer is cut" "" "$(head -n 1 slow.out | grep -o 1.2.1)"
+if n journalctl --no-pager -o cat | grep -q 'Failed to kill control group'; then
+	skip "control groups can't be killed here at times: what a connection is cut by"
+else
+	check_equal "its answer is cut" "" "$(head -n 1 slow.out | grep -o 1.2.1)"
+fi
 
 # ---- one that fails ----
 
