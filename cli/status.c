@@ -62,7 +62,7 @@ static void print_services(const json_t *services, uint64_t disk) {
         sb_strings_add(&table.cells, version_of(facts));
         add_digest(&table, sb_json_string(facts, "image", "-"));
         sb_strings_add(&table.cells,
-                       current ? sb_json_string(facts, "health", "unknown") : "not installed");
+                       sb_json_string(facts, "health", current ? "unknown" : "not installed"));
         add_gpus(&table, json_object_get(facts, "gpus"));
         sb_strings_add(&table.cells, when(sb_json_integer(facts, "since", 0)).text);
         json_int_t bytes = sb_json_integer(json_object_get(facts, "disk"), "bytes", 0);
@@ -126,40 +126,61 @@ static void print_one(const json_t *facts) {
     print_failures(json_object_get(facts, "generations"));
 }
 
+/* Of one that nothing can be told of the others are shown all the same; out_failed is the first. */
+static json_t *facts_of_all(const struct sb_node *node, const struct sb_strings *names,
+                            struct sb_error *out_failed) {
+    json_t *services = json_array();
+    for (size_t i = 0; i < names->n; i++) {
+        json_t *facts;
+        struct sb_error own = {0};
+        if (sb_service_status(node, names->v[i], &facts, &own) < 0) {
+            if (own.code == SB_E_NOT_FOUND)
+                continue; /* uninstalled meanwhile */
+            facts = json_pack("{s:s, s:s, s:o}", "name", names->v[i], "health", "unknown", "why",
+                              sb_json_from_bytes(own.message));
+            if (!out_failed->code)
+                *out_failed = own;
+        }
+        json_array_append_new(services, facts);
+    }
+    return services;
+}
+
+static json_t *facts_of_one(const struct sb_node *node, const char *name, struct sb_error *err) {
+    json_t *facts;
+    return sb_service_status(node, name, &facts, err) < 0 ? NULL : json_pack("[o]", facts);
+}
+
 static int status(const struct sb_common *common, const char *name, struct sb_store *store,
                   struct sb_error *err) {
     const struct sb_node node = sb_cli_node(store);
     sb_autostrings struct sb_strings names = {0};
-    sb_autojson json_t *services = json_array();
+    struct sb_error failed = {0};
     uint64_t disk;
-    if (name)
-        sb_strings_add(&names, name);
-    else if (sb_node_services(&node, &names, err) < 0)
+    if (!name && sb_node_services(&node, &names, err) < 0)
         return -1;
-    for (size_t i = 0; i < names.n; i++) {
-        json_t *facts;
-        struct sb_error own = {0};
-        if (sb_service_status(&node, names.v[i], &facts, &own) < 0) {
-            if (!name && own.code == SB_E_NOT_FOUND)
-                continue; /* uninstalled meanwhile */
-            *err = own;
-            return -1;
-        }
-        json_array_append_new(services, facts);
-    }
-    if (sb_node_disk(&node, &disk, err) < 0)
+    sb_autojson json_t *services =
+        name ? facts_of_one(&node, name, err) : facts_of_all(&node, &names, &failed);
+    if (!services || sb_node_disk(&node, &disk, err) < 0)
         return -1;
     if (common->json) {
         sb_autojson json_t *all =
             json_pack("{s:O, s:{s:I}}", "services", services, "disk", "bytes", (json_int_t)disk);
-        return sb_cli_print_json(all, err) < 0 ? -1 : sb_cli_flush(err);
+        if (sb_cli_print_json(all, err) < 0)
+            return -1;
+    } else {
+        print_services(services, disk);
+        if (name)
+            print_one(json_array_get(services, 0));
+        else if (names.n == 0)
+            fputs("no services are installed on this node\n", stderr);
     }
-    print_services(services, disk);
-    if (name)
-        print_one(json_array_get(services, 0));
-    if (names.n == 0)
-        fputs("no services are installed on this node\n", stderr);
-    return sb_cli_flush(err);
+    if (sb_cli_flush(err) < 0)
+        return -1;
+    if (!failed.code)
+        return 0;
+    *err = failed;
+    return -1;
 }
 
 static int put_in_order(const char *name, struct sb_store *store, struct sb_error *err) {

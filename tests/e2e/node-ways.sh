@@ -118,6 +118,16 @@ check_fails "install --auto of a broken one" 7 n sbuild install "$REPOSITORY/tag
 check "will not be tried again either" refused
 check "no longer" n sbuild install "$REPOSITORY/tag:v1.3.0" --no-auto
 
+# ---- a unit that became another's ----
+
+n sh -c 'cd /etc/systemd/system && cp none.service /root && printf "[Service]\nExecStart=/bin/true\n" >none.service'
+check_fails "status of a service whose unit is another's now" 1 n sbuild status
+said 'none'
+check "shows the others" grep -q '^tag .* healthy' said
+check_fails "also as JSON" 1 n sbuild status --json
+check "what can't be told is said there too" grep -q '"health": *"unknown"' said
+n cp /root/none.service /etc/systemd/system
+
 # ---- the host's root ----
 
 PORT=$(free_port)
