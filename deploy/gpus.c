@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "base/file.h"
-#include "base/lock.h"
 #include "base/memory.h"
 
 #define DEVICES     "/dev"
@@ -24,10 +23,6 @@ char *sb_gpus_text(uint64_t gpus) {
         if (gpus >> i & 1)
             sb_buf_addf(&text, "%s%d", text.len ? ", " : "", i);
     return sb_buf_steal(&text);
-}
-
-int sb_gpus_lock(const struct sb_node *node, struct sb_error *err) {
-    return sb_lock_take(sb_store_private_fd(node->store), "keys/gpus", SB_LOCK_EXCLUSIVE, err);
 }
 
 /* ---- what there is ---- */

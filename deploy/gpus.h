@@ -7,7 +7,7 @@
  * says, whoever else has that device.
  *
  * A service has what the record of its current generation says (deploy/node.h), and while one is
- * replaced by another, what either says. That is decided under one lock of the node, so two
+ * replaced by another, what either says. That is decided under the node's lock, so two
  * installations at once get different devices. It holds until the generation is replaced; that a
  * service is stopped, or its device broken, changes nothing. A generation that is gone back to
  * keeps its devices where they are still free, and else gets others: its units are made anew.
@@ -25,10 +25,6 @@
 #include "base/error.h"
 #include "builder/pairs.h"
 #include "deploy/node.h"
-
-/* Waits until nobody else is choosing. Returns a descriptor to be closed when what was chosen is
- * recorded; -1 on failure. */
-int sb_gpus_lock(const struct sb_node *node, struct sb_error *err);
 
 /* Bit N of *out: /dev/nvidiaN is for this service, which prefers those that it has. A node that has
  * fewer GPUs than are asked for gives what it has. SB_E_FAILED says who has those that are not

@@ -76,13 +76,12 @@ static int next_number(const struct sb_node_service *service, uint64_t current, 
 
 /* ---- the new generation ---- */
 
-/* Others see what it has as soon as the generation is there. */
+/* Others see what it has as soon as the generation is there; so ports are looked at once more. */
 static int prepare_generation(struct install *in, uint64_t current,
                               struct sb_generation *generation, struct sb_error *err) {
     struct sb_generation before = {0};
-    bool wanted = in->description.gpu > 0;
-    sb_autoclose int lock = wanted ? sb_gpus_lock(in->node, err) : -1;
-    if (wanted && lock < 0)
+    sb_autoclose int lock = sb_node_lock(in->node, err);
+    if (lock < 0 || sb_prepare_check_others(in->service, &in->description, err) < 0)
         return -1;
     if (current && sb_generation_load(in->service, current, &before, NULL) < 0)
         before.gpus = 0; /* it has none that are known */

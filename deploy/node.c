@@ -39,6 +39,10 @@ int sb_node_need_root(struct sb_error *err) {
     return sb_error_hint(err, "run it as root, or with sudo");
 }
 
+int sb_node_lock(const struct sb_node *node, struct sb_error *err) {
+    return sb_lock_take(sb_store_private_fd(node->store), "keys/node", SB_LOCK_EXCLUSIVE, err);
+}
+
 /* ---- services ---- */
 
 static int check_name(const char *name, struct sb_error *err) {

@@ -53,6 +53,10 @@ const char *sb_node_units(const struct sb_node *node);
 /* Services are root's to change. */
 int sb_node_need_root(struct sb_error *err);
 
+/* What no two services may have (a port, an upstream file, a GPU) is decided under this lock. Waits
+ * for it; returns a descriptor to be closed when what was decided is on record, or -1. */
+int sb_node_lock(const struct sb_node *node, struct sb_error *err);
+
 /* ---- services ---- */
 
 struct sb_node_service {

@@ -74,12 +74,11 @@ static int check_secrets(const struct sb_node_service *service, const struct sb_
 }
 
 static int compare_ports(const struct sb_node_service *service, const struct sb_description *d,
-                         const struct sb_node_service *other, struct sb_error *err) {
+                         const struct sb_node_service *other, uint64_t generation,
+                         struct sb_error *err) {
     struct sb_description theirs;
     const uint16_t ports[] = {d->port, d->spare_port};
-    uint64_t current = 0;
-    if (sb_node_current(other, &current, NULL) < 0 || current == 0 ||
-        sb_generation_description(other, current, &theirs, NULL) < 0)
+    if (generation == 0 || sb_generation_description(other, generation, &theirs, NULL) < 0)
         return 0;
     int rc = 0;
     for (int i = 0; i < 2 && rc == 0; i++)
@@ -88,6 +87,19 @@ static int compare_ports(const struct sb_node_service *service, const struct sb_
                          ports[i], service->name, other->name);
     sb_description_free(&theirs);
     return rc;
+}
+
+/* Of the generation that runs, and of the one that is about to. */
+static int compare_ports_of(const struct sb_node_service *service, const struct sb_description *d,
+                            const struct sb_node_service *other, struct sb_error *err) {
+    struct sb_operation operation;
+    uint64_t current;
+    if (sb_node_current(other, &current, NULL) == 0 &&
+        compare_ports(service, d, other, current, err) < 0)
+        return -1;
+    return sb_operation_load(other, &operation, NULL) == 0
+               ? compare_ports(service, d, other, operation.to, err)
+               : 0;
 }
 
 /* Of all its generations: one that is gone back to points its file again, and all go with it. */
@@ -112,27 +124,27 @@ static int compare_upstreams(const struct sb_node_service *service, const struct
     return rc;
 }
 
-static int check_port_of(const struct sb_node_service *service, const struct sb_description *d,
-                         const char *name, struct sb_error *err) {
+static int check_other(const struct sb_node_service *service, const struct sb_description *d,
+                       const char *name, struct sb_error *err) {
     struct sb_node_service *other;
     if (!strcmp(name, service->name) || sb_node_service_look(service->node, name, &other, NULL) < 0)
         return 0;
-    int rc = compare_ports(service, d, other, err);
+    int rc = compare_ports_of(service, d, other, err);
     if (rc == 0)
         rc = compare_upstreams(service, d, other, err);
     sb_node_service_close(other);
     return rc;
 }
 
-static int check_port(const struct sb_node_service *service, const struct sb_description *d,
-                      struct sb_error *err) {
+int sb_prepare_check_others(const struct sb_node_service *service, const struct sb_description *d,
+                            struct sb_error *err) {
     sb_autostrings struct sb_strings names = {0};
     if (d->port == 0)
         return 0;
     if (sb_node_services(service->node, &names, err) < 0)
         return -1;
     for (size_t i = 0; i < names.n; i++)
-        if (check_port_of(service, d, names.v[i], err) < 0)
+        if (check_other(service, d, names.v[i], err) < 0)
             return -1;
     return 0;
 }
@@ -142,7 +154,7 @@ int sb_prepare_check(const struct sb_node_service *service, const struct sb_desc
     if (sb_systemd_check(out_systemd_version, err) < 0 || check_units_writable(service, err) < 0 ||
         sb_claim_check_units(service, d, err) < 0 ||
         sb_claim_check_directories(service, d, err) < 0 || check_secrets(service, d, err) < 0 ||
-        check_port(service, d, err) < 0)
+        sb_prepare_check_others(service, d, err) < 0)
         return -1;
     uint64_t gpus;
     if (sb_gpus_choose(service, d, 0, &gpus, err) < 0)

@@ -18,6 +18,11 @@ int sb_prepare_check(const struct sb_node_service *service,
                      const struct sb_description *description, uint64_t number,
                      int *out_systemd_version, struct sb_error *err);
 
+/* That part of it which another installation can change meanwhile: under sb_node_lock it holds
+ * until the generation is there. */
+int sb_prepare_check_others(const struct sb_node_service *service,
+                            const struct sb_description *description, struct sb_error *err);
+
 /* Refuses when the store's file system has no room for what is to be fetched and unpacked
  * (SB_E_NO_SPACE, with the number of bytes that are missing). */
 int sb_prepare_space(const struct sb_node_service *service,

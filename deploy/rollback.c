@@ -39,7 +39,7 @@ static int choose(const struct sb_node_service *service, uint64_t current, uint6
 static int take_gpus(const struct sb_node_service *service, const struct sb_description *d,
                      const struct sb_operation *operation, struct sb_generation *generation,
                      struct sb_error *err) {
-    sb_autoclose int lock = sb_gpus_lock(service->node, err);
+    sb_autoclose int lock = sb_node_lock(service->node, err);
     if (lock < 0 || sb_gpus_choose(service, d, generation->gpus, &generation->gpus, err) < 0 ||
         sb_generation_save(service, generation, err) < 0)
         return -1;

@@ -72,3 +72,22 @@ check_equal "leaves nothing that nobody needs" "" "$(trees pruned)"
 check_equal "no unit failed" "" "$(n systemctl --failed --plain --no-legend)"
 check "uninstall" n sbuild uninstall web
 check_equal "leaves nothing" "" "$(gone web "$PORT")"
+
+# ---- two services that want one port ----
+
+for name in left right; do
+	make_service $name "$PORT"
+	release $name 1.0.0 >/dev/null 2>err
+done
+both=
+for _ in 1 2 3; do
+	n sbuild install "$REPOSITORY/left:v1.0.0" >left.out 2>&1 &
+	left=$!
+	n sbuild install "$REPOSITORY/right:v1.0.0" >right.out 2>&1 &
+	wait $left && a=0 || a=$?
+	wait $! && b=0 || b=$?
+	both="$both$((a < b ? a : b))$((a < b ? b : a)) "
+	for name in left right; do n sbuild uninstall $name >/dev/null 2>&1 || :; done
+done
+check_equal "one gets it, whoever is first" "01 01 01 " "$both"
+check "the other is told" grep -hq "port $PORT of .* is the port of the service" left.out right.out

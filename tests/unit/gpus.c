@@ -166,7 +166,7 @@ static void test_race(void) {
         set_current(name, 1);
         if (fork() != 0)
             continue;
-        sb_autoclose int lock = sb_gpus_lock(&node, &err);
+        sb_autoclose int lock = sb_node_lock(&node, &err);
         struct sb_description d = describe(name, 2, 0, false);
         struct sb_node_service *service = open_service(name);
         uint64_t gpus = 0;
