@@ -3,6 +3,7 @@
  *
  *     /etc/sbuild/upstreams/UPSTREAM           symlink, replaced by one rename, to one of
  *     /etc/sbuild/upstreams/.UPSTREAM.PORT     "server 127.0.0.1:PORT;"
+ *     /etc/sbuild/upstreams/.UPSTREAM.untold   there until the proxy was told of a change
  *     /etc/sbuild/upstreams/reload             run after each change, if it is there: tells the
  *                                              proxy ("nginx -s reload")
  */
@@ -14,7 +15,7 @@
 #include "base/error.h"
 #include "deploy/node.h"
 
-/* Nothing to do, and nobody is told, when it points there. */
+/* Nothing to do when it points there: nobody is told, unless who changed it was killed before. */
 int sb_upstream_point(const struct sb_node *node, const char *upstream, uint16_t port,
                       struct sb_error *err);
 /* Takes all files of that name away. */

@@ -67,7 +67,7 @@ took=$((($(date +%s%N) - began) / 1000000))
 said 'are cut after 3.* s: 1$'
 check "is not longer than the limit ($took ms)" test $took -ge 3000 -a $took -lt 20000
 wait $slow || :
-if n journalctl --no-pager -o cat | grep -q 'Failed to kill control group'; then
+if n journalctl --no-pager -o cat -u pair -u pair-blue -u pair-green | grep -q 'Failed to kill control group'; then
 	skip "control groups can't be killed here at times: what a connection is cut by"
 else
 	check_equal "its answer is cut" "" "$(head -n 1 slow.out | grep -o 1.2.1)"
@@ -98,6 +98,24 @@ check_equal "systemctl disable makes nothing unknown" "$was 1.2.0" "$(state '"\(
 check "a release" n sbuild install "$pair:v1.0.0"
 check "has the service's name again" n systemctl is-enabled -q pair
 check_equal "it serves, alone" "1.0.0 1" "$(ask "$(port)") $(processes)"
+
+# ---- killed while it tells the proxy ----
+
+cp "$root/etc/sbuild/upstreams/reload" reload
+cat >"$root/etc/sbuild/upstreams/reload" <<'END'
+#!/bin/sh
+for deadly in /root/deadly-*; do
+	[ ! -e "$deadly" ] || { rm "$deadly" && kill -KILL $PPID && exit; }
+done
+grep -o "[0-9]*;" /etc/sbuild/upstreams/pair.conf >>/root/told
+END
+touch "$root/root/deadly-1" "$root/root/deadly-2" # the installer, and who takes over from it
+n sbuild install "$pair:v1.1.0" >out 2>&1 || :
+check "who takes over tells it again" wait_for 20 test -s "$root/root/told"
+check_equal "both were killed" "" "$(ls "$root/root" | grep deadly)"
+check_equal "of the port that serves" "$(state .version) $(port);" "$(served "$(port)") $(cat "$root/root/told")"
+cp reload "$root/etc/sbuild/upstreams/reload"
+wait_for 20 n sh -c '! [ -e /var/lib/sbuild/sbuild/services/pair/operation.json ]' || :
 
 # ---- other ports, other strategies ----
 
