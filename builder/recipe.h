@@ -137,9 +137,6 @@ struct sb_service {
     int64_t tasks_limit, files_limit; /* processes and threads; open files; 0: none */
 };
 
-/* True for what runs to its end. */
-bool sb_service_is_job(const struct sb_service *service);
-
 struct sb_recipe {
     char *path; /* as found, for messages */
     char *name;

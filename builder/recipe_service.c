@@ -15,7 +15,8 @@ static const char *const restarts[] = {"always", "on-failure", "no", NULL};
 static const char *const roots[] = {"layers", "host", NULL};
 static const char *const strategies[] = {"recreate", "blue-green", NULL};
 
-bool sb_service_is_job(const struct sb_service *service) {
+/* What runs to its end. */
+static bool is_job(const struct sb_service *service) {
     return service->type && (!strcmp(service->type, "job") || !strcmp(service->type, "oneshot"));
 }
 
@@ -224,7 +225,7 @@ static void check_health(struct sb_reader *reader, const struct sb_yaml *node,
 
 static void check_job(struct sb_reader *reader, const struct sb_yaml *node,
                       const struct sb_service *service) {
-    if (!sb_service_is_job(service)) {
+    if (!is_job(service)) {
         refuse(reader, node, "schedule", "needs a service that runs to its end (add type: job)");
         return;
     }
@@ -243,7 +244,7 @@ static void check_strategy(struct sb_reader *reader, const struct sb_yaml *node,
         refuse(reader, node, "drain", "is of no use without strategy: blue-green");
         return;
     }
-    if (sb_service_is_job(service))
+    if (is_job(service))
         refuse(reader, node, "strategy", "a job has nothing to go over to");
     else if (service->gpu > 0)
         refuse(reader, node, "strategy", "with a GPU the old one must stop first: recreate only");

@@ -116,7 +116,7 @@ static void send_waiting(const struct sb_build_push *push, struct early *early) 
         return;
     for (size_t i = 0; i < early->waiting_count; i++)
         for (size_t t = 0; t < early->targets.n; t++)
-            sb_pusher_add_grown(early->pushers[t], early->waiting[i].id, &early->waiting[i].layer);
+            sb_pusher_add(early->pushers[t], early->waiting[i].id, &early->waiting[i].layer);
     early->waiting_count = 0;
 }
 

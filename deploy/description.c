@@ -26,16 +26,8 @@ static const char *const switches[] = {
 #undef X
         NULL};
 
-const char *sb_service_type_name(enum sb_service_type type) {
-    return types[type];
-}
-
 const char *sb_service_restart_name(enum sb_service_restart how) {
     return restarts[how];
-}
-
-const char *sb_service_directory_name(enum sb_service_directory which) {
-    return directories[which];
 }
 
 void sb_description_free(struct sb_description *d) {

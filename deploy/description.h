@@ -152,8 +152,6 @@ void sb_description_free(struct sb_description *description);
 /* A name that a service may have. For names that come from a command line too. */
 bool sb_service_name_valid(const char *name);
 
-const char *sb_service_type_name(enum sb_service_type type);      /* in JSON: "service", "job" */
 const char *sb_service_restart_name(enum sb_service_restart how); /* "always", "on-failure", "no" */
-const char *sb_service_directory_name(enum sb_service_directory which); /* "state", … */
 
 #endif

@@ -30,8 +30,8 @@ static bool is_lent(int dir, const char *name, const char *shared) {
 
 /* Names of the drop-ins in a unit's directory, those that were lent to it or its own; none when it
  * is not there. An administrator's may be symlinks as well. */
-static void list(int units, const char *directory, const char *shared, bool lent,
-                 struct sb_strings *out) {
+static void add_names(int units, const char *directory, const char *shared, bool lent,
+                      struct sb_strings *out) {
     int fd = openat(units, directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     sb_autoclosedir DIR *dir = fd < 0 ? NULL : fdopendir(fd);
     if (!dir) {
@@ -48,14 +48,23 @@ static void list(int units, const char *directory, const char *shared, bool lent
     }
 }
 
+/* The same; returns the directory of all units, or -1. */
+static int list(const struct sb_node_service *service, const char *directory, bool lent,
+                struct sb_strings *out, struct sb_error *err) {
+    sb_autofree char *shared = shared_name(service);
+    int units = sb_directory_open(AT_FDCWD, sb_node_units(service->node), err);
+    if (units >= 0)
+        add_names(units, directory, shared, lent, out);
+    return units;
+}
+
 int sb_dropins_gather(const struct sb_node_service *service, const char *colour,
                       struct sb_error *err) {
     sb_autofree char *shared = shared_name(service), *own = own_name(service, colour);
     sb_autostrings struct sb_strings names = {0};
-    sb_autoclose int units = sb_directory_open(AT_FDCWD, sb_node_units(service->node), err);
+    sb_autoclose int units = list(service, own, false, &names, err);
     if (units < 0)
         return -1;
-    list(units, own, shared, false, &names);
     for (size_t i = 0; i < names.n; i++) {
         sb_autofree char *from = sb_format("%s/%s", own, names.v[i]);
         sb_autofree char *to = sb_format("%s/%s", shared, names.v[i]);
@@ -75,10 +84,9 @@ int sb_dropins_lend(const struct sb_node_service *service, const char *colour,
     if (sb_dropins_gather(service, colour, err) < 0 ||
         sb_dropins_take_back(service, colour, err) < 0)
         return -1;
-    sb_autoclose int units = sb_directory_open(AT_FDCWD, sb_node_units(service->node), err);
+    sb_autoclose int units = list(service, shared, false, &names, err);
     if (units < 0)
         return -1;
-    list(units, shared, shared, false, &names);
     for (size_t i = 0; i < names.n; i++) {
         sb_autofree char *link = sb_format("%s/%s", own, names.v[i]);
         sb_autofree char *to = sb_format("../%s/%s", shared, names.v[i]);
@@ -94,10 +102,9 @@ int sb_dropins_take_back(const struct sb_node_service *service, const char *colo
                          struct sb_error *err) {
     sb_autofree char *shared = shared_name(service), *own = own_name(service, colour);
     sb_autostrings struct sb_strings names = {0};
-    sb_autoclose int units = sb_directory_open(AT_FDCWD, sb_node_units(service->node), err);
+    sb_autoclose int units = list(service, own, true, &names, err);
     if (units < 0)
         return -1;
-    list(units, own, shared, true, &names);
     for (size_t i = 0; i < names.n; i++) {
         sb_autofree char *link = sb_format("%s/%s", own, names.v[i]);
         if (unlinkat(units, link, 0) < 0 && errno != ENOENT)

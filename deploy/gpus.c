@@ -17,7 +17,8 @@ static unsigned count(uint64_t gpus) {
     return (unsigned)__builtin_popcountll(gpus);
 }
 
-char *sb_gpus_text(uint64_t gpus) {
+/* "0, 2"; the caller's. */
+static char *list_of(uint64_t gpus) {
     struct sb_buf text = {0};
     for (int i = 0; i < SB_GPU_LIMIT; i++)
         if (gpus >> i & 1)
@@ -121,7 +122,7 @@ static int refuse(const struct sb_node_service *service, const struct holders *h
     sb_autobuf struct sb_buf who = {0};
     for (size_t i = 0; i < holders->n; i++) {
         uint64_t its = holders->v[i].gpus & there;
-        sb_autofree char *list = sb_gpus_text(its);
+        sb_autofree char *list = list_of(its);
         if (its)
             sb_buf_addf(&who, "%s%s has %s%s", who.len ? ", " : "", holders->v[i].name, list,
                         holders->v[i].shares ? " (shared)" : "");
@@ -170,7 +171,7 @@ void sb_gpus_tell(const struct sb_node_service *service, const struct sb_descrip
     if (!d->gpu_devices || find_holders(service, &holders, NULL) < 0)
         return;
     for (size_t i = 0; i < holders.n; i++) {
-        sb_autofree char *both = sb_gpus_text(gpus & holders.v[i].gpus);
+        sb_autofree char *both = list_of(gpus & holders.v[i].gpus);
         if (*both)
             sb_node_say(service->node, "%s: %s has GPU %s as well", service->name,
                         holders.v[i].name, both);

@@ -41,7 +41,4 @@ void sb_gpus_tell(const struct sb_node_service *service, const struct sb_descrip
 void sb_gpus_environment(const struct sb_node *node, uint64_t gpus, bool closed,
                          struct sb_pairs *out);
 
-/* "0, 2"; the caller's. */
-char *sb_gpus_text(uint64_t gpus);
-
 #endif

@@ -198,10 +198,6 @@ static int write_stage(struct sb_blob_writer *writer, struct sb_error *err) {
     return 0;
 }
 
-void sb_blob_trust_digest(struct sb_blob_writer *writer) {
-    writer->trusted = true;
-}
-
 void sb_blob_announce(struct sb_blob_writer *writer, const struct sb_digest *digest) {
     writer->trusted = true;
     writer->arriving = sb_arriving_new(writer->store, digest, writer->store->tmp_fd, writer->name);

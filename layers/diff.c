@@ -234,7 +234,7 @@ static int read_layer(struct diff *d, const struct sb_layer *layer, struct sb_er
     if (wanted.n == 0)
         return 0;
     struct reading reading = {.d = d, .wanted = wanted};
-    return sb_layer_walk_known(d->store, layer, read_entry, &reading, err);
+    return sb_layer_walk(d->store, layer, read_entry, &reading, err);
 }
 
 static int read_layers(struct diff *d, struct sb_error *err) {

@@ -103,10 +103,6 @@ static uint64_t measure(int dirfd, const char *name, const struct stat *st,
     return m.bytes;
 }
 
-uint64_t sb_disk_usage(int dirfd, const char *name, const struct stat *st) {
-    return measure(dirfd, name, st, NULL);
-}
-
 uint64_t sb_disk_usage_together(int dirfd, const struct sb_strings *names) {
     struct measure m = {0};
     for (size_t i = 0; i < names->n; i++) {
@@ -179,7 +175,7 @@ static void add_item(const struct place *place, int dirfd, const char *name,
     enum sb_item_kind kind = kind_of(place, name);
     if (kind == SB_ITEM_OTHER) {
         out->other.count++;
-        out->other.bytes += sizes->only ? 0 : sb_disk_usage(dirfd, name, &st);
+        out->other.bytes += sizes->only ? 0 : measure(dirfd, name, &st, NULL);
         return;
     }
     char *path = sb_path_join(place->path, name);

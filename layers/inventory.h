@@ -56,9 +56,6 @@ struct sb_inventory {
     struct sb_store_amount other;
 };
 
-/* Bytes that a file, or a directory with all below it, takes on the disk, as du counts them; st is
- * its own. */
-uint64_t sb_disk_usage(int dirfd, const char *name, const struct stat *st);
 /* The same of several directories, "NAME/fs" below dirfd, together: what they share counts once. */
 uint64_t sb_disk_usage_together(int dirfd, const struct sb_strings *names);
 

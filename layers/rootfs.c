@@ -253,11 +253,11 @@ static int write_layer(struct rootfs *r, struct sb_store *store, const struct sb
     sb_strings_free(&r->names);
     r->again_count = 0;
     size_t first = r->link_count;
-    if (sb_layer_walk_known(store, layer, visit, r, err) < 0)
+    if (sb_layer_walk(store, layer, visit, r, err) < 0)
         return -1;
     enter_waiting(r, first, false);
     enter_waiting(r, first, true);
-    return r->again_count ? sb_layer_walk_known(store, layer, visit_again, r, err) : 0;
+    return r->again_count ? sb_layer_walk(store, layer, visit_again, r, err) : 0;
 }
 
 int sb_rootfs_write(struct sb_store *store, const struct sb_image *image,

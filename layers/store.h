@@ -119,9 +119,8 @@ int sb_blob_begin(struct sb_store *store, struct sb_blob_writer **out, struct sb
 /* A large blob goes past the page cache, where disk and file system are up to it: read it with
  * base/uncached. */
 /* Before the first byte, when whoever appends verifies the digest as bytes pass: they are not
- * hashed twice. To be committed with the expected digest, once it was verified, or else aborted. */
-void sb_blob_trust_digest(struct sb_blob_writer *writer);
-/* The same, and lets a reader of the layer follow the bytes (layers/trees.h, sb_tree_follow). */
+ * hashed twice, and a reader of the layer may follow them (layers/trees.h, sb_tree_follow). To be
+ * committed with that digest, once it was verified, or else aborted. */
 void sb_blob_announce(struct sb_blob_writer *writer, const struct sb_digest *digest);
 int sb_blob_append(struct sb_blob_writer *writer, const void *data, size_t len,
                    struct sb_error *err);

@@ -354,7 +354,7 @@ int sb_layer_contents(struct sb_store *store, const struct sb_layer *layer,
         source->open(source->data, store, layer, out, NULL) == 0)
         return 0;
     struct sb_contents_writer *writer = sb_contents_start();
-    if (sb_layer_walk_known(store, layer, list_entry, writer, err) < 0) {
+    if (sb_layer_walk(store, layer, list_entry, writer, err) < 0) {
         sb_contents_abort(writer);
         return -1;
     }
@@ -471,7 +471,7 @@ int sb_unpack_layer(struct sb_store *store, const struct sb_layer *layer, int di
                     const struct sb_unpack_options *options, struct sb_error *err) {
     __attribute__((cleanup(layout_free))) struct layout l;
     layout_start(&l, dirfd, options);
-    if (sb_layer_walk_known(store, layer, place_entry, &l, err) < 0)
+    if (sb_layer_walk(store, layer, place_entry, &l, err) < 0)
         return -1;
     return layout_finish(&l, err);
 }

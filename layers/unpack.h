@@ -64,16 +64,10 @@ int sb_entry_data_next(struct sb_entry_data *data, const void **out, size_t *out
                        uint64_t *out_offset, struct sb_error *err);
 typedef int sb_entry_visit(void *self, const struct sb_entry *entry, struct sb_entry_data *data,
                            struct sb_error *err);
-/* Verifies like sb_layer_reader_finish, and the diff ID too when expected is given. out_layer, when
- * given, is filled. */
-int sb_layer_walk(struct sb_store *store, const struct sb_descriptor *descriptor,
-                  const struct sb_digest *expected_diff_id, sb_entry_visit *visit, void *self,
-                  struct sb_layer *out_layer, struct sb_error *err);
-
-/* The same for a layer whose diff ID is known, and its size if not 0: both are verified, and
- * reading stops as soon as there is more than the size. */
-int sb_layer_walk_known(struct sb_store *store, const struct sb_layer *layer, sb_entry_visit *visit,
-                        void *self, struct sb_error *err);
+/* Verifies like sb_layer_reader_finish, and the diff ID too; and reading stops as soon as there is
+ * more than the layer's size, if that is not 0. */
+int sb_layer_walk(struct sb_store *store, const struct sb_layer *layer, sb_entry_visit *visit,
+                  void *self, struct sb_error *err);
 /* The entries of what an open reader gives, from its beginning. The reader stays the caller's, to
  * be finished or aborted. */
 int sb_layer_reader_walk(struct sb_layer_reader *reader, sb_entry_visit *visit, void *self,

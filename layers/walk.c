@@ -293,14 +293,11 @@ int sb_layer_reader_walk(struct sb_layer_reader *reader, sb_entry_visit *visit, 
     return rc;
 }
 
-static int walk_layer(struct sb_store *store, const struct sb_layer *layer,
-                      const struct sb_digest *expected, sb_entry_visit *visit, void *self,
-                      struct sb_layer *out_layer, struct sb_error *err) {
+static int walk_layer(struct sb_store *store, const struct sb_layer *layer, sb_entry_visit *visit,
+                      void *self, struct sb_error *err) {
     struct sb_layer_reader *reader;
-    struct sb_layer found = {.descriptor = layer->descriptor};
-    int rc = expected ? sb_layer_reader_open_known(store, &layer->descriptor, &reader, err)
-                      : sb_layer_reader_open(store, &layer->descriptor, &reader, err);
-    if (rc < 0)
+    struct sb_digest diff_id;
+    if (sb_layer_reader_open_known(store, &layer->descriptor, &reader, err) < 0)
         return -1;
     if (layer->tar_size > 0)
         sb_layer_reader_limit(reader, layer->tar_size);
@@ -308,28 +305,17 @@ static int walk_layer(struct sb_store *store, const struct sb_layer *layer,
         sb_layer_reader_abort(reader);
         return -1;
     }
-    if (sb_layer_reader_finish(reader, &found.diff_id, &found.tar_size, err) < 0)
+    if (sb_layer_reader_finish(reader, &diff_id, NULL, err) < 0)
         return -1;
-    if (expected && !sb_digest_equal(expected, &found.diff_id))
+    if (!sb_digest_equal(&layer->diff_id, &diff_id))
         return sb_fail(err, SB_E_INTEGRITY, "its diff ID is %s, and the image config says %s",
-                       sb_digest_text(&found.diff_id).text, sb_digest_text(expected).text);
-    if (out_layer)
-        *out_layer = found;
+                       sb_digest_text(&diff_id).text, sb_digest_text(&layer->diff_id).text);
     return 0;
 }
 
-int sb_layer_walk(struct sb_store *store, const struct sb_descriptor *descriptor,
-                  const struct sb_digest *expected_diff_id, sb_entry_visit *visit, void *self,
-                  struct sb_layer *out_layer, struct sb_error *err) {
-    struct sb_layer layer = {.descriptor = *descriptor};
-    if (walk_layer(store, &layer, expected_diff_id, visit, self, out_layer, err) < 0)
-        return sb_error_context(err, "the layer %s", sb_digest_text(&descriptor->digest).text);
-    return 0;
-}
-
-int sb_layer_walk_known(struct sb_store *store, const struct sb_layer *layer, sb_entry_visit *visit,
-                        void *self, struct sb_error *err) {
-    if (walk_layer(store, layer, &layer->diff_id, visit, self, NULL, err) < 0)
+int sb_layer_walk(struct sb_store *store, const struct sb_layer *layer, sb_entry_visit *visit,
+                  void *self, struct sb_error *err) {
+    if (walk_layer(store, layer, visit, self, err) < 0)
         return sb_error_context(err, "the layer %s",
                                 sb_digest_text(&layer->descriptor.digest).text);
     return 0;

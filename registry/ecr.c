@@ -15,11 +15,6 @@
 
 enum { ATTEMPTS = 5, FIRST_PAUSE_MS = 200 };
 
-bool sb_ecr_is_host(const char *host) {
-    struct sb_ecr_host ecr;
-    return sb_ecr_host_parse(host, &ecr);
-}
-
 /* ---- calls of the API ---- */
 
 struct api {

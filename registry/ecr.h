@@ -24,8 +24,6 @@ struct sb_ecr_options {
     int64_t lifecycle_keep; /* images, tagged or not, before the oldest expire; 0: all */
 };
 
-bool sb_ecr_is_host(const char *host);
-
 /* With create: asks for the repository, and makes it if it is missing; another process may do so at
  * the same time. Without, asks nobody. Does nothing for hosts that aren't ECR's. Errors are
  * SB_E_NETWORK and name repository, account and region. */

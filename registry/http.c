@@ -22,19 +22,6 @@ struct sb_http {
     struct sb_http_program *program; /* NULL: not started */
 };
 
-void sb_registry_hosts_free(struct sb_registry_hosts *hosts) {
-    for (size_t i = 0; i < hosts->n; i++) {
-        struct sb_registry_host *host = &hosts->v[i];
-        free(host->host);
-        free(host->ca);
-        free(host->client_cert);
-        free(host->client_key);
-        sb_strings_free(&host->mirrors);
-    }
-    free(hosts->v);
-    *hosts = (struct sb_registry_hosts){0};
-}
-
 const struct sb_registry_host *sb_registry_hosts_find(const struct sb_registry_hosts *hosts,
                                                       const char *host) {
     const struct sb_registry_host *others = NULL;

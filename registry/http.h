@@ -38,7 +38,6 @@ struct sb_registry_hosts {
     struct sb_registry_host *v;
     size_t n, cap;
 };
-void sb_registry_hosts_free(struct sb_registry_hosts *hosts);
 /* NULL when nothing is set for that host. What "*" is set to is for hosts that aren't there. */
 const struct sb_registry_host *sb_registry_hosts_find(const struct sb_registry_hosts *hosts,
                                                       const char *host);

@@ -339,10 +339,6 @@ static void add(struct sb_pusher *p, const struct sb_layer *layer, bool is_confi
     pthread_mutex_unlock(&p->lock);
 }
 
-void sb_pusher_add(struct sb_pusher *p, const struct sb_layer *layer) {
-    add(p, layer, false, NULL);
-}
-
 /* ---- while they are packed ---- */
 
 void sb_pusher_grow(struct sb_pusher *p, size_t id, const char *media_type, int fd, uint64_t size) {
@@ -350,7 +346,7 @@ void sb_pusher_grow(struct sb_pusher *p, size_t id, const char *media_type, int 
         sb_aheads_grow(p->aheads, id, fd, size);
 }
 
-void sb_pusher_add_grown(struct sb_pusher *p, size_t id, const struct sb_layer *layer) {
+void sb_pusher_add(struct sb_pusher *p, size_t id, const struct sb_layer *layer) {
     add(p, layer, false, sb_aheads_take(p->aheads, id));
 }
 

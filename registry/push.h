@@ -2,9 +2,8 @@
  * registry/push: images of the store into a repository.
  *
  *     struct sb_pusher *pusher = sb_pusher_new(registry, store, &reference, &options);
- *     sb_pusher_add(pusher, &layer);          as soon as a layer is packed, from any thread; or
- *     sb_pusher_grow(pusher, id, …)           while it is being packed, and then
- *     sb_pusher_add_grown(pusher, id, &layer)
+ *     sb_pusher_grow(pusher, id, …)           while a layer is being packed, if at all
+ *     sb_pusher_add(pusher, id, &layer);      as soon as it is packed; both from any thread
  *     sb_pusher_finish(pusher, &image, &tags, &result, &err)     the rest, manifests last
  *     sb_pusher_free(pusher);
  *
@@ -71,18 +70,16 @@ struct sb_pusher *sb_pusher_new(struct sb_registry *registry, struct sb_store *s
                                 const struct sb_reference *repository,
                                 const struct sb_push_options *options);
 
-/* Starts sending a layer. From any thread; returns at once. Layers that were added already are left
- * out. What fails is told by sb_pusher_finish. Don't call it for an image that may turn out to be
- * in the repository already: sb_pusher_finish finds that out with one request. */
-void sb_pusher_add(struct sb_pusher *pusher, const struct sb_layer *layer);
-
 /* For a layer that is still being packed, which the caller calls id: the first size bytes of its
  * blob are in fd, and will not change. From one chunk on they are sent already. As sb_pusher_add;
  * fd is needed during the call only. Size 0: it is packed anew, or not at all. */
 void sb_pusher_grow(struct sb_pusher *pusher, size_t id, const char *media_type, int fd,
                     uint64_t size);
-/* sb_pusher_add for that layer, now that it is there. */
-void sb_pusher_add_grown(struct sb_pusher *pusher, size_t id, const struct sb_layer *layer);
+/* Starts sending a layer, or goes on with what sb_pusher_grow sent of it. From any thread; returns
+ * at once. Layers that were added already are left out. What fails is told by sb_pusher_finish.
+ * Don't call it for an image that may turn out to be in the repository already: sb_pusher_finish
+ * finds that out with one request. */
+void sb_pusher_add(struct sb_pusher *pusher, size_t id, const struct sb_layer *layer);
 
 /* Sends what is left of the image, the config, and at last the manifest under its digest and all
  * tags, then reads each tag back. Without tags the manifest is only put by its digest. image must

@@ -9,7 +9,8 @@
 
 enum { PROGRESS = 1 << 20 }; /* bytes that make an attempt one that got somewhere */
 
-char *sb_remote_blob_target(const struct sb_remote *remote, const struct sb_digest *digest) {
+/* "/v2/team/app/blobs/sha256:…"; the caller's to free. */
+static char *blob_target(const struct sb_remote *remote, const struct sb_digest *digest) {
     return sb_format("/v2/%s/blobs/%s", remote->repository, sb_digest_text(digest).text);
 }
 
@@ -22,7 +23,7 @@ static bool parse_number(const char *text, uint64_t *out) {
 
 int sb_remote_blob_head(struct sb_remote *remote, const struct sb_descriptor *blob,
                         struct sb_error *err) {
-    sb_autofree char *target = sb_remote_blob_target(remote, &blob->digest);
+    sb_autofree char *target = blob_target(remote, &blob->digest);
     sb_autofree char *what = sb_format("HEAD blob %s", sb_digest_text(&blob->digest).text);
     struct sb_http_request request = sb_remote_request(remote, "HEAD", target);
     sb_autoresponse struct sb_http_response response = {0};

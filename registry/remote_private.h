@@ -172,9 +172,4 @@ bool sb_session_range(const char *value, uint64_t *out);
 int sb_remote_manifest_send(struct sb_remote *remote, const char *reference, const char *media_type,
                             const void *bytes, size_t len, bool *out_subject, struct sb_error *err);
 
-/* ---- remote_blob.c ---- */
-
-/* "/v2/team/app/blobs/sha256:…"; the caller's to free. */
-char *sb_remote_blob_target(const struct sb_remote *remote, const struct sb_digest *digest);
-
 #endif
