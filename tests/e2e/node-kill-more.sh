@@ -22,7 +22,6 @@ prepare() {
 # Afterwards it is there, whole, or on its way out, which needs nobody.
 whole_or_gone() {
 	idle web || echo "still under way"
-	sleep 0.3
 	if n test -e /etc/systemd/system/web.service; then
 		consistent web "$PORT"
 		leftovers web
