@@ -196,6 +196,21 @@ check_equal "the files are those of all layers" "dir2/new last link link-target/
 	"$(tar -tf layers.tar | sed 's|^\./||' | grep -Ev '^(bin|etc|root|tmp)(/|$)|/$' | sort | tr '\n' ' ' | sed 's/ $//')"
 check_equal "the last layer read the first one's" "first one" "$(tar -xOf layers.tar last | tr '\n' ' ' | sed 's/ $//')"
 
+# Steps see the environment of the recipe below: a plan knows it too.
+recipe middle <<'EOF'
+image: {env: {STAGE: middle}, workdir: /tmp}
+EOF
+cat >top.yaml <<'EOF'
+name: top
+from: middle.yaml
+layers: [{name: see, run: 'echo "$STAGE $PWD" >/see'}]
+EOF
+build top.yaml >/dev/null || cat err
+check_equal "the recipe below sets environment and directory" "middle /tmp" \
+	"$("$SBUILD" export top --format rootfs | tar -xO see)"
+check_equal "what is cached is planned so" "cached cached" \
+	"$("$SBUILD" plan top.yaml --json | jq -r '[.layers[].state] | join(" ")')"
+
 # Layers that run in sequence, none with a copy, run ahead of the packing; one at a time gives the same.
 recipe ahead <<'EOF'
 layers:
