@@ -148,11 +148,39 @@ check "it names command and status" has err 'ended with status 7'
 check "its last 40 lines are shown" has err '^line 12$'
 check "not 41" lacks err '^line (1|11)$'
 check "an unfinished line counts" has err '^partial$'
+check "the first of several lines is not called all of it" has err '^sbuild: error: .*`i=0; while .* …` ended'
 log=$(sed -n 's/^the whole log: //p' err)
 check "the log's path is shown" test -f "$log"
 check_equal "the log is whole" 51 "$(grep -cE '^line [0-9]+$|^partial$' "$log")"
 check_equal "nothing on stdout" "" "$(cat out.txt)"
 check "the output is passed on as JSON" sh -c "grep -h '^{' err.json | jq -es 'map(select(.event == \"output\") | .text) | add | contains(\"line 1\")' >/dev/null"
+recipe talks <<'EOF'
+layers:
+  - name: talks
+    run: printf '10%%\r20%%\r\ndos\r\n\nlast'
+EOF
+build talks.yaml >/dev/null || cat err
+check_equal "plain progress: lines may end as they like" "20%,dos,,last," \
+	"$(sed -n 's/^talks talks | //p' err | tr '\n' ,)"
+"$SBUILD" talks.yaml --no-cache --progress json >/dev/null 2>err
+check_equal "JSON has the text as it is" '"10%\r20%\r\ndos\r\n\nlast"' \
+	"$(grep '^{' err | jq -sc 'map(select(.event == "output").text) | add')"
+cat >long.yaml <<'EOF'
+name: a-name-of-some-length
+from: base.yaml
+layers: [{name: and-a-layer-s, run: "echo much more than there is room for in a line; sleep 1"}]
+EOF
+on_terminal() { # WIDTH: what is drawn there, a line for each line
+	script -qec "stty rows 24 cols $1; ${2:-} $SBUILD long.yaml --no-cache --progress tty" /dev/null |
+		tr -d '\r' | sed 's/\x1b\[[0-9;]*[AK]//g'
+}
+on_terminal 30 >narrow
+sed 's/\x1b\[[0-9;]*m//g' narrow | grep '●' | tr -d ' ' >running
+check "a terminal shows what runs" test -s running
+check_equal "in lines no wider than it is" "" "$(sed 's/\x1b\[[0-9;]*m//g' narrow | grep '●' | grep -E '.{31}' | head -1)"
+check "in colour" grep -q "$(printf '\033\\[3')" narrow
+on_terminal 80 NO_COLOR=1 >grey
+check "but not with NO_COLOR" lacks grey "$(printf '\033')"
 for script in 'false; echo no' 'echo $UNSET_NAME' "sh -c 'kill -9 \$\$'; true" 'nosuchprogram'; do
 	printf 'name: f\nfrom: base.yaml\nlayers: [{name: f, run: "%s"}]\n' "$script" >f.yaml
 	check_fails "fails: $script" 4 "$SBUILD" f.yaml
