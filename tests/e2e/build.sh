@@ -218,6 +218,7 @@ if crun=$(build layers.yaml --no-cache --runtime crun); then
 else
 	check "crun says why it can't run here" has err 'error: .*crun'
 fi
+check_equal "a store of any name gives it" "$first" "$(build layers.yaml --store "$T/a store: é,\\")"
 check_fails "a runtime that is not there" 1 build layers.yaml --no-cache --runtime nosuchrun
 "$SBUILD" export layers:latest --format rootfs -o layers.tar 2>/dev/null
 check_equal "the files are those of all layers" "dir2/new last link link-target/file several" \
