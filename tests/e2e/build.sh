@@ -190,6 +190,19 @@ check_fails "an unknown user" 4 "$SBUILD" f.yaml
 printf 'name: f\nfrom: scratch\nlayers: [{name: f, run: "true"}]\n' >f.yaml
 check_fails "a root without a shell" 4 "$SBUILD" f.yaml
 
+recipe pip <<'EOF'
+args: {SAYS: none}
+layers:
+  - name: python
+    run: |
+      printf '#!/bin/sh\necho "$0: %s" >&2; exit 1' "$SAYS" >/bin/python3; chmod 755 /bin/python3
+  - {name: pip, pip: {packages: [six], python: /bin/python3}, network: none}
+EOF
+check_fails "an image without pip" 4 "$SBUILD" pip.yaml --set SAYS="No module named pip"
+check_said 'add a step before .*python3-pip'
+check_fails "a package that is not there" 4 "$SBUILD" pip.yaml --set SAYS="No matching distribution found for six"
+check "is not said to be a lack of pip" lacks said 'python3-pip'
+
 # ---- layers and the cache ----
 
 recipe layers <<'EOF'
