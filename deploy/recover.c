@@ -22,44 +22,16 @@
 #define LOOK_EVERY     50 /* milliseconds */
 #define PARALLEL       8  /* services put in order at once */
 
-/* What readlink appends when the program was replaced meanwhile, as upgrades do. */
-#define DELETED " (deleted)"
-
-char *sb_own_program(struct sb_error *err) {
-    char path[4096];
-    ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
-    if (n < 0) {
-        sb_fail_errno(err, SB_E_IO, "looking up this program's path");
-        return NULL;
-    }
-    size_t len = (size_t)n, tail = strlen(DELETED);
-    if (len > tail && !memcmp(path + len - tail, DELETED, tail))
-        len -= tail;
-    return sb_strndup(path, len);
-}
-
-void sb_unit_add_word(struct sb_buf *line, const char *word) {
-    sb_buf_adds(line, " \"");
-    for (const char *p = word; *p; p++) {
-        if (*p == '"' || *p == '\\')
-            sb_buf_addc(line, '\\');
-        if (*p == '%' || *p == '$')
-            sb_buf_addc(line, *p);
-        sb_buf_addc(line, *p);
-    }
-    sb_buf_addc(line, '"');
-}
-
 /* ---- the units ---- */
 
 /* Both may have to wait for long, and systemd for neither. Only what they do is logged, not that
  * they come and go. */
 static void add_service(struct sb_buf *text, const char *program, const char *arguments,
                         const char *store) {
-    sb_buf_addf(text,
-                "RequiresMountsFor=%s\n\n[Service]\nType=exec\nExecStart=%s status %s --store",
-                store, program, arguments);
-    sb_unit_add_word(text, store);
+    sb_buf_addf(text, "RequiresMountsFor=%s\n\n[Service]\nType=exec\nExecStart=", store);
+    sb_unit_quote(program, false, text);
+    sb_buf_addf(text, " status %s --store ", arguments);
+    sb_unit_quote(store, true, text);
     sb_buf_adds(
         text,
         "\nRestart=on-abnormal\nRestartSec=1s\n"
@@ -98,7 +70,7 @@ static int lock_units(const struct sb_node *node, struct sb_error *err) {
 }
 
 int sb_recover_units(const struct sb_node *node, struct sb_error *err) {
-    sb_autofree char *program = sb_own_program(err);
+    sb_autofree char *program = sb_process_program(err);
     sb_autoclose int lock = program ? lock_units(node, err) : -1;
     if (lock < 0 || write_watch_unit(node, program, err) < 0)
         return -1;
@@ -109,8 +81,8 @@ int sb_recover_units(const struct sb_node *node, struct sb_error *err) {
 static bool are_of_this_store(const struct sb_node *node) {
     sb_autofree char *path = sb_path_join(sb_node_units(node), BOOT_UNIT);
     sb_autobuf struct sb_buf text = {0}, store = {0};
-    sb_buf_adds(&store, "--store");
-    sb_unit_add_word(&store, sb_store_path(node->store));
+    sb_buf_adds(&store, "--store ");
+    sb_unit_quote(sb_store_path(node->store), true, &store);
     return sb_file_read(AT_FDCWD, path, UNIT_LIMIT, &text, NULL) == 0 &&
            strstr(sb_buf_text(&text), store.data);
 }

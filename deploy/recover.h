@@ -38,9 +38,4 @@ int sb_recover_begin(const struct sb_node_service *service, const struct sb_oper
  * the collector spares what it might use. */
 void sb_recover_unwatch(const struct sb_node_service *service);
 
-/* The absolute path of this very program; the caller's. */
-char *sb_own_program(struct sb_error *err);
-/* Appends a blank and a word of a command in a unit file: quoted, and nothing in it expanded. */
-void sb_unit_add_word(struct sb_buf *line, const char *word);
-
 #endif

@@ -10,6 +10,7 @@
 #include "base/memory.h"
 #include "http/aws_config.h"
 #include "http/aws_credentials.h"
+#include "http/aws_search.h"
 #include "http/aws_endpoint.h"
 #include "http/aws_error.h"
 #include "http/aws_sigv4.h"
