@@ -250,17 +250,20 @@ int sb_install(const struct sb_node *node, struct sb_registry *registry,
 
 /* ---- away ---- */
 
-/* The units of recovery go in any case: one that was killed may have left nothing but them. */
+/* The units of the watch go in any case: one that was killed may have left nothing but them. It is
+ * watched until they are gone. */
 int sb_uninstall(const struct sb_node *node, const char *name, struct sb_error *err) {
     struct sb_node_service *service;
     struct sb_error ignored = {0};
     if (sb_node_need_root(err) < 0)
         return -1;
     int rc = sb_node_service_find(node, name, &service, err);
-    if (rc == 0) {
+    if (rc == 0)
         rc = sb_switch_uninstall(service, err);
+    if (sb_watch_no_units(node, rc < 0 ? &ignored : err) < 0)
+        rc = -1;
+    if (service)
         sb_watch_end(service);
-    }
     sb_node_service_close(service);
-    return sb_watch_no_units(node, rc < 0 ? &ignored : err) < 0 ? -1 : rc;
+    return rc;
 }

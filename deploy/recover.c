@@ -14,15 +14,14 @@
 
 static int put_in_order(struct sb_node_service *service, struct sb_error *err) {
     enum sb_operation_kind kind;
-    const struct sb_node *node = service->node;
     int rc = sb_switch_recover(service, &kind, err);
     sb_node_service_close(service);
-    return rc == 0 && kind == SB_OPERATION_UNINSTALL ? sb_watch_no_units(node, err) : rc;
+    return rc;
 }
 
 /* Who has the lock may have put nothing on record yet: before something was seen there, only a free
  * lock says that there is nothing to do. */
-int sb_recover(const struct sb_node *node, const char *name, struct sb_error *err) {
+static int wait_and_mend(const struct sb_node *node, const char *name, struct sb_error *err) {
     struct sb_node_service *service;
     for (bool seen = false;;) {
         struct sb_error own = {0};
@@ -43,6 +42,11 @@ int sb_recover(const struct sb_node *node, const char *name, struct sb_error *er
         struct pollfd interrupted = {.fd = sb_interrupt_fd(), .events = POLLIN};
         poll(&interrupted, 1, LOOK_EVERY);
     }
+}
+
+/* An uninstallation may have been killed when nothing but the units of the watch was left to go. */
+int sb_recover(const struct sb_node *node, const char *name, struct sb_error *err) {
+    return wait_and_mend(node, name, err) < 0 ? -1 : sb_watch_no_units(node, err);
 }
 
 struct one {

@@ -70,9 +70,8 @@ int sb_watch_units(const struct sb_node *node, struct sb_error *err) {
     return write_boot_unit(node, program, err);
 }
 
-/* There is one pair for a machine, of the store that services were installed from last. */
-static bool are_of_this_store(const struct sb_node *node) {
-    sb_autofree char *path = sb_path_join(sb_node_units(node), BOOT_UNIT);
+static bool names_store(const struct sb_node *node, const char *unit) {
+    sb_autofree char *path = sb_path_join(sb_node_units(node), unit);
     sb_autobuf struct sb_buf text = {0}, store = {0};
     sb_buf_adds(&store, "--store ");
     sb_unit_quote(sb_store_path(node->store), true, &store);
@@ -80,17 +79,19 @@ static bool are_of_this_store(const struct sb_node *node) {
            strstr(sb_buf_text(&text), store.data);
 }
 
+/* There is one pair for a machine, of the store that services were installed from last. Who was
+ * killed left one of the two. The one that a boot starts goes last, as it would see to this. */
 int sb_watch_no_units(const struct sb_node *node, struct sb_error *err) {
     sb_autostrings struct sb_strings names = {0};
     sb_autoclose int lock = lock_units(node, err);
     if (lock < 0 || sb_node_services(node, &names, err) < 0)
         return -1;
-    if (names.n > 0 || !are_of_this_store(node))
+    if (names.n > 0 || (!names_store(node, WATCH_UNIT) && !names_store(node, BOOT_UNIT)))
         return 0;
-    if (sb_unitfiles_disable(node, BOOT_UNIT, err) < 0 ||
-        sb_unitfiles_drop(node, BOOT_UNIT, err) < 0)
+    if (sb_unitfiles_drop(node, WATCH_UNIT, err) < 0 ||
+        sb_unitfiles_disable(node, BOOT_UNIT, err) < 0)
         return -1;
-    return sb_unitfiles_drop(node, WATCH_UNIT, err);
+    return sb_unitfiles_drop(node, BOOT_UNIT, err);
 }
 
 /* Started anew: one that still runs for the operation before may be about to end. */
