@@ -151,7 +151,17 @@ check_fails "there is no way back to what does" 1 n sbuild rollback away --store
 check_said 'generation 1 of away is of a time when this store lay elsewhere'
 check "it starts again" n systemctl restart away
 check_equal "and serves" 1.0.0 "$(served "$PORT")"
+
+# ---- the store is lost ----
+
+release away 1.1.0 broken >/dev/null 2>err
+n rm -rf /srv/store/two
+check_fails "a release that fails, with nothing to go back to" 7 n sbuild install "$REPOSITORY/away:v1.1.0" --store /srv/store/two
+check_said 'it was taken away again'
+check "then one that does not" n sbuild install "$REPOSITORY/away:v1.0.0" --store /srv/store/two
+check_equal "serves" 1.0.0 "$(served "$PORT")"
 check "it goes" n sbuild uninstall away --store /srv/store/two
+check_equal "and leaves nothing" "" "$(n sh -c 'ls /etc/systemd/system | grep away || :')"
 
 # ---- mistyped ----
 
