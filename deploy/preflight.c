@@ -150,13 +150,15 @@ int sb_prepare_check_others(const struct sb_node_service *service, const struct 
     return 0;
 }
 
-/* Is it the service itself that may answer there, as it runs now? */
+/* Is it the service itself that may answer there, as it runs now? It may, when nothing is known of
+ * it but that it is there, as after the loss of a store. */
 static bool has_port(const struct sb_node_service *service, uint16_t port) {
     struct sb_node_slot current;
     struct sb_description now;
-    if (sb_node_slot(service, &current, NULL) < 0 || current.generation == 0 ||
-        sb_generation_description(service, current.generation, &now, NULL) < 0)
+    if (sb_node_slot(service, &current, NULL) < 0 || current.generation == 0)
         return false;
+    if (sb_generation_description(service, current.generation, &now, NULL) < 0)
+        return true;
     bool has = port == (current.port ? current.port : now.port) || port == now.health_tcp;
     sb_description_free(&now);
     return has;
