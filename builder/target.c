@@ -490,9 +490,9 @@ int sb_target_advance(struct sb_target *target, enum sb_target_effort effort,
     }
     if (finish_packing(target, err) < 0)
         return -1;
+    sb_image_configure(&target->image, &target->recipe->image);
     if (effort == SB_TARGET_PLAN)
         return 0;
-    sb_image_configure(&target->image, &target->recipe->image);
     if (sb_target_describe_paths(target, err) < 0)
         return -1;
     return sb_image_save(target->build->store, &target->image, target->build->epoch, err);
