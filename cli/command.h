@@ -56,6 +56,11 @@ int sb_options_parse(const struct sb_command *command, int argc, char **argv,
 int sb_options_count(const struct sb_command *command, size_t count, size_t least, size_t most,
                      struct sb_error *err);
 
+/* The value of --older-than. A number without a unit is refused: who means days would lose all that
+ * is older than seconds. */
+int sb_cli_parse_age(const char *command, const char *text, uint64_t *out_seconds,
+                     struct sb_error *err);
+
 /* ---- what most commands begin with, and how they print ---- */
 
 /* Settings (of the recipe's directory, or of the working directory when NULL), and the store they
