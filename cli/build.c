@@ -107,9 +107,23 @@ static int report(const struct building *b, double seconds, struct sb_error *err
     return sb_cli_flush(err);
 }
 
+/* The last of several images would have it, and the others nothing. */
+static int check_tags(const struct sb_build_request *request, struct sb_error *err) {
+    for (size_t i = 0; i < request->tags.n && request->recipe_count > 1; i++) {
+        if (!sb_reference_has_host(request->tags.v[i]))
+            continue;
+        sb_fail(err, SB_E_USAGE, "--tag %s: one name for the images of %zu recipes",
+                request->tags.v[i], request->recipe_count);
+        return sb_error_hint(err, "build one at a time; or --tag TAG, and image.repository in the "
+                                  "recipes");
+    }
+    return 0;
+}
+
 static int prepare(struct building *b, struct sb_error *err) {
     struct sb_cli_request *r = b->request;
-    if (sb_cli_push_parse(&b->push_options, "build", err) < 0 ||
+    if (check_tags(&r->build, err) < 0 ||
+        sb_cli_push_parse(&b->push_options, "build", err) < 0 ||
         sb_progress_new(b->how, b->explain, &b->progress, err) < 0)
         return -1;
     sb_build_push_compression(&b->push_options, &r->build);
