@@ -70,6 +70,9 @@ int sb_cli_open(const struct sb_common *common, const char *recipe, struct sb_se
 
 /* JSON on stdout, indented on a terminal. */
 int sb_cli_print_json(const json_t *value, struct sb_error *err);
+/* The file of --metadata-file: replaced as a whole, unless it is none (/dev/stdout, a pipe) or a
+ * link, which are written to. */
+int sb_cli_write_metadata(const char *path, const json_t *facts, struct sb_error *err);
 /* Text on stdout; a reader that went away is no error. */
 void sb_cli_print(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* True once writing failed, be it that the reader went away: long lists end then. */
