@@ -7,10 +7,10 @@
 #include "base/memory.h"
 #include "deploy/follow.h"
 #include "deploy/health.h"
-#include "deploy/recover.h"
 #include "deploy/switch.h"
 #include "deploy/systemd.h"
 #include "deploy/unitfiles.h"
+#include "deploy/watch.h"
 #include "layers/pin.h"
 #include "layers/trees.h"
 
@@ -244,5 +244,5 @@ int sb_node_prune(const struct sb_node *node, bool dry_run, struct sb_strings *o
             return -1;
         }
     }
-    return dry_run ? 0 : sb_recover_no_units(node, err);
+    return dry_run ? 0 : sb_watch_no_units(node, err);
 }

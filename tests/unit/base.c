@@ -209,6 +209,14 @@ static void test_paths(void) {
         sb_autofree char *path = sb_path_dirname(dirname[i][0]);
         CHECK_STR(path, dirname[i][1]);
     }
+    static const char *const beside[][3] = {{"a.yaml", "b", "b"},
+                                            {"r/a.yaml", "../b", "r/../b"},
+                                            {"/a.yaml", "b", "/b"},
+                                            {"r/a", "/b", "/b"}};
+    for (size_t i = 0; i < sizeof beside / sizeof *beside; i++) {
+        sb_autofree char *path = sb_path_beside(beside[i][0], beside[i][1]);
+        CHECK_STR(path, beside[i][2]);
+    }
 }
 
 static void test_file_write(void) {
