@@ -22,6 +22,7 @@
 struct sb_context {
     char *path; /* absolute, without links */
     int fd;
+    struct stat store;        /* its directory, which every build changes: no input of one */
     struct sb_ignore *ignore; /* NULL when there is no ignore file */
     struct sb_statcache *stats;
 };
@@ -49,6 +50,12 @@ static int read_ignore_file(struct sb_context *context, struct sb_error *err) {
     return 0;
 }
 
+static int find_store(struct sb_context *context, struct sb_store *store, struct sb_error *err) {
+    return stat(sb_store_path(store), &context->store) < 0
+               ? sb_fail_errno(err, SB_E_IO, "%s", sb_store_path(store))
+               : 0;
+}
+
 int sb_context_open(const char *directory, struct sb_store *store, struct sb_context **out,
                     struct sb_error *err) {
     char real[PATH_MAX];
@@ -57,7 +64,7 @@ int sb_context_open(const char *directory, struct sb_store *store, struct sb_con
     struct sb_context *c = sb_alloc(sizeof *c);
     c->path = sb_strdup(real);
     c->fd = sb_directory_open(AT_FDCWD, real, err);
-    if (c->fd < 0 || read_ignore_file(c, err) < 0) {
+    if (c->fd < 0 || find_store(c, store, err) < 0 || read_ignore_file(c, err) < 0) {
         sb_context_close(c);
         return -1;
     }
@@ -141,6 +148,7 @@ int sb_context_scan(struct sb_context *context, const char *source, const struct
         return -1;
     struct sb_scan scan = {.context_fd = context->fd,
                            .context_path = context->path,
+                           .store = &context->store,
                            .stats = context->stats,
                            .ignore = context->ignore,
                            .include = include,
@@ -182,9 +190,11 @@ static int expand_below(struct sb_context *c, int fd, const char *pattern, const
             continue;
         const char *found = sb_arena_join(&arena, path, names.v[i]);
         if (!slash) {
-            struct stat st;
+            struct stat st = {0};
             bool directory =
                 fstatat(fd, names.v[i], &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode);
+            if (sb_same_inode(&st, &c->store))
+                continue;
             if (!c->ignore || !sb_ignore_excluded(c->ignore, found, directory))
                 sb_strings_add(out, found);
             continue;

@@ -179,6 +179,8 @@ static int read_entry(struct worker *w, int fd, const char *name, struct directo
     const char *path = sb_arena_join(&w->arena, d->path, name);
     if (fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return fail_at(w, path);
+    if (sb_same_inode(&st, walk->scan->store))
+        return 0;
     bool deeper;
     bool out = is_left_out(walk, path, S_ISDIR(st.st_mode), &deeper);
     if (S_ISSOCK(st.st_mode) || (out && !deeper))

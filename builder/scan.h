@@ -8,6 +8,8 @@
 #ifndef SB_BUILDER_SCAN_H
 #define SB_BUILDER_SCAN_H
 
+#include <sys/stat.h>
+
 #include "base/arena.h"
 #include "base/error.h"
 #include "builder/context.h"
@@ -17,10 +19,15 @@
 struct sb_scan {
     int context_fd;
     const char *context_path;
+    const struct stat *store; /* is passed over, where it lies in the context */
     struct sb_statcache *stats;
     const struct sb_ignore *ignore;            /* of the whole context; may be NULL */
     const struct sb_ignore *include, *exclude; /* relative to the source; may be NULL */
 };
+
+static inline bool sb_same_inode(const struct stat *a, const struct stat *b) {
+    return a->st_ino == b->st_ino && a->st_dev == b->st_dev;
+}
 
 /* path: of the source in the context ("" for all of it), which is name in the open directory
  * parent. */

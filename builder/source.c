@@ -120,12 +120,17 @@ static int pin(const struct sb_source_site *site, const struct sb_recipe *recipe
     return found;
 }
 
-static int pull(const struct sb_source_site *site, struct sb_reference *reference,
-                struct sb_descriptor *out, struct sb_error *err) {
+static int pull(const struct sb_source_site *site, const struct sb_recipe *recipe, bool by_lock,
+                struct sb_reference *reference, struct sb_descriptor *out, struct sb_error *err) {
     const struct sb_pull_options options = {.lazy = true, .tag_own = true};
     struct sb_pulled pulled;
     if (sb_pull_image(site->registry, site->store, reference, &options, &pulled, err) < 0) {
-        if (!pulled.absent)
+        if (pulled.absent && by_lock)
+            sb_error_hint(err,
+                          "the lock file has this digest; `sbuild lock --update %s` takes what "
+                          "the tag is now",
+                          recipe->path);
+        if (!pulled.absent || reference->has_digest)
             return -1;
         sb_error_clear(err);
         return 0;
@@ -141,10 +146,10 @@ static int load_remote(const struct sb_source_site *site, const struct sb_recipe
                        struct sb_reference *reference, struct sb_source *out,
                        struct sb_error *err) {
     struct sb_descriptor image;
-    bool locked;
+    bool own = reference->has_digest, locked;
     int found = pin(site, recipe, reference, out, &locked, err);
     if (found > 0)
-        found = pull(site, reference, &image, err);
+        found = pull(site, recipe, locked && !own, reference, &image, err);
     if (found < 0 && !locked && is_unreachable(err))
         sb_error_hint(err, "`sbuild lock %s`, once, makes builds ask for nothing that is here",
                       recipe->path);

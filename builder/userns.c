@@ -155,8 +155,9 @@ static int enter_as_root(struct sb_error *err) {
         return make_private(err);
     sb_fail_errno(err, SB_E_FAILED, "making a mount namespace");
     return sb_error_hint(err, "sbuild runs as root, but without CAP_SYS_ADMIN: in a container, add "
-                              "--privileged (or --cap-add SYS_ADMIN and a seccomp profile that "
-                              "allows mount); or run it as a user");
+                              "--privileged (or --cap-add SYS_ADMIN, NET_ADMIN, MKNOD, NET_RAW and "
+                              "AUDIT_WRITE, and a seccomp profile that allows mount); or run it as "
+                              "a user");
 }
 
 static int become_root_inside(struct sb_error *err) {
@@ -176,7 +177,9 @@ static int ask_helper(int go, int answer, pid_t helper, struct sb_error *err) {
     if (!failed && text.len) {
         sb_fail(err, SB_E_FAILED, "%s", text.data);
         failed = sb_error_hint(err, "see /etc/subuid and /etc/subgid, and that newuidmap and "
-                                    "newgidmap are setuid root");
+                                    "newgidmap are setuid root; in a container without "
+                                    "CAP_SYS_ADMIN they need file capabilities instead: setcap "
+                                    "cap_setuid+ep newuidmap, cap_setgid+ep newgidmap");
     }
     sb_buf_free(&text);
     return failed;

@@ -91,12 +91,8 @@ static int report(const struct building *b, double seconds, struct sb_error *err
     bool json = b->request->common.json;
     sb_autojson json_t *facts =
         b->metadata_file || json ? results_json(b->build, b->push, count) : NULL;
-    if (b->metadata_file) {
-        sb_autobuf struct sb_buf text = {0};
-        sb_json_write_pretty(facts, &text);
-        if (sb_file_write(AT_FDCWD, b->metadata_file, text.data, text.len, 0644, err) < 0)
-            return sb_error_context(err, "--metadata-file %s", b->metadata_file);
-    }
+    if (b->metadata_file && sb_cli_write_metadata(b->metadata_file, facts, err) < 0)
+        return -1;
     if (json)
         return sb_cli_print_json(facts, err);
     for (size_t i = 0; i < count; i++) {
@@ -107,9 +103,22 @@ static int report(const struct building *b, double seconds, struct sb_error *err
     return sb_cli_flush(err);
 }
 
+/* The last of several images would have it, and the others nothing. */
+static int check_tags(const struct sb_build_request *request, struct sb_error *err) {
+    for (size_t i = 0; i < request->tags.n && request->recipe_count > 1; i++) {
+        if (!sb_reference_has_host(request->tags.v[i]))
+            continue;
+        sb_fail(err, SB_E_USAGE, "--tag %s: one name for the images of %zu recipes",
+                request->tags.v[i], request->recipe_count);
+        return sb_error_hint(err, "build one at a time; or --tag TAG, and image.repository in the "
+                                  "recipes");
+    }
+    return 0;
+}
+
 static int prepare(struct building *b, struct sb_error *err) {
     struct sb_cli_request *r = b->request;
-    if (sb_cli_push_parse(&b->push_options, "build", err) < 0 ||
+    if (check_tags(&r->build, err) < 0 || sb_cli_push_parse(&b->push_options, "build", err) < 0 ||
         sb_progress_new(b->how, b->explain, &b->progress, err) < 0)
         return -1;
     sb_build_push_compression(&b->push_options, &r->build);

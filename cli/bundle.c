@@ -309,12 +309,8 @@ static json_t *facts_of(const struct bundling *b) {
 
 static int report(const struct bundling *b, struct sb_error *err) {
     sb_autojson json_t *facts = facts_of(b);
-    if (b->metadata_file) {
-        sb_autobuf struct sb_buf text = {0};
-        sb_json_write_pretty(facts, &text);
-        if (sb_file_write(AT_FDCWD, b->metadata_file, text.data, text.len, 0644, err) < 0)
-            return sb_error_context(err, "--metadata-file %s", b->metadata_file);
-    }
+    if (b->metadata_file && sb_cli_write_metadata(b->metadata_file, facts, err) < 0)
+        return -1;
     if (b->request->common.json)
         return sb_cli_print_json(facts, err);
     const struct sb_layer *last = &b->bundle.layers[b->bundle.layer_count - 1].layer;

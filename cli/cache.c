@@ -22,11 +22,8 @@ static int parse_age(const struct wish *wish, int64_t *out_before, struct sb_err
         sb_fail(err, SB_E_USAGE, "cache prune: --older-than is missing");
         return sb_error_hint(err, "for example --older-than 30d");
     }
-    if (!sb_text_parse_duration(wish->older_than, &age)) {
-        sb_fail(err, SB_E_USAGE, "cache prune: --older-than %s is not a duration",
-                sb_text_shown(wish->older_than).text);
-        return sb_error_hint(err, "write it as in 30d, 12h or 1d12h");
-    }
+    if (sb_cli_parse_age("cache prune", wish->older_than, &age, err) < 0)
+        return -1;
     int64_t now = (int64_t)time(NULL);
     *out_before = age > (uint64_t)now ? 0 : now - (int64_t)age;
     return 0;

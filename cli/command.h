@@ -56,6 +56,11 @@ int sb_options_parse(const struct sb_command *command, int argc, char **argv,
 int sb_options_count(const struct sb_command *command, size_t count, size_t least, size_t most,
                      struct sb_error *err);
 
+/* The value of --older-than. A number without a unit is refused: who means days would lose all that
+ * is older than seconds. */
+int sb_cli_parse_age(const char *command, const char *text, uint64_t *out_seconds,
+                     struct sb_error *err);
+
 /* ---- what most commands begin with, and how they print ---- */
 
 /* Settings (of the recipe's directory, or of the working directory when NULL), and the store they
@@ -69,6 +74,9 @@ int sb_cli_open_known(const struct sb_common *common, struct sb_settings *settin
 
 /* JSON on stdout, indented on a terminal. */
 int sb_cli_print_json(const json_t *value, struct sb_error *err);
+/* The file of --metadata-file: replaced as a whole, unless it is none (/dev/stdout, a pipe) or a
+ * link, which are written to. */
+int sb_cli_write_metadata(const char *path, const json_t *facts, struct sb_error *err);
 /* Text on stdout; a reader that went away is no error. */
 void sb_cli_print(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* True once writing failed, be it that the reader went away: long lists end then. */

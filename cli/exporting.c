@@ -20,9 +20,9 @@ static int write_stdout(const struct sb_cli_export *job, struct sb_error *err) {
                            "standard output", err);
 }
 
-/* What is no plain file (a pipe, a device) is written as it stands. */
+/* What is no plain file (a pipe, a device, a link such as /dev/stdout) is written as it stands. */
 static int write_special(const struct sb_cli_export *job, const char *path, struct sb_error *err) {
-    sb_autoclose int fd = open(path, O_WRONLY | O_CLOEXEC);
+    sb_autoclose int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
     if (fd < 0)
         return sb_fail_errno(err, SB_E_IO, "%s", path);
     return sb_image_export(job->store, job->image, job->form, job->names, fd, path, err);
@@ -41,7 +41,7 @@ static int write_file(const struct sb_cli_export *job, const char *path, struct 
         sb_fail(err, SB_E_USAGE, "%s: %s is a directory", job->command, path);
         return sb_error_hint(err, "name the file to write, as in -o %s/image.tar", path);
     }
-    if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))
+    if (lstat(path, &st) == 0 && !S_ISREG(st.st_mode))
         return write_special(job, path, err);
     sb_autofree char *parent = sb_path_dirname(path);
     const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;

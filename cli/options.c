@@ -1,3 +1,4 @@
+#include <ctype.h>
 #include <string.h>
 
 #include "base/memory.h"
@@ -124,4 +125,17 @@ int sb_options_count(const struct sb_command *command, size_t count, size_t leas
     sb_fail(err, SB_E_USAGE, "%s: %s", command->name,
             count < least ? "an argument is missing" : "too many arguments");
     return sb_error_hint(err, "usage: sbuild %s %s", command->name, command->arguments);
+}
+
+int sb_cli_parse_age(const char *command, const char *text, uint64_t *out_seconds,
+                     struct sb_error *err) {
+    if (!sb_text_parse_duration(text, out_seconds))
+        sb_fail(err, SB_E_USAGE, "%s: --older-than %s is not a duration", command,
+                sb_text_shown(text).text);
+    else if (*out_seconds > 0 && isdigit((unsigned char)text[strlen(text) - 1]))
+        sb_fail(err, SB_E_USAGE, "%s: --older-than %s has no unit", command,
+                sb_text_shown(text).text);
+    else
+        return 0;
+    return sb_error_hint(err, "write it as in 30d, 12h or 1d12h");
 }

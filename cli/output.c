@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -88,6 +89,22 @@ void sb_cli_print_error(const struct sb_error *err) {
 void sb_cli_print_warning(const char *message) {
     fflush(stdout);
     fprintf(stderr, "sbuild: warning: %s\n", message);
+}
+
+int sb_cli_write_metadata(const char *path, const json_t *facts, struct sb_error *err) {
+    sb_autobuf struct sb_buf text = {0};
+    struct stat st;
+    int rc;
+    sb_json_write_pretty(facts, &text);
+    if (lstat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode)) {
+        fflush(stdout);
+        sb_autoclose int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+        rc = fd < 0 ? sb_fail_errno(err, SB_E_IO, "opening it")
+                    : sb_fd_write(fd, text.data, text.len, "it", err);
+    } else {
+        rc = sb_file_write(AT_FDCWD, path, text.data, text.len, 0644, err);
+    }
+    return rc < 0 ? sb_error_context(err, "--metadata-file %s", path) : 0;
 }
 
 /* Columns of a terminal that UTF-8 text takes, near enough: one for each character. */

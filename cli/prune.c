@@ -27,12 +27,8 @@ static int parse_limits(const struct limits *limits, const struct sb_settings *s
                 sb_text_shown(limits->max_size).text);
         return sb_error_hint(err, "write it as in 20G, 500M or 1.5Ti");
     }
-    if (limits->older_than && !sb_text_parse_duration(limits->older_than, &out->older_than)) {
-        sb_fail(err, SB_E_USAGE, "prune: --older-than %s is not a duration",
-                sb_text_shown(limits->older_than).text);
-        return sb_error_hint(err, "write it as in 30d, 12h or 1d12h");
-    }
-    return 0;
+    return limits->older_than ? sb_cli_parse_age("prune", limits->older_than, &out->older_than, err)
+                              : 0;
 }
 
 /* ---- the report ---- */

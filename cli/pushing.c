@@ -97,14 +97,17 @@ struct sb_pusher *sb_cli_pusher_new(const struct sb_cli_push *push, struct sb_re
 static json_t *facts_of(const struct sb_push_target *target, const struct sb_push_result *r,
                         size_t blobs, double seconds) {
     sb_autofree char *name = sb_reference_name(&target->repository);
-    json_t *tags = json_array();
-    for (size_t i = 0; i < target->tags.n; i++)
-        json_array_append_new(tags, json_string(target->tags.v[i]));
-    return json_pack("{s:s, s:s, s:s, s:I, s:o, s:b, s:I, s:I, s:I, s:I, s:f}", "repository", name,
-                     "digest", sb_digest_text(&r->manifest.digest).text, "media_type",
+    json_t *tags = json_array(), *overtaken = json_array();
+    for (size_t i = 0; i < target->tags.n; i++) {
+        const char *tag = target->tags.v[i];
+        json_array_append_new(sb_strings_has(&r->overtaken, tag) ? overtaken : tags,
+                              json_string(tag));
+    }
+    return json_pack("{s:s, s:s, s:s, s:I, s:o, s:o, s:b, s:I, s:I, s:I, s:I, s:f}", "repository",
+                     name, "digest", sb_digest_text(&r->manifest.digest).text, "media_type",
                      r->manifest.media_type, "size", (json_int_t)r->manifest.size, "tags", tags,
-                     "unchanged", r->unchanged, "blobs", (json_int_t)blobs, "uploaded",
-                     (json_int_t)r->uploaded, "mounted", (json_int_t)r->mounted, "sent",
+                     "overtaken", overtaken, "unchanged", r->unchanged, "blobs", (json_int_t)blobs,
+                     "uploaded", (json_int_t)r->uploaded, "mounted", (json_int_t)r->mounted, "sent",
                      (json_int_t)r->sent, "seconds", seconds);
 }
 
@@ -121,6 +124,7 @@ int sb_cli_push_image(const struct sb_cli_push *push, struct sb_registry *regist
     if (rc == 0)
         json_array_append_new(
             facts, facts_of(target, &result, image->layer_count + 1, sb_clock_seconds() - start));
+    sb_strings_free(&result.overtaken);
     return rc;
 }
 
@@ -140,6 +144,12 @@ static void print_one(const json_t *fact) {
     json_t *tag;
     json_array_foreach (json_object_get(fact, "tags"), i, tag) {
         fprintf(stderr, "  %s:%s\n", repository, json_string_value(tag));
+    }
+    json_array_foreach (json_object_get(fact, "overtaken"), i, tag) {
+        sb_autofree char *text = sb_format("%s:%s names another image: a push at the same time "
+                                           "came last",
+                                           repository, json_string_value(tag));
+        sb_cli_print_warning(text);
     }
 }
 

@@ -122,6 +122,30 @@ static int fail_proxy(struct sb_error *err, const char *host, long status) {
                          : -1;
 }
 
+/* libcurl names whom it tried: the host, or the proxy on the way to it. */
+static int fail_connect(struct sb_error *err, const char *host, long os_errno, const char *detail) {
+    static const char before[] = "connect to ";
+    const char *tried = strstr(detail, before), *port = tried ? strstr(tried, " port ") : NULL;
+    struct sb_text_shown shown = sb_text_shown(detail);
+    const char *why = os_errno ? strerror((int)os_errno) : shown.text;
+    size_t n = 0;
+    if (port) {
+        tried += sizeof before - 1;
+        n = (size_t)(port - tried);
+    }
+    if (n > 0 && strncmp(host, tried, n) != 0 && host[0] != '[') {
+        sb_fail(err, SB_E_NETWORK, "%s: can't connect to the proxy %.*s port %d: %s", host, (int)n,
+                tried, atoi(port + sizeof " port " - 1), why);
+        sb_error_hint(err, "http_proxy, HTTPS_PROXY or ALL_PROXY names it; hosts in NO_PROXY are "
+                           "asked without it");
+    } else {
+        sb_fail(err, SB_E_NETWORK, "%s: can't connect: %s", host, why);
+    }
+    if (err)
+        err->os_errno = EAGAIN;
+    return -1;
+}
+
 int sb_failure(struct sb_error *err, CURL *curl, CURLcode code, const char *host,
                const char *detail) {
     long os_errno = 0, proxy_status = 0;
@@ -135,11 +159,7 @@ int sb_failure(struct sb_error *err, CURL *curl, CURLcode code, const char *host
     case CURLE_COULDNT_RESOLVE_PROXY:
         return again(err, host, "the proxy's name can't be looked up");
     case CURLE_COULDNT_CONNECT:
-        sb_fail(err, SB_E_NETWORK, "%s: can't connect: %s", host,
-                os_errno ? strerror((int)os_errno) : sb_text_shown(detail).text);
-        if (err)
-            err->os_errno = EAGAIN;
-        return -1;
+        return fail_connect(err, host, os_errno, detail);
     case CURLE_OPERATION_TIMEDOUT:
         return again(err, host, "no answer in time");
     case CURLE_PEER_FAILED_VERIFICATION:

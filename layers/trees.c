@@ -53,12 +53,20 @@ static int boot_id(struct sb_buf *out, struct sb_error *err) {
 
 /* ---- finding ---- */
 
+/* A tree's root is root's, here or in the user namespace that made it: others got it with the whole
+ * store, by `chown -R` or by an archive that was unpacked as somebody else, and with it all files
+ * that steps are to see as root's. */
+static bool is_owned(int private, const char *fs) {
+    struct stat st;
+    return fstatat(private, fs, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_uid == geteuid();
+}
+
 /* Whether the tree is there, and safe to use. */
 static int look(struct sb_store *store, const struct names *n, bool *out_there,
                 struct sb_error *err) {
     int private = sb_store_private_fd(store);
     sb_autofree char *fs = sb_format("%s/fs", n->tree), *boot = sb_format("%s/boot", n->tree);
-    *out_there = sb_path_exists(private, fs);
+    *out_there = is_owned(private, fs);
     sb_autoclose int fd = *out_there ? openat(private, boot, O_RDONLY | O_CLOEXEC) : -1;
     if (fd < 0)
         return !*out_there || errno == ENOENT

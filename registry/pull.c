@@ -103,20 +103,17 @@ static json_t *need_document(struct pull *p, const struct sb_descriptor *expecte
 static json_t *find_named(struct pull *p, struct sb_descriptor *out, bool *out_absent,
                           struct sb_error *err) {
     const struct sb_reference *r = p->reference;
-    if (!r->has_digest) {
-        struct sb_error own = {0};
-        json_t *document = fetch_document(p, r->tag ? r->tag : "latest", NULL, out, &own);
-        *out_absent = !document && own.code == SB_E_NOT_FOUND;
-        if (!document && err)
-            *err = own;
-        return document;
-    }
+    const char *tag = r->tag ? r->tag : "latest";
     struct sb_digest_text digest = sb_digest_text(&r->digest);
-    struct sb_error unknown = {0};
+    struct sb_error own = {0}, unknown = {0};
     struct sb_descriptor known;
-    if (sb_store_resolve(p->store, digest.text, &known, &unknown) == 0)
+    if (r->has_digest && sb_store_resolve(p->store, digest.text, &known, &unknown) == 0)
         return need_document(p, &known, out, err);
-    return fetch_document(p, digest.text, NULL, out, err);
+    json_t *document = fetch_document(p, r->has_digest ? digest.text : tag, NULL, out, &own);
+    *out_absent = !document && own.code == SB_E_NOT_FOUND;
+    if (!document && err)
+        *err = own;
+    return document;
 }
 
 /* The manifest behind whatever was named; indexes are followed, not far. */

@@ -40,7 +40,7 @@ struct sb_pull_options {
 struct sb_pulled {
     struct sb_descriptor image; /* its manifest, in the store; media_type is a static string */
     struct sb_descriptor named; /* what the reference named: the same, or an index that it is in */
-    bool absent;                /* failed, as the registry has no such tag, or no such repository */
+    bool absent;                /* failed, as the registry has no such tag, digest or repository */
 };
 
 /* Brings the image into the store and tags it there as "host/repository:tag" (not, when the

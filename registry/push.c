@@ -379,7 +379,9 @@ struct tag_job {
     struct sb_pusher *pusher;
     const struct document *document;
     const char *reference; /* NULL: its digest */
-    bool same;             /* it names the document already */
+    bool named, same;      /* when last looked at: it names something, the document */
+    struct sb_digest names;
+    bool overtaken;
 };
 
 static int compare_tag(void *data, struct sb_error *err) {
@@ -387,9 +389,11 @@ static int compare_tag(void *data, struct sb_error *err) {
     const struct sb_digest *digest = &t->document->descriptor.digest;
     struct sb_digest_text text = sb_digest_text(digest);
     const char *reference = t->reference ? t->reference : text.text;
-    struct sb_descriptor there;
+    struct sb_descriptor there = {0};
     int rc = sb_remote_manifest_head(t->pusher->remote, reference, &there, err);
-    t->same = rc > 0 && sb_digest_equal(&there.digest, digest);
+    t->named = rc > 0;
+    t->same = t->named && sb_digest_equal(&there.digest, digest);
+    t->names = there.digest;
     return rc < 0 ? -1 : 0;
 }
 
@@ -398,11 +402,15 @@ static int put_tag(void *data, struct sb_error *err) {
     const struct document *d = t->document;
     struct sb_digest_text digest = sb_digest_text(&d->descriptor.digest);
     const char *reference = t->reference ? t->reference : digest.text;
+    const struct tag_job before = *t;
     if (sb_remote_manifest_put(t->pusher->remote, reference, d->descriptor.media_type,
                                d->bytes.data, d->bytes.len, err) < 0 ||
         compare_tag(t, err) < 0)
         return -1;
-    if (t->same)
+    /* What it names now was put there after the look before: another push came last. */
+    t->overtaken = t->reference && !t->same && t->named &&
+                   !(before.named && sb_digest_equal(&before.names, &t->names));
+    if (t->same || t->overtaken)
         return 0;
     return sb_fail(err, SB_E_INTEGRITY,
                    "%s: the registry took the manifest %s, and does not name it %s now",
@@ -527,11 +535,14 @@ static int push(struct sb_pusher *p, const struct sb_image *image, struct docume
     int known = make_document(p, image, document, err);
     if (known < 0)
         return -1;
-    if (known && p->n == 0 && look_first(p, tags, n, &out->unchanged, err) < 0)
+    bool look = known && p->n == 0;
+    if (look && look_first(p, tags, n, &out->unchanged, err) < 0)
         return -1;
     if (out->unchanged)
         return 0;
     add_all(p, image);
+    for (size_t i = 0; i < n && !look && tags[i].reference; i++)
+        sb_jobs_add(p->jobs, compare_tag, &tags[i]);
     if (sb_jobs_wait(p->jobs, err) < 0)
         return -1;
     if (!known && make_document(p, image, document, err) < 1)
@@ -556,7 +567,9 @@ int sb_pusher_finish(struct sb_pusher *p, const struct sb_image *image,
     sb_autofree struct tag_job *jobs = sb_alloc(n * sizeof *jobs);
     *out = (struct sb_push_result){0};
     for (size_t i = 0; i < n; i++)
-        jobs[i] = (struct tag_job){p, &document, tags && tags->n > 0 ? tags->v[i] : NULL, false};
+        jobs[i] = (struct tag_job){.pusher = p,
+                                   .document = &document,
+                                   .reference = tags && tags->n > 0 ? tags->v[i] : NULL};
     int rc = check_quotas(p, image, n, err);
     if (rc == 0)
         rc = push(p, image, &document, jobs, n, out, err);
@@ -564,6 +577,9 @@ int sb_pusher_finish(struct sb_pusher *p, const struct sb_image *image,
     out->uploaded = p->uploaded;
     out->mounted = p->mounted;
     out->sent = p->sent;
+    for (size_t i = 0; i < n; i++)
+        if (jobs[i].overtaken)
+            sb_strings_add(&out->overtaken, jobs[i].reference);
     sb_buf_free(&document.bytes);
     return rc < 0 ? sb_registry_failed(err) : 0;
 }

@@ -60,6 +60,7 @@ struct sb_push_result {
     bool unchanged;                /* everything was there, tags included */
     size_t uploaded, mounted;      /* blobs */
     uint64_t sent;                 /* bytes of blobs uploaded */
+    struct sb_strings overtaken;   /* tags that another push moved at the same time; to be freed */
 };
 
 struct sb_pusher;

@@ -109,7 +109,7 @@ static const char *meaning(int status) {
 }
 
 static void add_hint(const struct sb_remote *remote, const struct sb_http_response *response,
-                     struct sb_error *err) {
+                     const char *what, struct sb_error *err) {
     int status = response->status;
     if (status == 401)
         sb_error_hint(err, "log in with `sbuild login %s`", remote->host);
@@ -122,7 +122,9 @@ static void add_hint(const struct sb_remote *remote, const struct sb_http_respon
         sb_error_hint(err, "check the repository's name; some registries want it to be created "
                            "first, and say this of private ones to those who are not logged in");
     else if (status == 405)
-        sb_error_hint(err, "deleting, for one, must be switched on in many registries");
+        sb_error_hint(err, !strncmp(what, "DELETE", 6)
+                               ? "deleting must be switched on in many registries"
+                               : "it may be read-only for now, or a mirror of another");
     else if (status == 407)
         sb_error_hint(err, "set HTTPS_PROXY to http://USER:PASSWORD@PROXY:PORT");
     else if (status == 413)
@@ -142,7 +144,7 @@ int sb_remote_refused(const struct sb_remote *remote, const struct sb_http_respo
     enum sb_error_code code = response->status == 404 ? SB_E_NOT_FOUND : SB_E_NETWORK;
     sb_fail(err, code, "%s (status %d)", said.len ? sb_buf_text(&said) : meaning(response->status),
             response->status);
-    add_hint(remote, response, err);
+    add_hint(remote, response, what, err);
     bool ecr = false;
     if (remote->push && response->status == 404 && sb_remote_said(response, "NAME_UNKNOWN"))
         sb_ecr_missing(remote->host, remote->repository, &ecr, err);

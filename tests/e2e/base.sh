@@ -209,6 +209,9 @@ on "$there" build app.yaml --metadata-file meta 2>err >&2
 check "a name that isn't in the lock file is said" has err "app.yaml:2: $REGISTRY/team/base:v1 is not in the lock file; it is $second now"
 on "$there" lock app.yaml --json >out
 check_equal "locking adds it" added "$(jq -r '.[0].state' out)"
+sed -i "/base:v1/s/sha256:.*/sha256:$(printf gone | sha256sum | cut -d' ' -f1)/" app.lock
+check_fails "a digest that the registry has no more" 5 on "$there" build app.yaml
+check "whose place is the lock file" has said 'hint: the lock file has this digest; `sbuild lock --update .*app.yaml`'
 sed -i '4s/sha256:./sha256:x/' app.lock
 check_fails "a lock file that was tampered with" 3 on "$there" build app.yaml
 check "names its place" has said '^app.lock:4:[0-9]+: expected a digest'

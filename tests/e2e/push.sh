@@ -159,6 +159,29 @@ check "eight machines push one image at once" test ! -e at-once.failed
 check_equal "it is there, under all names" "$("$SBUILD" inspect many --json | jq -r .digest) 1" \
 	"$(registry_digest at/once-3 v8) $(for i in 1 2 3 4 5 6 7 8; do registry_digest at/once-2 v$i; done | sort -u | wc -l)"
 
+start_proxy
+recipe other
+echo other >app/other && "$SBUILD" other.yaml >/dev/null 2>err
+where=fault/push/overtaken/0
+check "what comes last" "$SBUILD" push other "$PROXY/$where:other"
+check "a push that another one overtakes is none that failed" sh -c '"$0" push many "$1:v1" "$1:latest" >out 2>said' "$SBUILD" "$PROXY/$where"
+check_said "warning: $PROXY/$where:latest names another image"
+check "no more than that one" test "$(grep -c warning said)" = 1
+check_equal "which is true" "$(registry_digest $where other)" "$(registry_digest $where latest)"
+check_fails "a registry that took the manifest, and did not" 6 "$SBUILD" push many "$PROXY/fault/push/forgotten/0:latest"
+check_said 'does not name it latest now'
+where=fault/push/overtaken/1
+"$SBUILD" push other "$PROXY/$where:other" "$PROXY/$where:v0" >/dev/null 2>&1
+echo more >>app/other
+check "nor when it was sent while it was built" "$SBUILD" other.yaml --push --tag "$PROXY/$where:latest" --metadata-file overtaken
+check_equal "in the metadata, too" latest "$(jq -r '.pushed[].overtaken[]' overtaken)"
+where=fault/push/forgotten/1
+"$SBUILD" push many "$REGISTRY/$where:latest" >/dev/null 2>&1
+echo more >>app/other
+check_fails "a registry whose tag stays at what it was" 6 "$SBUILD" other.yaml --push --tag "$PROXY/$where:latest"
+check_said 'does not name it latest now'
+rm app/other
+
 # ---- formats ----
 
 check "Docker's format" "$SBUILD" push app "$REGISTRY/docker/app:v1" --format docker

@@ -256,6 +256,9 @@ static void test_proxy(void) {
     sb_autofree char *refused = sb_format("refused.test:%d", port);
     autoasked struct asked no_tunnel = get_with(&with_ca, refused, "/echo");
     CHECK_FAILED(no_tunnel, EPROTO, "the proxy refused the connection, with status 403");
+    setenv("HTTPS_PROXY", "http://me:secret@127.0.0.1:1", 1);
+    autoasked struct asked no_proxy = get_with(&with_ca, host, "/echo");
+    CHECK_FAILED(no_proxy, EAGAIN, "can't connect to the proxy 127.0.0.1 port 1: ");
     unsetenv("HTTPS_PROXY");
 }
 

@@ -92,7 +92,7 @@ static void check_refused(struct sb_remote *remote) {
          "sbuild login 127.0.0.1:5000", SB_E_NETWORK},
         {403, "{\"errors\":[{\"code\":\"DENIED\"}]}", "DENIED (status 403)", "sbuild login",
          SB_E_NETWORK},
-        {405, NULL, "the registry does not allow that (status 405)", "switched on", SB_E_NETWORK},
+        {405, NULL, "the registry does not allow that (status 405)", "read-only", SB_E_NETWORK},
         {413, NULL, "too large for the registry, or for a proxy before it (status 413)",
          "client_max_body_size", SB_E_NETWORK},
         {429, "{\"errors\":[{\"message\":\"slow\\r\\ndown\\u0007\\u009b\"}]}",

@@ -379,6 +379,22 @@ static void check_following(enum sb_compression compression) {
     CHECK_INT(sb_tree_get(store, &layer, &path, &err), 0);
 }
 
+/* A store that was given to somebody, as before a CI job's cache is written by an ordinary user:
+ * its trees show steps the wrong owners. */
+static void check_given_away(void) {
+    struct sb_layer layer = pack_tree("rich", SB_COMPRESSION_ZSTD);
+    sb_autofree char *path = NULL;
+    CHECK_INT(sb_tree_get(store, &layer, &path, &err), 0);
+    sb_autofree char *give = sb_format("chown -hR 1234:1234 %s/..", path);
+    CHECK_INT(system(give), 0);
+    CHECK(!sb_tree_has(store, &layer.diff_id));
+    free(sb_steal(path));
+    CHECK_INT(sb_tree_get(store, &layer, &path, &err), 0);
+    sb_autoclose int rich = openat(top, "rich", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    sb_autoclose int tree = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    CHECK_INT(sametree_compare(rich, tree, ""), 0);
+}
+
 int main(void) {
     if (geteuid() != 0) {
         TEST_SKIP("needs root");
@@ -399,6 +415,7 @@ int main(void) {
     check_following(SB_COMPRESSION_NONE);
     check_trees();
     check_damaged_tree();
+    check_given_away();
     check_adopt();
     check_contents();
     check_rootless();
