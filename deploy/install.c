@@ -250,7 +250,8 @@ int sb_install(const struct sb_node *node, struct sb_registry *registry,
 
 /* ---- away ---- */
 
-/* The units of recovery go in any case: one that was killed may have left nothing but them. */
+/* The units of recovery go in any case: one that was killed may have left nothing but them. And
+ * they go while this is watched; without room on the disk the service does so when it is closed. */
 int sb_uninstall(const struct sb_node *node, const char *name, struct sb_error *err) {
     struct sb_node_service *service;
     struct sb_error ignored = {0};
@@ -259,6 +260,8 @@ int sb_uninstall(const struct sb_node *node, const char *name, struct sb_error *
     int rc = sb_node_service_find(node, name, &service, err);
     if (rc == 0) {
         rc = sb_switch_uninstall(service, err);
+        if (rc == 0)
+            rc = sb_recover_no_units(node, err);
         sb_recover_unwatch(service);
     }
     sb_node_service_close(service);

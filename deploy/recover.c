@@ -122,10 +122,10 @@ int sb_recover_no_units(const struct sb_node *node, struct sb_error *err) {
         return -1;
     if (names.n > 0 || !are_of_this_store(node))
         return 0;
-    if (sb_unitfiles_disable(node, BOOT_UNIT, err) < 0 ||
-        sb_unitfiles_drop(node, BOOT_UNIT, err) < 0)
+    if (sb_unitfiles_drop(node, WATCH_UNIT, err) < 0 ||
+        sb_unitfiles_disable(node, BOOT_UNIT, err) < 0)
         return -1;
-    return sb_unitfiles_drop(node, WATCH_UNIT, err);
+    return sb_unitfiles_drop(node, BOOT_UNIT, err); /* last: it says whose they are */
 }
 
 /* Started anew: one that still runs for the operation before may be about to end. */
@@ -168,19 +168,20 @@ static int put_in_order(struct sb_node_service *service, struct sb_error *err) {
 }
 
 /* Who has the lock may have put nothing on record yet: before something was seen there, only a free
- * lock says that there is nothing to do. */
+ * lock says that there is nothing to do. Off the record an uninstallation has yet to take away the
+ * units of recovery, before which it may be killed as well. */
 int sb_recover(const struct sb_node *node, const char *name, struct sb_error *err) {
     struct sb_node_service *service;
     for (bool seen = false;;) {
         struct sb_error own = {0};
         bool now = unfinished(node, name);
         if (seen && !now)
-            return 0;
+            return sb_recover_no_units(node, err);
         seen = now;
         if (sb_node_service_try(node, name, &service, &own) == 0)
             return put_in_order(service, err);
         if (own.code == SB_E_NOT_FOUND)
-            return 0;
+            return sb_recover_no_units(node, err);
         if (own.os_errno != EWOULDBLOCK) {
             *err = own;
             return -1;

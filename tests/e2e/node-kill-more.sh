@@ -61,6 +61,14 @@ while read -r moment; do
 done <times
 check_equal "after a loss of power, too" "" "$bad"
 
+# Killed when nothing but the units of recovery was left: who watches takes them away.
+prepare
+n cp -a /etc/systemd/system/sbuild-recover.service /etc/systemd/system/sbuild-recover@.service /root
+n sbuild uninstall web >out 2>&1 || cat out
+n cp -a /root/sbuild-recover.service /root/sbuild-recover@.service /etc/systemd/system
+n sbuild status web --recover >out 2>&1 || cat out
+check_equal "the end of an uninstallation is watched over" "" "$(gone web "$PORT")"
+
 # ---- prune ----
 
 # Five generations on five trees, of which two may go.
