@@ -159,12 +159,13 @@ void sb_recover_unwatch(const struct sb_node_service *service) {
         sb_systemd_do("stop", unit, &ignored);
 }
 
+/* An installation that is undone may have been the first, too. */
 static int put_in_order(struct sb_node_service *service, struct sb_error *err) {
     enum sb_operation_kind kind;
     const struct sb_node *node = service->node;
     int rc = sb_switch_recover(service, &kind, err);
     sb_node_service_close(service);
-    return rc == 0 && kind == SB_OPERATION_UNINSTALL ? sb_recover_no_units(node, err) : rc;
+    return rc == 0 ? sb_recover_no_units(node, err) : rc;
 }
 
 /* Who has the lock may have put nothing on record yet: before something was seen there, only a free
