@@ -58,6 +58,13 @@ int sb_unitfiles_put(const struct sb_node *node, const char *name, const char *t
     return rc < 0 ? rc : sb_directory_sync(dir, err);
 }
 
+void sb_unitfiles_tidy(const struct sb_node *node, const char *name) {
+    sb_autoclose int dir = open_units(node, NULL);
+    sb_autofree char *temporary = sb_format(".sbuild-%s", name);
+    if (dir >= 0)
+        unlinkat(dir, temporary, 0);
+}
+
 int sb_unitfiles_drop(const struct sb_node *node, const char *name, struct sb_error *err) {
     sb_autoclose int dir = open_units(node, err);
     if (dir < 0)
