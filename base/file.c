@@ -236,6 +236,11 @@ char *sb_path_dirname(const char *path) {
     return slash == path ? sb_strdup("/") : sb_strndup(path, (size_t)(slash - path));
 }
 
+char *sb_path_beside(const char *path, const char *name) {
+    sb_autofree char *dir = sb_path_dirname(path);
+    return sb_path_join(dir, name);
+}
+
 bool sb_path_is_below(const char *path, const char *dir) {
     size_t n = strlen(dir);
     return !strncmp(path, dir, n) && (!path[n] || path[n] == '/');

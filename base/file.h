@@ -64,6 +64,9 @@ char *sb_path_join(const char *dir, const char *name);
 /* The directory part ("." when there is none); the caller's to free. */
 char *sb_path_dirname(const char *path);
 
+/* A name that stands in the file of that path, and is relative to its directory; the caller's. */
+char *sb_path_beside(const char *path, const char *name);
+
 /* True for dir itself as well; both are clean. */
 bool sb_path_is_below(const char *path, const char *dir);
 

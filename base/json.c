@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/text.h"
 
 void sb_json_drop(json_t **value) {
     json_decref(*value);
@@ -62,6 +63,19 @@ json_t *sb_json_from_bytes(const char *bytes) {
             sb_buf_addc(&out, (char)*p);
         else
             sb_buf_addf(&out, "%%%02X", *p);
+    }
+    return json_string(sb_buf_text(&out));
+}
+
+json_t *sb_json_from_text(const char *text) {
+    sb_autobuf struct sb_buf out = {0};
+    for (size_t n; *text; text += n) {
+        n = sb_text_utf8_length(text);
+        if (n)
+            sb_buf_add(&out, text, n);
+        else
+            sb_buf_adds(&out, "\xEF\xBF\xBD");
+        n += !n;
     }
     return json_string(sb_buf_text(&out));
 }

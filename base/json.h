@@ -35,5 +35,8 @@ json_int_t sb_json_integer(const json_t *object, const char *key, json_int_t fal
 /* A JSON string from bytes that may not be UTF-8 (file names): such bytes become %XX, and "%"
  * becomes "%25", so that different names stay different. */
 json_t *sb_json_from_bytes(const char *bytes);
+/* A JSON string of text for people (messages, what programs printed): it stays as it is, but for
+ * bytes that are no UTF-8, each of which becomes U+FFFD. */
+json_t *sb_json_from_text(const char *text);
 
 #endif

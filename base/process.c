@@ -73,6 +73,20 @@ char *sb_process_find(const char *program) {
     return NULL;
 }
 
+char *sb_process_program(struct sb_error *err) {
+    static const char deleted[] = " (deleted)"; /* appended once the file has no name any more */
+    char path[4096];
+    ssize_t n = readlink("/proc/self/exe", path, sizeof path);
+    if (n < 0) {
+        sb_fail_errno(err, SB_E_IO, "looking up this program's path");
+        return NULL;
+    }
+    size_t len = (size_t)n, tail = sizeof deleted - 1;
+    if (len > tail && !memcmp(path + len - tail, deleted, tail))
+        len -= tail;
+    return sb_strndup(path, len);
+}
+
 /* In the child, between fork and exec: async-signal-safe calls only. */
 static _Noreturn void run_child(const struct sb_process_options *o, const char *program,
                                 const int fds[3], int report, pid_t parent) {

@@ -44,6 +44,10 @@ int sb_process_capture_env(const char *const *argv, const char *const *env, cons
 /* The path of a program in PATH (or /usr/sbin, /sbin), the caller's to free; NULL when missing. */
 char *sb_process_find(const char *program);
 
+/* The absolute path of this very program, also when it was replaced meanwhile, as upgrades do; the
+ * caller's to free. */
+char *sb_process_program(struct sb_error *err);
+
 /* Forwards interruption: SIGINT, SIGTERM and SIGHUP set a flag and write to a pipe, instead of
  * ending the process. Call once, early, before threads. */
 void sb_interrupt_install(void);

@@ -1,7 +1,6 @@
 #include "builder/build.h"
 
 #include <limits.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -201,49 +200,6 @@ void sb_build_free(struct sb_build *build) {
     free(build);
 }
 
-void sb_build_notify(struct sb_target *target, size_t result, enum sb_event_type type,
-                     const char *text, size_t text_len) {
-    struct sb_build *build = target->build;
-    if (!build->request->notify)
-        return;
-    struct sb_event event = {.type = type,
-                             .id = target->first_id + result,
-                             .layer = &target->results[result],
-                             .text = text,
-                             .text_len = text_len};
-    pthread_mutex_lock(&build->notify_lock);
-    build->request->notify(build->request->data, &event);
-    pthread_mutex_unlock(&build->notify_lock);
-}
-
-void sb_build_notify_growth(struct sb_target *target, size_t result,
-                            const struct sb_layer_growth *growth) {
-    struct sb_build *build = target->build;
-    if (!build->request->notify)
-        return;
-    struct sb_event event = {.type = SB_EVENT_LAYER_GROW,
-                             .id = target->first_id + result,
-                             .layer = &target->results[result],
-                             .growth = growth};
-    pthread_mutex_lock(&build->notify_lock);
-    build->request->notify(build->request->data, &event);
-    pthread_mutex_unlock(&build->notify_lock);
-}
-
-void sb_build_warn(struct sb_build *build, const char *fmt, ...) {
-    if (!build->request->notify)
-        return;
-    char text[1024];
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(text, sizeof text, fmt, ap);
-    va_end(ap);
-    struct sb_event event = {.type = SB_EVENT_WARNING, .text = text, .text_len = strlen(text)};
-    pthread_mutex_lock(&build->notify_lock);
-    build->request->notify(build->request->data, &event);
-    pthread_mutex_unlock(&build->notify_lock);
-}
-
 static void notify_alone(struct sb_build *build) {
     struct sb_event event = {.type = SB_EVENT_ALONE};
     if (build->request->notify)
@@ -268,7 +224,7 @@ static int start_target(struct sb_target *target, struct sb_error *err) {
     target->first_id = id;
     pthread_mutex_unlock(&build->lock);
     for (size_t i = 0; i < target->base_count; i++)
-        sb_build_notify(target, i, SB_EVENT_LAYER_DONE, NULL, 0);
+        sb_target_notify(target, i, SB_EVENT_LAYER_DONE, NULL, 0);
     return 0;
 }
 

@@ -72,7 +72,8 @@ static void add_arguments(const struct sb_runtime *runtime, const struct bundle 
     sb_strings_add(argv, runtime->path);
     sb_strings_add(argv, runtime->crun ? "--cgroup-manager=disabled" : "--rootless=true");
     sb_strings_addf(argv, "--root=%s/state", bundle->path);
-    sb_strings_addf(argv, "--log=%s/log", bundle->path);
+    /* To crun, what stands before a colon says what kind of log it is. */
+    sb_strings_addf(argv, "--log=%s%s/log", runtime->crun ? "file:" : "", bundle->path);
     sb_strings_add(argv, "--log-format=json");
     sb_strings_add(argv, "run");
     sb_strings_add(argv, "--no-new-keyring");

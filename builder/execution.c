@@ -71,7 +71,8 @@ static char *program_name(const char *name, const char *const *argv) {
     size_t shown = len < NAME_LIMIT ? len : NAME_LIMIT;
     while (shown < len && ((unsigned char)start[shown] & 0xc0) == 0x80)
         shown--; /* not within a character */
-    return sb_format("%.*s%s", (int)shown, start, shown < len ? "…" : "");
+    bool more = start[len + strspn(start + len, " \t\r\n")] != '\0';
+    return sb_format("%.*s%s", (int)shown, start, shown < len ? "…" : more ? " …" : "");
 }
 
 static int check_status(const char *name, int status, struct sb_error *err) {

@@ -27,13 +27,6 @@ struct load {
     struct sb_error *err;
 };
 
-char *sb_recipe_relative(const struct sb_recipe *recipe, const char *name) {
-    const char *slash = strrchr(recipe->path, '/');
-    if (*name == '/' || !slash)
-        return sb_strdup(name);
-    return sb_format("%.*s%s", (int)(slash - recipe->path + 1), recipe->path, name);
-}
-
 /* ---- finding and reading the file ---- */
 
 /* Names the recipe beside a missing one that has nearly its name. */
@@ -128,7 +121,7 @@ static void check_context(struct sb_reader *reader, const struct sb_yaml *root,
         recipe->context = sb_path_dirname(recipe->path);
         return;
     }
-    recipe->context = sb_recipe_relative(recipe, said);
+    recipe->context = sb_path_beside(recipe->path, said);
     struct stat st;
     if (stat(recipe->context, &st) < 0 || !S_ISDIR(st.st_mode))
         sb_reader_problem(reader, node,

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/memory.h"
 #include "base/text.h"
 #include "builder/recipe_keys.h"
@@ -51,7 +52,7 @@ static char *resolve_image(const struct sb_recipe *recipe, const char *text) {
     for (size_t i = 0; i < 3; i++) {
         size_t n = strlen(transports[i]);
         if (!strncmp(text, transports[i], n)) {
-            sb_autofree char *path = sb_recipe_relative(recipe, text + n);
+            sb_autofree char *path = sb_path_beside(recipe->path, text + n);
             return sb_format("%s%s", transports[i], path);
         }
     }
@@ -71,7 +72,7 @@ static void read_string(struct sb_reader *reader, const struct sb_recipe *recipe
         from->image = image;
     } else if (is_recipe(text)) {
         from->kind = SB_FROM_RECIPE;
-        from->recipe = sb_recipe_relative(recipe, text);
+        from->recipe = sb_path_beside(recipe->path, text);
     } else {
         bool reference =
             strpbrk(text, "/:") && !strstr(text, "://") && !text[strspn(text, REFERENCE)];
@@ -130,7 +131,7 @@ static void read_mapping(struct sb_reader *reader, const struct sb_recipe *recip
             from->image = sb_steal(said.image);
     } else if (said.recipe) {
         from->kind = SB_FROM_RECIPE;
-        from->recipe = sb_recipe_relative(recipe, said.recipe);
+        from->recipe = sb_path_beside(recipe->path, said.recipe);
     } else if (said.debian || said.ubuntu) {
         take_bootstrap(&said, from);
     }

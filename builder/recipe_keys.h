@@ -31,7 +31,4 @@ void sb_image_check(struct sb_reader *reader, const struct sb_yaml *node,
 void sb_service_check(struct sb_reader *reader, const struct sb_yaml *node,
                       const struct sb_recipe *recipe);
 
-/* A name of a file in a recipe, relative to the recipe's directory; the caller's. */
-char *sb_recipe_relative(const struct sb_recipe *recipe, const char *name);
-
 #endif

@@ -121,8 +121,7 @@ static bool has_host(const struct sb_registry_hosts *hosts, const char *name) {
 void sb_settings_resolve(char **path, const char *file) {
     if (!*path)
         return;
-    sb_autofree char *dir = sb_path_dirname(file);
-    sb_autofree char *joined = sb_path_join(dir, *path);
+    sb_autofree char *joined = sb_path_beside(file, *path);
     free(*path);
     *path = sb_path_clean(joined);
 }

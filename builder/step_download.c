@@ -2,6 +2,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -9,6 +10,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/process.h"
 #include "builder/execution.h"
 #include "builder/fetch.h"
 #include "builder/inroot_files.h"
@@ -30,7 +32,7 @@ static const struct sb_key keys[] = {
     {"owner", SB_KEY_OWNER, AT(uid), .fallback = "\"0:0\"",
      .description = "Owner of the file, UID:GID."},
     {"extract", SB_KEY_BOOL, AT(extract), .fallback = "false",
-     .description = "Unpack it: a tar of any compression."},
+     .description = "Unpack it: a tar, plain or compressed with gzip, zstd, xz or bzip2."},
     {"strip", SB_KEY_INTEGER, AT(strip), .least = 0, .most = 100, .fallback = "0",
      .description = "Leading directories to drop from the names when unpacking."},
     {0},
@@ -131,6 +133,52 @@ static int place_file(const struct sb_step_download *download, int fd, int root,
     return place(download, fd, directory, name, epoch, err);
 }
 
+/* What layers of images are never compressed with: their own programs unpack it, as tar has them
+ * do. */
+struct decompressor {
+    const char *program, *package, *magic;
+};
+
+static const struct decompressor *decompressor_of(int fd) {
+    static const struct decompressor all[] = {{"xz", "xz-utils",
+                                               "\xFD"
+                                               "7zXZ"},
+                                              {"bzip2", "bzip2", "BZh"}};
+    char start[8] = "";
+    if (pread(fd, start, sizeof start - 1, 0) < 0)
+        return NULL;
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (!strncmp(start, all[i].magic, strlen(all[i].magic)))
+            return &all[i];
+    return NULL;
+}
+
+static int unpack_through(const struct decompressor *through, int fd, int directory,
+                          const struct sb_unpack_options *options, struct sb_error *err) {
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) < 0)
+        return sb_fail_errno(err, SB_E_IO, "making a pipe");
+    sb_autoclose int from = ends[0], to = ends[1];
+    const char *const argv[] = {through->program, "-dc", NULL}, *const env[] = {NULL};
+    const struct sb_process_options program = {
+        .argv = argv, .env = env, .in = fd, .out = to, .err = -1};
+    pid_t pid = sb_process_start(&program, err);
+    sb_close_descriptor(&to);
+    if (pid < 0) {
+        if (err->code == SB_E_NOT_FOUND)
+            sb_error_hint(err, "apt-get install %s", through->package);
+        return -1;
+    }
+    int unpacked = sb_unpack_fd(from, directory, options, err);
+    sb_close_descriptor(&from); /* ends it, should it still write */
+    struct sb_error why = {0};
+    int status = sb_process_wait(pid, unpacked < 0 ? &why : err);
+    if (status > 0 && status != 128 + SIGPIPE && (unpacked == 0 || err->code == SB_E_INTEGRITY))
+        return sb_fail(err, SB_E_INTEGRITY, "it is damaged: %s -dc ended with status %d",
+                       through->program, status);
+    return unpacked < 0 || status < 0 ? -1 : 0;
+}
+
 static int extract(const struct sb_step_download *download, int fd, int root, int64_t epoch,
                    struct sb_error *err) {
     struct sb_unpack_owner owner = {download->uid, download->gid};
@@ -139,7 +187,9 @@ static int extract(const struct sb_step_download *download, int fd, int root, in
     sb_autoclose int directory = sb_inroot_directory(root, download->to, epoch, err);
     if (directory < 0)
         return -1;
-    if (sb_unpack_fd(fd, directory, &options, err) == 0)
+    const struct decompressor *through = decompressor_of(fd);
+    if ((through ? unpack_through(through, fd, directory, &options, err)
+                 : sb_unpack_fd(fd, directory, &options, err)) == 0)
         return 0;
     sb_autofree char *url = sb_fetch_public_url(download->url);
     return sb_error_context(err, "unpacking %s", url);

@@ -152,6 +152,12 @@ static void fill_argv(const struct sb_step_pip *pip, struct sb_strings *argv) {
     sb_strings_copy(argv, &pip->packages);
 }
 
+static bool says_no_pip(const struct sb_step_log *log) {
+    sb_autobuf struct sb_buf said = {0};
+    sb_step_log_last_lines(log, 5, &said);
+    return strstr(sb_buf_text(&said), "No module named pip") != NULL;
+}
+
 static int run(const struct sb_step *step, struct sb_step_run_context *context,
                struct sb_error *err) {
     static const char *const caches[] = {"/root/.cache/pip", NULL};
@@ -185,9 +191,8 @@ static int run(const struct sb_step *step, struct sb_step_run_context *context,
                                  .caches = caches};
     int result = sb_step_program(step, context, &program, err);
     sb_pairs_free(&env);
-    if (result < 0 && err->code == SB_E_STEP && !err->hint[0])
-        sb_error_hint(err, "if the image has no pip: add a step before this one, - apt: "
-                           "[python3-pip]");
+    if (result < 0 && err->code == SB_E_STEP && !err->hint[0] && says_no_pip(context->log))
+        sb_error_hint(err, "add a step before this one, - apt: [python3-pip]");
     return result;
 }
 

@@ -112,7 +112,7 @@ static void accept(struct sb_target *target, size_t result, enum sb_layer_state 
     struct sb_layer_result *r = &target->results[result];
     r->state = state;
     sb_image_add_layer(&target->image, &r->layer, r->name, r->summary);
-    sb_build_notify(target, result, SB_EVENT_LAYER_DONE, NULL, 0);
+    sb_target_notify(target, result, SB_EVENT_LAYER_DONE, NULL, 0);
 }
 
 static int accept_built(struct sb_target *target, const struct attempt *a, struct sb_error *err) {
@@ -142,7 +142,7 @@ static void tell_growth(void *data, int fd, uint64_t size) {
     bool gzip = g->target->recipe->compression == SB_RECIPE_GZIP;
     const struct sb_layer_growth growth = {fd, size,
                                            gzip ? SB_MEDIA_LAYER_GZIP : SB_MEDIA_LAYER_ZSTD};
-    sb_build_notify_growth(g->target, g->result, &growth);
+    sb_target_notify_growth(g->target, g->result, &growth);
 }
 
 /* growing must live as long as the layer is packed. */
@@ -167,7 +167,7 @@ static int build_copy(struct sb_target *target, struct attempt *a, struct sb_err
     struct growing growing;
     struct sb_pack_options options = pack_options(target, a->result, &growing);
     double start = sb_clock_seconds();
-    sb_build_notify(target, a->result, SB_EVENT_LAYER_START, NULL, 0);
+    sb_target_notify(target, a->result, SB_EVENT_LAYER_START, NULL, 0);
     for (int attempt = 1;; attempt++) {
         if (sb_layer_pack_copy(&a->site, &a->list, &options, &r->layer, err) == 0)
             break;
@@ -250,7 +250,7 @@ static void start_packing(struct sb_target *target, struct attempt *a, struct sb
     p->start = start;
     p->lock = lock;
     target->packing = p;
-    sb_build_notify(target, p->attempt.result, SB_EVENT_LAYER_PACK, NULL, 0);
+    sb_target_notify(target, p->attempt.result, SB_EVENT_LAYER_PACK, NULL, 0);
     if (pthread_create(&p->thread, NULL, pack_thread, p) != 0) {
         pack_thread(p); /* no thread to be had: pack now */
         p->thread = pthread_self();
@@ -284,7 +284,7 @@ struct output {
 
 static void forward_output(void *data, const char *text, size_t len) {
     struct output *o = data;
-    sb_build_notify(o->target, o->result, SB_EVENT_LAYER_OUTPUT, text, len);
+    sb_target_notify(o->target, o->result, SB_EVENT_LAYER_OUTPUT, text, len);
 }
 
 /* The trees of all layers so far, the one being packed included. */
@@ -297,7 +297,7 @@ static int collect_trees(struct sb_target *target, size_t result, struct sb_stri
         sb_autofree char *text =
             sb_format("fetching %zu layer%s below, %s: its steps run on them", missing.count,
                       missing.count == 1 ? "" : "s", sb_text_size(missing.bytes).text);
-        sb_build_notify(target, result, SB_EVENT_FETCH, text, strlen(text));
+        sb_target_notify(target, result, SB_EVENT_FETCH, text, strlen(text));
     }
     size_t bad;
     if (sb_base_layers_trees(target->build->store, &target->image, root->pinned, root->base_count,
@@ -315,7 +315,7 @@ static int run_layer(struct sb_target *target, const struct attempt *a, struct s
     sb_autostrings struct sb_strings trees = {0};
     struct sb_layer_result *r = &target->results[a->result];
     struct output output = {target, a->result};
-    sb_build_notify(target, a->result, SB_EVENT_LAYER_START, NULL, 0);
+    sb_target_notify(target, a->result, SB_EVENT_LAYER_START, NULL, 0);
     struct sb_layer_run run = {.site = &a->site,
                                .settings = target->build->settings,
                                .layer = a->layer,
@@ -342,7 +342,7 @@ static bool may_run_ahead(const struct sb_target *target, size_t result) {
 
 static void say_waiting(void *data) {
     const struct output *o = data;
-    sb_build_notify(o->target, o->result, SB_EVENT_WAIT, NULL, 0);
+    sb_target_notify(o->target, o->result, SB_EVENT_WAIT, NULL, 0);
 }
 
 /* Waits for whoever builds the same layer. Returns the lock, or -1. */
@@ -413,11 +413,11 @@ static int build_steps(struct sb_target *target, struct attempt *a, struct sb_er
 static int plan_layer(struct sb_target *target, struct attempt *a) {
     struct sb_layer_result *r = &target->results[a->result];
     r->state = SB_LAYER_BUILT;
-    sb_build_notify(target, a->result, SB_EVENT_LAYER_DONE, NULL, 0);
+    sb_target_notify(target, a->result, SB_EVENT_LAYER_DONE, NULL, 0);
     for (size_t i = a->result + 1; i < target->result_count; i++)
         target->results[i].cause = sb_format("depends on what %s turns out to be", r->name);
     for (size_t i = a->result + 1; i < target->result_count; i++)
-        sb_build_notify(target, i, SB_EVENT_LAYER_DONE, NULL, 0);
+        sb_target_notify(target, i, SB_EVENT_LAYER_DONE, NULL, 0);
     target->next = target->result_count;
     return 0;
 }
@@ -466,7 +466,7 @@ static int mark_unknown(struct sb_target *target) {
     for (; target->next < target->result_count; target->next++) {
         target->results[target->next].cause =
             sb_format("depends on what recipe %s turns out to be", target->base->recipe->name);
-        sb_build_notify(target, target->next, SB_EVENT_LAYER_DONE, NULL, 0);
+        sb_target_notify(target, target->next, SB_EVENT_LAYER_DONE, NULL, 0);
     }
     return 0;
 }
@@ -490,9 +490,9 @@ int sb_target_advance(struct sb_target *target, enum sb_target_effort effort,
     }
     if (finish_packing(target, err) < 0)
         return -1;
+    sb_image_configure(&target->image, &target->recipe->image);
     if (effort == SB_TARGET_PLAN)
         return 0;
-    sb_image_configure(&target->image, &target->recipe->image);
     if (sb_target_describe_paths(target, err) < 0)
         return -1;
     return sb_image_save(target->build->store, &target->image, target->build->epoch, err);

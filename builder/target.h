@@ -90,10 +90,14 @@ struct sb_build {
     atomic_bool rejected; /* a record of the shared cache was found to be wrong */
     pthread_mutex_t notify_lock;
 };
-void sb_build_notify(struct sb_target *target, size_t result, enum sb_event_type type,
-                     const char *text, size_t text_len);
-void sb_build_notify_growth(struct sb_target *target, size_t result,
-                            const struct sb_layer_growth *growth);
+
+/* ---- target_events.c ---- */
+
+/* Tells whoever listens to the build; result is the index of a layer of the target. */
+void sb_target_notify(struct sb_target *target, size_t result, enum sb_event_type type,
+                      const char *text, size_t text_len);
+void sb_target_notify_growth(struct sb_target *target, size_t result,
+                             const struct sb_layer_growth *growth);
 void sb_build_warn(struct sb_build *build, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 

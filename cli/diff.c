@@ -202,6 +202,6 @@ const struct sb_command sb_command_diff = {
             "examples:\n"
             "  sbuild diff backend:v1.4.1 backend:v1.4.2\n"
             "  sbuild diff ml-deps backend | grep '^A'\n"
-            "  sbuild diff oci:/srv/other-store:backend backend\n",
+            "  sbuild diff oci:/srv/other-store:backend:latest backend\n",
     .run = run,
 };

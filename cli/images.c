@@ -119,7 +119,7 @@ static json_t *row_json(const struct row *row) {
                             "tags", tags, "digest", sb_json_from_digest(&row->manifest.digest),
                             "media_type", row->manifest.media_type ? row->manifest.media_type : "");
     if (row->damaged) {
-        json_object_set_new(out, "error", sb_json_from_bytes(row->why.message));
+        json_object_set_new(out, "error", sb_json_from_text(row->why.message));
         return out;
     }
     json_object_set_new(out, "config_digest", sb_json_from_digest(&row->config));

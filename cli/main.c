@@ -73,6 +73,11 @@ static int run_build(int argc, char **argv, struct sb_error *err) {
 
 static int run(int argc, char **argv, struct sb_error *err) {
     const char *first = argc > 1 ? argv[1] : "";
+    if (argc > 2 && !strcmp(first, "help")) { /* `sbuild help build` is `sbuild build --help` */
+        const struct sb_command *command = find_command(argv[2]);
+        char *help[] = {argv[2], "--help", NULL};
+        return command ? command->run(2, help, err) : unknown_command(argv[2], err);
+    }
     if (!strcmp(first, "--help") || !strcmp(first, "-h") || !strcmp(first, "help")) {
         print_help();
         return sb_cli_flush(err);

@@ -16,7 +16,7 @@ int sb_cli_open(const struct sb_common *common, const char *recipe, struct sb_se
     if (sb_store_open(path, store, err) == 0)
         return 0;
     sb_settings_free(settings);
-    return sb_error_context(err, "the store %s", path);
+    return -1;
 }
 
 /* Why writing to stdout failed first, or 0: stdio forgets. */

@@ -21,11 +21,11 @@ static json_t *plan_json(const struct sb_build_result *result) {
         const struct sb_layer_result *r = result->layers[i];
         json_t *o = json_pack("{s:o, s:o, s:s, s:o}", "recipe", sb_json_from_bytes(r->recipe),
                               "name", sb_json_from_bytes(r->name), "state", state_name(r->state),
-                              "does", sb_json_from_bytes(r->summary));
+                              "does", sb_json_from_text(r->summary));
         if (r->repository)
             json_object_set_new(o, "repository", sb_json_from_bytes(r->repository));
         if (r->cause)
-            json_object_set_new(o, "cause", sb_json_from_bytes(r->cause));
+            json_object_set_new(o, "cause", sb_json_from_text(r->cause));
         if (r->state == SB_LAYER_CACHED || r->state == SB_LAYER_BUILT)
             json_object_set_new(o, "key", json_string(sb_digest_text(&r->key).text));
         json_array_append_new(layers, o);

@@ -25,13 +25,14 @@ struct row {
     char *label;        /* "backend app" */
     struct sb_buf line; /* output since the last newline, or the last whole line */
     bool whole;         /* line is complete: the next output starts a new one */
+    bool told;          /* line is nothing that take_output has yet to pass on */
     bool packing;
     double start;
 };
 
 struct sb_progress {
     enum style style;
-    bool explain;
+    bool explain, colour;
     struct row *rows;
     size_t row_count, row_cap;
     int drawn; /* lines on the screen that belong to rows */
@@ -85,20 +86,21 @@ static void remove_row(struct sb_progress *p, struct row *row) {
     p->row_count--;
 }
 
-/* Calls line for each whole line that output completes; keeps the rest. */
+/* Calls line for each whole line that output completes; keeps the rest. What ends in CR is whole,
+ * but passed on only with the LF after it: of a progress bar, that is the newest state. */
 static void take_output(struct row *row, const char *text, size_t len,
                         void (*line)(const struct row *row)) {
     for (size_t i = 0; i < len; i++) {
-        if (row->whole) {
+        if (row->whole && text[i] != '\r' && (text[i] != '\n' || row->told)) {
             sb_buf_reset(&row->line);
-            row->whole = false;
+            row->whole = row->told = false;
         }
         if (text[i] == '\n') {
             if (line)
                 line(row);
-            row->whole = true;
+            row->whole = row->told = true;
         } else if (text[i] == '\r') {
-            row->whole = true; /* progress bars: only the newest state */
+            row->whole = true;
         } else if (row->line.len < 4096) {
             sb_buf_addc(&row->line, text[i]);
         }
@@ -107,16 +109,20 @@ static void take_output(struct row *row, const char *text, size_t len,
 
 /* ---- terminal ---- */
 
+static const char *paint(const struct sb_progress *p, const char *sequence) {
+    return p->colour ? sequence : "";
+}
+
 static int terminal_width(void) {
     struct winsize size;
-    if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 20)
+    if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
         return size.ws_col;
     return 80;
 }
 
 static int terminal_height(void) {
     struct winsize size;
-    if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_row > 4)
+    if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_row > 2)
         return size.ws_row;
     return 24;
 }
@@ -126,8 +132,7 @@ static void erase(struct sb_progress *p) {
         fputs("\033[1A\033[2K", stderr);
 }
 
-/* At most width columns of text that a program wrote: no escapes, nothing cut inside a character.
- */
+/* At most width columns of text, be it a program's: no escapes, nothing cut inside a character. */
 static void print_clipped(const char *text, int width) {
     for (; *text && width > 0; text++) {
         unsigned char c = (unsigned char)*text;
@@ -144,11 +149,11 @@ static void draw(struct sb_progress *p) {
     erase(p);
     for (size_t i = 0; i < p->row_count && p->drawn < most; i++, p->drawn++) {
         struct row *row = &p->rows[i];
-        char head[128];
-        int n = snprintf(head, sizeof head, "  \033[33m●\033[0m %-24s %7s  ", row->label,
-                         sb_text_seconds(sb_clock_seconds() - row->start).text);
-        fputs(head, stderr);
-        print_clipped(row->packing ? "packing" : sb_buf_text(&row->line), width - (n - 11));
+        sb_autofree char *text = sb_format("%-24s %7s  %s", row->label,
+                                           sb_text_seconds(sb_clock_seconds() - row->start).text,
+                                           row->packing ? "packing" : sb_buf_text(&row->line));
+        fprintf(stderr, "  %s●%s ", paint(p, "\033[33m"), paint(p, "\033[0m"));
+        print_clipped(text, width - 5);
         fputc('\n', stderr);
     }
     fflush(stderr);
@@ -181,10 +186,10 @@ static void print_done(struct sb_progress *p, const struct sb_event *e) {
                         : r->state == SB_LAYER_BASE  ? "base"
                         : r->state == SB_LAYER_BUILT ? "built"
                                                      : "?";
-    fprintf(stderr, "  %s%s%s %s %s", tty ? "\033[32m" : "", tty ? "✓" : state,
-            tty ? "\033[0m" : "", r->recipe, r->name);
+    fprintf(stderr, "  %s%s%s %s %s", paint(p, "\033[32m"), tty ? "✓" : state, paint(p, "\033[0m"),
+            r->recipe, r->name);
     if (tty && r->state != SB_LAYER_BUILT)
-        fprintf(stderr, "  \033[2m%s\033[0m", state);
+        fprintf(stderr, "  %s%s%s", paint(p, "\033[2m"), state, paint(p, "\033[0m"));
     if (r->repository)
         fprintf(stderr, "  in %s", r->repository);
     if (r->state == SB_LAYER_BUILT)
@@ -197,7 +202,7 @@ static void print_done(struct sb_progress *p, const struct sb_event *e) {
 
 static void print_json_warning(const struct sb_event *e) {
     sb_autojson json_t *o =
-        json_pack("{s:s, s:o}", "event", "warning", "message", sb_json_from_bytes(e->text));
+        json_pack("{s:s, s:o}", "event", "warning", "message", sb_json_from_text(e->text));
     sb_autobuf struct sb_buf text = {0};
     sb_json_write(o, &text);
     fprintf(stderr, "%s\n", text.data);
@@ -216,10 +221,10 @@ static void print_json(const struct sb_event *e) {
                   "recipe", sb_json_from_bytes(r->recipe), "layer", sb_json_from_bytes(r->name));
     if (e->text) {
         sb_autofree char *text = sb_strndup(e->text, e->text_len);
-        json_object_set_new(o, "text", sb_json_from_bytes(text));
+        json_object_set_new(o, "text", sb_json_from_text(text));
     }
     if (e->type == SB_EVENT_LAYER_START && r->cause)
-        json_object_set_new(o, "cause", sb_json_from_bytes(r->cause));
+        json_object_set_new(o, "cause", sb_json_from_text(r->cause));
     if (e->type == SB_EVENT_LAYER_DONE && r->state != SB_LAYER_UNKNOWN) {
         json_object_set_new(o, "cached", json_boolean(r->state != SB_LAYER_BUILT));
         if (r->repository)
@@ -249,7 +254,7 @@ static void show_start(struct sb_progress *p, const struct sb_event *e) {
         return;
     }
     sb_buf_adds(&row->line, e->layer->summary);
-    row->whole = true;
+    row->whole = row->told = true;
 }
 
 static void show(struct sb_progress *p, const struct sb_event *e) {
@@ -264,6 +269,8 @@ static void show(struct sb_progress *p, const struct sb_event *e) {
                         p->style == STYLE_PLAIN ? print_plain_line : NULL);
         break;
     case SB_EVENT_LAYER_PACK:
+        if (row && p->style == STYLE_PLAIN && row->line.len > 0 && !row->told)
+            print_plain_line(row); /* the last one ends in no newline */
         if (row)
             row->packing = true;
         break;
@@ -367,8 +374,9 @@ static void print_transfer_json(const struct sb_transfer_event *e) {
 }
 
 static void print_moved(struct sb_progress *p, const struct sb_transfer_event *e, double seconds) {
-    bool tty = p->style == STYLE_TTY, mounted = e->state == SB_TRANSFER_MOUNTED;
-    fprintf(stderr, "  %s%s %.12s", tty ? "\033[32m✓\033[0m " : "",
+    bool mounted = e->state == SB_TRANSFER_MOUNTED;
+    fprintf(stderr, "  %s%s%s%s %.12s", paint(p, "\033[32m"), p->style == STYLE_TTY ? "✓ " : "",
+            paint(p, "\033[0m"),
             mounted      ? "mounted"
             : e->sending ? "sent"
                          : "fetched",
@@ -444,7 +452,7 @@ void sb_progress_transfer(void *progress, const struct sb_transfer_event *event)
 
 int sb_progress_new(const char *how, bool explain, struct sb_progress **out, struct sb_error *err) {
     enum style style;
-    const char *terminal = getenv("TERM");
+    const char *terminal = getenv("TERM"), *no_colour = getenv("NO_COLOR");
     if (!strcmp(how, "auto"))
         style = isatty(STDERR_FILENO) && !(terminal && !strcmp(terminal, "dumb")) ? STYLE_TTY
                                                                                   : STYLE_PLAIN;
@@ -460,6 +468,7 @@ int sb_progress_new(const char *how, bool explain, struct sb_progress **out, str
     struct sb_progress *p = *out = sb_alloc(sizeof *p);
     p->style = style;
     p->explain = explain;
+    p->colour = style == STYLE_TTY && !(no_colour && *no_colour);
     pthread_mutex_init(&p->lock, NULL);
     pthread_cond_init(&p->stop, NULL);
     return 0;
@@ -471,7 +480,7 @@ void sb_progress_error(struct sb_progress *p, const struct sb_error *err) {
     sb_autojson json_t *o =
         json_pack("{s:s, s:s, s:i, s:o, s:o}", "event", "error", "code", sb_error_name(err->code),
                   "status", sb_error_exit_status(err->code), "message",
-                  sb_json_from_bytes(err->message), "hint", sb_json_from_bytes(err->hint));
+                  sb_json_from_text(err->message), "hint", sb_json_from_text(err->hint));
     sb_autobuf struct sb_buf text = {0};
     sb_json_write(o, &text);
     fprintf(stderr, "%s\n", text.data);

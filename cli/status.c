@@ -137,7 +137,7 @@ static json_t *facts_of_all(const struct sb_node *node, const struct sb_strings 
             if (own.code == SB_E_NOT_FOUND)
                 continue; /* uninstalled meanwhile */
             facts = json_pack("{s:s, s:s, s:o}", "name", names->v[i], "health", "unknown", "why",
-                              sb_json_from_bytes(own.message));
+                              sb_json_from_text(own.message));
             if (!out_failed->code)
                 *out_failed = own;
         }

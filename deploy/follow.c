@@ -8,7 +8,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/memory.h"
-#include "deploy/recover.h"
+#include "base/process.h"
 #include "deploy/systemd.h"
 #include "deploy/unitfiles.h"
 
@@ -80,6 +80,11 @@ void sb_follow_went_back(const struct sb_node_service *service, uint64_t to) {
 
 /* ---- the timer ---- */
 
+static void add_word(const char *word, struct sb_buf *line) {
+    sb_buf_addc(line, ' ');
+    sb_unit_quote(word, true, line);
+}
+
 static void write_service(const struct sb_node_service *service, const char *program,
                           const char *reference, const struct sb_strings *options,
                           struct sb_buf *out) {
@@ -88,7 +93,7 @@ static void write_service(const struct sb_node_service *service, const char *pro
                 "Wants=network-online.target\nAfter=network-online.target\n\n[Service]\n"
                 "Type=oneshot\nSuccessExitStatus=7\nExecStart=",
                 service->name);
-    sb_buf_adds(out, program);
+    sb_unit_quote(program, false, out);
     const char *const words[] = {"install",
                                  reference,
                                  "--name",
@@ -98,9 +103,9 @@ static void write_service(const struct sb_node_service *service, const char *pro
                                  sb_store_path(service->node->store),
                                  NULL};
     for (size_t i = 0; words[i]; i++)
-        sb_unit_add_word(out, words[i]);
+        add_word(words[i], out);
     for (size_t i = 0; i < options->n; i++)
-        sb_unit_add_word(out, options->v[i]);
+        add_word(options->v[i], out);
     sb_buf_addc(out, '\n');
 }
 
@@ -118,7 +123,7 @@ static void write_timer(const struct sb_node_service *service, uint64_t interval
 
 int sb_follow_start(const struct sb_node_service *service, const char *reference, uint64_t interval,
                     const struct sb_strings *options, struct sb_error *err) {
-    sb_autofree char *program = sb_own_program(err);
+    sb_autofree char *program = sb_process_program(err);
     struct sb_follow follow, now = {.reference = (char *)reference, .interval = interval};
     if (!program || sb_follow_load(service, &follow, err) < 0)
         return -1;

@@ -12,11 +12,11 @@
 #include "deploy/gpus.h"
 #include "deploy/health.h"
 #include "deploy/prepare.h"
-#include "deploy/recover.h"
 #include "deploy/source.h"
 #include "deploy/switch.h"
 #include "deploy/trees.h"
 #include "deploy/unitfiles.h"
+#include "deploy/watch.h"
 #include "layers/origin.h"
 #include "registry/fetch.h"
 
@@ -101,9 +101,9 @@ static int make_generation(struct install *in, uint64_t current, uint64_t number
     struct sb_generation generation = {.number = number,
                                        .bundle = in->source.manifest.digest,
                                        .reference = sb_strdup(in->source.reference)};
-    int rc = sb_recover_units(in->node, err);
+    int rc = sb_watch_units(in->node, err);
     if (rc == 0)
-        rc = sb_recover_begin(in->service, &operation, err);
+        rc = sb_watch_operation(in->service, &operation, err);
     if (rc == 0)
         rc = prepare_generation(in, current, &generation, err);
     if (rc == 0)
@@ -145,7 +145,7 @@ static int get_and_switch(struct install *in, uint64_t current, uint64_t number,
         rc = switch_over(in, current, number, err);
     else if (err->code == SB_E_NO_SPACE)
         sb_error_context(err, "%s", sb_store_path(in->node->store));
-    sb_recover_unwatch(in->service);
+    sb_watch_end(in->service);
     if (rc < 0 && err->code == SB_E_NO_SPACE) {
         sb_prepare_give_back(in->service, &in->description, &lacking, err);
     } else if (rc == 0 || err->code == SB_E_UNHEALTHY) {
@@ -250,20 +250,20 @@ int sb_install(const struct sb_node *node, struct sb_registry *registry,
 
 /* ---- away ---- */
 
-/* The units of recovery go in any case: one that was killed may have left nothing but them. And
- * they go while this is watched; without room on the disk the service does so when it is closed. */
+/* The units of the watch go in any case: one that was killed may have left nothing but them. It is
+ * watched until they are gone. */
 int sb_uninstall(const struct sb_node *node, const char *name, struct sb_error *err) {
     struct sb_node_service *service;
     struct sb_error ignored = {0};
     if (sb_node_need_root(err) < 0)
         return -1;
     int rc = sb_node_service_find(node, name, &service, err);
-    if (rc == 0) {
+    if (rc == 0)
         rc = sb_switch_uninstall(service, err);
-        if (rc == 0)
-            rc = sb_recover_no_units(node, err);
-        sb_recover_unwatch(service);
-    }
+    if (sb_watch_no_units(node, rc < 0 ? &ignored : err) < 0)
+        rc = -1;
+    if (service)
+        sb_watch_end(service);
     sb_node_service_close(service);
-    return sb_recover_no_units(node, rc < 0 ? &ignored : err) < 0 ? -1 : rc;
+    return rc;
 }

@@ -357,6 +357,11 @@ int sb_operation_save(const struct sb_node_service *service, const struct sb_ope
     return sb_file_write(service->fd, "operation.json", text.data, text.len, 0644, err);
 }
 
+bool sb_operation_exists(const struct sb_node *node, const char *name) {
+    sb_autofree char *path = sb_format("services/%s/operation.json", name);
+    return sb_path_exists(sb_store_private_fd(node->store), path);
+}
+
 int sb_operation_clear(const struct sb_node_service *service, struct sb_error *err) {
     if (unlinkat(service->fd, "operation.json", 0) < 0 && errno != ENOENT)
         return sb_fail_errno(err, SB_E_IO, "removing %s/operation.json", service->path);

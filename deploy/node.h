@@ -196,6 +196,8 @@ int sb_operation_load(const struct sb_node_service *service, struct sb_operation
                       struct sb_error *err);
 int sb_operation_save(const struct sb_node_service *service, const struct sb_operation *operation,
                       struct sb_error *err);
+/* Whether something is under way there, or was when its process died; also without the lock. */
+bool sb_operation_exists(const struct sb_node *node, const char *name);
 int sb_operation_clear(const struct sb_node_service *service, struct sb_error *err);
 
 #endif

@@ -5,9 +5,9 @@
 #include "deploy/gpus.h"
 #include "deploy/install.h"
 #include "deploy/prepare.h"
-#include "deploy/recover.h"
 #include "deploy/switch.h"
 #include "deploy/systemd.h"
+#include "deploy/watch.h"
 
 static int choose(const struct sb_node_service *service, uint64_t current, uint64_t wanted,
                   uint64_t *out, struct sb_error *err) {
@@ -43,7 +43,7 @@ static int take_gpus(const struct sb_node_service *service, const struct sb_desc
     if (lock < 0 || sb_gpus_choose(service, d, generation->gpus, &generation->gpus, err) < 0 ||
         sb_generation_save(service, generation, err) < 0)
         return -1;
-    return sb_recover_begin(service, operation, err);
+    return sb_watch_operation(service, operation, err);
 }
 
 /* Others may have the devices that it once had: its units are made for those that it gets now. */
@@ -93,7 +93,7 @@ static int rollback_locked(struct sb_node_service *service, uint64_t wanted, uin
     if (rc < 0 || out->unchanged)
         return rc;
     rc = sb_switch_run(service, &plan, err);
-    sb_recover_unwatch(service);
+    sb_watch_end(service);
     return rc;
 }
 

@@ -7,10 +7,10 @@
 #include "base/memory.h"
 #include "deploy/follow.h"
 #include "deploy/health.h"
-#include "deploy/recover.h"
 #include "deploy/switch.h"
 #include "deploy/systemd.h"
 #include "deploy/unitfiles.h"
+#include "deploy/watch.h"
 #include "layers/pin.h"
 #include "layers/trees.h"
 
@@ -72,7 +72,7 @@ static json_t *disk(const struct sb_node *node, const char *name) {
 
 static void set(json_t *object, const char *key, const char *text) {
     if (text)
-        json_object_set_new(object, key, sb_json_from_bytes(text));
+        json_object_set_new(object, key, sb_json_from_text(text));
 }
 
 static json_t *generation_facts(const struct sb_generation *g, uint64_t current) {
@@ -86,8 +86,7 @@ static json_t *generation_facts(const struct sb_generation *g, uint64_t current)
     set(out, "reference", g->reference);
     set(out, "failure", g->failure);
     if (g->journal)
-        json_object_set_new(out, "journal",
-                            json_string(g->journal) ?: sb_json_from_bytes(g->journal));
+        json_object_set_new(out, "journal", sb_json_from_text(g->journal));
     return out;
 }
 
@@ -244,5 +243,5 @@ int sb_node_prune(const struct sb_node *node, bool dry_run, struct sb_strings *o
             return -1;
         }
     }
-    return dry_run ? 0 : sb_recover_no_units(node, err);
+    return dry_run ? 0 : sb_watch_no_units(node, err);
 }

@@ -10,9 +10,9 @@
 #include "deploy/follow.h"
 #include "deploy/green.h"
 #include "deploy/health.h"
-#include "deploy/recover.h"
 #include "deploy/systemd.h"
 #include "deploy/unitfiles.h"
+#include "deploy/watch.h"
 
 #define JOURNAL_LINES 40
 
@@ -268,7 +268,7 @@ int sb_switch_run(const struct sb_node_service *service, const struct sb_switch 
     struct sb_operation operation = {
         .kind = plan->kind, .from = plan->from, .to = plan->to, .wait = plan->wait};
     if (plan->watched ? sb_operation_save(service, &operation, err) < 0
-                      : sb_recover_begin(service, &operation, err) < 0)
+                      : sb_watch_operation(service, &operation, err) < 0)
         return -1;
     return forwards(service, &operation, err);
 }
@@ -301,7 +301,7 @@ int sb_switch_recover(struct sb_node_service *service, enum sb_operation_kind *o
     if (operation.kind == SB_OPERATION_NONE)
         return 0;
     *out_kind = operation.kind;
-    sb_recover_watch(service);
+    sb_watch_start(service);
     if (operation.kind == SB_OPERATION_UNINSTALL)
         return sb_switch_uninstall(service, err);
     sb_node_say(service->node, "%s: what was begun and not ended is put in order first",
@@ -340,7 +340,7 @@ int sb_switch_uninstall(struct sb_node_service *service, struct sb_error *err) {
         return -1;
     uint64_t begun = operation.to; /* its root may be mounted */
     operation = (struct sb_operation){.kind = SB_OPERATION_UNINSTALL, .to = begun};
-    if (sb_recover_begin(service, &operation, err) < 0 || sb_follow_stop(service, err) < 0 ||
+    if (sb_watch_operation(service, &operation, err) < 0 || sb_follow_stop(service, err) < 0 ||
         take_away(service, current, err) < 0 || remove_generations(service, err) < 0 ||
         sb_node_pin(service, err) < 0)
         return -1;

@@ -10,7 +10,7 @@
  *
  * When 5 says no: the reason and an excerpt of the journal are recorded, the old unit file comes
  * back, the service is restarted, the new root unmounted. A process killed anywhere leaves
- * operation.json; the watch over it (deploy/recover.h) finishes or undoes it, or whoever works on
+ * operation.json; the watch over it (deploy/watch.h) finishes or undoes it, or whoever works on
  * the service next.
  */
 #ifndef SB_DEPLOY_SWITCH_H
@@ -26,7 +26,7 @@ struct sb_switch {
     enum sb_operation_kind kind;
     uint64_t from, to; /* from 0: there is none to go back to */
     uint32_t wait;     /* seconds for health; 0: what the description says */
-    bool watched;      /* by sb_recover_watch, already */
+    bool watched;      /* by sb_watch_start, already */
 };
 /* The generation `to` must be there, whole, with its units and pinned. SB_E_UNHEALTHY: it is as it
  * was before, and the record of `to` says why. */

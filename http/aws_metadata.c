@@ -7,7 +7,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/text.h"
-#include "http/aws_credentials.h"
+#include "http/aws_search.h"
 #include "http/secret.h"
 #include "http/simple.h"
 

@@ -5,7 +5,7 @@
 #include "base/memory.h"
 #include "base/process.h"
 #include "base/text.h"
-#include "http/aws_credentials.h"
+#include "http/aws_search.h"
 #include "http/secret.h"
 
 enum { PROFILES_DEEP = 5, PROGRAM_OUTPUT = 64 << 10 };

@@ -13,6 +13,7 @@
 #include "base/json.h"
 #include "base/lock.h"
 #include "base/memory.h"
+#include "layers/descriptor.h"
 #include "layers/store_private.h"
 
 static int check(const json_t *root, struct sb_error *err) {
@@ -138,4 +139,40 @@ int sb_index_lock(struct sb_store *store, struct sb_error *err) {
     if (fd < 0)
         sb_error_context(err, "%s/sbuild", store->path);
     return fd;
+}
+
+/* ---- the tags in it ---- */
+
+static int compare_tagged(const void *a, const void *b) {
+    const struct sb_tagged *x = a, *y = b;
+    return strcmp(x->name, y->name);
+}
+
+int sb_store_tags(struct sb_store *store, struct sb_tagged_list *out, struct sb_error *err) {
+    *out = (struct sb_tagged_list){0};
+    sb_autojson json_t *root = sb_index_read(store, false, err);
+    if (!root)
+        return -1;
+    size_t i;
+    json_t *entry;
+    json_array_foreach (json_object_get(root, "manifests"), i, entry) {
+        const char *name = sb_index_name(entry);
+        struct sb_descriptor descriptor;
+        if (!name || sb_descriptor_parse(entry, &descriptor, NULL) < 0 ||
+            (sb_media_kind(descriptor.media_type) != SB_MEDIA_KIND_MANIFEST &&
+             sb_media_kind(descriptor.media_type) != SB_MEDIA_KIND_INDEX))
+            continue;
+        SB_GROW(out->v, out->n, out->cap);
+        out->v[out->n++] = (struct sb_tagged){sb_strdup(name), descriptor};
+    }
+    if (out->n > 1)
+        qsort(out->v, out->n, sizeof *out->v, compare_tagged);
+    return 0;
+}
+
+void sb_tagged_list_free(struct sb_tagged_list *list) {
+    for (size_t i = 0; i < list->n; i++)
+        free(list->v[i].name);
+    free(list->v);
+    *list = (struct sb_tagged_list){0};
 }

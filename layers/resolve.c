@@ -47,7 +47,7 @@ static int hint_nearest(const struct sb_tagged_list *tags, const char *reference
             sb_strings_take(&names, sb_strndup(tags->v[i].name, (size_t)(colon - tags->v[i].name)));
     }
     const char *nearest = sb_text_nearest(reference, (const char *const *)names.v);
-    if (nearest)
+    if (nearest && strcmp(nearest, reference) != 0) /* a name without its tag is none */
         return sb_error_hint(err, "did you mean %s?", nearest);
     const char *colon = strrchr(reference, ':');
     sb_autofree char *repository =

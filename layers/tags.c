@@ -177,39 +177,3 @@ int sb_store_untag(struct sb_store *store, const struct sb_strings *names, struc
         removed += remove_entries(manifests, names->v[i], NULL);
     return removed ? sb_index_write(store, root, err) : 0;
 }
-
-/* ---- listing ---- */
-
-static int compare_tagged(const void *a, const void *b) {
-    const struct sb_tagged *x = a, *y = b;
-    return strcmp(x->name, y->name);
-}
-
-int sb_store_tags(struct sb_store *store, struct sb_tagged_list *out, struct sb_error *err) {
-    *out = (struct sb_tagged_list){0};
-    sb_autojson json_t *root = sb_index_read(store, false, err);
-    if (!root)
-        return -1;
-    size_t i;
-    json_t *entry;
-    json_array_foreach (json_object_get(root, "manifests"), i, entry) {
-        const char *name = sb_index_name(entry);
-        struct sb_descriptor descriptor;
-        if (!name || sb_descriptor_parse(entry, &descriptor, NULL) < 0 ||
-            (sb_media_kind(descriptor.media_type) != SB_MEDIA_KIND_MANIFEST &&
-             sb_media_kind(descriptor.media_type) != SB_MEDIA_KIND_INDEX))
-            continue;
-        SB_GROW(out->v, out->n, out->cap);
-        out->v[out->n++] = (struct sb_tagged){sb_strdup(name), descriptor};
-    }
-    if (out->n > 1)
-        qsort(out->v, out->n, sizeof *out->v, compare_tagged);
-    return 0;
-}
-
-void sb_tagged_list_free(struct sb_tagged_list *list) {
-    for (size_t i = 0; i < list->n; i++)
-        free(list->v[i].name);
-    free(list->v);
-    *list = (struct sb_tagged_list){0};
-}

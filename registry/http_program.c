@@ -28,15 +28,13 @@ static char *find_program(void) {
     const char *given = getenv("SBUILD_HTTP"); /* for tests */
     if (given && *given)
         return sb_strdup(given);
-    char self[4096];
-    ssize_t len = readlink("/proc/self/exe", self, sizeof self - 1);
-    self[len > 0 ? len : 0] = '\0';
-    sb_autofree char *dir = sb_path_dirname(self);
-    char *beside = sb_format("%s/sbuild-http", dir);
+    struct sb_error ignored = {0};
+    sb_autofree char *self = sb_process_program(&ignored);
+    char *beside = sb_path_beside(self ? self : "", "sbuild-http");
     if (access(beside, X_OK) == 0)
         return beside;
     free(beside);
-    return sb_format("%s/../libexec/sbuild/sbuild-http", dir);
+    return sb_path_beside(self ? self : "", "../libexec/sbuild/sbuild-http");
 }
 
 static void set_path(json_t *object, const char *key, const char *path) {

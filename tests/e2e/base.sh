@@ -109,7 +109,13 @@ check_equal "at the same place" "usr/lib/top/file" "$(layer "$T/one" top | awk '
 
 # ---- nor does a download need them ----
 
+need xz bzip2
 mkdir www && echo model >www/model.bin
+mkdir -p pack/tool-1.2 && echo tool >pack/tool-1.2/run
+for how in xz bzip2; do
+	tar -C pack -b 200 -cf - tool-1.2 | $how >www/tool.$how
+done
+head -c 100 www/tool.xz >www/tool.cut
 (cd www && exec python3 -m http.server --bind 127.0.0.1 0) >www.log 2>&1 &
 server=$!
 wait_for_line 'Serving HTTP' www.log
@@ -128,6 +134,22 @@ check "a file is downloaded onto a base that isn't here" on "$T/one" download.ya
 check_equal "without a layer of it" "GET blobs 200 x1, GET manifests 200 x1" "$(asked)"
 check_equal "where its links lead" "drwxr-xr-x 0/0 srv/ drwxr-xr-x 0/0 srv/data/ -rw-r--r-- 7/8 srv/data/model.bin" \
 	"$(layer "$T/one" download | tr '\n' ' ' | sed 's/ $//')"
+for how in xz bzip2 cut; do
+	cat >"$how.yaml" <<EOF
+name: $how
+from: scratch
+layers:
+  - name: tool
+    download: {url: "http://127.0.0.1:$port/tool.$how", sha256: $(sha256sum <"www/tool.$how" | cut -d' ' -f1), to: /opt, extract: true, strip: 1}
+EOF
+done
+for how in xz bzip2; do
+	check "a tar of $how is unpacked" on "$T/one" $how.yaml
+	check_equal "and what is in it is there" "drwxr-xr-x 0/0 opt/ -rw-r--r-- 0/0 opt/run" \
+		"$(layer "$T/one" $how | tr '\n' ' ' | sed 's/ $//')"
+done
+check_fails "one that ends too early is not" 6 on "$T/one" cut.yaml
+check_said 'damaged'
 kill "$server"
 check "and kept" on "$T/one" build download.yaml --no-cache
 sed -i "s/sha256: .*/sha256: $(printf %064d 7)/" download.yaml

@@ -148,11 +148,39 @@ check "it names command and status" has err 'ended with status 7'
 check "its last 40 lines are shown" has err '^line 12$'
 check "not 41" lacks err '^line (1|11)$'
 check "an unfinished line counts" has err '^partial$'
+check "the first of several lines is not called all of it" has err '^sbuild: error: .*`i=0; while .* …` ended'
 log=$(sed -n 's/^the whole log: //p' err)
 check "the log's path is shown" test -f "$log"
 check_equal "the log is whole" 51 "$(grep -cE '^line [0-9]+$|^partial$' "$log")"
 check_equal "nothing on stdout" "" "$(cat out.txt)"
 check "the output is passed on as JSON" sh -c "grep -h '^{' err.json | jq -es 'map(select(.event == \"output\") | .text) | add | contains(\"line 1\")' >/dev/null"
+recipe talks <<'EOF'
+layers:
+  - name: talks
+    run: printf '10%%\r20%%\r\ndos\r\n\nlast'
+EOF
+build talks.yaml >/dev/null || cat err
+check_equal "plain progress: lines may end as they like" "20%,dos,,last," \
+	"$(sed -n 's/^talks talks | //p' err | tr '\n' ,)"
+"$SBUILD" talks.yaml --no-cache --progress json >/dev/null 2>err
+check_equal "JSON has the text as it is" '"10%\r20%\r\ndos\r\n\nlast"' \
+	"$(grep '^{' err | jq -sc 'map(select(.event == "output").text) | add')"
+cat >long.yaml <<'EOF'
+name: a-name-of-some-length
+from: base.yaml
+layers: [{name: and-a-layer-s, run: "echo much more than there is room for in a line; sleep 1"}]
+EOF
+on_terminal() { # WIDTH: what is drawn there, a line for each line
+	script -qec "stty rows 24 cols $1; ${2:-} $SBUILD long.yaml --no-cache --progress tty" /dev/null |
+		tr -d '\r' | sed 's/\x1b\[[0-9;]*[AK]//g'
+}
+on_terminal 30 >narrow
+sed 's/\x1b\[[0-9;]*m//g' narrow | grep '●' | tr -d ' ' >running
+check "a terminal shows what runs" test -s running
+check_equal "in lines no wider than it is" "" "$(sed 's/\x1b\[[0-9;]*m//g' narrow | grep '●' | grep -E '.{31}' | head -1)"
+check "in colour" grep -q "$(printf '\033\\[3')" narrow
+on_terminal 80 NO_COLOR=1 >grey
+check "but not with NO_COLOR" lacks grey "$(printf '\033')"
 for script in 'false; echo no' 'echo $UNSET_NAME' "sh -c 'kill -9 \$\$'; true" 'nosuchprogram'; do
 	printf 'name: f\nfrom: base.yaml\nlayers: [{name: f, run: "%s"}]\n' "$script" >f.yaml
 	check_fails "fails: $script" 4 "$SBUILD" f.yaml
@@ -161,6 +189,19 @@ printf 'name: f\nfrom: base.yaml\nlayers: [{name: f, run: {script: "true", user:
 check_fails "an unknown user" 4 "$SBUILD" f.yaml
 printf 'name: f\nfrom: scratch\nlayers: [{name: f, run: "true"}]\n' >f.yaml
 check_fails "a root without a shell" 4 "$SBUILD" f.yaml
+
+recipe pip <<'EOF'
+args: {SAYS: none}
+layers:
+  - name: python
+    run: |
+      printf '#!/bin/sh\necho "$0: %s" >&2; exit 1' "$SAYS" >/bin/python3; chmod 755 /bin/python3
+  - {name: pip, pip: {packages: [six], python: /bin/python3}, network: none}
+EOF
+check_fails "an image without pip" 4 "$SBUILD" pip.yaml --set SAYS="No module named pip"
+check_said 'add a step before .*python3-pip'
+check_fails "a package that is not there" 4 "$SBUILD" pip.yaml --set SAYS="No matching distribution found for six"
+check "is not said to be a lack of pip" lacks said 'python3-pip'
 
 # ---- layers and the cache ----
 
@@ -190,11 +231,27 @@ if crun=$(build layers.yaml --no-cache --runtime crun); then
 else
 	check "crun says why it can't run here" has err 'error: .*crun'
 fi
+check_equal "a store of any name gives it" "$first" "$(build layers.yaml --store "$T/a store: é,\\")"
 check_fails "a runtime that is not there" 1 build layers.yaml --no-cache --runtime nosuchrun
 "$SBUILD" export layers:latest --format rootfs -o layers.tar 2>/dev/null
 check_equal "the files are those of all layers" "dir2/new last link link-target/file several" \
 	"$(tar -tf layers.tar | sed 's|^\./||' | grep -Ev '^(bin|etc|root|tmp)(/|$)|/$' | sort | tr '\n' ' ' | sed 's/ $//')"
 check_equal "the last layer read the first one's" "first one" "$(tar -xOf layers.tar last | tr '\n' ' ' | sed 's/ $//')"
+
+# Steps see the environment of the recipe below: a plan knows it too.
+recipe middle <<'EOF'
+image: {env: {STAGE: middle}, workdir: /tmp}
+EOF
+cat >top.yaml <<'EOF'
+name: top
+from: middle.yaml
+layers: [{name: see, run: 'echo "$STAGE $PWD" >/see'}]
+EOF
+build top.yaml >/dev/null || cat err
+check_equal "the recipe below sets environment and directory" "middle /tmp" \
+	"$("$SBUILD" export top --format rootfs | tar -xO see)"
+check_equal "what is cached is planned so" "cached cached" \
+	"$("$SBUILD" plan top.yaml --json | jq -r '[.layers[].state] | join(" ")')"
 
 # Layers that run in sequence, none with a copy, run ahead of the packing; one at a time gives the same.
 recipe ahead <<'EOF'

@@ -61,6 +61,16 @@ while read -r moment; do
 done <times
 check_equal "after a loss of power, too" "" "$bad"
 
+# One that died with nothing left to take away but one of the units of the watch.
+for unit in sbuild-recover.service sbuild-recover@.service; do
+	prepare
+	n cp "/etc/systemd/system/$unit" /run/left
+	n sbuild uninstall web >out 2>&1 || cat out
+	n mv /run/left "/etc/systemd/system/$unit"
+	n sbuild uninstall web >out 2>&1 || :
+	check_equal "left alone, $unit goes with the next" "" "$(gone web "$PORT")"
+done
+
 # Killed when nothing but the units of recovery was left: who watches takes them away.
 prepare
 n cp -a /etc/systemd/system/sbuild-recover.service /etc/systemd/system/sbuild-recover@.service /root

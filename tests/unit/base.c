@@ -209,6 +209,14 @@ static void test_paths(void) {
         sb_autofree char *path = sb_path_dirname(dirname[i][0]);
         CHECK_STR(path, dirname[i][1]);
     }
+    static const char *const beside[][3] = {{"a.yaml", "b", "b"},
+                                            {"r/a.yaml", "../b", "r/../b"},
+                                            {"/a.yaml", "b", "/b"},
+                                            {"r/a", "/b", "/b"}};
+    for (size_t i = 0; i < sizeof beside / sizeof *beside; i++) {
+        sb_autofree char *path = sb_path_beside(beside[i][0], beside[i][1]);
+        CHECK_STR(path, beside[i][2]);
+    }
 }
 
 static void test_file_write(void) {
@@ -454,6 +462,20 @@ static void test_json_bytes(void) {
     }
 }
 
+static void test_json_text(void) {
+    static const char *const texts[][2] = {
+        {"100% é", "100% é"},
+        {"a\xff\xc3", "a\xEF\xBF\xBD\xEF\xBF\xBD"},
+        {"", ""},
+        {"\xed\xa0\x80", "\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD"},
+        {"10%\r\n", "10%\r\n"},
+    };
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        sb_autojson json_t *value = sb_json_from_text(texts[i][0]);
+        CHECK_STR(json_string_value(value), texts[i][1]);
+    }
+}
+
 static void test_text_nearest(void) {
     static const char *const keys[] = {"name", "version", "from", "context", "layers", "no", NULL};
     CHECK_STR(sb_text_nearest("nmae", keys), "name");
@@ -531,6 +553,7 @@ int main(void) {
     test_hmac();
     test_json();
     test_json_bytes();
+    test_json_text();
     test_text_nearest();
     test_text_numbers();
     test_text_utf8();

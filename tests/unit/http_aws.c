@@ -12,6 +12,7 @@
 #include "http/aws_credentials.h"
 #include "http/aws_endpoint.h"
 #include "http/aws_error.h"
+#include "http/aws_search.h"
 #include "http/aws_sigv4.h"
 #include "http/ecr_cache.h"
 #include "http/ecr_token.h"
