@@ -86,6 +86,10 @@ static int fail_syntax(struct parser *p) {
     yaml_mark_t at = y->problem_mark;
     if (at.index < p->len && p->text[at.index] == '\t')
         return fail_mark(p, at, "a tab character (YAML is indented with spaces)");
+    if (strstr(problem, "mapping values are not allowed"))
+        return fail_mark(p, at,
+                         "not valid YAML: a \": \" that can't begin a mapping here (check the "
+                         "indentation; text with it is quoted, or written as a block: |)");
     if (y->context && y->context_mark.line != at.line)
         return fail_mark(p, at, "not valid YAML: %s, %s that starts in line %zu", problem,
                          y->context, y->context_mark.line + 1);

@@ -62,6 +62,10 @@ int sb_options_count(const struct sb_command *command, size_t count, size_t leas
  * and common name. Close and free both. */
 int sb_cli_open(const struct sb_common *common, const char *recipe, struct sb_settings *settings,
                 struct sb_store **store, struct sb_error *err);
+/* For those who only look at what there is: a --store that is missing was mistyped, and is not
+ * made. */
+int sb_cli_open_known(const struct sb_common *common, struct sb_settings *settings,
+                      struct sb_store **store, struct sb_error *err);
 
 /* JSON on stdout, indented on a terminal. */
 int sb_cli_print_json(const json_t *value, struct sb_error *err);

@@ -219,7 +219,7 @@ static int run(int argc, char **argv, struct sb_error *err) {
         return parsed < 0 ? -1 : sb_cli_flush(err);
     struct sb_settings settings = {0};
     struct sb_store *store;
-    if (sb_cli_open(&common, NULL, &settings, &store, err) < 0)
+    if (sb_cli_open_known(&common, &settings, &store, err) < 0)
         return -1;
     int failed = list(store, names, count, common.json, err);
     sb_store_close(store);

@@ -17,6 +17,12 @@ struct install_command {
 
 static int check(struct install_command *c, const char *source, struct sb_error *err) {
     c->interval_seconds = 300;
+    if (c->interval && !c->automatic) {
+        sb_fail(err, SB_E_USAGE, "install: --interval is how often --auto asks for the tag");
+        return sb_error_hint(err, "add --auto");
+    }
+    if (c->automatic && c->stop_following)
+        return sb_fail(err, SB_E_USAGE, "install: --auto and --no-auto are each other's contrary");
     if (c->interval && (!sb_text_parse_duration(c->interval, &c->interval_seconds) ||
                         c->interval_seconds == 0 || c->interval_seconds > 30u * 86400)) {
         sb_fail(err, SB_E_USAGE, "install: --interval %s is not a time",

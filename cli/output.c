@@ -1,9 +1,11 @@
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/json.h"
 #include "base/memory.h"
 #include "cli/command.h"
@@ -17,6 +19,15 @@ int sb_cli_open(const struct sb_common *common, const char *recipe, struct sb_se
         return 0;
     sb_settings_free(settings);
     return -1;
+}
+
+int sb_cli_open_known(const struct sb_common *common, struct sb_settings *settings,
+                      struct sb_store **store, struct sb_error *err) {
+    if (common->store && !sb_path_exists(AT_FDCWD, common->store)) {
+        sb_fail(err, SB_E_NOT_FOUND, "there is no store %s", common->store);
+        return sb_error_hint(err, "what is built with --store makes it");
+    }
+    return sb_cli_open(common, NULL, settings, store, err);
 }
 
 /* Why writing to stdout failed first, or 0: stdio forgets. */

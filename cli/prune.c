@@ -141,7 +141,7 @@ static int run(int argc, char **argv, struct sb_error *err) {
     struct sb_settings settings = {0};
     struct sb_store *store;
     struct sb_collect_options wanted;
-    if (sb_cli_open(&common, NULL, &settings, &store, err) < 0)
+    if (sb_cli_open_known(&common, &settings, &store, err) < 0)
         return -1;
     int failed = parse_limits(&limits, &settings, &wanted, err);
     if (!failed)

@@ -16,7 +16,7 @@
 
 int sb_cli_images_open(struct sb_cli_images *images, const struct sb_common *common,
                        const char *const *names, size_t count, struct sb_error *err) {
-    if (sb_cli_open(common, NULL, &images->settings, &images->store, err) < 0)
+    if (sb_cli_open_known(common, &images->settings, &images->store, err) < 0)
         return -1;
     struct sb_registry_options options = {0};
     sb_settings_registry(&images->settings, &options);

@@ -78,7 +78,7 @@ static int run(int argc, char **argv, struct sb_error *err) {
         return -1;
     struct sb_settings settings = {0};
     struct sb_store *store;
-    if (sb_cli_open(&common, NULL, &settings, &store, err) < 0)
+    if (sb_cli_open_known(&common, &settings, &store, err) < 0)
         return -1;
     int failed =
         deleting ? drop(store, names, count, err) : add(store, names[0], names + 1, count - 1, err);

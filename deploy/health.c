@@ -96,10 +96,7 @@ static int probe_http(struct watch *w, struct sb_error *err) {
     return sb_fail(err, SB_E_UNHEALTHY, "%s answers %d", url, status);
 }
 
-static bool connects(int family, const void *address, socklen_t size) {
-    sb_autoclose int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0)
-        return false;
+static bool is_connected(int fd, const void *address, socklen_t size) {
     if (connect(fd, address, size) == 0)
         return true;
     struct pollfd ready = {.fd = fd, .events = POLLOUT};
@@ -109,15 +106,30 @@ static bool connects(int family, const void *address, socklen_t size) {
            getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0 && error == 0;
 }
 
-static int probe_tcp(const struct watch *w, struct sb_error *err) {
-    uint16_t port = port_of(w->health);
+/* Where nothing listens, a socket that the kernel gave that very port is connected to itself. */
+static bool connects(int family, const void *address, socklen_t size) {
+    sb_autoclose int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    struct sockaddr_in6 own = {0}, peer = {0}; /* the larger one */
+    socklen_t own_size = sizeof own, peer_size = sizeof peer;
+    return fd >= 0 && is_connected(fd, address, size) &&
+           getsockname(fd, (struct sockaddr *)&own, &own_size) == 0 &&
+           getpeername(fd, (struct sockaddr *)&peer, &peer_size) == 0 &&
+           own.sin6_port != peer.sin6_port;
+}
+
+bool sb_health_answers(uint16_t port) {
     struct sockaddr_in v4 = {
         .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     struct sockaddr_in6 v6 = {
         .sin6_family = AF_INET6, .sin6_port = htons(port), .sin6_addr = in6addr_loopback};
-    if (connects(AF_INET, &v4, sizeof v4) || connects(AF_INET6, &v6, sizeof v6))
-        return 0;
-    return sb_fail(err, SB_E_UNHEALTHY, "nothing listens on port %u", port);
+    return connects(AF_INET, &v4, sizeof v4) || connects(AF_INET6, &v6, sizeof v6);
+}
+
+static int probe_tcp(const struct watch *w, struct sb_error *err) {
+    uint16_t port = port_of(w->health);
+    return sb_health_answers(port)
+               ? 0
+               : sb_fail(err, SB_E_UNHEALTHY, "nothing listens on port %u", port);
 }
 
 static int wait_bounded(pid_t pid, struct sb_error *err) {
@@ -298,8 +310,11 @@ int sb_health_wait(const struct sb_health *health, struct sb_error *err) {
 int sb_health_probe(const struct sb_health *health, struct sb_error *err) {
     struct watch w;
     bool over;
+    struct sb_error of_unit = {0};
     start_watch(&w, health);
     int rc = round_once(&w, &over, err);
+    if (rc < 0 && err->code == SB_E_UNHEALTHY && look(&w, &over, &of_unit) < 0)
+        *err = of_unit; /* that it was stopped says more than that it does not answer */
     end_watch(&w);
     return rc;
 }

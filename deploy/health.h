@@ -7,6 +7,7 @@
 #ifndef SB_DEPLOY_HEALTH_H
 #define SB_DEPLOY_HEALTH_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -28,5 +29,7 @@ struct sb_health {
 int sb_health_wait(const struct sb_health *health, struct sb_error *err);
 /* Asks once. */
 int sb_health_probe(const struct sb_health *health, struct sb_error *err);
+/* Something listens on the port, where health is asked for. */
+bool sb_health_answers(uint16_t port);
 
 #endif

@@ -59,7 +59,8 @@ static bool runs_already(const struct install *in, const struct sb_node_slot *cu
     bool same = sb_digest_equal(&generation.bundle, &in->source.manifest.digest) &&
                 generation.state == SB_GENERATION_HEALTHY;
     sb_generation_free(&generation);
-    return same && probe_current(in, current) == 0;
+    return same && sb_unitfiles_fit(in->service, current->generation) &&
+           probe_current(in, current) == 0;
 }
 
 static int next_number(const struct sb_node_service *service, uint64_t current, uint64_t *out,

@@ -10,6 +10,7 @@
 #include "base/memory.h"
 #include "deploy/claim.h"
 #include "deploy/gpus.h"
+#include "deploy/health.h"
 #include "deploy/placement.h"
 #include "deploy/prepare.h"
 #include "deploy/systemd.h"
@@ -149,12 +150,47 @@ int sb_prepare_check_others(const struct sb_node_service *service, const struct 
     return 0;
 }
 
+/* Is it the service itself that may answer there, as it runs now? It may, when nothing is known of
+ * it but that it is there, as after the loss of a store. */
+static bool has_port(const struct sb_node_service *service, uint16_t port) {
+    struct sb_node_slot current;
+    struct sb_description now;
+    if (sb_node_slot(service, &current, NULL) < 0 || current.generation == 0)
+        return false;
+    if (sb_generation_description(service, current.generation, &now, NULL) < 0)
+        return true;
+    bool has = port == (current.port ? current.port : now.port) || port == now.health_tcp;
+    sb_description_free(&now);
+    return has;
+}
+
+/* A program that sbuild knows nothing of would be taken for the service, as long as that starts.
+ * With blue-green it is the new one's port that is looked at, once that is known. */
+static int check_answers(const struct sb_node_service *service, const struct sb_description *d,
+                         struct sb_error *err) {
+    uint16_t port = d->health_tcp ? d->health_tcp : d->port;
+    if ((!d->health_http && !d->health_tcp) || d->strategy != SB_STRATEGY_RECREATE ||
+        !sb_health_answers(port) || has_port(service, port))
+        return 0;
+    sb_fail(err, SB_E_FAILED, "another program of this host has port %u of %s", port,
+            service->name);
+    return sb_error_hint(err, "stop it first (ss -ltnp shows it), or bundle with another port");
+}
+
+int sb_prepare_check_again(const struct sb_node_service *service, const struct sb_description *d,
+                           struct sb_error *err) {
+    return check_secrets(service, d, err) < 0 || sb_prepare_check_others(service, d, err) < 0 ||
+                   check_answers(service, d, err) < 0
+               ? -1
+               : 0;
+}
+
 int sb_prepare_check(const struct sb_node_service *service, const struct sb_description *d,
                      uint64_t number, int *out_systemd_version, struct sb_error *err) {
     if (sb_systemd_check(out_systemd_version, err) < 0 || check_units_writable(service, err) < 0 ||
         sb_claim_check_units(service, d, err) < 0 ||
-        sb_claim_check_directories(service, d, err) < 0 || check_secrets(service, d, err) < 0 ||
-        sb_prepare_check_others(service, d, err) < 0)
+        sb_claim_check_directories(service, d, err) < 0 ||
+        sb_prepare_check_again(service, d, err) < 0)
         return -1;
     uint64_t gpus;
     if (sb_gpus_choose(service, d, 0, &gpus, err) < 0)

@@ -11,12 +11,16 @@
 #include "deploy/node.h"
 
 /* What must be so before anything is touched, for that generation: systemd and overlayfs are there,
- * unit files can be written, the name is free, every secret is there, the port is no other
- * service's, GPUs are free, the layers can be mounted from where the store is. Messages say what to
+ * unit files can be written, the name is free, every secret is there, the port is nobody
+ * else's, GPUs are free, the layers can be mounted from where the store is. Messages say what to
  * do. */
 int sb_prepare_check(const struct sb_node_service *service,
                      const struct sb_description *description, uint64_t number,
                      int *out_systemd_version, struct sb_error *err);
+
+/* That part of it which may have changed since a generation was made: secrets and ports. */
+int sb_prepare_check_again(const struct sb_node_service *service,
+                           const struct sb_description *description, struct sb_error *err);
 
 /* That part of it which another installation can change meanwhile: under sb_node_lock it holds
  * until the generation is there. */

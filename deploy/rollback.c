@@ -7,6 +7,7 @@
 #include "deploy/prepare.h"
 #include "deploy/switch.h"
 #include "deploy/systemd.h"
+#include "deploy/unitfiles.h"
 #include "deploy/watch.h"
 
 static int choose(const struct sb_node_service *service, uint64_t current, uint64_t wanted,
@@ -35,38 +36,59 @@ static int choose(const struct sb_node_service *service, uint64_t current, uint6
                    service->name, current);
 }
 
-/* Records the devices that it has from now on, which others then see. */
-static int take_gpus(const struct sb_node_service *service, const struct sb_description *d,
-                     const struct sb_operation *operation, struct sb_generation *generation,
-                     struct sb_error *err) {
+static bool has_any_gpus(const struct sb_description *d) {
+    return d->gpu && !d->gpu_devices;
+}
+
+static int check_place(const struct sb_node_service *service, uint64_t number,
+                       struct sb_error *err) {
+    if (sb_unitfiles_fit(service, number))
+        return 0;
+    sb_fail(err, SB_E_FAILED,
+            "generation %" PRIu64 " of %s is of a time when this store lay elsewhere", number,
+            service->name);
+    return sb_error_hint(err, "install that release again");
+}
+
+/* Others see from here on which port and which devices it has. */
+static int claim(const struct sb_node_service *service, const struct sb_description *d,
+                 const struct sb_operation *operation, struct sb_generation *generation,
+                 struct sb_error *err) {
     sb_autoclose int lock = sb_node_lock(service->node, err);
-    if (lock < 0 || sb_gpus_choose(service, d, generation->gpus, &generation->gpus, err) < 0 ||
-        sb_generation_save(service, generation, err) < 0)
+    if (lock < 0 || sb_prepare_check_again(service, d, err) < 0)
+        return -1;
+    if (has_any_gpus(d) &&
+        (sb_gpus_choose(service, d, generation->gpus, &generation->gpus, err) < 0 ||
+         sb_generation_save(service, generation, err) < 0))
         return -1;
     return sb_watch_operation(service, operation, err);
 }
 
 /* Others may have the devices that it once had: its units are made for those that it gets now. */
-static int renew_units(struct sb_node_service *service, struct sb_switch *plan,
-                       struct sb_generation *generation, struct sb_error *err) {
+static int renew_units(struct sb_node_service *service, const struct sb_description *d,
+                       const struct sb_generation *generation, struct sb_error *err) {
+    int version;
+    if (!has_any_gpus(d) || (sb_systemd_check(&version, err) == 0 &&
+                             sb_prepare_units(service, d, generation, version, err) == 0))
+        return 0;
+    struct sb_error ignored = {0};
+    enum sb_operation_kind kind;
+    sb_switch_recover(service, &kind, &ignored); /* nothing was switched: it is undone */
+    return -1;
+}
+
+static int prepare(struct sb_node_service *service, struct sb_switch *plan,
+                   struct sb_generation *generation, struct sb_error *err) {
     const struct sb_operation operation = {.kind = plan->kind, .from = plan->from, .to = plan->to};
     struct sb_description d;
-    int version;
     if (sb_generation_description(service, plan->to, &d, err) < 0)
         return -1;
-    int rc = 0;
-    if (d.gpu && !d.gpu_devices) {
-        rc = sb_systemd_check(&version, err);
-        if (rc == 0)
-            rc = take_gpus(service, &d, &operation, generation, err);
-        plan->watched = rc == 0;
-        if (rc == 0 && sb_prepare_units(service, &d, generation, version, err) < 0) {
-            struct sb_error ignored = {0};
-            enum sb_operation_kind kind;
-            sb_switch_recover(service, &kind, &ignored); /* nothing was switched: it is undone */
-            rc = -1;
-        }
-    }
+    int rc = check_place(service, plan->to, err);
+    if (rc == 0)
+        rc = claim(service, &d, &operation, generation, err);
+    plan->watched = rc == 0;
+    if (rc == 0)
+        rc = renew_units(service, &d, generation, err);
     sb_description_free(&d);
     return rc;
 }
@@ -88,7 +110,7 @@ static int rollback_locked(struct sb_node_service *service, uint64_t wanted, uin
     out->unchanged = to == current;
     struct sb_switch plan = {
         .kind = SB_OPERATION_ROLLBACK, .from = current, .to = to, .wait = wait};
-    int rc = out->unchanged ? 0 : renew_units(service, &plan, &generation, err);
+    int rc = out->unchanged ? 0 : prepare(service, &plan, &generation, err);
     sb_generation_free(&generation);
     if (rc < 0 || out->unchanged)
         return rc;

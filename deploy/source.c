@@ -139,6 +139,22 @@ static bool is_file(const char *text) {
     return stat(text, &st) == 0 && S_ISREG(st.st_mode);
 }
 
+/* What can only be meant as one, whether it is there or not. */
+static bool is_path(const char *text) {
+    size_t n = strlen(text);
+    return *text == '/' || !strncmp(text, "./", 2) || !strncmp(text, "../", 3) ||
+           (n > 4 && !strcmp(text + n - 4, ".tar") && !sb_reference_has_host(text));
+}
+
+static int no_file(const char *text, struct sb_error *err) {
+    struct stat st;
+    if (stat(text, &st) < 0)
+        sb_fail_errno(err, SB_E_NOT_FOUND, "the file cannot be read");
+    else
+        sb_fail(err, SB_E_FAILED, "is not a file");
+    return sb_error_hint(err, "sbuild bundle RECIPE --output FILE writes one");
+}
+
 static int import(struct sb_store *store, const char *text, struct sb_bundle_source *out,
                   struct sb_error *err) {
     sb_autofree char *whole =
@@ -156,6 +172,8 @@ int sb_bundle_find(struct sb_store *store, struct sb_registry *registry, const c
     int rc;
     if (sb_import_is_source(text) || is_file(text))
         rc = import(store, text, out, err);
+    else if (is_path(text))
+        rc = no_file(text, err);
     else if (sb_reference_has_host(text))
         rc = find_in_registry(registry, text, out, err);
     else if ((rc = find_in_store(store, text, out, &in_store)) < 0)

@@ -112,6 +112,19 @@ static void add_current(json_t *out, const struct sb_generation *g) {
     set(out, "reference", g->reference);
 }
 
+/* Of a job, that its timer waits, and how it ended when it ran last. */
+static int scheduled_well(const char *unit, const struct sb_unit_status *timer,
+                          struct sb_error *err) {
+    struct sb_unit_status job;
+    if (strcmp(timer->active, "active") != 0)
+        return sb_fail(err, SB_E_UNHEALTHY, "its timer is %s", timer->active);
+    if (sb_systemd_status(unit, &job, err) < 0)
+        return -1;
+    return !strcmp(job.result, "success")
+               ? 0
+               : sb_fail(err, SB_E_UNHEALTHY, "it failed when it ran last (%s)", job.result);
+}
+
 static void add_health(json_t *out, const struct sb_node_service *service,
                        const struct sb_node_slot *current) {
     struct sb_description d;
@@ -130,7 +143,8 @@ static void add_health(json_t *out, const struct sb_node_service *service,
         json_object_set_new(out, "since", json_integer(status.since));
         json_object_set_new(out, "pid", json_integer(status.main_pid));
         json_object_set_new(out, "restarts", json_integer(status.restarts));
-        bool well = timer ? !strcmp(status.active, "active") : sb_health_probe(&health, &why) == 0;
+        bool well = (timer ? scheduled_well(service->unit, &status, &why)
+                           : sb_health_probe(&health, &why)) == 0;
         set(out, "health", well ? "healthy" : "unhealthy");
         if (!well && *why.message)
             set(out, "why", why.message);

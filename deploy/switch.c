@@ -108,11 +108,28 @@ static int record_failed(const struct sb_node_service *service, uint64_t number,
 
 /* ---- forwards, and back ---- */
 
+static bool is_whole(const struct sb_node_service *service, uint64_t number) {
+    sb_autofree char *unit = sb_format("%" PRIu64 "/units/%s", number, service->unit);
+    return number > 0 && (sb_path_exists(service->fd, unit) || sb_green_has(service, number));
+}
+
+/* A timer whose file is gone fails when systemd looks at it again, and stays so. */
+static void end_timer(const struct sb_node_service *service, uint64_t gone, uint64_t stays) {
+    sb_autofree char *old = sb_unitfiles_main(service, gone);
+    sb_autofree char *new = sb_unitfiles_main(service, stays);
+    struct sb_error ignored = {0};
+    if (!strcmp(old, service->unit) || !strcmp(old, new))
+        return;
+    sb_systemd_do("stop", old, &ignored);
+    sb_systemd_do("reset-failed", old, &ignored);
+}
+
 static int finish(const struct sb_node_service *service, const struct sb_operation *operation,
                   struct sb_error *err) {
     if (record_healthy(service, operation->to, err) < 0 ||
         sb_green_settle(service, operation->from, operation->to, true, err) < 0)
         return -1;
+    end_timer(service, operation->from, operation->to);
     if (operation->from && operation->from != operation->to &&
         sb_unitfiles_unmount(service, operation->from, err) < 0)
         return -1;
@@ -142,6 +159,11 @@ static int take_away(const struct sb_node_service *service, uint64_t number, str
 static int go_back(const struct sb_node_service *service, struct sb_operation *operation,
                    struct sb_error *err) {
     int rc = 0;
+    struct sb_error ignored = {0};
+    if (operation->from && !is_whole(service, operation->from)) { /* the store was lost */
+        sb_unitfiles_unmount(service, operation->from, &ignored);
+        operation->from = 0;
+    }
     if (operation->from == 0) {
         rc = take_away(service, operation->to, err);
     } else {
@@ -150,10 +172,10 @@ static int go_back(const struct sb_node_service *service, struct sb_operation *o
             rc = make_current(service, operation, err);
         if (rc == 0)
             rc = sb_green_settle(service, operation->from, operation->to, false, err);
+        end_timer(service, operation->to, operation->from);
     }
     if (rc < 0 && err->code != SB_E_UNHEALTHY)
         return -1;
-    struct sb_error ignored = {0};
     if (operation->to != operation->from)
         sb_unitfiles_unmount(service, operation->to, &ignored);
     sb_node_pin(service, &ignored); /* should that fail, too much is pinned for a while */
@@ -274,11 +296,6 @@ int sb_switch_run(const struct sb_node_service *service, const struct sb_switch 
 }
 
 /* ---- after an accident ---- */
-
-static bool is_whole(const struct sb_node_service *service, uint64_t number) {
-    sb_autofree char *unit = sb_format("%" PRIu64 "/units/%s", number, service->unit);
-    return number > 0 && (sb_path_exists(service->fd, unit) || sb_green_has(service, number));
-}
 
 static int recover_switch(const struct sb_node_service *service, struct sb_operation *operation,
                           struct sb_error *err) {

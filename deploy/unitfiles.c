@@ -145,6 +145,27 @@ static int read_kept(const struct sb_node_service *service, uint64_t number, con
     return sb_file_read(service->fd, path, SB_UNIT_TEXT_LIMIT, out, err);
 }
 
+/* RequiresMountsFor= is the service's directory in the store, where that lay. */
+bool sb_unitfiles_fit(const struct sb_node_service *service, uint64_t number) {
+    static const char key[] = "\nRequiresMountsFor=";
+    sb_autofree char *name = sb_unit_mount_name(service->name, number);
+    sb_autobuf struct sb_buf text = {0};
+    struct stat there, here;
+    if (read_kept(service, number, name, &text, NULL) < 0)
+        return true; /* it has no root of its own */
+    const char *line = strstr(sb_buf_text(&text), key);
+    if (!line)
+        return true;
+    line += strlen(key);
+    sb_autobuf struct sb_buf path = {0};
+    for (; *line && *line != '\n'; line++) {
+        sb_buf_addc(&path, *line);
+        line += *line == '%' && line[1] == '%' ? 1 : 0;
+    }
+    return stat(sb_buf_text(&path), &there) == 0 && fstat(service->fd, &here) == 0 &&
+           there.st_dev == here.st_dev && there.st_ino == here.st_ino;
+}
+
 int sb_unitfiles_mount(const struct sb_node_service *service, uint64_t number,
                        struct sb_error *err) {
     sb_autofree char *name = sb_unit_mount_name(service->name, number);
@@ -161,6 +182,13 @@ int sb_unitfiles_mount(const struct sb_node_service *service, uint64_t number,
     int64_t began = time(NULL);
     if (sb_systemd_do("start", name, err) == 0)
         return 0;
+    /* One of that name which failed before is kept by systemd as it was then. */
+    struct sb_error again = {0};
+    if (sb_systemd_do("reset-failed", name, &again) == 0 && sb_systemd_reload(&again) == 0) {
+        sb_error_clear(err);
+        if (sb_systemd_do("start", name, err) == 0)
+            return 0;
+    }
     sb_autobuf struct sb_buf journal = {0};
     sb_systemd_journal(name, began, 5, &journal);
     sb_error_context(err, "mounting the root of generation %" PRIu64, number);

@@ -7,6 +7,9 @@
 #ifndef SB_DEPLOY_UNITFILES_H
 #define SB_DEPLOY_UNITFILES_H
 
+#include <stdbool.h>
+#include <stdint.h>
+
 #include "base/error.h"
 #include "deploy/node.h"
 #include "deploy/units.h"
@@ -14,6 +17,9 @@
 /* Writes units into the generation's directory N/units, synced. */
 int sb_unitfiles_keep(const struct sb_node_service *service, uint64_t number,
                       const struct sb_units *units, struct sb_error *err);
+
+/* The generation's root is mounted from where the store lies now: it was not moved meanwhile. */
+bool sb_unitfiles_fit(const struct sb_node_service *service, uint64_t number);
 
 /* Puts the mount unit in place and starts it, so that the root is there before anything needs it.
  * Nothing to do for a generation that has none. */
