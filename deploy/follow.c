@@ -136,24 +136,27 @@ int sb_follow_start(const struct sb_node_service *service, const char *reference
     sb_autofree char *unit = sb_format("sbuild-auto-%s.service", service->name);
     sb_autofree char *timer = sb_format("sbuild-auto-%s.timer", service->name);
     if (save(service, &now, err) < 0 ||
-        sb_unitfiles_put(service->node, unit, of_service.data, err) < 0 ||
         sb_unitfiles_put(service->node, timer, of_timer.data, err) < 0 ||
+        sb_unitfiles_put(service->node, unit, of_service.data, err) < 0 ||
         sb_unitfiles_enable(service->node, timer, of_timer.data, err) < 0 ||
         sb_systemd_reload(err) < 0)
         return -1;
     return sb_systemd_do("restart", timer, err);
 }
 
+/* One that was killed while it started may have left no more than follow.json and a temporary. Of
+ * the units the timer's file comes first and goes last, as the sign that there may be others. */
 int sb_follow_stop(const struct sb_node_service *service, struct sb_error *err) {
     sb_autofree char *unit = sb_format("sbuild-auto-%s.service", service->name);
     sb_autofree char *timer = sb_format("sbuild-auto-%s.timer", service->name);
     sb_autofree char *path = sb_path_join(sb_node_units(service->node), timer);
     struct sb_error ignored = {0};
+    bool noted = sb_path_exists(service->fd, "follow.json");
     if (unlinkat(service->fd, "follow.json", 0) < 0 && errno != ENOENT)
         return sb_fail_errno(err, SB_E_IO, "removing %s/follow.json", service->path);
-    if (!sb_path_exists(AT_FDCWD, path))
+    if (!noted && !sb_path_exists(AT_FDCWD, path))
         return 0;
-    sb_systemd_do("stop", timer, &ignored); /* its file goes last, as the sign of all */
+    sb_systemd_do("stop", timer, &ignored);
     sb_systemd_do("reset-failed", unit, &ignored);
     if (sb_unitfiles_disable(service->node, timer, err) < 0 ||
         sb_unitfiles_drop(service->node, unit, err) < 0 ||

@@ -64,6 +64,16 @@ static int point_of(const struct sb_node_service *service, uint64_t number, uint
     return rc;
 }
 
+/* What a killed process did not come to put in place. Only where a generation has colours: else
+ * NAME-blue may be another service, which is written just now. */
+static void tidy(const struct sb_node_service *service) {
+    sb_unitfiles_tidy(service->node, service->unit);
+    for (int i = 0; i < SB_COLOURS; i++) {
+        sb_autofree char *unit = sb_unit_service_name(service->name, sb_colours[i]);
+        sb_unitfiles_tidy(service->node, unit);
+    }
+}
+
 static int remove_upstreams(const struct sb_node_service *service, struct sb_error *err) {
     struct sb_generation_list list;
     if (sb_generations(service, &list, err) < 0)
@@ -73,8 +83,10 @@ static int remove_upstreams(const struct sb_node_service *service, struct sb_err
         struct sb_description d;
         if (sb_generation_description(service, list.v[i].number, &d, NULL) < 0)
             continue;
-        if (d.upstream)
+        if (d.upstream) {
+            tidy(service);
             rc = sb_upstream_remove(d.upstream, err);
+        }
         sb_description_free(&d);
     }
     sb_generation_list_free(&list);
@@ -133,6 +145,8 @@ int sb_green_settle(const struct sb_node_service *service, uint64_t a, uint64_t 
     struct sb_node_slot current;
     if (sb_node_slot(service, &current, err) < 0)
         return -1;
+    if (sb_green_has(service, a) || sb_green_has(service, b))
+        tidy(service);
     if (current.generation == 0)
         return sb_green_remove(service, err);
     uint16_t port = port_of(service, &current);

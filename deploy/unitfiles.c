@@ -33,18 +33,18 @@ static int cannot_write(const struct sb_node *node, const char *name, struct sb_
     return -1;
 }
 
-/* The temporary has a fixed name: what a killed process left is replaced. */
+/* The temporary has a fixed name: what a killed process left goes, whoever comes next. */
 int sb_unitfiles_put(const struct sb_node *node, const char *name, const char *text,
                      struct sb_error *err) {
     sb_autoclose int dir = open_units(node, err);
     if (dir < 0)
         return -1;
     sb_autobuf struct sb_buf old = {0};
+    sb_autofree char *temporary = sb_format(".sbuild-%s", name);
+    unlinkat(dir, temporary, 0); /* may be a symlink to a unit */
     if (sb_file_read(dir, name, SB_UNIT_TEXT_LIMIT, &old, NULL) == 0 &&
         !strcmp(sb_buf_text(&old), text))
         return sb_directory_sync(dir, err); /* who wrote it may have been killed before that */
-    sb_autofree char *temporary = sb_format(".sbuild-%s", name);
-    unlinkat(dir, temporary, 0); /* may be a symlink to a unit */
     sb_autoclose int fd = openat(dir, temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
     if (fd < 0)
         return cannot_write(node, name, err);
@@ -56,6 +56,13 @@ int sb_unitfiles_put(const struct sb_node *node, const char *name, const char *t
     if (rc < 0)
         unlinkat(dir, temporary, 0);
     return rc < 0 ? rc : sb_directory_sync(dir, err);
+}
+
+void sb_unitfiles_tidy(const struct sb_node *node, const char *name) {
+    sb_autoclose int dir = open_units(node, NULL);
+    sb_autofree char *temporary = sb_format(".sbuild-%s", name);
+    if (dir >= 0)
+        unlinkat(dir, temporary, 0);
 }
 
 int sb_unitfiles_drop(const struct sb_node *node, const char *name, struct sb_error *err) {

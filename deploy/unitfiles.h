@@ -53,6 +53,9 @@ char *sb_unitfiles_main(const struct sb_node_service *service, uint64_t number);
 int sb_unitfiles_put(const struct sb_node *node, const char *name, const char *text,
                      struct sb_error *err);
 int sb_unitfiles_drop(const struct sb_node *node, const char *name, struct sb_error *err);
+/* Removes the temporary of a process that was killed while it wrote that file, as put and drop do.
+ */
+void sb_unitfiles_tidy(const struct sb_node *node, const char *name);
 /* Starts it at boot: what "WantedBy=" of its text says. */
 int sb_unitfiles_enable(const struct sb_node *node, const char *name, const char *text,
                         struct sb_error *err);

@@ -227,7 +227,6 @@ check "then it is built on" on "$here" lost.yaml
 check "locked once" on "$there" lock app.yaml
 check "and built" on "$there" app.yaml
 stop_registry one
-sleep 0.2
 check "without the registry a locked recipe builds" on "$there" app.yaml
 rm app.lock
 check_fails "one that isn't locked" 5 on "$there" app.yaml

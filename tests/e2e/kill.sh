@@ -47,6 +47,14 @@ leftovers() {
 	cgroups
 	find "$1/sbuild/tmp" "$1/sbuild/live" -mindepth 1 -maxdepth 1 || :
 }
+# After a kill: what was killed is given the time to end.
+settled() { # STORE
+	for _ in $(seq 100); do
+		[ -n "$(processes)$(mounts)$(cgroups)" ] || break
+		sleep 0.1
+	done
+	leftovers "$1"
+}
 now() { date +%s%N; }
 
 # ---- SIGKILL ----
@@ -84,7 +92,7 @@ while read -r moment; do
 	[ "$got" = "$digest" ] || bad="$bad kill $n ($moment s): $got"
 	left=$(leftovers "$store")
 	# What a dying runtime made again after it was swept goes with the next command.
-	[ -z "$left" ] || { sleep 0.1 && "$SBUILD" images --store "$store" >/dev/null && left=$(leftovers "$store"); }
+	[ -z "$left" ] || { settled "$store" >/dev/null && "$SBUILD" images --store "$store" >/dev/null && left=$(leftovers "$store"); }
 	[ -z "$left" ] || bad="$bad kill $n ($moment s) left: $left"
 	[ "$store" = "$SBUILD_STORE" ] || {
 		blobs_match "$store" >/dev/null || bad="$bad kill $n: a blob is damaged"
@@ -143,5 +151,5 @@ kill -KILL $first
 wait $first 2>/dev/null || :
 kill $guard 2>/dev/null || :
 check_equal "the image is still whole" "$digest" "$("$SBUILD" many.yaml 2>/dev/null)"
-check_equal "and nothing is left" "" "$(leftovers "$SBUILD_STORE")"
+check_equal "and nothing is left" "" "$(settled "$SBUILD_STORE")"
 check_store "after all signals"

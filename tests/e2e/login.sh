@@ -5,6 +5,7 @@
 . "$TOP/tests/e2e/registry.lib"
 . "$TOP/tests/e2e/peers.lib"
 need jq
+REGISTRY_PASSWORD=$REGISTRY_PASSWORD-$$ # looked for in all processes: other tests have theirs
 export HOME="$T/home"
 mkdir "$HOME"
 unset DOCKER_CONFIG REGISTRY_AUTH_FILE XDG_RUNTIME_DIR
@@ -184,7 +185,8 @@ look() {
 }
 head -c 60000000 /dev/urandom >context/larger
 "$SBUILD" app.yaml >digest 2>>log
-SECRET=$refresh sleep 5 &
+SECRET=$refresh sleep 60 &
+until grep -aqFf secrets "/proc/$!/environ"; do sleep 0.05; done # it is what was forked for it
 check_equal "looking finds what is there" "/proc/$!/environ" "$(look)"
 kill $!
 "$SBUILD" push app "$REGISTRY/team/app:v1" --progress plain >>log 2>&1 &

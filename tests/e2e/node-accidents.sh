@@ -182,7 +182,6 @@ n umount /etc/systemd/system
 n systemctl daemon-reload
 
 # No room for the record.
-SERVICE_TIMEOUT=20s
 PORT3=$(free_port)
 make_service late "$PORT3"
 release late 1.0.0 >/dev/null 2>err
@@ -208,7 +207,6 @@ n rm /mnt/small/other
 check "the next command finishes it" small install "$REPOSITORY/late:v2.0.0"
 check_equal "and starts nothing again" "$process" "$(process_of late)"
 check_equal "it is recorded" healthy "$(small status late --json | jq -r '.services[0].generations[-1].state')"
-sed -i 's|timeout: 20s|timeout: 3s|' late.yaml
 release late 3.0.0 broken >/dev/null 2>err
 small install "$REPOSITORY/late:v3.0.0" >out 2>&1 &
 job=$!

@@ -58,6 +58,13 @@ check "commands were caught alive ($killed of $kills)" test $((killed * 3)) -ge 
 followed
 check_equal "and no request failed in all that time" 0 "$(cut -d' ' -f1 client.out)"
 
+# Units of which no more was written than a temporary.
+now=$(state .generation)
+n sh -c 'cd /etc/systemd/system && touch .sbuild-pair.service .sbuild-pair-blue.service .sbuild-pair-green.service &&
+	echo "{\"version\": 1, \"operation\": \"install\", \"from\": $1, \"to\": $(($1 + 1))}" >/var/lib/sbuild/sbuild/services/pair/operation.json' sh "$now"
+n sbuild status --recover >out 2>&1 || cat out
+check_equal "half a unit goes with what was begun" "" "$(consistent)"
+
 # ---- power ----
 
 bad='' i=0

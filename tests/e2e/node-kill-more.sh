@@ -71,6 +71,21 @@ for unit in sbuild-recover.service sbuild-recover@.service; do
 	check_equal "left alone, $unit goes with the next" "" "$(gone web "$PORT")"
 done
 
+# Killed when nothing but the units of recovery was left: who watches takes them away.
+prepare
+n cp -a /etc/systemd/system/sbuild-recover.service /etc/systemd/system/sbuild-recover@.service /root
+n sbuild uninstall web >out 2>&1 || cat out
+n cp -a /root/sbuild-recover.service /root/sbuild-recover@.service /etc/systemd/system
+n sbuild status web --recover >out 2>&1 || cat out
+check_equal "the end of an uninstallation is watched over" "" "$(gone web "$PORT")"
+
+# Half of what follows a tag, as of an installation that was killed.
+prepare
+n sh -c 'cd /etc/systemd/system && systemctl stop sbuild-auto-web.timer &&
+	rm timers.target.wants/sbuild-auto-web.timer && mv sbuild-auto-web.timer .sbuild-sbuild-auto-web.timer'
+n sbuild uninstall web >out 2>&1 || cat out
+check_equal "it goes with the service" "" "$(gone web "$PORT")"
+
 # ---- prune ----
 
 # Five generations on five trees, of which two may go.

@@ -214,7 +214,7 @@ image: {repository: $REGISTRY/team/steps, cmd: [/bin/cat, /made]}
 layers:
   - {name: busybox, copy: {from: rootfs, to: /}}
   - {name: first, run: "head -c 2000000 /dev/urandom >/one"}
-  - {name: second, run: "sleep 0.7; echo made >/made"}
+  - {name: second, run: "sleep 2; echo made >/made"}
 END
 	requests main >/dev/null
 	check "a build with steps" "$SBUILD" steps.yaml --push --metadata-file steps.json --progress json
@@ -228,7 +228,7 @@ END
 name: $name
 from: steps.yaml
 image: {repository: $REGISTRY/team/$name}
-layers: [{name: $name, run: "sleep 0.7; echo $name >/$name"}]
+layers: [{name: $name, run: "sleep 2; echo $name >/$name"}]
 END
 	done
 	requests main >/dev/null

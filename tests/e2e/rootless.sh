@@ -114,8 +114,10 @@ i=0
 until pgrep -u "$user" -x sleep >/dev/null || [ $i = 200 ]; do sleep 0.05 && i=$((i + 1)); done
 pkill -KILL -u "$user" -f slow.yaml
 wait
-sleep 0.3
-check_equal "no process of a killed build is left" "" "$(ps -eo stat=,user:32=,args= | grep -e "$user" -e 'mkdir -m 700 /x' | grep -v -e ^Z -e grep)"
+alive() { ps -eo stat=,user:32=,args= | grep -e "$user" -e 'mkdir -m 700 /x' | grep -v -e ^Z -e grep; }
+i=0
+while alive >/dev/null && [ $i -lt 100 ]; do sleep 0.1 && i=$((i + 1)); done
+check_equal "no process of a killed build is left" "" "$(alive)"
 store=$T/home/.local/share/sbuild
 check "its files are left" test -n "$(ls "$store/sbuild/tmp")"
 as_user -C "$T/home" "$SBUILD" same.yaml --no-cache >/dev/null 2>>err

@@ -176,6 +176,10 @@ static void test_current(void) {
     CHECK_INT(sb_unitfiles_put(&node, "app.service", ours, &err), 0);
     CHECK_INT(sb_node_current(service, &current, &err), 0);
     CHECK_INT(current, 10);
+    sb_autofree char *half = sb_format("%s/.sbuild-app.service", node.units);
+    CHECK_INT(sb_file_write(AT_FDCWD, half, "", 0, 0644, &err), 0);
+    CHECK_INT(sb_unitfiles_put(&node, "app.service", ours, &err), 0);
+    CHECK(access(half, F_OK) < 0); /* one that was killed left it */
     CHECK_INT(sb_unitfiles_enable(&node, "app.service", ours, &err), 0);
     CHECK_INT(sb_unitfiles_enable(&node, "app.service", ours, &err), 0);
     sb_autofree char *link = sb_format("%s/multi-user.target.wants/app.service", node.units);
