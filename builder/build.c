@@ -96,6 +96,20 @@ static int load_recipes(struct sb_build *build, struct sb_error *err) {
     return 0;
 }
 
+/* Each would take the tags of the other. */
+static int check_names(const struct sb_build *build, struct sb_error *err) {
+    for (size_t i = 0; i < build->request->recipe_count; i++)
+        for (size_t k = 0; k < i; k++) {
+            const struct sb_recipe *a = build->recipes[k], *b = build->recipes[i];
+            if (build->requested[i] == build->requested[k] || strcmp(a->name, b->name) != 0)
+                continue;
+            sb_fail(err, SB_E_USAGE, "%s and %s both make an image named %s", a->path, b->path,
+                    a->name);
+            return sb_error_hint(err, "build one at a time, or give each a name of its own");
+        }
+    return 0;
+}
+
 static bool is_given(const struct sb_secrets *secrets, const char *name) {
     for (size_t i = 0; i < secrets->n; i++)
         if (!strcmp(secrets->v[i].name, name))
@@ -168,7 +182,8 @@ int sb_build_new(struct sb_store *store, const struct sb_settings *settings,
     pthread_cond_init(&build->changed, NULL);
     build->threads = job_count(build);
     if (read_epoch(&build->epoch, err) < 0 || load_recipes(build, err) < 0 ||
-        check_secrets(build, err) < 0 || open_remote_cache(build, err) < 0) {
+        check_names(build, err) < 0 || check_secrets(build, err) < 0 ||
+        open_remote_cache(build, err) < 0) {
         sb_build_free(build);
         return -1;
     }

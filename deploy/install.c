@@ -146,7 +146,7 @@ static int get_and_switch(struct install *in, uint64_t current, uint64_t number,
         rc = switch_over(in, current, number, err);
     else if (err->code == SB_E_NO_SPACE)
         sb_error_context(err, "%s", sb_store_path(in->node->store));
-    sb_watch_end(in->service);
+    sb_watch_end(in->node, in->service->name);
     if (rc < 0 && err->code == SB_E_NO_SPACE) {
         sb_prepare_give_back(in->service, &in->description, &lacking, err);
     } else if (rc == 0 || err->code == SB_E_UNHEALTHY) {
@@ -261,10 +261,9 @@ int sb_uninstall(const struct sb_node *node, const char *name, struct sb_error *
     int rc = sb_node_service_find(node, name, &service, err);
     if (rc == 0)
         rc = sb_switch_uninstall(service, err);
+    sb_node_service_close(service);
     if (sb_watch_no_units(node, rc < 0 ? &ignored : err) < 0)
         rc = -1;
-    if (service)
-        sb_watch_end(service);
-    sb_node_service_close(service);
+    sb_watch_end(node, name);
     return rc;
 }

@@ -74,6 +74,22 @@ static int check_secrets(const struct sb_node_service *service, const struct sb_
     return sb_error_hint(err, "write each to its file, readable by root alone");
 }
 
+/* systemd would say so when the service before has been stopped already. */
+static int check_required(const struct sb_node_service *service, const struct sb_description *d,
+                          struct sb_error *err) {
+    for (size_t i = 0; i < d->requires.n; i++) {
+        struct sb_unit_status status;
+        if (sb_systemd_status(d->requires.v[i], &status, err) < 0)
+            return -1;
+        if (strcmp(status.load, "not-found") != 0)
+            continue;
+        sb_fail(err, SB_E_FAILED, "%s requires %s, which this node does not have", service->name,
+                d->requires.v[i]);
+        return sb_error_hint(err, "install that first");
+    }
+    return 0;
+}
+
 static int compare_ports(const struct sb_node_service *service, const struct sb_description *d,
                          const struct sb_node_service *other, uint64_t generation,
                          struct sb_error *err) {
@@ -179,7 +195,8 @@ static int check_answers(const struct sb_node_service *service, const struct sb_
 
 int sb_prepare_check_again(const struct sb_node_service *service, const struct sb_description *d,
                            struct sb_error *err) {
-    return check_secrets(service, d, err) < 0 || sb_prepare_check_others(service, d, err) < 0 ||
+    return check_secrets(service, d, err) < 0 || check_required(service, d, err) < 0 ||
+                   sb_prepare_check_others(service, d, err) < 0 ||
                    check_answers(service, d, err) < 0
                ? -1
                : 0;

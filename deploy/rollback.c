@@ -115,7 +115,7 @@ static int rollback_locked(struct sb_node_service *service, uint64_t wanted, uin
     if (rc < 0 || out->unchanged)
         return rc;
     rc = sb_switch_run(service, &plan, err);
-    sb_watch_end(service);
+    sb_watch_end(service->node, service->name);
     return rc;
 }
 

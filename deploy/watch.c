@@ -111,9 +111,9 @@ int sb_watch_operation(const struct sb_node_service *service, const struct sb_op
     return sb_operation_save(service, operation, err);
 }
 
-void sb_watch_end(const struct sb_node_service *service) {
-    sb_autofree char *unit = sb_format(WATCH_INSTANCE, service->name);
+void sb_watch_end(const struct sb_node *node, const char *name) {
+    sb_autofree char *unit = sb_format(WATCH_INSTANCE, name);
     struct sb_error ignored = {0};
-    if (!service->node->mends && !sb_operation_exists(service->node, service->name))
+    if (!node->mends && !sb_operation_exists(node, name))
         sb_systemd_do("stop", unit, &ignored);
 }

@@ -29,6 +29,6 @@ int sb_watch_operation(const struct sb_node_service *service, const struct sb_op
                        struct sb_error *err);
 /* Ends it, unless an operation is under way, before it finds that out by itself: while it lives,
  * the collector spares what it might use. */
-void sb_watch_end(const struct sb_node_service *service);
+void sb_watch_end(const struct sb_node *node, const char *name);
 
 #endif

@@ -59,6 +59,11 @@ check_fails "there is no way back without the secret" 1 n sbuild rollback secret
 check_said '/etc/sbuild/secrets/secret/old'
 check_equal "what runs was left alone" "$before" "$(n systemctl show -P MainPID secret)"
 
+make_service needy "$(free_port)" 'requires: [nothere]'
+release needy 1.0.0 >/dev/null 2>err
+check_fails "what requires a unit that is not there" 1 n sbuild install "$REPOSITORY/needy:v1.0.0"
+check_said 'needy requires nothere.service, which this node does not have'
+
 # ---- stopped by hand ----
 
 n systemctl stop secret
