@@ -15,6 +15,8 @@
 #include "base/text.h"
 #include "cli/command.h"
 
+#define LOG_EVERY 10 /* seconds */
+
 enum style { STYLE_TTY, STYLE_PLAIN, STYLE_JSON };
 
 /* A layer that is at work, or a blob on its way. */
@@ -27,7 +29,7 @@ struct row {
     bool whole;         /* line is complete: the next output starts a new one */
     bool told;          /* line is nothing that take_output has yet to pass on */
     bool packing;
-    double start;
+    double start, said; /* said: when a log was last told of it */
 };
 
 struct sb_progress {
@@ -62,7 +64,8 @@ static struct row *find_blob(struct sb_progress *p, const struct sb_digest *dige
 static struct row *add_empty_row(struct sb_progress *p) {
     SB_GROW(p->rows, p->row_count, p->row_cap);
     struct row *row = &p->rows[p->row_count++];
-    *row = (struct row){.start = sb_clock_seconds()};
+    double now = sb_clock_seconds();
+    *row = (struct row){.start = now, .said = now};
     return row;
 }
 
@@ -406,6 +409,16 @@ static void describe_blob(struct row *row, const struct sb_transfer_event *e) {
                     sb_text_size((uint64_t)((double)e->bytes / seconds)).text);
 }
 
+/* A log is told of a blob on its way, too: a job that prints nothing for long is taken for dead. */
+static void say_still(struct sb_progress *p, const struct sb_transfer_event *e) {
+    struct row *row = find_blob(p, &e->blob->digest);
+    double now = sb_clock_seconds();
+    if (!row || e->state != SB_TRANSFER_PROGRESS || now - row->said < LOG_EVERY)
+        return;
+    row->said = now;
+    fprintf(stderr, "  %s %s\n", sb_buf_text(&row->line), row->label);
+}
+
 static void show_transfer(struct sb_progress *p, const struct sb_transfer_event *e) {
     struct row *row = find_blob(p, &e->blob->digest);
     switch (e->state) {
@@ -438,6 +451,7 @@ void sb_progress_transfer(void *progress, const struct sb_transfer_event *event)
         print_transfer_json(event);
     } else if (p->style == STYLE_PLAIN) {
         show_transfer(p, event);
+        say_still(p, event);
     } else {
         if (!p->has_ticker)
             p->has_ticker = pthread_create(&p->ticker, NULL, tick, p) == 0;

@@ -1,9 +1,10 @@
 /*
  * cli/progress: what a build, a push or a pull shows while it runs.
  *
- *     tty    a line for each running layer or moving blob, redrawn in place; finished layers scroll
- * up above them plain  lines that read well in a CI log: output of steps prefixed with the layer's
- * name json   one JSON object a line, on stderr, for programs
+ *     tty      a line for each running layer or moving blob, redrawn in place; finished layers
+ *              scroll up above them
+ *     plain    lines that read well in a CI log: output of steps prefixed with the layer's name
+ *     json     one JSON object a line, on stderr, for programs
  */
 #ifndef SB_CLI_PROGRESS_H
 #define SB_CLI_PROGRESS_H
@@ -15,7 +16,7 @@
 struct sb_progress;
 
 /* how: "auto" (tty when stderr is one, else plain), "tty", "plain" or "json"; SB_E_USAGE otherwise.
- * explain: say why a layer is built. quiet: only errors. */
+ * explain: say why a layer is built. */
 int sb_progress_new(const char *how, bool explain, struct sb_progress **out, struct sb_error *err);
 /* For sb_build_request.notify, with the progress as data. */
 void sb_progress_notify(void *progress, const struct sb_event *event);

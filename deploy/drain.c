@@ -5,39 +5,10 @@
 #include "base/clock.h"
 #include "base/process.h"
 #include "base/text.h"
+#include "deploy/ports.h"
 
-#define QUIET        1.0 /* seconds without any connection */
-#define NAP          50  /* milliseconds */
-#define LINE_BYTES   512
-#define ESTABLISHED  1 /* states of linux/include/net/tcp_states.h */
-#define SYN_RECEIVED 3
-#define CLOSE_WAIT   8
-#define LISTENS      10
-
-void sb_port_use_read(FILE *table, uint16_t port, struct sb_port_use *use) {
-    char line[LINE_BYTES];
-    while (fgets(line, sizeof line, table)) {
-        unsigned local, state;
-        if (sscanf(line, " %*u: %*[0-9A-Fa-f]:%x %*[0-9A-Fa-f]:%*x %x", &local, &state) != 2 ||
-            local != port)
-            continue;
-        use->listens = use->listens || state == LISTENS;
-        use->connections += state == ESTABLISHED || state == SYN_RECEIVED || state == CLOSE_WAIT;
-    }
-}
-
-struct sb_port_use sb_port_use(uint16_t port) {
-    static const char *const tables[] = {"/proc/net/tcp", "/proc/net/tcp6"};
-    struct sb_port_use use = {0};
-    for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
-        FILE *table = fopen(tables[i], "re");
-        if (!table)
-            continue;
-        sb_port_use_read(table, port, &use);
-        fclose(table);
-    }
-    return use;
-}
+#define QUIET 1.0 /* seconds without any connection */
+#define NAP   50  /* milliseconds */
 
 int sb_drain(const struct sb_node_service *service, uint16_t port, uint32_t limit,
              struct sb_error *err) {

@@ -8,6 +8,7 @@
 #include "deploy/drain.h"
 #include "deploy/dropins.h"
 #include "deploy/health.h"
+#include "deploy/ports.h"
 #include "deploy/systemd.h"
 #include "deploy/unitfiles.h"
 #include "deploy/upstream.h"

@@ -12,6 +12,7 @@
 #include "deploy/gpus.h"
 #include "deploy/health.h"
 #include "deploy/placement.h"
+#include "deploy/ports.h"
 #include "deploy/prepare.h"
 #include "deploy/systemd.h"
 #include "deploy/units.h"
@@ -166,18 +167,11 @@ int sb_prepare_check_others(const struct sb_node_service *service, const struct 
     return 0;
 }
 
-/* Is it the service itself that may answer there, as it runs now? It may, when nothing is known of
- * it but that it is there, as after the loss of a store. */
+/* Also on a port that it never told of, as one that was bundled from an image alone. */
 static bool has_port(const struct sb_node_service *service, uint16_t port) {
     struct sb_node_slot current;
-    struct sb_description now;
-    if (sb_node_slot(service, &current, NULL) < 0 || current.generation == 0)
-        return false;
-    if (sb_generation_description(service, current.generation, &now, NULL) < 0)
-        return true;
-    bool has = port == (current.port ? current.port : now.port) || port == now.health_tcp;
-    sb_description_free(&now);
-    return has;
+    return sb_node_slot(service, &current, NULL) == 0 && current.generation > 0 &&
+           sb_port_is_of(port, current.unit);
 }
 
 /* A program that sbuild knows nothing of would be taken for the service, as long as that starts.

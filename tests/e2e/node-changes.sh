@@ -23,6 +23,18 @@ check_fails "nothing of it is left" 1 n test -e /etc/systemd/system/slow.service
 kill "$squatter"
 check "without the other" n sbuild install "$REPOSITORY/slow:v1.0.0"
 check "the same again" n sbuild install "$REPOSITORY/slow:v1.0.0"
+"$SBUILD" bundle slow:v1.0.0 -o "$(node_root one)/root/bare.tar" >/dev/null 2>err || cat err
+check "one that tells of no port, as it is of the image alone" n sbuild install /root/bare.tar --name slow
+check_equal "has it all the same" fine "$(served "$PORT" >/dev/null && curl -s "http://127.0.0.1:$PORT/health")"
+check "so the way back is no other program's" n sbuild rollback slow
+n systemctl stop slow
+busybox httpd -f -p "127.0.0.1:$PORT" -h squat &
+squatter=$!
+check "the other takes it while the service is stopped" wait_for 5 ask "$PORT"
+release slow 1.1.0 >/dev/null 2>err
+check_fails "which the next release is told" 1 n sbuild install "$REPOSITORY/slow:v1.1.0"
+check_said "another program of this host has port $PORT of slow"
+kill "$squatter"
 
 # ---- a port that was given up, and is another service's now ----
 

@@ -28,6 +28,31 @@ source_files=$(sha256sum <source.tar)
 "$SBUILD" push app "$REGISTRY/sbuild/app:v1" 2>err
 builder=$SBUILD_STORE
 
+# Over a slow line, while the rest goes on.
+python3 - "$REGISTRY" >slow.port 2>slow.failed <<'END' &
+import socket, sys, threading, time
+
+def carry(source, target, rate):
+    while data := source.recv(1 << 14):
+        target.sendall(data)
+        time.sleep(len(data) / rate)
+    target.shutdown(socket.SHUT_WR)
+
+host, port = sys.argv[1].rsplit(":", 1)
+server = socket.create_server(("127.0.0.1", 0))
+print(server.getsockname()[1], flush=True)
+while True:
+    client = server.accept()[0]
+    registry = socket.create_connection((host, int(port)))
+    threading.Thread(target=carry, args=(client, registry, 1e9), daemon=True).start()
+    threading.Thread(target=carry, args=(registry, client, 3e5), daemon=True).start()
+END
+slow_line=$!
+cleanup() { kill "$slow_line" 2>/dev/null || :; }
+wait_for_line '[0-9]' slow.port
+"$SBUILD" pull --store "$T/slow" "127.0.0.1:$(cat slow.port)/sbuild/app:v1" --progress plain >slow.out 2>slow.err &
+slow_pull=$!
+
 number=0
 fresh() { # a store with nothing in it
 	number=$((number + 1))
@@ -205,3 +230,9 @@ check_equal "nothing got out" "" "$(find /tmp /var/tmp -maxdepth 1 -name 'sbuild
 check_equal "redirects were not followed to other schemes" "" "$(grep -l 'root:x:0' lie-redirect-* || :)"
 check_store "after all lies"
 check_equal "none of them has a name" "" "$("$SBUILD" images --json | jq -r '.[].name' | sed "s,$HOSTILE/,," | grep -vxE 'good|nested-2|link|absolute' || :)"
+
+# ---- slowly ----
+
+check "over a slow line" wait "$slow_pull"
+check_equal "the same image comes" "$digest" "$(cat slow.out)"
+check "a log hears of it before the end" grep -qE '^  fetching [0-9.]+ MB of 6\.00 MB, [0-9]+ kB/s [0-9a-f]{12}$' slow.err

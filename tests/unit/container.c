@@ -75,7 +75,7 @@ static void test_users(struct test_site *site) {
 static void test_endings(struct test_site *site) {
     CHECK_INT(test_run(site, "\n  echo one; exit 3\n echo two"), -1);
     CHECK_INT(site->err.code, SB_E_STEP);
-    CHECK_STR(site->err.message, "`echo one; exit 3` ended with status 3");
+    CHECK_STR(site->err.message, "`echo one; exit 3 …` ended with status 3");
     CHECK_STR(sb_buf_text(&site->output), "one\n");
     CHECK_INT(test_run(site, "sh -c 'kill -9 $$; :'\n:"), -1);
     CHECK_INT(site->err.code, SB_E_STEP);
@@ -276,11 +276,11 @@ static void test_runtimes(struct test_site *site) {
     CHECK_INT(site->err.code, SB_E_NOT_FOUND);
     /* One that fails by itself is no failure of the step. */
     sb_autofree char *broken = sb_format("%s/crun", site->directory);
-    test_write(
-        site->directory, "crun",
-        "#!/bin/sh\nfor a; do case $a in --log=*) "
-        "echo '{\"level\":\"error\",\"msg\":\"no luck\"}' > ${a#--log=};; esac; done\nexit 1\n",
-        0755);
+    test_write(site->directory, "crun",
+               "#!/bin/sh\nfor a; do case $a in --log=file:*) "
+               "echo '{\"level\":\"error\",\"msg\":\"no luck\"}' > ${a#--log=file:};; esac; "
+               "done\nexit 1\n",
+               0755);
     site->settings.runtime = broken;
     CHECK_INT(test_run(site, "true"), -1);
     CHECK_INT(site->err.code, SB_E_FAILED);

@@ -9,8 +9,8 @@
 
 #include "base/file.h"
 #include "base/memory.h"
-#include "deploy/drain.h"
 #include "deploy/dropins.h"
+#include "deploy/ports.h"
 #include "deploy/unitfiles.h"
 #include "deploy/units.h"
 #include "tests/unit/test.h"
