@@ -172,16 +172,7 @@ class Sweep:
         jobs.sort(key=lambda job: (job[0] not in slow, "x" not in str(job[1])))
         with concurrent.futures.ThreadPoolExecutor(int(os.environ.get("FAULT_JOBS", "12"))) as pool:
             results = list(pool.map(lambda job: self.run(*job), jobs))
-        return count, [self.alone(result) for result in results]
-
-    def alone(self, result):
-        """An answer that takes longer than SBUILD_STALL_SECONDS, as other tests have the processors, is a
-        stall as well, and sends a chunk again: what was sent too often is counted anew with nothing beside it."""
-        scenario, index, _, took, why, _ = result
-        if not why or "one chunk twice" not in why:
-            return result
-        print(f"{self.kind} {scenario} at {index}: {why} ({took:.1f} s): once more")
-        return self.run(scenario, f"0{index}")
+        return count, results
 
 
 def main():
