@@ -7,45 +7,40 @@
 
 #include "builder/target.h"
 
-void sb_target_notify(struct sb_target *target, size_t result, enum sb_event_type type,
-                      const char *text, size_t text_len) {
-    struct sb_build *build = target->build;
+static void tell(struct sb_build *build, const struct sb_event *event) {
     if (!build->request->notify)
         return;
-    struct sb_event event = {.type = type,
-                             .id = target->first_id + result,
-                             .layer = &target->results[result],
-                             .text = text,
-                             .text_len = text_len};
     pthread_mutex_lock(&build->notify_lock);
-    build->request->notify(build->request->data, &event);
+    build->request->notify(build->request->data, event);
     pthread_mutex_unlock(&build->notify_lock);
+}
+
+void sb_target_notify(struct sb_target *target, size_t result, enum sb_event_type type,
+                      const char *text, size_t text_len) {
+    const struct sb_event event = {.type = type,
+                                   .id = target->first_id + result,
+                                   .layer = &target->results[result],
+                                   .text = text,
+                                   .text_len = text_len};
+    tell(target->build, &event);
 }
 
 void sb_target_notify_growth(struct sb_target *target, size_t result,
                              const struct sb_layer_growth *growth) {
-    struct sb_build *build = target->build;
-    if (!build->request->notify)
-        return;
-    struct sb_event event = {.type = SB_EVENT_LAYER_GROW,
-                             .id = target->first_id + result,
-                             .layer = &target->results[result],
-                             .growth = growth};
-    pthread_mutex_lock(&build->notify_lock);
-    build->request->notify(build->request->data, &event);
-    pthread_mutex_unlock(&build->notify_lock);
+    const struct sb_event event = {.type = SB_EVENT_LAYER_GROW,
+                                   .id = target->first_id + result,
+                                   .layer = &target->results[result],
+                                   .growth = growth};
+    tell(target->build, &event);
 }
 
 void sb_build_warn(struct sb_build *build, const char *fmt, ...) {
-    if (!build->request->notify)
-        return;
     char text[1024];
     va_list ap;
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    struct sb_event event = {.type = SB_EVENT_WARNING, .text = text, .text_len = strlen(text)};
-    pthread_mutex_lock(&build->notify_lock);
-    build->request->notify(build->request->data, &event);
-    pthread_mutex_unlock(&build->notify_lock);
+    const struct sb_event event = {
+        .type = SB_EVENT_WARNING, .text = text, .text_len = strlen(text)};
+    tell(build, &event);
 }
