@@ -192,6 +192,36 @@ static void test_refused(void) {
     CHECK(strstr(err.message, "format \"9\"") != NULL);
 }
 
+/* What another user may write must not be believed. */
+static void test_owner(void) {
+    struct sb_error err = {0};
+    struct sb_store *store = open_store("owned");
+    sb_store_close(store);
+    if (geteuid() != 0) {
+        TEST_SKIP("only root can give a directory away");
+        return;
+    }
+    sb_autofree char *path = sb_path_join(directory, "owned");
+    sb_autofree char *private = sb_path_join(path, "sbuild");
+    CHECK_INT(chown(private, 1234, 1234), 0);
+    CHECK_INT(sb_store_open(path, &store, &err), -1);
+    CHECK(strstr(err.message, "sbuild/ belongs to another user (uid 1234; this one is 0)") != NULL);
+    CHECK(strstr(err.hint, "--store") != NULL);
+    CHECK_INT(chown(private, 0, 0), 0);
+    CHECK_INT(chown(path, 1234, 1234), 0);
+    CHECK_INT(sb_store_open(path, &store, &err), -1);
+    CHECK(strstr(err.message, "it belongs to another user") != NULL);
+    CHECK_INT(setenv("SUDO_UID", "1234", 1), 0);
+    if (CHECK_INT(sb_store_open(path, &store, &err), 0))
+        sb_store_close(store);
+    CHECK_INT(unsetenv("SUDO_UID"), 0);
+    CHECK_INT(chown(path, 0, 0), 0);
+    sb_autofree char *elsewhere = sb_path_join(path, "elsewhere");
+    CHECK_INT(rename(private, elsewhere), 0);
+    CHECK_INT(symlink("elsewhere", private), 0);
+    CHECK_INT(sb_store_open(path, &store, &err), -1);
+}
+
 static void test_use(void) {
     struct sb_store *store = open_store("use");
     struct sb_error err = {0};
@@ -261,6 +291,7 @@ int main(void) {
     test_killed();
     test_concurrent_open();
     test_refused();
+    test_owner();
     test_use();
     test_threads();
     struct sb_error err = {0};
