@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "base/memory.h"
@@ -31,24 +32,57 @@ int sb_fd_read(int fd, size_t max, struct sb_buf *out, struct sb_error *err) {
     return 0;
 }
 
-int sb_file_read(int dirfd, const char *path, size_t max, struct sb_buf *out,
-                 struct sb_error *err) {
-    sb_autoclose int fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return sb_fail_errno(err, errno == ENOENT ? SB_E_NOT_FOUND : SB_E_IO, "%s", path);
+static const char *kind_of(mode_t mode) {
+    return S_ISDIR(mode)    ? "a directory"
+           : S_ISFIFO(mode) ? "a FIFO"
+           : S_ISSOCK(mode) ? "a socket"
+           : S_ISLNK(mode)  ? "a symbolic link"
+                            : "a device";
+}
+
+int sb_file_check(const struct stat *st, const char *path, struct sb_error *err) {
+    bool null = S_ISCHR(st->st_mode) && st->st_rdev == makedev(1, 3);
+    if (S_ISREG(st->st_mode) || null)
+        return 0;
+    return sb_fail(err, SB_E_IO, "%s: is %s, not a file", path, kind_of(st->st_mode));
+}
+
+static int fail_to_open(const char *path, struct sb_error *err) {
+    return sb_fail_errno(err, errno == ENOENT ? SB_E_NOT_FOUND : SB_E_IO, "%s", path);
+}
+
+int sb_file_open(int dirfd, const char *path, struct stat *out, struct sb_error *err) {
     struct stat st;
+    if (fstatat(dirfd, path, &st, 0) < 0) /* first: some devices do things when they are opened */
+        return fail_to_open(path, err);
+    if (sb_file_check(&st, path, err) < 0)
+        return -1;
+    sb_autoclose int fd = openat(dirfd, path, SB_FILE_FLAGS);
+    if (fd < 0)
+        return fail_to_open(path, err);
     if (fstat(fd, &st) < 0)
         return sb_fail_errno(err, SB_E_IO, "%s", path);
-    if (S_ISDIR(st.st_mode))
-        return sb_fail(err, SB_E_IO, "%s: is a directory, not a file", path);
-    if (S_ISREG(st.st_mode) && (uint64_t)st.st_size > max)
+    if (sb_file_check(&st, path, err) < 0)
+        return -1;
+    if (out)
+        *out = st;
+    return sb_steal_fd(&fd);
+}
+
+int sb_file_take(int fd, const struct stat *st, const char *path, size_t max, struct sb_buf *out,
+                 struct sb_error *err) {
+    if ((uint64_t)st->st_size > max)
         return sb_fail(err, SB_E_FAILED, "%s: %lld bytes, and at most %zu are allowed", path,
-                       (long long)st.st_size, max);
-    if (S_ISREG(st.st_mode))
-        sb_buf_reserve(out, (size_t)st.st_size + 1);
-    if (sb_fd_read(fd, max, out, err) < 0)
-        return sb_error_context(err, "%s", path);
-    return 0;
+                       (long long)st->st_size, max);
+    sb_buf_reserve(out, (size_t)st->st_size + 1);
+    return sb_fd_read(fd, max, out, err) < 0 ? sb_error_context(err, "%s", path) : 0;
+}
+
+int sb_file_read(int dirfd, const char *path, size_t max, struct sb_buf *out,
+                 struct sb_error *err) {
+    struct stat st;
+    sb_autoclose int fd = sb_file_open(dirfd, path, &st, err);
+    return fd < 0 ? -1 : sb_file_take(fd, &st, path, max, out, err);
 }
 
 int sb_fd_write(int fd, const void *data, size_t len, const char *what, struct sb_error *err) {

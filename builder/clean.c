@@ -128,7 +128,7 @@ static bool by_time(int dir, const char *name) {
     unsigned char head[8];
     if (n < 5 || strcmp(name + n - 4, ".pyc") != 0)
         return false;
-    sb_autoclose int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    sb_autoclose int fd = openat(dir, name, SB_FILE_FLAGS | O_NOFOLLOW);
     return fd >= 0 && read(fd, head, sizeof head) == (ssize_t)sizeof head &&
            !(head[4] | head[5] | head[6] | head[7]);
 }

@@ -144,7 +144,7 @@ static int open_kept(struct sb_store *store, const char *path, const char *url,
     int private = sb_store_private_fd(store);
     if (sb_store_hold(store, NULL) < 0)
         return -1;
-    int fd = openat(private, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    int fd = openat(private, path, SB_FILE_FLAGS | O_NOFOLLOW);
     if (fd >= 0)
         sb_store_use(store, "sbuild/caches/downloads", NULL);
     sb_store_release(store);
@@ -170,7 +170,7 @@ int sb_fetch(struct sb_store *store, const char *url, const struct sb_digest *di
     sb_autofree char *name = sb_format("download-%u", atomic_fetch_add(&count, 1));
     int fd = -1;
     if (transfer(store, url, name, log, err) == 0) {
-        fd = openat(tmp, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+        fd = openat(tmp, name, SB_FILE_FLAGS | O_NOFOLLOW);
         if (fd < 0 && errno == ENOENT) /* curl makes no file of nothing */
             fd = openat(tmp, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
         if (fd < 0)

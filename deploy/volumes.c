@@ -61,7 +61,7 @@ static int copy_bytes(int from, int to, struct sb_error *err) {
 
 static int copy_file(int from, int to, const char *name, const struct stat *st,
                      const struct owner *owner, struct sb_error *err) {
-    sb_autoclose int in = openat(from, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    sb_autoclose int in = openat(from, name, SB_FILE_FLAGS | O_NOFOLLOW);
     sb_autoclose int out =
         in < 0 ? -1 : openat(to, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (out < 0)

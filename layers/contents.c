@@ -240,7 +240,7 @@ static const char *path_at(const struct sb_contents *contents, size_t index) {
 }
 
 static int open_file(struct sb_store *store, const char *path, struct sb_error *err) {
-    int fd = openat(sb_store_private_fd(store), path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    int fd = openat(sb_store_private_fd(store), path, SB_FILE_FLAGS | O_NOFOLLOW);
     if (fd < 0)
         return sb_fail_errno(err, errno == ENOENT ? SB_E_NOT_FOUND : SB_E_IO, "%s/sbuild/%s",
                              sb_store_path(store), path);
