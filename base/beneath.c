@@ -31,10 +31,11 @@ int sb_open_in_root(int dirfd, const char *path, uint64_t flags) {
 }
 
 static int explain(const char *path, struct sb_error *err) {
-    if (errno == EXDEV)
-        return sb_fail(err, SB_E_FAILED, "%s: a symbolic link that leads elsewhere", path);
-    if (errno == ELOOP)
-        return sb_fail(err, SB_E_FAILED, "%s: a symbolic link, where none is followed", path);
+    if (errno == EXDEV || errno == ELOOP) {
+        sb_fail(err, SB_E_FAILED, "%s: a symbolic link%s", path,
+                errno == EXDEV ? " that leads elsewhere" : ", where none is followed");
+        return sb_error_hint(err, "put the file itself there");
+    }
     return sb_fail_errno(err, errno == ENOENT || errno == ENOTDIR ? SB_E_NOT_FOUND : SB_E_IO, "%s",
                          path);
 }

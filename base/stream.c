@@ -42,13 +42,30 @@ static int read_all(int fd, size_t max, struct sb_buf *out, struct sb_error *err
     }
 }
 
-int sb_stream_read(const char *path, size_t max, struct sb_buf *out, struct sb_error *err) {
-    /* Opening would wait for a FIFO's writer; polling does so as well, and can be interrupted. */
+/* Opening would wait for a FIFO's writer; polling does so as well, and can be interrupted. */
+static int open_at_once(const char *path, struct sb_error *err) {
     sb_autoclose int fd = open(path, SB_FILE_FLAGS);
     struct stat st;
     if (fd < 0)
         return sb_fail_errno(err, errno == ENOENT ? SB_E_NOT_FOUND : SB_E_IO, "%s", path);
     if (fstat(fd, &st) == 0 && S_ISDIR(st.st_mode))
         return sb_file_check(&st, path, err);
+    return sb_steal_fd(&fd);
+}
+
+int sb_stream_open(const char *path, struct sb_error *err) {
+    sb_autoclose int fd = open_at_once(path, err);
+    if (fd < 0 || wait_for(fd, err) < 0)
+        return -1;
+    int flags = fcntl(fd, F_GETFL);
+    if (flags < 0 || fcntl(fd, F_SETFL, flags & ~O_NONBLOCK) < 0)
+        return sb_fail_errno(err, SB_E_IO, "%s", path);
+    return sb_steal_fd(&fd);
+}
+
+int sb_stream_read(const char *path, size_t max, struct sb_buf *out, struct sb_error *err) {
+    sb_autoclose int fd = open_at_once(path, err);
+    if (fd < 0)
+        return -1;
     return read_all(fd, max, out, err) < 0 ? sb_error_context(err, "%s", path) : 0;
 }

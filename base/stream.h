@@ -8,6 +8,9 @@
 #include "base/buffer.h"
 #include "base/error.h"
 
+/* Opens it for reading; of a FIFO once there is a writer. */
+int sb_stream_open(const char *path, struct sb_error *err);
+
 /* Appends all of it, to its end; more than max bytes is an error. */
 int sb_stream_read(const char *path, size_t max, struct sb_buf *out, struct sb_error *err);
 

@@ -2,6 +2,11 @@
  * builder/settings: what belongs to a machine or a project rather than to an image: sbuild.yaml
  * beside the recipe or above it, ~/.config/sbuild/config.yaml, /etc/sbuild/config.yaml, nearest
  * first; flags and environment win over all. Checked like recipes, by tables of keys.
+ *
+ * A project's file was written by whoever wrote the project, so it may say only what can't harm who
+ * builds it: keys with .project in the table. All that runs programs, sends, is trusted, or says
+ * where things are kept is a mistake there, unless the user's or the machine's settings trust: the
+ * directory.
  */
 #ifndef SB_BUILDER_SETTINGS_H
 #define SB_BUILDER_SETTINGS_H
@@ -27,6 +32,8 @@ struct sb_settings {
     struct sb_strings cache_from;        /* cache: {from: [REPOSITORY…], to: REPOSITORY} */
     bool cache_from_given;               /* be it that the list is empty */
     char *cache_to;
+    struct sb_strings trust; /* trust: [DIR…]: directories whose projects are believed; of the
+                                user's and the machine's files together; absolute */
 };
 
 /* Looks for files from the recipe's directory upwards and in the user's and the machine's places;

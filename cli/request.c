@@ -140,6 +140,7 @@ void sb_cli_request_free(struct sb_cli_request *r) {
     }
     free(r->build.secrets.v);
     sb_pairs_free(&r->build.set);
+    sb_strings_free(&r->build.allow);
     sb_strings_free(&r->build.tags);
     sb_strings_free(&r->build.cache_from);
     sb_strings_free(&r->cache_from);

@@ -27,6 +27,7 @@ complete -c sbuild -l store -r -d 'The store' -a '(__fish_complete_directories)'
 
 complete -c sbuild -n '__sbuild_is build plan bundle lock' -a '(__fish_complete_suffix .yaml)'
 complete -c sbuild -n '__sbuild_is build plan bundle lock' -l set -x -d 'Replace a build argument'
+complete -c sbuild -n '__sbuild_is build plan bundle lock' -l allow -x -a '(__fish_complete_directories)' -d 'Let recipes read beneath it'
 complete -c sbuild -n '__sbuild_is build plan bundle' -l secret -x -d 'A secret for steps that name it'
 complete -c sbuild -n '__sbuild_is build plan bundle' -l version -x -d 'The version'
 complete -c sbuild -n '__sbuild_is build plan bundle' -l no-cache -d 'Build every layer'
