@@ -54,8 +54,16 @@ static int read_line(int dirfd, const char *dir, const char *name, char **out,
 static int find_above(const char *directory, int nesting, struct sb_checkout *out,
                       struct sb_error *err);
 
+static bool ends_in(const char *text, const char *end) {
+    size_t n = strlen(text), m = strlen(end);
+    return n >= m && !strcmp(text + n - m, end);
+}
+
 /* Whether the git directory of a linked work tree says that this is its place. */
 static bool names_back(const char *dir, const char *entry) {
+    sb_autofree char *parent = sb_path_dirname(dir);
+    if (!ends_in(parent, "/worktrees")) /* elsewhere nothing is even opened */
+        return false;
     sb_autoclose int fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
     sb_autofree char *line = NULL;
     if (fd < 0 || read_line(fd, dir, "gitdir", &line, NULL) < 0 || !line)
