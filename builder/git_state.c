@@ -203,9 +203,11 @@ static int files_state(const struct sb_git_view *view, bool *out_dirty, struct s
     *out_dirty = status.len > 0;
     if (!*out_dirty || !only_content(&status, &paths))
         return 0;
+    if (!are_as_seen(view->checkout, &paths))
+        return 0; /* changed, or nobody can tell */
     if (have_filters(view, &paths, &filtered, err) < 0)
         return -1;
-    *out_dirty = !filtered || !are_as_seen(view->checkout, &paths);
+    *out_dirty = !filtered;
     return 0;
 }
 

@@ -1,6 +1,5 @@
 #include "builder/git_view.h"
 
-#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -14,6 +13,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/process.h"
+#include "builder/git_config.h"
 
 enum {
     ANSWER_LIMIT = 64 << 20,
@@ -105,72 +105,6 @@ int sb_git_view_ask(const struct sb_git_view *view, const char *const *arguments
 
 /* ---- configuration ---- */
 
-/* What can decide whether a file differs from what git has of it, and can do nothing else; and how
- * names are shortened. A key that names a program or a path is none of these. */
-static const char *const harmless[] = {"core.abbrev",
-                                       "core.autocrlf",
-                                       "core.checkroundtripencoding",
-                                       "core.checkstat",
-                                       "core.eol",
-                                       "core.filemode",
-                                       "core.ignorecase",
-                                       "core.precomposeunicode",
-                                       "core.sparsecheckout",
-                                       "core.symlinks",
-                                       "core.trustctime",
-                                       "core.sparsecheckoutcone",
-                                       "extensions.objectformat",
-                                       "extensions.refstorage",
-                                       NULL};
-
-static bool is_harmless(const char *key, const char *value) {
-    size_t i = 0;
-    while (harmless[i] && strcmp(harmless[i], key) != 0)
-        i++;
-    size_t n = 0;
-    while (isalnum((unsigned char)value[n]) || value[n] == '-' || value[n] == '_')
-        n++;
-    return harmless[i] && !value[n] && n <= 32;
-}
-
-/* Calls back for each "key\nvalue\0" of a list. */
-typedef void visit_config(void *data, const char *key, const char *value);
-
-static void read_list(const struct sb_buf *list, visit_config *visit, void *data) {
-    const char *p = sb_buf_text(list), *end = p + list->len;
-    while (p < end) {
-        size_t n = strnlen(p, (size_t)(end - p));
-        const char *newline = memchr(p, '\n', n);
-        sb_autofree char *key = sb_strndup(p, newline ? (size_t)(newline - p) : n);
-        sb_autofree char *value =
-            newline ? sb_strndup(newline + 1, (size_t)(p + n - newline - 1)) : sb_strdup("true");
-        visit(data, key, value);
-        p += n + 1;
-    }
-}
-
-static void add_setting(void *data, const char *key, const char *value) {
-    const char *dot = strrchr(key, '.');
-    if (is_harmless(key, value))
-        sb_buf_addf(data, "[%.*s]\n\t%s = %s\n", (int)(dot - key), key, dot + 1, value);
-}
-
-/* Of this user: attributes of all checkouts. */
-static void add_own_setting(void *data, const char *key, const char *value) {
-    if (strcmp(key, "core.attributesfile") != 0) {
-        if (strncmp(key, "extensions.", 11) != 0)
-            add_setting(data, key, value);
-        return;
-    }
-    sb_buf_adds(data, "[core]\n\tattributesFile = \"");
-    for (; *value; value++)
-        if (*value == '"' || *value == '\\')
-            sb_buf_addf(data, "\\%c", *value);
-        else if ((unsigned char)*value >= ' ')
-            sb_buf_addc(data, *value);
-    sb_buf_adds(data, "\"\n");
-}
-
 static int write_file(const struct sb_git_view *view, const char *name, const void *data,
                       size_t len, struct sb_error *err) {
     sb_autofree char *path = sb_path_join(view->path, name);
@@ -181,9 +115,9 @@ static int write_file(const struct sb_git_view *view, const char *name, const vo
 }
 
 /* Appends what a configuration file of the checkout says. It is parsed from a copy, and what it
- * includes is left out. */
+ * includes is left out. plain: one that only has what git does anyway isn't parsed. */
 static int add_config(const struct sb_git_view *view, int dirfd, const char *dir, const char *name,
-                      struct sb_buf *out, struct sb_error *err) {
+                      bool plain, struct sb_buf *out, struct sb_error *err) {
     sb_autobuf struct sb_buf text = {0}, list = {0};
     struct sb_error own = {0};
     if (sb_beneath_read(dirfd, name, 0, CONFIG_LIMIT, &text, &own) < 0) {
@@ -193,13 +127,15 @@ static int add_config(const struct sb_git_view *view, int dirfd, const char *dir
             *err = own;
         return sb_error_context(err, "%s", dir);
     }
+    if (plain && !sb_git_config_matters(sb_buf_text(&text)))
+        return 0;
     sb_autofree char *copy = sb_path_join(view->path, "foreign");
     const char *const arguments[] = {"config", "--file", copy, "--no-includes",
                                      "-z",     "--list", NULL};
     if (write_file(view, "foreign", text.data, text.len, err) < 0 ||
         sb_git_view_ask(view, arguments, &list, err) < 0)
         return -1;
-    read_list(&list, add_setting, out);
+    sb_git_config_read(&list, sb_git_config_add, out);
     return 0;
 }
 
@@ -212,9 +148,10 @@ static int add_config(const struct sb_git_view *view, int dirfd, const char *dir
 static int write_config(const struct sb_git_view *view, struct sb_error *err) {
     const struct sb_checkout *c = view->checkout;
     sb_autobuf struct sb_buf config = {0};
-    read_list(&view->user, add_own_setting, &config);
-    if (add_config(view, c->common_fd, c->common, "config", &config, err) < 0 ||
-        add_config(view, c->dir_fd, c->dir, "config.worktree", &config, err) < 0)
+    sb_git_config_read(&view->user, sb_git_config_add_own, &config);
+    bool plain = config.len == 0; /* else the checkout's may take back what the user's says */
+    if (add_config(view, c->common_fd, c->common, "config", plain, &config, err) < 0 ||
+        add_config(view, c->dir_fd, c->dir, "config.worktree", plain, &config, err) < 0)
         return -1;
     sb_buf_adds(&config, BASIC_CONFIG);
     return write_file(view, "config", config.data, config.len, err);
@@ -244,7 +181,7 @@ static int check_owner(const struct sb_git_view *view, struct sb_error *err) {
     uid_t stranger = sb_checkout_stranger(view->checkout);
     struct owner owner = {.top = view->checkout->top, .safe = !stranger};
     if (stranger)
-        read_list(&view->user, look_for_safe, &owner);
+        sb_git_config_read(&view->user, look_for_safe, &owner);
     if (owner.safe)
         return 0;
     sb_fail(err, SB_E_FAILED, "git in %s: dubious ownership: it belongs to another user (uid %u)",
@@ -442,6 +379,8 @@ static int read_user_config(const struct sb_git_view *view, struct sb_buf *out,
                             struct sb_error *err) {
     static const char *const arguments[] = {"config", "-z", "--list", NULL};
     sb_autobuf struct sb_buf complaint = {0};
+    if (sb_git_config_is_plain(sb_checkout_stranger(view->checkout) != 0))
+        return 0;
     int status = run_git(view, arguments, true, out, &complaint, err);
     return status > 0 ? explain_failure(view, &complaint, err) : status;
 }
@@ -453,7 +392,7 @@ int sb_git_view_open(const struct sb_checkout *checkout, const char *scratch,
     *out = (struct sb_git_view){.checkout = checkout};
     out->path = sb_format("%s/git-%u", scratch, atomic_fetch_add(&count, 1));
     int failed = make_empty(out, err);
-    if (!failed && around)
+    if (!failed && around && !sb_checkout_stranger(checkout))
         sb_buf_add(&out->user, around->user.data, around->user.len);
     else if (!failed)
         failed = read_user_config(out, &out->user, err);
