@@ -146,9 +146,10 @@ char *sb_project_resolve(const struct sb_project *p, const char *path, struct sb
 int sb_project_read(const struct sb_project *p, const char *path, size_t max, struct sb_buf *text,
                     struct stat *out, struct sb_error *err) {
     sb_autofree char *real = sb_project_resolve(p, path, err);
-    if (!real)
+    const char *root = real ? root_of(p, real) : NULL;
+    if (!root)
         return -1;
-    const char *root = root_of(p, real), *name = real + strlen(root);
+    const char *name = real + strlen(root);
     sb_autoclose int dir = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (dir < 0)
         return sb_fail_errno(err, SB_E_IO, "%s", root);

@@ -200,7 +200,7 @@ static void test_memory(void) {
     CHECK_STR(describe().tag, "v1.0.0");
     CHECK(sb_file_write(sb_store_private_fd(store), "memo-tag", "rubbish", 7, 0644, NULL) == 0);
     CHECK(sb_file_write(sb_store_private_fd(store), "memo-state", "", 0, 0644, NULL) == 0);
-    sh("git config core.fileMode true");
+    sh("git config core.fileMode true; chmod -x a");
     asked();
     CHECK(describe().found);
     CHECK_INT(asked(), BOTH + 1); /* where this git's own configuration is isn't known */
