@@ -64,7 +64,7 @@ int sb_beneath_open(int dirfd, const char *path, int how, struct stat *out, stru
 
 int sb_beneath_read(int dirfd, const char *path, int how, size_t max, struct sb_buf *out,
                     struct sb_error *err) {
-    struct stat st;
+    struct stat st = {0};
     sb_autoclose int fd = sb_beneath_open(dirfd, path, how, &st, err);
     return fd < 0 ? -1 : sb_file_take(fd, &st, path, max, out, err);
 }

@@ -80,7 +80,7 @@ int sb_file_take(int fd, const struct stat *st, const char *path, size_t max, st
 
 int sb_file_read(int dirfd, const char *path, size_t max, struct sb_buf *out,
                  struct sb_error *err) {
-    struct stat st;
+    struct stat st = {0};
     sb_autoclose int fd = sb_file_open(dirfd, path, &st, err);
     return fd < 0 ? -1 : sb_file_take(fd, &st, path, max, out, err);
 }
