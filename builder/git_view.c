@@ -26,6 +26,8 @@ enum {
     ALTERNATES_DEPTH = 5,
 };
 
+#define FOREIGN "foreign" /* configurations of the checkout, to be parsed */
+
 /* ---- running git ---- */
 
 static bool is_kept(const char *variable, bool with_config) {
@@ -84,9 +86,27 @@ int sb_git_view_run(const struct sb_git_view *view, const char *const *arguments
     return run_git(view, arguments, false, answer, complaint, err);
 }
 
+/* Git knows files by where the view has them: the places of the checkout are what helps. The
+ * caller's. */
+static char *in_checkout(const struct sb_git_view *view, const char *text) {
+    sb_autofree char *foreign = sb_format("%s/" FOREIGN, view->path);
+    struct sb_buf out = {0};
+    while (*text) {
+        bool copy = !strncmp(text, foreign, strlen(foreign));
+        size_t n = copy ? strlen(foreign) : strlen(view->path);
+        if (copy || !strncmp(text, view->path, n)) {
+            sb_buf_adds(&out, view->checkout->common);
+            text += n;
+        } else {
+            sb_buf_addc(&out, *text++);
+        }
+    }
+    return sb_buf_steal(&out);
+}
+
 static int explain_failure(const struct sb_git_view *view, const struct sb_buf *complaint,
                            struct sb_error *err) {
-    const char *text = sb_buf_text(complaint);
+    sb_autofree char *text = in_checkout(view, sb_buf_text(complaint));
     sb_fail(err, SB_E_FAILED, "git in %s: %.*s", view->checkout->top, (int)strcspn(text, "\n"),
             text);
     if (strstr(text, "unable to read") || strstr(text, "bad object") ||
@@ -129,10 +149,11 @@ static int add_config(const struct sb_git_view *view, int dirfd, const char *dir
     }
     if (plain && !sb_git_config_matters(sb_buf_text(&text)))
         return 0;
-    sb_autofree char *copy = sb_path_join(view->path, "foreign");
+    sb_autofree char *foreign = sb_format(FOREIGN "/%s", name);
+    sb_autofree char *copy = sb_path_join(view->path, foreign);
     const char *const arguments[] = {"config", "--file", copy, "--no-includes",
                                      "-z",     "--list", NULL};
-    if (write_file(view, "foreign", text.data, text.len, err) < 0 ||
+    if (write_file(view, foreign, text.data, text.len, err) < 0 ||
         sb_git_view_ask(view, arguments, &list, err) < 0)
         return -1;
     sb_git_config_read(&list, sb_git_config_add, out);
@@ -202,7 +223,7 @@ static int check_objects(int parent, const char *name, const char *dir, int dept
     sb_autoclosedir DIR *entries = fd < 0 ? NULL : fdopendir(fd);
     if (!entries)
         return sb_fail_errno(err, SB_E_FAILED, "%s/%s", dir, name);
-    sb_autofree char *path = sb_path_join(dir, name);
+    sb_autofree char *path = *name ? sb_path_join(dir, name) : sb_strdup(dir);
     for (struct dirent *e; (e = readdir(entries));) {
         struct stat st;
         unsigned char type = e->d_type;
@@ -242,7 +263,7 @@ static int check_store(const char *objects, int depth, struct sb_error *err) {
     struct sb_error own = {0};
     if (fd < 0)
         return -1;
-    if (check_objects(fd, ".", objects, OBJECTS_DEPTH, err) < 0)
+    if (check_objects(fd, "", objects, OBJECTS_DEPTH, err) < 0)
         return -1;
     if (sb_beneath_read(fd, "info/alternates", 0, CONFIG_LIMIT, &text, &own) < 0)
         return 0; /* regular by now, and so not there */
@@ -292,8 +313,10 @@ static int copy_tags(const struct sb_git_view *view, int common_fd, const char *
     int fd = sb_open_beneath(common_fd, name, O_RDONLY | O_DIRECTORY, SB_BENEATH_NO_LINKS);
     sb_autoclosedir DIR *entries = fd < 0 ? NULL : fdopendir(fd);
     sb_autofree char *copy = sb_path_join(view->path, name);
-    if (!entries) /* none, or in a name's place something else */
-        return 0;
+    if (!entries && (errno == ENOENT || depth < TAGS_DEPTH))
+        return 0; /* none, or in a tag's place something else */
+    if (!entries)
+        return sb_fail_errno(err, SB_E_FAILED, "%s/%s", view->checkout->common, name);
     if (mkdir(copy, 0700) < 0 && errno != EEXIST)
         return sb_fail_errno(err, SB_E_IO, "%s", copy);
     for (struct dirent *e; (e = readdir(entries));) {
@@ -366,8 +389,8 @@ static int fill(const struct sb_git_view *view, struct sb_error *err) {
 
 /* Git takes it for a git directory as it is. */
 static int make_empty(const struct sb_git_view *view, struct sb_error *err) {
-    static const char *const directories[] = {"", "refs", "info"};
-    for (size_t i = 0; i < 3; i++) {
+    static const char *const directories[] = {"", "refs", "info", FOREIGN};
+    for (size_t i = 0; i < 4; i++) {
         sb_autofree char *path = sb_format("%s/%s", view->path, directories[i]);
         if (mkdir(path, 0700) < 0)
             return sb_fail_errno(err, SB_E_IO, "%s", path);

@@ -522,7 +522,14 @@ static void test_odd_files(void) {
         sh("cd ..; rm -rf odd; mv kept odd");
         CHECK(chdir("../odd") == 0);
     }
-    sh("mkfifo .git/refs/tags/v1.0.0; ln -s /etc/passwd .git/refs/tags/v2.0.0");
+    sh("rm -rf .git/refs/tags; ln -s /etc .git/refs/tags");
+    check_refused("refs/tags", ".git/refs/tags: ");
+    sh("rm .git/refs/tags; echo '[garbage' >../bad; cp .git/config ../good; cp ../bad .git/config;"
+       "echo abbrev >>.git/config");
+    check_refused("config", "odd/.git/config");
+    sh("cp ../good .git/config; mkdir .git/refs/tags; mkfifo .git/refs/tags/v1.0.0; ln -s "
+       "/etc/passwd "
+       ".git/refs/tags/v2.0.0");
     alarm(20);
     CHECK_STR(describe().tag, "");
     alarm(0);
