@@ -58,7 +58,7 @@ _sbuild() {
 	pull) options="--platform --unpack --ca --plain-http --json --progress --store" ;;
 	export) options="--format --output --name --store" ;;
 	login) options="--user --password-stdin --ca --plain-http" ;;
-	install) options="--name --wait --auto --interval --no-auto --auto-run --ca --plain-http --json --progress --store" ;;
+	install) options="--name --wait --auto --interval --no-auto --auto-run --replace --ca --plain-http --json --progress --store" ;;
 	rollback) options="--wait --json --store" ;;
 	status) options="--recover --json --store" ;;
 	uninstall) options="--store" ;;

@@ -69,6 +69,7 @@ complete -c sbuild -n '__sbuild_is install rollback' -l wait -x -d 'How long it 
 complete -c sbuild -n '__sbuild_is install' -l auto -d 'Follow the tag'
 complete -c sbuild -n '__sbuild_is install' -l no-auto -d 'Follow it no longer'
 complete -c sbuild -n '__sbuild_is install' -l auto-run -d 'What the timer runs'
+complete -c sbuild -n '__sbuild_is install' -l replace -d 'Give it the name that another repository has'
 complete -c sbuild -n '__sbuild_is install' -l interval -x -d 'How often the tag is asked for'
 complete -c sbuild -n '__sbuild_is status' -l recover -d 'Finish or undo what was interrupted'
 complete -c sbuild -n '__sbuild_is rollback status uninstall' -f -a '(__sbuild_services)'
