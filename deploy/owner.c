@@ -91,17 +91,15 @@ static char *of_generation(const struct sb_node_service *service,
     return owner;
 }
 
-/* Of the current generation; without one NULL. */
+/* Of the current generation; NULL without one, and when its record is lost. */
 static int find_current(const struct sb_node_service *service, char **out, struct sb_error *err) {
     uint64_t current;
     struct sb_generation generation;
     *out = NULL;
     if (sb_node_current(service, &current, err) < 0)
         return -1;
-    if (current == 0)
+    if (current == 0 || sb_generation_load(service, current, &generation, NULL) < 0)
         return 0;
-    if (sb_generation_load(service, current, &generation, err) < 0)
-        return -1;
     *out = of_generation(service, &generation);
     sb_generation_free(&generation);
     return 0;
