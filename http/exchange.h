@@ -36,12 +36,15 @@ struct sb_exchange {
     bool (*gone)(void *data); /* asked now and then: true ends the exchange; may be NULL */
     void *data;
     size_t limit;
-    int stall_seconds; /* without a byte in either direction */
-    int wait_seconds;  /* from the request's last byte to the answer's first, if more */
-    int timeout_ms;    /* for all of it; 0: none */
-    bool direct;       /* through no proxy */
-    bool foreign;      /* a server chose the address: link-local ones are refused, and … */
-    bool to_loopback;  /* … loopback ones too, unless this is set */
+    int stall_seconds;  /* without a byte in either direction; ten times as long with next to none,
+                           and  twenty times for the whole of an answer that is kept in memory */
+    int wait_seconds;   /* from the request's last byte to the answer's first, if more */
+    int timeout_ms;     /* for all of it; 0: none */
+    bool direct;        /* through no proxy */
+    bool foreign;       /* a server chose the address: link-local ones are refused, and … */
+    bool to_loopback;   /* … loopback ones too, unless this is set */
+    bool to_link_local; /* else link-local ones are refused whoever chose them: no registry is
+                           there, but on a machine in a cloud all its credentials */
 
     /* Filled by the exchange. */
     int status;                       /* 0 when no answer began */

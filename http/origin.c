@@ -86,24 +86,53 @@ bool sb_url_is_https(CURLU *url) {
     return !strcmp(scheme, "https");
 }
 
+/* Where clouds answer a machine that asks for its own secrets: 169.254.169.254 and its like, and
+ * those of Alibaba, Azure and Oracle. */
 static enum sb_reach reach_of_v4(uint32_t address) {
-    if (address >> 24 == 127 || address == 0)
+    static const uint32_t metadata[] = {0x646464c8, 0xa83f8110, 0xc00000c0};
+    if (address >> 24 == 127 || address >> 24 == 0)
         return SB_REACH_LOOPBACK;
+    for (size_t i = 0; i < sizeof metadata / sizeof *metadata; i++)
+        if (address == metadata[i])
+            return SB_REACH_LINK_LOCAL;
     return address >> 16 == 0xa9fe ? SB_REACH_LINK_LOCAL : SB_REACH_ANY;
 }
 
+/* Forms of IPv6 that lead to an address of IPv4: where in them it is, or NULL. */
+static const unsigned char *inner_v4(const struct in6_addr *address) {
+    static const struct {
+        unsigned char prefix[12];
+        unsigned char length, at;
+    } forms[] = {
+        {{[10] = 0xff, 0xff}, 12, 12},                 /* ::ffff:0:0/96, mapped */
+        {{[8] = 0xff, 0xff}, 12, 12},                  /* ::ffff:0:0:0/96, translated */
+        {{0}, 12, 12},                                 /* ::/96, compatible */
+        {{0x00, 0x64, 0xff, 0x9b}, 12, 12},            /* 64:ff9b::/96, NAT64 */
+        {{0x00, 0x64, 0xff, 0x9b, 0x00, 0x01}, 6, 12}, /* 64:ff9b:1::/48, NAT64 of one's own */
+        {{0x20, 0x02}, 2, 2},                          /* 2002::/16, 6to4 */
+    };
+    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++)
+        if (!memcmp(address, forms[i].prefix, forms[i].length))
+            return address->s6_addr + forms[i].at;
+    return NULL;
+}
+
 static enum sb_reach reach_of_v6(const struct in6_addr *address) {
-    static const unsigned char metadata[16] = {0xfd, 0x00, 0x0e, 0xc2, [14] = 0x02, [15] = 0x54};
+    static const unsigned char metadata[][16] = {
+        {0xfd, 0x00, 0x0e, 0xc2, [14] = 0x02, [15] = 0x54}, /* fd00:ec2::254, and for pods … */
+        {0xfd, 0x00, 0x0e, 0xc2, [15] = 0x23},              /* … fd00:ec2::23, of AWS */
+        {0xfd, 0x20, 0x00, 0xce, [14] = 0x02, [15] = 0x54}, /* fd20:ce::254, of Google */
+    };
     if (IN6_IS_ADDR_LOOPBACK(address) || IN6_IS_ADDR_UNSPECIFIED(address))
         return SB_REACH_LOOPBACK;
-    if (IN6_IS_ADDR_V4MAPPED(address)) {
-        uint32_t inner;
-        memcpy(&inner, address->s6_addr + 12, sizeof inner);
-        return reach_of_v4(ntohl(inner));
-    }
-    if (IN6_IS_ADDR_LINKLOCAL(address) || !memcmp(address, metadata, sizeof metadata))
-        return SB_REACH_LINK_LOCAL;
-    return SB_REACH_ANY;
+    for (size_t i = 0; i < sizeof metadata / sizeof *metadata; i++)
+        if (!memcmp(address, metadata[i], sizeof metadata[i]))
+            return SB_REACH_LINK_LOCAL;
+    const unsigned char *inner = inner_v4(address);
+    if (inner)
+        return reach_of_v4((uint32_t)inner[0] << 24 | (uint32_t)inner[1] << 16 |
+                           (uint32_t)inner[2] << 8 | inner[3]);
+    return IN6_IS_ADDR_LINKLOCAL(address) ? SB_REACH_LINK_LOCAL : SB_REACH_ANY;
 }
 
 enum sb_reach sb_reach_of(const struct sockaddr *address) {

@@ -28,7 +28,7 @@ void sb_url_free(CURLU **url);
 
 enum sb_reach {
     SB_REACH_ANY,
-    SB_REACH_LOOPBACK,   /* this machine: 127.0.0.0/8, ::1, 0.0.0.0, :: */
+    SB_REACH_LOOPBACK,   /* this machine: 127.0.0.0/8, ::1, 0.0.0.0/8, :: */
     SB_REACH_LINK_LOCAL, /* 169.254.0.0/16, fe80::/10, and where clouds answer for metadata */
 };
 enum sb_reach sb_reach_of(const struct sockaddr *address);

@@ -201,6 +201,12 @@ static int collect_headers(struct journey *j, struct sb_strings *out, struct sb_
     return 0;
 }
 
+/* By who runs this machine, and by its name. */
+static bool is_set(const struct sb_settings *settings, const char *host) {
+    const struct sb_host_settings *set = sb_settings_host(settings, host);
+    return set && !strcmp(set->host, host);
+}
+
 static int exchange(struct journey *j, struct sb_error *err) {
     const struct sb_request *r = j->request;
     const struct sb_settings *settings = j->transfer->service->settings;
@@ -231,6 +237,7 @@ static int exchange(struct journey *j, struct sb_error *err) {
         .wait_seconds = r->wait,
         .foreign = j->origin ? !at_registry(j) : j->redirects > 0,
         .to_loopback = j->registry_at_loopback,
+        .to_link_local = !*r->host || strstr(r->endpoint, "://") || is_set(settings, r->host),
     };
     int result = sb_exchange_run(j->transfer->curl, &j->exchange, err);
     if (at_registry(j) && j->exchange.at_loopback)
