@@ -7,13 +7,18 @@
 #include "builder/seccomp.h"
 #include "builder/userns.h"
 
-/* Docker's default ones, but MKNOD: no cgroup keeps device nodes harmless here, and as a user
- * nobody has it, so that root and rootless builds stay the same. */
+/* Docker's default ones, but MKNOD (and those below, on the host's network): no cgroup keeps device
+ * nodes harmless here, and as a user nobody has it, so that root and rootless builds stay the same.
+ */
 static const char *const capabilities[] = {
-    "CAP_AUDIT_WRITE", "CAP_CHOWN",  "CAP_DAC_OVERRIDE",     "CAP_FOWNER",  "CAP_FSETID",
-    "CAP_KILL",        "CAP_SETGID", "CAP_NET_BIND_SERVICE", "CAP_NET_RAW", "CAP_SETFCAP",
-    "CAP_SETPCAP",     "CAP_SETUID", "CAP_SYS_CHROOT",       NULL,
+    "CAP_AUDIT_WRITE", "CAP_CHOWN",  "CAP_DAC_OVERRIDE", "CAP_FOWNER",
+    "CAP_FSETID",      "CAP_KILL",   "CAP_SETGID",       "CAP_SETFCAP",
+    "CAP_SETPCAP",     "CAP_SETUID", "CAP_SYS_CHROOT",   NULL,
 };
+
+/* On a network of its own only: on the host's root could read all packets, and take its ports,
+ * while a user can do neither. */
+static const char *const network_capabilities[] = {"CAP_NET_BIND_SERVICE", "CAP_NET_RAW", NULL};
 
 static const char *const masked_paths[] = {
     "/proc/asound",        "/proc/acpi",
@@ -33,6 +38,15 @@ static json_t *strings(const char *const *list) {
     json_t *out = json_array();
     for (; *list; list++)
         json_array_append_new(out, json_string(*list));
+    return out;
+}
+
+static json_t *capability_names(bool own_network) {
+    json_t *out = strings(capabilities);
+    json_t *more = strings(network_capabilities);
+    if (own_network)
+        json_array_extend(out, more);
+    json_decref(more);
     return out;
 }
 
@@ -78,9 +92,9 @@ static json_t *process(const struct sb_container *container) {
         sb_autofree char *both = sb_format("%s=%s", pair->name, pair->value);
         json_array_append_new(env, text(both));
     }
-    json_object_set_new(caps, "bounding", strings(capabilities));
-    json_object_set_new(caps, "permitted", strings(capabilities));
-    json_object_set_new(caps, "effective", strings(capabilities));
+    json_object_set_new(caps, "bounding", capability_names(!container->network));
+    json_object_set_new(caps, "permitted", capability_names(!container->network));
+    json_object_set_new(caps, "effective", capability_names(!container->network));
     json_t *out = json_object();
     json_object_set_new(out, "terminal", json_false());
     json_object_set_new(out, "user", user(container));
