@@ -307,7 +307,10 @@ static int answer_challenge(struct journey *j, struct sb_error *err) {
 static int deliver(struct journey *j, struct sb_error *err) {
     if (send_head(j, err) < 0)
         return -1;
-    const struct sb_buf *body = &j->exchange.body;
+    struct sb_buf *body = &j->exchange.body;
+    const char *slash = j->request->aws ? strchr(j->request->aws, '/') : NULL;
+    if (slash && j->exchange.status >= 400)
+        sb_aws_hide(j->transfer->service->settings, slash + 1, body);
     return body->len ? j->receiver->bytes(j->receiver->data, body->data, body->len, err) : 0;
 }
 
