@@ -37,7 +37,7 @@ for url in http://evil.example.com/ http://169.254.169.254/ http://127.0.0.1.evi
 	http://127.0.0.1@evil.example.com/ 'http://127.0.0.1\\@evil.example.com/' 'http://[::1].evil.example.com/' file:///etc/passwd \
 	gopher://127.0.0.1/ http://2852039166/ 'http://[::ffff:169.254.169.254]/' http://169.254.170.2.evil.example.com/; do
 	check_fails "credentials of a container at $url" 5 away AWS_CONTAINER_CREDENTIALS_FULL_URI="$url" AWS_CONTAINER_AUTHORIZATION_TOKEN=x
-	check_said 'is not allowed\|is not a URL'
+	check "$url is refused" grep -q 'is not allowed\|is not a URL' said
 done
 for region in us-west-2.evil.example.com/ 'us-west-2#' 'us-west-2 x' '../x' US-WEST-2 '-' "$(printf '%0200d' 0)"; do
 	check_fails "the region $region" 5 away AWS_REGION="$region" AWS_ROLE_ARN=arn:aws:iam::123456789012:role/x AWS_WEB_IDENTITY_TOKEN_FILE="$T/aws/file"

@@ -174,6 +174,9 @@ static void test_lock(void) {
     sb_autoclose int other = sb_lock_try(scratch, "other", SB_LOCK_EXCLUSIVE, &err);
     CHECK(other >= 0);
     CHECK(sb_lock_take(scratch, "nowhere/lock", SB_LOCK_SHARED, &err) < 0);
+    CHECK_INT(symlinkat("made", scratch, "link"), 0);
+    CHECK(sb_lock_take(scratch, "link", SB_LOCK_SHARED, &err) < 0);
+    CHECK(faccessat(scratch, "made", F_OK, 0) < 0);
 
     CHECK(pipe2(fds, O_CLOEXEC) == 0);
     pid_t child = fork();
