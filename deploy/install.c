@@ -11,8 +11,8 @@
 #include "deploy/follow.h"
 #include "deploy/gpus.h"
 #include "deploy/health.h"
-#include "deploy/owner.h"
 #include "deploy/prepare.h"
+#include "deploy/provenance.h"
 #include "deploy/requirements.h"
 #include "deploy/source.h"
 #include "deploy/switch.h"
@@ -34,7 +34,7 @@ struct install {
     struct sb_bundle_source source;
     struct sb_description description;
     struct sb_node_service *service;
-    struct sb_ownership ownership;
+    struct sb_provenance provenance;
     struct sb_installed *out;
     int systemd_version;
 };
@@ -105,7 +105,7 @@ static int make_generation(struct install *in, uint64_t current, uint64_t number
     struct sb_generation generation = {.number = number,
                                        .bundle = in->source.manifest.digest,
                                        .reference = sb_strdup(in->source.reference),
-                                       .owner = sb_strdup(in->ownership.owner)};
+                                       .provenance = sb_strdup(in->provenance.now)};
     int rc = sb_watch_units(in->node, err);
     if (rc == 0)
         rc = sb_watch_operation(in->service, &operation, err);
@@ -147,7 +147,7 @@ static int get_and_switch(struct install *in, uint64_t current, uint64_t number,
     if (rc == 0)
         rc = sb_claim_note(in->service, &in->description, err);
     if (rc == 0 && current == 0)
-        rc = sb_owner_note(in->service, in->ownership.owner, err);
+        rc = sb_provenance_note(in->service, in->provenance.now, err);
     if (rc == 0)
         rc = switch_over(in, current, number, err);
     else if (err->code == SB_E_NO_SPACE)
@@ -162,14 +162,14 @@ static int get_and_switch(struct install *in, uint64_t current, uint64_t number,
 }
 
 /* What it says of the one that runs already. */
-static int change_owner(const struct install *in, uint64_t current, struct sb_error *err) {
+static int change_provenance(const struct install *in, uint64_t current, struct sb_error *err) {
     struct sb_generation generation;
-    if (!in->ownership.before)
+    if (!in->provenance.before)
         return 0;
     if (sb_generation_load(in->service, current, &generation, err) < 0)
         return -1;
-    free(generation.owner);
-    generation.owner = sb_strdup(in->ownership.owner);
+    free(generation.provenance);
+    generation.provenance = sb_strdup(in->provenance.now);
     int rc = sb_generation_save(in->service, &generation, err);
     sb_generation_free(&generation);
     return rc;
@@ -177,19 +177,19 @@ static int change_owner(const struct install *in, uint64_t current, struct sb_er
 
 /* No error of the installation: what was installed runs, and says itself whose it is. */
 static void change_hands(const struct install *in) {
-    const struct sb_ownership *o = &in->ownership;
+    const struct sb_provenance *p = &in->provenance;
     struct sb_follow follow;
     struct sb_error ignored = {0};
-    if (sb_owner_note(in->service, o->owner, &ignored) < 0)
+    if (sb_provenance_note(in->service, p->now, &ignored) < 0)
         sb_node_say(in->node, "%s: whose it is could not be noted: %s", in->service->name,
                     ignored.message);
-    if (!o->before)
+    if (!p->before)
         return;
     sb_node_say(in->node, "%s belongs to what came from %s now, and no more to %s",
-                in->service->name, o->owner, o->before);
+                in->service->name, p->now, p->before);
     if (sb_follow_load(in->service, &follow, &ignored) < 0)
         return;
-    if (follow.reference && !sb_owner_has(o->owner, follow.reference)) {
+    if (follow.reference && !sb_provenance_has(p->now, follow.reference)) {
         sb_node_say(in->node, "%s no longer follows %s", in->service->name, follow.reference);
         sb_follow_stop(in->service, &ignored);
     }
@@ -216,15 +216,16 @@ static int install_locked(struct install *in, struct sb_error *err) {
         sb_node_slot(in->service, &current, err) < 0)
         return -1;
     in->out->foreign = true;
-    if (sb_owner_check(in->service, &in->source, &in->description, in->options->replace,
-                       in->options->follow || in->options->passed_over, &in->ownership, err) < 0)
+    if (sb_provenance_check(in->service, &in->source, &in->description, in->options->replace,
+                            in->options->follow || in->options->passed_over, &in->provenance,
+                            err) < 0)
         return -1;
     in->out->foreign = false;
     in->out->previous = current.generation;
     in->out->generation = current.generation;
     in->out->unchanged = runs_already(in, &current);
     if (in->out->unchanged) {
-        if (change_owner(in, current.generation, err) < 0)
+        if (change_provenance(in, current.generation, err) < 0)
             return -1;
         change_hands(in);
         return 0;
@@ -307,7 +308,7 @@ int sb_install(const struct sb_node *node, struct sb_registry *registry,
     sb_store_set_source(node->store, NULL);
     sb_description_free(&in.description);
     sb_bundle_source_free(&in.source);
-    sb_ownership_free(&in.ownership);
+    sb_provenance_free(&in.provenance);
     return rc;
 }
 
@@ -322,7 +323,7 @@ int sb_uninstall(const struct sb_node *node, const char *name, struct sb_error *
         return -1;
     int rc = sb_node_service_find(node, name, &service, err);
     if (rc == 0) {
-        sb_owner_keep(service);
+        sb_provenance_keep(service);
         rc = sb_switch_uninstall(service, err);
     }
     sb_node_service_close(service);

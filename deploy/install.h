@@ -23,7 +23,7 @@ struct sb_install_options {
     const char *source; /* as deploy/source.h reads it */
     const char *name;   /* of the service; NULL: the bundle's */
     uint32_t wait;      /* seconds for health; 0: the bundle's */
-    bool replace;       /* the name becomes that of where the bundle comes from (deploy/owner.h) */
+    bool replace;       /* the name is taken from another repository (deploy/provenance.h) */
     bool follow;        /* what comes later is to come from there too */
     bool passed_over;   /* as a timer runs it: nothing is done when the service follows no tag, nor
                            for a bundle that failed here before */

@@ -10,7 +10,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
-#include "deploy/owner.h"
+#include "deploy/provenance.h"
 #include "deploy/status.h"
 #include "deploy/systemd.h"
 #include "deploy/unitfiles.h"
@@ -294,7 +294,7 @@ static void test_owners(void) {
         {"x.example.com/a", "/x.example.com/a", false},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-        if (!CHECK_INT(sb_owner_has(cases[i].owner, cases[i].reference), cases[i].same))
+        if (!CHECK_INT(sb_provenance_has(cases[i].owner, cases[i].reference), cases[i].same))
             printf("    %s and %s\n", cases[i].owner, cases[i].reference);
 }
 

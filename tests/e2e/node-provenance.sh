@@ -18,7 +18,7 @@ sed '/^  repository: /d' other.yaml >nobodys.yaml
 "$SBUILD" bundle nobodys.yaml --version 3.0.0 -o "$root/root/nobodys.tar" >/dev/null 2>err || cat err
 mkdir -p "$root/etc/sbuild/secrets/backend"
 echo s3cret >"$root/etc/sbuild/secrets/backend/key"
-owner() { cat "$root/etc/sbuild/owners/backend" 2>/dev/null || echo nobody; }
+owner() { cat "$root/etc/sbuild/repositories/backend" 2>/dev/null || echo nobody; }
 
 refused() { # WHAT ARGUMENT…
 	refused_what=$1
@@ -55,9 +55,9 @@ check_fails "of the same repository has its port" 1 n sbuild install "$REPOSITOR
 said "port $PORT"
 
 # An sbuild that didn't record it, and made no note.
-rm "$root/etc/sbuild/owners/backend"
+rm "$root/etc/sbuild/repositories/backend"
 for record in "$root"/../store/sbuild/services/backend/*/record.json; do
-	jq 'del(.owner)' "$record" >record && cat record >"$record"
+	jq 'del(.provenance)' "$record" >record && cat record >"$record"
 done
 check_fails "after an older sbuild" 1 n sbuild install "$REPOSITORY/metrics:v2.0.0"
 said "belongs to what came from $REPOSITORY/backend"
@@ -87,13 +87,13 @@ check "another file, which says nothing of itself" n sbuild install /root/nobody
 check_fails "a repository" 1 n sbuild install "$REPOSITORY/metrics:v2.0.0"
 check "uninstall" n sbuild uninstall backend
 
-printf '%s\n' "$REPOSITORY/backend" >"$root/etc/sbuild/owners/backend"
+printf '%s\n' "$REPOSITORY/backend" >"$root/etc/sbuild/repositories/backend"
 check_fails "a name that the administrator gave beforehand" 1 n sbuild install "$REPOSITORY/metrics:v2.0.0"
 check "to this one" n sbuild install "$REPOSITORY/backend:v1.0.0"
 check "uninstall" n sbuild uninstall backend
 for text in 'x y' '../../etc' 'registry.example.com/a
 registry.example.com/b' '/etc/passwd'; do
-	printf '%s\n' "$text" >"$root/etc/sbuild/owners/backend"
+	printf '%s\n' "$text" >"$root/etc/sbuild/repositories/backend"
 	check_fails "a note that says nothing is not passed over" 1 n sbuild install "$REPOSITORY/backend:v1.0.0"
 	said 'does not say whose the name backend is'
 done

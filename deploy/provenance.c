@@ -1,4 +1,4 @@
-#include "deploy/owner.h"
+#include "deploy/provenance.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
@@ -12,10 +12,10 @@
 
 #define BY_HAND "file"
 
-void sb_ownership_free(struct sb_ownership *ownership) {
-    free(ownership->owner);
-    free(ownership->before);
-    *ownership = (struct sb_ownership){0};
+void sb_provenance_free(struct sb_provenance *provenance) {
+    free(provenance->now);
+    free(provenance->before);
+    *provenance = (struct sb_provenance){0};
 }
 
 /* ---- names of owners ---- */
@@ -61,7 +61,7 @@ static bool is_same(const char *a, const char *b) {
     return is_by_hand(a) && is_by_hand(b) && (!strchr(a, ' ') || !strchr(b, ' '));
 }
 
-bool sb_owner_has(const char *owner, const char *reference) {
+bool sb_provenance_has(const char *owner, const char *reference) {
     sb_autofree char *theirs = of_reference(reference);
     return theirs && !strcmp(owner, theirs);
 }
@@ -79,8 +79,8 @@ static char *shown(const char *owner) {
 /* A generation of an sbuild that didn't record it says where it came from. */
 static char *of_generation(const struct sb_node_service *service,
                            const struct sb_generation *generation) {
-    char *owner =
-        generation->owner ? sb_strdup(generation->owner) : of_reference(generation->reference);
+    char *owner = generation->provenance ? sb_strdup(generation->provenance)
+                                         : of_reference(generation->reference);
     struct sb_description d;
     if (owner)
         return owner;
@@ -106,7 +106,7 @@ static int find_current(const struct sb_node_service *service, char **out, struc
 }
 
 static int read_noted(const struct sb_node_service *service, char **out, struct sb_error *err) {
-    sb_autofree char *path = sb_format(SB_OWNERS "/%s", service->name);
+    sb_autofree char *path = sb_format(SB_PROVENANCES "/%s", service->name);
     sb_autostrings struct sb_strings lines = {0};
     *out = NULL;
     if (sb_claim_read_lines(path, &lines, err) < 0)
@@ -168,45 +168,47 @@ static int refuse(const struct sb_node_service *service, const char *owner, cons
         service->name);
 }
 
-int sb_owner_check(const struct sb_node_service *service, const struct sb_bundle_source *source,
-                   const struct sb_description *d, bool replace, bool follow,
-                   struct sb_ownership *out, struct sb_error *err) {
-    *out = (struct sb_ownership){0};
+int sb_provenance_check(const struct sb_node_service *service,
+                        const struct sb_bundle_source *source, const struct sb_description *d,
+                        bool replace, bool follow, struct sb_provenance *out,
+                        struct sb_error *err) {
+    *out = (struct sb_provenance){0};
     sb_autofree char *comes =
         source->host ? of_repository(source->host, source->repository) : by_hand(d);
     sb_autofree char *owner = NULL;
     if (find_owner(service, &owner, err) < 0)
         return -1;
     if (!owner || is_same(owner, comes)) {
-        out->owner = sb_steal(comes);
+        out->now = sb_steal(comes);
         return 0;
     }
     if (!replace && !follow && is_here(service, &source->manifest.digest, owner)) {
-        out->owner = sb_steal(owner);
+        out->now = sb_steal(owner);
         return 0;
     }
     if (!replace)
         return refuse(service, owner, comes, err);
-    out->owner = sb_steal(comes);
+    out->now = sb_steal(comes);
     out->before = sb_steal(owner);
     return 0;
 }
 
 /* ---- the note ---- */
 
-int sb_owner_note(const struct sb_node_service *service, const char *owner, struct sb_error *err) {
-    sb_autofree char *path = sb_format(SB_OWNERS "/%s", service->name);
+int sb_provenance_note(const struct sb_node_service *service, const char *owner,
+                       struct sb_error *err) {
+    sb_autofree char *path = sb_format(SB_PROVENANCES "/%s", service->name);
     sb_autofree char *text = sb_format("%s\n", owner);
     sb_autobuf struct sb_buf now = {0};
     if (sb_file_read(AT_FDCWD, path, 1u << 16, &now, NULL) == 0 && !strcmp(sb_buf_text(&now), text))
         return 0;
-    if (sb_directory_make(AT_FDCWD, SB_OWNERS, 0755, err) < 0)
+    if (sb_directory_make(AT_FDCWD, SB_PROVENANCES, 0755, err) < 0)
         return -1;
     return sb_file_write(AT_FDCWD, path, text, strlen(text), 0644, err);
 }
 
-void sb_owner_keep(const struct sb_node_service *service) {
+void sb_provenance_keep(const struct sb_node_service *service) {
     sb_autofree char *owner = NULL;
     if (find_current(service, &owner, NULL) == 0 && owner)
-        sb_owner_note(service, owner, NULL);
+        sb_provenance_note(service, owner, NULL);
 }
