@@ -241,7 +241,8 @@ static int on_progress(void *data, curl_off_t total_down, curl_off_t down, curl_
 static bool is_allowed(const struct sb_exchange *x, enum sb_reach reach, int port) {
     if (reach == SB_REACH_LOOPBACK)
         return !x->foreign || x->to_loopback || sb_proxy_has_port(port);
-    return reach == SB_REACH_ANY || (!x->foreign && (x->to_link_local || sb_proxy_has_port(port)));
+    return reach != SB_REACH_LINK_LOCAL ||
+           (!x->foreign && (x->to_link_local || sb_proxy_has_port(port)));
 }
 
 static bool may_connect(struct running *r, enum sb_reach reach, int port) {
