@@ -29,9 +29,9 @@ static json_t *result_json(const struct sb_recipe *recipe, const struct sb_lock_
 static void print_result(const struct sb_recipe *recipe, const struct sb_lock_result *r) {
     struct sb_digest_text digest = sb_digest_text(&r->digest), before = sb_digest_text(&r->before);
     if (r->state == SB_LOCK_NOTHING)
-        fprintf(stderr, "%s: nothing to lock: it stands on no image of a registry\n", recipe->path);
+        sb_cli_say("%s: nothing to lock: it stands on no image of a registry\n", recipe->path);
     else if (r->state == SB_LOCK_IN_RECIPE)
-        fprintf(stderr, "%s: nothing to lock: the recipe names %s\n", recipe->path, r->reference);
+        sb_cli_say("%s: nothing to lock: the recipe names %s\n", recipe->path, r->reference);
     else if (r->state == SB_LOCK_MOVED)
         sb_cli_print("%s: %s %s -> %s\n", r->file, r->reference, before.text, digest.text);
     else
