@@ -1,6 +1,5 @@
 #include "base/file.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -158,63 +157,6 @@ int sb_directory_make(int dirfd, const char *path, mode_t mode, struct sb_error 
     if (errno == EEXIST && fstatat(dirfd, path, &st, 0) == 0 && S_ISDIR(st.st_mode))
         return 0;
     return sb_fail_errno(err, SB_E_IO, "creating the directory %s", path);
-}
-
-static int remove_contents(int fd, dev_t device, struct sb_error *err);
-
-static int remove_entry(int dirfd, const char *name, dev_t device, struct sb_error *err) {
-    if (unlinkat(dirfd, name, 0) == 0 || errno == ENOENT)
-        return 0;
-    struct stat st;
-    if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-        return sb_fail_errno(err, SB_E_IO, "removing %s", name);
-    if (!S_ISDIR(st.st_mode)) {
-        errno = EPERM;
-        return sb_fail_errno(err, SB_E_IO, "removing %s", name);
-    }
-    if (st.st_dev != device)
-        return sb_fail(err, SB_E_IO, "removing %s: another file system is mounted there", name);
-    int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0 && errno == EACCES && fchmodat(dirfd, name, 0700, 0) == 0)
-        fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0)
-        return sb_fail_errno(err, SB_E_IO, "removing %s", name);
-    if ((st.st_mode & 0700) != 0700 && fchmod(fd, 0700) < 0) {
-        close(fd);
-        return sb_fail_errno(err, SB_E_IO, "removing %s", name);
-    }
-    if (remove_contents(fd, device, err) < 0)
-        return sb_error_context(err, "%s", name);
-    if (unlinkat(dirfd, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
-        return sb_fail_errno(err, SB_E_IO, "removing %s", name);
-    return 0;
-}
-
-/* Takes over fd. One descriptor a level: depth is bounded by RLIMIT_NOFILE, and then an error. */
-static int remove_contents(int fd, dev_t device, struct sb_error *err) {
-    sb_autoclosedir DIR *dir = fdopendir(fd);
-    if (!dir) {
-        close(fd);
-        return sb_fail_errno(err, SB_E_IO, "reading a directory");
-    }
-    struct dirent *e;
-    while ((e = readdir(dir))) {
-        if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
-            continue;
-        if (remove_entry(dirfd(dir), e->d_name, device, err) < 0)
-            return -1;
-    }
-    return 0;
-}
-
-int sb_tree_remove(int dirfd, const char *name, struct sb_error *err) {
-    struct stat st;
-    if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
-        if (errno == ENOENT)
-            return 0;
-        return sb_fail_errno(err, SB_E_IO, "removing %s", name);
-    }
-    return remove_entry(dirfd, name, st.st_dev, err);
 }
 
 bool sb_path_exists(int dirfd, const char *path) {

@@ -1,5 +1,5 @@
 /*
- * base/file: whole files, atomic replacement, and directory trees.
+ * base/file: whole files, and atomic replacement; whole trees are in base/tree.h.
  *
  * A path is relative to a directory descriptor where one is taken (AT_FDCWD for the working
  * directory). "Atomic" means: written beside its final name under a name starting with
@@ -16,6 +16,7 @@
 
 #include "base/buffer.h"
 #include "base/error.h"
+#include "base/tree.h"
 
 #define SB_TMP_PREFIX ".tmp-"
 
@@ -51,10 +52,6 @@ int sb_directory_open(int dirfd, const char *path, struct sb_error *err);
 
 /* fsync of a directory, so that a rename in it survives power loss. */
 int sb_directory_sync(int dirfd, struct sb_error *err);
-
-/* rm -rf of one name, without following links or leaving the file system it starts on; makes
- * unreadable directories readable on the way. A missing name is success. */
-int sb_tree_remove(int dirfd, const char *name, struct sb_error *err);
 
 bool sb_path_exists(int dirfd, const char *path); /* lstat succeeds */
 
