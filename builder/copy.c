@@ -11,6 +11,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/process.h"
 #include "builder/statcache.h"
 
 void sb_copy_list_free(struct sb_copy_list *list) {
@@ -405,7 +406,7 @@ static int write_file(const struct sb_copy_entry *e, const struct sb_context *co
     ssize_t n;
     while ((n = read(in, chunk, sizeof chunk)) > 0) {
         sb_sha256_add(&sha, chunk, (size_t)n);
-        if (sb_fd_write(out, chunk, (size_t)n, e->path, err) < 0)
+        if (sb_interrupt_check(err) < 0 || sb_fd_write(out, chunk, (size_t)n, e->path, err) < 0)
             return -1;
     }
     if (n < 0)

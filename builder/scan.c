@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <linux/openat2.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -15,6 +16,7 @@
 
 #include "base/memory.h"
 #include "base/process.h"
+#include "layers/entry.h"
 
 enum {
     DEPTH_LIMIT = 256,
@@ -46,8 +48,9 @@ struct walk {
     pthread_t threads[THREAD_LIMIT];
     int thread_count;
     bool failed;
-    struct sb_error err;   /* the first one */
-    struct sb_arena arena; /* of all workers that are done */
+    atomic_uint_least64_t names; /* bytes, as layers/entry.h counts them */
+    struct sb_error err;         /* the first one */
+    struct sb_arena arena;       /* of all workers that are done */
 };
 
 /* ---- reading names ---- */
@@ -177,6 +180,14 @@ static int read_entry(struct worker *w, int fd, const char *name, struct directo
     struct walk *walk = w->walk;
     struct stat st;
     const char *path = sb_arena_join(&w->arena, d->path, name);
+    uint64_t names = atomic_fetch_add(&walk->names, SB_ENTRY_COST + strlen(path));
+    if (names > SB_NAMES_LIMIT) {
+        sb_names_too_many("the context", &w->err);
+        w->err.code = SB_E_FAILED;
+        return sb_error_hint(&w->err, "leave out what isn't copied: exclude:, or .dockerignore");
+    }
+    if (sb_interrupt_check(&w->err) < 0)
+        return -1;
     if (fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return fail_at(w, path);
     if (sb_same_inode(&st, walk->scan->store))

@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/memory.h"
+#include "base/process.h"
 #include "layers/descriptor.h"
 #include "layers/image.h"
 #include "layers/image_private.h"
@@ -65,7 +66,7 @@ static int copy(struct sb_blob_writer *writer, int fd, uint64_t size, struct sb_
             return sb_fail(err, SB_E_INTEGRITY, "has more than %llu bytes",
                            (unsigned long long)size);
         left -= (uint64_t)n;
-        if (sb_blob_append(writer, buf, (size_t)n, err) < 0)
+        if (sb_interrupt_check(err) < 0 || sb_blob_append(writer, buf, (size_t)n, err) < 0)
             return -1;
     }
 }
