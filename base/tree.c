@@ -10,10 +10,12 @@
 #include <unistd.h>
 
 #include "base/buffer.h"
+#include "base/clock.h"
 #include "base/memory.h"
 #include "base/process.h"
 
-#define OPEN_LEVELS 48 /* descriptors held, however deep it goes */
+#define OPEN_LEVELS      48 /* descriptors held, however deep it goes */
+#define CLEANING_SECONDS 5
 
 enum { DIRECTORY = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC };
 
@@ -266,7 +268,7 @@ static int remove_emptied(struct walk *w, int dirfd, const char *name, struct sb
 }
 
 int sb_tree_remove(int dirfd, const char *name, struct sb_error *err) {
-    bool cleaning = sb_interrupt_signal() != 0;
+    double until = sb_interrupt_signal() ? sb_clock_seconds() + CLEANING_SECONDS : 0;
     struct walk *w = start();
     int failed = remove_entry(w, dirfd, name, DT_UNKNOWN, err);
     while (!failed && w->depth > 0) {
@@ -276,7 +278,7 @@ int sb_tree_remove(int dirfd, const char *name, struct sb_error *err) {
             failed = remove_entry(w, top(w)->fd, next, type, err);
         else
             failed = remove_emptied(w, dirfd, name, err);
-        if (!failed && !cleaning)
+        if (!failed && (until == 0 || sb_clock_seconds() > until))
             failed = sb_interrupt_check(err);
     }
     end(w);

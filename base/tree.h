@@ -31,7 +31,8 @@ int sb_tree_walk(int dirfd, const char *name, sb_tree_visit *enter, sb_tree_visi
                  void *self, struct sb_error *err);
 
 /* rm -rf of one name; makes unreadable directories readable on the way. A missing name is success.
- * An interruption ends it, unless it came before: then it is somebody's cleaning up. */
+ * An interruption ends it; one that came before, and after which somebody cleans up, in five
+ * seconds. */
 int sb_tree_remove(int dirfd, const char *name, struct sb_error *err);
 
 #endif

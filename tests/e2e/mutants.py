@@ -13,10 +13,9 @@ import subprocess
 import sys
 import tarfile
 
-VALUES = [None, True, 0, -1, 2**63 - 1, 1.5, "", "x", "x" * 70000, "sha256:", "sha512:" + "0" * 128,
-          "sha256:" + "0" * 64, "\x1b[31m\u202e\x9b", "application/x-unknown",
-          "application/vnd.oci.image.index.v1+json", "application/vnd.oci.image.manifest.v1+json",
-          "application/vnd.oci.image.config.v1+json", [], {}, [[]], [{}], [None], {"x": None}, {"": 1}]
+VALUES = [None, -1, 2**63 - 1, "", "x" * 70000, "sha512:" + "0" * 128, "sha256:" + "0" * 64,
+          "\x1b[31m\u202e\x9b", "application/x-unknown", "application/vnd.oci.image.index.v1+json", [], {},
+          [None], {"x": None}]
 RAW = ["", "[" * 3000, '{"a":' * 3000 + "1" + "}" * 3000, '{"a":1,"a":2}', "1e999", "\xff", '"\\u0000"',
        "99999999999999999999999", "null", "{", "NaN"]
 
@@ -137,8 +136,7 @@ def main():
         run([sbuild, "tag", "docker-archive:" + work, "imported:v1"], text)
 
 
-COMMANDS = [["images"], ["inspect", "m:v1"], ["inspect", "m:v1", "--json"], ["ls", "m:v1"],
-            ["export", "m:v1", "-o", "/dev/null"], ["tag", "m:v1", "m:v2"], ["prune", "--dry-run"]]
+COMMANDS = [["images"], ["inspect", "m:v1"], ["inspect", "m:v1", "--json"]]
 count = 0
 main()
 print(count, "commands were run")
