@@ -126,18 +126,20 @@ $(B)/tests/bench/%: $(B)/tests/bench/%.o $(LIB) $(B)/flags
 	$(call say,LINK,$@)$(LINK) -o $@ $(filter %.o %.a,$^) $(LIBS)
 
 # In every configuration a fuzz target is a program that replays the files it is given; in
-# CONF=fuzz it is a fuzzer.
+# CONF=fuzz it is a fuzzer, over libraries that ci/fuzz-deps compiled for that (where it could). A
+# target that stands for the world outside (a server, a program) defines the function of a room
+# that reaches it itself: the linker takes the first.
+FUZZLINK := $(LINK) -Wl,-z,muldefs
 ifeq ($(CONF),fuzz)
-$(B)/tests/fuzz/fuzz_http_%: $(B)/tests/fuzz/fuzz_http_%.o $(HTTPLIB) $(LIB) $(B)/flags
-	$(call say,LINK,$@)$(LINK) -fsanitize=fuzzer -o $@ $(filter %.o %.a,$^) $(HTTPLIBS)
-$(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(LIB) $(B)/flags
-	$(call say,LINK,$@)$(LINK) -fsanitize=fuzzer -o $@ $(filter %.o %.a,$^) $(LIBS)
+FUZZLINK += -fsanitize=fuzzer
+FUZZDEPS := $(wildcard $(B)/deps/lib/*.a)
 else
-$(B)/tests/fuzz/fuzz_http_%: $(B)/tests/fuzz/fuzz_http_%.o $(B)/tests/fuzz/replay.o $(HTTPLIB) $(LIB) $(B)/flags
-	$(call say,LINK,$@)$(LINK) -o $@ $(filter %.o %.a,$^) $(HTTPLIBS)
-$(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(B)/tests/fuzz/replay.o $(LIB) $(B)/flags
-	$(call say,LINK,$@)$(LINK) -o $@ $(filter %.o %.a,$^) $(LIBS)
+FUZZDEPS := $(B)/tests/fuzz/replay.o
 endif
+$(B)/tests/fuzz/fuzz_http_%: $(B)/tests/fuzz/fuzz_http_%.o $(HTTPLIB) $(LIB) $(FUZZDEPS) $(B)/flags
+	$(call say,LINK,$@)$(FUZZLINK) -o $@ $(filter %.o %.a,$^) $(HTTPLIBS)
+$(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(LIB) $(FUZZDEPS) $(B)/flags
+	$(call say,LINK,$@)$(FUZZLINK) -o $@ $(filter %.o %.a,$^) $(LIBS)
 
 SUITE := SBUILD=$(CURDIR)/$(B)/sbuild SBUILD_HTTP=$(CURDIR)/$(B)/sbuild-http SB_BUILD=$(B) \
 	SB_BACKEND_STORE=$(abspath $(DEMO_STORE))
@@ -178,6 +180,7 @@ tsan:
 FUZZ_SECONDS ?= 30
 .PHONY: fuzz
 fuzz:
+	@ci/fuzz-deps build/fuzz/deps
 	@$(MAKE) --no-print-directory CONF=fuzz fuzzers
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) tests/fuzz/explore $(FUZZSRC:%.c=build/fuzz/%)
 .PHONY: fuzzers
