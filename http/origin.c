@@ -25,6 +25,7 @@ static char *part(CURLU *url, CURLUPart which, unsigned flags) {
 /* url is taken over. */
 static CURLU *checked(CURLU *url, const char *text, CURLUcode code, struct sb_error *err) {
     sb_autofree char *scheme = code == CURLUE_OK ? part(url, CURLUPART_SCHEME, 0) : NULL;
+    sb_autofree char *host = code == CURLUE_OK ? part(url, CURLUPART_HOST, 0) : NULL;
     if (code == CURLUE_OUT_OF_MEMORY || !url)
         sb_fail(err, SB_E_FAILED, "out of memory");
     else if (code == CURLUE_UNSUPPORTED_SCHEME ||
@@ -33,6 +34,9 @@ static CURLU *checked(CURLU *url, const char *text, CURLUcode code, struct sb_er
     else if (code != CURLUE_OK)
         sb_fail(err, SB_E_NETWORK, "%s is not a URL: %s", sb_text_shown(text).text,
                 curl_url_strerror(code));
+    else if (strchr(host, '%')) /* no name has one, and it would be another one when read again */
+        sb_fail(err, SB_E_NETWORK, "%s is not a URL: there is a %% in the name of its host",
+                sb_text_shown(text).text);
     else {
         curl_url_set(url, CURLUPART_USER, NULL, 0);
         curl_url_set(url, CURLUPART_PASSWORD, NULL, 0);
