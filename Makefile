@@ -1,7 +1,7 @@
 # sbuild: build, test and install. `make help` lists the targets.
 #
 # CONF chooses a configuration, each built in a directory of its own, build/$(CONF): release (default),
-# debug, asan, tsan; clang, analyze and fuzz are used by `make lint` and `make fuzz`. `make` links the
+# debug, asan, tsan; clang, analyze, fuzz and cover are used by `make lint` and `make fuzz`. `make` links the
 # program of the configuration it was asked for as build/sbuild.
 
 CONF     ?= release
@@ -30,10 +30,12 @@ CFLAGS_tsan    := -O1 -g -fsanitize=thread
 CFLAGS_clang   := -O1
 # gcc 12 takes a struct that is assigned as a whole through an array parameter for uninitialized.
 CFLAGS_analyze := -O1 -fanalyzer -Wno-analyzer-use-of-uninitialized-value
+CFLAGS_cover   := -O0 -g --coverage
 CFLAGS_fuzz    := -O1 -g -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all
 LDFLAGS_release := -Wl,-z,relro,-z,now
 LDFLAGS_asan   := -fsanitize=address,undefined
 LDFLAGS_tsan   := -fsanitize=thread
+LDFLAGS_cover  := --coverage
 LDFLAGS_fuzz   := -fsanitize=address,undefined
 ifdef LTO
 CFLAGS_$(CONF)  += -flto=auto
@@ -63,7 +65,7 @@ TESTSRC := $(sort $(wildcard tests/unit/*.c))
 FUZZSRC := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 BENCHSRC := $(sort $(wildcard tests/bench/*.c))
 ALLSRC  := $(SRC) $(TESTSRC) $(FUZZSRC) $(BENCHSRC) $(wildcard tests/fuzz/replay.c)
-ALLHDR  := $(sort $(wildcard $(addsuffix /*.h,$(ROOMS) http) tests/unit/*.h))
+ALLHDR  := $(sort $(wildcard $(addsuffix /*.h,$(ROOMS) http) tests/unit/*.h tests/fuzz/*.h))
 OBJ     := $(ALLSRC:%.c=$(B)/%.o)
 LIB     := $(B)/libsbuild.a
 HTTPLIB := $(B)/libsbuild-http.a
@@ -134,11 +136,11 @@ ifeq ($(CONF),fuzz)
 FUZZLINK += -fsanitize=fuzzer
 FUZZDEPS := $(wildcard $(B)/deps/lib/*.a)
 else
-FUZZDEPS := $(B)/tests/fuzz/replay.o
+FUZZMAIN := $(B)/tests/fuzz/replay.o
 endif
-$(B)/tests/fuzz/fuzz_http_%: $(B)/tests/fuzz/fuzz_http_%.o $(HTTPLIB) $(LIB) $(FUZZDEPS) $(B)/flags
+$(B)/tests/fuzz/fuzz_http_%: $(B)/tests/fuzz/fuzz_http_%.o $(FUZZMAIN) $(HTTPLIB) $(LIB) $(FUZZDEPS) $(B)/flags
 	$(call say,LINK,$@)$(FUZZLINK) -o $@ $(filter %.o %.a,$^) $(HTTPLIBS)
-$(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(LIB) $(FUZZDEPS) $(B)/flags
+$(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(FUZZMAIN) $(LIB) $(FUZZDEPS) $(B)/flags
 	$(call say,LINK,$@)$(FUZZLINK) -o $@ $(filter %.o %.a,$^) $(LIBS)
 
 SUITE := SBUILD=$(CURDIR)/$(B)/sbuild SBUILD_HTTP=$(CURDIR)/$(B)/sbuild-http SB_BUILD=$(B) \
@@ -178,11 +180,16 @@ tsan:
 		tests/check unit golden
 
 FUZZ_SECONDS ?= 30
-.PHONY: fuzz
+FUZZ_JOBS ?= 1
+.PHONY: fuzz fuzz-coverage
 fuzz:
 	@ci/fuzz-deps build/fuzz/deps
 	@$(MAKE) --no-print-directory CONF=fuzz fuzzers
-	@FUZZ_SECONDS=$(FUZZ_SECONDS) tests/fuzz/explore $(FUZZSRC:%.c=build/fuzz/%)
+	@FUZZ_SECONDS=$(FUZZ_SECONDS) FUZZ_JOBS=$(FUZZ_JOBS) \
+		tests/fuzz/explore $(patsubst %,build/fuzz/tests/fuzz/fuzz_%,$(CASES)) $(if $(CASES),,$(FUZZSRC:%.c=build/fuzz/%))
+fuzz-coverage:
+	@$(MAKE) --no-print-directory CONF=cover fuzzers
+	@tests/fuzz/coverage $(FUZZSRC:%.c=build/cover/%)
 .PHONY: fuzzers
 fuzzers: $(FUZZ)
 
@@ -258,7 +265,8 @@ make golden      tests/golden: commands and their output (CASES="a b"; UPDATE=1 
 make e2e         tests/e2e: whole builds with real tools (CASES="a b")
 make replay      tests/fuzz/corpus through the fuzz targets
 make asan, tsan  the tests under AddressSanitizer and UBSan, under ThreadSanitizer
-make fuzz        run each fuzzer for FUZZ_SECONDS=30
+make fuzz        run each fuzzer for FUZZ_SECONDS=30, FUZZ_JOBS=1 at a time (CASES="a b")
+make fuzz-coverage   how many lines of each room the corpus reaches
 make bench       measure the promises, beside other tools (CASES="a b")
 make lint        formatting, dependency rule, both compilers, analyzers
 make install     to DESTDIR, PREFIX=/usr/local
