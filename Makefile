@@ -31,7 +31,8 @@ CFLAGS_clang   := -O1
 # gcc 12 takes a struct that is assigned as a whole through an array parameter for uninitialized.
 CFLAGS_analyze := -O1 -fanalyzer -Wno-analyzer-use-of-uninitialized-value
 CFLAGS_cover   := -O0 -g --coverage
-CFLAGS_fuzz    := -O1 -g -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all
+CFLAGS_fuzz    := -O1 -g -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all \
+	-DREAD_SIZE=4096u
 LDFLAGS_release := -Wl,-z,relro,-z,now
 LDFLAGS_asan   := -fsanitize=address,undefined
 LDFLAGS_tsan   := -fsanitize=thread
