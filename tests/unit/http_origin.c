@@ -78,7 +78,9 @@ static void test_urls(void) {
         CHECK_STR(where, moves[i].origin);
     }
     static const char *const bad[] = {"file:///etc/passwd", "ftp://host/", "data:x", "http://",
-                                      "http://a b/",        "ldap://h"};
+                                      "http://a b/", "ldap://h",
+                                      /* another host when it is read again */
+                                      "https://a%25b/", "https://%32852039166/"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         CHECK(!sb_url_parse(bad[i], &err));
         CHECK_INT(err.code, SB_E_NETWORK);
