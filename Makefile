@@ -267,7 +267,7 @@ make e2e         tests/e2e: whole builds with real tools (CASES="a b")
 make replay      tests/fuzz/corpus through the fuzz targets
 make asan, tsan  the tests under AddressSanitizer and UBSan, under ThreadSanitizer
 make fuzz        run each fuzzer for FUZZ_SECONDS=30, FUZZ_JOBS=1 at a time (CASES="a b")
-make fuzz-coverage   how many lines of each room the corpus reaches
+make fuzz-coverage  how many lines of each room the corpus reaches
 make bench       measure the promises, beside other tools (CASES="a b")
 make lint        formatting, dependency rule, both compilers, analyzers
 make install     to DESTDIR, PREFIX=/usr/local
