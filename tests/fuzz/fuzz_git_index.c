@@ -1,10 +1,7 @@
 /* The index of a git checkout: whoever made the checkout wrote it. */
-#include <stdlib.h>
-#include <string.h>
 
 #include "builder/git_index.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "tests/fuzz/fuzz.h"
 
 static bool visit(void *data, const char *path) {
     size_t *left = data;
