@@ -1,6 +1,6 @@
 /*
- * Any bytes as a tar: walked and laid out in a directory, in both forms, and nothing beside that
- * directory changes. Run it as root to have owners and devices tried as well.
+ * Any bytes as a tar: walked and laid out in a directory, in one form or the other, and nothing
+ * beside that directory changes. Run it as root to have owners and devices tried as well.
  */
 #include <dirent.h>
 #include <sys/stat.h>
@@ -35,19 +35,19 @@ static void check_outside(void) {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (top < 0)
         start();
-    for (int form = SB_UNPACK_OVERLAY; form <= SB_UNPACK_APPLY; form++) {
-        struct sb_error err = {0};
-        struct sb_unpack_options options = {
-            .form = (enum sb_unpack_form)form,
-            .user_xattrs = geteuid() != 0,
-            .ignore_ownership = geteuid() != 0,
-        };
-        FUZZ_CHECK(mkdirat(top, "in", 0755) == 0);
-        int dir = openat(top, "in", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (sb_unpack_fd(fuzz_file(data, size), dir, &options, &err) < 0)
-            fuzz_check_error(&err);
-        close(dir);
-        check_outside();
-    }
+    /* One form for each input; a name's first byte is as good as any. */
+    bool apply = size > 0 && data[0] % 2;
+    struct sb_error err = {0};
+    const struct sb_unpack_options options = {
+        .form = apply ? SB_UNPACK_APPLY : SB_UNPACK_OVERLAY,
+        .user_xattrs = geteuid() != 0,
+        .ignore_ownership = geteuid() != 0,
+    };
+    FUZZ_CHECK(mkdirat(top, "in", 0755) == 0);
+    int dir = openat(top, "in", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (sb_unpack_fd(fuzz_file(data, size), dir, &options, &err) < 0)
+        fuzz_check_error(&err);
+    close(dir);
+    check_outside();
     return 0;
 }
