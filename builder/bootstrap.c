@@ -109,7 +109,7 @@ static int run_mmdebstrap(const struct sb_bootstrap *bootstrap, struct sb_step_r
     sb_pairs_set(&env, "SOURCE_DATE_EPOCH", epoch);
     sb_pairs_set(&env, "TMPDIR", sb_apt_cache_directory(cache));
     sb_pairs_set(&env, "SB_LISTS", sb_apt_cache_lists(cache));
-    sb_pairs_set(&env, "SB_ARCHIVES", sb_apt_cache_archives(cache));
+    sb_pairs_set(&env, "SB_ARCHIVES", sb_apt_cache_state(cache));
     struct sb_host_program program = {.argv = (const char *const *)argv.v, .env = &env};
     int result = sb_host_program(&program, context->log, err);
     sb_pairs_free(&env);
@@ -170,7 +170,7 @@ int sb_bootstrap_run(const struct sb_bootstrap *bootstrap, struct sb_step_run_co
                      struct sb_error *err) {
     struct sb_apt_cache *cache;
     if (sb_root_unmount(context->root, err) < 0 ||
-        sb_apt_cache_open(context->store, bootstrap->distribution, &cache, err) < 0)
+        sb_apt_cache_open_bootstrap(context->store, bootstrap->distribution, &cache, err) < 0)
         return -1;
     const char *upper = sb_root_upper(context->root);
     int result = run_mmdebstrap(bootstrap, context, upper, cache, err);
