@@ -83,7 +83,10 @@ static pid_t start(const struct sb_contain *contain, int out, int report, struct
     sb_autostrings struct sb_strings argv = {0};
     sb_strings_add(&argv, "/proc/self/exe");
     sb_strings_add(&argv, SB_CONTAIN_COMMAND);
-    sb_strings_add(&argv, cgroups[contain->cgroups]);
+    sb_strings_addf(&argv, "cgroups=%s", cgroups[contain->cgroups]);
+    for (size_t i = 0; i < contain->place_count; i++)
+        sb_strings_addf(&argv, "place=%s=%s", contain->places[i].name, contain->places[i].source);
+    sb_strings_add(&argv, "--");
     for (size_t i = 0; contain->argv[i]; i++)
         sb_strings_add(&argv, contain->argv[i]);
     struct sb_process_options options = {.argv = (const char *const *)argv.v,

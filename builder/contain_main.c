@@ -1,5 +1,8 @@
 /*
- * `sbuild __contain CGROUPS PROGRAM ARGUMENT…`: see builder/contain.h.
+ * `sbuild __contain KEY=VALUE… -- PROGRAM ARGUMENT…`: see builder/contain.h.
+ *
+ *     cgroups=keep|read-only|hide
+ *     place=NAME=DIRECTORY            each: it is set apart (builder/contain_apart.c)
  *
  * Descriptor 0 is a pipe for failures of our own, as text: that keeps them apart from what the
  * program says. Everything here runs in a process of its own with one thread.
@@ -26,8 +29,16 @@
 #include "base/memory.h"
 #include "base/process.h"
 #include "builder/contain.h"
+#include "builder/contain_private.h"
 
 enum { FAILED = 125 };
+
+struct options {
+    const char *cgroups;
+    char *places[SB_CONTAIN_PLACES]; /* NAME=DIRECTORY */
+    size_t place_count;
+    char **argv; /* of the program */
+};
 
 static int report = -1;
 
@@ -157,18 +168,45 @@ static int keep(pid_t first, const sigset_t *signals) {
     }
 }
 
-int sb_contain_main(int argc, char **argv) {
-    int alive[2];
-    take_report();
-    if (argc < 3) {
+static bool take_option(char *option, struct options *out) {
+    char *value = strchr(option, '=');
+    if (!value)
+        return false;
+    *value++ = '\0';
+    if (!strcmp(option, "cgroups"))
+        out->cgroups = value;
+    else if (!strcmp(option, "place") && out->place_count < SB_CONTAIN_PLACES)
+        out->places[out->place_count++] = value;
+    else
+        return false;
+    return true;
+}
+
+static void take_options(int argc, char **argv, struct options *out) {
+    int i = 1;
+    bool good = true;
+    while (good && i < argc && strcmp(argv[i], "--") != 0)
+        good = take_option(argv[i++], out);
+    if (!good || i + 1 >= argc || !out->cgroups) {
         errno = EINVAL;
         fail(SB_CONTAIN_COMMAND);
     }
+    out->argv = argv + i + 1;
+}
+
+int sb_contain_main(int argc, char **argv) {
+    int alive[2];
+    struct options options = {0};
+    take_report();
+    take_options(argc, argv, &options);
     sigset_t signals;
     sigemptyset(&signals);
     sigaddset(&signals, SIGCHLD);
     sigaddset(&signals, SIGTERM);
     sigprocmask(SIG_BLOCK, &signals, NULL);
+    const char *what = "";
+    if (options.place_count && sb_contain_apart(options.places, options.place_count, &what) < 0)
+        fail(what);
     if (unshare(CLONE_NEWPID | CLONE_NEWNS) < 0)
         fail("making a PID namespace");
     if (pipe2(alive, O_CLOEXEC) < 0)
@@ -176,7 +214,7 @@ int sb_contain_main(int argc, char **argv) {
     pid_t first = fork();
     if (first == 0) {
         close(alive[1]);
-        be_first(alive[0], argv[1], argv + 2);
+        be_first(alive[0], options.cgroups, options.argv);
     }
     if (first < 0)
         fail("starting a process");

@@ -181,7 +181,9 @@ int sb_host_program(const struct sb_host_program *program, struct sb_step_log *l
     struct sb_contain contain = {.argv = program->argv,
                                  .env = (const char *const *)list.v,
                                  .directory = program->directory,
-                                 .cgroups = SB_CGROUPS_KEEP};
+                                 .cgroups = program->places ? SB_CGROUPS_HIDE : SB_CGROUPS_KEEP,
+                                 .places = program->places,
+                                 .place_count = program->place_count};
     int status;
     if (sb_contain_run(&contain, log, &status, err) < 0)
         return -1;
