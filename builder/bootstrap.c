@@ -70,7 +70,6 @@ static const char mount_cache[] =
 static const char unmount_cache[] =
     "--customize-hook=umount \"$1/var/lib/apt/lists\" \"$1/var/cache/apt\"";
 
-
 static void add_arguments(const struct sb_bootstrap *bootstrap, const struct sb_strings *sources,
                           struct sb_strings *argv) {
     static const char *const fixed[] = {"mmdebstrap",
@@ -115,8 +114,10 @@ static int run_mmdebstrap(const struct sb_bootstrap *bootstrap, struct sb_step_r
     sb_pairs_set(&env, "TMPDIR", "/tmp");
     const struct sb_contain_place places[] = {
         {target, "root"}, {sb_apt_cache_lists(cache), "lists"}, {sb_apt_cache_state(cache), "apt"}};
+    struct sb_limits limits = sb_settings_limits(context->settings);
     struct sb_host_program program = {.argv = (const char *const *)argv.v,
                                       .env = &env,
+                                      .limits = &limits,
                                       .places = places,
                                       .place_count = sizeof places / sizeof *places};
     int result = sb_host_program(&program, context->log, err);

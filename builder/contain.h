@@ -35,6 +35,13 @@ struct sb_contain_place {
     const char *name;   /* /tmp/NAME */
 };
 
+enum sb_limit_met {
+    SB_LIMIT_NONE,
+    SB_LIMIT_OF_TASKS, /* a process could not be made, or more than that many would have been */
+    SB_LIMIT_OF_MEMORY,
+    SB_LIMIT_OF_TIME, /* it was ended; its status is that of SIGKILL */
+};
+
 struct sb_contain {
     const char *const *argv;
     const char *const *env;
@@ -42,6 +49,8 @@ struct sb_contain {
     enum sb_contain_cgroups cgroups;
     const struct sb_contain_place *places; /* not NULL: it is set apart */
     size_t place_count;
+    const struct sb_limits *limits; /* kept as far as this process may; NULL: none */
+    enum sb_limit_met *out_met;     /* with limits: which one was met, if any */
 };
 
 /* Runs it with no input, and its output going to the log as it comes. out_status is its exit

@@ -2,6 +2,7 @@
  * `sbuild __contain KEY=VALUE… -- PROGRAM ARGUMENT…`: see builder/contain.h.
  *
  *     cgroups=keep|read-only|hide
+ *     join=DIRECTORY                  each: a control group
  *     place=NAME=DIRECTORY            each: it is set apart (builder/contain_apart.c)
  *
  * Descriptor 0 is a pipe for failures of our own, as text: that keeps them apart from what the
@@ -168,6 +169,14 @@ static int keep(pid_t first, const sigset_t *signals) {
     }
 }
 
+/* A limit that can't be kept is no reason not to build. */
+static void join(const char *directory) {
+    sb_autofree char *path = sb_path_join(directory, "cgroup.procs");
+    sb_autoclose int fd = open(path, O_WRONLY | O_CLOEXEC);
+    ssize_t ignored = fd >= 0 ? write(fd, "0", 1) : 0;
+    (void)ignored;
+}
+
 static bool take_option(char *option, struct options *out) {
     char *value = strchr(option, '=');
     if (!value)
@@ -177,6 +186,8 @@ static bool take_option(char *option, struct options *out) {
         out->cgroups = value;
     else if (!strcmp(option, "place") && out->place_count < SB_CONTAIN_PLACES)
         out->places[out->place_count++] = value;
+    else if (!strcmp(option, "join"))
+        join(value);
     else
         return false;
     return true;

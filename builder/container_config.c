@@ -48,7 +48,7 @@ static json_t *limit(const char *type, rlim_t soft, rlim_t hard) {
 }
 
 /* Those of whoever runs sbuild must not show; a hard limit can't be raised by a user, though. */
-static json_t *limits(void) {
+static json_t *limits(const struct sb_container *container) {
     struct rlimit files;
     rlim_t most = 1048576;
     if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_max < most)
@@ -56,6 +56,14 @@ static json_t *limits(void) {
     json_t *out = json_array();
     json_array_append_new(out, limit("RLIMIT_NOFILE", most < 1024 ? most : 1024, most));
     json_array_append_new(out, limit("RLIMIT_CORE", 0, 0));
+    /* Where no control group can be made: counted for each user of a user namespace. */
+    struct rlimit tasks;
+    if (container->limits && container->limits->tasks && sb_userns_inside() &&
+        getrlimit(RLIMIT_NPROC, &tasks) == 0) {
+        rlim_t wanted = (rlim_t)container->limits->tasks;
+        rlim_t allowed = tasks.rlim_max < wanted ? tasks.rlim_max : wanted;
+        json_array_append_new(out, limit("RLIMIT_NPROC", allowed, allowed));
+    }
     return out;
 }
 
@@ -88,7 +96,7 @@ static json_t *process(const struct sb_container *container) {
     json_object_set_new(out, "env", env);
     json_object_set_new(out, "cwd", text(container->workdir));
     json_object_set_new(out, "capabilities", caps);
-    json_object_set_new(out, "rlimits", limits());
+    json_object_set_new(out, "rlimits", limits(container));
     json_object_set_new(out, "noNewPrivileges", json_false());
     return out;
 }

@@ -105,6 +105,7 @@ struct sb_host_program {
     const char *directory;                 /* NULL: / */
     const struct sb_contain_place *places; /* not NULL: it is set apart (builder/contain.h) */
     size_t place_count;
+    const struct sb_limits *limits; /* NULL: none */
 };
 int sb_host_program(const struct sb_host_program *program, struct sb_step_log *log,
                     struct sb_error *err);

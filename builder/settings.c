@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysinfo.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -15,6 +16,7 @@
 #define SIZE_LIMIT    (1u << 20)
 #define AT(member)    offsetof(struct sb_settings, member)
 #define PARENTS_LIMIT 256
+#define LONGEST       1000000 /* seconds */
 
 static const struct sb_key mirror_keys[] = {
     {"debian", SB_KEY_STRING, AT(debian_mirror), .rule = &sb_rule_url,
@@ -35,6 +37,18 @@ static const struct sb_key cache_keys[] = {
     {0},
 };
 
+static const struct sb_key limit_keys[] = {
+    {"tasks", SB_KEY_INTEGER, AT(limits.tasks), .least = 16, .most = 4194304, .fallback = "8192",
+     .description = "Processes and threads that a step has at the same time."},
+    {"memory", SB_KEY_SIZE, AT(limits.memory), .fallback = "nine tenths of the machine's",
+     .description = "Memory that a step takes."},
+    {"time", SB_KEY_DURATION, AT(limits.time), .fallback = "24h",
+     .description = "How long a step runs."},
+    {"download", SB_KEY_DURATION, AT(limits.download), .fallback = "6h",
+     .description = "How long a download takes."},
+    {0},
+};
+
 static const struct sb_key keys[] = {
     {"store", SB_KEY_STRING, AT(store), .not_empty = true,
      .description = "Directory of the store, relative to this file's."},
@@ -44,6 +58,8 @@ static const struct sb_key keys[] = {
      .fallback = "the number of processors", .description = "How much is done at the same time."},
     {"store_limit", SB_KEY_SIZE, AT(store_limit),
      .description = "Size that sbuild prune brings the store down to: 50G."},
+    {"limits", SB_KEY_MAPPING, 0, .keys = limit_keys,
+     .description = "What steps and downloads may take before they are ended."},
     {"mirrors", SB_KEY_MAPPING, 0, .keys = mirror_keys,
      .description = "Where to fetch packages from."},
     {"registries", SB_KEY_CUSTOM, AT(registries), .read = sb_registries_read,
@@ -70,6 +86,14 @@ static void add_settings(struct sb_settings *to, struct sb_settings *from) {
         to->jobs = from->jobs;
     if (!to->store_limit)
         to->store_limit = from->store_limit;
+    if (!to->limits.tasks)
+        to->limits.tasks = from->limits.tasks;
+    if (!to->limits.memory)
+        to->limits.memory = from->limits.memory;
+    if (!to->limits.time)
+        to->limits.time = from->limits.time;
+    if (!to->limits.download)
+        to->limits.download = from->limits.download;
     if (!to->cache_from_given) {
         to->cache_from = from->cache_from;
         from->cache_from = (struct sb_strings){0};
@@ -149,6 +173,26 @@ int sb_settings_load(const char *recipe_path, struct sb_settings *out, struct sb
         return -1;
     }
     return 0;
+}
+
+static uint64_t seconds(uint64_t given, uint64_t fallback) {
+    return !given ? fallback : given < LONGEST ? given : LONGEST;
+}
+
+struct sb_limits sb_settings_limits(const struct sb_settings *settings) {
+    struct sb_limits limits = settings ? settings->limits : (struct sb_limits){0};
+    struct sysinfo machine;
+    if (!limits.tasks)
+        limits.tasks = SB_LIMIT_TASKS;
+    if (!limits.memory && sysinfo(&machine) == 0)
+        limits.memory = (uint64_t)machine.totalram * machine.mem_unit / 10 * 9;
+    limits.time = seconds(limits.time, SB_LIMIT_TIME);
+    limits.download = seconds(limits.download, SB_LIMIT_DOWNLOAD);
+    return limits;
+}
+
+uint64_t sb_settings_download_seconds(const struct sb_settings *settings) {
+    return sb_settings_limits(settings).download;
 }
 
 void sb_settings_free(struct sb_settings *settings) {

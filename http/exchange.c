@@ -190,9 +190,29 @@ static int on_progress(void *data, curl_off_t total_down, curl_off_t down, curl_
 
 /* ---- addresses ---- */
 
+static const char *const reaches[] = {
+    [SB_REACH_ANY] = "the internet",
+    [SB_REACH_LOOPBACK] = "this machine itself",
+    [SB_REACH_PRIVATE] = "a private network",
+    [SB_REACH_LINK_LOCAL] = "the local link, where clouds keep credentials",
+};
+
+static bool may_download(struct running *r, enum sb_reach reach, int port) {
+    const struct sb_exchange *x = r->x;
+    if (reach == SB_REACH_ANY || sb_proxy_has_port(port) ||
+        (reach != SB_REACH_LINK_LOCAL && (!x->foreign || x->to_private)))
+        return true;
+    sb_fail(&r->failure, SB_E_NETWORK, "%s is an address of %s: refused%s", r->host, reaches[reach],
+            x->foreign ? ", for a server sent there" : "");
+    r->failure.os_errno = EPERM;
+    return false;
+}
+
 static bool may_connect(struct running *r, enum sb_reach reach, int port) {
     const struct sb_exchange *x = r->x;
-    if (!x->foreign || reach == SB_REACH_ANY ||
+    if (x->download)
+        return may_download(r, reach, port);
+    if (reach == SB_REACH_PRIVATE || !x->foreign || reach == SB_REACH_ANY ||
         (reach == SB_REACH_LOOPBACK && (x->to_loopback || sb_proxy_has_port(port))))
         return true;
     sb_fail(&r->failure, SB_E_NETWORK,
@@ -223,6 +243,7 @@ static int on_connected(void *data, char *peer, char *local, int peer_port, int 
     struct running *r = data;
     enum sb_reach reach = sb_reach_of_text(peer);
     r->x->at_loopback = reach == SB_REACH_LOOPBACK && !sb_proxy_has_port(peer_port);
+    r->x->at_private = reach != SB_REACH_ANY && !sb_proxy_has_port(peer_port);
     note_moved(r);
     return may_connect(r, reach, peer_port) ? CURL_PREREQFUNC_OK : CURL_PREREQFUNC_ABORT;
 }

@@ -42,6 +42,9 @@ struct sb_exchange {
     bool direct;       /* through no proxy */
     bool foreign;      /* a server chose the address: link-local ones are refused, and … */
     bool to_loopback;  /* … loopback ones too, unless this is set */
+    bool download;     /* a file of anybody's: link-local addresses are refused always, and those of
+                          this machine and its networks where foreign says so, unless … */
+    bool to_private;   /* … the first one that was asked was such a one */
 
     /* Filled by the exchange. */
     int status;                       /* 0 when no answer began */
@@ -49,6 +52,7 @@ struct sb_exchange {
     struct sb_buf body;
     uint64_t sent, received; /* bytes of bodies */
     bool at_loopback;        /* the server is on this machine */
+    bool at_private;         /* or on one of its networks */
 };
 
 /* Makes it. Any answer is success. Errors as of sb_http_perform (registry/http.h). What is filled

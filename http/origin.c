@@ -87,23 +87,52 @@ bool sb_url_is_https(CURLU *url) {
 }
 
 static enum sb_reach reach_of_v4(uint32_t address) {
-    if (address >> 24 == 127 || address == 0)
+    static const uint32_t metadata[] = {0x646464c8, 0xc00000c0}; /* Alibaba's, Oracle's */
+    static const struct {
+        uint32_t network;
+        int bits;
+    } private[] = {{0x0a000000, 8}, {0xac100000, 12}, {0xc0a80000, 16}, {0x64400000, 10}};
+    if (address >> 24 == 127 || address >> 24 == 0)
         return SB_REACH_LOOPBACK;
-    return address >> 16 == 0xa9fe ? SB_REACH_LINK_LOCAL : SB_REACH_ANY;
+    if (address >> 16 == 0xa9fe || address == metadata[0] || address == metadata[1])
+        return SB_REACH_LINK_LOCAL;
+    for (size_t i = 0; i < sizeof private / sizeof *private; i++)
+        if ((address ^ private[i].network) >> (32 - private[i].bits) == 0)
+            return SB_REACH_PRIVATE;
+    return SB_REACH_ANY;
+}
+
+/* Where an address of version 4 lies in one of version 6: mapped, compatible, behind NAT64 and in
+ * 6to4; NULL: nowhere. */
+static const unsigned char *inner_v4(const struct in6_addr *address) {
+    static const unsigned char nat64[12] = {0x00, 0x64, 0xff, 0x9b};
+    const unsigned char *bytes = address->s6_addr;
+    if (IN6_IS_ADDR_V4MAPPED(address) || IN6_IS_ADDR_V4COMPAT(address) ||
+        !memcmp(bytes, nat64, sizeof nat64))
+        return bytes + 12;
+    return bytes[0] == 0x20 && bytes[1] == 0x02 ? bytes + 2 : NULL;
 }
 
 static enum sb_reach reach_of_v6(const struct in6_addr *address) {
-    static const unsigned char metadata[16] = {0xfd, 0x00, 0x0e, 0xc2, [14] = 0x02, [15] = 0x54};
+    static const unsigned char metadata[][16] = {
+        {0xfd, 0x00, 0x0e, 0xc2, [14] = 0x02, [15] = 0x54}, /* Amazon's */
+        {0xfd, 0x20, 0x00, 0xce, [14] = 0x02, [15] = 0x54}, /* Google's */
+    };
     if (IN6_IS_ADDR_LOOPBACK(address) || IN6_IS_ADDR_UNSPECIFIED(address))
         return SB_REACH_LOOPBACK;
-    if (IN6_IS_ADDR_V4MAPPED(address)) {
-        uint32_t inner;
-        memcpy(&inner, address->s6_addr + 12, sizeof inner);
-        return reach_of_v4(ntohl(inner));
+    const unsigned char *inner = inner_v4(address);
+    if (inner) {
+        uint32_t v4;
+        memcpy(&v4, inner, sizeof v4);
+        return reach_of_v4(ntohl(v4));
     }
-    if (IN6_IS_ADDR_LINKLOCAL(address) || !memcmp(address, metadata, sizeof metadata))
+    if (IN6_IS_ADDR_LINKLOCAL(address))
         return SB_REACH_LINK_LOCAL;
-    return SB_REACH_ANY;
+    for (size_t i = 0; i < sizeof metadata / sizeof *metadata; i++)
+        if (!memcmp(address, metadata[i], sizeof metadata[i]))
+            return SB_REACH_LINK_LOCAL;
+    return (address->s6_addr[0] & 0xfe) == 0xfc || IN6_IS_ADDR_SITELOCAL(address) ? SB_REACH_PRIVATE
+                                                                                  : SB_REACH_ANY;
 }
 
 enum sb_reach sb_reach_of(const struct sockaddr *address) {

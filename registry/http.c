@@ -92,6 +92,10 @@ static json_t *describe(const struct sb_registry_hosts *hosts, const struct sb_h
         sb_fail(err, SB_E_FAILED, "%s: a request that is not UTF-8", host);
         return NULL;
     }
+    if (r->download)
+        json_object_set_new(value, "download", json_true());
+    if (r->timeout_seconds)
+        json_object_set_new(value, "timeout", json_integer(r->timeout_seconds));
     if (r->scope)
         json_object_set_new(value, "scope", json_string(r->scope));
     if (r->aws)
