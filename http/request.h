@@ -30,8 +30,7 @@ struct sb_request {
     bool sink;     /* the body of a 2xx answer is taken as it comes, however long it is */
     size_t limit;  /* otherwise: bytes of the answer's body */
     int wait;      /* seconds until the answer begins; 0: as every stall */
-    bool download; /* a file of anybody's, not a registry's: user and password in the target count,
-                      for its own origin */
+    bool download; /* a file of anybody's, not a registry's */
     int timeout;   /* seconds for each exchange; 0: none */
 };
 

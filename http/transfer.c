@@ -8,7 +8,6 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "http/aws_sign.h"
-#include "http/base64.h"
 #include "http/exchange.h"
 #include "http/origin.h"
 #include "http/secret.h"
@@ -45,18 +44,13 @@ struct journey {
     struct sb_buf authorization;
     int challenges, redirects;
     bool registry_at_loopback;
-    char *first_origin; /* of a download: the only one that gets what stands in its URL */
-    bool first_at_private;
+    bool first_at_private; /* of a download */
     bool head_sent;
     struct sb_exchange exchange;
 };
 
 static bool at_registry(const struct journey *j) {
     return j->origin && !strcmp(j->origin, j->url_origin);
-}
-
-static bool at_first(const struct journey *j) {
-    return j->first_origin && !strcmp(j->first_origin, j->url_origin);
 }
 
 static void move_to(struct journey *j, CURLU *url) {
@@ -167,32 +161,6 @@ static int find_url(struct journey *j, struct sb_error *err) {
     return -1;
 }
 
-/* What stands in the URL of a download is not in j->url, which goes into messages. */
-static int take_user(struct journey *j, struct sb_error *err) {
-    CURLU *url = curl_url();
-    char *user = NULL, *password = NULL;
-    j->first_origin = sb_strdup(j->url_origin);
-    if (!url ||
-        curl_url_set(url, CURLUPART_URL, j->request->target, CURLU_PATH_AS_IS) != CURLUE_OK) {
-        curl_url_cleanup(url);
-        return sb_fail(err, SB_E_NETWORK, "that is not a URL");
-    }
-    if (curl_url_get(url, CURLUPART_USER, &user, CURLU_URLDECODE) == CURLUE_OK) {
-        curl_url_get(url, CURLUPART_PASSWORD, &password, CURLU_URLDECODE);
-        sb_autosecret struct sb_buf both = {0};
-        sb_secret_add(&both, user, strlen(user));
-        sb_secret_add(&both, ":", 1);
-        if (password)
-            sb_secret_add(&both, password, strlen(password));
-        sb_secret_add(&j->authorization, "Basic ", 6);
-        sb_base64_encode(both.data, both.len, &j->authorization);
-    }
-    curl_free(user);
-    curl_free(password);
-    curl_url_cleanup(url);
-    return 0;
-}
-
 /* ---- one exchange ---- */
 
 static struct sb_auth_request auth_request(const struct journey *j) {
@@ -249,8 +217,7 @@ static int exchange(struct journey *j, struct sb_error *err) {
         .url = j->url,
         .method = r->method,
         .headers = &headers,
-        .authorization =
-            (at_registry(j) || at_first(j)) && j->authorization.len ? j->authorization.data : NULL,
+        .authorization = at_registry(j) && j->authorization.len ? j->authorization.data : NULL,
         .tls = &tls,
         .has_body = r->has_body,
         .body_fd = r->body_fd,
@@ -346,7 +313,7 @@ static int deliver(struct journey *j, struct sb_error *err) {
 
 static int travel(struct journey *j, uint64_t *out_sent, uint64_t *out_received,
                   struct sb_error *err) {
-    if (find_url(j, err) < 0 || (j->request->download && take_user(j, err) < 0))
+    if (find_url(j, err) < 0)
         return -1;
     if (j->origin && !j->request->aws) {
         struct sb_auth_request request = auth_request(j);
@@ -380,7 +347,6 @@ int sb_transfer_run(struct sb_transfer *transfer, const struct sb_request *reque
     sb_url_free(&j.url);
     sb_secret_free(&j.authorization);
     free(j.url_origin);
-    free(j.first_origin);
     free(j.origin);
     return result;
 }
