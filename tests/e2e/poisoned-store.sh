@@ -3,7 +3,7 @@
 # nothing that it reads was changed. As root and as a user. And what a bootstrap's scripts are not.
 . tests/e2e/lib.sh
 need_root
-need mmdebstrap runc jq setpriv
+need mmdebstrap runc setpriv unshare python3
 test_user
 
 cat >base.yaml <<'EOR'
@@ -64,6 +64,26 @@ done
 exit 0
 EOR
 
+# A step that has this machine's network must not speak to its daemons, whose sockets have no file.
+cat >listen.py <<'EOR'
+import socket, sys
+server = socket.socket(socket.AF_UNIX)
+server.bind("\0" + sys.argv[1])
+server.listen()
+open("listening", "w").close()
+while True:
+    server.accept()[0].close()
+EOR
+cat >daemon.yaml <<EOR
+name: daemon
+from: base.yaml
+layers:
+  - name: ask
+    network: host
+    run: |
+      perl -MSocket -e 'socket(S, AF_UNIX, SOCK_STREAM, 0); print connect(S, pack_sockaddr_un("\0$NAME-$$")) ? "connected\n" : "refused\n"' >/asked
+EOR
+
 # What other builds read: all but logs, locks, and what only says who is alive or when.
 snapshot() { # STORE
 	(cd "$1" && find blobs sbuild/records sbuild/trees sbuild/l sbuild/contents sbuild/listings sbuild/origins \
@@ -100,6 +120,18 @@ export_file bare:latest seen >seen || :
 check "a bootstrap with that package runs it" grep -q 'Hello, world' seen
 check "and no other" sh -c '! grep -q poison seen'
 
+python3 listen.py "$NAME-$$" &
+listener=$!
+i=0
+while [ ! -e listening ] && [ $i -lt 100 ]; do sleep 0.1 && i=$((i + 1)); done
+"$SBUILD" daemon.yaml >/dev/null 2>err || tail -n 60 err
+kill $listener
+if python3 -c 'import ctypes, sys; sys.exit(ctypes.CDLL(None).syscall(444, None, 0, 1) < 6)'; then
+	check_equal "a step can't speak to a daemon of this machine" refused "$(export_file daemon:latest asked)"
+else
+	skip "this kernel has no Landlock that scopes sockets"
+fi
+
 # The same against a user's builds, on root's base.
 "$SBUILD" base.yaml >/dev/null 2>err || cat err
 "$SBUILD" export base:latest --format oci-archive -o home/base.tar 2>/dev/null
@@ -129,27 +161,27 @@ done
 check_equal "who names a directory so finds what others left" "one" "$(export_file two:latest seen)"
 check_equal "who doesn't finds nothing" "" "$(export_file three:latest seen)"
 
-# What runs where mmdebstrap does, with the scripts of packages below it.
+# What runs where mmdebstrap does, with the scripts of packages below it: in its place a program that
+# looks around.
 mkdir bin
-cat >bin/mmdebstrap <<'EOR'
+cat >bin/mmdebstrap <<EOR
 #!/bin/sh
-echo "ids: $(tr -s ' ' </proc/self/uid_map | tr '\n' ,)"
-mknod /tmp/root/disk b 8 0 2>/dev/null && head -c 1 /tmp/root/disk >/dev/null 2>&1 && echo "BAD a device"
-mount -o remount,rw / 2>/dev/null && echo "BAD remounted"
-mount -t ext4 /dev/vda /mnt 2>/dev/null && echo "BAD a disk"
+[ -d /tmp/root ] && [ -d /tmp/lists ] || exit 2
+echo "ids: \$(tr -s ' ' </proc/self/uid_map | tr '\n' ,)"
+mknod /tmp/root/disk b 8 0 2>/dev/null && echo "BAD a device"
+mkdir /tmp/root/proc && mount -t proc proc /tmp/root/proc || echo "BAD no proc"
 cat /etc/shadow 2>/dev/null && echo "BAD shadow"
-ls "$STORE_OF_TEST/sbuild" 2>/dev/null && echo "BAD the store"
-(: >"/etc/sbuild-probe") 2>/dev/null && echo "BAD /etc"
-kill -0 "$TEST_PID" 2>/dev/null && echo "BAD a process"
+ls "$SBUILD_STORE/sbuild" 2>/dev/null && echo "BAD the store"
+ls "$T" 2>/dev/null | grep -q base.yaml && : >"$T/probe" && echo "BAD the project"
+kill -0 $$ 2>/dev/null && echo "BAD a process"
 ls /tmp | tr '\n' ' '
 echo "done"
 exit 1
 EOR
-sed -i "s,\$STORE_OF_TEST,$SBUILD_STORE,; s,\$TEST_PID,$$," bin/mmdebstrap
 chmod 755 bin/mmdebstrap
 printf 'name: probe\nfrom: {debian: bookworm, packages: [none-such]}\nlayers: []\n' >probe.yaml
-check_fails "a bootstrap that looks around" '[0-9]*' env PATH="$T/bin:$PATH" "$SBUILD" probe.yaml
+check_fails "a bootstrap that looks around" '[0-9]*' unshare --mount --propagation private sh -c \
+	'mount --bind bin/mmdebstrap "$(command -v mmdebstrap)" && exec "$SBUILD" probe.yaml'
 check_said 'ids: 0 [1-9][0-9]* 65536'
 check_said 'apt lists root.*done'
 check "it finds nothing that is not its own" sh -c '! grep BAD said'
-check "and left nothing" test ! -e /etc/sbuild-probe
