@@ -15,6 +15,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "builder/egress.h"
 
 #define PREFIX "sbuild-step-"
 
@@ -161,13 +162,25 @@ static void make_second(uint64_t tasks, uint64_t memory, struct sb_cgroup *out) 
         out->tasks = sb_strdup(made);
     if (memory && set(made, "memory.max", at_most(leaving, "memory.max", memory)))
         out->memory = sb_strdup(made);
+    out->second = sb_steal(made);
 }
 
-void sb_cgroup_make(uint64_t tasks, uint64_t memory, struct sb_cgroup *out) {
+/* A group that controls nothing can be below one that has processes. */
+static void add_filter(struct sb_cgroup *out) {
+    sb_autofree char *own = out->second ? NULL : own_directory("");
+    if (own)
+        out->second = make_below(own, out);
+    if (out->second)
+        sb_egress_filter(out->second);
+}
+
+void sb_cgroup_make(uint64_t tasks, uint64_t memory, bool filter, struct sb_cgroup *out) {
     *out = (struct sb_cgroup){0};
     make_first("pids", "pids.max", tasks, out, &out->tasks);
     make_first("memory", "memory.limit_in_bytes", memory, out, &out->memory);
     make_second(out->tasks ? 0 : tasks, out->memory ? 0 : memory, out);
+    if (filter)
+        add_filter(out);
 }
 
 /* ---- afterwards ---- */
@@ -198,5 +211,6 @@ void sb_cgroup_drop(struct sb_cgroup *cgroup) {
     sb_strings_free(&cgroup->directories);
     free(cgroup->tasks);
     free(cgroup->memory);
+    free(cgroup->second);
     *cgroup = (struct sb_cgroup){0};
 }

@@ -16,10 +16,12 @@
 struct sb_cgroup {
     struct sb_strings directories; /* a process enters each by its cgroup.procs */
     char *tasks, *memory;          /* which of them limits what; NULL: none does */
+    char *second;                  /* the one of version 2; NULL: none */
 };
 
-/* 0: no limit. What can't be made is left out. */
-void sb_cgroup_make(uint64_t tasks, uint64_t memory, struct sb_cgroup *out);
+/* 0: no limit. filter: what goes to link-local addresses is dropped (builder/egress.h). What can't
+ * be made is left out. */
+void sb_cgroup_make(uint64_t tasks, uint64_t memory, bool filter, struct sb_cgroup *out);
 /* Whether a process could not be made, or was killed, for that. */
 bool sb_cgroup_met_tasks(const struct sb_cgroup *cgroup);
 bool sb_cgroup_met_memory(const struct sb_cgroup *cgroup);

@@ -176,7 +176,8 @@ int sb_contain_run(const struct sb_contain *contain, struct sb_step_log *log, in
     if (sb_interrupt_check(err) < 0)
         return -1;
     if (contain->limits)
-        sb_cgroup_make((uint64_t)contain->limits->tasks, contain->limits->memory, &cgroup);
+        sb_cgroup_make((uint64_t)contain->limits->tasks, contain->limits->memory, contain->filter,
+                       &cgroup);
     int failed = run(contain, &cgroup, log, out_status, err);
     if (*met == SB_LIMIT_NONE && sb_cgroup_met_memory(&cgroup))
         *met = SB_LIMIT_OF_MEMORY;

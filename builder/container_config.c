@@ -42,6 +42,16 @@ static json_t *text(const char *bytes) {
     return out ? out : sb_json_from_bytes(bytes);
 }
 
+/* With this machine's network raw sockets would read what other programs send; as a user nobody has
+ * them there, either. */
+static json_t *capabilities_of(const struct sb_container *container) {
+    json_t *out = json_array();
+    for (size_t i = 0; capabilities[i]; i++)
+        if (!container->network || strcmp(capabilities[i], "CAP_NET_RAW") != 0)
+            json_array_append_new(out, json_string(capabilities[i]));
+    return out;
+}
+
 static json_t *limit(const char *type, rlim_t soft, rlim_t hard) {
     return json_pack("{s:s, s:I, s:I}", "type", type, "soft", (json_int_t)soft, "hard",
                      (json_int_t)hard);
@@ -86,9 +96,9 @@ static json_t *process(const struct sb_container *container) {
         sb_autofree char *both = sb_format("%s=%s", pair->name, pair->value);
         json_array_append_new(env, text(both));
     }
-    json_object_set_new(caps, "bounding", strings(capabilities));
-    json_object_set_new(caps, "permitted", strings(capabilities));
-    json_object_set_new(caps, "effective", strings(capabilities));
+    json_object_set_new(caps, "bounding", capabilities_of(container));
+    json_object_set_new(caps, "permitted", capabilities_of(container));
+    json_object_set_new(caps, "effective", capabilities_of(container));
     json_t *out = json_object();
     json_object_set_new(out, "terminal", json_false());
     json_object_set_new(out, "user", user(container));

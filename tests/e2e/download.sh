@@ -3,10 +3,10 @@
 # own, in which one server has all addresses.
 . tests/e2e/lib.sh
 need_root
-need unshare ip python3
+need unshare ip python3 runc
 
 cat >server.py <<'EOR'
-import http.server, socket, sys, time, urllib.parse
+import http.server, socket, sys, threading, time, urllib.parse
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         with open("asked", "a") as log:
@@ -35,9 +35,24 @@ class Server(http.server.ThreadingHTTPServer):
     daemon_threads = True
     def handle_error(self, *args):
         pass
+names = Server(("::", 53), Handler)
+threading.Thread(target=names.serve_forever, daemon=True).start()
 server = Server(("::", 80), Handler)
 open("ready", "w").close()
 server.serve_forever()
+EOR
+busybox_base
+cat >asking.yaml <<'EOR'
+name: asking
+from: base.yaml
+layers:
+  - name: ask
+    network: host
+    run: |
+      for url in http://198.51.100.7/a http://127.0.0.1/a http://169.254.169.254:53/a http://169.254.169.254/a \
+          http://100.100.100.200/a 'http://[fd00:ec2::254]/a' 'http://[2001:db8::7]/a'; do
+        echo "$url $(timeout 3 wget -q -O - "$url" 2>&1 | head -n 1)"
+      done >/seen
 EOR
 cat >inside.sh <<'EOR'
 set -eu
@@ -79,6 +94,9 @@ for url in http://127.0.0.1/x http://10.1.2.3/x http://198.51.100.7/x \
 	'http://198.51.100.7/to?http://[2001:db8::7]/x' http://198.51.100.7/to?http://203.0.113.9/x http://inner.example.com/to?http://10.1.2.3/y http://198.51.100.7/flaky; do
 	try "$url"
 done
+# A step that has this network; port 53 stays, as some clouds have their name servers there.
+"$SBUILD" asking.yaml --no-cache >/dev/null 2>err || cat err
+"$SBUILD" export asking:latest --format rootfs -o - 2>/dev/null | tar -xOf - seen >seen
 printf 'limits: {download: 3s}\n' >sbuild.yaml
 start=$(date +%s)
 try http://198.51.100.7/slow
@@ -93,6 +111,12 @@ check_equal "every way to the local link and inwards was tried" 33 "$(grep -c . 
 check_equal "each is refused" "" "$(grep -v '^5 .* refused$' refused)"
 check_equal "all others work" 7 "$(grep -c '^0 http' allowed)"
 check_equal "and nobody was asked" "" "$(grep -v -e '^198.51' -e '^127.0.0.1 /to' -e '^files' asked_first)"
+check_equal "a step with the network reaches all" 4 "$(grep -c ' secret' seen)"
+if [ -e /sys/fs/cgroup/cgroup.procs ] || [ -e /sys/fs/cgroup/unified/cgroup.procs ]; then
+	check_equal "but where clouds keep credentials" "" "$(grep -e '169.254.169.254/a' -e 100.100 -e fd00 seen | grep secret)"
+else
+	skip "no control groups of version 2 here"
+fi
 check "a slow one is ended" grep -q '^5 http://198.51.100.7/slow takes longer' allowed
 check "in time" sh -c "[ \"\$(sed -n 's/^took //p' results)\" -lt 10 ]"
 check "and it is said which setting that is" has slow 'limits: .download'
