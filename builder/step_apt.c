@@ -190,12 +190,13 @@ static int update(const struct sb_step *step, struct sb_step_run_context *contex
         "\"$@\" -oAcquire::IndexTargets::deb::Packages::DefaultEnabled=false update || exit\n"
         "cd /var/lib/apt/lists && for release in *_InRelease *_Release; do\n"
         "  [ -f \"$release\" ] || continue\n"
-        "  pass='/binary-all/d;'\n"
-        "  ! grep '^Architectures:' \"$release\" | grep -qw all ||\n"
-        "    grep -q '^No-Support-for-Architecture-all: Packages' \"$release\" || pass=\n"
-        "  sed -n \"${pass}s,^ [0-9a-f]\\{64\\}  *[0-9]*  *\\(.*/Packages\\)\\$,\\1,p\" "
-        "\"$release\" |\n"
-        "    tr / _ | while read -r list; do : >\"${release%_*}_$list\"; done\n"
+        "  pass='/binary-all/d;'\n" /* where apt wants none */
+        "  [ \"$(grep -c -e '^Architectures:.* all\\b' \\\n"
+        "    -e '^No-Support-for-Architecture-all: Packages' \"$release\")\" != 1 ] || pass=\n"
+        "  sed -n \"${pass}s,^ [0-9a-f]\\{64\\}  *[0-9]*  *\\(.*/Packages\\)\\$,\\1,;T;y,/,_,;p\" "
+        "\\\n"
+        "    \"$release\" |\n"
+        "    while read -r list; do : >\"${release%_*}_$list\"; done\n"
         "done\n"
         "\"$@\" indextargets --format '$(FILENAME)' >/var/cache/apt/" TARGETS " || :\n";
     sb_autostrings struct sb_strings words = {0};

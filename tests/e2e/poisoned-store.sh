@@ -182,6 +182,6 @@ chmod 755 bin/mmdebstrap
 printf 'name: probe\nfrom: {debian: bookworm, packages: [none-such]}\nlayers: []\n' >probe.yaml
 check_fails "a bootstrap that looks around" '[0-9]*' unshare --mount --propagation private sh -c \
 	'mount --bind bin/mmdebstrap "$(command -v mmdebstrap)" && exec "$SBUILD" probe.yaml'
-check_said 'ids: 0 [1-9][0-9]* 65536'
+check_said 'ids: +0 [1-9][0-9]* 65536'
 check_said 'apt lists root.*done'
 check "it finds nothing that is not its own" sh -c '! grep BAD said'
