@@ -73,22 +73,23 @@ static int prepare(struct sb_apt_cache *cache, struct sb_error *err) {
     return failed;
 }
 
-static int open_named(struct sb_store *store, const char *item, struct sb_apt_cache **out,
-                      struct sb_error *err) {
-    if (sb_store_tmp_fd(store) < 0)
-        return sb_fail_errno(err, SB_E_IO, "creating a temporary directory in %s",
-                             sb_store_path(store));
-    struct sb_apt_cache *cache = cache_new(store, item);
-    if (prepare(cache, err) < 0) {
-        sb_apt_cache_free(cache);
-        return -1;
+/* NULL and err when that can't be. */
+static struct sb_apt_cache *open_named(struct sb_store *store, const char *item,
+                                       struct sb_error *err) {
+    if (sb_store_tmp_fd(store) < 0) {
+        sb_fail_errno(err, SB_E_IO, "creating a temporary directory in %s", sb_store_path(store));
+        return NULL;
     }
-    *out = cache;
-    return 0;
+    struct sb_apt_cache *cache = cache_new(store, item);
+    if (prepare(cache, err) == 0)
+        return cache;
+    sb_apt_cache_free(cache);
+    return NULL;
 }
 
 int sb_apt_cache_open(struct sb_store *store, struct sb_apt_cache **out, struct sb_error *err) {
-    return open_named(store, "packages", out, err);
+    *out = open_named(store, "packages", err);
+    return *out ? 0 : -1;
 }
 
 static int open_kept(const struct sb_apt_cache *cache, const char *which, struct sb_error *err) {
@@ -270,8 +271,8 @@ static int copy_lists(struct sb_apt_cache *cache, bool back, bool releases, stru
 int sb_apt_cache_open_bootstrap(struct sb_store *store, const char *distribution,
                                 struct sb_apt_cache **out, struct sb_error *err) {
     sb_autofree char *item = sb_format("bootstrap-%s", distribution);
-    struct sb_apt_cache *cache;
-    if (open_named(store, item, &cache, err) < 0)
+    struct sb_apt_cache *cache = open_named(store, item, err);
+    if (!cache)
         return -1;
     cache->bootstrap = true;
     sb_autoclose int lock = lock_lists(cache, err);

@@ -14,7 +14,7 @@
 
 /* A program is put together here, instruction by instruction: jumps to its two ends are filled in
  * when those are known. */
-enum { PROGRAM_SIZE = 128, ALLOW = 1, DENY = 2 };
+enum { PROGRAM_SIZE = 128, ALLOW = 1, DENY = 2, ADD_VALUE = BPF_ALU64 | BPF_K /* BPF_ADD is 0 */ };
 
 struct program {
     struct bpf_insn code[PROGRAM_SIZE];
@@ -50,7 +50,7 @@ static void load(struct program *p, int32_t offset, int32_t bytes) {
     if (offset >= 0)
         add(p, BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_2, 0, 0, offset);
     move(p, BPF_REG_3, BPF_REG_10);
-    add(p, BPF_ALU64 | BPF_ADD | BPF_K, BPF_REG_3, 0, 0, -16);
+    add(p, ADD_VALUE, BPF_REG_3, 0, 0, -16);
     add(p, BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_4, 0, 0, bytes);
     add(p, BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_skb_load_bytes);
     jump(p, BPF_JNE, BPF_REG_0, 0, ALLOW);
@@ -90,7 +90,7 @@ static void check_v4(struct program *p) {
     add(p, BPF_LDX | BPF_MEM | BPF_B, BPF_REG_2, BPF_REG_10, -16, 0);
     add(p, BPF_ALU64 | BPF_AND | BPF_K, BPF_REG_2, 0, 0, 15);
     add(p, BPF_ALU64 | BPF_LSH | BPF_K, BPF_REG_2, 0, 0, 2);
-    add(p, BPF_ALU64 | BPF_ADD | BPF_K, BPF_REG_2, 0, 0, 2);
+    add(p, ADD_VALUE, BPF_REG_2, 0, 0, 2);
     check_port(p);
 }
 

@@ -54,8 +54,12 @@ layers:
         echo "$url $(timeout 3 wget -q -O - "$url" 2>&1 | head -n 1)"
       done >/seen
 EOR
+test_user
+cp -a rootfs base.yaml home/
+printf 'name: asking\nfrom: base.yaml\nlayers:\n  - {name: x, download: {url: "http://198.51.100.7/x", sha256: 2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b, to: /x}}\n  - {name: y, steps: [{download: {url: "http://198.51.100.7/x", sha256: 2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b, to: /y}}, {run: "cmp /x /y"}]}\n' >home/asking.yaml
 cat >inside.sh <<'EOR'
 set -eu
+as_user() { setpriv --reuid "$user" --regid "$(id -g "$user")" --init-groups --reset-env env "$@"; }
 ip link set lo up
 for address in 169.254.169.254 10.1.2.3 198.51.100.7 203.0.113.9 100.100.100.200; do ip addr add $address/32 dev lo; done
 ip -6 addr add fd00:ec2::254/128 dev lo
@@ -94,6 +98,10 @@ for url in http://127.0.0.1/x http://10.1.2.3/x http://198.51.100.7/x \
 	'http://198.51.100.7/to?http://[2001:db8::7]/x' http://198.51.100.7/to?http://203.0.113.9/x http://inner.example.com/to?http://10.1.2.3/y http://198.51.100.7/flaky; do
 	try "$url"
 done
+chown -R "$user" home
+status=0
+as_user -C "$T/home" "$SBUILD" asking.yaml --store "$T/home/store" >out 2>&1 || status=$?
+echo "user $status"
 # A step that has this network; port 53 stays, as some clouds have their name servers there.
 "$SBUILD" asking.yaml --no-cache >/dev/null 2>err || cat err
 "$SBUILD" export asking:latest --format rootfs -o - 2>/dev/null | tar -xOf - seen >seen
@@ -104,13 +112,14 @@ cp out slow
 echo "took $(($(date +%s) - start))"
 EOR
 unset http_proxy https_proxy HTTP_PROXY HTTPS_PROXY all_proxy no_proxy 2>/dev/null || :
-unshare --net --mount --propagation private sh inside.sh >results 2>err || cat err results
+user="$user" T="$T" unshare --net --mount --propagation private sh inside.sh >results 2>err || cat err results
 sed -n '/^then$/q; p' results >refused
 sed -n '/^then$/,$p' results >allowed
 check_equal "every way to the local link and inwards was tried" 33 "$(grep -c . refused)"
 check_equal "each is refused" "" "$(grep -v '^5 .* refused$' refused)"
 check_equal "all others work" 7 "$(grep -c '^0 http' allowed)"
 check_equal "and nobody was asked" "" "$(grep -v -e '^198.51' -e '^127.0.0.1 /to' -e '^files' asked_first)"
+check_equal "a user's downloads work" "user 0" "$(grep ^user results)"
 check_equal "a step with the network reaches all" 4 "$(grep -c ' secret' seen)"
 if [ -e /sys/fs/cgroup/cgroup.procs ] || [ -e /sys/fs/cgroup/unified/cgroup.procs ]; then
 	check_equal "but where clouds keep credentials" "" "$(grep -e '169.254.169.254/a' -e 100.100 -e fd00 seen | grep secret)"
