@@ -113,7 +113,11 @@ static int mount_overlay(struct sb_apt_cache *cache, struct shown *shown, struct
         sb_format("lowerdir=/proc/self/fd/%d,upperdir=/proc/self/fd/%d,workdir=/proc/self/fd/%d,"
                   "index=off,metacopy=off,redirect_dir=nofollow%s",
                   shown->low, upper, work_fd, sb_userns_inside() ? ",userxattr" : "");
-    if (mount("overlay", shown->path, "overlay", MS_NODEV | MS_NOSUID, options) < 0)
+    /* Nothing in it has to reach the disk; before Linux 5.10 there is no word for that. */
+    sb_autofree char *brief = sb_format("%s,volatile", options);
+    unsigned long flags = MS_NODEV | MS_NOSUID;
+    if (mount("overlay", shown->path, "overlay", flags, brief) < 0 &&
+        (errno != EINVAL || mount("overlay", shown->path, "overlay", flags, options) < 0))
         return sb_fail_errno(err, SB_E_FAILED, "mounting the kept packages at %s", shown->path);
     shown->mounted = true;
     return 0;

@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
-#include <linux/mount.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
@@ -68,13 +67,25 @@ static int make_namespace(void) {
     return out;
 }
 
+/* Some C libraries have no names for these, and some kernels' headers clash with those that have.
+ */
+struct attributes {
+    uint64_t set, clear, propagation, users;
+};
+enum {
+    IDMAP = 0x100000,         /* MOUNT_ATTR_IDMAP */
+    CLONE_TREE = 1,           /* OPEN_TREE_CLONE */
+    FROM_DESCRIPTOR = 0x0004, /* MOVE_MOUNT_F_EMPTY_PATH */
+};
+
 /* The directory as a mount of its own that is nowhere yet; users: a user namespace, or -1. */
 static int take_place(const char *directory, int users) {
-    struct mount_attr attributes = {
-        .attr_set = MOUNT_ATTR_IDMAP, .propagation = MS_PRIVATE, .userns_fd = (uint64_t)users};
-    if (users < 0)
-        attributes = (struct mount_attr){.propagation = MS_PRIVATE};
-    int fd = (int)syscall(SYS_open_tree, AT_FDCWD, directory, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    struct attributes attributes = {.propagation = MS_PRIVATE};
+    if (users >= 0) {
+        attributes.set = IDMAP;
+        attributes.users = (uint64_t)users;
+    }
+    int fd = (int)syscall(SYS_open_tree, AT_FDCWD, directory, CLONE_TREE | O_CLOEXEC);
     if (fd >= 0 &&
         syscall(SYS_mount_setattr, fd, "", AT_EMPTY_PATH, &attributes, sizeof attributes) == 0)
         return fd;
@@ -84,9 +95,9 @@ static int take_place(const char *directory, int users) {
 
 static int put_place(int fd, const char *name) {
     sb_autofree char *path = sb_format("/tmp/%s", name);
-    return mkdir(path, 0755) < 0
-               ? -1
-               : (int)syscall(SYS_move_mount, fd, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH);
+    if (mkdir(path, 0755) < 0)
+        return -1;
+    return (int)syscall(SYS_move_mount, fd, "", AT_FDCWD, path, FROM_DESCRIPTOR);
 }
 
 static int make_tmp(char *const *places, size_t count, int users, const char **out_what) {

@@ -92,7 +92,7 @@ snapshot() { # STORE
 unchanged() { # SNAPSHOT STORE: what was there is there and the same
 	snapshot "$2" >now
 	comm -23 "$1" now >changed
-	[ ! -s "$1" ] || [ -s changed ] && { head -n 20 changed && false; } || true
+	[ ! -s changed ] || { head -n 20 changed && false; }
 }
 export_file() { # IMAGE FILE [COMMAND…]
 	image=$1 file=$2
