@@ -117,7 +117,7 @@ static void test_kept(void) {
     CHECK_INT(sb_apt_kept_give(&kept, &digest, low, "b.deb", false, &err), 0);
     CHECK_INT(sb_file_read(low, "b.deb", 10, &got, &err), 0);
     CHECK_STR(sb_buf_text(&got), "deb");
-    struct stat kept_st, own_st, low_st;
+    struct stat kept_st = {0}, own_st = {0}, low_st = {0};
     sb_autofree char *path = sb_format("kept/%s", sb_digest_hex(&digest).text);
     CHECK(fstatat(dir, path, &kept_st, 0) == 0 && fstatat(dir, "a.deb", &own_st, 0) == 0 &&
           fstatat(low, "b.deb", &low_st, 0) == 0);
