@@ -144,6 +144,8 @@ static bool find_user(const char *table, const char *name, struct sb_user *out, 
         if (fields[5][0] == '/' && strlen(fields[5]) < sizeof out->home)
             strcpy(out->home, fields[5]);
         *out_name = sb_strdup(fields[0]);
+        if (strlen(fields[0]) < sizeof out->name)
+            strcpy(out->name, fields[0]);
         return true;
     }
     if (numeric)
