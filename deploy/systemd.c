@@ -115,6 +115,13 @@ static int64_t wall_clock(int64_t monotonic) {
     return (int64_t)real.tv_sec - ((int64_t)now.tv_sec - monotonic);
 }
 
+int sb_systemd_show(const char *unit, const char *properties, struct sb_buf *out,
+                    struct sb_error *err) {
+    sb_autofree char *wanted = sb_format("--property=%s", properties);
+    const char *const argv[] = {"systemctl", "show", wanted, "--", unit, NULL};
+    return run(argv, out, err);
+}
+
 int sb_systemd_status(const char *unit, struct sb_unit_status *out, struct sb_error *err) {
     static const char properties[] =
         "--property=LoadState,ActiveState,SubState,Result,MainPID,NRestarts,NeedDaemonReload,"

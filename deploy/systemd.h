@@ -38,6 +38,9 @@ struct sb_unit_status {
     char fragment[4096]; /* path of its file; "" when there is none */
 };
 int sb_systemd_status(const char *unit, struct sb_unit_status *out, struct sb_error *err);
+/* Lines "NAME=VALUE" of these properties ("A,B"), those that this systemd knows. */
+int sb_systemd_show(const char *unit, const char *properties, struct sb_buf *out,
+                    struct sb_error *err);
 
 /* Leaves a line in a unit's journal, where there is one. */
 void sb_systemd_note(const char *unit, const char *line);
