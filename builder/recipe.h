@@ -95,7 +95,8 @@ struct sb_recipe_image {
       "It opens no sockets but of IP, Unix and Netlink.")                                          \
     X(SB_HARDEN_SYSTEM_CALLS, "system_calls",                                                      \
       "It makes no system calls but those that services need.")                                    \
-    X(SB_HARDEN_REALTIME, "realtime", "It gets no realtime scheduling.")
+    X(SB_HARDEN_REALTIME, "realtime", "It gets no realtime scheduling.")                           \
+    X(SB_HARDEN_OWN_IDS, "own_ids", "It runs as a user of the host that is its alone.")
 
 enum sb_harden {
 #define X(bit, key, meaning) bit,

@@ -11,6 +11,7 @@
 #include "deploy/follow.h"
 #include "deploy/gpus.h"
 #include "deploy/health.h"
+#include "deploy/owners.h"
 #include "deploy/prepare.h"
 #include "deploy/source.h"
 #include "deploy/switch.h"
@@ -60,6 +61,7 @@ static bool runs_already(const struct install *in, const struct sb_node_slot *cu
                 generation.state == SB_GENERATION_HEALTHY;
     sb_generation_free(&generation);
     return same && sb_unitfiles_fit(in->service, current->generation) &&
+           sb_owners_fit(in->service, current->generation, &in->description) &&
            probe_current(in, current) == 0;
 }
 
