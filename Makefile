@@ -1,7 +1,7 @@
 # sbuild: build, test and install. `make help` lists the targets.
 #
 # CONF chooses a configuration, each built in a directory of its own, build/$(CONF): release (default),
-# debug, asan, tsan; clang, analyze and fuzz are used by `make lint` and `make fuzz`. `make` links the
+# debug, asan, tsan; clang, analyze, fuzz and cover are used by `make lint` and `make fuzz`. `make` links the
 # program of the configuration it was asked for as build/sbuild.
 
 CONF     ?= release
@@ -30,10 +30,13 @@ CFLAGS_tsan    := -O1 -g -fsanitize=thread
 CFLAGS_clang   := -O1
 # gcc 12 takes a struct that is assigned as a whole through an array parameter for uninitialized.
 CFLAGS_analyze := -O1 -fanalyzer -Wno-analyzer-use-of-uninitialized-value
-CFLAGS_fuzz    := -O1 -g -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all
+CFLAGS_cover   := -O0 -g --coverage
+CFLAGS_fuzz    := -O1 -g -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all \
+	-DREAD_SIZE=4096u
 LDFLAGS_release := -Wl,-z,relro,-z,now
 LDFLAGS_asan   := -fsanitize=address,undefined
 LDFLAGS_tsan   := -fsanitize=thread
+LDFLAGS_cover  := --coverage
 LDFLAGS_fuzz   := -fsanitize=address,undefined
 ifdef LTO
 CFLAGS_$(CONF)  += -flto=auto
@@ -47,7 +50,7 @@ LINK    := $(CC) $(LDFLAGS_$(CONF)) -pie -pthread $(LDFLAGS)
 
 # Third parties are linked statically: a process that has nothing to do must not pay for loading
 # libraries (0.7 ms to start, against 4 ms). docs/ARCHITECTURE.md says why each is here.
-LIBS := -Wl,-Bstatic -larchive -lzstd -lcrypto -lyaml -ljansson -ldeflate -lz -Wl,-Bdynamic
+LIBS := -Wl,-Bstatic -larchive -lzstd -lcrypto -lyaml -ljansson -ldeflate -lz -lseccomp -Wl,-Bdynamic
 
 # sbuild-http is a program of its own, started only when a registry is asked, and linked with what
 # the distribution keeps up to date: libcurl and the OpenSSL below it.
@@ -63,7 +66,7 @@ TESTSRC := $(sort $(wildcard tests/unit/*.c))
 FUZZSRC := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 BENCHSRC := $(sort $(wildcard tests/bench/*.c))
 ALLSRC  := $(SRC) $(TESTSRC) $(FUZZSRC) $(BENCHSRC) $(wildcard tests/fuzz/replay.c)
-ALLHDR  := $(sort $(wildcard $(addsuffix /*.h,$(ROOMS) http) tests/unit/*.h))
+ALLHDR  := $(sort $(wildcard $(addsuffix /*.h,$(ROOMS) http) tests/unit/*.h tests/fuzz/*.h))
 OBJ     := $(ALLSRC:%.c=$(B)/%.o)
 LIB     := $(B)/libsbuild.a
 HTTPLIB := $(B)/libsbuild-http.a
@@ -126,18 +129,20 @@ $(B)/tests/bench/%: $(B)/tests/bench/%.o $(LIB) $(B)/flags
 	$(call say,LINK,$@)$(LINK) -o $@ $(filter %.o %.a,$^) $(LIBS)
 
 # In every configuration a fuzz target is a program that replays the files it is given; in
-# CONF=fuzz it is a fuzzer.
+# CONF=fuzz it is a fuzzer, over libraries that ci/fuzz-deps compiled for that (where it could). A
+# target that stands for the world outside (a server, a program) defines the function of a room
+# that reaches it itself: the linker takes the first.
+FUZZLINK := $(LINK) -Wl,-z,muldefs
 ifeq ($(CONF),fuzz)
-$(B)/tests/fuzz/fuzz_http_%: $(B)/tests/fuzz/fuzz_http_%.o $(HTTPLIB) $(LIB) $(B)/flags
-	$(call say,LINK,$@)$(LINK) -fsanitize=fuzzer -o $@ $(filter %.o %.a,$^) $(HTTPLIBS)
-$(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(LIB) $(B)/flags
-	$(call say,LINK,$@)$(LINK) -fsanitize=fuzzer -o $@ $(filter %.o %.a,$^) $(LIBS)
+FUZZLINK += -fsanitize=fuzzer
+FUZZDEPS := $(wildcard $(B)/deps/lib/*.a)
 else
-$(B)/tests/fuzz/fuzz_http_%: $(B)/tests/fuzz/fuzz_http_%.o $(B)/tests/fuzz/replay.o $(HTTPLIB) $(LIB) $(B)/flags
-	$(call say,LINK,$@)$(LINK) -o $@ $(filter %.o %.a,$^) $(HTTPLIBS)
-$(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(B)/tests/fuzz/replay.o $(LIB) $(B)/flags
-	$(call say,LINK,$@)$(LINK) -o $@ $(filter %.o %.a,$^) $(LIBS)
+FUZZMAIN := $(B)/tests/fuzz/replay.o
 endif
+$(B)/tests/fuzz/fuzz_http_%: $(B)/tests/fuzz/fuzz_http_%.o $(FUZZMAIN) $(HTTPLIB) $(LIB) $(FUZZDEPS) $(B)/flags
+	$(call say,LINK,$@)$(FUZZLINK) -o $@ $(filter %.o %.a,$^) $(HTTPLIBS)
+$(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(FUZZMAIN) $(LIB) $(FUZZDEPS) $(B)/flags
+	$(call say,LINK,$@)$(FUZZLINK) -o $@ $(filter %.o %.a,$^) $(LIBS)
 
 SUITE := SBUILD=$(CURDIR)/$(B)/sbuild SBUILD_HTTP=$(CURDIR)/$(B)/sbuild-http SB_BUILD=$(B) \
 	SB_BACKEND_STORE=$(abspath $(DEMO_STORE))
@@ -176,10 +181,16 @@ tsan:
 		tests/check unit golden
 
 FUZZ_SECONDS ?= 30
-.PHONY: fuzz
+FUZZ_JOBS ?= 1
+.PHONY: fuzz fuzz-coverage
 fuzz:
+	@ci/fuzz-deps build/fuzz/deps
 	@$(MAKE) --no-print-directory CONF=fuzz fuzzers
-	@FUZZ_SECONDS=$(FUZZ_SECONDS) tests/fuzz/explore $(FUZZSRC:%.c=build/fuzz/%)
+	@FUZZ_SECONDS=$(FUZZ_SECONDS) FUZZ_JOBS=$(FUZZ_JOBS) \
+		tests/fuzz/explore $(patsubst %,build/fuzz/tests/fuzz/fuzz_%,$(CASES)) $(if $(CASES),,$(FUZZSRC:%.c=build/fuzz/%))
+fuzz-coverage:
+	@$(MAKE) --no-print-directory CONF=cover fuzzers
+	@tests/fuzz/coverage $(FUZZSRC:%.c=build/cover/%)
 .PHONY: fuzzers
 fuzzers: $(FUZZ)
 
@@ -255,7 +266,8 @@ make golden      tests/golden: commands and their output (CASES="a b"; UPDATE=1 
 make e2e         tests/e2e: whole builds with real tools (CASES="a b")
 make replay      tests/fuzz/corpus through the fuzz targets
 make asan, tsan  the tests under AddressSanitizer and UBSan, under ThreadSanitizer
-make fuzz        run each fuzzer for FUZZ_SECONDS=30
+make fuzz        run each fuzzer for FUZZ_SECONDS=30, FUZZ_JOBS=1 at a time (CASES="a b")
+make fuzz-coverage  how many lines of each room the corpus reaches
 make bench       measure the promises, beside other tools (CASES="a b")
 make lint        formatting, dependency rule, both compilers, analyzers
 make install     to DESTDIR, PREFIX=/usr/local

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/memory.h"
+#include "base/process.h"
 
 _Static_assert(sizeof(SHA256_CTX) <= sizeof(struct sb_sha256), "struct sb_sha256 is too small");
 
@@ -79,6 +80,8 @@ int sb_digest_of_fd(int fd, struct sb_digest *out, uint64_t *size_out, struct sb
             break;
         sb_sha256_add(&sha, buf, (size_t)n);
         size += (uint64_t)n;
+        if (sb_interrupt_check(err) < 0)
+            return -1;
         if (!large && size >= sizeof small) {
             buf = large = sb_alloc(CHUNK);
             room = CHUNK;

@@ -1,6 +1,5 @@
 #include "base/file.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -8,6 +7,7 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "base/memory.h"
@@ -31,24 +31,63 @@ int sb_fd_read(int fd, size_t max, struct sb_buf *out, struct sb_error *err) {
     return 0;
 }
 
-int sb_file_read(int dirfd, const char *path, size_t max, struct sb_buf *out,
-                 struct sb_error *err) {
-    sb_autoclose int fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return sb_fail_errno(err, errno == ENOENT ? SB_E_NOT_FOUND : SB_E_IO, "%s", path);
+bool sb_owner_is_ours(uid_t owner) {
+    const char *sudo = geteuid() == 0 ? getenv("SUDO_UID") : NULL;
+    return owner == 0 || owner == geteuid() ||
+           (sudo && *sudo && (uid_t)strtoul(sudo, NULL, 10) == owner);
+}
+
+static const char *kind_of(mode_t mode) {
+    return S_ISDIR(mode)    ? "a directory"
+           : S_ISFIFO(mode) ? "a FIFO"
+           : S_ISSOCK(mode) ? "a socket"
+           : S_ISLNK(mode)  ? "a symbolic link"
+                            : "a device";
+}
+
+int sb_file_check(const struct stat *st, const char *path, struct sb_error *err) {
+    bool null = S_ISCHR(st->st_mode) && st->st_rdev == makedev(1, 3);
+    if (S_ISREG(st->st_mode) || null)
+        return 0;
+    return sb_fail(err, SB_E_IO, "%s: is %s, not a file", path, kind_of(st->st_mode));
+}
+
+static int fail_to_open(const char *path, struct sb_error *err) {
+    return sb_fail_errno(err, errno == ENOENT ? SB_E_NOT_FOUND : SB_E_IO, "%s", path);
+}
+
+int sb_file_open(int dirfd, const char *path, struct stat *out, struct sb_error *err) {
     struct stat st;
+    if (fstatat(dirfd, path, &st, 0) < 0) /* first: some devices do things when they are opened */
+        return fail_to_open(path, err);
+    if (sb_file_check(&st, path, err) < 0)
+        return -1;
+    sb_autoclose int fd = openat(dirfd, path, SB_FILE_FLAGS);
+    if (fd < 0)
+        return fail_to_open(path, err);
     if (fstat(fd, &st) < 0)
         return sb_fail_errno(err, SB_E_IO, "%s", path);
-    if (S_ISDIR(st.st_mode))
-        return sb_fail(err, SB_E_IO, "%s: is a directory, not a file", path);
-    if (S_ISREG(st.st_mode) && (uint64_t)st.st_size > max)
+    if (sb_file_check(&st, path, err) < 0)
+        return -1;
+    if (out)
+        *out = st;
+    return sb_steal_fd(&fd);
+}
+
+int sb_file_take(int fd, const struct stat *st, const char *path, size_t max, struct sb_buf *out,
+                 struct sb_error *err) {
+    if ((uint64_t)st->st_size > max)
         return sb_fail(err, SB_E_FAILED, "%s: %lld bytes, and at most %zu are allowed", path,
-                       (long long)st.st_size, max);
-    if (S_ISREG(st.st_mode))
-        sb_buf_reserve(out, (size_t)st.st_size + 1);
-    if (sb_fd_read(fd, max, out, err) < 0)
-        return sb_error_context(err, "%s", path);
-    return 0;
+                       (long long)st->st_size, max);
+    sb_buf_reserve(out, (size_t)st->st_size + 1);
+    return sb_fd_read(fd, max, out, err) < 0 ? sb_error_context(err, "%s", path) : 0;
+}
+
+int sb_file_read(int dirfd, const char *path, size_t max, struct sb_buf *out,
+                 struct sb_error *err) {
+    struct stat st = {0};
+    sb_autoclose int fd = sb_file_open(dirfd, path, &st, err);
+    return fd < 0 ? -1 : sb_file_take(fd, &st, path, max, out, err);
 }
 
 int sb_fd_write(int fd, const void *data, size_t len, const char *what, struct sb_error *err) {
@@ -158,63 +197,6 @@ int sb_directory_make(int dirfd, const char *path, mode_t mode, struct sb_error 
     if (errno == EEXIST && fstatat(dirfd, path, &st, 0) == 0 && S_ISDIR(st.st_mode))
         return 0;
     return sb_fail_errno(err, SB_E_IO, "creating the directory %s", path);
-}
-
-static int remove_contents(int fd, dev_t device, struct sb_error *err);
-
-static int remove_entry(int dirfd, const char *name, dev_t device, struct sb_error *err) {
-    if (unlinkat(dirfd, name, 0) == 0 || errno == ENOENT)
-        return 0;
-    struct stat st;
-    if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-        return sb_fail_errno(err, SB_E_IO, "removing %s", name);
-    if (!S_ISDIR(st.st_mode)) {
-        errno = EPERM;
-        return sb_fail_errno(err, SB_E_IO, "removing %s", name);
-    }
-    if (st.st_dev != device)
-        return sb_fail(err, SB_E_IO, "removing %s: another file system is mounted there", name);
-    int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0 && errno == EACCES && fchmodat(dirfd, name, 0700, 0) == 0)
-        fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0)
-        return sb_fail_errno(err, SB_E_IO, "removing %s", name);
-    if ((st.st_mode & 0700) != 0700 && fchmod(fd, 0700) < 0) {
-        close(fd);
-        return sb_fail_errno(err, SB_E_IO, "removing %s", name);
-    }
-    if (remove_contents(fd, device, err) < 0)
-        return sb_error_context(err, "%s", name);
-    if (unlinkat(dirfd, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
-        return sb_fail_errno(err, SB_E_IO, "removing %s", name);
-    return 0;
-}
-
-/* Takes over fd. One descriptor a level: depth is bounded by RLIMIT_NOFILE, and then an error. */
-static int remove_contents(int fd, dev_t device, struct sb_error *err) {
-    sb_autoclosedir DIR *dir = fdopendir(fd);
-    if (!dir) {
-        close(fd);
-        return sb_fail_errno(err, SB_E_IO, "reading a directory");
-    }
-    struct dirent *e;
-    while ((e = readdir(dir))) {
-        if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
-            continue;
-        if (remove_entry(dirfd(dir), e->d_name, device, err) < 0)
-            return -1;
-    }
-    return 0;
-}
-
-int sb_tree_remove(int dirfd, const char *name, struct sb_error *err) {
-    struct stat st;
-    if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
-        if (errno == ENOENT)
-            return 0;
-        return sb_fail_errno(err, SB_E_IO, "removing %s", name);
-    }
-    return remove_entry(dirfd, name, st.st_dev, err);
 }
 
 bool sb_path_exists(int dirfd, const char *path) {

@@ -1,5 +1,5 @@
 /*
- * base/file: whole files, atomic replacement, and directory trees.
+ * base/file: whole files, and atomic replacement; whole trees are in base/tree.h.
  *
  * A path is relative to a directory descriptor where one is taken (AT_FDCWD for the working
  * directory). "Atomic" means: written beside its final name under a name starting with
@@ -12,16 +12,35 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 #include "base/buffer.h"
 #include "base/error.h"
+#include "base/tree.h"
 
 #define SB_TMP_PREFIX ".tmp-"
 
-/* Appends a whole file. One larger than max bytes is an error, found before memory is taken. A
- * missing file is SB_E_NOT_FOUND. */
+/* Opens a regular file for reading, wherever links lead; out (may be NULL) gets its stat. What
+ * others may have put there is never waited for: a FIFO, a device, a socket or a directory is an
+ * error that says so; /dev/null, with which people say "none", is an empty file. A missing one is
+ * SB_E_NOT_FOUND. */
+int sb_file_open(int dirfd, const char *path, struct stat *out, struct sb_error *err);
+
+/* Appends a whole file, opened so. One larger than max bytes is an error, found before memory is
+ * taken. */
 int sb_file_read(int dirfd, const char *path, size_t max, struct sb_buf *out, struct sb_error *err);
+
+/* What both are made of: flags that wait for nobody, the check, and the reading of what was opened
+ * and checked. */
+#define SB_FILE_FLAGS (O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)
+int sb_file_check(const struct stat *st, const char *path, struct sb_error *err);
+int sb_file_take(int fd, const struct stat *st, const char *path, size_t max, struct sb_buf *out,
+                 struct sb_error *err);
+
+/* Whether files of that owner are as good as this user's own: root's, and behind sudo the caller's.
+ */
+bool sb_owner_is_ours(uid_t owner);
 
 /* Reads all that is left of fd, at most max bytes. */
 int sb_fd_read(int fd, size_t max, struct sb_buf *out, struct sb_error *err);
@@ -51,10 +70,6 @@ int sb_directory_open(int dirfd, const char *path, struct sb_error *err);
 
 /* fsync of a directory, so that a rename in it survives power loss. */
 int sb_directory_sync(int dirfd, struct sb_error *err);
-
-/* rm -rf of one name, without following links or leaving the file system it starts on; makes
- * unreadable directories readable on the way. A missing name is success. */
-int sb_tree_remove(int dirfd, const char *name, struct sb_error *err);
 
 bool sb_path_exists(int dirfd, const char *path); /* lstat succeeds */
 

@@ -1,5 +1,7 @@
 #include "base/json.h"
 
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,8 +12,37 @@ void sb_json_drop(json_t **value) {
     json_decref(*value);
 }
 
+/* What jansson takes at most for the text: a few bytes can stand for a hash table. */
+static uint64_t cost_of(const char *text, size_t len) {
+    enum { TABLE = 320, LIST = 128, VALUE = 64 };
+    uint64_t cost = len;
+    bool in_string = false;
+    for (size_t i = 0; i < len; i++) {
+        char c = text[i];
+        if (in_string) {
+            i += c == '\\';
+            in_string = c != '"';
+        } else if (c == '"') {
+            in_string = true;
+            cost += VALUE;
+        } else if (c == '{') {
+            cost += TABLE;
+        } else if (c == '[') {
+            cost += LIST;
+        } else if (c == ',' || c == ':') {
+            cost += VALUE;
+        }
+    }
+    return cost;
+}
+
 json_t *sb_json_parse(const char *text, size_t len, struct sb_error *err) {
     json_error_t e;
+    if (len > SB_JSON_MEMORY_LIMIT / 320 && cost_of(text, len) > SB_JSON_MEMORY_LIMIT) {
+        sb_fail(err, SB_E_FAILED, "JSON of more values than %u MiB of memory hold",
+                SB_JSON_MEMORY_LIMIT >> 20);
+        return NULL;
+    }
     json_t *value = json_loadb(text, len, JSON_REJECT_DUPLICATES, &e);
     if (!value)
         sb_fail(err, SB_E_FAILED, "invalid JSON at line %d, column %d: %s", e.line, e.column,

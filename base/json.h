@@ -15,8 +15,11 @@
 void sb_json_drop(json_t **value);
 #define sb_autojson __attribute__((cleanup(sb_json_drop), unused))
 
-/* Parses bytes; refuses duplicate keys and trailing text. A new reference, or NULL and err
- * (SB_E_FAILED, with line and column). */
+/* Values of a document may take that much memory; 50,000 tags in an index.json take half of it. */
+#define SB_JSON_MEMORY_LIMIT (256u << 20)
+
+/* Parses bytes; refuses duplicate keys, trailing text, and what would take more memory than that. A
+ * new reference, or NULL and err (SB_E_FAILED, with line and column). */
 json_t *sb_json_parse(const char *text, size_t len, struct sb_error *err);
 
 /* Compact, keys in the order they were set; bytes as they go into a blob. */

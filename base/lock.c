@@ -25,7 +25,8 @@ static int wait_for(int fd, int how, const char *path, struct sb_error *err) {
 }
 
 static int open_lock(int dirfd, const char *path, struct sb_error *err) {
-    int fd = openat(dirfd, path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    /* Whoever may write the directory could have a file made elsewhere by a link, or stop us. */
+    int fd = openat(dirfd, path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0644);
     return fd < 0 ? sb_fail_errno(err, SB_E_IO, "opening the lock %s", path) : fd;
 }
 

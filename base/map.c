@@ -25,13 +25,13 @@ static uint64_t fold(uint64_t a, uint64_t b) {
     return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
-static uint64_t hash_of(const struct sb_map *map, const char *key, size_t len) {
-    uint64_t h = map->seed ^ len;
+static uint64_t hash_of(uint64_t seed, const char *key, size_t len) {
+    uint64_t h = seed ^ len;
     while (len > 0) {
         uint64_t word = 0;
         size_t n = len < 8 ? len : 8;
         memcpy(&word, key, n);
-        h = fold(h ^ word, 0x9e3779b97f4a7c15u ^ map->seed);
+        h = fold(h ^ word, 0x9e3779b97f4a7c15u ^ seed);
         key += n;
         len -= n;
     }
@@ -49,9 +49,16 @@ static struct sb_map_slot *locate(const struct sb_map *map, uint64_t hash, const
     return &map->slots[i];
 }
 
+static uint64_t new_seed(const void *somewhere) {
+    uint64_t seed;
+    if (getrandom(&seed, sizeof seed, GRND_NONBLOCK) < 0)
+        seed = (uint64_t)clock() ^ (uintptr_t)somewhere; /* early in boot: better than nothing */
+    return seed;
+}
+
 static void grow(struct sb_map *map) {
-    if (map->cap == 0 && getrandom(&map->seed, sizeof map->seed, GRND_NONBLOCK) < 0)
-        map->seed = (uint64_t)clock() ^ (uintptr_t)map; /* early in boot: better than nothing */
+    if (map->cap == 0)
+        map->seed = new_seed(map);
     struct sb_map bigger = *map;
     bigger.cap = map->cap ? map->cap * 2 : 64;
     bigger.slots = sb_realloc(NULL, bigger.cap, sizeof *bigger.slots);
@@ -86,7 +93,7 @@ static const char *keep(struct sb_map *map, const char *key, size_t len) {
 uint64_t *sb_map_find_n(const struct sb_map *map, const char *key, size_t len) {
     if (map->n == 0)
         return NULL;
-    struct sb_map_slot *slot = locate(map, hash_of(map, key, len), key, len);
+    struct sb_map_slot *slot = locate(map, hash_of(map->seed, key, len), key, len);
     return slot->key ? &slot->value : NULL;
 }
 
@@ -97,7 +104,7 @@ uint64_t *sb_map_find(const struct sb_map *map, const char *key) {
 uint64_t *sb_map_put_n(struct sb_map *map, const char *key, size_t len) {
     if (map->n >= map->cap / 2)
         grow(map);
-    uint64_t hash = hash_of(map, key, len);
+    uint64_t hash = hash_of(map->seed, key, len);
     struct sb_map_slot *slot = locate(map, hash, key, len);
     if (!slot->key) {
         *slot = (struct sb_map_slot){.key = keep(map, key, len), .hash = hash};
@@ -117,4 +124,39 @@ void sb_map_free(struct sb_map *map) {
     }
     free(map->slots);
     *map = (struct sb_map){0};
+}
+
+/* ---- keys seen ---- */
+
+static bool enter(uint64_t *v, size_t cap, uint64_t hash) {
+    size_t i = hash & (cap - 1);
+    while (v[i] && v[i] != hash)
+        i = (i + 1) & (cap - 1);
+    bool is_new = !v[i];
+    v[i] = hash;
+    return is_new;
+}
+
+bool sb_seen_add_n(struct sb_seen *seen, const char *key, size_t len) {
+    if (seen->n >= seen->cap / 2) {
+        size_t cap = seen->cap ? seen->cap * 2 : 64;
+        uint64_t *v = sb_alloc(cap * sizeof *v);
+        if (!seen->cap)
+            seen->seed = new_seed(seen);
+        for (size_t i = 0; i < seen->cap; i++)
+            if (seen->v[i])
+                enter(v, cap, seen->v[i]);
+        free(seen->v);
+        seen->v = v;
+        seen->cap = cap;
+    }
+    uint64_t hash = hash_of(seen->seed, key, len);
+    bool is_new = enter(seen->v, seen->cap, hash ? hash : 1);
+    seen->n += is_new;
+    return is_new;
+}
+
+void sb_seen_free(struct sb_seen *seen) {
+    free(seen->v);
+    *seen = (struct sb_seen){0};
 }

@@ -35,4 +35,15 @@ void sb_map_free(struct sb_map *map);
 
 #define sb_automap __attribute__((cleanup(sb_map_free)))
 
+/* A set of which nothing can be asked but whether a key is new: 8 to 32 bytes a key, however long.
+ * That one is taken for another happens once in billions of billions. Start from {0}. */
+struct sb_seen {
+    uint64_t *v;
+    size_t n, cap;
+    uint64_t seed;
+};
+/* Adds it; false when it was there. */
+bool sb_seen_add_n(struct sb_seen *seen, const char *key, size_t len);
+void sb_seen_free(struct sb_seen *seen);
+
 #endif

@@ -65,7 +65,10 @@ char *sb_process_find(const char *program) {
     sb_autofree char *all = sb_format("%s:/usr/local/sbin:/usr/sbin:/sbin", path ? path : "/bin");
     char *rest = all;
     for (char *dir; (dir = strsep(&rest, ":"));) {
-        char *candidate = sb_path_join(*dir ? dir : ".", program);
+        if (*dir !=
+            '/') /* what is found would depend on where one stands: in a checkout, perhaps */
+            continue;
+        char *candidate = sb_path_join(dir, program);
         if (access(candidate, X_OK) == 0)
             return candidate;
         free(candidate);
@@ -160,12 +163,16 @@ int sb_process_wait(pid_t pid, struct sb_error *err) {
 
 /* Reads until both pipes are closed. */
 static int drain(int out_fd, int err_fd, size_t max, struct sb_buf *out, struct sb_buf *diagnostics,
-                 struct sb_error *err) {
-    struct pollfd fds[2] = {{.fd = out_fd, .events = POLLIN}, {.fd = err_fd, .events = POLLIN}};
+                 bool interruptible, struct sb_error *err) {
+    struct pollfd fds[3] = {{.fd = out_fd, .events = POLLIN},
+                            {.fd = err_fd, .events = POLLIN},
+                            {.fd = interruptible ? sb_interrupt_fd() : -1, .events = POLLIN}};
     struct sb_buf *bufs[2] = {out, diagnostics};
     while (fds[0].fd >= 0 || fds[1].fd >= 0) {
-        if (poll(fds, 2, -1) < 0 && errno != EINTR)
+        if (poll(fds, 3, -1) < 0 && errno != EINTR)
             return sb_fail_errno(err, SB_E_FAILED, "waiting for output");
+        if (interruptible && sb_interrupt_check(err) < 0)
+            return -1;
         for (int i = 0; i < 2; i++) {
             if (fds[i].fd < 0 || !fds[i].revents)
                 continue;
@@ -184,14 +191,9 @@ static int drain(int out_fd, int err_fd, size_t max, struct sb_buf *out, struct 
     return 0;
 }
 
-int sb_process_capture(const char *const *argv, const char *cwd, size_t max, struct sb_buf *out,
-                       struct sb_buf *diagnostics, struct sb_error *err) {
-    return sb_process_capture_env(argv, NULL, cwd, max, out, diagnostics, err);
-}
-
-int sb_process_capture_env(const char *const *argv, const char *const *env, const char *cwd,
-                           size_t max, struct sb_buf *out, struct sb_buf *diagnostics,
-                           struct sb_error *err) {
+static int capture(const char *const *argv, const char *const *env, const char *cwd, size_t max,
+                   struct sb_buf *out, struct sb_buf *diagnostics, bool interruptible,
+                   struct sb_error *err) {
     int out_pipe[2], err_pipe[2] = {-1, -1};
     if (pipe2(out_pipe, O_CLOEXEC) < 0)
         return sb_fail_errno(err, SB_E_FAILED, "starting %s", argv[0]);
@@ -210,10 +212,21 @@ int sb_process_capture_env(const char *const *argv, const char *const *env, cons
     sb_autoclose int err_fd = err_pipe[0];
     if (pid < 0)
         return -1;
-    if (drain(out_fd, err_fd, max, out, diagnostics, err) < 0) {
+    if (drain(out_fd, err_fd, max, out, diagnostics, interruptible, err) < 0) {
         kill(pid, SIGKILL);
         waitpid(pid, NULL, 0);
         return sb_error_context(err, "%s", argv[0]);
     }
     return sb_process_wait(pid, err);
+}
+
+int sb_process_capture(const char *const *argv, const char *cwd, size_t max, struct sb_buf *out,
+                       struct sb_buf *diagnostics, struct sb_error *err) {
+    return capture(argv, NULL, cwd, max, out, diagnostics, false, err);
+}
+
+int sb_process_capture_env(const char *const *argv, const char *const *env, const char *cwd,
+                           size_t max, struct sb_buf *out, struct sb_buf *diagnostics,
+                           struct sb_error *err) {
+    return capture(argv, env, cwd, max, out, diagnostics, true, err);
 }

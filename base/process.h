@@ -36,7 +36,8 @@ int sb_process_wait(pid_t pid, struct sb_error *err);
  * status as sb_process_wait. */
 int sb_process_capture(const char *const *argv, const char *cwd, size_t max, struct sb_buf *out,
                        struct sb_buf *diagnostics, struct sb_error *err);
-/* The same with an environment of its own. */
+/* The same with an environment of its own, and ended when this process is asked to stop: then it is
+ * SB_E_INTERRUPTED. */
 int sb_process_capture_env(const char *const *argv, const char *const *env, const char *cwd,
                            size_t max, struct sb_buf *out, struct sb_buf *diagnostics,
                            struct sb_error *err);

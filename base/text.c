@@ -5,6 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/buffer.h"
+#include "base/visible.h"
+
 /* Damerau-Levenshtein with adjacent swaps, of the first 63 bytes. */
 static size_t edit_distance(const char *a, const char *b) {
     enum { MAX = 64 };
@@ -149,33 +152,23 @@ static bool find_credentials(const char *text, const char **start, const char **
 }
 
 struct sb_text_shown sb_text_shown(const char *text) {
-    enum { ROOM = sizeof((struct sb_text_shown *)0)->text - sizeof "\\xff……\"" };
-    struct sb_text_shown out = {"\""};
-    size_t n = 1;
-    const char *hidden = NULL, *resume = NULL;
-    if (!find_credentials(text, &hidden, &resume))
-        hidden = NULL;
-    const char *p = text;
-    for (; *p && n < ROOM; p++) {
-        unsigned char c = (unsigned char)*p;
-        if (p == hidden) {
-            n += (size_t)sprintf(out.text + n, "…");
-            p = resume - 1;
-        } else if (c == '\n' || c == '\t') {
-            n += (size_t)sprintf(out.text + n, c == '\n' ? "\\n" : "\\t");
-        } else if (c == 0xC2 && (unsigned char)p[1] - 0x80u < 0x20) { /* controls of Latin-1 */
-            n += (size_t)sprintf(out.text + n, "\\x%02x", (unsigned char)*++p);
-        } else if (c < 0x20 || c == 0x7F) {
-            n += (size_t)sprintf(out.text + n, "\\x%02x", c);
-        } else {
-            out.text[n++] = (char)c;
-        }
+    enum { ROOM = sizeof((struct sb_text_shown *)0)->text - sizeof "\"…\"" };
+    struct sb_text_shown out;
+    sb_autobuf struct sb_buf whole = {0};
+    const char *hidden, *resume;
+    size_t len = strnlen(text, ROOM * 4); /* more than is shown, credentials left out */
+    if (find_credentials(text, &hidden, &resume)) {
+        sb_visible_add(&whole, text, (size_t)(hidden - text), SB_VISIBLE_ONE_LINE);
+        sb_buf_adds(&whole, "…");
+        text = resume;
+        len = strnlen(text, ROOM * 4);
     }
-    while (*p && n > 1 && ((unsigned char)*p & 0xC0) == 0x80 &&
-           (unsigned char)out.text[n - 1] >= 0x80) {
-        p--; /* don't cut a character in two */
-        n--;
-    }
-    strcpy(out.text + n, *p ? "…\"" : "\"");
+    sb_visible_add(&whole, text, len, SB_VISIBLE_ONE_LINE);
+    size_t n = whole.len;
+    if (n > ROOM)
+        for (n = ROOM; n > 0 && ((unsigned char)whole.data[n] & 0xC0) == 0x80;)
+            n--; /* don't cut a character in two */
+    snprintf(out.text, sizeof out.text, "\"%.*s%s\"", (int)n, sb_buf_text(&whole),
+             n < whole.len ? "…" : "");
     return out;
 }

@@ -85,6 +85,21 @@ static void assume_conventional(struct sb_base_paths *out) {
  *     tmp TAB 1777 TAB 0:0         another directory
  */
 
+/* What can be read back. A layer that has ".wh.a/b" seems to have a directory of that name: it
+ * hasn't. */
+static bool is_clean(const char *path) {
+    if (strlen(path) > SB_PATH_LIMIT || sb_whiteout_kind(path) != SB_WHITEOUT_NO)
+        return false;
+    for (const char *p = path;; p++) {
+        size_t n = strcspn(p, "/");
+        if (n == 0 || (n == 1 && p[0] == '.') || (n == 2 && p[0] == '.' && p[1] == '.'))
+            return false;
+        p += n;
+        if (!*p)
+            return true;
+    }
+}
+
 /* Names with control characters and such that are no UTF-8 are left out: copies don't go there. */
 static bool can_be_written(const char *text) {
     for (const char *p = text; *p; p++)
@@ -98,7 +113,7 @@ static bool is_ordinary(const struct sb_entry *e) {
 }
 
 static void write_entry(const struct sb_entry *e, struct sb_buf *out) {
-    if (!can_be_written(e->path) || (e->link && !can_be_written(e->link)))
+    if (!is_clean(e->path) || !can_be_written(e->path) || (e->link && !can_be_written(e->link)))
         return;
     sb_buf_adds(out, e->path);
     if (S_ISLNK(e->mode))
@@ -117,19 +132,6 @@ char *sb_base_paths_text(const struct sb_base_paths *paths) {
         write_entry(&e, &out);
     }
     return sb_buf_steal(&out);
-}
-
-static bool is_clean(const char *path) {
-    if (strlen(path) > SB_PATH_LIMIT || sb_whiteout_kind(path) != SB_WHITEOUT_NO)
-        return false;
-    for (const char *p = path;; p++) {
-        size_t n = strcspn(p, "/");
-        if (n == 0 || (n == 1 && p[0] == '.') || (n == 2 && p[0] == '.' && p[1] == '.'))
-            return false;
-        p += n;
-        if (!*p)
-            return true;
-    }
 }
 
 /* Of decimal or octal digits alone, and no larger than limit. */

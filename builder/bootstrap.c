@@ -1,8 +1,9 @@
 /*
- * mmdebstrap runs in this process's namespaces, in its mode "root": real root, or uid 0 of the user
- * namespace, where it mounts what it can't create. What it leaves that differs between the two, or
- * comes from this machine, is removed afterwards. It writes straight into the upper directory: in
- * the merged root, the stubs below would keep /proc, /sys and their like out of the layer.
+ * mmdebstrap runs packages' scripts in a chroot, which holds nobody who has root's capabilities. So
+ * it is set apart (builder/contain.h), as uid 0 of a user namespace, in its mode "root": it mounts
+ * what it can't create. What it leaves that comes from this machine is removed afterwards. It
+ * writes straight into the upper directory: in the merged root, the stubs below would keep /proc,
+ * /sys and their like out of the layer.
  */
 #include "builder/bootstrap.h"
 
@@ -19,6 +20,7 @@
 #include "base/process.h"
 #include "builder/apt_cache.h"
 #include "builder/apt_sources.h"
+#include "builder/contain.h"
 #include "builder/inroot.h"
 #include "builder/inroot_files.h"
 
@@ -57,17 +59,19 @@ static void find_proxy(struct sb_buf *out) {
 
 /* ---- running it ---- */
 
+#define PLACE "/tmp/" /* where it finds its directories */
+
 /* The private directories of the cache stand in for the new root's; they are mounted in the
  * namespace of the program, and gone with it. */
 static const char mount_cache[] =
     "--setup-hook=mkdir -p \"$1/var/lib/apt/lists\" \"$1/var/cache/apt\" && "
-    "mount --bind \"$SB_LISTS\" \"$1/var/lib/apt/lists\" && "
-    "mount --bind \"$SB_ARCHIVES\" \"$1/var/cache/apt\"";
+    "mount --bind " PLACE "lists \"$1/var/lib/apt/lists\" && "
+    "mount --bind " PLACE "apt \"$1/var/cache/apt\"";
 static const char unmount_cache[] =
     "--customize-hook=umount \"$1/var/lib/apt/lists\" \"$1/var/cache/apt\"";
 
-static void add_arguments(const struct sb_bootstrap *bootstrap, const char *target,
-                          const struct sb_strings *sources, struct sb_strings *argv) {
+static void add_arguments(const struct sb_bootstrap *bootstrap, const struct sb_strings *sources,
+                          struct sb_strings *argv) {
     static const char *const fixed[] = {"mmdebstrap",
                                         "--mode=root",
                                         "--variant=apt",
@@ -86,7 +90,7 @@ static void add_arguments(const struct sb_bootstrap *bootstrap, const char *targ
     if (packages.len)
         sb_strings_addf(argv, "--include=%s", packages.data);
     sb_strings_add(argv, bootstrap->suite);
-    sb_strings_add(argv, target);
+    sb_strings_add(argv, PLACE "root");
     sb_strings_copy(argv, sources);
 }
 
@@ -99,7 +103,7 @@ static int run_mmdebstrap(const struct sb_bootstrap *bootstrap, struct sb_step_r
     sb_autostrings struct sb_strings argv = {0}, sources = {0};
     sb_apt_sources_lines(bootstrap, sb_apt_mirror(context->settings, bootstrap->distribution),
                          keyring, &sources);
-    add_arguments(bootstrap, target, &sources, &argv);
+    add_arguments(bootstrap, &sources, &argv);
     sb_autobuf struct sb_buf proxy = {0};
     find_proxy(&proxy);
     sb_autofree char *epoch = sb_format("%lld", (long long)context->epoch);
@@ -107,10 +111,15 @@ static int run_mmdebstrap(const struct sb_bootstrap *bootstrap, struct sb_step_r
     if (*sb_buf_text(&proxy) && !getenv("http_proxy"))
         sb_pairs_set(&env, "http_proxy", proxy.data);
     sb_pairs_set(&env, "SOURCE_DATE_EPOCH", epoch);
-    sb_pairs_set(&env, "TMPDIR", sb_apt_cache_directory(cache));
-    sb_pairs_set(&env, "SB_LISTS", sb_apt_cache_lists(cache));
-    sb_pairs_set(&env, "SB_ARCHIVES", sb_apt_cache_archives(cache));
-    struct sb_host_program program = {.argv = (const char *const *)argv.v, .env = &env};
+    sb_pairs_set(&env, "TMPDIR", "/tmp");
+    const struct sb_contain_place places[] = {
+        {target, "root"}, {sb_apt_cache_lists(cache), "lists"}, {sb_apt_cache_state(cache), "apt"}};
+    struct sb_limits limits = sb_settings_limits(context->settings);
+    struct sb_host_program program = {.argv = (const char *const *)argv.v,
+                                      .env = &env,
+                                      .limits = &limits,
+                                      .places = places,
+                                      .place_count = sizeof places / sizeof *places};
     int result = sb_host_program(&program, context->log, err);
     sb_pairs_free(&env);
     if (result < 0 && err->code == SB_E_NOT_FOUND)
@@ -170,7 +179,7 @@ int sb_bootstrap_run(const struct sb_bootstrap *bootstrap, struct sb_step_run_co
                      struct sb_error *err) {
     struct sb_apt_cache *cache;
     if (sb_root_unmount(context->root, err) < 0 ||
-        sb_apt_cache_open(context->store, bootstrap->distribution, &cache, err) < 0)
+        sb_apt_cache_open_bootstrap(context->store, bootstrap->distribution, &cache, err) < 0)
         return -1;
     const char *upper = sb_root_upper(context->root);
     int result = run_mmdebstrap(bootstrap, context, upper, cache, err);

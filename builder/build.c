@@ -79,7 +79,8 @@ static void override(const struct sb_build_request *request, struct sb_recipe *r
 
 static int load_recipes(struct sb_build *build, struct sb_error *err) {
     const struct sb_build_request *request = build->request;
-    struct sb_recipe_options options = {.set = &request->set};
+    struct sb_recipe_options options = {
+        .allowed = &request->allow, .trusted = &build->settings->trust, .set = &request->set};
     build->recipes = sb_alloc((request->recipe_count + 1) * sizeof(struct sb_recipe *));
     build->requested = sb_alloc((request->recipe_count + 1) * sizeof(size_t));
     build->results = sb_alloc((request->recipe_count + 1) * sizeof(struct sb_build_result));

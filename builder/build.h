@@ -81,6 +81,7 @@ struct sb_event {
 struct sb_build_request {
     const char *const *recipes;
     size_t recipe_count;
+    struct sb_strings allow;   /* --allow: directories that recipes may read beneath, too */
     struct sb_pairs set;       /* --set */
     struct sb_secrets secrets; /* --secret */
     struct sb_strings tags;    /* --tag: tags, or whole names that begin with a registry's host */

@@ -128,39 +128,27 @@ static bool by_time(int dir, const char *name) {
     unsigned char head[8];
     if (n < 5 || strcmp(name + n - 4, ".pyc") != 0)
         return false;
-    sb_autoclose int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    sb_autoclose int fd = openat(dir, name, SB_FILE_FLAGS | O_NOFOLLOW);
     return fd >= 0 && read(fd, head, sizeof head) == (ssize_t)sizeof head &&
            !(head[4] | head[5] | head[6] | head[7]);
 }
 
-enum { DEPTH_LIMIT = 2048 }; /* paths of 4,096 bytes have no more components */
+static bool in_cache(const char *path) {
+    static const char cache[] = "__pycache__/";
+    const char *name = strrchr(path, '/');
+    size_t before = name ? (size_t)(name + 1 - path) : 0;
+    return before >= strlen(cache) &&
+           !strncmp(path + before - strlen(cache), cache, strlen(cache)) &&
+           (before == strlen(cache) || path[before - strlen(cache) - 1] == '/');
+}
 
-static int clean_python(int fd, bool in_cache, int depth, struct sb_error *err) {
-    sb_autoclosedir DIR *dir = fdopendir(fd);
-    if (!dir) {
-        close(fd);
-        return sb_fail_errno(err, SB_E_IO, "reading a directory of the layer");
-    }
-    struct dirent *e;
-    while ((e = readdir(dir))) {
-        struct stat st;
-        if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
-            continue;
-        unsigned char type = e->d_type;
-        if (type == DT_UNKNOWN && fstatat(fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0)
-            type = S_ISDIR(st.st_mode) ? DT_DIR : S_ISREG(st.st_mode) ? DT_REG : DT_LNK;
-        if (type == DT_DIR && depth < DEPTH_LIMIT) {
-            int sub = openat(fd, e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-            if (sub < 0)
-                return sb_fail_errno(err, SB_E_IO, "%s", e->d_name);
-            if (clean_python(sub, strcmp(e->d_name, "__pycache__") == 0, depth + 1, err) < 0)
-                return -1;
-        } else if (type == DT_REG && in_cache && by_time(fd, e->d_name) &&
-                   unlinkat(fd, e->d_name, 0) < 0) {
-            return sb_fail_errno(err, SB_E_IO, "removing %s", e->d_name);
-        }
-    }
-    return 0;
+static int clean_python(void *self, const struct sb_tree_entry *e, struct sb_error *err) {
+    (void)self;
+    if (e->type != DT_REG || !in_cache(e->path) || !by_time(e->dir, e->name))
+        return 0;
+    return unlinkat(e->dir, e->name, 0) < 0
+               ? sb_fail_errno(err, SB_E_IO, "removing %.200s", e->path)
+               : 0;
 }
 
 int sb_root_clean(struct sb_root *root, struct sb_error *err) {
@@ -170,6 +158,5 @@ int sb_root_clean(struct sb_root *root, struct sb_error *err) {
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
         if (apply_rule(&rules[i], upper, err) < 0)
             return sb_error_context(err, "removing traces");
-    int walk = sb_directory_open(upper, ".", err);
-    return walk < 0 ? -1 : clean_python(walk, false, 0, err);
+    return sb_tree_walk(upper, ".", clean_python, NULL, NULL, err);
 }

@@ -12,17 +12,21 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/process.h"
+#include "builder/cgroup.h"
 
 enum {
     GRACE = 5,            /* seconds until an interrupted keeper is killed, too */
     REPORT_LIMIT = 16384, /* bytes */
+    POLL_MS = 1000,
 };
 
 struct watch {
     pid_t pid;
     int process, out; /* descriptors; out is -1 at its end */
     struct sb_step_log *log;
-    time_t deadline; /* 0: not interrupted */
+    time_t end;      /* when it has taken too long; 0: never */
+    bool late;       /* it has */
+    time_t deadline; /* 0: not interrupted, nor late */
 };
 
 static time_t now(void) {
@@ -60,30 +64,42 @@ static void interrupt(struct watch *watch) {
 
 static int follow(struct watch *watch, struct sb_error *err) {
     for (;;) {
+        int wait = watch->deadline ? 1000 : -1;
+        if (watch->end && !watch->deadline)
+            wait = now() >= watch->end ? 0 : POLL_MS;
         struct pollfd fds[3] = {
             {.fd = watch->process, .events = POLLIN},
             {.fd = watch->out, .events = POLLIN},
             {.fd = watch->deadline ? -1 : sb_interrupt_fd(), .events = POLLIN},
         };
-        if (poll(fds, 3, watch->deadline ? 1000 : -1) < 0 && errno != EINTR)
+        if (poll(fds, 3, wait) < 0 && errno != EINTR)
             return sb_fail_errno(err, SB_E_FAILED, "waiting for a program");
         if (watch->out >= 0)
             take_output(watch);
         if (fds[0].revents)
             return 0;
-        if (sb_interrupt_signal())
+        bool late = watch->end && now() >= watch->end;
+        if (late && !sb_interrupt_signal() && !watch->deadline)
+            watch->late = true;
+        if (late || sb_interrupt_signal())
             interrupt(watch);
     }
 }
 
-static pid_t start(const struct sb_contain *contain, int out, int report, struct sb_error *err) {
+static pid_t start(const struct sb_contain *contain, const struct sb_cgroup *cgroup, int out,
+                   int report, struct sb_error *err) {
     static const char *const cgroups[] = {[SB_CGROUPS_KEEP] = "keep",
                                           [SB_CGROUPS_READ_ONLY] = "read-only",
                                           [SB_CGROUPS_HIDE] = "hide"};
     sb_autostrings struct sb_strings argv = {0};
     sb_strings_add(&argv, "/proc/self/exe");
     sb_strings_add(&argv, SB_CONTAIN_COMMAND);
-    sb_strings_add(&argv, cgroups[contain->cgroups]);
+    sb_strings_addf(&argv, "cgroups=%s", cgroups[contain->cgroups]);
+    for (size_t i = 0; i < contain->place_count; i++)
+        sb_strings_addf(&argv, "place=%s=%s", contain->places[i].name, contain->places[i].source);
+    for (size_t i = 0; i < cgroup->directories.n; i++)
+        sb_strings_addf(&argv, "join=%s", cgroup->directories.v[i]);
+    sb_strings_add(&argv, "--");
     for (size_t i = 0; contain->argv[i]; i++)
         sb_strings_add(&argv, contain->argv[i]);
     struct sb_process_options options = {.argv = (const char *const *)argv.v,
@@ -103,6 +119,8 @@ static int finish(struct watch *watch, int report, int *out_status, struct sb_er
         return -1;
     if (watch->out >= 0)
         take_output(watch);
+    if (watch->late)
+        *out_status = 128 + SIGKILL;
     if (watch->deadline)
         return sb_interrupt_check(err);
     sb_autobuf struct sb_buf text = {0};
@@ -113,11 +131,9 @@ static int finish(struct watch *watch, int report, int *out_status, struct sb_er
     return 0;
 }
 
-int sb_contain_run(const struct sb_contain *contain, struct sb_step_log *log, int *out_status,
-                   struct sb_error *err) {
+static int run(const struct sb_contain *contain, const struct sb_cgroup *cgroup,
+               struct sb_step_log *log, int *out_status, struct sb_error *err) {
     int out[2], report[2];
-    if (sb_interrupt_check(err) < 0)
-        return -1;
     sb_autofree char *program = sb_process_find(contain->argv[0]);
     if (!program)
         return sb_fail(err, SB_E_NOT_FOUND, "the program %s is not installed", contain->argv[0]);
@@ -129,7 +145,7 @@ int sb_contain_run(const struct sb_contain *contain, struct sb_step_log *log, in
         return sb_fail_errno(err, SB_E_FAILED, "making a pipe");
     sb_autoclose int report_read = report[0];
     sb_autoclose int report_write = report[1];
-    pid_t pid = start(contain, out_write, report_write, err);
+    pid_t pid = start(contain, cgroup, out_write, report_write, err);
     close(sb_steal_fd(&out_write));
     close(sb_steal_fd(&report_write));
     if (pid < 0)
@@ -137,6 +153,8 @@ int sb_contain_run(const struct sb_contain *contain, struct sb_step_log *log, in
     sb_autoclose int process = (int)syscall(SYS_pidfd_open, pid, 0);
     fcntl(out_read, F_SETFL, O_NONBLOCK);
     struct watch watch = {.pid = pid, .process = process, .out = out_read, .log = log};
+    if (contain->limits && contain->limits->time)
+        watch.end = now() + (time_t)contain->limits->time;
     int failed =
         process < 0 ? sb_fail_errno(err, SB_E_FAILED, "watching a program") : follow(&watch, err);
     if (failed) {
@@ -144,5 +162,27 @@ int sb_contain_run(const struct sb_contain *contain, struct sb_step_log *log, in
         sb_process_wait(pid, NULL);
         return -1;
     }
-    return finish(&watch, report_read, out_status, err);
+    int failed_to_end = finish(&watch, report_read, out_status, err);
+    if (watch.late && contain->out_met)
+        *contain->out_met = SB_LIMIT_OF_TIME;
+    return failed_to_end;
+}
+
+int sb_contain_run(const struct sb_contain *contain, struct sb_step_log *log, int *out_status,
+                   struct sb_error *err) {
+    struct sb_cgroup cgroup = {0};
+    enum sb_limit_met ignored, *met = contain->out_met ? contain->out_met : &ignored;
+    *met = SB_LIMIT_NONE;
+    if (sb_interrupt_check(err) < 0)
+        return -1;
+    if (contain->limits)
+        sb_cgroup_make((uint64_t)contain->limits->tasks, contain->limits->memory, contain->filter,
+                       &cgroup);
+    int failed = run(contain, &cgroup, log, out_status, err);
+    if (*met == SB_LIMIT_NONE && sb_cgroup_met_memory(&cgroup))
+        *met = SB_LIMIT_OF_MEMORY;
+    if (*met == SB_LIMIT_NONE && sb_cgroup_met_tasks(&cgroup))
+        *met = SB_LIMIT_OF_TASKS;
+    sb_cgroup_drop(&cgroup);
+    return failed;
 }

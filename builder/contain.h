@@ -25,11 +25,33 @@ enum sb_contain_cgroups {
     SB_CGROUPS_HIDE,
 };
 
+/* A program that is set apart is root of a user namespace, whose ids are nobody's on this machine
+ * (as root; a user's builds are in such a namespace anyway). It has a /tmp of its own, in which
+ * these directories are, under their names, belonging to whom they belong outside. So its
+ * capabilities are good for what it makes itself: it mounts nothing here, makes no device nodes,
+ * and is a stranger to the files, sockets and processes of the machine. */
+struct sb_contain_place {
+    const char *source; /* an absolute path without "=" */
+    const char *name;   /* /tmp/NAME */
+};
+
+enum sb_limit_met {
+    SB_LIMIT_NONE,
+    SB_LIMIT_OF_TASKS, /* a process could not be made, or more than that many would have been */
+    SB_LIMIT_OF_MEMORY,
+    SB_LIMIT_OF_TIME, /* it was ended; its status is that of SIGKILL */
+};
+
 struct sb_contain {
     const char *const *argv;
     const char *const *env;
     const char *directory; /* NULL: / */
     enum sb_contain_cgroups cgroups;
+    const struct sb_contain_place *places; /* not NULL: it is set apart */
+    size_t place_count;
+    bool filter; /* it has this machine's network, and may not ask at link-local addresses */
+    const struct sb_limits *limits; /* kept as far as this process may; NULL: none */
+    enum sb_limit_met *out_met;     /* with limits: which one was met, if any */
 };
 
 /* Runs it with no input, and its output going to the log as it comes. out_status is its exit

@@ -1,5 +1,9 @@
 /*
- * `sbuild __contain CGROUPS PROGRAM ARGUMENT…`: see builder/contain.h.
+ * `sbuild __contain KEY=VALUE… -- PROGRAM ARGUMENT…`: see builder/contain.h.
+ *
+ *     cgroups=keep|read-only|hide
+ *     join=DIRECTORY                  each: a control group
+ *     place=NAME=DIRECTORY            each: it is set apart (builder/contain_apart.c)
  *
  * Descriptor 0 is a pipe for failures of our own, as text: that keeps them apart from what the
  * program says. Everything here runs in a process of its own with one thread.
@@ -10,6 +14,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +23,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -26,8 +32,16 @@
 #include "base/memory.h"
 #include "base/process.h"
 #include "builder/contain.h"
+#include "builder/contain_private.h"
 
 enum { FAILED = 125 };
+
+struct options {
+    const char *cgroups;
+    char *places[SB_CONTAIN_PLACES]; /* NAME=DIRECTORY */
+    size_t place_count;
+    char **argv; /* of the program */
+};
 
 static int report = -1;
 
@@ -92,7 +106,24 @@ static void set_limits(void) {
     setrlimit(RLIMIT_CORE, &core);
 }
 
+/* Abstract Unix sockets belong to a network, not to a file system: daemons of this machine that
+ * take root for root would answer a step that has its network (Linux 6.12; before, nothing keeps
+ * it). */
+static void keep_from_sockets(void) {
+#ifdef SYS_landlock_create_ruleset
+    const struct {
+        uint64_t files, network, scoped;
+    } rules = {.scoped = 1}; /* LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET */
+    int fd = (int)syscall(SYS_landlock_create_ruleset, &rules, sizeof rules, 0);
+    if (fd < 0)
+        return;
+    syscall(SYS_landlock_restrict_self, fd, 0);
+    close(fd);
+#endif
+}
+
 static _Noreturn void execute(char **argv) {
+    keep_from_sockets();
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
@@ -157,18 +188,55 @@ static int keep(pid_t first, const sigset_t *signals) {
     }
 }
 
-int sb_contain_main(int argc, char **argv) {
-    int alive[2];
-    take_report();
-    if (argc < 3) {
+/* A limit that can't be kept is no reason not to build. */
+static void join(const char *directory) {
+    sb_autofree char *path = sb_path_join(directory, "cgroup.procs");
+    sb_autoclose int fd = open(path, O_WRONLY | O_CLOEXEC);
+    ssize_t ignored = fd >= 0 ? write(fd, "0", 1) : 0;
+    (void)ignored;
+}
+
+static bool take_option(char *option, struct options *out) {
+    char *value = strchr(option, '=');
+    if (!value)
+        return false;
+    *value++ = '\0';
+    if (!strcmp(option, "cgroups"))
+        out->cgroups = value;
+    else if (!strcmp(option, "place") && out->place_count < SB_CONTAIN_PLACES)
+        out->places[out->place_count++] = value;
+    else if (!strcmp(option, "join"))
+        join(value);
+    else
+        return false;
+    return true;
+}
+
+static void take_options(int argc, char **argv, struct options *out) {
+    int i = 1;
+    bool good = true;
+    while (good && i < argc && strcmp(argv[i], "--") != 0)
+        good = take_option(argv[i++], out);
+    if (!good || i + 1 >= argc || !out->cgroups) {
         errno = EINVAL;
         fail(SB_CONTAIN_COMMAND);
     }
+    out->argv = argv + i + 1;
+}
+
+int sb_contain_main(int argc, char **argv) {
+    int alive[2];
+    struct options options = {0};
+    take_report();
+    take_options(argc, argv, &options);
     sigset_t signals;
     sigemptyset(&signals);
     sigaddset(&signals, SIGCHLD);
     sigaddset(&signals, SIGTERM);
     sigprocmask(SIG_BLOCK, &signals, NULL);
+    const char *what = "";
+    if (options.place_count && sb_contain_apart(options.places, options.place_count, &what) < 0)
+        fail(what);
     if (unshare(CLONE_NEWPID | CLONE_NEWNS) < 0)
         fail("making a PID namespace");
     if (pipe2(alive, O_CLOEXEC) < 0)
@@ -176,7 +244,7 @@ int sb_contain_main(int argc, char **argv) {
     pid_t first = fork();
     if (first == 0) {
         close(alive[1]);
-        be_first(alive[0], argv[1], argv + 2);
+        be_first(alive[0], options.cgroups, options.argv);
     }
     if (first < 0)
         fail("starting a process");

@@ -101,7 +101,8 @@ static void read_errors(const struct bundle *bundle, struct sb_buf *out) {
  * go through one pipe, so that a runtime which fails is told by its log and status: what it wrote
  * is then in the step's log, which does no harm. */
 static int run_with(const struct sb_runtime *runtime, const struct bundle *bundle,
-                    struct sb_step_log *log, int *out_status, struct sb_error *err) {
+                    const struct sb_container *container, struct sb_step_log *log, int *out_status,
+                    struct sb_error *err) {
     static const char *const env[] = {
         "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8", NULL};
     sb_autostrings struct sb_strings argv = {0};
@@ -112,10 +113,13 @@ static int run_with(const struct sb_runtime *runtime, const struct bundle *bundl
         .env = env,
         .directory = bundle->path,
         .cgroups = runtime->crun ? SB_CGROUPS_HIDE : SB_CGROUPS_READ_ONLY,
+        .filter = container->network,
+        .limits = container->limits,
+        .out_met = container->out_met,
     };
     if (sb_contain_run(&contain, log, out_status, err) < 0)
         return -1;
-    if (*out_status == 0)
+    if (*out_status == 0 || (container->out_met && *container->out_met == SB_LIMIT_OF_TIME))
         return 0;
     sb_autobuf struct sb_buf errors = {0};
     read_errors(bundle, &errors);
@@ -135,7 +139,7 @@ int sb_container_run(struct sb_store *store, const struct sb_settings *settings,
     struct sb_error first = {0};
     for (size_t i = 0; i < runtimes.n && !failed; i++) {
         struct sb_error error = {0};
-        failed = run_with(&runtimes.v[i], &bundle, log, out_status, &error);
+        failed = run_with(&runtimes.v[i], &bundle, container, log, out_status, &error);
         if (!failed) {
             if ((i > 0 || !runtimes.remembered) && (!settings || !settings->runtime))
                 sb_runtime_remember(store, &runtimes.v[i]);

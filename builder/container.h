@@ -30,6 +30,8 @@ struct sb_container {
     bool network;
     const struct sb_mount *mounts; /* destinations exist in the root, without symlinks; in order */
     size_t mount_count;
+    const struct sb_limits *limits; /* see builder/contain.h */
+    enum sb_limit_met *out_met;
 };
 
 /* Runs it and waits; out_status is its exit status, or 128 + N when signal N ended it. Output goes

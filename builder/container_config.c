@@ -7,13 +7,18 @@
 #include "builder/seccomp.h"
 #include "builder/userns.h"
 
-/* Docker's default ones, but MKNOD: no cgroup keeps device nodes harmless here, and as a user
- * nobody has it, so that root and rootless builds stay the same. */
+/* Docker's default ones, but MKNOD (and those below, on the host's network): no cgroup keeps device
+ * nodes harmless here, and as a user nobody has it, so that root and rootless builds stay the same.
+ */
 static const char *const capabilities[] = {
-    "CAP_AUDIT_WRITE", "CAP_CHOWN",  "CAP_DAC_OVERRIDE",     "CAP_FOWNER",  "CAP_FSETID",
-    "CAP_KILL",        "CAP_SETGID", "CAP_NET_BIND_SERVICE", "CAP_NET_RAW", "CAP_SETFCAP",
-    "CAP_SETPCAP",     "CAP_SETUID", "CAP_SYS_CHROOT",       NULL,
+    "CAP_AUDIT_WRITE", "CAP_CHOWN",  "CAP_DAC_OVERRIDE", "CAP_FOWNER",
+    "CAP_FSETID",      "CAP_KILL",   "CAP_SETGID",       "CAP_SETFCAP",
+    "CAP_SETPCAP",     "CAP_SETUID", "CAP_SYS_CHROOT",   NULL,
 };
+
+/* On a network of its own only: on the host's root could read all packets, and take its ports,
+ * while a user can do neither. */
+static const char *const network_capabilities[] = {"CAP_NET_BIND_SERVICE", "CAP_NET_RAW", NULL};
 
 static const char *const masked_paths[] = {
     "/proc/asound",        "/proc/acpi",
@@ -36,6 +41,15 @@ static json_t *strings(const char *const *list) {
     return out;
 }
 
+static json_t *capability_names(bool own_network) {
+    json_t *out = strings(capabilities);
+    json_t *more = strings(network_capabilities);
+    if (own_network)
+        json_array_extend(out, more);
+    json_decref(more);
+    return out;
+}
+
 /* Scripts and environment may hold any bytes; JSON may not. */
 static json_t *text(const char *bytes) {
     json_t *out = json_string(bytes);
@@ -48,7 +62,7 @@ static json_t *limit(const char *type, rlim_t soft, rlim_t hard) {
 }
 
 /* Those of whoever runs sbuild must not show; a hard limit can't be raised by a user, though. */
-static json_t *limits(void) {
+static json_t *limits(const struct sb_container *container) {
     struct rlimit files;
     rlim_t most = 1048576;
     if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_max < most)
@@ -56,6 +70,14 @@ static json_t *limits(void) {
     json_t *out = json_array();
     json_array_append_new(out, limit("RLIMIT_NOFILE", most < 1024 ? most : 1024, most));
     json_array_append_new(out, limit("RLIMIT_CORE", 0, 0));
+    /* Where no control group can be made: counted for each user of a user namespace. */
+    struct rlimit tasks;
+    if (container->limits && container->limits->tasks && sb_userns_inside() &&
+        getrlimit(RLIMIT_NPROC, &tasks) == 0) {
+        rlim_t wanted = (rlim_t)container->limits->tasks;
+        rlim_t allowed = tasks.rlim_max < wanted ? tasks.rlim_max : wanted;
+        json_array_append_new(out, limit("RLIMIT_NPROC", allowed, allowed));
+    }
     return out;
 }
 
@@ -78,9 +100,9 @@ static json_t *process(const struct sb_container *container) {
         sb_autofree char *both = sb_format("%s=%s", pair->name, pair->value);
         json_array_append_new(env, text(both));
     }
-    json_object_set_new(caps, "bounding", strings(capabilities));
-    json_object_set_new(caps, "permitted", strings(capabilities));
-    json_object_set_new(caps, "effective", strings(capabilities));
+    json_object_set_new(caps, "bounding", capability_names(!container->network));
+    json_object_set_new(caps, "permitted", capability_names(!container->network));
+    json_object_set_new(caps, "effective", capability_names(!container->network));
     json_t *out = json_object();
     json_object_set_new(out, "terminal", json_false());
     json_object_set_new(out, "user", user(container));
@@ -88,7 +110,7 @@ static json_t *process(const struct sb_container *container) {
     json_object_set_new(out, "env", env);
     json_object_set_new(out, "cwd", text(container->workdir));
     json_object_set_new(out, "capabilities", caps);
-    json_object_set_new(out, "rlimits", limits());
+    json_object_set_new(out, "rlimits", limits(container));
     json_object_set_new(out, "noNewPrivileges", json_false());
     return out;
 }

@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/beneath.h"
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/process.h"
@@ -38,7 +39,7 @@ static int read_ignore_file(struct sb_context *context, struct sb_error *err) {
     for (size_t i = 0; i < 2; i++) {
         sb_autobuf struct sb_buf text = {0};
         struct sb_error missing = {0};
-        if (sb_file_read(context->fd, names[i], IGNORE_FILE_LIMIT, &text, &missing) == 0) {
+        if (sb_beneath_read(context->fd, names[i], 0, IGNORE_FILE_LIMIT, &text, &missing) == 0) {
             sb_autofree char *origin = sb_path_join(context->path, names[i]);
             return sb_ignore_parse(sb_buf_text(&text), text.len, origin, &context->ignore, err);
         }

@@ -2,15 +2,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/beneath.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/process.h"
 #include "builder/statcache.h"
 
 void sb_copy_list_free(struct sb_copy_list *list) {
@@ -303,7 +303,7 @@ void sb_copy_listing(const struct sb_copy_list *list, struct sb_buf *out) {
 
 static int open_source(const struct sb_copy_entry *e, const struct sb_context *context,
                        struct sb_error *err) {
-    int fd = openat(sb_context_fd(context), e->source, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    int fd = sb_open_beneath(sb_context_fd(context), e->source, SB_FILE_FLAGS, SB_BENEATH_NO_LINKS);
     if (fd < 0)
         return sb_fail_errno(err, SB_E_IO, "%s/%s", sb_context_path(context), e->source);
     struct stat st;
@@ -382,9 +382,7 @@ int sb_copy_pack(const struct sb_copy_list *list, const struct sb_context *conte
 /* Opens the directory part of path as a chroot would see it. */
 static int open_parent_in_root(int root_fd, const char *path, struct sb_error *err) {
     sb_autofree char *parent = sb_path_dirname(path);
-    struct open_how how = {.flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC,
-                           .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
-    int fd = (int)syscall(SYS_openat2, root_fd, parent, &how, sizeof how);
+    int fd = sb_open_in_root(root_fd, parent, O_RDONLY | O_DIRECTORY);
     if (fd < 0)
         return sb_fail_errno(err, SB_E_IO, "copying to /%s", path);
     return fd;
@@ -405,7 +403,7 @@ static int write_file(const struct sb_copy_entry *e, const struct sb_context *co
     ssize_t n;
     while ((n = read(in, chunk, sizeof chunk)) > 0) {
         sb_sha256_add(&sha, chunk, (size_t)n);
-        if (sb_fd_write(out, chunk, (size_t)n, e->path, err) < 0)
+        if (sb_interrupt_check(err) < 0 || sb_fd_write(out, chunk, (size_t)n, e->path, err) < 0)
             return -1;
     }
     if (n < 0)

@@ -8,10 +8,12 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/text.h"
 #include "builder/contain.h"
 #include "builder/container.h"
 #include "builder/inroot.h"
 #include "builder/step_mounts.h"
+#include "builder/userns.h"
 
 #define PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -75,6 +77,22 @@ static char *program_name(const char *name, const char *const *argv) {
     return sb_format("%.*s%s", (int)shown, start, shown < len ? "…" : more ? " …" : "");
 }
 
+/* A program that was kept within a limit need not have failed for that, but mostly has. */
+static int add_limit(const struct sb_limits *limits, enum sb_limit_met met, struct sb_error *err) {
+    static const char *const keys[] = {[SB_LIMIT_OF_TASKS] = "tasks",
+                                       [SB_LIMIT_OF_MEMORY] = "memory",
+                                       [SB_LIMIT_OF_TIME] = "time"};
+    if (met == SB_LIMIT_NONE)
+        return -1;
+    sb_autofree char *most =
+        met == SB_LIMIT_OF_TASKS    ? sb_format("%lld processes", (long long)limits->tasks)
+        : met == SB_LIMIT_OF_MEMORY ? sb_format("%s of memory", sb_text_size(limits->memory).text)
+                                    : sb_format("%s", sb_text_seconds((double)limits->time).text);
+    sb_error_context(err, "the limit of %s was met", most);
+    return sb_error_hint(err, "if it is to have more, say so in the settings: limits: {%s: …}",
+                         keys[met]);
+}
+
 static int check_status(const char *name, int status, struct sb_error *err) {
     if (status == 0)
         return 0;
@@ -130,6 +148,16 @@ static int look_up(const struct sb_step *step, const struct sb_step_run_context 
     return sb_error_hint(err, "it was looked for in %s", path);
 }
 
+/* Only control groups tell; else it is what programs say. */
+static bool lacks_processes(const struct sb_step_log *log) {
+    sb_autobuf struct sb_buf said = {0};
+    sb_step_log_last_lines(log, 20, &said);
+    const char *text = sb_buf_text(&said);
+    return sb_userns_inside() &&
+           (strstr(text, "an't fork") || strstr(text, "annot fork") ||
+            strstr(text, "fork: Resource temporarily unavailable") || strstr(text, "fork: retry"));
+}
+
 static int run(const struct sb_step *step, struct sb_step_run_context *context,
                const struct sb_program *program, struct sb_step_mounts *mounts, struct place *place,
                struct sb_error *err) {
@@ -137,6 +165,8 @@ static int run(const struct sb_step *step, struct sb_step_run_context *context,
         look_up(step, context, program, place, err) < 0 ||
         sb_step_mounts_give(step, context, &place->user, mounts, err) < 0)
         return -1;
+    struct sb_limits limits = sb_settings_limits(context->settings);
+    enum sb_limit_met met = SB_LIMIT_NONE;
     struct sb_container container = {
         .argv = program->argv,
         .env = &place->env,
@@ -148,13 +178,19 @@ static int run(const struct sb_step *step, struct sb_step_run_context *context,
         .network = program->network,
         .mounts = mounts->v,
         .mount_count = mounts->n,
+        .limits = &limits,
+        .out_met = &met,
     };
     int status;
     if (sb_container_run(context->store, context->settings, context->root, &container, context->log,
                          &status, err) < 0)
         return -1;
     sb_autofree char *name = program_name(program->name, program->argv);
-    return check_status(name, status, err);
+    if (check_status(name, status, err) == 0)
+        return 0;
+    if (met == SB_LIMIT_NONE && lacks_processes(context->log))
+        met = SB_LIMIT_OF_TASKS;
+    return add_limit(&limits, met, err);
 }
 
 int sb_step_program(const struct sb_step *step, struct sb_step_run_context *context,
@@ -178,13 +214,19 @@ int sb_host_program(const struct sb_host_program *program, struct sb_step_log *l
     for (size_t i = 0; i < env.n; i++)
         sb_strings_addf(&list, "%s=%s", env.v[i].name, env.v[i].value);
     sb_pairs_free(&env);
+    enum sb_limit_met met = SB_LIMIT_NONE;
     struct sb_contain contain = {.argv = program->argv,
                                  .env = (const char *const *)list.v,
                                  .directory = program->directory,
-                                 .cgroups = SB_CGROUPS_KEEP};
+                                 .cgroups = program->places ? SB_CGROUPS_HIDE : SB_CGROUPS_KEEP,
+                                 .places = program->places,
+                                 .place_count = program->place_count,
+                                 .filter = true,
+                                 .limits = program->limits,
+                                 .out_met = &met};
     int status;
     if (sb_contain_run(&contain, log, &status, err) < 0)
         return -1;
     sb_autofree char *name = program_name(NULL, program->argv);
-    return check_status(name, status, err);
+    return check_status(name, status, err) < 0 ? add_limit(program->limits, met, err) : 0;
 }

@@ -98,10 +98,14 @@ int sb_step_program(const struct sb_step *step, struct sb_step_run_context *cont
  * LANG=C.UTF-8, TZ=UTC and http_proxy and its like, then env. Output goes to the log. A non-zero
  * exit is SB_E_STEP; a program that is not installed is SB_E_NOT_FOUND, to which callers add a
  * hint. */
+struct sb_contain_place;
 struct sb_host_program {
     const char *const *argv;
-    const struct sb_pairs *env; /* may be NULL */
-    const char *directory;      /* NULL: / */
+    const struct sb_pairs *env;            /* may be NULL */
+    const char *directory;                 /* NULL: / */
+    const struct sb_contain_place *places; /* not NULL: it is set apart (builder/contain.h) */
+    size_t place_count;
+    const struct sb_limits *limits; /* NULL: none */
 };
 int sb_host_program(const struct sb_host_program *program, struct sb_step_log *log,
                     struct sb_error *err);

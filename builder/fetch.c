@@ -2,20 +2,26 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
+#include <poll.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/process.h"
 #include "base/text.h"
+#include "registry/http.h"
 
 enum {
-    RESUMES = 3,                  /* a transfer that broke off goes on where it stopped */
-    SIZE_LIMIT_BLOCKS = 64 << 21, /* 64 GiB, in the 512 bytes of ulimit -f */
+    TRIES = 4,  /* without a byte more */
+    STALL = 60, /* seconds without a byte */
 };
+#define SIZE_LIMIT (64ull << 30) /* bytes */
 
 char *sb_fetch_public_url(const char *url) {
     const char *host = strstr(url, "://");
@@ -26,94 +32,117 @@ char *sb_fetch_public_url(const char *url) {
     return sb_format("%.*s%.*s", (int)(host - url), url, (int)strcspn(start, "?#"), start);
 }
 
-/* ---- curl ---- */
+/* ---- transfers ---- */
 
-/* The URL is in a file of its own, as arguments are for everyone to read. */
-static int write_config(int dir, const char *name, const char *url, struct sb_error *err) {
-    sb_autobuf struct sb_buf text = {0};
-    sb_buf_adds(&text, "url = \"");
-    for (const char *p = url; *p; p++) {
-        if (*p == '"' || *p == '\\')
-            sb_buf_addc(&text, '\\');
-        sb_buf_addc(&text, *p);
-    }
-    sb_buf_adds(&text, "\"\n");
-    return sb_file_write(dir, name, text.data, text.len, 0600, err);
+struct download {
+    const char *url;
+    int fd; /* of the file that it becomes */
+    uint64_t size;
+    int status;
+};
+
+/* A server that doesn't go on where we stopped begins anew. */
+static int on_head(void *data, const struct sb_http_response *response, struct sb_error *err) {
+    struct download *d = data;
+    d->status = response->status;
+    if (response->status != 206 && response->status / 100 == 2)
+        d->size = 0;
+    const char *range = sb_http_header(response, "content-range");
+    uint64_t from;
+    if (response->status == 206 &&
+        (!range || sscanf(range, "bytes %" SCNu64 "-", &from) != 1 || from != d->size))
+        return sb_fail(err, SB_E_NETWORK, "the server sends another part than was asked for");
+    if (ftruncate(d->fd, (off_t)d->size) < 0 || lseek(d->fd, (off_t)d->size, SEEK_SET) < 0)
+        return sb_fail_errno(err, SB_E_IO, "writing a downloaded file");
+    return 0;
 }
 
-static int run_curl(const char *config, const char *target, bool resume, struct sb_step_log *log,
-                    struct sb_error *err) {
-    sb_autofree char *limit = sb_format("ulimit -f %d; exec \"$@\"", SIZE_LIMIT_BLOCKS);
-    const char *const argv[] = {"sh",
-                                "-c",
-                                limit,
-                                "sh",
-                                "curl",
-                                "--disable",
-                                "--config",
-                                config,
-                                "--output",
-                                target,
-                                "--fail",
-                                "--silent",
-                                "--show-error",
-                                "--location",
-                                "--max-redirs",
-                                "10",
-                                "--proto",
-                                "=http,https",
-                                "--proto-redir",
-                                "=http,https",
-                                "--globoff",
-                                "--connect-timeout",
-                                "30",
-                                "--speed-limit",
-                                "1",
-                                "--speed-time",
-                                "60",
-                                "--retry",
-                                "3",
-                                resume ? "--continue-at" : NULL,
-                                "-",
-                                NULL};
-    struct sb_host_program program = {.argv = argv};
-    return sb_host_program(&program, log, err);
-}
-
-static int64_t size_of(int dir, const char *name) {
-    struct stat st;
-    return fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 ? (int64_t)st.st_size : 0;
-}
-
-static int transfer(struct sb_store *store, const char *url, const char *name,
-                    struct sb_step_log *log, struct sb_error *err) {
-    int tmp = sb_store_tmp_fd(store);
-    sb_autofree char *config_name = sb_format("%s.url", name);
-    sb_autofree char *config = sb_path_join(sb_store_tmp_path(store), config_name);
-    sb_autofree char *target = sb_path_join(sb_store_tmp_path(store), name);
-    if (write_config(tmp, config_name, url, err) < 0)
+static int on_bytes(void *data, const void *bytes, size_t len, struct sb_error *err) {
+    struct download *d = data;
+    if (d->size + len > SIZE_LIMIT)
+        return sb_fail(err, SB_E_NETWORK, "it is larger than %s", sb_text_size(SIZE_LIMIT).text);
+    if (sb_fd_write(d->fd, bytes, len, "a downloaded file", err) < 0)
         return -1;
-    int result = run_curl(config, target, false, log, err);
-    int64_t before = 0, now;
-    for (int i = 0; i < RESUMES && result < 0 && err->code == SB_E_STEP; i++) {
-        if ((now = size_of(tmp, name)) <= before)
-            break;
-        before = now;
-        sb_error_clear(err);
-        result = run_curl(config, target, true, log, err);
+    d->size += len;
+    return 0;
+}
+
+/* Once. 1: it may work when it is repeated. */
+static int attempt(struct sb_http *http, struct download *d, uint64_t seconds,
+                   struct sb_error *err) {
+    sb_autofree char *range = sb_format("bytes=%" PRIu64 "-", d->size);
+    const struct sb_http_header header = {"Range", range};
+    struct sb_http_request request = {.method = "GET",
+                                      .host = "",
+                                      .target = d->url,
+                                      .headers = &header,
+                                      .header_count = d->size ? 1 : 0,
+                                      .sink = on_bytes,
+                                      .head = on_head,
+                                      .data = d,
+                                      .download = true,
+                                      .timeout_seconds = (int)seconds};
+    struct sb_http_response response;
+    d->status = 0;
+    int result = sb_http_perform(http, &request, &response, err);
+    if (result == 0 && response.status / 100 != 2) {
+        int status = response.status;
+        if (status == 416) /* it is shorter than what we have */
+            d->size = 0;
+        result = sb_fail(err, SB_E_NETWORK, "the server answers with status %d", status);
+        if (status == 408 || status == 416 || status == 429 || status >= 500)
+            err->os_errno = EAGAIN;
     }
-    unlinkat(tmp, config_name, 0);
-    if (result == 0 || err->code == SB_E_INTERRUPTED)
+    sb_http_response_free(&response);
+    if (result == 0 || err->code != SB_E_NETWORK || err->os_errno != EAGAIN)
         return result;
+    return 1;
+}
+
+static int64_t seconds_now(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_BOOTTIME, &now);
+    return (int64_t)now.tv_sec;
+}
+
+/* What broke off goes on where it stopped, as long as that leads anywhere. */
+static int transfer(struct download *d, uint64_t limit, struct sb_error *err) {
+    const struct sb_http_options options = {.stall_seconds = STALL};
+    struct sb_http *http = sb_http_new(&options);
+    int64_t end = seconds_now() + (int64_t)limit, left;
+    int result = 1;
+    for (int tries = 0; result > 0 && tries < TRIES; tries++) {
+        uint64_t before = d->size;
+        if ((left = end - seconds_now()) <= 0)
+            break;
+        if (tries)
+            sb_error_clear(err);
+        result = attempt(http, d, (uint64_t)left, err);
+        if (d->size > before)
+            tries = 0;
+        else if (result > 0 && tries + 1 < TRIES)
+            poll(&(struct pollfd){.fd = sb_interrupt_fd(), .events = POLLIN}, 1, 1000 << tries);
+    }
+    sb_http_free(http);
+    if (result > 0 && seconds_now() >= end) {
+        sb_fail(err, SB_E_NETWORK, "it takes longer than %s", sb_text_seconds((double)limit).text);
+        sb_error_hint(err, "the settings' limits: {download: TIME} allow more");
+    }
+    return result ? -1 : 0;
+}
+
+static int download(const char *url, int fd, uint64_t limit, struct sb_step_log *log,
+                    struct sb_error *err) {
     sb_autofree char *shown = sb_fetch_public_url(url);
-    sb_autobuf struct sb_buf lines = {0};
-    sb_step_log_last_lines(log, 3, &lines);
-    while (lines.len && lines.data[lines.len - 1] == '\n')
-        lines.data[--lines.len] = '\0';
-    sb_fail(err, SB_E_NETWORK, "fetching %s failed: %s", shown,
-            lines.len ? lines.data : "curl gave no reason");
-    return sb_error_hint(err, "is the URL right, and does this machine reach it? A proxy is taken "
-                              "from http_proxy and https_proxy");
+    struct download d = {.url = url, .fd = fd};
+    sb_autofree char *line = sb_format("fetching %s\n", shown);
+    sb_step_log_write(log, line, strlen(line));
+    if (transfer(&d, limit, err) == 0)
+        return 0;
+    if (err->code == SB_E_NETWORK && !*err->hint)
+        sb_error_hint(err, "is the URL right, and does this machine reach it? A proxy is taken "
+                           "from http_proxy and https_proxy");
+    return sb_error_context(err, "fetching %s failed", shown);
 }
 
 /* ---- the cache ---- */
@@ -144,7 +173,7 @@ static int open_kept(struct sb_store *store, const char *path, const char *url,
     int private = sb_store_private_fd(store);
     if (sb_store_hold(store, NULL) < 0)
         return -1;
-    int fd = openat(private, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    int fd = openat(private, path, SB_FILE_FLAGS | O_NOFOLLOW);
     if (fd >= 0)
         sb_store_use(store, "sbuild/caches/downloads", NULL);
     sb_store_release(store);
@@ -157,7 +186,7 @@ static int open_kept(struct sb_store *store, const char *path, const char *url,
 }
 
 int sb_fetch(struct sb_store *store, const char *url, const struct sb_digest *digest,
-             struct sb_step_log *log, struct sb_error *err) {
+             uint64_t seconds, struct sb_step_log *log, struct sb_error *err) {
     static atomic_uint count;
     int tmp = sb_store_tmp_fd(store), private = sb_store_private_fd(store);
     if (tmp < 0)
@@ -168,23 +197,20 @@ int sb_fetch(struct sb_store *store, const char *url, const struct sb_digest *di
     if (kept >= 0)
         return kept;
     sb_autofree char *name = sb_format("download-%u", atomic_fetch_add(&count, 1));
-    int fd = -1;
-    if (transfer(store, url, name, log, err) == 0) {
-        fd = openat(tmp, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-        if (fd < 0 && errno == ENOENT) /* curl makes no file of nothing */
-            fd = openat(tmp, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-        if (fd < 0)
-            sb_fail_errno(err, SB_E_IO, "opening what was fetched");
-    }
-    int failed = fd < 0 || check_digest(fd, url, digest, err) < 0 ||
-                 sb_directory_make(private, "caches/downloads", 0755, err) < 0;
+    int fd = openat(tmp, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return sb_fail_errno(err, SB_E_IO, "creating a temporary file");
+    int failed = download(url, fd, seconds, log, err);
+    if (!failed && lseek(fd, 0, SEEK_SET) < 0)
+        failed = sb_fail_errno(err, SB_E_IO, "reading a downloaded file");
+    failed = failed || check_digest(fd, url, digest, err) < 0 ||
+             sb_directory_make(private, "caches/downloads", 0755, err) < 0;
     if (!failed &&
         (fchmod(fd, 0644) < 0 || fsync(fd) < 0 || renameat(tmp, name, private, path) < 0))
         failed = sb_fail_errno(err, SB_E_IO, "keeping %s", path);
     if (!failed)
         return fd;
     unlinkat(tmp, name, 0);
-    if (fd >= 0)
-        close(fd);
+    close(fd);
     return -1;
 }

@@ -3,8 +3,9 @@
  *
  *     STORE/sbuild/caches/downloads/HEX      each is what its name says
  *
- * curl fetches them, http and https only, wherever redirects lead. Nothing is published before its
- * digest was compared.
+ * sbuild-http fetches them (registry/http.h), http and https only. Redirects are followed, but
+ * never from elsewhere to this machine or its networks, and nothing is asked of the local link,
+ * where clouds hand out credentials. Nothing is published before its digest was compared.
  */
 #ifndef SB_BUILDER_FETCH_H
 #define SB_BUILDER_FETCH_H
@@ -13,11 +14,12 @@
 #include "base/error.h"
 #include "builder/execution.h"
 
-/* Opens the file for reading, fetching it when the store doesn't have it. A file with another
+/* Opens the file for reading, fetching it within so many seconds when the store doesn't have it. A
+ * file with another
  * digest is SB_E_INTEGRITY, and naming both; a server that does not answer is SB_E_NETWORK. The
  * descriptor, or -1. */
 int sb_fetch(struct sb_store *store, const char *url, const struct sb_digest *digest,
-             struct sb_step_log *log, struct sb_error *err);
+             uint64_t seconds, struct sb_step_log *log, struct sb_error *err);
 
 /* A URL as people may see it: without a user's name and password, and without a query, which may
  * hold a token. The caller's to free. */

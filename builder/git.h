@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "layers/store.h"
 
 struct sb_git {
     bool found;      /* false: no checkout here, or one without commits; all else is empty then */
@@ -25,10 +26,11 @@ struct sb_git {
     bool shallow;         /* history, and so the nearest tag, may be missing */
 };
 
-/* directory: anywhere in the checkout. memo_name is a file below memo_dirfd to remember the answer
- * in. A checkout that git refuses to read (another user's) is SB_E_FAILED with git's own words; no
- * git program is SB_E_NOT_FOUND. */
-int sb_git_describe(const char *directory, int memo_dirfd, const char *memo_name,
+/* directory: anywhere in the checkout. memo_name is a file below the store's private directory to
+ * remember the answer in. A checkout of another user that safe.directory doesn't name, and one with
+ * something else in a file's place, are SB_E_FAILED; no git program is SB_E_NOT_FOUND. Nothing that
+ * the checkout says is executed (builder/git_view.h). */
+int sb_git_describe(const char *directory, struct sb_store *store, const char *memo_name,
                     struct sb_git *out, struct sb_error *err);
 
 #endif

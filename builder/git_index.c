@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/beneath.h"
 #include "base/buffer.h"
 #include "base/file.h"
 #include "base/memory.h"
@@ -22,6 +23,7 @@ enum {
     HEADER = 12,
     ENTRY_FIXED = 62,
     MODE_AT = 24,
+    OBJECT_AT = 40,
     CHECKSUM = 20,
     FLAG_EXTENDED = 0x4000, /* version 3 and later: 2 more bytes of flags */
     INDEX_LIMIT = 256 << 20,
@@ -68,14 +70,22 @@ static bool read_path(struct index *x) {
     return x->path.len > 0;
 }
 
-static bool read_entry(struct index *x) {
+static bool read_entry(struct index *x, struct sb_git_index_entry *out) {
     const unsigned char *start = x->p;
     if (x->end - x->p <= ENTRY_FIXED + 2)
         return false;
     uint32_t mode = big_endian(start + MODE_AT);
     unsigned flags = (unsigned)start[60] << 8 | start[61];
-    if (!S_ISREG(mode) && !S_ISLNK(mode))
-        return false; /* a submodule, or a directory of a sparse index */
+    if (!S_ISREG(mode) && !S_ISLNK(mode) && mode != SB_GIT_SUBMODULE)
+        return false; /* a directory of a sparse index */
+    *out = (struct sb_git_index_entry){
+        .mode = mode,
+        .ctime = {big_endian(start), big_endian(start + 4)},
+        .mtime = {big_endian(start + 8), big_endian(start + 12)},
+        .inode = big_endian(start + 20),
+        .size = big_endian(start + 36),
+        .object = start + OBJECT_AT,
+    };
     if ((flags & FLAG_EXTENDED) && x->version < 3)
         return false;
     x->p += ENTRY_FIXED + (flags & FLAG_EXTENDED ? 2 : 0);
@@ -110,8 +120,12 @@ bool sb_git_index_read(const void *bytes, size_t len, sb_git_index_visit *visit,
     if (x.version < 2 || x.version > 4)
         return false;
     bool good = true;
-    for (uint32_t left = big_endian(start + 8); good && left > 0; left--)
-        good = read_entry(&x) && visit(data, x.path.data);
+    for (uint32_t left = big_endian(start + 8); good && left > 0; left--) {
+        struct sb_git_index_entry entry;
+        good = read_entry(&x, &entry);
+        entry.path = x.path.data;
+        good = good && visit(data, &entry);
+    }
     good = good && read_extensions(&x);
     sb_buf_free(&x.path);
     return good;
@@ -170,9 +184,12 @@ static void add_directories(struct tree *t, const char *path) {
     }
 }
 
-static bool visit_file(void *data, const char *path) {
+static bool visit_file(void *data, const struct sb_git_index_entry *entry) {
     struct tree *t = data;
+    const char *path = entry->path;
     struct stat st;
+    if (entry->mode == SB_GIT_SUBMODULE)
+        return false;
     add_directories(t, path);
     if (fstatat(t->top_fd, path, &st, AT_SYMLINK_NOFOLLOW) == 0)
         return add_state(t, path, &st);
@@ -180,17 +197,27 @@ static bool visit_file(void *data, const char *path) {
     return true;
 }
 
+bool sb_git_index_matches(const struct sb_git_index_entry *e, const struct stat *st) {
+    return e->size != 0 && e->size == (uint32_t)st->st_size && e->inode == (uint32_t)st->st_ino &&
+           e->mtime[0] == (uint32_t)st->st_mtim.tv_sec &&
+           e->mtime[1] == (uint32_t)st->st_mtim.tv_nsec &&
+           e->ctime[0] == (uint32_t)st->st_ctim.tv_sec &&
+           e->ctime[1] == (uint32_t)st->st_ctim.tv_nsec;
+}
+
+bool sb_git_index_load(const char *git_dir, struct sb_buf *out, struct stat *out_stat) {
+    sb_autoclose int dir = open(git_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    sb_autoclose int fd =
+        dir < 0 ? -1 : sb_beneath_open(dir, "index", SB_BENEATH_NO_LINKS, out_stat, NULL);
+    return fd >= 0 && sb_file_take(fd, out_stat, "index", INDEX_LIMIT, out, NULL) == 0;
+}
+
 bool sb_git_tree_state(const char *git_dir, const char *top, int64_t started_ns,
                        struct sb_digest *out) {
-    sb_autofree char *path = sb_path_join(git_dir, "index");
-    sb_autoclose int fd = open(path, O_RDONLY | O_CLOEXEC);
     sb_autoclose int top_fd = open(top, O_PATH | O_DIRECTORY | O_CLOEXEC);
     struct stat st;
     sb_autobuf struct sb_buf bytes = {0};
-    if (fd < 0 || top_fd < 0 || fstat(fd, &st) < 0 || st.st_size > INDEX_LIMIT)
-        return false;
-    sb_buf_reserve(&bytes, (size_t)st.st_size + 1);
-    if (sb_fd_read(fd, INDEX_LIMIT, &bytes, NULL) < 0)
+    if (top_fd < 0 || !sb_git_index_load(git_dir, &bytes, &st))
         return false;
     struct tree t = {.top_fd = top_fd, .started_ns = started_ns};
     sb_sha256_start(&t.sha);

@@ -6,6 +6,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/process.h"
 #include "builder/pattern.h"
 
 struct item {
@@ -144,7 +145,7 @@ void sb_ignore_free(struct sb_ignore *ignore) {
  * what is decided so far. Returns whether the path is left out. */
 static bool decide(const struct sb_ignore *ignore, const char *path, size_t len, bool *hit) {
     bool out = false;
-    for (size_t i = 0; i < ignore->n; i++) {
+    for (size_t i = 0; i < ignore->n && !sb_interrupt_signal(); i++) {
         const struct item *item = &ignore->v[i];
         if (!hit[i] && item->takes_back == out)
             hit[i] = sb_pattern_match(item->pattern, path, len, false);
@@ -165,12 +166,13 @@ static bool excluded_by_steps(const struct sb_ignore *ignore, const char *path, 
     return decide(ignore, path, len, hit);
 }
 
+/* Long lists of long patterns take long: once interrupted, the answer doesn't matter any more. */
 bool sb_ignore_excluded(const struct sb_ignore *ignore, const char *path, bool is_directory) {
     (void)is_directory;
     size_t len = strlen(path);
     if (ignore->any_takes_back)
         return excluded_by_steps(ignore, path, len);
-    for (size_t i = 0; i < ignore->n; i++)
+    for (size_t i = 0; i < ignore->n && !sb_interrupt_signal(); i++)
         if (sb_pattern_match(ignore->v[i].pattern, path, len, true))
             return true;
     return false;

@@ -2,13 +2,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/beneath.h"
 #include "base/buffer.h"
 #include "base/file.h"
 #include "base/memory.h"
@@ -16,9 +15,7 @@
 enum { LINK_LIMIT = 40, TARGET_LIMIT = 4096, TABLE_LIMIT = 1 << 20 };
 
 int sb_inroot_open(int root, const char *path, int flags) {
-    struct open_how how = {.flags = (unsigned)flags | O_CLOEXEC,
-                           .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
-    return (int)syscall(SYS_openat2, root, path, &how, sizeof how);
+    return sb_open_in_root(root, path, (unsigned)flags);
 }
 
 /* Takes the first component off rest: NULL at the end. */
@@ -144,6 +141,8 @@ static bool find_user(const char *table, const char *name, struct sb_user *out, 
         if (fields[5][0] == '/' && strlen(fields[5]) < sizeof out->home)
             strcpy(out->home, fields[5]);
         *out_name = sb_strdup(fields[0]);
+        if (strlen(fields[0]) < sizeof out->name)
+            strcpy(out->name, fields[0]);
         return true;
     }
     if (numeric)

@@ -27,6 +27,7 @@ struct sb_user {
     gid_t gid;
     gid_t groups[64]; /* supplementary */
     size_t group_count;
+    char name[64]; /* as /etc/passwd has it; "" when it is not there, or longer */
     char home[256];
 };
 /* "name", "uid", "name:group", "uid:gid", by /etc/passwd and /etc/group of the root; NULL is root.

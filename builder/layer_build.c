@@ -49,7 +49,8 @@ static int open_download(void *data, const struct sb_step *step, struct sb_error
     if (log_fd < 0)
         return -1;
     sb_digest_parse_hex(step->download.sha256, &digest);
-    int fd = sb_fetch(site->store, step->download.url, &digest, &log, err);
+    int fd = sb_fetch(site->store, step->download.url, &digest,
+                      sb_settings_download_seconds(site->settings), &log, err);
     sb_buf_free(&log.tail);
     if (fd < 0)
         sb_error_context(err, "%s:%d: %s", step->place.file, step->place.line, step->kind->name);

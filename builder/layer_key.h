@@ -29,7 +29,8 @@ struct sb_layer_site {
     const struct sb_stack *stack; /* its tables of contents; needed when a step copies */
     struct sb_context *context;
     const struct sb_secrets *secrets;
-    const struct sb_pairs *env; /* of the image so far, the recipe's own included */
+    const struct sb_settings *settings; /* may be NULL */
+    const struct sb_pairs *env;         /* of the image so far, the recipe's own included */
     const char *workdir;
     int64_t epoch;
 };

@@ -57,7 +57,7 @@ static int lock_base(const struct sb_source_site *site, const struct sb_recipe *
     out->state = SB_LOCK_IN_RECIPE;
     if (reference->has_digest)
         return 0;
-    if (sb_lockfile_read(recipe->path, &lock, err) < 0)
+    if (sb_lockfile_read(recipe->project, recipe->path, &lock, err) < 0)
         return -1;
     out->file = sb_strdup(lock.path);
     int failed = lock_reference(site, reference, update, &lock, out, err);

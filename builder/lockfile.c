@@ -101,11 +101,12 @@ static int parse(struct sb_lockfile *lock, const struct sb_buf *text, struct sb_
     return failed;
 }
 
-int sb_lockfile_read(const char *recipe, struct sb_lockfile *out, struct sb_error *err) {
+int sb_lockfile_read(const struct sb_project *project, const char *recipe, struct sb_lockfile *out,
+                     struct sb_error *err) {
     *out = (struct sb_lockfile){.path = sb_lockfile_path(recipe)};
     sb_autobuf struct sb_buf text = {0};
     struct sb_error own = {0};
-    int failed = sb_file_read(AT_FDCWD, out->path, SB_LOCKFILE_LIMIT, &text, &own);
+    int failed = sb_project_read(project, out->path, SB_LOCKFILE_LIMIT, &text, NULL, &own);
     if (failed && own.code == SB_E_NOT_FOUND)
         return 0;
     out->exists = true;

@@ -13,6 +13,7 @@
 
 #include "base/digest.h"
 #include "base/error.h"
+#include "builder/project.h"
 
 #define SB_LOCKFILE_LIMIT (1u << 20) /* bytes */
 
@@ -30,9 +31,10 @@ struct sb_lockfile {
 /* "recipes/backend.lock" for recipes/backend.yaml; the caller's to free. */
 char *sb_lockfile_path(const char *recipe);
 
-/* A missing file is an empty one. Anything that is not as it was written is SB_E_RECIPE, naming
- * file and line. On failure out is empty. */
-int sb_lockfile_read(const char *recipe, struct sb_lockfile *out, struct sb_error *err);
+/* Read as a file of the project. A missing one is an empty one. Anything that is not as it was
+ * written is SB_E_RECIPE, naming file and line. On failure out is empty. */
+int sb_lockfile_read(const struct sb_project *project, const char *recipe, struct sb_lockfile *out,
+                     struct sb_error *err);
 void sb_lockfile_free(struct sb_lockfile *lock);
 
 /* NULL when the reference isn't pinned. */

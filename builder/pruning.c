@@ -10,6 +10,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/process.h"
 #include "builder/ignore.h"
 #include "builder/rules.h"
 
@@ -134,12 +135,15 @@ bool sb_prune_takes(const char *category, const char *path, bool is_link) {
 
 /* ---- removing ---- */
 
+enum { DEPTH_LIMIT = 256 }; /* as in a context */
+
 struct pruning {
     const struct category *chosen[sizeof categories / sizeof *categories];
     size_t chosen_count;
     struct sb_ignore *patterns;
     bool whole; /* all of the root, not only what a layer wrote */
     struct sb_buf path;
+    int depth;
     struct sb_pruned *out;
     struct sb_error *err;
 };
@@ -222,6 +226,11 @@ static int list(int written, struct sb_strings *out, struct sb_error *err) {
 }
 
 static int walk(struct pruning *p, int root, int written, bool *out_keep) {
+    if (++p->depth > DEPTH_LIMIT) {
+        close(written);
+        return sb_fail(p->err, SB_E_FAILED, "/%.200s…: more than %d directories deep",
+                       sb_buf_text(&p->path), DEPTH_LIMIT);
+    }
     sb_autostrings struct sb_strings names = {0};
     sb_autoclose int own = fcntl(written, F_DUPFD_CLOEXEC, 3);
     if (own < 0) {
@@ -238,7 +247,8 @@ static int walk(struct pruning *p, int root, int written, bool *out_keep) {
         p->path.len = len;
         p->path.data[len] = '\0';
     }
-    return 0;
+    p->depth--;
+    return sb_interrupt_check(p->err);
 }
 
 int sb_prune_tree(const struct sb_strings *what, int root, int written, struct sb_pruned *out,

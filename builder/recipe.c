@@ -11,12 +11,14 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "base/yaml.h"
+#include "builder/project.h"
 #include "builder/recipe_keys.h"
 #include "layers/entry.h"
 
 /* One load of a recipe and those below it. */
 struct load {
     const struct sb_recipe_options *options;
+    struct sb_project *project;                     /* of the top one; NULL: not found yet */
     bool *set_used;                                 /* of each of options->set */
     struct sb_recipe *chain[SB_RECIPE_DEPTH_LIMIT]; /* top first; not owned */
     struct file_id {
@@ -52,9 +54,12 @@ static void hint_nearest(struct sb_error *err, const char *path) {
 }
 
 /* Also finds out which file it is. */
-static int read_file(const char *path, struct sb_buf *text, struct file_id *id,
-                     struct sb_error *err) {
+static int read_file(const struct sb_project *project, const char *path, struct sb_buf *text,
+                     struct file_id *id, struct sb_error *err) {
     struct stat st;
+    sb_autofree char *real = project ? sb_project_resolve(project, path, err) : NULL;
+    if (project && !real && err->code != SB_E_NOT_FOUND)
+        return -1;
     if (!strcmp(path, "-"))
         return sb_fail(err, SB_E_USAGE,
                        "a recipe can't come from standard input: paths in it are relative to its "
@@ -72,8 +77,31 @@ static int read_file(const char *path, struct sb_buf *text, struct file_id *id,
         return sb_fail(err, SB_E_RECIPE, "%s:1:1: %s long (expected a recipe of at most %s)", path,
                        sb_text_size((uint64_t)st.st_size).text,
                        sb_text_size(SB_RECIPE_SIZE_LIMIT).text);
+    if (!project) /* its directory went, and came back */
+        return sb_fail(err, SB_E_IO, "%s: its directory can't be looked up", path);
+    if (sb_project_read(project, path, SB_RECIPE_SIZE_LIMIT, text, &st, err) < 0)
+        return -1;
     *id = (struct file_id){st.st_dev, st.st_ino};
-    return sb_file_read(AT_FDCWD, path, SB_RECIPE_SIZE_LIMIT, text, err);
+    return 0;
+}
+
+/* What the recipe that was asked for may name, and those that it stands on. */
+static int find_project(struct load *load, const char *path) {
+    const struct sb_recipe_options *options = load->options;
+    struct sb_project_trust trust = {options ? options->allowed : NULL,
+                                     options ? options->trusted : NULL};
+    sb_autofree char *directory = sb_path_dirname(path);
+    struct sb_error missing = {0};
+    struct sb_project *project = sb_alloc(sizeof *project);
+    if (sb_project_find(directory, &trust, project, &missing) == 0) {
+        load->project = project;
+        return 0;
+    }
+    free(project);
+    if (missing.code == SB_E_NOT_FOUND || missing.code == SB_E_IO)
+        return 0; /* told when the recipe is read */
+    *load->err = missing;
+    return -1;
 }
 
 /* ---- one file ---- */
@@ -113,6 +141,25 @@ static void read_args(struct load *load, struct sb_reader *reader, const struct 
     }
 }
 
+/* For a line of a list of mistakes: it holds paths that the recipe names. */
+static void make_plain(char *text) {
+    for (; *text; text++)
+        if ((unsigned char)*text < 0x20 || *text == 0x7F)
+            *text = '?';
+}
+
+void sb_reader_outside(struct sb_reader *reader, const struct sb_yaml *node, const char *key,
+                       const struct sb_error *why) {
+    sb_autofree char *text = sb_format("%s (%s)", why->message, why->hint);
+    make_plain(text);
+    sb_reader_problem(reader, node, "key \"%s\": %s", key, text);
+}
+
+static bool is_directory(const char *path) {
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
 static void check_context(struct sb_reader *reader, const struct sb_yaml *root,
                           struct sb_recipe *recipe) {
     const struct sb_yaml *node = sb_yaml_get(root, "context");
@@ -122,8 +169,11 @@ static void check_context(struct sb_reader *reader, const struct sb_yaml *root,
         return;
     }
     recipe->context = sb_path_beside(recipe->path, said);
-    struct stat st;
-    if (stat(recipe->context, &st) < 0 || !S_ISDIR(st.st_mode))
+    struct sb_error why = {0};
+    sb_autofree char *real = sb_project_resolve(recipe->project, recipe->context, &why);
+    if (!real && why.code == SB_E_RECIPE)
+        sb_reader_outside(reader, node, "context", &why);
+    else if (!real || !is_directory(real))
         sb_reader_problem(reader, node,
                           "key \"context\": there is no directory %s (it is relative "
                           "to the recipe's)",
@@ -177,9 +227,7 @@ static int fail_circle(struct load *load, size_t start) {
 
 /* A place to blame for what is wrong with a recipe as a base. */
 static int fail_from(struct load *load, char *message) {
-    for (char *p = message; *p; p++) /* it holds a path that the recipe names */
-        if ((unsigned char)*p < 0x20 || *p == 0x7F)
-            *p = '?';
+    make_plain(message);
     const struct sb_place *place = &load->chain[load->depth - 1]->from.place;
     struct sb_error *err = load->err;
     sb_autofree char *hint = err->hint[0] ? sb_format(" (%s)", err->hint) : sb_strdup("");
@@ -192,7 +240,7 @@ static int load_base(struct load *load, struct sb_recipe *recipe);
 static int load_one(struct load *load, const char *path, struct sb_recipe **out) {
     sb_autobuf struct sb_buf text = {0};
     struct file_id id = {0};
-    if (read_file(path, &text, &id, load->err) < 0) {
+    if (read_file(load->project, path, &text, &id, load->err) < 0) {
         sb_autofree char *message = sb_strdup(load->err ? load->err->message : "");
         return load->depth ? fail_from(load, message) : -1;
     }
@@ -206,6 +254,7 @@ static int load_one(struct load *load, const char *path, struct sb_recipe **out)
         return -1;
     struct sb_recipe *recipe = *out = sb_alloc(sizeof *recipe);
     recipe->path = sb_strdup(path);
+    recipe->project = load->project;
     int result = read_recipe(load, sb_yaml_root(document), recipe);
     sb_yaml_free(document);
     if (result < 0)
@@ -255,6 +304,12 @@ static int check_set(const struct load *load) {
     return 0;
 }
 
+static void free_project(const struct sb_project *project) {
+    if (project)
+        sb_project_free((struct sb_project *)project);
+    free((struct sb_project *)project);
+}
+
 int sb_recipe_load(const char *path, const struct sb_recipe_options *options,
                    struct sb_recipe **out, struct sb_error *err) {
     struct sb_error ignored;
@@ -263,7 +318,11 @@ int sb_recipe_load(const char *path, const struct sb_recipe_options *options,
     sb_autofree bool *set_used = sb_alloc(set_count + 1);
     load.set_used = set_used;
     struct sb_recipe *recipe = NULL;
+    if (find_project(&load, path) < 0)
+        return -1;
     if (load_one(&load, path, &recipe) < 0 || check_layers(&load) < 0 || check_set(&load) < 0) {
+        if (!recipe)
+            free_project(load.project);
         sb_recipe_free(recipe);
         return -1;
     }
@@ -272,6 +331,8 @@ int sb_recipe_load(const char *path, const struct sb_recipe_options *options,
 }
 
 void sb_recipe_free(struct sb_recipe *recipe) {
+    if (recipe)
+        free_project(recipe->project);
     while (recipe) {
         struct sb_recipe *base = recipe->base;
         sb_layers_free(recipe);

@@ -95,7 +95,8 @@ struct sb_recipe_image {
       "It opens no sockets but of IP, Unix and Netlink.")                                          \
     X(SB_HARDEN_SYSTEM_CALLS, "system_calls",                                                      \
       "It makes no system calls but those that services need.")                                    \
-    X(SB_HARDEN_REALTIME, "realtime", "It gets no realtime scheduling.")
+    X(SB_HARDEN_REALTIME, "realtime", "It gets no realtime scheduling.")                           \
+    X(SB_HARDEN_OWN_IDS, "own_ids", "It runs as a user of the host that is its alone.")
 
 enum sb_harden {
 #define X(bit, key, meaning) bit,
@@ -137,8 +138,11 @@ struct sb_service {
     int64_t tasks_limit, files_limit; /* processes and threads; open files; 0: none */
 };
 
+struct sb_project;
+
 struct sb_recipe {
-    char *path; /* as found, for messages */
+    char *path;                       /* as found, for messages */
+    const struct sb_project *project; /* what it may name; one for the whole chain */
     char *name;
     char *version; /* NULL when not given */
     struct sb_from from;
@@ -157,15 +161,17 @@ struct sb_recipe {
 };
 
 struct sb_recipe_options {
+    const struct sb_strings *allowed; /* --allow; may be NULL */
+    const struct sb_strings *trusted; /* trust: of the user's settings; may be NULL */
     const struct sb_pairs *set; /* --set K=V: replaces args of that name; a name that no recipe of
                                    the chain declares is an error. May be NULL */
 };
 
 /* Loads a recipe and, through from:, those below it. Cycles, chains deeper than the limit, more
  * than SB_LAYER_LIMIT layers over the whole chain, duplicate layer names in one recipe, secrets or
- * args that are used and not declared: all are errors with a place. On failure err is SB_E_RECIPE
- * and its message has a line for each error (SB_E_NOT_FOUND when the file itself is missing). Free
- * with sb_recipe_free. */
+ * args that are used and not declared, files outside the project: all are errors with a place. On
+ * failure err is SB_E_RECIPE and its message has a line for each error (SB_E_NOT_FOUND when the
+ * file itself is missing). Free with sb_recipe_free. */
 int sb_recipe_load(const char *path, const struct sb_recipe_options *options,
                    struct sb_recipe **out, struct sb_error *err);
 void sb_recipe_free(struct sb_recipe *recipe);

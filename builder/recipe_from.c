@@ -1,11 +1,14 @@
 /* from: what an image is built on. */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "builder/project.h"
 #include "builder/recipe_keys.h"
+#include "layers/import.h"
 
 /* What the mapping form says, before it is known which kind it is. */
 struct from_mapping {
@@ -59,12 +62,27 @@ static char *resolve_image(const struct sb_recipe *recipe, const char *text) {
     return NULL;
 }
 
+/* What lies on this machine lies in the project. That it is missing is told when it is wanted. */
+static void check_local(struct sb_reader *reader, const struct sb_recipe *recipe, const char *image,
+                        const struct sb_yaml *node) {
+    struct sb_error why = {0};
+    sb_autofree char *path = image ? sb_import_path(image) : NULL;
+    sb_autofree char *real = path ? sb_project_resolve(recipe->project, path, &why) : NULL;
+    struct stat st;
+    if (path && !real && why.code == SB_E_RECIPE)
+        sb_reader_outside(reader, node, "from", &why);
+    else if (real && stat(real, &st) == 0 && !S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode))
+        sb_reader_problem(reader, node, "key \"from\": %s is neither a file nor a directory",
+                          sb_text_shown(path).text);
+}
+
 static const char expected[] =
     "scratch, a recipe such as base.yaml, {image: …}, {debian: …} or {ubuntu: …}";
 
 static void read_string(struct sb_reader *reader, const struct sb_recipe *recipe, const char *text,
                         const struct sb_yaml *node, struct sb_from *from) {
     char *image = resolve_image(recipe, text);
+    check_local(reader, recipe, image, node);
     if (!strcmp(text, "scratch")) {
         from->kind = SB_FROM_SCRATCH;
     } else if (image) {
@@ -127,6 +145,7 @@ static void read_mapping(struct sb_reader *reader, const struct sb_recipe *recip
     if (said.image) {
         from->kind = SB_FROM_IMAGE;
         from->image = resolve_image(recipe, said.image);
+        check_local(reader, recipe, from->image, sb_yaml_get(node, "image"));
         if (!from->image)
             from->image = sb_steal(said.image);
     } else if (said.recipe) {

@@ -25,6 +25,10 @@ void sb_layers_free(struct sb_recipe *recipe);
 /* The definitions that the schema of layers refers to are added to an object. */
 void sb_layers_define(json_t *definitions);
 
+/* Notes that what a key names lies outside the project, as sb_project_resolve says. */
+void sb_reader_outside(struct sb_reader *reader, const struct sb_yaml *node, const char *key,
+                       const struct sb_error *why);
+
 /* What the tables can't say of image: and service:. */
 void sb_image_check(struct sb_reader *reader, const struct sb_yaml *node,
                     const struct sb_recipe *recipe);

@@ -1,4 +1,5 @@
 /* layers: and the steps in them. */
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,6 +29,58 @@ static json_t *network_schema(const struct sb_key *key) {
     return sb_schema_of_key(&(struct sb_key){.type = SB_KEY_CHOICE, .values = values});
 }
 
+struct cache {
+    char *path, *shared;
+};
+
+static const struct sb_key cache_keys[] = {
+    {"path", SB_KEY_STRING, offsetof(struct cache, path), .required = true, .shorthand = true,
+     .rule = &sb_rule_absolute, .description = "The directory."},
+    {"shared", SB_KEY_STRING, offsetof(struct cache, shared), .rule = &sb_rule_name,
+     .fallback = "it is the recipe's own",
+     .description = "All recipes that give this name to the directory share it, and believe one "
+                    "another."},
+    {0},
+};
+
+enum { CACHE_LIMIT = 32 }; /* of one step */
+
+static void add_cache(struct sb_step *step, const char *path, const char *shared) {
+    if (sb_strings_has(&step->caches, path))
+        return;
+    sb_strings_add(&step->caches, path);
+    sb_strings_add(&step->shares, shared ? shared : "");
+}
+
+static void read_cache(struct sb_reader *reader, const struct sb_yaml *node, struct sb_step *step) {
+    struct cache cache = {0};
+    size_t before = reader->problem_total;
+    sb_schema_read(reader, cache_keys, "cache", node, &cache);
+    if (cache.path && reader->problem_total == before)
+        add_cache(step, cache.path, cache.shared);
+    sb_schema_free(cache_keys, &cache);
+}
+
+static void read_caches(struct sb_reader *reader, const struct sb_key *key,
+                        const struct sb_yaml *node, void *target) {
+    bool many = node->type == SB_YAML_SEQUENCE;
+    if (many && node->count > CACHE_LIMIT) {
+        sb_reader_problem(reader, node, "key \"%s\": expected at most %d, found %zu", key->name,
+                          CACHE_LIMIT, node->count);
+        return;
+    }
+    for (size_t i = 0; many && i < node->count; i++)
+        read_cache(reader, node->items[i], target);
+    if (!many)
+        read_cache(reader, node, target);
+}
+
+static json_t *caches_schema(const struct sb_key *key) {
+    (void)key;
+    return json_pack("{s:[{s:s, s:i, s:{s:s}}, {s:s}]}", "anyOf", "type", "array", "maxItems",
+                     CACHE_LIMIT, "items", "$ref", "#/$defs/cache", "$ref", "#/$defs/cache");
+}
+
 /* What may stand beside a step's own key, and beside steps: for all of them. */
 static const struct sb_key common_keys[] = {
     {"network", SB_KEY_CUSTOM, 0, .read = read_network, .schema = network_schema,
@@ -37,8 +90,8 @@ static const struct sb_key common_keys[] = {
      .most = 32,
      .description = "Secrets to show the step as /run/secrets/NAME; they are in no layer, log or "
                     "cache record."},
-    {"cache", SB_KEY_STRINGS, AT(caches), .one_or_many = true, .rule = &sb_rule_absolute,
-     .most = 32, .description = "Directories that are kept between builds, and in no layer."},
+    {"cache", SB_KEY_CUSTOM, 0, .read = read_caches, .schema = caches_schema,
+     .description = "Directories that are kept between builds, and in no layer."},
     {0},
 };
 
@@ -47,6 +100,12 @@ static const struct sb_key layer_keys[] = {
      .literal = true, .rule = &sb_rule_name, .description = "The layer's name, once in a recipe."},
     {0},
 };
+
+static void free_common(struct sb_step *step) {
+    sb_schema_free(common_keys, step);
+    sb_strings_free(&step->caches);
+    sb_strings_free(&step->shares);
+}
 
 static bool is_common(const char *name) {
     for (const struct sb_key *key = common_keys; key->name; key++)
@@ -108,8 +167,7 @@ static void add_defaults(struct sb_step *step, const struct sb_step *defaults) {
             if (!sb_strings_has(&step->secrets, defaults->secrets.v[i]))
                 sb_strings_add(&step->secrets, defaults->secrets.v[i]);
         for (size_t i = 0; i < defaults->caches.n; i++)
-            if (!sb_strings_has(&step->caches, defaults->caches.v[i]))
-                sb_strings_add(&step->caches, defaults->caches.v[i]);
+            add_cache(step, defaults->caches.v[i], defaults->shares.v[i]);
     }
 }
 
@@ -227,7 +285,7 @@ static void read_layer(struct sb_reader *reader, const struct sb_yaml *node,
         struct sb_step defaults = {0};
         read_common(reader, node, &defaults);
         read_steps(reader, steps, &defaults, layer);
-        sb_schema_free(common_keys, &defaults);
+        free_common(&defaults);
     }
 }
 
@@ -305,6 +363,7 @@ json_t *sb_layers_schema(const struct sb_key *key) {
 
 void sb_layers_define(json_t *definitions) {
     json_object_set_new(definitions, "step", step_schema(NULL, NULL));
+    json_object_set_new(definitions, "cache", sb_schema_of_keys(cache_keys));
     for (size_t i = 0; sb_step_kinds[i]; i++) {
         json_t *kind = sb_schema_of_keys(sb_step_kinds[i]->keys);
         json_object_set_new(kind, "description", json_string(sb_step_kinds[i]->description));
@@ -317,7 +376,7 @@ void sb_layers_free(struct sb_recipe *recipe) {
         struct sb_recipe_layer *layer = &recipe->layers[i];
         for (size_t j = 0; j < layer->step_count; j++) {
             sb_schema_free(layer->steps[j].kind->keys, &layer->steps[j]);
-            sb_schema_free(common_keys, &layer->steps[j]);
+            free_common(&layer->steps[j]);
             sb_strings_free(&layer->steps[j].args_used);
         }
         free(layer->steps);

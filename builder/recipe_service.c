@@ -289,6 +289,20 @@ static void check_dependencies(struct sb_reader *reader, const struct sb_yaml *n
     }
 }
 
+/* Of what the rule lets through; a node says whether it may be this very unit. */
+static void check_required(struct sb_reader *reader, const struct sb_yaml *node) {
+    const struct sb_yaml *list = sb_yaml_get(node, "requires");
+    bool one = list && list->type == SB_YAML_SCALAR;
+    for (size_t i = 0; list && i < (one ? 1 : list->count); i++) {
+        const struct sb_yaml *item = one ? list : list->items[i];
+        if (item->type == SB_YAML_SCALAR && !sb_unit_is_requirable(item->text))
+            sb_reader_problem(reader, item,
+                              "key \"requires\": %s is not a unit that a service may start: name "
+                              "services, sockets or mounts, or order by it with after",
+                              sb_text_shown(item->text).text);
+    }
+}
+
 void sb_service_check(struct sb_reader *reader, const struct sb_yaml *node,
                       const struct sb_recipe *recipe) {
     const struct sb_service *service = &recipe->service;
@@ -298,6 +312,7 @@ void sb_service_check(struct sb_reader *reader, const struct sb_yaml *node,
     check_directories(reader, node, service);
     check_dependencies(reader, node, "after", recipe);
     check_dependencies(reader, node, "requires", recipe);
+    check_required(reader, node);
     if (service->start_timeout > UINT32_MAX)
         refuse(reader, node, "start_timeout", "is too long");
     if (service->stop_timeout > UINT32_MAX)

@@ -50,4 +50,9 @@ extern const struct sb_rule sb_rule_file;     /* a plain name of a file */
 /* What prune knows by name; ends in NULL. */
 extern const char *const sb_prune_categories[];
 
+/* Of what passes sb_rule_unit: a kind of unit that a service may name in requires:, where to
+ * require is to start. Whether this very unit may be is for the node to say
+ * (deploy/requirements.h). */
+bool sb_unit_is_requirable(const char *unit);
+
 #endif

@@ -137,6 +137,63 @@ static bool check_unit(const char *text) {
     return true;
 }
 
+/* Targets that stand for something being there, and start nothing that the host doesn't start.
+ * Every other one is a state of the whole machine: to require it would be to bring that about. */
+static const char *const passive_targets[] = {"basic.target",
+                                              "local-fs.target",
+                                              "network-online.target",
+                                              "network.target",
+                                              "nss-lookup.target",
+                                              "nss-user-lookup.target",
+                                              "remote-fs.target",
+                                              "sockets.target",
+                                              "swap.target",
+                                              "sysinit.target",
+                                              "time-set.target",
+                                              "time-sync.target",
+                                              NULL};
+
+/* Systemd's own services do what they are for and end, or change what state the machine is in;
+ * these others can need. */
+static const char *const systemd_services[] = {"systemd-journald",
+                                               "systemd-logind",
+                                               "systemd-networkd",
+                                               "systemd-networkd-wait-online",
+                                               "systemd-resolved",
+                                               "systemd-timesyncd",
+                                               "systemd-time-wait-sync",
+                                               "systemd-udevd",
+                                               NULL};
+
+static bool is_in(const char *text, size_t len, const char *const *list) {
+    for (; *list; list++)
+        if (strlen(*list) == len && !strncmp(*list, text, len))
+            return true;
+    return false;
+}
+
+static bool is_shell_or_systemds(const char *unit, size_t len) {
+    static const char *const shells[] = {"debug-shell", "rescue", "emergency", NULL};
+    static const char systemd[] = "systemd-", initrd[] = "initrd-";
+    return is_in(unit, len, shells) || !strncmp(unit, initrd, sizeof initrd - 1) ||
+           (!strncmp(unit, systemd, sizeof systemd - 1) && !is_in(unit, len, systemd_services));
+}
+
+bool sb_unit_is_requirable(const char *unit) {
+    static const char *const kinds[] = {".service", ".socket", ".mount", ".path",
+                                        ".timer",   ".device", NULL};
+    static const char *const others[] = {".slice", ".scope", ".swap", ".automount", NULL};
+    const char *dot = strrchr(unit, '.'), *at = strchr(unit, '@');
+    if (at && (at[1] == '.' || !at[1])) /* a template, which is nothing by itself */
+        return false;
+    if (dot && !strcmp(dot, ".target"))
+        return is_in(unit, strlen(unit), passive_targets);
+    if (dot && is_in(dot, strlen(dot), others))
+        return false;
+    bool whole = dot && is_in(dot, strlen(dot), kinds); /* else it is a service's name */
+    return !is_shell_or_systemds(unit, whole ? (size_t)(dot - unit) : strlen(unit));
+}
+
 const struct sb_rule sb_rule_unit = {
     .expected = "the name of a service such as backend, or of a unit such as postgresql.service",
     .pattern = "^[A-Za-z0-9_][A-Za-z0-9:_.@-]*$",

@@ -4,17 +4,19 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/openat2.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "base/beneath.h"
+#include "base/file.h"
 #include "base/memory.h"
 #include "base/process.h"
+#include "layers/entry.h"
 
 enum {
     DEPTH_LIMIT = 256,
@@ -46,8 +48,9 @@ struct walk {
     pthread_t threads[THREAD_LIMIT];
     int thread_count;
     bool failed;
-    struct sb_error err;   /* the first one */
-    struct sb_arena arena; /* of all workers that are done */
+    atomic_uint_least64_t names; /* bytes, as layers/entry.h counts them */
+    struct sb_error err;         /* the first one */
+    struct sb_arena arena;       /* of all workers that are done */
 };
 
 /* ---- reading names ---- */
@@ -99,10 +102,13 @@ static int digest_file(struct worker *w, int dirfd, const char *name, const stru
     if (sb_statcache_find(scan->stats, input->path, st, &w->cursor, &input->digest))
         return 0;
     int64_t started = now_ns();
-    sb_autoclose int fd = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    sb_autoclose int fd = openat(dirfd, name, SB_FILE_FLAGS | O_NOFOLLOW);
     struct stat before;
     if (fd < 0 || fstat(fd, &before) < 0)
         return fail_at(w, input->path);
+    if (!S_ISREG(before.st_mode))
+        return sb_fail(&w->err, SB_E_FAILED, "%s/%s changed while it was being read",
+                       scan->context_path, input->path);
     if (sb_digest_of_fd(fd, &input->digest, &input->size, &w->err) < 0)
         return sb_error_context(&w->err, "%s/%s", scan->context_path, input->path);
     if (input->size == (uint64_t)before.st_size)
@@ -177,6 +183,14 @@ static int read_entry(struct worker *w, int fd, const char *name, struct directo
     struct walk *walk = w->walk;
     struct stat st;
     const char *path = sb_arena_join(&w->arena, d->path, name);
+    uint64_t names = atomic_fetch_add(&walk->names, SB_ENTRY_COST + strlen(path));
+    if (names > SB_NAMES_LIMIT) {
+        sb_names_too_many("the context", &w->err);
+        w->err.code = SB_E_FAILED;
+        return sb_error_hint(&w->err, "leave out what isn't copied: exclude:, or .dockerignore");
+    }
+    if (sb_interrupt_check(&w->err) < 0)
+        return -1;
     if (fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return fail_at(w, path);
     if (sb_same_inode(&st, walk->scan->store))
@@ -198,10 +212,8 @@ static int read_entry(struct worker *w, int fd, const char *name, struct directo
 }
 
 static int open_directory(struct worker *w, const char *path) {
-    struct open_how how = {.flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC,
-                           .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS};
-    const char *where = *path ? path : ".";
-    int fd = (int)syscall(SYS_openat2, w->walk->scan->context_fd, where, &how, sizeof how);
+    int fd = sb_open_beneath(w->walk->scan->context_fd, path, O_RDONLY | O_DIRECTORY,
+                             SB_BENEATH_NO_LINKS);
     return fd < 0 ? fail_at(w, path) : fd;
 }
 

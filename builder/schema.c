@@ -123,12 +123,22 @@ static void report_unknown(struct sb_reader *reader, const struct sb_key *keys, 
     sb_schema_unknown(reader, key, where, names);
 }
 
+/* Its value isn't even looked at. */
+static void report_project(struct sb_reader *reader, const struct sb_yaml *name) {
+    reader->said_too_much = true;
+    sb_reader_problem(reader, name,
+                      "key \"%s\": not for a project to say (expected in your own settings only)",
+                      name->text);
+}
+
 static void read_mapping(struct sb_reader *reader, const struct sb_key *keys, const char *where,
                          const struct sb_yaml *node, void *target) {
     for (size_t i = 0; i < node->count; i++) {
         const struct sb_yaml *name = node->items[2 * i];
         const struct sb_key *key = find_key(keys, name->text);
-        if (key)
+        if (key && reader->of_project && !key->project && key->type != SB_KEY_MAPPING)
+            report_project(reader, name);
+        else if (key)
             sb_schema_read_key(reader, key, node->items[2 * i + 1], target);
         else
             report_unknown(reader, keys, where, name);

@@ -63,6 +63,7 @@ struct sb_key {
     bool literal;     /* ${NAME} is not replaced */
     bool one_or_many; /* SB_KEY_STRINGS: a string stands for a list of one */
     bool not_empty;   /* SB_KEY_STRINGS: at least one; SB_KEY_STRING: not "" */
+    bool project;     /* settings: a project may say it, too, as it can't harm who builds */
     bool shorthand;   /* a value of the whole that is no mapping stands for this key alone */
     void (*read)(struct sb_reader *reader, const struct sb_key *key, const struct sb_yaml *node,
                  void *target);
@@ -81,6 +82,8 @@ struct sb_reader {
     } * problems;
     size_t problem_count, problem_cap;
     size_t problem_total;  /* with those that were too many to keep */
+    bool of_project;       /* keys that a project may not say are mistakes */
+    bool said_too_much;    /* there were such */
     const char *listed;    /* the mapping whose keys were last listed */
     size_t replaced_bytes; /* made of ${NAME} so far: bounded */
 };

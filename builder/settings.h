@@ -2,6 +2,11 @@
  * builder/settings: what belongs to a machine or a project rather than to an image: sbuild.yaml
  * beside the recipe or above it, ~/.config/sbuild/config.yaml, /etc/sbuild/config.yaml, nearest
  * first; flags and environment win over all. Checked like recipes, by tables of keys.
+ *
+ * A project's file was written by whoever wrote the project, so it may say only what can't harm who
+ * builds it: keys with .project in the table. All that runs programs, sends, is trusted, or says
+ * where things are kept is a mistake there, unless the user's or the machine's settings trust: the
+ * directory.
  */
 #ifndef SB_BUILDER_SETTINGS_H
 #define SB_BUILDER_SETTINGS_H
@@ -11,6 +16,14 @@
 #include "base/buffer.h"
 #include "base/error.h"
 #include "registry/remote.h"
+
+/* limits: what a step and a download may take. 0: the default, which real builds don't meet. */
+struct sb_limits {
+    int64_t tasks;   /* processes and threads of a step at the same time */
+    uint64_t memory; /* bytes of a step, caches of its files included, as they can be had back */
+    uint64_t time, download; /* seconds */
+};
+enum { SB_LIMIT_TASKS = 8192, SB_LIMIT_TIME = 24 * 3600, SB_LIMIT_DOWNLOAD = 6 * 3600 };
 
 struct sb_settings {
     char *store;   /* store: DIR; NULL: the default place */
@@ -27,6 +40,9 @@ struct sb_settings {
     struct sb_strings cache_from;        /* cache: {from: [REPOSITORY…], to: REPOSITORY} */
     bool cache_from_given;               /* be it that the list is empty */
     char *cache_to;
+    struct sb_strings trust; /* trust: [DIR…]: directories whose projects are believed; of the
+                                user's and the machine's files together; absolute */
+    struct sb_limits limits;
 };
 
 /* Looks for files from the recipe's directory upwards and in the user's and the machine's places;
@@ -38,6 +54,10 @@ void sb_settings_free(struct sb_settings *settings);
  * section
  * 4. The caller's to free. */
 char *sb_settings_store(const struct sb_settings *settings, const char *flag);
+
+/* The limits, with defaults for what isn't set; settings may be NULL. */
+struct sb_limits sb_settings_limits(const struct sb_settings *settings);
+uint64_t sb_settings_download_seconds(const struct sb_settings *settings);
 
 /* What requests to registries need; settings must outlive what is made with it. */
 void sb_settings_registry(const struct sb_settings *settings, struct sb_registry_options *out);

@@ -103,7 +103,7 @@ static int pin(const struct sb_source_site *site, const struct sb_recipe *recipe
         return 1;
     sb_autofree char *text = sb_reference_text(reference);
     struct sb_lockfile lock;
-    if (sb_lockfile_read(recipe->path, &lock, err) < 0)
+    if (sb_lockfile_read(recipe->project, recipe->path, &lock, err) < 0)
         return -1;
     const struct sb_digest *locked = sb_lockfile_find(&lock, text);
     int found = 1;
@@ -167,7 +167,7 @@ static int is_locked(const struct sb_recipe *recipe, const struct sb_reference *
                      struct sb_error *err) {
     sb_autofree char *text = sb_reference_text(reference);
     struct sb_lockfile lock;
-    if (sb_lockfile_read(recipe->path, &lock, err) < 0)
+    if (sb_lockfile_read(recipe->project, recipe->path, &lock, err) < 0)
         return -1;
     bool locked = sb_lockfile_find(&lock, text) != NULL;
     sb_lockfile_free(&lock);

@@ -93,9 +93,9 @@ struct sb_statcache *sb_statcache_open(int dirfd, const char *name) {
     c->dirfd = dirfd;
     c->name = sb_strdup(name);
     pthread_mutex_init(&c->lock, NULL);
-    sb_autoclose int fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC);
+    sb_autoclose int fd = openat(dirfd, name, SB_FILE_FLAGS);
     struct stat st;
-    if (fd < 0 || fstat(fd, &st) < 0 || st.st_size <= 0)
+    if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size <= 0)
         return c;
     c->map_size = (size_t)st.st_size;
     c->map = mmap(NULL, c->map_size, PROT_READ, MAP_PRIVATE | MAP_POPULATE, fd, 0);

@@ -92,7 +92,8 @@ struct sb_step {
     /* Common to all kinds, beside the step's own key. */
     bool network_given, network; /* network: none | host */
     struct sb_strings secrets;   /* names; /run/secrets/NAME during the step only */
-    struct sb_strings caches;    /* absolute directories kept between builds */
+    struct sb_strings caches;    /* absolute directories kept between builds, */
+    struct sb_strings shares;    /* and for each the name under which recipes share it; "": none */
     struct sb_strings args_used; /* names of args that the step sees: what ${…} in values named; for
                                     run all args of the recipe */
     union {

@@ -120,23 +120,6 @@ static int add_all_sources(struct stand_ins *s, const struct sb_step *step,
     return 0;
 }
 
-/* The distribution's name, as the cache goes by; "other" when the image doesn't say. */
-static char *distribution(int root) {
-    sb_autobuf struct sb_buf text = {0};
-    if (sb_inroot_read(root, "/etc/os-release", SOURCES_LIMIT, &text, NULL) < 0)
-        return sb_strdup("other");
-    for (const char *line = sb_buf_text(&text); line; line = strchr(line, '\n')) {
-        line += *line == '\n';
-        if (strncmp(line, "ID=", 3))
-            continue;
-        const char *id = line + 3 + (line[3] == '"');
-        size_t n = strspn(id, "abcdefghijklmnopqrstuvwxyz0123456789");
-        if (n && n < 32)
-            return sb_strndup(id, n);
-    }
-    return sb_strdup("other");
-}
-
 static int prepare(struct stand_ins *s, const struct sb_step *step,
                    const struct sb_step_run_context *context, struct sb_error *err) {
     sb_autoclose int root = sb_directory_open(AT_FDCWD, sb_root_path(context->root), err);
@@ -147,11 +130,11 @@ static int prepare(struct stand_ins *s, const struct sb_step *step,
         return sb_error_hint(err, "apt steps need a Debian or Ubuntu base: from: {debian: "
                                   "bookworm}");
     }
-    sb_autofree char *name = distribution(root);
-    if (sb_apt_cache_open(context->store, name, &s->cache, err) < 0)
+    if (sb_apt_cache_open(context->store, &s->cache, err) < 0)
         return -1;
     add_mount(s, sb_apt_cache_lists(s->cache), "/var/lib/apt/lists", false);
-    add_mount(s, sb_apt_cache_archives(s->cache), "/var/cache/apt", false);
+    add_mount(s, sb_apt_cache_state(s->cache), "/var/cache/apt", false);
+    add_mount(s, sb_apt_cache_archives(s->cache), "/var/cache/apt/archives", false);
     /* Images made for Docker throw archives away as soon as they are installed. */
     if (sb_inroot_exists(root, "/etc/apt/apt.conf.d/docker-clean") &&
         add_file(s, "/etc/apt/apt.conf.d/docker-clean", "", 0644, err) < 0)
@@ -162,16 +145,24 @@ static int prepare(struct stand_ins *s, const struct sb_step *step,
     return add_all_sources(s, step, context->settings, root, err);
 }
 
+#define TARGETS "sbuild-targets"
+
+/* apt-get after shell, if there is one, with the words behind it. */
 static int run_apt(const struct sb_step *step, struct sb_step_run_context *context,
-                   const struct stand_ins *s, const char *name, const struct sb_strings *words,
-                   struct sb_error *err) {
+                   const struct stand_ins *s, const char *shell, const char *name,
+                   const struct sb_strings *words, struct sb_error *err) {
     static const char *const options[] = {
         "apt-get", "-q", "-y",
         /* Files of an image need not survive a power cut while they are being made. */
         "-oDPkg::Options::=--force-unsafe-io", "-oDPkg::Options::=--force-confdef",
         "-oDPkg::Options::=--force-confold", "-oDPkg::Use-Pty=0", "-oAcquire::Languages=none",
-        "-oAcquire::Retries=3", "-oAPT::Keep-Downloaded-Packages=true"};
+        "-oAcquire::Retries=3", "-oAPT::Keep-Downloaded-Packages=true",
+        /* Lists as Release files name them, and no others. */
+        "-oAcquire::GzipIndexes=false",
+        "-oAcquire::IndexTargets::deb-src::Sources::DefaultEnabled=false"};
     sb_autostrings struct sb_strings argv = {0};
+    for (size_t i = 0; shell && i < 4; i++)
+        sb_strings_add(&argv, (const char *const[]){"sh", "-c", shell, "sh"}[i]);
     for (size_t i = 0; i < sizeof options / sizeof *options; i++)
         sb_strings_add(&argv, options[i]);
     sb_strings_copy(&argv, words);
@@ -190,26 +181,61 @@ static int run_apt(const struct sb_step *step, struct sb_step_run_context *conte
     return result;
 }
 
-static int run(const struct sb_step *step, struct sb_step_run_context *context,
-               struct sb_error *err) {
-    __attribute__((cleanup(stand_ins_free))) struct stand_ins s = {0};
-    sb_autostrings struct sb_strings update = {0}, install = {0};
-    sb_strings_add(&update, "update");
+/* Release files first, always anew, and which of the lists that they name apt would have: it tells
+ * of those only that are there, so all are, for a moment. Those that are kept are shown to it then;
+ * there may be nothing left to fetch. */
+static int update(const struct sb_step *step, struct sb_step_run_context *context,
+                  const struct stand_ins *s, struct sb_error *err) {
+    static const char releases[] =
+        "\"$@\" -oAcquire::IndexTargets::deb::Packages::DefaultEnabled=false update || exit\n"
+        "cd /var/lib/apt/lists && for release in *_InRelease *_Release; do\n"
+        "  [ -f \"$release\" ] || continue\n"
+        "  pass='/binary-all/d;'\n" /* where apt wants none */
+        "  [ \"$(grep -c -e '^Architectures:.* all\\b' \\\n"
+        "    -e '^No-Support-for-Architecture-all: Packages' \"$release\")\" != 1 ] || pass=\n"
+        "  sed -n \"${pass}s,^ [0-9a-f]\\{64\\}  *[0-9]*  *\\(.*/Packages\\)\\$,\\1,;T;y,/,_,;p\" "
+        "\\\n"
+        "    \"$release\" |\n"
+        "    while read -r list; do : >\"${release%_*}_$list\"; done\n"
+        "done\n"
+        "\"$@\" indextargets --format '$(FILENAME)' >/var/cache/apt/" TARGETS " || :\n";
+    sb_autostrings struct sb_strings words = {0};
     /* A list that could not be fetched is no reason to install what an old one says. */
-    sb_strings_add(&update, "-oAPT::Update::Error-Mode=any");
-    sb_strings_add(&install, "install");
-    sb_strings_add(&install,
-                   step->apt.recommends ? "--install-recommends" : "--no-install-recommends");
-    sb_strings_add(&install, "--");
-    sb_strings_copy(&install, &step->apt.packages);
-    if (prepare(&s, step, context, err) < 0 ||
-        run_apt(step, context, &s, "apt-get update", &update, err) < 0)
+    sb_strings_add(&words, "-oAPT::Update::Error-Mode=any");
+    if (run_apt(step, context, s, releases, "apt-get update", &words, err) < 0)
         return -1;
+    int complete = sb_apt_cache_offer_lists(s->cache, TARGETS, err);
+    if (complete != 0)
+        return complete < 0 ? -1 : 0;
+    sb_strings_add(&words, "update");
+    return run_apt(step, context, s, NULL, "apt-get update", &words, err);
+}
+
+static int install(const struct sb_step *step, struct sb_step_run_context *context,
+                   const struct stand_ins *s, struct sb_error *err) {
+    sb_autostrings struct sb_strings words = {0};
+    sb_strings_add(&words, "install");
+    sb_strings_add(&words,
+                   step->apt.recommends ? "--install-recommends" : "--no-install-recommends");
+    sb_strings_add(&words, "--");
+    sb_strings_copy(&words, &step->apt.packages);
     sb_autobuf struct sb_buf name = {0};
     sb_buf_adds(&name, "apt-get install");
     for (size_t i = 0; i < step->apt.packages.n; i++)
         sb_buf_addf(&name, " %s", step->apt.packages.v[i]);
-    int result = run_apt(step, context, &s, name.data, &install, err);
+    return run_apt(step, context, s, NULL, name.data, &words, err);
+}
+
+static int run(const struct sb_step *step, struct sb_step_run_context *context,
+               struct sb_error *err) {
+    __attribute__((cleanup(stand_ins_free))) struct stand_ins s = {0};
+    if (prepare(&s, step, context, err) < 0)
+        return -1;
+    int result = update(step, context, &s, err);
+    if (result == 0)
+        result = sb_apt_cache_offer_archives(s.cache, err);
+    if (result == 0)
+        result = install(step, context, &s, err);
     sb_apt_cache_keep(s.cache);
     return result;
 }

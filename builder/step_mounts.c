@@ -113,15 +113,52 @@ static int check_place(const char *path, struct sb_error *err) {
                    path);
 }
 
+struct cache {
+    const char *path, *shared;
+};
+
+struct caches {
+    struct cache *v;
+    size_t n, cap;
+};
+
+static void want_cache(struct caches *caches, const char *path, const char *shared) {
+    for (size_t i = 0; i < caches->n; i++)
+        if (!strcmp(caches->v[i].path, path))
+            return;
+    SB_GROW(caches->v, caches->n, caches->cap);
+    caches->v[caches->n++] = (struct cache){path, shared};
+}
+
+static int by_path(const void *a, const void *b) {
+    const struct cache *x = a, *y = b;
+    return strcmp(x->path, y->path);
+}
+
+/* The step's own, of which it says what is shared, before those of its kind. */
 static void collect_caches(const struct sb_step *step, const struct sb_program *program,
-                           struct sb_strings *out) {
+                           struct caches *out) {
     for (size_t i = 0; i < step->caches.n; i++)
-        if (!sb_strings_has(out, step->caches.v[i]))
-            sb_strings_add(out, step->caches.v[i]);
+        want_cache(out, step->caches.v[i], i < step->shares.n ? step->shares.v[i] : "");
     for (size_t i = 0; program->caches && program->caches[i]; i++)
-        if (!sb_strings_has(out, program->caches[i]))
-            sb_strings_add(out, program->caches[i]);
-    sb_strings_sort(out); /* so that two steps never wait for each other */
+        want_cache(out, program->caches[i], "");
+    if (out->n) /* so that two steps never wait for each other */
+        qsort(out->v, out->n, sizeof *out->v, by_path);
+}
+
+/* Whose a cache directory is: all recipes' that name it so, or that of one recipe, which is known
+ * by the place of its file. */
+static json_t *describe_cache(const struct cache *cache, const struct sb_recipe *recipe,
+                              const char *user) {
+    const char *path = recipe && recipe->path ? recipe->path : "";
+    sb_autofree char *real = realpath(path, NULL);
+    json_t *json = json_pack("{s:i, s:o, s:s}", "version", 2, "path",
+                             sb_json_from_bytes(cache->path), "user", user);
+    if (*cache->shared)
+        json_object_set_new(json, "shared", json_string(cache->shared));
+    else
+        json_object_set_new(json, "recipe", sb_json_from_bytes(real ? real : path));
+    return json;
 }
 
 /* From here on the collector leaves the cache alone as long as this process lives, its lock
@@ -138,14 +175,12 @@ static int take_into_use(struct sb_store *store, const char *id, struct sb_error
     return 0;
 }
 
-static int make_cache(struct sb_store *store, const char *id, const char *path, const char *user,
+static int make_cache(struct sb_store *store, const char *id, const json_t *json,
                       struct sb_error *err) {
     sb_autofree char *directory = sb_format("caches/%s", id);
     sb_autofree char *about = sb_format("caches/%s.json", id);
     if (sb_path_exists(sb_store_private_fd(store), directory))
         return 0;
-    sb_autojson json_t *json =
-        json_pack("{s:i, s:o, s:s}", "version", 1, "path", sb_json_from_bytes(path), "user", user);
     sb_autobuf struct sb_buf text = {0};
     sb_json_write_pretty(json, &text);
     if (sb_file_write(sb_store_private_fd(store), about, text.data, text.len, 0644, err) < 0)
@@ -155,13 +190,15 @@ static int make_cache(struct sb_store *store, const char *id, const char *path, 
     return 0;
 }
 
-/* STORE/sbuild/caches/ID, a directory; ID.json says which; ID.lock is held by who uses it. ID is
- * the beginning of the digest of "path user". */
-static int add_cache(struct sb_store *store, const char *path, const char *user,
-                     struct sb_step_mounts *mounts, struct sb_error *err) {
-    const char *owner = user ? user : "root";
-    sb_autofree char *key = sb_format("%s %s", path, owner);
-    struct sb_digest digest = sb_digest_of(key, strlen(key));
+/* STORE/sbuild/caches/ID, a directory; ID.json says whose; ID.lock is held by who uses it. ID is
+ * the beginning of the digest of what ID.json says. */
+static int add_cache(struct sb_step_run_context *context, const struct cache *cache,
+                     const char *user, struct sb_step_mounts *mounts, struct sb_error *err) {
+    struct sb_store *store = context->store;
+    sb_autojson json_t *json = describe_cache(cache, context->recipe, user ? user : "root");
+    sb_autobuf struct sb_buf text = {0};
+    sb_json_write(json, &text);
+    struct sb_digest digest = sb_digest_of(text.data, text.len);
     char id[33] = {0};
     memcpy(id, sb_digest_hex(&digest).text, 32);
     if (take_into_use(store, id, err) < 0)
@@ -172,9 +209,10 @@ static int add_cache(struct sb_store *store, const char *path, const char *user,
         return -1;
     mounts->locks = sb_realloc(mounts->locks, mounts->lock_count + 1, sizeof *mounts->locks);
     mounts->locks[mounts->lock_count++] = fd;
-    if (make_cache(store, id, path, owner, err) < 0)
+    if (make_cache(store, id, json, err) < 0)
         return -1;
-    add(mounts, sb_format("%s/sbuild/caches/%s", sb_store_path(store), id), path, true, false);
+    add(mounts, sb_format("%s/sbuild/caches/%s", sb_store_path(store), id), cache->path, true,
+        false);
     return 0;
 }
 
@@ -248,18 +286,29 @@ static int make_directory(struct sb_store *store, struct sb_step_mounts *mounts,
     return 0;
 }
 
+static int add_caches(const struct sb_step *step, struct sb_step_run_context *context,
+                      const struct sb_program *program, struct sb_step_mounts *out,
+                      struct sb_error *err) {
+    struct caches caches = {0};
+    collect_caches(step, program, &caches);
+    int failed = 0;
+    for (size_t i = 0; i < caches.n && !failed; i++)
+        failed = check_place(caches.v[i].path, err) < 0 ||
+                         add_cache(context, &caches.v[i], program->user, out, err) < 0
+                     ? -1
+                     : 0;
+    free(caches.v);
+    return failed;
+}
+
 int sb_step_mounts_begin(const struct sb_step *step, struct sb_step_run_context *context,
                          const struct sb_program *program, struct sb_step_mounts *out,
                          struct sb_error *err) {
     *out = (struct sb_step_mounts){.root = context->root};
-    sb_autostrings struct sb_strings caches = {0};
-    collect_caches(step, program, &caches);
-    if (make_directory(context->store, out, err) < 0 || add_network(out, program->network, err) < 0)
+    if (make_directory(context->store, out, err) < 0 ||
+        add_network(out, program->network, err) < 0 ||
+        add_caches(step, context, program, out, err) < 0)
         return -1;
-    for (size_t i = 0; i < caches.n; i++)
-        if (check_place(caches.v[i], err) < 0 ||
-            add_cache(context->store, caches.v[i], program->user, out, err) < 0)
-            return -1;
     if (add_own(program, out, err) < 0)
         return -1;
     if (step->secrets.n)

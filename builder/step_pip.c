@@ -1,12 +1,11 @@
 /* pip: Python packages. */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/beneath.h"
 #include "base/file.h"
 #include "base/memory.h"
 #include "builder/execution.h"
@@ -81,10 +80,8 @@ static char *summary(const struct sb_step *step) {
  * lead out of the context, so there must be none. */
 static char *input_path(const struct sb_step_run_context *context, const char *path,
                         struct sb_error *err) {
-    struct open_how how = {.flags = O_PATH | O_CLOEXEC,
-                           .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS};
     sb_autoclose int fd =
-        (int)syscall(SYS_openat2, sb_context_fd(context->inputs), path, &how, sizeof how);
+        sb_open_beneath(sb_context_fd(context->inputs), path, O_PATH, SB_BENEATH_NO_LINKS);
     if (fd < 0) {
         sb_fail_errno(err, errno == ENOENT ? SB_E_NOT_FOUND : SB_E_IO, "%s in the context %s", path,
                       sb_context_path(context->inputs));

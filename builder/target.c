@@ -60,6 +60,7 @@ static int attempt_site(struct sb_target *target, struct attempt *a, struct sb_e
                                      .below = &target->image,
                                      .stack = &a->stack,
                                      .secrets = &target->build->request->secrets,
+                                     .settings = target->build->settings,
                                      .env = &target->env,
                                      .workdir = target->workdir,
                                      .epoch = target->build->epoch};

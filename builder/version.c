@@ -22,7 +22,7 @@ static int ask_git(struct sb_store *store, struct sb_version *v, struct sb_error
     sb_autofree char *memo = sb_format("git/%.32s", sb_digest_hex(&id).text);
     int private_fd = sb_store_private_fd(store);
     mkdirat(private_fd, "git", 0755); /* if that fails, nothing is remembered */
-    return sb_git_describe(path, private_fd, memo, &v->git, err);
+    return sb_git_describe(path, store, memo, &v->git, err);
 }
 
 /* --version, the recipe's, or the nearest tag of git. */

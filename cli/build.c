@@ -59,10 +59,10 @@ static void print_summary(const struct sb_build_result *result, double seconds) 
         built += result->layers[i]->state == SB_LAYER_BUILT;
         size += result->layers[i]->layer.descriptor.size;
     }
-    fprintf(stderr, "%s: %zu of %zu layers built, %s, in %s\n", result->recipe->name, built,
-            result->layer_count, sb_text_size(size).text, sb_text_seconds(seconds).text);
+    sb_cli_say("%s: %zu of %zu layers built, %s, in %s\n", result->recipe->name, built,
+               result->layer_count, sb_text_size(size).text, sb_text_seconds(seconds).text);
     for (size_t i = 0; i < result->tags.n; i++)
-        fprintf(stderr, "  %s\n", result->tags.v[i]);
+        sb_cli_say("  %s\n", result->tags.v[i]);
     sb_cli_print("%s\n", sb_digest_text(&result->image.descriptor.digest).text);
 }
 

@@ -314,12 +314,13 @@ static int report(const struct bundling *b, struct sb_error *err) {
     if (b->request->common.json)
         return sb_cli_print_json(facts, err);
     const struct sb_layer *last = &b->bundle.layers[b->bundle.layer_count - 1].layer;
-    fprintf(stderr, "%s%s%s: bundle of %s, %s more\n", b->description.name,
-            b->description.version ? " " : "", b->description.version ? b->description.version : "",
-            sb_digest_text(&b->image.descriptor.digest).text,
-            sb_text_size(last->descriptor.size + b->bundle.descriptor.size).text);
+    sb_cli_say("%s%s%s: bundle of %s, %s more\n", b->description.name,
+               b->description.version ? " " : "",
+               b->description.version ? b->description.version : "",
+               sb_digest_text(&b->image.descriptor.digest).text,
+               sb_text_size(last->descriptor.size + b->bundle.descriptor.size).text);
     for (size_t i = 0; i < b->tags.n; i++)
-        fprintf(stderr, "  %s\n", b->tags.v[i]);
+        sb_cli_say("  %s\n", b->tags.v[i]);
     bool to_stdout = b->output && !strcmp(b->output, "-");
     if (!to_stdout)
         sb_cli_print("%s\n", sb_digest_text(&b->bundle.descriptor.digest).text);

@@ -127,7 +127,7 @@ static int print_pruned(const struct sb_shared_records *gone, size_t total, cons
                  wish->dry_run ? "to remove" : "removed", total - gone->n);
     fflush(stdout);
     if (wish->dry_run)
-        fputs("nothing was removed: this was a dry run\n", stderr);
+        sb_cli_say("nothing was removed: this was a dry run\n");
     return 0;
 }
 

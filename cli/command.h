@@ -77,8 +77,14 @@ int sb_cli_print_json(const json_t *value, struct sb_error *err);
 /* The file of --metadata-file: replaced as a whole, unless it is none (/dev/stdout, a pipe) or a
  * link, which are written to. */
 int sb_cli_write_metadata(const char *path, const json_t *facts, struct sb_error *err);
-/* Text on stdout; a reader that went away is no error. */
+/* Text on stdout; a reader that went away is no error. What could steer a terminal is escaped in
+ * all that is printed (base/visible.h); foreign text that is to stay on one line goes through
+ * sb_show_text or sb_show_path before. */
 void sb_cli_print(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* The same on stderr: what is told beside the facts. */
+void sb_cli_say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* Compact JSON, in which nothing could steer a terminal. */
+void sb_cli_add_json(const json_t *value, struct sb_buf *out);
 /* True once writing failed, be it that the reader went away: long lists end then. */
 bool sb_cli_print_ended(void);
 /* Flushes stdout; a full disk behind it is an error. */

@@ -113,7 +113,7 @@ static void print_json(struct printer *p, const struct sb_change *change, bool f
     if (change->kind != SB_CHANGE_REMOVED)
         json_object_set_new(out, "after", entry_json(&change->after));
     sb_buf_reset(&p->text);
-    sb_json_write(out, &p->text);
+    sb_cli_add_json(out, &p->text);
     sb_cli_print("%s\n%s", first ? "" : ",", p->text.data);
 }
 
@@ -142,12 +142,12 @@ static void print_summary(const struct printer *p) {
                        *removed = &p->tallies[SB_CHANGE_REMOVED],
                        *changed = &p->tallies[SB_CHANGE_CHANGED];
     if (added->count + removed->count + changed->count == 0) {
-        fputs("no file differs\n", stderr);
+        sb_cli_say("no file differs\n");
         return;
     }
-    fprintf(stderr, "%zu added (%s), %zu changed (%s, were %s), %zu removed (%s)\n", added->count,
-            sb_text_size(added->bytes).text, changed->count, sb_text_size(changed->bytes).text,
-            sb_text_size(p->before).text, removed->count, sb_text_size(removed->bytes).text);
+    sb_cli_say("%zu added (%s), %zu changed (%s, were %s), %zu removed (%s)\n", added->count,
+               sb_text_size(added->bytes).text, changed->count, sb_text_size(changed->bytes).text,
+               sb_text_size(p->before).text, removed->count, sb_text_size(removed->bytes).text);
 }
 
 static int diff(const struct sb_common *common, const char *const *names, struct sb_error *err) {

@@ -60,7 +60,7 @@ static int write_file(const struct sb_cli_export *job, const char *path, struct 
     if (failed)
         unlinkat(dir, temporary, 0);
     else if (fstat(fd, &st) == 0)
-        fprintf(stderr, "%s: %s\n", path, sb_text_size((uint64_t)st.st_size).text);
+        sb_cli_say("%s: %s\n", path, sb_text_size((uint64_t)st.st_size).text);
     return failed;
 }
 

@@ -37,9 +37,12 @@ static struct sb_file *grow(struct sb_files *files) {
 static void imply_parents(struct sb_files *files, size_t index, const char *before) {
     const char *path = files->v[index].entry.path;
     size_t layer = files->v[index].layer;
+    size_t common = 0;
+    while (before && before[common] && before[common] == path[common])
+        common++;
     for (const char *slash = path; (slash = strchr(slash, '/')); slash++) {
         size_t n = (size_t)(slash - path);
-        if (before && !strncmp(before, path, n) && (!before[n] || before[n] == '/'))
+        if (before && n <= common && (!before[n] || before[n] == '/'))
             continue;
         char *name = sb_arena_strndup(&files->arena, path, n);
         *grow(files) =

@@ -172,22 +172,21 @@ static void print_table(const struct rows *rows) {
 static int print_usage(struct sb_store *store, const struct rows *rows, struct sb_error *err) {
     for (size_t i = 0; i < rows->n; i++)
         if (rows->v[i].damaged)
-            fprintf(stderr, "sbuild: warning: %s:%s: %s\n", rows->v[i].repository,
-                    rows->v[i].tags.v[0], rows->v[i].why.message);
+            sb_cli_say("sbuild: warning: %s:%s: %s\n", rows->v[i].repository, rows->v[i].tags.v[0],
+                       rows->v[i].why.message);
     struct sb_store_usage usage;
     if (sb_store_usage(store, &usage, err) < 0)
         return -1;
     uint64_t blobs = usage.kinds[SB_ITEM_BLOB].bytes, trees = usage.kinds[SB_ITEM_TREE].bytes;
-    fprintf(stderr, "%s on disk in %s: blobs %s, trees %s, other %s\n",
-            sb_text_size(usage.total).text, sb_store_path(store), sb_text_size(blobs).text,
-            sb_text_size(trees).text, sb_text_size(usage.total - blobs - trees).text);
+    sb_cli_say("%s on disk in %s: blobs %s, trees %s, other %s\n", sb_text_size(usage.total).text,
+               sb_store_path(store), sb_text_size(blobs).text, sb_text_size(trees).text,
+               sb_text_size(usage.total - blobs - trees).text);
     return 0;
 }
 
 static int print_rows(struct sb_store *store, const struct rows *rows, struct sb_error *err) {
     if (rows->n == 0) {
-        fprintf(stderr, "no images in %s yet; build one with: sbuild RECIPE\n",
-                sb_store_path(store));
+        sb_cli_say("no images in %s yet; build one with: sbuild RECIPE\n", sb_store_path(store));
         return 0;
     }
     print_table(rows);

@@ -11,7 +11,7 @@ struct install_command {
     struct sb_cli_transfer transfer;
     struct sb_cli_registry registry_options;
     const char *name, *wait, *interval;
-    bool automatic, stop_following, automatic_run;
+    bool automatic, stop_following, automatic_run, replace;
     uint64_t interval_seconds;
 };
 
@@ -64,6 +64,8 @@ static int install(struct install_command *c, const char *source, struct sb_erro
     const struct sb_node node = sb_cli_node(t->store);
     struct sb_install_options options = {.source = source,
                                          .name = c->name,
+                                         .replace = c->replace,
+                                         .follow = c->automatic,
                                          .passed_over = c->automatic_run,
                                          .notify = sb_progress_transfer,
                                          .data = t->progress};
@@ -74,7 +76,7 @@ static int install(struct install_command *c, const char *source, struct sb_erro
     sb_progress_free(sb_steal(t->progress));
     struct sb_error own = {0};
     const struct sb_digest *refused = rc < 0 && err->code == SB_E_UNHEALTHY ? &done.bundle : NULL;
-    if ((c->automatic || (c->stop_following && rc == 0)) && done.name &&
+    if (((c->automatic && !done.foreign) || (c->stop_following && rc == 0)) && done.name &&
         follow(c, &node, done.name, source, refused, &own) < 0 && rc == 0) {
         *err = own;
         rc = -1;
@@ -99,6 +101,7 @@ static int run(int argc, char **argv, struct sb_error *err) {
     struct install_command c = {.transfer.progress_how = "auto"};
     const struct sb_option options[] = {
         {.name = "name", .text = &c.name},
+        {.name = "replace", .flag = &c.replace},
         {.name = "wait", .text = &c.wait},
         {.name = "auto", .flag = &c.automatic},
         {.name = "auto-run", .flag = &c.automatic_run},
@@ -129,7 +132,9 @@ const struct sb_command sb_command_install = {
             "become healthy, the generation before runs again, and sbuild exits with 7.\n"
             "Needs root.\n\n"
             "options:\n"
-            "  --name NAME          of the service, instead of the bundle's own\n" SB_CLI_WAIT_HELP
+            "  --name NAME          of the service, instead of the bundle's own\n"
+            "  --replace            give it the name, secrets and data of a service that came\n"
+            "                       from another repository\n" SB_CLI_WAIT_HELP
             "  --auto               from now on follow the tag: a timer of this node asks for\n"
             "                       it, installs what is new, and passes over what failed\n"
             "  --interval TIME      how often it asks (default: 5m)\n"

@@ -29,9 +29,9 @@ static json_t *result_json(const struct sb_recipe *recipe, const struct sb_lock_
 static void print_result(const struct sb_recipe *recipe, const struct sb_lock_result *r) {
     struct sb_digest_text digest = sb_digest_text(&r->digest), before = sb_digest_text(&r->before);
     if (r->state == SB_LOCK_NOTHING)
-        fprintf(stderr, "%s: nothing to lock: it stands on no image of a registry\n", recipe->path);
+        sb_cli_say("%s: nothing to lock: it stands on no image of a registry\n", recipe->path);
     else if (r->state == SB_LOCK_IN_RECIPE)
-        fprintf(stderr, "%s: nothing to lock: the recipe names %s\n", recipe->path, r->reference);
+        sb_cli_say("%s: nothing to lock: the recipe names %s\n", recipe->path, r->reference);
     else if (r->state == SB_LOCK_MOVED)
         sb_cli_print("%s: %s %s -> %s\n", r->file, r->reference, before.text, digest.text);
     else
@@ -41,12 +41,12 @@ static void print_result(const struct sb_recipe *recipe, const struct sb_lock_re
         sb_cli_print("%s: %s dropped\n", r->file, r->dropped.v[i]);
 }
 
-static int lock_one(const struct sb_source_site *site, const char *path, const struct sb_pairs *set,
-                    bool update, json_t *facts, struct sb_error *err) {
-    struct sb_recipe_options options = {.set = set};
+static int lock_one(const struct sb_source_site *site, const char *path,
+                    const struct sb_recipe_options *options, bool update, json_t *facts,
+                    struct sb_error *err) {
     struct sb_recipe *recipe;
     struct sb_lock_result result;
-    if (sb_recipe_load(path, &options, &recipe, err) < 0)
+    if (sb_recipe_load(path, options, &recipe, err) < 0)
         return -1;
     int failed = sb_lock_recipe(site, recipe, update, &result, err);
     if (!failed && facts)
@@ -66,9 +66,11 @@ static int lock_all(struct sb_cli_request *request, bool update, struct sb_error
         return -1;
     const struct sb_source_site site = {store, request->build.registry};
     sb_autojson json_t *facts = request->common.json ? json_array() : NULL;
+    const struct sb_recipe_options options = {
+        .allowed = &request->build.allow, .trusted = &settings.trust, .set = &request->build.set};
     int failed = 0;
     for (size_t i = 0; i < request->build.recipe_count && !failed; i++)
-        failed = lock_one(&site, request->recipes[i], &request->build.set, update, facts, err);
+        failed = lock_one(&site, request->recipes[i], &options, update, facts, err);
     sb_cli_request_close(request, &settings, store);
     if (!failed && facts)
         failed = sb_cli_print_json(facts, err);
@@ -80,6 +82,7 @@ static int run(int argc, char **argv, struct sb_error *err) {
     bool update = false;
     const struct sb_option options[] = {
         {.name = "update", .flag = &update},
+        {.name = "allow", .list = &request.build.allow},
         {.name = "set", .list = &request.set},
         SB_CLI_REGISTRY_OPTIONS(request.registry),
         {0},
@@ -102,6 +105,8 @@ const struct sb_command sb_command_lock = {
             "options:\n"
             "  --update             move it to what the image is now, and drop what the\n"
             "                       recipe no longer names\n"
+            "  --allow DIR          let recipes read files beneath DIR, too; may be given\n"
+            "                       several times\n"
             "  --set K=V            replace the build argument K; may be given several times\n"
             "  --json               print facts as JSON\n" SB_CLI_REGISTRY_HELP
             "  --store DIR          the store (or SBUILD_STORE)\n\n"

@@ -199,7 +199,7 @@ static int print_files(struct list *list, struct sb_error *err) {
         }
         sb_autojson json_t *file = file_json(list, &list->files.v[i]);
         sb_buf_reset(&text);
-        sb_json_write(file, &text);
+        sb_cli_add_json(file, &text);
         sb_cli_print("%s\n%s", list->shown++ ? "," : "", text.data);
     }
     if (list->json)

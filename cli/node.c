@@ -9,7 +9,7 @@
 
 static void say(void *data, const char *line) {
     (void)data;
-    fprintf(stderr, "%s\n", line);
+    sb_cli_say("%s\n", line);
 }
 
 struct sb_node sb_cli_node(struct sb_store *store) {

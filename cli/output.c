@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/memory.h"
+#include "base/visible.h"
 #include "cli/command.h"
 
 int sb_cli_open(const struct sb_common *common, const char *recipe, struct sb_settings *settings,
@@ -34,12 +35,37 @@ int sb_cli_open_known(const struct sb_common *common, struct sb_settings *settin
 /* Why writing to stdout failed first, or 0: stdio forgets. */
 static int write_errno;
 
+__attribute__((format(printf, 2, 0))) static int print_visible(FILE *to, const char *fmt,
+                                                               va_list ap) {
+    char *text = NULL;
+    int n = vasprintf(&text, fmt, ap);
+    if (n < 0)
+        return -1;
+    sb_autofree char *owned = text;
+    sb_autobuf struct sb_buf visible = {0};
+    sb_visible_add(&visible, text, (size_t)n, SB_VISIBLE_LINES);
+    return fwrite(sb_buf_text(&visible), 1, visible.len, to) < visible.len ? -1 : 0;
+}
+
 void sb_cli_print(const char *fmt, ...) {
     va_list ap;
     va_start(ap, fmt);
-    if (vprintf(fmt, ap) < 0 && !write_errno)
+    if (print_visible(stdout, fmt, ap) < 0 && !write_errno)
         write_errno = errno;
     va_end(ap);
+}
+
+void sb_cli_say(const char *fmt, ...) {
+    va_list ap;
+    va_start(ap, fmt);
+    (void)print_visible(stderr, fmt, ap);
+    va_end(ap);
+}
+
+void sb_cli_add_json(const json_t *value, struct sb_buf *out) {
+    sb_autobuf struct sb_buf text = {0};
+    sb_json_write(value, &text);
+    sb_visible_add_json(out, sb_buf_text(&text), text.len);
 }
 
 bool sb_cli_print_ended(void) {
@@ -49,9 +75,11 @@ bool sb_cli_print_ended(void) {
 int sb_cli_print_json(const json_t *value, struct sb_error *err) {
     sb_autobuf struct sb_buf text = {0};
     if (isatty(STDOUT_FILENO)) {
-        sb_json_write_pretty(value, &text);
+        sb_autobuf struct sb_buf pretty = {0};
+        sb_json_write_pretty(value, &pretty);
+        sb_visible_add_json(&text, pretty.data, pretty.len);
     } else {
-        sb_json_write(value, &text);
+        sb_cli_add_json(value, &text);
         sb_buf_addc(&text, '\n');
     }
     if (fwrite(text.data, 1, text.len, stdout) < text.len && !write_errno)
@@ -75,20 +103,36 @@ static bool is_placed(const char *line) {
     return digits > 0 && colon[1 + digits] == ':';
 }
 
+/* What a program or a server said may be in an error: its lines don't begin as sbuild's own do. */
+static void print_message(const char *message) {
+    sb_autobuf struct sb_buf text = {0};
+    for (const char *line = message; *line; line += *line == '\n') {
+        size_t n = strcspn(line, "\n");
+        sb_buf_addf(&text, "%s%.*s", line == message ? "" : "\n    ", (int)n, line);
+        line += n;
+    }
+    sb_cli_say("%s\n", sb_buf_text(&text));
+}
+
 void sb_cli_print_error(const struct sb_error *err) {
     fflush(stdout);
     /* What is wrong with files stands as compilers print it, for editors to find. */
-    if (err->code == SB_E_RECIPE && is_placed(err->message))
-        fprintf(stderr, "%s\nsbuild: error: nothing was done: see above\n", err->message);
-    else
-        fprintf(stderr, "sbuild: error: %s\n", err->message);
-    if (err->hint[0])
-        fprintf(stderr, "  hint: %s\n", err->hint);
+    if (err->code == SB_E_RECIPE && is_placed(err->message)) {
+        sb_cli_say("%s\nsbuild: error: nothing was done: see above\n", err->message);
+    } else {
+        sb_cli_say("sbuild: error: ");
+        print_message(err->message);
+    }
+    if (err->hint[0]) {
+        sb_cli_say("  hint: ");
+        print_message(err->hint);
+    }
 }
 
 void sb_cli_print_warning(const char *message) {
     fflush(stdout);
-    fprintf(stderr, "sbuild: warning: %s\n", message);
+    sb_cli_say("sbuild: warning: ");
+    print_message(message);
 }
 
 int sb_cli_write_metadata(const char *path, const json_t *facts, struct sb_error *err) {
@@ -117,15 +161,17 @@ static size_t width_of(const char *text) {
 
 void sb_table_print(const struct sb_table *table) {
     sb_autofree size_t *widths = sb_alloc((table->columns + 1) * sizeof *widths);
+    sb_autostrings struct sb_strings cells = {0};
     for (size_t i = 0; i < table->cells.n; i++) {
-        size_t n = width_of(table->cells.v[i]), *most = &widths[i % table->columns];
+        sb_strings_take(&cells, sb_visible(table->cells.v[i], SB_VISIBLE_ONE_LINE));
+        size_t n = width_of(cells.v[i]), *most = &widths[i % table->columns];
         *most = n > *most ? n : *most;
     }
-    for (size_t i = 0; i < table->cells.n; i++) {
+    for (size_t i = 0; i < cells.n; i++) {
         size_t column = i % table->columns;
         bool last = column + 1 == table->columns, right = table->right >> column & 1;
-        int pad = (int)(widths[column] - width_of(table->cells.v[i]));
-        sb_cli_print("%*s%s%*s%s", right ? pad : 0, "", table->cells.v[i], right || last ? 0 : pad,
-                     "", last ? "\n" : "  ");
+        int pad = (int)(widths[column] - width_of(cells.v[i]));
+        sb_cli_print("%*s%s%*s%s", right ? pad : 0, "", cells.v[i], right || last ? 0 : pad, "",
+                     last ? "\n" : "  ");
     }
 }

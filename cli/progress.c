@@ -13,6 +13,7 @@
 #include "base/json.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "base/visible.h"
 #include "cli/command.h"
 
 #define LOG_EVERY 10 /* seconds */
@@ -112,8 +113,9 @@ static void take_output(struct row *row, const char *text, size_t len,
 
 /* ---- terminal ---- */
 
-static const char *paint(const struct sb_progress *p, const char *sequence) {
-    return p->colour ? sequence : "";
+static void paint(const struct sb_progress *p, const char *sequence) {
+    if (p->colour)
+        fputs(sequence, stderr);
 }
 
 static int terminal_width(void) {
@@ -135,14 +137,13 @@ static void erase(struct sb_progress *p) {
         fputs("\033[1A\033[2K", stderr);
 }
 
-/* At most width columns of text, be it a program's: no escapes, nothing cut inside a character. */
+/* At most width columns of text, be it a program's: nothing cut inside a character. */
 static void print_clipped(const char *text, int width) {
-    for (; *text && width > 0; text++) {
-        unsigned char c = (unsigned char)*text;
-        if (c < 0x20 || c == 0x7f)
-            continue;
-        fputc(c, stderr);
-        if ((text[1] & 0xC0) != 0x80)
+    sb_autobuf struct sb_buf line = {0};
+    sb_visible_add_output(&line, text, strlen(text));
+    for (const char *p = sb_buf_text(&line); *p && width > 0; p++) {
+        fputc(*p == '\t' || *p == '\n' ? ' ' : *p, stderr);
+        if ((p[1] & 0xC0) != 0x80)
             width--;
     }
 }
@@ -155,7 +156,10 @@ static void draw(struct sb_progress *p) {
         sb_autofree char *text = sb_format("%-24s %7s  %s", row->label,
                                            sb_text_seconds(sb_clock_seconds() - row->start).text,
                                            row->packing ? "packing" : sb_buf_text(&row->line));
-        fprintf(stderr, "  %s●%s ", paint(p, "\033[33m"), paint(p, "\033[0m"));
+        paint(p, "\033[33m");
+        fputs("  ●", stderr);
+        paint(p, "\033[0m");
+        fputc(' ', stderr);
         print_clipped(text, width - 5);
         fputc('\n', stderr);
     }
@@ -189,17 +193,22 @@ static void print_done(struct sb_progress *p, const struct sb_event *e) {
                         : r->state == SB_LAYER_BASE  ? "base"
                         : r->state == SB_LAYER_BUILT ? "built"
                                                      : "?";
-    fprintf(stderr, "  %s%s%s %s %s", paint(p, "\033[32m"), tty ? "✓" : state, paint(p, "\033[0m"),
-            r->recipe, r->name);
-    if (tty && r->state != SB_LAYER_BUILT)
-        fprintf(stderr, "  %s%s%s", paint(p, "\033[2m"), state, paint(p, "\033[0m"));
+    paint(p, "\033[32m");
+    fprintf(stderr, "  %s", tty ? "✓" : state);
+    paint(p, "\033[0m");
+    sb_cli_say(" %s %s", r->recipe, r->name);
+    if (tty && r->state != SB_LAYER_BUILT) {
+        paint(p, "\033[2m");
+        fprintf(stderr, "  %s", state);
+        paint(p, "\033[0m");
+    }
     if (r->repository)
-        fprintf(stderr, "  in %s", r->repository);
+        sb_cli_say("  in %s", r->repository);
     if (r->state == SB_LAYER_BUILT)
         fprintf(stderr, "  %s  %s", sb_text_size(r->layer.descriptor.size).text,
                 sb_text_seconds(r->seconds).text);
     if (p->explain && r->cause)
-        fprintf(stderr, "  (%s)", r->cause);
+        sb_cli_say("  (%s)", r->cause);
     fputc('\n', stderr);
 }
 
@@ -207,7 +216,7 @@ static void print_json_warning(const struct sb_event *e) {
     sb_autojson json_t *o =
         json_pack("{s:s, s:o}", "event", "warning", "message", sb_json_from_text(e->text));
     sb_autobuf struct sb_buf text = {0};
-    sb_json_write(o, &text);
+    sb_cli_add_json(o, &text);
     fprintf(stderr, "%s\n", text.data);
 }
 
@@ -237,22 +246,24 @@ static void print_json(const struct sb_event *e) {
         json_object_set_new(o, "diff_id", json_string(sb_digest_text(&r->layer.diff_id).text));
     }
     sb_autobuf struct sb_buf text = {0};
-    sb_json_write(o, &text);
+    sb_cli_add_json(o, &text);
     fprintf(stderr, "%s\n", text.data);
 }
 
 /* ---- events ---- */
 
 static void print_plain_line(const struct row *row) {
-    fprintf(stderr, "%s | %s\n", row->label, sb_buf_text(&row->line));
+    sb_autobuf struct sb_buf line = {0};
+    sb_visible_add_output(&line, sb_buf_text(&row->line), row->line.len);
+    sb_cli_say("%s | %s\n", row->label, sb_buf_text(&line));
 }
 
 static void show_start(struct sb_progress *p, const struct sb_event *e) {
     struct row *row = add_row(p, e);
     if (p->style == STYLE_PLAIN) {
-        fprintf(stderr, "  building %s: %s", row->label, e->layer->summary);
+        sb_cli_say("  building %s: %s", row->label, e->layer->summary);
         if (p->explain && e->layer->cause)
-            fprintf(stderr, "  (%s)", e->layer->cause);
+            sb_cli_say("  (%s)", e->layer->cause);
         fputc('\n', stderr);
         return;
     }
@@ -278,8 +289,7 @@ static void show(struct sb_progress *p, const struct sb_event *e) {
             row->packing = true;
         break;
     case SB_EVENT_FETCH:
-        fprintf(stderr, "  %s %s: %.*s\n", e->layer->recipe, e->layer->name, (int)e->text_len,
-                e->text);
+        sb_cli_say("  %s %s: %.*s\n", e->layer->recipe, e->layer->name, (int)e->text_len, e->text);
         break;
     case SB_EVENT_RESTART:
         while (p->row_count > 0)
@@ -290,7 +300,7 @@ static void show(struct sb_progress *p, const struct sb_event *e) {
     case SB_EVENT_LAYER_GROW:
         break;
     case SB_EVENT_WAIT:
-        fprintf(stderr, "  waiting for another build of %s %s\n", e->layer->recipe, e->layer->name);
+        sb_cli_say("  waiting for another build of %s %s\n", e->layer->recipe, e->layer->name);
         break;
     case SB_EVENT_LAYER_DONE:
         remove_row(p, find_row(p, e->id));
@@ -372,20 +382,22 @@ static void print_transfer_json(const struct sb_transfer_event *e) {
                   sb_digest_text(&e->blob->digest).text, "size", (json_int_t)e->blob->size, "bytes",
                   (json_int_t)e->bytes, "repository", e->where);
     sb_autobuf struct sb_buf text = {0};
-    sb_json_write(o, &text);
+    sb_cli_add_json(o, &text);
     fprintf(stderr, "%s\n", text.data);
 }
 
 static void print_moved(struct sb_progress *p, const struct sb_transfer_event *e, double seconds) {
     bool mounted = e->state == SB_TRANSFER_MOUNTED;
-    fprintf(stderr, "  %s%s%s%s %.12s", paint(p, "\033[32m"), p->style == STYLE_TTY ? "✓ " : "",
-            paint(p, "\033[0m"),
+    paint(p, "\033[32m");
+    fputs(p->style == STYLE_TTY ? "  ✓ " : "  ", stderr);
+    paint(p, "\033[0m");
+    fprintf(stderr, "%s %.12s",
             mounted      ? "mounted"
             : e->sending ? "sent"
                          : "fetched",
             sb_digest_hex(&e->blob->digest).text);
     if (e->where)
-        fprintf(stderr, " %s %s", e->sending ? "to" : "from", e->where);
+        sb_cli_say(" %s %s", e->sending ? "to" : "from", e->where);
     fprintf(stderr, "  %s", sb_text_size(e->blob->size).text);
     if (!mounted)
         fprintf(stderr, "  %s", sb_text_seconds(seconds).text);
@@ -416,7 +428,7 @@ static void say_still(struct sb_progress *p, const struct sb_transfer_event *e) 
     if (!row || e->state != SB_TRANSFER_PROGRESS || now - row->said < LOG_EVERY)
         return;
     row->said = now;
-    fprintf(stderr, "  %s %s\n", sb_buf_text(&row->line), row->label);
+    sb_cli_say("  %s %s\n", sb_buf_text(&row->line), row->label);
 }
 
 static void show_transfer(struct sb_progress *p, const struct sb_transfer_event *e) {
@@ -496,7 +508,7 @@ void sb_progress_error(struct sb_progress *p, const struct sb_error *err) {
                   "status", sb_error_exit_status(err->code), "message",
                   sb_json_from_text(err->message), "hint", sb_json_from_text(err->hint));
     sb_autobuf struct sb_buf text = {0};
-    sb_json_write(o, &text);
+    sb_cli_add_json(o, &text);
     fprintf(stderr, "%s\n", text.data);
 }
 

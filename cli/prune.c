@@ -75,13 +75,12 @@ static void print_report(const struct sb_collect_report *report,
                  options->dry_run ? "to free" : "freed", sb_text_size(report->left).text);
     fflush(stdout);
     if (options->dry_run)
-        fputs("nothing was removed: this was a dry run\n", stderr);
+        sb_cli_say("nothing was removed: this was a dry run\n");
     else if (options->max_size != SB_COLLECT_NONE && report->left > options->max_size)
-        fprintf(stderr,
-                "sbuild: warning: more than %s is left: %s is in use by running builds and "
-                "services%s\n",
-                sb_text_size(options->max_size).text, sb_text_size(report->held).text,
-                options->keep_tagged ? ", and tagged images are kept" : "");
+        sb_cli_say("sbuild: warning: more than %s is left: %s is in use by running builds and "
+                   "services%s\n",
+                   sb_text_size(options->max_size).text, sb_text_size(report->held).text,
+                   options->keep_tagged ? ", and tagged images are kept" : "");
 }
 
 /* Only root has services. Their generations go first: what they held can go then. */

@@ -133,17 +133,17 @@ static void print_one(const json_t *fact) {
     json_int_t mounted = sb_json_integer(fact, "mounted", 0);
     const char *repository = sb_json_string(fact, "repository", "");
     if (json_is_true(json_object_get(fact, "unchanged")))
-        fprintf(stderr, "%s: is there already\n", repository);
+        sb_cli_say("%s: is there already\n", repository);
     else
-        fprintf(stderr, "%s: %lld blobs sent (%s), %lld mounted, %lld there already, in %s\n",
-                repository, (long long)uploaded,
-                sb_text_size((uint64_t)sb_json_integer(fact, "sent", 0)).text, (long long)mounted,
-                (long long)(sb_json_integer(fact, "blobs", 0) - uploaded - mounted),
-                sb_text_seconds(json_real_value(json_object_get(fact, "seconds"))).text);
+        sb_cli_say(
+            "%s: %lld blobs sent (%s), %lld mounted, %lld there already, in %s\n", repository,
+            (long long)uploaded, sb_text_size((uint64_t)sb_json_integer(fact, "sent", 0)).text,
+            (long long)mounted, (long long)(sb_json_integer(fact, "blobs", 0) - uploaded - mounted),
+            sb_text_seconds(json_real_value(json_object_get(fact, "seconds"))).text);
     size_t i;
     json_t *tag;
     json_array_foreach (json_object_get(fact, "tags"), i, tag) {
-        fprintf(stderr, "  %s:%s\n", repository, json_string_value(tag));
+        sb_cli_say("  %s:%s\n", repository, json_string_value(tag));
     }
     json_array_foreach (json_object_get(fact, "overtaken"), i, tag) {
         sb_autofree char *text = sb_format("%s:%s names another image: a push at the same time "

@@ -6,6 +6,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/stream.h"
 #include "layers/origin.h"
 
 enum { SECRET_LIMIT = 1 << 20 };
@@ -24,7 +25,7 @@ static int add_set(struct sb_cli_request *r, const char *text, struct sb_error *
 static int read_secret(const char *src, const char *variable, struct sb_buf *out,
                        const char *option, struct sb_error *err) {
     if (src)
-        return sb_file_read(AT_FDCWD, src, SECRET_LIMIT, out, err) < 0
+        return sb_stream_read(src, SECRET_LIMIT, out, err) < 0
                    ? sb_error_context(err, "--secret %s", option)
                    : 0;
     const char *value = variable ? getenv(variable) : NULL;
@@ -139,6 +140,7 @@ void sb_cli_request_free(struct sb_cli_request *r) {
     }
     free(r->build.secrets.v);
     sb_pairs_free(&r->build.set);
+    sb_strings_free(&r->build.allow);
     sb_strings_free(&r->build.tags);
     sb_strings_free(&r->build.cache_from);
     sb_strings_free(&r->cache_from);

@@ -25,6 +25,8 @@ struct sb_cli_request {
     "  --set K=V            replace the build argument K; may be given several times\n"            \
     "  --secret id=NAME,src=FILE | id=NAME,env=VARIABLE\n"                                         \
     "                       a secret for steps that name it; never stored\n"                       \
+    "  --allow DIR          let recipes read files beneath DIR, too; may be given\n"               \
+    "                       several times\n"                                                       \
     "  --version V          the version, instead of the recipe's or git's\n"                       \
     "  --no-cache           build every layer\n"                                                   \
     "  --cache-from REPO    take layers that others built from a repository; may be\n"             \
@@ -35,8 +37,8 @@ struct sb_cli_request {
     "  --store DIR          the store (or SBUILD_STORE)\n"
 
 #define SB_REQUEST_OPTIONS(r)                                                                      \
-    {.name = "set", .list = &(r).set}, {.name = "secret", .list = &(r).secrets},                   \
-        {.name = "version", .text = &(r).build.version},                                           \
+    {.name = "allow", .list = &(r).build.allow}, {.name = "set", .list = &(r).set},                \
+        {.name = "secret", .list = &(r).secrets}, {.name = "version", .text = &(r).build.version}, \
         {.name = "no-cache", .flag = &(r).build.no_cache},                                         \
         {.name = "cache-from", .list = &(r).cache_from},                                           \
         {.name = "cache-to", .text = &(r).cache_to},                                               \

@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "base/visible.h"
 #include "builder/base_layers.h"
 #include "builder/source.h"
 #include "cli/progress.h"
@@ -39,8 +40,8 @@ int sb_cli_images_fetch(struct sb_cli_images *images, const struct sb_image *ima
         sb_base_layers_absent(images->store, image, only_unlisted);
     if (absent.count == 0)
         return 0;
-    fprintf(stderr, "fetching %zu layer%s, %s\n", absent.count, absent.count == 1 ? "" : "s",
-            sb_text_size(absent.bytes).text);
+    sb_cli_say("fetching %zu layer%s, %s\n", absent.count, absent.count == 1 ? "" : "s",
+               sb_text_size(absent.bytes).text);
     struct sb_progress *progress;
     if (sb_progress_new("auto", false, &progress, err) < 0)
         return -1;
@@ -119,45 +120,12 @@ struct sb_short_text sb_show_time(int64_t seconds) {
     return out;
 }
 
-/* Bytes of the well-formed character at p, or 0. */
-static size_t character_size(const char *p) {
-    char one[5] = {0};
-    for (size_t n = 1; n <= 4 && p[n - 1]; n++) {
-        one[n - 1] = p[n - 1];
-        if (sb_text_is_utf8(one))
-            return n;
-    }
-    return 0;
-}
-
-static char *escape(const char *text, bool backslashes) {
-    sb_autobuf struct sb_buf out = {0};
-    sb_buf_adds(&out, "");
-    for (const char *p = text; *p;) {
-        unsigned char c = (unsigned char)*p;
-        size_t n = c < 0x80 ? 1 : character_size(p);
-        /* U+0080 to U+009F are control characters too: some terminals obey them. */
-        bool control = c < 0x20 || c == 0x7F || (c == 0xC2 && n == 2 && (unsigned char)p[1] < 0xA0);
-        if (c == '\n' || c == '\t')
-            sb_buf_adds(&out, c == '\n' ? "\\n" : "\\t");
-        else if (c == '\\' && backslashes)
-            sb_buf_adds(&out, "\\\\");
-        else if (n == 0 || control)
-            for (size_t i = 0; i < (n ? n : 1); i++)
-                sb_buf_addf(&out, "\\x%02x", (unsigned char)p[i]);
-        else
-            sb_buf_add(&out, p, n);
-        p += n ? n : 1;
-    }
-    return sb_buf_steal(&out);
-}
-
 char *sb_show_text(const char *text) {
-    return escape(text, false);
+    return sb_visible(text, SB_VISIBLE_ONE_LINE);
 }
 
 char *sb_show_path(const char *path) {
-    return escape(path, true);
+    return sb_visible(path, SB_VISIBLE_BACKSLASHES);
 }
 
 json_t *sb_json_from_digest(const struct sb_digest *digest) {

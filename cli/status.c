@@ -173,7 +173,7 @@ static int status(const struct sb_common *common, const char *name, struct sb_st
         if (name)
             print_one(json_array_get(services, 0));
         else if (names.n == 0)
-            fputs("no services are installed on this node\n", stderr);
+            sb_cli_say("no services are installed on this node\n");
     }
     if (sb_cli_flush(err) < 0)
         return -1;

@@ -47,7 +47,7 @@ static int add(struct sb_store *store, const char *image, const char *const *nam
         sb_store_tag(store, &list, &manifest, err) < 0)
         return -1;
     for (size_t i = 0; i < list.n; i++)
-        fprintf(stderr, "%s is now %s\n", list.v[i], sb_digest_text(&manifest.digest).text);
+        sb_cli_say("%s is now %s\n", list.v[i], sb_digest_text(&manifest.digest).text);
     return 0;
 }
 
@@ -59,8 +59,8 @@ static int drop(struct sb_store *store, const char *const *names, size_t count,
     if (sb_store_untag(store, &list, err) < 0)
         return -1;
     for (size_t i = 0; i < list.n; i++)
-        fprintf(stderr, "%s is gone\n", list.v[i]);
-    fputs("what only they named goes with the next `sbuild prune`\n", stderr);
+        sb_cli_say("%s is gone\n", list.v[i]);
+    sb_cli_say("what only they named goes with the next `sbuild prune`\n");
     return 0;
 }
 

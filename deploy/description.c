@@ -109,10 +109,20 @@ static json_t *limits_json(const struct sb_description *d) {
                      (json_int_t)d->files);
 }
 
+bool sb_description_own_ids(const struct sb_description *d) {
+    return !(d->harden_off >> SB_HARDEN_OWN_IDS & 1);
+}
+
+/* Descriptions of before this switch was there have not got it, and mean it as it is without. */
+static bool is_left_out(const struct sb_description *d, size_t which) {
+    return which == SB_HARDEN_OWN_IDS && sb_description_own_ids(d);
+}
+
 static json_t *harden_json(const struct sb_description *d) {
     json_t *object = json_object();
     for (size_t i = 0; i < SB_HARDEN_COUNT; i++)
-        json_object_set_new(object, switches[i], json_boolean(!(d->harden_off >> i & 1)));
+        if (!is_left_out(d, i))
+            json_object_set_new(object, switches[i], json_boolean(!(d->harden_off >> i & 1)));
     return object;
 }
 
@@ -354,7 +364,8 @@ static void read_places(struct source *s, struct sb_description *out) {
 static void read_harden(struct source *s, struct sb_description *out) {
     struct source harden = take_object(s, "harden");
     for (unsigned i = 0; i < SB_HARDEN_COUNT; i++)
-        if (!take_bool(&harden, switches[i]))
+        if ((i != SB_HARDEN_OWN_IDS || json_object_get(harden.left, switches[i])) &&
+            !take_bool(&harden, switches[i]))
             out->harden_off |= 1u << i;
     end_object(s, &harden);
 }

@@ -149,6 +149,9 @@ json_t *sb_description_json(const struct sb_description *description);
 
 void sb_description_free(struct sb_description *description);
 
+/* It runs as a user of the host that is its alone (deploy/ids.h); else as its image's. */
+bool sb_description_own_ids(const struct sb_description *description);
+
 /* A name that a service may have. For names that come from a command line too. */
 bool sb_service_name_valid(const char *name);
 

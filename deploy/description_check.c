@@ -88,25 +88,15 @@ static void check_volumes(struct check *c, const struct sb_description *d) {
     }
 }
 
-/* Units that end the machine, put it to sleep, or open it: a service that required one would start
- * it. */
-static bool is_requirable(const char *unit) {
-    static const char *const refused[] = {"poweroff",      "reboot",    "soft-reboot",
-                                          "halt",          "kexec",     "exit",
-                                          "shutdown",      "final",     "umount",
-                                          "rescue",        "emergency", "debug-shell",
-                                          "sleep",         "suspend",   "hibernate",
-                                          "hybrid-sleep",  "sigpwr",    "suspend-then-hibernate",
-                                          "runlevel0",     "runlevel1", "runlevel6",
-                                          "ctrl-alt-del",  "kbrequest", "factory-reset",
-                                          "system-update", NULL};
-    static const char prefix[] = "systemd-";
-    const char *name = strncmp(unit, prefix, strlen(prefix)) ? unit : unit + strlen(prefix);
-    size_t n = strcspn(name, ".@");
-    for (size_t i = 0; refused[i]; i++)
-        if (strlen(refused[i]) == n && !strncmp(refused[i], name, n))
-            return false;
-    return strncmp(unit, "initrd", 6) != 0;
+/* In a recipe "backend" is "backend.service"; here all is said. */
+static bool is_whole(const char *unit) {
+    static const char *const types[] = {".service", ".socket", ".target", ".mount",
+                                        ".path",    ".timer",  ".device"};
+    const char *dot = strrchr(unit, '.');
+    for (size_t i = 0; dot && i < sizeof types / sizeof *types; i++)
+        if (!strcmp(dot, types[i]))
+            return true;
+    return false;
 }
 
 static void check_lists(struct check *c, const struct sb_description *d) {
@@ -116,7 +106,7 @@ static void check_lists(struct check *c, const struct sb_description *d) {
         for (size_t j = 0; j < lists[i]->n; j++)
             check_rule(c, keys[i], lists[i]->v[j], i ? &sb_rule_unit : &sb_rule_secret, false);
     for (size_t i = 0; i < d->requires.n; i++)
-        if (!is_requirable(d->requires.v[i]))
+        if (!sb_unit_is_requirable(d->requires.v[i]) || !is_whole(d->requires.v[i]))
             fail(c, "requires", d->requires.v[i], "a unit that a service may start");
     for (size_t i = 0; i < SB_DIRECTORY_COUNT; i++)
         check_rule(c, "directories", d->directories[i], &sb_rule_mount, true);

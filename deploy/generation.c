@@ -25,6 +25,7 @@ const char *sb_generation_state_name(enum sb_generation_state state) {
 
 void sb_generation_free(struct sb_generation *generation) {
     free(generation->reference);
+    free(generation->provenance);
     free(generation->version);
     free(generation->failure);
     free(generation->journal);
@@ -67,6 +68,7 @@ static int read_record(const json_t *value, struct sb_generation *out, struct sb
         if (!strcmp(state, sb_generation_state_name((enum sb_generation_state)i)))
             out->state = (enum sb_generation_state)i;
     out->reference = copy(value, "reference");
+    out->provenance = copy(value, "provenance");
     out->version = copy(value, "image_version");
     out->failure = copy(value, "failure");
     out->journal = copy(value, "journal");
@@ -115,6 +117,7 @@ int sb_generation_write(int dirfd, const struct sb_generation *generation, struc
         "installed", (json_int_t)generation->installed, "since", (json_int_t)generation->since,
         "trees", trees, "gpus", sb_generation_gpus_json(generation));
     set_text(value, "reference", generation->reference);
+    set_text(value, "provenance", generation->provenance);
     set_text(value, "image_version", generation->version);
     set_text(value, "failure", generation->failure);
     set_text(value, "journal", generation->journal);

@@ -8,6 +8,7 @@
 #include "deploy/drain.h"
 #include "deploy/dropins.h"
 #include "deploy/health.h"
+#include "deploy/owners.h"
 #include "deploy/ports.h"
 #include "deploy/systemd.h"
 #include "deploy/unitfiles.h"
@@ -240,12 +241,22 @@ static void leave_word(const struct sb_node_service *service, uint64_t number,
     sb_systemd_note(service->unit, line);
 }
 
+/* Two that run as different users can't have the same data: then the old one is stopped first. */
+static int take_data(const struct sb_node_service *service, uint64_t number,
+                     const struct sb_node_slot *old, struct sb_error *err) {
+    if (!sb_owners_differ(service, number))
+        return 0;
+    if (old->generation && sb_systemd_stop_alone(old->unit, err) < 0)
+        return -1;
+    return sb_owners_change(service, number, err);
+}
+
 static int run_beside(const struct sb_node_service *service, const struct sb_description *d,
-                      uint64_t number, const struct coming *coming, uint32_t wait,
-                      struct sb_error *err) {
+                      uint64_t number, const struct coming *coming,
+                      const struct sb_node_slot *current, uint32_t wait, struct sb_error *err) {
     const struct sb_node_slot *slot = &coming->slot;
-    if (place(service, number, coming, err) < 0 || start(slot, err) < 0 ||
-        wait_for_health(service, d, slot, wait, err) < 0 ||
+    if (place(service, number, coming, err) < 0 || take_data(service, number, current, err) < 0 ||
+        start(slot, err) < 0 || wait_for_health(service, d, slot, wait, err) < 0 ||
         sb_upstream_point(service->node, d->upstream, slot->port, err) < 0)
         return -1;
     return become_current(service, slot, err);
@@ -264,6 +275,7 @@ static int run_first(const struct sb_node_service *service, const struct sb_desc
         return -1;
     sb_systemd_do("stop", timer, &ignored); /* there may be none */
     if ((current->generation && sb_systemd_stop_alone(service->unit, err) < 0) ||
+        sb_owners_change(service, number, err) < 0 ||
         sb_unitfiles_timer(service, number, err) < 0 || become_current(service, slot, err) < 0 ||
         start(slot, err) < 0 || wait_for_health(service, d, slot, wait, err) < 0)
         return -1;
@@ -276,7 +288,7 @@ static int run_new(const struct sb_node_service *service, const struct sb_descri
     struct coming coming;
     if (choose(service, d, number, current, &coming, err) < 0)
         return -1;
-    int rc = current->colour ? run_beside(service, d, number, &coming, wait, err)
+    int rc = current->colour ? run_beside(service, d, number, &coming, current, wait, err)
                              : run_first(service, d, number, &coming, current, wait, err);
     if (rc == 0)
         leave_word(service, number, &coming.slot);
@@ -324,7 +336,9 @@ int sb_green_revive(const struct sb_node_service *service, struct sb_error *err)
     struct sb_unit_status status;
     int rc = sb_systemd_status(current.unit, &status, err);
     if (rc == 0 && !status.main_pid) {
-        rc = sb_systemd_begin("start", current.unit, err);
+        rc = take_data(service, current.generation, &other, err);
+        if (rc == 0)
+            rc = sb_systemd_begin("start", current.unit, err);
         if (rc == 0)
             rc = wait_for_health(service, &d, &current, 0, err);
     }

@@ -2,6 +2,8 @@
  * would break: MemoryDenyWriteExecute= (they compile), ProcSubset=pid (they read /proc/meminfo). */
 #include "deploy/hardening.h"
 
+#define VERSION_PRIVATE_IPC 248 /* of systemd */
+
 static bool is_on(const struct sb_description *d, enum sb_harden which) {
     return !(d->harden_off >> which & 1);
 }
@@ -9,6 +11,31 @@ static bool is_on(const struct sb_description *d, enum sb_harden which) {
 static bool has_low_port(const struct sb_description *d, const struct sb_placement *p) {
     return (d->port && d->port < 1024) || (d->spare_port && d->spare_port < 1024) ||
            (p->port && p->port < 1024);
+}
+
+/* A port below 1024 needs a capability of the host's own user namespace. */
+static void add_own_ids(const struct sb_description *d, const struct sb_placement *p,
+                        struct sb_buf *out) {
+    if (is_on(d, SB_HARDEN_OWN_IDS) && !has_low_port(d, p) && !p->no_user_namespaces)
+        sb_buf_adds(out, "PrivateUsers=yes\n");
+}
+
+/* /dev/shm, which PrivateTmp= leaves as it is, is a place of the same kind. */
+static void add_tmp(const struct sb_description *d, struct sb_buf *out) {
+    if (!is_on(d, SB_HARDEN_PRIVATE_TMP))
+        return;
+    sb_buf_adds(out, "PrivateTmp=yes\n");
+    if (d->root == SB_ROOT_LAYERS)
+        sb_buf_adds(out, "TemporaryFileSystem=/dev/shm:mode=1777,nosuid,nodev\n");
+}
+
+static void add_processes(const struct sb_description *d, const struct sb_placement *p,
+                          struct sb_buf *out) {
+    if (!is_on(d, SB_HARDEN_PROTECT_PROCESSES))
+        return;
+    sb_buf_adds(out, "ProtectProc=invisible\n");
+    if (!p->systemd_version || p->systemd_version >= VERSION_PRIVATE_IPC)
+        sb_buf_adds(out, "PrivateIPC=yes\n");
 }
 
 static void add_capabilities(const struct sb_description *d, const struct sb_placement *p,
@@ -66,17 +93,19 @@ void sb_hardening_write(const struct sb_description *d, const struct sb_placemen
                         struct sb_buf *out) {
     if (is_on(d, SB_HARDEN_NO_NEW_PRIVILEGES))
         sb_buf_adds(out, "NoNewPrivileges=yes\nRestrictSUIDSGID=yes\n");
+    else if (is_on(d, SB_HARDEN_OWN_IDS) && d->root == SB_ROOT_HOST)
+        sb_buf_adds(out,
+                    "NoNewPrivileges=yes\n"); /* its root is not nosuid: it has the host's sudo */
+    add_own_ids(d, p, out);
     add_capabilities(d, p, root, out);
     add_system(d, out);
-    if (is_on(d, SB_HARDEN_PRIVATE_TMP))
-        sb_buf_adds(out, "PrivateTmp=yes\n");
+    add_tmp(d, out);
     add_devices(d, p, out);
     if (is_on(d, SB_HARDEN_PROTECT_KERNEL))
         sb_buf_adds(out, "ProtectKernelTunables=yes\nProtectKernelModules=yes\n"
                          "ProtectKernelLogs=yes\nProtectControlGroups=yes\nProtectClock=yes\n"
                          "ProtectHostname=yes\nLockPersonality=yes\n");
-    if (is_on(d, SB_HARDEN_PROTECT_PROCESSES))
-        sb_buf_adds(out, "ProtectProc=invisible\n");
+    add_processes(d, p, out);
     if (is_on(d, SB_HARDEN_NAMESPACES))
         sb_buf_adds(out, "RestrictNamespaces=yes\n");
     if (is_on(d, SB_HARDEN_ADDRESS_FAMILIES))

@@ -34,6 +34,8 @@ struct watch {
     struct sb_registry_hosts hosts;
     struct sb_unit_status status;
     double looked;
+    struct sb_confine confine; /* of the command, once it was asked for */
+    bool confined;
 };
 
 static uint16_t port_of(const struct sb_health *health) {
@@ -151,8 +153,11 @@ static int wait_bounded(pid_t pid, struct sb_error *err) {
                    WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status));
 }
 
-static int probe_command(const struct watch *w, struct sb_error *err) {
-    pid_t child = sb_inside_start(w->status.main_pid, w->health->unit,
+static int probe_command(struct watch *w, struct sb_error *err) {
+    if (!w->confined && sb_confine_read(w->health->unit, &w->confine, err) < 0)
+        return -1;
+    w->confined = true;
+    pid_t child = sb_inside_start(w->status.main_pid, w->health->unit, &w->confine,
                                   w->health->description->health_command, err);
     return child < 0 ? -1 : wait_bounded(child, err);
 }
@@ -222,6 +227,7 @@ static void start_watch(struct watch *w, const struct sb_health *health) {
 
 static void end_watch(struct watch *w) {
     sb_http_free(w->http);
+    sb_confine_free(&w->confine);
     free(w->host.host);
 }
 

@@ -11,9 +11,13 @@
 #include "deploy/node.h"
 
 /* Unpacks the layers of the description that are the application's, and gives the directory its
- * name when it is whole and on the disk. Nothing to do when it is there. */
+ * name when it is whole and on the disk. Nothing to do when it is there. Only that group comes to
+ * it; what the image's user could read, and others may not, is its (deploy/renumber.h). */
 int sb_hostroot_make(const struct sb_node_service *service, const struct sb_description *d,
-                     uint64_t number, struct sb_error *err);
+                     uint64_t number, uint32_t gid, struct sb_error *err);
+/* What the description's user is on this host; nobody's account (sb_ids_check_image). */
+int sb_hostroot_ids(const struct sb_node_service *service, const struct sb_description *d,
+                    uint32_t *out_uid, uint32_t *out_gid, struct sb_error *err);
 int sb_hostroot_remove(const struct sb_node_service *service, uint64_t number,
                        struct sb_error *err);
 

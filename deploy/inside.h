@@ -1,12 +1,12 @@
 /*
  * deploy/inside: a command where a service runs.
  *
- * It sees what the service's process sees (its mounts, root, working directory, environment), is
- * its user, has no capability that it lacks, gains no rights where it can't, and belongs to its
- * control group: what the service was kept from by these, the command is kept from as well. Only
- * the service's system-call filters (RestrictNamespaces=, SystemCallFilter= and the like) are not
- * the command's: no process can give another's to itself. Nothing of the service is used before all
- * that: no file of it, and no variable.
+ * It sees what the service's process sees (its mounts, root, working directory, environment), is in
+ * its namespaces, is its user, and belongs to its control group. Beyond what the process itself
+ * has, what systemd says of the unit bounds it (deploy/confine.h): capabilities, user namespace,
+ * filters of system calls. It gains no rights by any program. Nothing of the service is used before
+ * all that: no file of it, and no variable; and nothing of who asks is left: no terminal, no
+ * keyring, no limits.
  */
 #ifndef SB_DEPLOY_INSIDE_H
 #define SB_DEPLOY_INSIDE_H
@@ -15,11 +15,13 @@
 #include <sys/types.h>
 
 #include "base/error.h"
+#include "deploy/confine.h"
 
-/* Starts /bin/sh -c COMMAND beside a process, in a process group of its own. Returns its pid, or -1
+/* Starts /bin/sh -c COMMAND beside a process, in a session of its own. Returns its pid, or -1
  * when that process is gone (SB_E_UNHEALTHY): also when its number is another's by now, which is
  * not in the control group of the unit. It exits with 126 when it can't be put there. */
-pid_t sb_inside_start(pid_t service, const char *unit, const char *command, struct sb_error *err);
+pid_t sb_inside_start(pid_t service, const char *unit, const struct sb_confine *confine,
+                      const char *command, struct sb_error *err);
 
 /* Whether /proc/PID/cgroup, as read, is of a process of that unit. */
 bool sb_inside_is_of(const char *cgroups, const char *unit);

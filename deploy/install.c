@@ -11,7 +11,10 @@
 #include "deploy/follow.h"
 #include "deploy/gpus.h"
 #include "deploy/health.h"
+#include "deploy/owners.h"
 #include "deploy/prepare.h"
+#include "deploy/provenance.h"
+#include "deploy/requirements.h"
 #include "deploy/source.h"
 #include "deploy/switch.h"
 #include "deploy/trees.h"
@@ -32,6 +35,7 @@ struct install {
     struct sb_bundle_source source;
     struct sb_description description;
     struct sb_node_service *service;
+    struct sb_provenance provenance;
     struct sb_installed *out;
     int systemd_version;
 };
@@ -60,6 +64,7 @@ static bool runs_already(const struct install *in, const struct sb_node_slot *cu
                 generation.state == SB_GENERATION_HEALTHY;
     sb_generation_free(&generation);
     return same && sb_unitfiles_fit(in->service, current->generation) &&
+           sb_owners_fit(in->service, current->generation, &in->description) &&
            probe_current(in, current) == 0;
 }
 
@@ -101,7 +106,8 @@ static int make_generation(struct install *in, uint64_t current, uint64_t number
         .kind = SB_OPERATION_INSTALL, .from = current, .to = number};
     struct sb_generation generation = {.number = number,
                                        .bundle = in->source.manifest.digest,
-                                       .reference = sb_strdup(in->source.reference)};
+                                       .reference = sb_strdup(in->source.reference),
+                                       .provenance = sb_strdup(in->provenance.now)};
     int rc = sb_watch_units(in->node, err);
     if (rc == 0)
         rc = sb_watch_operation(in->service, &operation, err);
@@ -142,6 +148,8 @@ static int get_and_switch(struct install *in, uint64_t current, uint64_t number,
     int rc = sb_node_trees_get(in->service, &in->description, current, &in->out->reused, err);
     if (rc == 0)
         rc = sb_claim_note(in->service, &in->description, err);
+    if (rc == 0 && current == 0)
+        rc = sb_provenance_note(in->service, in->provenance.now, err);
     if (rc == 0)
         rc = switch_over(in, current, number, err);
     else if (err->code == SB_E_NO_SPACE)
@@ -155,6 +163,52 @@ static int get_and_switch(struct install *in, uint64_t current, uint64_t number,
     return rc;
 }
 
+/* What it says of the one that runs already. */
+static int change_provenance(const struct install *in, uint64_t current, struct sb_error *err) {
+    struct sb_generation generation;
+    if (!in->provenance.before)
+        return 0;
+    if (sb_generation_load(in->service, current, &generation, err) < 0)
+        return -1;
+    free(generation.provenance);
+    generation.provenance = sb_strdup(in->provenance.now);
+    int rc = sb_generation_save(in->service, &generation, err);
+    sb_generation_free(&generation);
+    return rc;
+}
+
+/* No error of the installation: what was installed runs, and says itself whose it is. */
+static void change_hands(const struct install *in) {
+    const struct sb_provenance *p = &in->provenance;
+    struct sb_follow follow;
+    struct sb_error ignored = {0};
+    if (sb_provenance_note(in->service, p->now, &ignored) < 0)
+        sb_node_say(in->node, "%s: whose it is could not be noted: %s", in->service->name,
+                    ignored.message);
+    if (!p->before)
+        return;
+    sb_node_say(in->node, "%s belongs to what came from %s now, and no more to %s",
+                in->service->name, p->now, p->before);
+    if (sb_follow_load(in->service, &follow, &ignored) < 0)
+        return;
+    if (follow.reference && !sb_provenance_has(p->now, follow.reference)) {
+        sb_node_say(in->node, "%s no longer follows %s", in->service->name, follow.reference);
+        sb_follow_stop(in->service, &ignored);
+    }
+    sb_follow_free(&follow);
+}
+
+static int check(struct install *in, uint64_t number, struct sb_error *err) {
+    const struct sb_description *d = &in->description;
+    if (sb_prepare_check(in->service, d, number, &in->systemd_version, err) < 0 ||
+        sb_requirements_check(in->service, d, err) < 0 ||
+        sb_claim_check_upstream(in->service, d, err) < 0)
+        return -1;
+    if (!in->options->name && sb_claim_check_mentions(in->service, err) < 0)
+        return -1;
+    return sb_prepare_space(in->service, d, err);
+}
+
 static int install_locked(struct install *in, struct sb_error *err) {
     enum sb_operation_kind before;
     struct sb_node_slot current;
@@ -163,11 +217,21 @@ static int install_locked(struct install *in, struct sb_error *err) {
         (before == SB_OPERATION_UNINSTALL && sb_node_service_anew(in->service, err) < 0) ||
         sb_node_slot(in->service, &current, err) < 0)
         return -1;
+    in->out->foreign = true;
+    if (sb_provenance_check(in->service, &in->source, &in->description, in->options->replace,
+                            in->options->follow || in->options->passed_over, &in->provenance,
+                            err) < 0)
+        return -1;
+    in->out->foreign = false;
     in->out->previous = current.generation;
     in->out->generation = current.generation;
     in->out->unchanged = runs_already(in, &current);
-    if (in->out->unchanged)
+    if (in->out->unchanged) {
+        if (change_provenance(in, current.generation, err) < 0)
+            return -1;
+        change_hands(in);
         return 0;
+    }
     if (in->options->passed_over && sb_follow_refused(in->service, &in->source.manifest.digest)) {
         in->out->unchanged = true;
         sb_node_say(in->node, "%s: %s failed here before, and is passed over", in->service->name,
@@ -175,10 +239,10 @@ static int install_locked(struct install *in, struct sb_error *err) {
         return 0;
     }
     if (next_number(in->service, current.generation, &number, err) < 0 ||
-        sb_prepare_check(in->service, &in->description, number, &in->systemd_version, err) < 0 ||
-        sb_prepare_space(in->service, &in->description, err) < 0)
+        check(in, number, err) < 0 || get_and_switch(in, current.generation, number, err) < 0)
         return -1;
-    return get_and_switch(in, current.generation, number, err);
+    change_hands(in);
+    return 0;
 }
 
 /* ---- the whole ---- */
@@ -246,6 +310,7 @@ int sb_install(const struct sb_node *node, struct sb_registry *registry,
     sb_store_set_source(node->store, NULL);
     sb_description_free(&in.description);
     sb_bundle_source_free(&in.source);
+    sb_provenance_free(&in.provenance);
     return rc;
 }
 
@@ -259,8 +324,10 @@ int sb_uninstall(const struct sb_node *node, const char *name, struct sb_error *
     if (sb_node_need_root(err) < 0)
         return -1;
     int rc = sb_node_service_find(node, name, &service, err);
-    if (rc == 0)
+    if (rc == 0) {
+        sb_provenance_keep(service);
         rc = sb_switch_uninstall(service, err);
+    }
     sb_node_service_close(service);
     if (sb_watch_no_units(node, rc < 0 ? &ignored : err) < 0)
         rc = -1;

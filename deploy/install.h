@@ -23,6 +23,8 @@ struct sb_install_options {
     const char *source; /* as deploy/source.h reads it */
     const char *name;   /* of the service; NULL: the bundle's */
     uint32_t wait;      /* seconds for health; 0: the bundle's */
+    bool replace;       /* the name is taken from another repository (deploy/provenance.h) */
+    bool follow;        /* what comes later is to come from there too */
     bool passed_over;   /* as a timer runs it: nothing is done when the service follows no tag, nor
                            for a bundle that failed here before */
     sb_transfer_notify *notify; /* may be NULL */
@@ -34,6 +36,7 @@ struct sb_installed {
     struct sb_digest bundle, image;
     struct sb_reused reused; /* files that it shares with generations before */
     bool unchanged;          /* it ran already, and is healthy: nothing was done */
+    bool foreign;            /* refused, as the name is another's */
     bool unfollowed;         /* nothing was done, as it follows no tag any more */
 };
 int sb_install(const struct sb_node *node, struct sb_registry *registry,

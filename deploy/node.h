@@ -135,6 +135,7 @@ struct sb_generation {
     enum sb_generation_state state;
     struct sb_digest bundle, image;
     char *reference;         /* as it was named: "registry.example.com/team/backend:bundle-v1" */
+    char *provenance;        /* whose the name is (deploy/provenance.h); NULL: an older sbuild's */
     char *version;           /* NULL when it has none */
     int64_t installed;       /* seconds */
     int64_t since;           /* when it was last seen healthy after a switch; 0: never */

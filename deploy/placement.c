@@ -11,8 +11,8 @@
 
 #include "base/memory.h"
 #include "base/text.h"
-#include "builder/inroot.h"
 #include "deploy/gpus.h"
+#include "deploy/ids.h"
 #include "layers/links.h"
 
 #define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -67,6 +67,7 @@ void sb_node_placement_start(struct sb_node_placement *out, const struct sb_node
                                             NULL};
     *out = (struct sb_node_placement){0};
     find_label(out);
+    out->placement.no_user_namespaces = !sb_ids_have_namespaces();
     if (d->gpu == 0)
         return;
     for (size_t i = 0; devices[i]; i++)
@@ -108,6 +109,8 @@ int sb_node_placement_check(const struct sb_node_service *service, const struct 
     sb_autofree struct sb_digest *ids = sb_alloc((d->layer_count + 1) * sizeof *ids);
     sb_autofree char *points = points_path(service, number);
     size_t n = lower_ids(d, ids), bytes = strlen(points);
+    if (sb_description_own_ids(d))
+        bytes += strlen(points) + sizeof "4294967295"; /* its top */
     for (size_t i = 0; i < n; i++) {
         sb_autofree char *link = sb_link_path(store, &ids[i]);
         bytes += strlen(link) + 1;
@@ -168,19 +171,46 @@ static int look_up_program(struct sb_node_placement *p, const struct sb_descript
                    sb_text_shown(d->argv.v[0]).text);
 }
 
-int sb_node_placement_look(struct sb_node_placement *p, const struct sb_description *d,
-                           const char *root, struct sb_error *err) {
-    sb_autoclose int fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    struct sb_user user;
-    if (fd < 0)
-        return sb_fail_errno(err, SB_E_IO, "opening the root %s", root);
-    if (look_up_program(p, d, fd, err) < 0 ||
-        sb_inroot_user(fd, d->user && *d->user ? d->user : NULL, &user, err) < 0)
+static bool is_plain(const char *text) {
+    for (const char *c = text; *c; c++)
+        if ((unsigned char)*c < ' ' || *c == 0x7F)
+            return false;
+    return *text && sb_text_is_utf8(text);
+}
+
+/* What systemd says of these is what the host's database has; who runs in an image expects what the
+ * image's has. Its own variables win. */
+static void tell_who(struct sb_node_placement *p, const struct sb_description *d) {
+    const char *const told[][2] = {
+        {"HOME", p->user.home}, {"USER", p->user.name}, {"LOGNAME", p->user.name}};
+    for (size_t i = 0; i < sizeof told / sizeof *told; i++)
+        if (is_plain(told[i][1]) && !sb_pairs_get(&d->env, told[i][0]))
+            sb_pairs_set(&p->env, told[i][0], told[i][1]);
+    p->placement.env = &p->env;
+}
+
+int sb_node_placement_look(struct sb_node_placement *p, const struct sb_description *d, int root,
+                           struct sb_error *err) {
+    if (look_up_program(p, d, root, err) < 0 ||
+        sb_inroot_user(root, d->user && *d->user ? d->user : NULL, &p->user, err) < 0)
         return -1;
-    p->placement.has_ids = true;
-    p->placement.uid = user.uid;
-    p->placement.gid = user.gid;
+    tell_who(p, d);
     return 0;
+}
+
+void sb_node_placement_run_as(struct sb_node_placement *p, uint32_t uid, uint32_t gid) {
+    p->placement.has_ids = true;
+    p->placement.uid = uid;
+    p->placement.gid = gid;
+}
+
+void sb_node_placement_top(struct sb_node_placement *p, char *path) {
+    sb_strings_take(&p->lower, path);
+    memmove(p->lower.v + 1, p->lower.v, (p->lower.n - 1) * sizeof *p->lower.v);
+    p->lower.v[0] = path;
+    p->placement.lower = (const char *const *)p->lower.v;
+    p->placement.lower_count = p->lower.n;
+    p->placement.renumbered = true;
 }
 
 void sb_node_placement_free(struct sb_node_placement *p) {

@@ -5,6 +5,7 @@
 #define SB_DEPLOY_PLACEMENT_H
 
 #include "base/error.h"
+#include "builder/inroot.h"
 #include "deploy/node.h"
 #include "deploy/units.h"
 
@@ -14,6 +15,7 @@ struct sb_node_placement {
     struct sb_pairs env;
     char *program;
     char label[256];
+    struct sb_user user; /* the image's, once it was looked up */
 };
 
 /* The devices of these GPUs of the node, and its driver's libraries, for a description that asks
@@ -27,9 +29,14 @@ int sb_node_placement_at(struct sb_node_placement *placement, const struct sb_no
 /* Whether the names of its layers would fit into a mount; touches nothing. */
 int sb_node_placement_check(const struct sb_node_service *service, const struct sb_description *d,
                             uint64_t number, struct sb_error *err);
-/* Looks up program and user in the mounted root. */
+/* Looks up program and user in the root, an open directory; with what number it runs here is not
+ * decided by that. */
 int sb_node_placement_look(struct sb_node_placement *placement, const struct sb_description *d,
-                           const char *root, struct sb_error *err);
+                           int root, struct sb_error *err);
+/* It runs with these numbers. */
+void sb_node_placement_run_as(struct sb_node_placement *placement, uint32_t uid, uint32_t gid);
+/* The root gets that directory on top, which it takes (deploy/renumber.h). */
+void sb_node_placement_top(struct sb_node_placement *placement, char *path);
 void sb_node_placement_free(struct sb_node_placement *placement);
 
 #endif

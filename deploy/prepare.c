@@ -11,7 +11,11 @@
 #include "base/memory.h"
 #include "deploy/green.h"
 #include "deploy/hostroot.h"
+#include "deploy/ids.h"
+#include "deploy/owners.h"
 #include "deploy/placement.h"
+#include "deploy/renumber.h"
+#include "deploy/rootview.h"
 #include "deploy/unitfiles.h"
 #include "deploy/volumes.h"
 #include "layers/trees.h"
@@ -95,7 +99,7 @@ int sb_prepare_generation(const struct sb_node_service *service, const struct sb
 
 /* ---- the units ---- */
 
-/* The mount unit alone: what else they say depends on what is in the root. */
+/* By its mount unit, as at each boot. */
 static int mount_root(const struct sb_node_service *service, const struct sb_description *d,
                       const struct sb_node_placement *here, struct sb_error *err) {
     struct sb_units units;
@@ -157,17 +161,90 @@ static int keep_units(const struct sb_node_service *service, const struct sb_des
     return rc;
 }
 
+/* ---- who it runs as ---- */
+
+/* Of another service: what its unit says that it runs with. */
+static int compare_numbers(const struct sb_node_service *service, const char *name, uint32_t uid,
+                           struct sb_error *err) {
+    sb_autofree char *unit = sb_format("%s.service", name);
+    sb_autofree char *path = sb_path_join(sb_node_units(service->node), unit);
+    sb_autobuf struct sb_buf text = {0};
+    uint32_t theirs, group;
+    if (!strcmp(name, service->name) ||
+        sb_file_read(AT_FDCWD, path, SB_UNIT_TEXT_LIMIT, &text, NULL) < 0)
+        return 0;
+    sb_unit_ids_parse(sb_buf_text(&text), &theirs, &group);
+    if (theirs != uid)
+        return 0;
+    sb_fail(err, SB_E_FAILED, "the user number %u of the image of %s is that of the service %s",
+            uid, service->name, name);
+    return sb_error_hint(err, "each could read the other's secrets: bundle one without harden: "
+                              "{own_ids: false}");
+}
+
+/* The image's numbers, which nobody else may have here. */
+static int take_image_ids(const struct sb_node_service *service, struct sb_node_placement *here,
+                          struct sb_error *err) {
+    const struct sb_user *user = &here->user;
+    sb_autostrings struct sb_strings names = {0};
+    if (sb_ids_check_image(service->name, user->uid, user->gid, err) < 0 ||
+        sb_node_services(service->node, &names, err) < 0)
+        return -1;
+    for (size_t i = 0; i < names.n && user->uid; i++)
+        if (compare_numbers(service, names.v[i], user->uid, err) < 0)
+            return -1;
+    sb_node_placement_run_as(here, user->uid, user->gid);
+    return 0;
+}
+
+/* Layers alone: the root as it is without what is the node's. */
+static int look(const struct sb_node_service *service, const struct sb_description *d,
+                struct sb_node_placement *here, struct sb_error *err) {
+    uint64_t number = here->placement.generation;
+    sb_autofree char *at = sb_format("%s/%" PRIu64 "/m", service->path, number);
+    sb_autoclose int root =
+        sb_rootview_open(here->placement.lower, here->placement.lower_count, at, err);
+    if (root < 0 || sb_node_placement_look(here, d, root, err) < 0)
+        return -1;
+    if (!sb_description_own_ids(d)) {
+        if (take_image_ids(service, here, err) < 0)
+            return -1;
+    } else {
+        uint32_t id;
+        sb_autofree char *top = NULL;
+        if (sb_ids_own(service->name, &id, err) < 0 || sb_owners_check(service, d, id, err) < 0 ||
+            sb_renumber_make(service, d, number, root, &here->user, id, &top, err) < 0)
+            return -1;
+        sb_node_placement_run_as(here, id, id);
+        sb_node_placement_top(here, sb_steal(top));
+    }
+    return sb_volumes_make(d, root, here->placement.uid, here->placement.gid, SB_VOLUMES, err);
+}
+
+/* Where the roots are: a local user could run their programs. Who was there before this mode was
+ * made it when the mount units of other services were started. */
+static int close_roots(struct sb_error *err) {
+    if (sb_directory_make(AT_FDCWD, SB_UNIT_ROOTS, 0700, err) < 0)
+        return -1;
+    return chmod(SB_UNIT_ROOTS, 0700) < 0 ? sb_fail_errno(err, SB_E_IO, SB_UNIT_ROOTS) : 0;
+}
+
 static int look_and_keep(const struct sb_node_service *service, const struct sb_description *d,
                          struct sb_node_placement *here, struct sb_error *err) {
-    uint64_t number = here->placement.generation;
-    sb_autofree char *root = sb_unit_root_path(service->name, number);
     if (d->root == SB_ROOT_LAYERS) {
-        if (mount_root(service, d, here, err) < 0 ||
-            sb_node_placement_look(here, d, root, err) < 0 ||
-            sb_volumes_make(d, root, here->placement.uid, here->placement.gid, SB_VOLUMES, err) < 0)
+        if (look(service, d, here, err) < 0 || close_roots(err) < 0 ||
+            mount_root(service, d, here, err) < 0)
             return -1;
-    } else if (sb_hostroot_make(service, d, number, err) < 0) {
-        return -1;
+    } else {
+        uint32_t uid = 0, gid = 0;
+        if ((sb_description_own_ids(d) ? sb_ids_own(service->name, &uid, err)
+                                       : sb_hostroot_ids(service, d, &uid, &gid, err)) < 0)
+            return -1;
+        gid = sb_description_own_ids(d) ? uid : gid;
+        sb_node_placement_run_as(here, uid, gid);
+        if ((sb_description_own_ids(d) && sb_owners_check(service, d, uid, err) < 0) ||
+            sb_hostroot_make(service, d, here->placement.generation, gid, err) < 0)
+            return -1;
     }
     return keep_units(service, d, here, err);
 }

@@ -10,6 +10,7 @@
 #include "deploy/follow.h"
 #include "deploy/green.h"
 #include "deploy/health.h"
+#include "deploy/owners.h"
 #include "deploy/systemd.h"
 #include "deploy/unitfiles.h"
 #include "deploy/watch.h"
@@ -26,8 +27,14 @@ static int restart(const struct sb_node_service *service, uint64_t number, struc
     if (sb_systemd_reload(err) < 0 || sb_green_stop(service, NULL, false, err) < 0)
         return -1;
     sb_systemd_do("reset-failed", service->unit, &ignored);
+    bool other = sb_owners_differ(service, number);
+    if (other)
+        sb_node_say(service->node, "%s: its data become another user's, its own", service->name);
     if (strcmp(unit, service->unit) != 0)
         sb_systemd_do("stop", service->unit, &ignored); /* the next run is the new one's */
+    if (other && (sb_systemd_stop_alone(service->unit, err) < 0 ||
+                  sb_owners_change(service, number, err) < 0))
+        return -1;
     return sb_systemd_begin("restart", unit, err);
 }
 

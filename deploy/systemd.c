@@ -115,6 +115,30 @@ static int64_t wall_clock(int64_t monotonic) {
     return (int64_t)real.tv_sec - ((int64_t)now.tv_sec - monotonic);
 }
 
+int sb_systemd_show(const char *unit, const char *properties, struct sb_buf *out,
+                    struct sb_error *err) {
+    sb_autofree char *wanted = sb_format("--property=%s", properties);
+    const char *const argv[] = {"systemctl", "show", wanted, "--", unit, NULL};
+    return run(argv, out, err);
+}
+
+int sb_systemd_properties(const char *unit, const char *names, struct sb_pairs *out,
+                          struct sb_error *err) {
+    sb_autobuf struct sb_buf text = {0};
+    *out = (struct sb_pairs){0};
+    if (sb_systemd_show(unit, names, &text, err) < 0)
+        return -1;
+    char *rest = NULL;
+    for (char *line = text.len ? strtok_r(text.data, "\n", &rest) : NULL; line;
+         line = strtok_r(NULL, "\n", &rest)) {
+        char *equals = strchr(line, '=');
+        sb_autofree char *name = equals ? sb_strndup(line, (size_t)(equals - line)) : NULL;
+        if (name)
+            sb_pairs_set(out, name, equals + 1);
+    }
+    return 0;
+}
+
 int sb_systemd_status(const char *unit, struct sb_unit_status *out, struct sb_error *err) {
     static const char properties[] =
         "--property=LoadState,ActiveState,SubState,Result,MainPID,NRestarts,NeedDaemonReload,"

@@ -12,6 +12,7 @@
 
 #include "base/buffer.h"
 #include "base/error.h"
+#include "builder/pairs.h"
 
 #define SB_SYSTEMD_OLDEST 247 /* the first with LoadCredential= */
 #define SB_SYSTEMD_UNITS  "/etc/systemd/system"
@@ -38,6 +39,15 @@ struct sb_unit_status {
     char fragment[4096]; /* path of its file; "" when there is none */
 };
 int sb_systemd_status(const char *unit, struct sb_unit_status *out, struct sb_error *err);
+/* Lines "NAME=VALUE" of these properties ("A,B"), those that this systemd knows. */
+int sb_systemd_show(const char *unit, const char *properties, struct sb_buf *out,
+                    struct sb_error *err);
+
+/* Some of a unit's properties ("Id,WantedBy"), as systemd writes them: NAME=VALUE. Of a unit that
+ * there is no file of, too: others may speak of it. Those that this systemd doesn't know are
+ * missing. */
+int sb_systemd_properties(const char *unit, const char *names, struct sb_pairs *out,
+                          struct sb_error *err);
 
 /* Leaves a line in a unit's journal, where there is one. */
 void sb_systemd_note(const char *unit, const char *line);

@@ -117,3 +117,13 @@ bool sb_unit_mark_parse(const char *text, struct sb_unit_mark *out) {
     }
     return out->name[0] && generation;
 }
+
+static uint32_t number_after(const char *text, const char *key) {
+    const char *line = strstr(text, key);
+    return line ? (uint32_t)strtoul(line + strlen(key), NULL, 10) : 0;
+}
+
+void sb_unit_ids_parse(const char *text, uint32_t *out_uid, uint32_t *out_gid) {
+    *out_uid = number_after(text, "\nUser=");
+    *out_gid = number_after(text, "\nGroup=");
+}

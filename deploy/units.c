@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "builder/rules.h"
 #include "deploy/hardening.h"
+#include "deploy/ids.h"
 #include "deploy/volumes.h"
 
 #define VERSION_OLDEST 247
@@ -30,6 +31,11 @@ struct making {
 static void find_ids(struct making *m) {
     const char *user = m->d->user;
     char *end;
+    if (!m->p->has_ids && sb_description_own_ids(m->d)) {
+        m->has_ids = true;
+        m->uid = m->gid = sb_ids_preferred(m->d->name);
+        return;
+    }
     m->is_root = !*user || !strcmp(user, "root") || !strncmp(user, "root:", 5);
     if (m->p->has_ids) {
         m->has_ids = true;
@@ -237,7 +243,8 @@ static void add_directories(struct making *m) {
         if (!path)
             continue;
         sb_autofree char *host = sb_unit_directory_path(m->d->name, (enum sb_service_directory)i);
-        sb_buf_addf(&m->text, "%sDirectory=%s\n", keys[i], m->d->name);
+        sb_buf_addf(&m->text, "%sDirectory=%s\n%sDirectoryMode=0750\n", keys[i], m->d->name,
+                    keys[i]);
         if (strcmp(host, path) != 0)
             sb_buf_addf(&m->text, "BindPaths=%s:%s\n", host, path);
     }
@@ -346,16 +353,17 @@ static void make_timer(struct making *m, struct sb_units *out) {
 
 static void make_mount(struct making *m, struct sb_units *out) {
     const struct sb_placement *p = m->p;
-    bool suid = m->d->harden_off >> SB_HARDEN_NO_NEW_PRIVILEGES & 1;
+    bool suid =
+        m->d->harden_off >> SB_HARDEN_NO_NEW_PRIVILEGES & 1 && !sb_description_own_ids(m->d);
     sb_autofree char *name = sb_unit_escape_path(m->root);
     add_head(m);
     if (p->requires_path)
         add_plain(m, "RequiresMountsFor", p->requires_path);
     sb_buf_addf(&m->text,
-                "\n[Mount]\nWhat=overlay\nWhere=%s\nType=overlay\n%sOptions=ro,nodev%s,"
-                "%s%s%slowerdir=",
-                m->root, FORCE_MOUNT2, suid ? "" : ",nosuid", p->label ? "context=" : "",
-                p->label ? p->label : "", p->label ? "," : "");
+                "\n[Mount]\nWhat=overlay\nWhere=%s\nType=overlay\nDirectoryMode=0700\n%s"
+                "Options=ro,nodev%s%s,%s%s%slowerdir=",
+                m->root, FORCE_MOUNT2, suid ? "" : ",nosuid", p->renumbered ? ",metacopy=on" : "",
+                p->label ? "context=" : "", p->label ? p->label : "", p->label ? "," : "");
     for (size_t i = 0; i < p->lower_count; i++)
         sb_buf_addf(&m->text, "%s%s", i ? ":" : "", p->lower[i]);
     if (p->lower_count == 0) /* nothing is unpacked yet */
@@ -367,7 +375,7 @@ static void make_mount(struct making *m, struct sb_units *out) {
 
 /* systemd runs nothing as a user that no database of the host knows. */
 static void make_sysusers(struct making *m, struct sb_units *out) {
-    sb_buf_addf(&m->text, "# Made by sbuild, for services whose images have this user.\n");
+    sb_buf_addf(&m->text, "# Made by sbuild: who its services run as.\n");
     if (m->gid)
         sb_buf_addf(&m->text, "g sbuild-%u %u\n", m->gid, m->gid);
     if (m->uid)

@@ -57,8 +57,11 @@ struct sb_placement {
     const char *requires_path; /* what must be mounted before the root is: the store; may be NULL */
     int systemd_version;       /* 247 …; 0: the newest that is known */
     const char *program;       /* argv[0] found in the root, absolute; NULL: as described */
-    bool has_ids;              /* user and group, found in the root; else as described */
+    bool has_ids;              /* user and group of this host (deploy/ids.h); else as described,
+                                  or what a service of that name is likely to get */
     uint32_t uid, gid;
+    bool renumbered;         /* the topmost directory has files without contents: metacopy */
+    bool no_user_namespaces; /* this host has none */
     const struct sb_strings *devices; /* device nodes for the GPUs, as this node has them;
                                          NULL: all names that there may be. Only with gpu */
     const struct sb_strings *binds; /* further read-only binds, "PATH" or "HOST:PATH": the driver's
@@ -128,5 +131,7 @@ struct sb_unit_mark {
 };
 /* True when the text has the section, whole and well-formed: the unit is sbuild's. */
 bool sb_unit_mark_parse(const char *text, struct sb_unit_mark *out);
+/* The numbers that a service runs with by its text; 0: root, or a name. */
+void sb_unit_ids_parse(const char *text, uint32_t *out_uid, uint32_t *out_gid);
 
 #endif

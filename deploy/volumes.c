@@ -61,7 +61,7 @@ static int copy_bytes(int from, int to, struct sb_error *err) {
 
 static int copy_file(int from, int to, const char *name, const struct stat *st,
                      const struct owner *owner, struct sb_error *err) {
-    sb_autoclose int in = openat(from, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    sb_autoclose int in = openat(from, name, SB_FILE_FLAGS | O_NOFOLLOW);
     sb_autoclose int out =
         in < 0 ? -1 : openat(to, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (out < 0)
@@ -154,24 +154,24 @@ static int make(int root, const char *path, int parent, const char *name, const 
     return sb_directory_sync(parent, err);
 }
 
-int sb_volumes_make(const struct sb_description *d, const char *root, uint32_t uid, uint32_t gid,
+int sb_volumes_make(const struct sb_description *d, int root, uint32_t uid, uint32_t gid,
                     const char *top, struct sb_error *err) {
     const struct owner owner = {uid, gid};
     sb_autofree char *own = sb_format("%s/%s", top, d->name);
     if (d->volumes.n == 0)
         return 0;
-    if (sb_directory_make(AT_FDCWD, own, 0711, err) < 0)
+    /* Not even other users of the host come to them: systemd shows them to the service. */
+    if (sb_directory_make(AT_FDCWD, own, 0700, err) < 0)
         return -1;
     sb_autoclose int parent = sb_directory_open(AT_FDCWD, own, err);
-    sb_autoclose int inside = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (parent < 0)
         return -1;
-    if (inside < 0)
-        return sb_fail_errno(err, SB_E_IO, "opening the root %s", root);
+    if (fchmod(parent, 0700) < 0 || chmod(top, 0700) < 0)
+        return sb_fail_errno(err, SB_E_IO, "%s", own);
     for (size_t i = 0; i < d->volumes.n; i++) {
         sb_autofree char *name = name_of(d->volumes.v[i]);
         if (!sb_path_exists(parent, name) &&
-            make(inside, d->volumes.v[i], parent, name, &owner, err) < 0)
+            make(root, d->volumes.v[i], parent, name, &owner, err) < 0)
             return sb_error_context(err, "the volume %s", d->volumes.v[i]);
     }
     return 0;

@@ -5,8 +5,8 @@
  *     /var/lib/sbuild-volumes/NAME/var~lib~data      is /var/lib/data of the service NAME
  *
  * A directory is made when the service is first installed, with what the image has at that path,
- * and is the service's user's; root's service finds in it the owners that the image has. From then
- * on it is the service's alone: no release and no rollback changes it, and it stays when the
+ * and is the service's user's; who is root here too finds in it the owners that the image has. From
+ * then on it is the service's alone: no release and no rollback changes it, and it stays when the
  * service is uninstalled. Only the directory itself is in reach of the service. All above it is
  * root's, so that no service can lead the next mount elsewhere by a symlink.
  */
@@ -21,9 +21,9 @@
 /* "/var/lib/sbuild-volumes/NAME/var~lib~data"; the caller's. */
 char *sb_volume_path(const char *service, const char *path);
 
-/* Makes those that are missing. root is where the service's root is mounted. top is where all
+/* Makes those that are missing. root is the service's root, an open directory. top is where all
  * volumes of this host lie: SB_VOLUMES. */
-int sb_volumes_make(const struct sb_description *d, const char *root, uint32_t uid, uint32_t gid,
+int sb_volumes_make(const struct sb_description *d, int root, uint32_t uid, uint32_t gid,
                     const char *top, struct sb_error *err);
 
 #endif

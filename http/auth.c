@@ -324,7 +324,7 @@ static int unsafe_origin(const struct sb_auth_request *request, struct sb_error 
         err->os_errno = EACCES;
     return sb_error_hint(err,
                          "if they may go over the network in the clear: registries: %s: "
-                         "plain_http: true in sbuild.yaml",
+                         "plain_http: true in ~/.config/sbuild/config.yaml",
                          request->host);
 }
 

@@ -6,6 +6,7 @@
 #include "http/aws_credentials.h"
 #include "http/aws_endpoint.h"
 #include "http/aws_sigv4.h"
+#include "http/secret.h"
 
 int sb_aws_sign(const struct sb_settings *settings, const struct sb_aws_request *request,
                 struct sb_strings *out_headers, struct sb_error *err) {
@@ -37,4 +38,13 @@ char *sb_aws_url(const char *service, const char *region, struct sb_error *err) 
     char *url = sb_aws_endpoint(service, region, &config, err);
     sb_aws_config_free(&config);
     return url;
+}
+
+void sb_aws_hide(const struct sb_settings *settings, const char *region, struct sb_buf *text) {
+    sb_autokeys struct sb_aws_keys keys = {0};
+    struct sb_error ignored = {0};
+    if (sb_aws_keys_get(settings, region, &keys, &ignored) < 0)
+        return;
+    sb_secret_hide(text, keys.secret_key);
+    sb_secret_hide(text, keys.session_token);
 }

@@ -29,4 +29,8 @@ int sb_aws_sign(const struct sb_settings *settings, const struct sb_aws_request 
  * (http/aws_endpoint). */
 char *sb_aws_url(const char *service, const char *region, struct sb_error *err);
 
+/* Overwrites the keys that these requests are signed with, where a text repeats them: AWS answers a
+ * wrong signature with what it should have been made of. */
+void sb_aws_hide(const struct sb_settings *settings, const char *region, struct sb_buf *text);
+
 #endif

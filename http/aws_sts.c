@@ -110,5 +110,9 @@ int sb_aws_assume_role(struct sb_aws_search *search, const struct sb_aws_role *r
     sb_autosimple struct sb_simple_response response = {0};
     if (sb_simple(search->settings, &request, &response, err) < 0)
         return sb_error_context(err, "asking AWS STS for role %s", sb_text_shown(role->arn).text);
+    if (response.status != 200 && role->source) {
+        sb_secret_hide(&response.body, role->source->secret_key);
+        sb_secret_hide(&response.body, role->source->session_token);
+    }
     return keys_of_answer(&response, role, out, err);
 }

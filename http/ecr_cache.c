@@ -18,7 +18,8 @@
 
 enum { FILE_LIMIT = 1 << 20 };
 
-/* The directory, open; -1. */
+/* The directory, open; -1, also for one that another user may write (as root with another's HOME).
+ */
 static int open_directory(bool make) {
     const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
     if ((!cache || *cache != '/') && (!home || *home != '/'))
@@ -28,13 +29,17 @@ static int open_directory(bool make) {
     struct sb_error ignored = {0};
     if (make && sb_directory_make(AT_FDCWD, path, 0700, &ignored) < 0)
         return -1;
-    return open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    sb_autoclose int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    struct stat st;
+    if (dir < 0 || fstat(dir, &st) < 0 || st.st_uid != geteuid() || (st.st_mode & 022))
+        return -1;
+    return sb_steal_fd(&dir);
 }
 
 /* A new reference to the tokens; an empty object when there are none. */
 static json_t *load(int dir) {
     sb_autosecret struct sb_buf text = {0};
-    sb_autoclose int fd = openat(dir, FILE_NAME, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+    sb_autoclose int fd = openat(dir, FILE_NAME, SB_FILE_FLAGS | O_NOFOLLOW | O_NONBLOCK);
     struct stat st;
     struct sb_error ignored = {0};
     if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_uid != geteuid() ||

@@ -142,6 +142,8 @@ static int ask(const struct call *call, struct sb_buf *out_token, int64_t *out_e
     sb_autosimple struct sb_simple_response response = {0};
     if (sb_simple(call->settings, &request, &response, err) < 0)
         return sb_error_context(err, "asking AWS for a password of ECR");
+    sb_secret_hide(&response.body, response.status == 200 ? NULL : call->keys.secret_key);
+    sb_secret_hide(&response.body, response.status == 200 ? NULL : call->keys.session_token);
     if (response.status != 200)
         return refused(call, &response, out_expired, err);
     return take_token(call, &response.body, out_token, out_expires, err);

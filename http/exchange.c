@@ -18,6 +18,9 @@ enum {
     RECEIVE_SIZE = 512 << 10,
     SEND_SIZE = 2 << 20,
     REPEATED_SIZE = 256 << 10,
+    SLOW_STALLS = 10, /* times stall_seconds for SLOW_BYTES */
+    SLOW_BYTES = 64 << 10,
+    WHOLE_STALLS = 20, /* for all of an answer that is kept in memory, from its first line on */
     REGISTRY_RATE_SHIFT = 24, /* a registry hashes and stores 16 MiB a second, at the least */
 };
 
@@ -31,12 +34,29 @@ struct running {
     bool in_body;
     bool cut; /* the rest of an answer that isn't 2xx is not wanted */
     curl_off_t moved_down, moved_up;
-    struct timespec moved;   /* when a byte moved last */
+    struct timespec moved;    /* when a byte moved last */
+    struct timespec answered; /* when the answer began */
+    struct timespec marked;   /* when SLOW_BYTES had moved since the last such moment */
+    curl_off_t marked_at;
     struct sb_error failure; /* why a callback ended it; code 0: none did */
 };
 
 static void note_moved(struct running *r) {
     clock_gettime(CLOCK_MONOTONIC, &r->moved);
+}
+
+static double seconds_between(const struct timespec *from, const struct timespec *to) {
+    return (double)(to->tv_sec - from->tv_sec) + (double)(to->tv_nsec - from->tv_nsec) / 1e9;
+}
+
+static void add_seconds(struct timespec *when, double seconds) {
+    long whole = (long)seconds;
+    when->tv_sec += whole;
+    when->tv_nsec += (long)((seconds - (double)whole) * 1e9);
+    if (when->tv_nsec >= 1000000000) {
+        when->tv_nsec -= 1000000000;
+        when->tv_sec++;
+    }
 }
 
 static bool is_success(const struct sb_exchange *x) {
@@ -87,6 +107,8 @@ static size_t on_header(char *line, size_t size, size_t count, void *data) {
     if (len > 5 && !strncmp(line, "HTTP/", 5)) { /* of an answer 1xx before, or of this one */
         sb_strings_free(&r->x->answer_headers);
         const char *blank = memchr(line, ' ', len);
+        if (!r->x->status) /* the registry has had its time to think */
+            r->answered = r->marked = r->moved;
         r->x->status = blank ? atoi(blank) : 0;
         return len;
     }
@@ -101,8 +123,12 @@ static size_t on_body(char *bytes, size_t size, size_t count, void *data) {
     r->in_body = true;
     x->received += len;
     if (is_success(x) && x->stream) {
+        struct timespec before;
+        clock_gettime(CLOCK_MONOTONIC, &before);
         if (x->stream(x->data, bytes, len, &r->failure) < 0)
             return 0;
+        note_moved(r);
+        add_seconds(&r->marked, seconds_between(&before, &r->moved)); /* of who takes the bytes */
     } else if (len > x->limit - x->body.len) {
         if (is_success(x)) {
             sb_fail(&r->failure, SB_E_NETWORK, "%s: the answer is larger than %zu bytes", r->host,
@@ -116,7 +142,7 @@ static size_t on_body(char *bytes, size_t size, size_t count, void *data) {
     } else {
         sb_buf_add(&x->body, bytes, len);
     }
-    note_moved(r); /* whoever takes the bytes may have taken his time */
+    note_moved(r);
     return len;
 }
 
@@ -156,6 +182,27 @@ static int on_seek(void *data, curl_off_t offset, int origin) {
 
 /* ---- time ---- */
 
+/* A byte now and then is no stall, and could go on for years. Nobody waits that way for a registry
+ * that thinks, whose time is wait_seconds. */
+static int check_slow(struct running *r, curl_off_t bytes) {
+    const struct sb_exchange *x = r->x;
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    bool thinks = !x->status && (!x->has_body || r->position >= x->body_size);
+    if (thinks || bytes - r->marked_at >= SLOW_BYTES) {
+        r->marked = now;
+        r->marked_at = bytes;
+    }
+    bool kept = x->status && !(is_success(x) && x->stream);
+    if (seconds_between(&r->marked, &now) < (double)x->stall_seconds * SLOW_STALLS &&
+        (!kept || seconds_between(&r->answered, &now) < (double)x->stall_seconds * WHOLE_STALLS))
+        return 0;
+    sb_fail(&r->failure, SB_E_NETWORK, "%s: next to nothing moved for %d seconds", r->host,
+            x->stall_seconds * SLOW_STALLS);
+    r->failure.os_errno = EAGAIN;
+    return 1;
+}
+
 static int on_progress(void *data, curl_off_t total_down, curl_off_t down, curl_off_t total_up,
                        curl_off_t up) {
     (void)total_down, (void)total_up;
@@ -165,6 +212,8 @@ static int on_progress(void *data, curl_off_t total_down, curl_off_t down, curl_
         fail_now(r, ECANCELED, "nobody waits for the answer");
         return 1;
     }
+    if (check_slow(r, down + up))
+        return 1;
     if (down != r->moved_down || up != r->moved_up) {
         r->moved_down = down;
         r->moved_up = up;
@@ -180,8 +229,7 @@ static int on_progress(void *data, curl_off_t total_down, curl_off_t down, curl_
         if (x->has_body)
             allowed += (long long)(x->body_size >> REGISTRY_RATE_SHIFT);
     }
-    if ((now.tv_sec - r->moved.tv_sec) * 1000 + (now.tv_nsec - r->moved.tv_nsec) / 1000000 <
-        allowed * 1000)
+    if (seconds_between(&r->moved, &now) < (double)allowed)
         return 0;
     sb_fail(&r->failure, SB_E_NETWORK, "%s: no byte moved for %lld seconds", r->host, allowed);
     r->failure.os_errno = EAGAIN;
@@ -190,15 +238,49 @@ static int on_progress(void *data, curl_off_t total_down, curl_off_t down, curl_
 
 /* ---- addresses ---- */
 
-static bool may_connect(struct running *r, enum sb_reach reach, int port) {
+/* What a registry names: private networks are where registries are, too. */
+static bool is_allowed(const struct sb_exchange *x, enum sb_reach reach, int port) {
+    if (reach == SB_REACH_LOOPBACK)
+        return !x->foreign || x->to_loopback || sb_proxy_has_port(port);
+    return reach != SB_REACH_LINK_LOCAL ||
+           (!x->foreign && (x->to_link_local || sb_proxy_has_port(port)));
+}
+
+static const char *const reaches[] = {
+    [SB_REACH_ANY] = "the internet",
+    [SB_REACH_LOOPBACK] = "this machine itself",
+    [SB_REACH_PRIVATE] = "a private network",
+    [SB_REACH_LINK_LOCAL] = "the local link, where clouds keep credentials",
+};
+
+static bool may_download(struct running *r, enum sb_reach reach, int port) {
     const struct sb_exchange *x = r->x;
-    if (!x->foreign || reach == SB_REACH_ANY ||
-        (reach == SB_REACH_LOOPBACK && (x->to_loopback || sb_proxy_has_port(port))))
+    if (reach == SB_REACH_ANY || sb_proxy_has_port(port) ||
+        (reach != SB_REACH_LINK_LOCAL && (!x->foreign || x->to_private)))
         return true;
-    sb_fail(&r->failure, SB_E_NETWORK,
-            "the registry sends to %s, an address of %s: refused, for a server must not reach what "
-            "only this machine can",
-            r->host, reach == SB_REACH_LOOPBACK ? "this machine itself" : "the local link");
+    sb_fail(&r->failure, SB_E_NETWORK, "%s is an address of %s: refused%s", r->host, reaches[reach],
+            x->foreign ? ", for a server sent there" : "");
+    r->failure.os_errno = EPERM;
+    return false;
+}
+
+static bool may_connect(struct running *r, enum sb_reach reach, int port) {
+    if (r->x->download)
+        return may_download(r, reach, port);
+    if (is_allowed(r->x, reach, port))
+        return true;
+    if (r->x->foreign) {
+        sb_fail(&r->failure, SB_E_NETWORK,
+                "the registry sends to %s, an address of %s: refused, for a server must not reach "
+                "what only this machine can",
+                r->host, reach == SB_REACH_LOOPBACK ? "this machine itself" : "the local link");
+    } else {
+        sb_fail(&r->failure, SB_E_NETWORK,
+                "%s is an address of the local link: refused, for only this machine's own matters "
+                "are there",
+                r->host);
+        sb_error_hint(&r->failure, "if it is a registry, set its ca or plain_http in the settings");
+    }
     r->failure.os_errno = EPERM;
     return false;
 }
@@ -223,6 +305,7 @@ static int on_connected(void *data, char *peer, char *local, int peer_port, int 
     struct running *r = data;
     enum sb_reach reach = sb_reach_of_text(peer);
     r->x->at_loopback = reach == SB_REACH_LOOPBACK && !sb_proxy_has_port(peer_port);
+    r->x->at_private = reach != SB_REACH_ANY && !sb_proxy_has_port(peer_port);
     note_moved(r);
     return may_connect(r, reach, peer_port) ? CURL_PREREQFUNC_OK : CURL_PREREQFUNC_ABORT;
 }
@@ -330,6 +413,7 @@ int sb_exchange_run(CURL *curl, struct sb_exchange *x, struct sb_error *err) {
     curl_easy_setopt(curl, CURLOPT_CURLU, x->url);
     curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, detail);
     note_moved(&r);
+    r.marked = r.moved;
     CURLcode code = curl_easy_perform(curl);
     curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, NULL);
     curl_easy_setopt(curl, CURLOPT_HTTPHEADER, NULL);

@@ -36,12 +36,18 @@ struct sb_exchange {
     bool (*gone)(void *data); /* asked now and then: true ends the exchange; may be NULL */
     void *data;
     size_t limit;
-    int stall_seconds; /* without a byte in either direction */
-    int wait_seconds;  /* from the request's last byte to the answer's first, if more */
-    int timeout_ms;    /* for all of it; 0: none */
-    bool direct;       /* through no proxy */
-    bool foreign;      /* a server chose the address: link-local ones are refused, and … */
-    bool to_loopback;  /* … loopback ones too, unless this is set */
+    int stall_seconds;  /* without a byte in either direction; ten times as long with next to none,
+                           and  twenty times for the whole of an answer that is kept in memory */
+    int wait_seconds;   /* from the request's last byte to the answer's first, if more */
+    int timeout_ms;     /* for all of it; 0: none */
+    bool direct;        /* through no proxy */
+    bool foreign;       /* a server chose the address: link-local ones are refused, and … */
+    bool to_loopback;   /* … loopback ones too, unless this is set */
+    bool to_link_local; /* else link-local ones are refused whoever chose them: no registry is
+                           there, but on a machine in a cloud all its credentials */
+    bool download;      /* a file of anybody's: link-local addresses are refused always, and those
+                           of this machine and its networks where foreign says so, unless … */
+    bool to_private;    /* … the first one that was asked was such a one */
 
     /* Filled by the exchange. */
     int status;                       /* 0 when no answer began */
@@ -49,6 +55,7 @@ struct sb_exchange {
     struct sb_buf body;
     uint64_t sent, received; /* bytes of bodies */
     bool at_loopback;        /* the server is on this machine */
+    bool at_private;         /* or on one of its networks */
 };
 
 /* Makes it. Any answer is success. Errors as of sb_http_perform (registry/http.h). What is filled

@@ -93,7 +93,7 @@ static int fail_tls(struct sb_error *err, const char *host, const char *detail) 
         strstr(detail, "packet length too long")) {
         permanent(err, host, "the server does not speak TLS");
         return sb_error_hint(err, "for a registry that speaks plain HTTP, set plain_http for it in "
-                                  "sbuild.yaml");
+                                  "~/.config/sbuild/config.yaml");
     }
     if (strstr(detail, "alert")) {
         sb_fail(err, SB_E_NETWORK, "%s: the server refused the TLS connection: %s", host,

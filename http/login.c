@@ -2,12 +2,14 @@
 
 #include <curl/curl.h>
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/memory.h"
 #include "base/text.h"
+#include "base/visible.h"
 #include "http/auth.h"
 #include "http/credentials.h"
 #include "http/prompt.h"
@@ -41,10 +43,25 @@ static int parse(int argc, char **argv, struct arguments *out, struct sb_error *
     return 0;
 }
 
+/* On stderr, with nothing in it that could steer a terminal. */
+__attribute__((format(printf, 1, 2))) static void say(const char *fmt, ...) {
+    sb_autobuf struct sb_buf visible = {0};
+    char *text = NULL;
+    va_list ap;
+    va_start(ap, fmt);
+    int n = vasprintf(&text, fmt, ap);
+    va_end(ap);
+    if (n < 0)
+        return;
+    sb_visible_add(&visible, text, (size_t)n, SB_VISIBLE_LINES);
+    fputs(sb_buf_text(&visible), stderr);
+    free(text);
+}
+
 static int end(const struct sb_error *err) {
-    fprintf(stderr, "sbuild: error: %s\n", err->message);
+    say("sbuild: error: %s\n", err->message);
     if (err->hint[0])
-        fprintf(stderr, "  hint: %s\n", err->hint);
+        say("  hint: %s\n", err->hint);
     return sb_error_exit_status(err->code);
 }
 
@@ -144,7 +161,7 @@ static int verify(const struct arguments *arguments, const struct sb_settings *s
         result = sb_fail(err, SB_E_NETWORK, "%s does not answer as a registry: status %d for /v2/",
                          arguments->host, status);
     } else if (!sb_auth_was_asked(service.auth)) {
-        fprintf(stderr, "%s did not ask for credentials: these were not tried\n", arguments->host);
+        say("%s did not ask for credentials: these were not tried\n", arguments->host);
     }
     if (out_refresh)
         *out_refresh = sb_auth_refresh_token(service.auth);
@@ -187,8 +204,8 @@ static int login(const struct arguments *arguments, struct sb_error *err) {
     if (result == 0)
         result = sb_credentials_store(arguments->host, &credential, &where, err);
     if (result == 0)
-        fprintf(stderr, "%s: logged in as %s; kept in %s\n", arguments->host,
-                sb_text_shown(credential.user).text, where);
+        say("%s: logged in as %s; kept in %s\n", arguments->host,
+            sb_text_shown(credential.user).text, where);
     sb_settings_free(&settings);
     curl_global_cleanup();
     return result;
@@ -210,8 +227,8 @@ int sb_logout_main(int argc, char **argv) {
         sb_credentials_erase(arguments.host, &where, &err) < 0)
         return end(&err);
     for (size_t i = 0; i < where.n; i++)
-        fprintf(stderr, "%s: logged out; gone from %s\n", arguments.host, where.v[i]);
+        say("%s: logged out; gone from %s\n", arguments.host, where.v[i]);
     if (where.n == 0)
-        fprintf(stderr, "%s: no credentials are kept\n", arguments.host);
+        say("%s: no credentials are kept\n", arguments.host);
     return 0;
 }

@@ -22,6 +22,17 @@ static char *part(CURLU *url, CURLUPart which, unsigned flags) {
     return copy;
 }
 
+/* "%32852039166" becomes a name at first, and an address when what was made of it is read again:
+ * what is checked and what is asked might differ. */
+static bool reads_the_same(CURLU *url) {
+    sb_autofree char *text = sb_url_text(url), *origin = sb_url_origin(url);
+    sb_autourl CURLU *again = curl_url();
+    if (!again || curl_url_set(again, CURLUPART_URL, text, CURLU_PATH_AS_IS) != CURLUE_OK)
+        return false;
+    sb_autofree char *same = sb_url_origin(again);
+    return !strcmp(origin, same);
+}
+
 /* url is taken over. */
 static CURLU *checked(CURLU *url, const char *text, CURLUcode code, struct sb_error *err) {
     sb_autofree char *scheme = code == CURLUE_OK ? part(url, CURLUPART_SCHEME, 0) : NULL;
@@ -38,7 +49,10 @@ static CURLU *checked(CURLU *url, const char *text, CURLUcode code, struct sb_er
         curl_url_set(url, CURLUPART_PASSWORD, NULL, 0);
         curl_url_set(url, CURLUPART_OPTIONS, NULL, 0);
         curl_url_set(url, CURLUPART_FRAGMENT, NULL, 0);
-        return url;
+        if (reads_the_same(url))
+            return url;
+        sb_fail(err, SB_E_NETWORK, "%s is not a URL: its host is written with escapes",
+                sb_text_shown(text).text);
     }
     curl_url_cleanup(url);
     return NULL;
@@ -86,24 +100,65 @@ bool sb_url_is_https(CURLU *url) {
     return !strcmp(scheme, "https");
 }
 
+/* Where clouds answer a machine that asks for its own secrets: 169.254.169.254 and its like, and
+ * those of Alibaba, Azure and Oracle. */
 static enum sb_reach reach_of_v4(uint32_t address) {
-    if (address >> 24 == 127 || address == 0)
+    static const uint32_t metadata[] = {0x646464c8, 0xa83f8110, 0xc00000c0};
+    static const struct {
+        uint32_t network;
+        int bits;
+    } private[] = {{0x0a000000, 8}, {0xac100000, 12}, {0xc0a80000, 16}, {0x64400000, 10}};
+    if (address >> 24 == 127 || address >> 24 == 0)
         return SB_REACH_LOOPBACK;
-    return address >> 16 == 0xa9fe ? SB_REACH_LINK_LOCAL : SB_REACH_ANY;
+    for (size_t i = 0; i < sizeof metadata / sizeof *metadata; i++)
+        if (address == metadata[i])
+            return SB_REACH_LINK_LOCAL;
+    if (address >> 16 == 0xa9fe)
+        return SB_REACH_LINK_LOCAL;
+    for (size_t i = 0; i < sizeof private / sizeof *private; i++)
+        if ((address ^ private[i].network) >> (32 - private[i].bits) == 0)
+            return SB_REACH_PRIVATE;
+    return SB_REACH_ANY;
+}
+
+/* Forms of IPv6 that lead to an address of IPv4: where in them it is, or NULL. */
+static const unsigned char *inner_v4(const struct in6_addr *address) {
+    static const struct {
+        unsigned char prefix[12];
+        unsigned char length, at;
+    } forms[] = {
+        {{[10] = 0xff, 0xff}, 12, 12},                 /* ::ffff:0:0/96, mapped */
+        {{[8] = 0xff, 0xff}, 12, 12},                  /* ::ffff:0:0:0/96, translated */
+        {{0}, 12, 12},                                 /* ::/96, compatible */
+        {{0x00, 0x64, 0xff, 0x9b}, 12, 12},            /* 64:ff9b::/96, NAT64 */
+        {{0x00, 0x64, 0xff, 0x9b, 0x00, 0x01}, 6, 12}, /* 64:ff9b:1::/48, NAT64 of one's own */
+        {{0x20, 0x02}, 2, 2},                          /* 2002::/16, 6to4 */
+    };
+    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++)
+        if (!memcmp(address, forms[i].prefix, forms[i].length))
+            return address->s6_addr + forms[i].at;
+    return NULL;
 }
 
 static enum sb_reach reach_of_v6(const struct in6_addr *address) {
-    static const unsigned char metadata[16] = {0xfd, 0x00, 0x0e, 0xc2, [14] = 0x02, [15] = 0x54};
+    static const unsigned char metadata[][16] = {
+        {0xfd, 0x00, 0x0e, 0xc2, [14] = 0x02, [15] = 0x54}, /* fd00:ec2::254, and for pods … */
+        {0xfd, 0x00, 0x0e, 0xc2, [15] = 0x23},              /* … fd00:ec2::23, of AWS */
+        {0xfd, 0x20, 0x00, 0xce, [14] = 0x02, [15] = 0x54}, /* fd20:ce::254, of Google */
+    };
     if (IN6_IS_ADDR_LOOPBACK(address) || IN6_IS_ADDR_UNSPECIFIED(address))
         return SB_REACH_LOOPBACK;
-    if (IN6_IS_ADDR_V4MAPPED(address)) {
-        uint32_t inner;
-        memcpy(&inner, address->s6_addr + 12, sizeof inner);
-        return reach_of_v4(ntohl(inner));
-    }
-    if (IN6_IS_ADDR_LINKLOCAL(address) || !memcmp(address, metadata, sizeof metadata))
+    for (size_t i = 0; i < sizeof metadata / sizeof *metadata; i++)
+        if (!memcmp(address, metadata[i], sizeof metadata[i]))
+            return SB_REACH_LINK_LOCAL;
+    const unsigned char *inner = inner_v4(address);
+    if (inner)
+        return reach_of_v4((uint32_t)inner[0] << 24 | (uint32_t)inner[1] << 16 |
+                           (uint32_t)inner[2] << 8 | inner[3]);
+    if (IN6_IS_ADDR_LINKLOCAL(address))
         return SB_REACH_LINK_LOCAL;
-    return SB_REACH_ANY;
+    return (address->s6_addr[0] & 0xfe) == 0xfc || IN6_IS_ADDR_SITELOCAL(address) ? SB_REACH_PRIVATE
+                                                                                  : SB_REACH_ANY;
 }
 
 enum sb_reach sb_reach_of(const struct sockaddr *address) {

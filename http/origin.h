@@ -28,9 +28,12 @@ void sb_url_free(CURLU **url);
 
 enum sb_reach {
     SB_REACH_ANY,
-    SB_REACH_LOOPBACK,   /* this machine: 127.0.0.0/8, ::1, 0.0.0.0, :: */
+    SB_REACH_LOOPBACK,   /* this machine: 127.0.0.0/8, ::1, 0.0.0.0/8, :: */
+    SB_REACH_PRIVATE,    /* networks of a site: 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16,
+                            100.64.0.0/10, fc00::/7, fec0::/10 */
     SB_REACH_LINK_LOCAL, /* 169.254.0.0/16, fe80::/10, and where clouds answer for metadata */
 };
+/* An address of version 6 that stands for one of version 4 is what that one is. */
 enum sb_reach sb_reach_of(const struct sockaddr *address);
 /* The same for an address as text, alone or with a port; SB_REACH_ANY when it is none. */
 enum sb_reach sb_reach_of_text(const char *address);

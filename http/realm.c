@@ -23,7 +23,8 @@ bool sb_realm_origin_is_safe(const struct sb_settings *settings, const char *hos
 /* Names under which clouds answer for a machine's own secrets, beside the addresses. */
 static bool is_metadata_name(const char *host) {
     static const char *const names[] = {"metadata", "metadata.google.internal",
-                                        "instance-data.ec2.internal", "100.100.100.200"};
+                                        "instance-data.ec2.internal", "metadata.goog",
+                                        "instance-data"};
     size_t len = strcspn(host, ":");
     if (len > 0 && host[len - 1] == '.')
         len--;

@@ -56,9 +56,10 @@ static int parse(const struct sb_buf *text, struct sb_request *out, struct sb_er
     json_int_t offset = sb_json_integer(value, "offset", 0);
     json_int_t limit = sb_json_integer(value, "limit", 0);
     json_int_t wait = sb_json_integer(value, "wait", 0);
+    json_int_t timeout = sb_json_integer(value, "timeout", 0);
     bool in_file = body && !strcmp(body, "file");
-    if (size < 0 || offset < 0 || limit < 0 || wait < 0 || wait > 86400 ||
-        (!in_file && size > SB_BODY_LIMIT))
+    if (size < 0 || offset < 0 || limit < 0 || wait < 0 || wait > 86400 || timeout < 0 ||
+        timeout > 1000000 || (!in_file && size > SB_BODY_LIMIT))
         return sb_fail(err, SB_E_FAILED, "a request with a number that can't be");
     if (in_file != (out->body_fd >= 0))
         return sb_fail(err, SB_E_FAILED, "a request without the file that it sends");
@@ -66,6 +67,8 @@ static int parse(const struct sb_buf *text, struct sb_request *out, struct sb_er
     out->body_offset = (uint64_t)offset;
     out->limit = (size_t)limit;
     out->wait = (int)wait;
+    out->timeout = (int)timeout;
+    out->download = json_is_true(json_object_get(value, "download"));
     out->sink = json_is_true(json_object_get(value, "sink"));
     return take_headers(json_object_get(value, "headers"), &out->headers, err);
 }

@@ -27,9 +27,11 @@ struct sb_request {
     uint64_t body_size; /* of either */
     uint64_t body_offset;
     struct sb_buf body;
-    bool sink;    /* the body of a 2xx answer is taken as it comes, however long it is */
-    size_t limit; /* otherwise: bytes of the answer's body */
-    int wait;     /* seconds until the answer begins; 0: as every stall */
+    bool sink;     /* the body of a 2xx answer is taken as it comes, however long it is */
+    size_t limit;  /* otherwise: bytes of the answer's body */
+    int wait;      /* seconds until the answer begins; 0: as every stall */
+    bool download; /* a file of anybody's, not a registry's */
+    int timeout;   /* seconds for each exchange; 0: none */
 };
 
 /* Waits for the next request. Returns 1, 0 when sbuild is gone or does not need the channel

@@ -31,3 +31,12 @@ void sb_secret_add(struct sb_buf *secret, const void *bytes, size_t len) {
 void sb_secret_adds(struct sb_buf *secret, const char *text) {
     sb_secret_add(secret, text, strlen(text));
 }
+
+void sb_secret_hide(struct sb_buf *text, const char *secret) {
+    size_t len = secret ? strlen(secret) : 0;
+    if (len == 0 || !text->data)
+        return;
+    for (char *at = text->data;
+         (at = memmem(at, text->len - (size_t)(at - text->data), secret, len));)
+        memset(at, '*', len);
+}

@@ -17,4 +17,7 @@ void sb_secret_adds(struct sb_buf *secret, const char *text);
 #define sb_autosecret     __attribute__((cleanup(sb_secret_free), unused))
 #define sb_autosecrettext __attribute__((cleanup(sb_secret_free_text), unused))
 
+/* Overwrites what a server repeats of a secret, before any of it is shown; secret may be NULL. */
+void sb_secret_hide(struct sb_buf *text, const char *secret);
+
 #endif

@@ -11,6 +11,7 @@
 #include "base/channel.h"
 #include "base/json.h"
 #include "base/memory.h"
+#include "base/visible.h"
 #include "http/proxy.h"
 #include "http/transfer.h"
 
@@ -155,8 +156,10 @@ int sb_serve(int control) {
         }
         sb_close_descriptor(&fd);
     }
-    if (err.code)
-        fprintf(stderr, "sbuild-http: %s\n", err.message);
+    if (err.code) {
+        sb_autofree char *visible = sb_visible(err.message, SB_VISIBLE_LINES);
+        fprintf(stderr, "sbuild-http: %s\n", visible);
+    }
     /* Threads may be in the middle of something that nobody waits for now. */
     _exit(err.code ? 1 : 0);
 }

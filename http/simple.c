@@ -32,6 +32,7 @@ int sb_simple(const struct sb_settings *settings, const struct sb_simple_request
         .direct = request->direct,
         .foreign = request->foreign,
         .to_loopback = true,
+        .to_link_local = !request->foreign,
     };
     CURL *curl = curl_easy_init();
     int result = curl ? sb_exchange_run(curl, &exchange, err)

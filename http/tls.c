@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -89,12 +90,28 @@ static int add_host(const struct sb_settings *settings, const char *host, enum c
     return add_directories(host, client != CLIENT_NONE, out, err);
 }
 
+/* The libraries would wait for a FIFO's writer. */
+static int check_file(const char *path, struct sb_error *err) {
+    struct stat st;
+    if (!path || stat(path, &st) < 0) /* what is missing they tell */
+        return 0;
+    return sb_file_check(&st, path, err);
+}
+
+static int check_files(const struct sb_tls *tls, struct sb_error *err) {
+    for (size_t i = 0; i < tls->authorities.n; i++)
+        if (check_file(tls->authorities.v[i], err) < 0)
+            return -1;
+    return check_file(tls->client_cert, err) < 0 ? -1 : check_file(tls->client_key, err);
+}
+
 int sb_tls_find(const struct sb_settings *settings, const char *host, const char *registry,
                 struct sb_tls *out, struct sb_error *err) {
     *out = (struct sb_tls){0};
     bool same = !registry || !strcmp(registry, host);
     if (add_host(settings, host, same ? CLIENT_ANY : CLIENT_NAMED, out, err) == 0 &&
-        (same || add_host(settings, registry, CLIENT_NONE, out, err) == 0))
+        (same || add_host(settings, registry, CLIENT_NONE, out, err) == 0) &&
+        check_files(out, err) == 0)
         return 0;
     sb_tls_free(out);
     return -1;

@@ -12,7 +12,7 @@
 #include "http/origin.h"
 #include "http/secret.h"
 
-enum { REDIRECTS = 5, CHALLENGES = 2 };
+enum { REDIRECTS = 5, DOWNLOAD_REDIRECTS = 10, CHALLENGES = 2 };
 
 struct sb_transfer {
     const struct sb_service *service;
@@ -44,6 +44,7 @@ struct journey {
     struct sb_buf authorization;
     int challenges, redirects;
     bool registry_at_loopback;
+    bool first_at_private; /* of a download */
     bool head_sent;
     struct sb_exchange exchange;
 };
@@ -201,6 +202,12 @@ static int collect_headers(struct journey *j, struct sb_strings *out, struct sb_
     return 0;
 }
 
+/* By who runs this machine, and by its name. */
+static bool is_set(const struct sb_settings *settings, const char *host) {
+    const struct sb_host_settings *set = sb_settings_host(settings, host);
+    return set && !strcmp(set->host, host);
+}
+
 static int exchange(struct journey *j, struct sb_error *err) {
     const struct sb_request *r = j->request;
     const struct sb_settings *settings = j->transfer->service->settings;
@@ -231,10 +238,16 @@ static int exchange(struct journey *j, struct sb_error *err) {
         .wait_seconds = r->wait,
         .foreign = j->origin ? !at_registry(j) : j->redirects > 0,
         .to_loopback = j->registry_at_loopback,
+        .to_link_local = !*r->host || strstr(r->endpoint, "://") || is_set(settings, r->host),
+        .download = r->download,
+        .to_private = j->first_at_private,
+        .timeout_ms = r->timeout * 1000,
     };
     int result = sb_exchange_run(j->transfer->curl, &j->exchange, err);
     if (at_registry(j) && j->exchange.at_loopback)
         j->registry_at_loopback = true;
+    if (r->download && !j->redirects)
+        j->first_at_private = j->exchange.at_private;
     j->exchange.headers = NULL;
     j->exchange.tls = NULL;
     return result;
@@ -266,11 +279,12 @@ static int follow(struct journey *j, struct sb_error *err) {
         return 0; /* whoever asked decides what a Location means */
     }
     int refused = 0;
-    if (sb_url_is_https(j->url) && !sb_url_is_https(url))
+    int most = j->request->download ? DOWNLOAD_REDIRECTS : REDIRECTS;
+    if (!j->request->download && sb_url_is_https(j->url) && !sb_url_is_https(url))
         refused = sb_fail(err, SB_E_NETWORK, "%s redirects to %s: refused, for that is without TLS",
                           from, sb_text_shown(origin).text);
-    else if (++j->redirects > REDIRECTS)
-        refused = sb_fail(err, SB_E_NETWORK, "%s: more than %d redirects", from, REDIRECTS);
+    else if (++j->redirects > most)
+        refused = sb_fail(err, SB_E_NETWORK, "%s: more than %d redirects", from, most);
     if (refused) {
         sb_url_free(&url);
         if (err)
@@ -300,7 +314,10 @@ static int answer_challenge(struct journey *j, struct sb_error *err) {
 static int deliver(struct journey *j, struct sb_error *err) {
     if (send_head(j, err) < 0)
         return -1;
-    const struct sb_buf *body = &j->exchange.body;
+    struct sb_buf *body = &j->exchange.body;
+    const char *slash = j->request->aws ? strchr(j->request->aws, '/') : NULL;
+    if (slash && j->exchange.status >= 400)
+        sb_aws_hide(j->transfer->service->settings, slash + 1, body);
     return body->len ? j->receiver->bytes(j->receiver->data, body->data, body->len, err) : 0;
 }
 

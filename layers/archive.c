@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 
 #include "base/file.h"
+#include "base/process.h"
 #include "layers/tar.h"
 
 #define PENDING_MAX (256u << 10)
@@ -50,8 +51,10 @@ int sb_archive_data(struct sb_archive *a, const void *data, size_t len, struct s
 }
 
 int sb_archive_zeros(struct sb_archive *a, uint64_t len, struct sb_error *err) {
-    static const char zeros[16384];
+    static const char zeros[65536];
     while (len > 0) {
+        if (sb_interrupt_check(err) < 0)
+            return -1;
         size_t n = len < sizeof zeros ? (size_t)len : sizeof zeros;
         if (sb_archive_data(a, zeros, n, err) < 0)
             return -1;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "base/file.h"
 #include "base/memory.h"
 #include "base/process.h"
 #include "layers/store_private.h"
@@ -39,7 +40,7 @@ static void let_go(struct sb_arriving *a) {
 
 struct sb_arriving *sb_arriving_new(struct sb_store *store, const struct sb_digest *digest, int tmp,
                                     const char *name) {
-    int fd = openat(tmp, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    int fd = openat(tmp, name, SB_FILE_FLAGS | O_NOFOLLOW);
     if (fd < 0)
         return NULL;
     struct sb_arriving *a = sb_alloc(sizeof *a);

@@ -64,7 +64,7 @@ bool sb_blob_has(struct sb_store *store, const struct sb_digest *digest, uint64_
 static int open_blob(struct sb_store *store, const struct sb_digest *digest, uint64_t size,
                      struct sb_error *err) {
     struct sb_blob_name name = sb_blob_name(digest);
-    sb_autoclose int fd = openat(store->fd, name.text, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    sb_autoclose int fd = openat(store->fd, name.text, SB_FILE_FLAGS | O_NOFOLLOW);
     if (fd < 0 && errno == ENOENT)
         return sb_fail(err, SB_E_NOT_FOUND, "the blob %s is not in the store %s",
                        sb_digest_text(digest).text, store->path);
@@ -274,8 +274,7 @@ static void tell_watch(struct sb_blob_writer *writer) {
     if (!writer->watch || size < WATCHED_FROM || size == writer->told)
         return;
     if (writer->shown < 0)
-        writer->shown =
-            openat(writer->store->tmp_fd, writer->name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+        writer->shown = openat(writer->store->tmp_fd, writer->name, SB_FILE_FLAGS | O_NOFOLLOW);
     if (writer->shown < 0)
         return;
     writer->told = size;

@@ -152,6 +152,8 @@ static bool is_zero(const unsigned char *p, size_t len) {
 static int write_sparse(struct file *file, const unsigned char *p, size_t len, uint64_t offset,
                         struct sb_error *err) {
     size_t from = 0, at = 0;
+    if (len == 0) /* the end of a file without data: p is nothing that can be added to */
+        return 0;
     while (at < len) {
         size_t n = HOLE_SIZE - (size_t)((offset + at) % HOLE_SIZE);
         if (n > len - at)

@@ -45,6 +45,8 @@ _Static_assert(sizeof(struct record) == 40, "a record has no gaps");
 
 #define HARD_LINK (1u << 31)
 
+#define WRITE_SIZE (256u << 10)
+
 /* ---- writing ---- */
 
 struct item {
@@ -118,34 +120,61 @@ static void sort_items(struct sb_contents_writer *writer) {
     writer->count = kept;
 }
 
-static uint32_t check_of(const void *file, size_t length) {
-    const unsigned char *bytes = file;
-    uint32_t check = libdeflate_crc32(0, bytes, offsetof(struct header, check));
-    return libdeflate_crc32(check, bytes + sizeof(struct header), length - sizeof(struct header));
+/* What a file is made of goes by in order, and never is in memory as a whole. */
+struct sink {
+    void (*put)(struct sink *sink, const void *data, size_t len);
+    uint32_t check;
+    struct sb_buf buf; /* not yet written, or all of it */
+    int fd;
+    struct sb_error *err;
+    bool failed;
+};
+
+static void put_check(struct sink *sink, const void *data, size_t len) {
+    sink->check = libdeflate_crc32(sink->check, data, len);
 }
 
-static uint32_t move_string(struct sb_contents_writer *writer, uint32_t at, struct sb_buf *out) {
-    const char *text = writer->strings.data + at;
-    size_t moved = out->len;
-    sb_buf_add(out, text, strlen(text) + 1);
-    return (uint32_t)moved;
+static void put_memory(struct sink *sink, const void *data, size_t len) {
+    sb_buf_add(&sink->buf, data, len);
 }
 
-/* The whole file; strings in the order of the records that name them. */
-static void encode(struct sb_contents_writer *writer, const struct sb_digest *diff_id,
-                   struct sb_buf *out) {
-    sb_autobuf struct sb_buf strings = {0};
-    sb_buf_reserve(&strings, writer->strings.len);
-    sb_buf_addc(&strings, '\0');
-    struct header header = {.magic = MAGIC};
-    sb_buf_reserve(out,
-                   sizeof header + writer->count * sizeof(struct record) + writer->strings.len);
-    sb_buf_add(out, &header, sizeof header);
+static void flush(struct sink *sink) {
+    if (!sink->failed && sink->buf.len > 0)
+        sink->failed =
+            sb_fd_write(sink->fd, sink->buf.data, sink->buf.len, "contents", sink->err) < 0;
+    sb_buf_reset(&sink->buf);
+}
+
+static void put_file(struct sink *sink, const void *data, size_t len) {
+    sb_buf_add(&sink->buf, data, len);
+    if (sink->buf.len >= WRITE_SIZE)
+        flush(sink);
+}
+
+static uint64_t strings_length(const struct sb_contents_writer *writer) {
+    uint64_t length = 1;
+    for (size_t i = 0; i < writer->count; i++) {
+        const struct record *r = &writer->items[i].record;
+        length += strlen(writer->strings.data + r->path) + 1;
+        length += r->link ? strlen(writer->strings.data + r->link) + 1 : 0;
+    }
+    return length;
+}
+
+static uint32_t move_string(const struct sb_contents_writer *writer, uint32_t at, uint32_t *end) {
+    uint32_t moved = *end;
+    *end += (uint32_t)strlen(writer->strings.data + at) + 1;
+    return moved;
+}
+
+/* All after the header; strings in the order of the records that name them. */
+static void put_body(const struct sb_contents_writer *writer, struct sink *sink) {
+    uint32_t end = 1;
     for (size_t i = 0; i < writer->count; i++) {
         const struct record *r = &writer->items[i].record;
         struct record coded = {
-            .path = htole32(move_string(writer, r->path, &strings)),
-            .link = htole32(r->link ? move_string(writer, r->link, &strings) : 0),
+            .path = htole32(move_string(writer, r->path, &end)),
+            .link = htole32(r->link ? move_string(writer, r->link, &end) : 0),
             .mode = htole32(r->mode),
             .uid = htole32(r->uid),
             .gid = htole32(r->gid),
@@ -153,26 +182,63 @@ static void encode(struct sb_contents_writer *writer, const struct sb_digest *di
             .mtime = (int64_t)htole64((uint64_t)r->mtime),
             .size = htole64(r->size),
         };
-        sb_buf_add(out, &coded, sizeof coded);
+        sink->put(sink, &coded, sizeof coded);
     }
-    sb_buf_add(out, strings.data, strings.len);
-    header.length = htole64(out->len);
+    sink->put(sink, "", 1);
+    for (size_t i = 0; i < writer->count; i++) {
+        const struct record *r = &writer->items[i].record;
+        const char *path = writer->strings.data + r->path, *link = writer->strings.data + r->link;
+        sink->put(sink, path, strlen(path) + 1);
+        if (r->link)
+            sink->put(sink, link, strlen(link) + 1);
+    }
+}
+
+/* The whole file. */
+static void encode(const struct sb_contents_writer *writer, const struct sb_digest *diff_id,
+                   struct sink *sink) {
+    struct sink check = {.put = put_check};
+    struct header header = {.magic = MAGIC};
+    uint64_t strings = strings_length(writer);
+    header.length = htole64(sizeof header + writer->count * sizeof(struct record) + strings);
     header.count = htole64(writer->count);
-    header.strings_length = htole64(strings.len);
+    header.strings_length = htole64(strings);
     memcpy(header.diff_id, diff_id->bytes, sizeof header.diff_id);
-    memcpy(out->data, &header, sizeof header);
-    header.check = htole32(check_of(out->data, out->len));
-    memcpy(out->data, &header, sizeof header);
+    put_check(&check, &header, offsetof(struct header, check));
+    put_body(writer, &check);
+    header.check = htole32(check.check);
+    sink->put(sink, &header, sizeof header);
+    put_body(writer, sink);
 }
 
 static char *path_of(const struct sb_digest *diff_id) {
     return sb_format("contents/%s", sb_digest_hex(diff_id).text);
 }
 
+static int publish(const struct sb_contents_writer *writer, struct sb_store *store,
+                   const struct sb_digest *diff_id, struct sb_error *err) {
+    sb_autofree char *path = path_of(diff_id);
+    char name[32];
+    int tmp = sb_store_tmp_fd(store);
+    if (tmp < 0)
+        return sb_fail_errno(err, SB_E_IO, "making a temporary directory");
+    sb_autoclose int fd = sb_file_temporary(tmp, name, err);
+    if (fd < 0)
+        return -1;
+    struct sink sink = {.put = put_file, .fd = fd, .err = err};
+    encode(writer, diff_id, &sink);
+    flush(&sink);
+    sb_buf_free(&sink.buf);
+    if (!sink.failed &&
+        (close(sb_steal_fd(&fd)) < 0 || renameat(tmp, name, sb_store_private_fd(store), path) < 0))
+        sink.failed = sb_fail_errno(err, SB_E_IO, "writing %s", path) < 0;
+    if (sink.failed)
+        unlinkat(tmp, name, 0);
+    return sink.failed ? -1 : 0;
+}
+
 int sb_contents_finish(struct sb_contents_writer *writer, struct sb_store *store,
                        const struct sb_digest *diff_id, struct sb_error *err) {
-    sb_autofree char *path = path_of(diff_id);
-    sb_autobuf struct sb_buf file = {0};
     int failed = 0;
     if (writer->strings.len > UINT32_MAX) {
         failed = sb_fail(err, SB_E_FAILED,
@@ -180,9 +246,9 @@ int sb_contents_finish(struct sb_contents_writer *writer, struct sb_store *store
                          " can hold");
     } else {
         sort_items(writer);
-        encode(writer, diff_id, &file);
-        sb_autofree char *whole = sb_format("sbuild/%s", path);
-        failed = sb_store_publish(store, whole, file.data, file.len, err);
+        failed = publish(writer, store, diff_id, err);
+        if (failed)
+            sb_error_context(err, "%s", sb_store_path(store));
     }
     sb_contents_abort(writer);
     return failed;
@@ -227,6 +293,12 @@ static void find_parts(struct sb_contents *c) {
     c->strings = (const char *)(c->records + c->count);
 }
 
+static uint32_t check_of(const void *file, size_t length) {
+    const unsigned char *bytes = file;
+    uint32_t check = libdeflate_crc32(0, bytes, offsetof(struct header, check));
+    return libdeflate_crc32(check, bytes + sizeof(struct header), length - sizeof(struct header));
+}
+
 static bool is_whole(struct sb_contents *c, const struct sb_digest *diff_id) {
     const struct header *h = c->map;
     if (!header_is_whole(h, c->length, diff_id) || le32toh(h->check) != check_of(c->map, c->length))
@@ -240,7 +312,7 @@ static const char *path_at(const struct sb_contents *contents, size_t index) {
 }
 
 static int open_file(struct sb_store *store, const char *path, struct sb_error *err) {
-    int fd = openat(sb_store_private_fd(store), path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    int fd = openat(sb_store_private_fd(store), path, SB_FILE_FLAGS | O_NOFOLLOW);
     if (fd < 0)
         return sb_fail_errno(err, errno == ENOENT ? SB_E_NOT_FOUND : SB_E_IO, "%s/sbuild/%s",
                              sb_store_path(store), path);
@@ -299,6 +371,10 @@ static bool is_clean(const char *path) {
 static bool is_plausible(const struct sb_contents *c) {
     for (size_t i = 0; i < c->count; i++) {
         const char *path = path_at(c, i);
+        const char *link = c->strings + le32toh(c->records[i].link);
+        if (strnlen(path, SB_PATH_LIMIT + 1) > SB_PATH_LIMIT ||
+            strnlen(link, SB_PATH_LIMIT + 1) > SB_PATH_LIMIT)
+            return false;
         if (i > 0 && strcmp(path_at(c, i - 1), path) >= 0)
             return false;
         if (!is_clean(path))
@@ -341,13 +417,13 @@ struct sb_contents *sb_contents_from_writer(struct sb_contents_writer *writer) {
     struct sb_contents *c = NULL;
     if (writer->strings.len <= UINT32_MAX) {
         struct sb_digest none = {{0}};
-        struct sb_buf file = {0};
+        struct sink sink = {.put = put_memory};
         sort_items(writer);
-        encode(writer, &none, &file);
+        encode(writer, &none, &sink);
         c = sb_alloc(sizeof *c);
         c->in_memory = true;
-        c->length = file.len;
-        c->map = sb_buf_steal(&file);
+        c->length = sink.buf.len;
+        c->map = sb_buf_steal(&sink.buf);
         find_parts(c);
     }
     sb_contents_abort(writer);
@@ -356,6 +432,11 @@ struct sb_contents *sb_contents_from_writer(struct sb_contents_writer *writer) {
 
 size_t sb_contents_count(const struct sb_contents *contents) {
     return contents->count;
+}
+
+uint64_t sb_contents_names(const struct sb_contents *contents) {
+    uint64_t records = contents->count * sizeof(struct record) + sizeof(struct header);
+    return contents->count * SB_ENTRY_COST + (contents->length - records);
 }
 
 void sb_contents_get(const struct sb_contents *contents, size_t index, struct sb_entry *out) {

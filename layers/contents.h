@@ -59,6 +59,8 @@ struct sb_contents_source {
 void sb_store_set_contents_source(struct sb_store *store, const struct sb_contents_source *source);
 
 size_t sb_contents_count(const struct sb_contents *contents);
+/* What its names take of an image's budget (layers/entry.h). */
+uint64_t sb_contents_names(const struct sb_contents *contents);
 /* Entries in order of path; xattrs are not kept. Strings live as long as contents. */
 void sb_contents_get(const struct sb_contents *contents, size_t index, struct sb_entry *out);
 /* The first entry whose path is path or comes after it: where what begins with path starts. */

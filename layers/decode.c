@@ -16,7 +16,9 @@
 #include "layers/direct.h"
 #include "layers/pack.h"
 
-#define READ_SIZE      (512u << 10)
+#ifndef READ_SIZE /* fuzzers have a smaller one: their inputs come in several reads as well */
+#define READ_SIZE (512u << 10)
+#endif
 #define STREAM_SIZE    (1u << 20) /* of a piece from a decoder that streams */
 #define WINDOW_LOG     27
 #define READ_ALIGNMENT 512u /* of memory that is read into: direct access may want it */

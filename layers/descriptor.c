@@ -26,6 +26,8 @@ static const struct media {
 };
 
 static const struct media *find(const char *type) {
+    if (!type)
+        return NULL;
     for (size_t i = 0; i < sizeof medias / sizeof *medias; i++)
         if (!strcmp(medias[i].type, type))
             return &medias[i];
@@ -33,7 +35,7 @@ static const struct media *find(const char *type) {
 }
 
 enum sb_media_kind sb_media_kind(const char *media_type) {
-    const struct media *media = media_type ? find(media_type) : NULL;
+    const struct media *media = find(media_type);
     return media ? media->kind : SB_MEDIA_KIND_UNKNOWN;
 }
 

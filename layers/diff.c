@@ -6,6 +6,7 @@
 
 #include "base/map.h"
 #include "base/memory.h"
+#include "base/process.h"
 #include "layers/unpack.h"
 #include "layers/view.h"
 
@@ -175,6 +176,8 @@ static int digest_content(struct sb_entry_data *data, struct sb_digest *out, str
         if (sb_entry_data_next(data, &p, &len, &offset, err) < 0)
             return -1;
         while (at < offset) {
+            if (sb_interrupt_check(err) < 0)
+                return -1;
             size_t n = offset - at < sizeof zeros ? (size_t)(offset - at) : sizeof zeros;
             sb_sha256_add(&sha, zeros, n);
             at += n;

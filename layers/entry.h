@@ -9,10 +9,19 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "base/error.h"
+
 /* Limits of what is read from, or written to, a layer. */
 #define SB_PATH_LIMIT  4096  /* bytes of a path inside a layer */
 #define SB_XATTR_LIMIT 65536 /* bytes of one extended attribute (Linux' own limit) */
 #define SB_LAYER_LIMIT 127   /* layers of one image, as Docker and containerd allow */
+
+/* Names have to be in memory, all of a layer's at once, and all of an image's where its layers are
+ * merged. So these have a budget: for each entry the bytes of its path, its link target and its
+ * extended attributes, and SB_ENTRY_COST for the rest. Half a million files with ordinary names
+ * take a third of it; what is made of it takes twice as much memory at most. */
+#define SB_NAMES_LIMIT (256ull << 20)
+#define SB_ENTRY_COST  128
 #define SB_ARTIFACT_LAYER_LIMIT                                                                    \
     (SB_LAYER_LIMIT + 1) /* of an artifact: it may have a layer beside its image's */
 
@@ -40,5 +49,12 @@ struct sb_entry {
     const struct sb_xattr *xattrs;       /* sorted by name */
     size_t xattr_count;
 };
+
+/* Adds what the entry takes to *total. SB_E_INTEGRITY when that becomes more than SB_NAMES_LIMIT;
+ * what: "the layer", "the image". */
+int sb_names_count(uint64_t *total, const struct sb_entry *entry, const char *what,
+                   struct sb_error *err);
+/* That error, for who counts by itself. */
+int sb_names_too_many(const char *what, struct sb_error *err);
 
 #endif

@@ -7,6 +7,7 @@
 
 #include "base/json.h"
 #include "base/memory.h"
+#include "base/process.h"
 #include "layers/archive.h"
 #include "layers/descriptor.h"
 #include "layers/rootfs.h"
@@ -65,7 +66,7 @@ static int write_blob(struct sb_archive *archive, struct sb_store *store,
         if (n == 0)
             break;
         sb_sha256_add(&sha, buf, (size_t)n);
-        if (sb_archive_data(archive, buf, (size_t)n, err) < 0)
+        if (sb_interrupt_check(err) < 0 || sb_archive_data(archive, buf, (size_t)n, err) < 0)
             return -1;
     }
     struct sb_digest found = sb_sha256_finish(&sha);

@@ -6,9 +6,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/beneath.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/memory.h"
+#include "base/process.h"
+#include "base/stream.h"
 #include "layers/descriptor.h"
 #include "layers/image.h"
 #include "layers/image_private.h"
@@ -65,21 +68,21 @@ static int copy(struct sb_blob_writer *writer, int fd, uint64_t size, struct sb_
             return sb_fail(err, SB_E_INTEGRITY, "has more than %llu bytes",
                            (unsigned long long)size);
         left -= (uint64_t)n;
-        if (sb_blob_append(writer, buf, (size_t)n, err) < 0)
+        if (sb_interrupt_check(err) < 0 || sb_blob_append(writer, buf, (size_t)n, err) < 0)
             return -1;
     }
 }
 
 static int copy_blob(struct layout *l, const struct sb_descriptor *d, struct sb_error *err) {
     sb_autofree char *path = sb_blob_path(&d->digest);
-    sb_autoclose int fd = openat(l->dirfd, path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     struct stat st;
     struct sb_blob_writer *writer;
+    sb_autoclose int fd = sb_beneath_open(l->dirfd, path, 0, &st, err);
+    if (fd < 0 && !err->os_errno) /* a link, or no file at all */
+        err->code = SB_E_INTEGRITY;
     if (fd < 0)
-        return sb_fail_errno(err, errno == ENOENT ? SB_E_NOT_FOUND : SB_E_IO, "%s", path);
-    if (fstat(fd, &st) < 0)
-        return sb_fail_errno(err, SB_E_IO, "%s", path);
-    if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size != d->size)
+        return -1;
+    if ((uint64_t)st.st_size != d->size)
         return sb_fail(err, SB_E_INTEGRITY, "%s is no file of %llu bytes", path,
                        (unsigned long long)d->size);
     if (sb_blob_begin(l->store, &writer, err) < 0)
@@ -219,6 +222,12 @@ static char *split_tag(const char *rest, const char **out_tag) {
     return sb_strdup(rest);
 }
 
+char *sb_import_path(const char *source) {
+    enum form form;
+    const char *rest, *tag;
+    return parse_form(source, &form, &rest) ? split_tag(rest, &tag) : NULL;
+}
+
 static int import_directory(struct sb_store *store, const char *path, const char *tag,
                             struct sb_descriptor *out, struct sb_error *err) {
     sb_autobuf struct sb_buf text = {0};
@@ -226,7 +235,7 @@ static int import_directory(struct sb_store *store, const char *path, const char
     sb_autoclose int fd = l.dirfd = sb_directory_open(AT_FDCWD, path, err);
     if (fd < 0)
         return -1;
-    if (sb_file_read(fd, "index.json", SB_MANIFEST_LIMIT, &text, err) < 0)
+    if (sb_beneath_read(fd, "index.json", 0, SB_MANIFEST_LIMIT, &text, err) < 0)
         return sb_error_hint(err, "this is no OCI image layout");
     sb_autojson json_t *index = sb_json_parse(sb_buf_text(&text), text.len, err);
     if (!index)
@@ -237,9 +246,9 @@ static int import_directory(struct sb_store *store, const char *path, const char
 static int import_archive(struct sb_store *store, enum form form, const char *path, const char *tag,
                           struct sb_descriptor *out, struct sb_error *err) {
     __attribute__((cleanup(sb_members_free))) struct sb_members members = {0};
-    sb_autoclose int fd = open(path, O_RDONLY | O_CLOEXEC);
+    sb_autoclose int fd = sb_stream_open(path, err);
     if (fd < 0)
-        return sb_fail_errno(err, errno == ENOENT ? SB_E_NOT_FOUND : SB_E_IO, "opening it");
+        return -1;
     if (sb_members_read(store, fd, form == DOCKER_ARCHIVE, &members, err) < 0)
         return -1;
     if (form == DOCKER_ARCHIVE)

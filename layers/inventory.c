@@ -38,34 +38,25 @@ static uint64_t disk_bytes(const struct stat *st) {
     return (uint64_t)st->st_blocks * 512;
 }
 
-static void measure_below(struct measure *m, int dirfd, const char *name);
-
-static void measure_entry(struct measure *m, int dirfd, const char *name) {
+/* What can't be read isn't counted: an estimate is of more use than an error. */
+static int measure_entry(void *self, const struct sb_tree_entry *e, struct sb_error *err) {
+    struct measure *m = self;
     struct stat st;
-    if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || st.st_dev != m->device)
-        return;
+    (void)err;
+    if (fstatat(e->dir, e->name, &st, AT_SYMLINK_NOFOLLOW) < 0 || st.st_dev != m->device)
+        return 1;
     if (!S_ISDIR(st.st_mode) && st.st_nlink > 1) {
         SB_GROW(m->links, m->n, m->cap);
         m->links[m->n++] =
             (struct hard_link){{st.st_dev, st.st_ino, disk_bytes(&st)}, (uint64_t)st.st_nlink};
-        return;
+        return 0;
     }
     m->bytes += disk_bytes(&st);
-    if (S_ISDIR(st.st_mode))
-        measure_below(m, dirfd, name);
+    return S_ISDIR(st.st_mode) && faccessat(e->dir, e->name, R_OK | X_OK, AT_EACCESS) < 0;
 }
 
-/* What can't be read isn't counted: an estimate is of more use than an error. */
 static void measure_below(struct measure *m, int dirfd, const char *name) {
-    int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    sb_autoclosedir DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-    if (!dir) {
-        sb_close_descriptor(&fd);
-        return;
-    }
-    for (struct dirent *e; (e = readdir(dir));)
-        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
-            measure_entry(m, fd, e->d_name);
+    sb_tree_walk(dirfd, name, measure_entry, NULL, m, NULL);
 }
 
 static int compare_inodes(const void *a, const void *b) {

@@ -25,7 +25,20 @@ struct sb_merge {
     /* The last parent in this layer: whether something above it is closed. */
     char *parent;
     bool parent_hidden;
+    uint64_t names;
 };
+
+static uint64_t *put(struct sb_merge *m, const char *path, size_t len) {
+    size_t before = m->facts.n;
+    uint64_t *word = sb_map_put_n(&m->facts, path, len);
+    if (m->facts.n > before)
+        m->names += SB_ENTRY_COST + len;
+    return word;
+}
+
+int sb_merge_check(const struct sb_merge *m, struct sb_error *err) {
+    return m->names > SB_NAMES_LIMIT ? sb_names_too_many("the image", err) : 0;
+}
 
 struct sb_merge *sb_merge_new(void) {
     return sb_alloc(sizeof(struct sb_merge));
@@ -64,7 +77,7 @@ static bool visit_parents(struct sb_merge *m, const char *path, size_t len) {
     for (size_t end = 0; end <= len && !m->parent_hidden; end++) {
         if (end > 0 && end < len && path[end] != '/')
             continue;
-        uint64_t *word = sb_map_put_n(&m->facts, path, end); /* "" is the root */
+        uint64_t *word = put(m, path, end); /* "" is the root */
         union fact fact = {.word = *word};
         if (higher(fact.by.closed, m->layer))
             m->parent_hidden = true;
@@ -77,7 +90,7 @@ static bool visit_parents(struct sb_merge *m, const char *path, size_t len) {
 
 static void visit_whiteout(struct sb_merge *m, const char *path, enum sb_whiteout kind) {
     sb_autofree char *target = sb_whiteout_target(path);
-    uint64_t *word = sb_map_put(&m->facts, target);
+    uint64_t *word = put(m, target, strlen(target));
     union fact fact = {.word = *word};
     if (kind == SB_WHITEOUT_HIDES)
         say(&fact.by.claimed, m->layer);
@@ -96,7 +109,7 @@ bool sb_merge_visit(struct sb_merge *m, const struct sb_entry *entry) {
         return false;
     }
     bool directory = S_ISDIR(entry->mode) && !entry->hard_link;
-    uint64_t *word = sb_map_put(&m->facts, path);
+    uint64_t *word = put(m, path, strlen(path));
     union fact fact = {.word = *word};
     bool seen =
         !higher(fact.by.claimed, m->layer) && (directory || !higher(fact.by.implied, m->layer));

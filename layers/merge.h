@@ -29,4 +29,8 @@ void sb_merge_lower(struct sb_merge *merge);
  * in any order; a path that a layer holds twice is seen twice. */
 bool sb_merge_visit(struct sb_merge *merge, const struct sb_entry *entry);
 
+/* SB_E_INTEGRITY once there are more names than an image may have (layers/entry.h), directories
+ * that are only implied among them. */
+int sb_merge_check(const struct sb_merge *merge, struct sb_error *err);
+
 #endif

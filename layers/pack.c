@@ -29,6 +29,7 @@ struct sb_packer {
     struct sb_buf path; /* of the current entry */
     uint64_t left;      /* bytes of its content that are still to come */
     size_t padding;     /* zero bytes after them */
+    uint64_t names;     /* of all entries, as layers/entry.h counts them */
     bool broken;        /* an entry was left half written: there will be no layer */
 };
 
@@ -67,6 +68,11 @@ static int write_entry(struct sb_packer *packer, const struct sb_entry *entry,
                        struct sb_error *err) {
     if (check_whole(packer, err) < 0 || sb_interrupt_check(err) < 0)
         return -1;
+    if (sb_names_count(&packer->names, entry, "the layer", err) < 0) {
+        if (err)
+            err->code = SB_E_FAILED; /* nothing is damaged: readers would refuse it */
+        return -1;
+    }
     sb_buf_reset(&packer->header);
     if (sb_tar_header(entry, &packer->header, err) < 0 ||
         sb_frames_put(packer->frames, packer->header.data, packer->header.len, err) < 0)
@@ -152,6 +158,8 @@ static int copy_zeros(struct sb_packer *packer, const struct source *source, uin
                       struct sb_error *err) {
     static const char zeros[16384];
     for (uint64_t n = source->sha ? len : 0; n > 0;) {
+        if (sb_interrupt_check(err) < 0)
+            return -1;
         size_t piece = n < sizeof zeros ? (size_t)n : sizeof zeros;
         sb_sha256_add(source->sha, zeros, piece);
         n -= piece;

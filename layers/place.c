@@ -3,16 +3,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/openat2.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "base/beneath.h"
 #include "base/buffer.h"
 #include "base/memory.h"
 
@@ -30,16 +29,7 @@ void sb_place_free(struct sb_placer *place) {
 }
 
 static int open_inside(int root, const char *path, uint64_t flags) {
-    struct open_how how = {
-        .flags = O_PATH | O_CLOEXEC | flags,
-        .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
-    };
-    for (int attempt = 0;; attempt++) {
-        long fd = syscall(SYS_openat2, root, *path ? path : ".", &how, sizeof how);
-        /* EAGAIN: something was renamed elsewhere while ".." was being looked up. */
-        if (fd >= 0 || attempt == 100 || (errno != EAGAIN && errno != EINTR))
-            return (int)fd;
-    }
+    return sb_open_in_root(root, path, O_PATH | flags);
 }
 
 static int place_error(struct sb_error *err, const char *path) {

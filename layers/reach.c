@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/memory.h"
+#include "base/process.h"
 #include "layers/descriptor.h"
 #include "layers/image.h"
 #include "layers/inventory.h"
@@ -15,10 +16,18 @@
 
 #define RECORD_LIMIT (64u << 20)
 
+/* What a document refers to. */
+struct reference {
+    struct sb_digest digest;
+    enum sb_media_kind kind;
+};
+
 struct walk {
     struct sb_store *store;
     const struct sb_inventory *inventory;
     struct sb_needs *needs;
+    struct reference *todo;
+    size_t todo_count, todo_cap;
     bool ok;
     struct sb_error *err;
 };
@@ -48,15 +57,18 @@ static void need_diff_id(const struct sb_inventory *inventory, struct sb_needs *
 
 /* ---- images ---- */
 
-static void walk_blob(struct walk *walk, const struct sb_digest *digest, enum sb_media_kind kind);
-
+/* Notes what the document refers to, for later: a chain of documents may be long, and only one is
+ * in memory. */
 static void walk_json(struct walk *walk, json_t *value) {
     const char *key, *text = sb_json_string(value, "digest", NULL);
     json_t *item;
     size_t i;
     struct sb_digest digest;
-    if (text && sb_digest_parse(text, &digest, NULL) == 0)
-        walk_blob(walk, &digest, sb_media_kind(sb_json_string(value, "mediaType", "")));
+    if (text && sb_digest_parse(text, &digest, NULL) == 0) {
+        SB_GROW(walk->todo, walk->todo_count, walk->todo_cap);
+        walk->todo[walk->todo_count++] =
+            (struct reference){digest, sb_media_kind(sb_json_string(value, "mediaType", ""))};
+    }
     json_object_foreach (value, key, item) {
         walk_json(walk, item);
     }
@@ -102,7 +114,7 @@ static struct sb_item *find_origin(const struct sb_inventory *inventory,
     return sb_inventory_find(inventory, SB_ITEM_ORIGIN, sb_origin_name(digest).text);
 }
 
-static void walk_blob(struct walk *walk, const struct sb_digest *digest, enum sb_media_kind kind) {
+static void walk_one(struct walk *walk, const struct sb_digest *digest, enum sb_media_kind kind) {
     struct sb_item *item =
         sb_inventory_find(walk->inventory, SB_ITEM_BLOB, sb_blob_name(digest).text);
     need(walk->needs, find_origin(walk->inventory, digest));
@@ -115,6 +127,16 @@ static void walk_blob(struct walk *walk, const struct sb_digest *digest, enum sb
         walk_config(walk, value);
     else
         walk_json(walk, value);
+}
+
+static void walk_blob(struct walk *walk, const struct sb_digest *digest, enum sb_media_kind kind) {
+    walk_one(walk, digest, kind);
+    while (walk->todo_count > 0) {
+        struct reference next = walk->todo[--walk->todo_count];
+        walk_one(walk, &next.digest, next.kind);
+        if (walk->ok && sb_interrupt_check(walk->err) < 0)
+            walk->ok = false;
+    }
 }
 
 static struct sb_reached *find_or_add(struct sb_reached_list *list,
@@ -140,6 +162,8 @@ static int reach_entry(struct walk *walk, json_t *entry, struct sb_reached_list 
         sb_inventory_find(walk->inventory, SB_ITEM_BLOB, sb_blob_name(&digest).text);
     if (walk->ok)
         return 0;
+    if (sb_interrupt_signal())
+        return -1;
     return sb_error_hint(walk->err, "remove the tag %s, or build or pull that image again",
                          name ? name : text);
 }
@@ -151,13 +175,15 @@ int sb_reach_images(struct sb_store *store, const json_t *index,
     struct walk walk = {.store = store, .inventory = inventory, .ok = true, .err = err};
     size_t i;
     json_t *entry;
+    int failed = 0;
     json_array_foreach (json_object_get(index, "manifests"), i, entry) {
-        if (reach_entry(&walk, entry, out) < 0) {
-            sb_reached_list_free(out);
-            return -1;
-        }
+        if (!failed)
+            failed = reach_entry(&walk, entry, out);
     }
-    return 0;
+    if (failed)
+        sb_reached_list_free(out);
+    free(walk.todo);
+    return failed;
 }
 
 void sb_reached_list_free(struct sb_reached_list *list) {

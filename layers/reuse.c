@@ -3,14 +3,13 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "base/beneath.h"
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/uncached.h"
@@ -89,11 +88,7 @@ void sb_reuse_free(struct sb_reuse *r) {
 /* ---- finding ---- */
 
 static int open_beneath(int root, const char *path) {
-    struct open_how how = {
-        .flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC,
-        .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
-    };
-    return (int)syscall(SYS_openat2, root, *path ? path : ".", &how, sizeof how);
+    return sb_open_beneath(root, path, O_RDONLY | O_DIRECTORY, SB_BENEATH_NO_LINKS);
 }
 
 /* Opens the directory that name is in, in the tree; -1 when there is none. */
@@ -163,7 +158,7 @@ static void ask_ahead(struct older *tree) {
     for (int i = 0; i < AHEAD_FILES && (e = readdir(dir));) {
         if (e->d_type != DT_REG)
             continue;
-        sb_autoclose int fd = openat(copy, e->d_name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+        sb_autoclose int fd = openat(copy, e->d_name, SB_FILE_FLAGS | O_NOFOLLOW);
         if (fd >= 0)
             posix_fadvise(fd, 0, AHEAD_SIZE, POSIX_FADV_WILLNEED);
         i++;
@@ -175,7 +170,7 @@ static int open_in(struct older *tree, const char *name, const struct sb_entry *
     if (fstatat(tree->dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !has_attributes_of(&st, entry))
         return -1;
     ask_ahead(tree);
-    sb_autoclose int fd = openat(tree->dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    sb_autoclose int fd = openat(tree->dir, name, SB_FILE_FLAGS | O_NOFOLLOW);
     if (fd < 0 || fstat(fd, &opened) < 0 || opened.st_ino != st.st_ino ||
         opened.st_dev != st.st_dev || !has_attributes_of(&opened, entry) ||
         !has_xattrs_of(fd, entry))

@@ -28,6 +28,7 @@ struct waiting {
 struct rootfs {
     struct sb_archive *archive;
     struct sb_merge *merge;
+    uint64_t names_total;
     /* Of the layer at hand: for each path that a link may lead to, where its content is. */
     struct sb_map places;    /* path → ITSELF, HIDDEN, or an index in names */
     struct sb_map aliases;   /* link → what it leads to in the end: an index in names, + 1 */
@@ -214,7 +215,13 @@ static int visit_hard_link(struct rootfs *r, const struct sb_entry *entry, bool 
 static int visit(void *self, const struct sb_entry *entry, struct sb_entry_data *data,
                  struct sb_error *err) {
     struct rootfs *r = self;
+    struct sb_entry named = *entry;
+    named.xattr_count = 0; /* these aren't kept */
+    if (sb_names_count(&r->names_total, &named, "the image", err) < 0)
+        return -1;
     bool seen = sb_merge_visit(r->merge, entry);
+    if (sb_merge_check(r->merge, err) < 0)
+        return -1;
     if (entry->hard_link)
         return visit_hard_link(r, entry, seen, err);
     if (S_ISDIR(entry->mode))

@@ -4,9 +4,13 @@
 
 #include "base/buffer.h"
 #include "base/memory.h"
+#include "base/process.h"
 #include "layers/contents.h"
 
 #define LINKS_LIMIT 40 /* as Linux */
+/* Directories that one look-up may go through, counted in each layer: paths of a few components
+ * take some thousand in the tallest images. */
+#define WORK_LIMIT 1000000
 
 /* ---- look-up ---- */
 
@@ -122,7 +126,7 @@ static void leave(struct sb_buf *path) {
 static int follow(struct sb_buf *done, char **rest, const char *after, const char *target,
                   int *links, const char *path, struct sb_error *err) {
     if (++*links > LINKS_LIMIT)
-        return sb_fail(err, SB_E_FAILED, "%s: more than %d symbolic links on the way", path,
+        return sb_fail(err, SB_E_FAILED, "%.200s: more than %d symbolic links on the way", path,
                        LINKS_LIMIT);
     if (target[0] == '/')
         sb_buf_reset(done);
@@ -134,13 +138,28 @@ static int follow(struct sb_buf *done, char **rest, const char *after, const cha
     return 0;
 }
 
+static size_t depth_of(const struct sb_buf *path) {
+    size_t depth = path->len > 0;
+    for (size_t i = 0; i < path->len; i++)
+        depth += path->data[i] == '/';
+    return depth;
+}
+
 int sb_stack_resolve(const struct sb_stack *stack, const char *path, char **out,
                      struct sb_error *err) {
     sb_autobuf struct sb_buf done = {0};
     sb_autofree char *rest = sb_strdup(path);
     int links = 0;
+    uint64_t work = 0;
     for (const char *p = rest; *p;) {
         size_t n = strcspn(p, "/");
+        work += (depth_of(&done) + 1) * (stack->n + 1);
+        if (work > WORK_LIMIT)
+            return sb_fail(err, SB_E_FAILED,
+                           "%.100s: too deep behind symbolic links: more than %d steps to it", path,
+                           WORK_LIMIT);
+        if (sb_interrupt_check(err) < 0)
+            return -1;
         const char *after = p + n + strspn(p + n, "/");
         if (n == 2 && !strncmp(p, "..", 2)) {
             leave(&done);

@@ -154,29 +154,15 @@ static int restore_directories(struct sb_store *store, struct sb_error *err) {
     return 0;
 }
 
-/* Who asked root by sudo decides what root builds anyhow: a pipeline keeps stores as its own user.
- */
-static bool is_sudo_user(uid_t uid) {
-    const char *text = getenv("SUDO_UID");
-    char *end;
-    if (geteuid() != 0 || !text || !*text)
-        return false;
-    unsigned long asked = strtoul(text, &end, 10);
-    return !*end && asked == uid;
-}
-
-/* What lies in a store is believed: records, unpacked layers, logs' places. So it is this user's
- * own, or root's directory with this user's private part; in the one of another user, that user
- * would decide what is built here. */
-static int check_owner(int fd, const char *what, bool roots_too, struct sb_error *err) {
+/* What lies in a store is believed: in that of another user, he would decide what is built here. */
+static int check_owner(int fd, const char *what, struct sb_error *err) {
     struct stat st;
-    uid_t own = geteuid();
     if (fstat(fd, &st) < 0)
         return sb_fail_errno(err, SB_E_IO, "%s", what);
-    if (st.st_uid == own || (roots_too && st.st_uid == 0) || is_sudo_user(st.st_uid))
+    if (sb_owner_is_ours(st.st_uid))
         return 0;
     sb_fail(err, SB_E_FAILED, "%s belongs to another user (uid %u; this one is %u)", what,
-            (unsigned)st.st_uid, (unsigned)own);
+            (unsigned)st.st_uid, (unsigned)geteuid());
     return sb_error_hint(err,
                          "what lies in a store is believed, so each user has one: name your own "
                          "with --store or SBUILD_STORE");
@@ -187,7 +173,7 @@ static int open_existing(struct sb_store *store, bool *out_whole, struct sb_erro
     int version = 0;
     store->private_fd =
         openat(store->fd, "sbuild", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (store->private_fd >= 0 && check_owner(store->private_fd, "sbuild/", false, err) < 0)
+    if (store->private_fd >= 0 && check_owner(store->private_fd, "sbuild/", err) < 0)
         return -1;
     if (store->private_fd >= 0)
         store->lock_fd = openat(store->private_fd, "lock", O_RDWR | O_CLOEXEC);
@@ -214,7 +200,7 @@ static int open_directory(struct sb_store *store, struct sb_error *err) {
     }
     if (store->fd < 0)
         return sb_fail_errno(err, SB_E_IO, "opening the directory");
-    return check_owner(store->fd, "it", true, err);
+    return check_owner(store->fd, "it", err);
 }
 
 static int open_parts(struct sb_store *store, struct sb_error *err) {

@@ -67,7 +67,7 @@ static int look(struct sb_store *store, const struct names *n, bool *out_there,
     int private = sb_store_private_fd(store);
     sb_autofree char *fs = sb_format("%s/fs", n->tree), *boot = sb_format("%s/boot", n->tree);
     *out_there = is_owned(private, fs);
-    sb_autoclose int fd = *out_there ? openat(private, boot, O_RDONLY | O_CLOEXEC) : -1;
+    sb_autoclose int fd = *out_there ? openat(private, boot, SB_FILE_FLAGS) : -1;
     if (fd < 0)
         return !*out_there || errno == ENOENT
                    ? 0

@@ -1,6 +1,5 @@
 #include "layers/unpack.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -268,47 +267,34 @@ static int place_node(struct layout *l, int dir, const char *name, const struct 
 
 /* ---- whiteouts ---- */
 
-/* Removes what lower layers left in a directory, keeping what this layer made. */
-static int purge(struct layout *l, int fd, struct sb_buf *path, struct sb_error *err) {
-    sb_autoclosedir DIR *dir = fdopendir(fd);
-    if (!dir) {
-        close(fd);
-        return sb_fail_errno(err, SB_E_IO, "reading %s", sb_buf_text(path));
-    }
-    size_t len = path->len;
-    struct dirent *e;
-    while ((e = readdir(dir))) {
-        if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
-            continue;
-        sb_buf_addf(path, "%s%s", len ? "/" : "", e->d_name);
-        int rc = 0;
-        if (!sb_map_find(&l->made, path->data)) {
-            rc = sb_tree_remove(dirfd(dir), e->d_name, err);
-        } else {
-            int sub =
-                openat(dirfd(dir), e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-            if (sub >= 0)
-                rc = purge(l, sub, path, err);
-        }
-        path->len = len;
-        path->data[len] = '\0';
-        if (rc < 0)
-            return -1;
-    }
-    return 0;
+struct purge {
+    const struct layout *layout;
+    struct sb_buf path; /* of the entry at hand */
+    size_t len;         /* of the directory's */
+};
+
+static int purge_entry(void *self, const struct sb_tree_entry *e, struct sb_error *err) {
+    struct purge *p = self;
+    p->path.len = p->len;
+    sb_buf_addf(&p->path, "%s%s", p->len ? "/" : "", e->path);
+    if (sb_map_find(&p->layout->made, p->path.data))
+        return 0;
+    return sb_tree_remove(e->dir, e->name, err) < 0 ? -1 : 1;
 }
 
-static int purge_directory(struct layout *l, int dir, const char *name, const char *path,
+/* Removes what lower layers left in a directory, keeping what this layer made. */
+static int purge_directory(const struct layout *l, int dir, const char *name, const char *path,
                            struct sb_error *err) {
-    int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0)
-        return errno == ENOTDIR || errno == ELOOP || errno == ENOENT
-                   ? 0
-                   : sb_fail_errno(err, SB_E_IO, "opening %s", path);
-    sb_autobuf struct sb_buf buf = {0};
-    sb_buf_reserve(&buf, 1);
-    sb_buf_adds(&buf, path);
-    return purge(l, fd, &buf, err);
+    struct stat st;
+    if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return errno == ENOENT ? 0 : sb_fail_errno(err, SB_E_IO, "opening %s", path);
+    if (!S_ISDIR(st.st_mode))
+        return 0;
+    struct purge p = {.layout = l, .len = strlen(path)};
+    sb_buf_adds(&p.path, path);
+    int failed = sb_tree_walk(dir, name, purge_entry, NULL, &p, err);
+    sb_buf_free(&p.path);
+    return failed;
 }
 
 /* Hides name of the lower layers. What this layer has of that name already stays. */

@@ -49,9 +49,10 @@ void sb_layer_reader_abort(struct sb_layer_reader *reader);
 
 /* ---- walking the entries ---- */
 
-/* More than this in one layer is SB_E_INTEGRITY: entries; bytes of files, holes included. */
-#define SB_ENTRY_LIMIT   10000000ull
+/* More than this in one layer is SB_E_INTEGRITY: bytes of files, holes included; bytes of names, as
+ * layers/entry.h counts them; bytes of what the tar says of one entry, before its content. */
 #define SB_CONTENT_LIMIT (1ull << 40)
+#define SB_HEADER_LIMIT  (16ull << 20)
 
 /* Called for each entry in the order of the tar; paths are cleaned ("./a//b/" and "/a/b" become
  * "a/b"), the root itself is passed over, and ".." in a name or in the target of a hard link is

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/process.h"
 #include "layers/contents.h"
 #include "layers/merge.h"
 #include "layers/unpack.h"
@@ -37,14 +38,16 @@ static int compare_items(const void *a, const void *b) {
     return strcmp(((const struct item *)a)->path, ((const struct item *)b)->path);
 }
 
-static void list(struct sb_view *view) {
+static int list(struct sb_view *view, struct sb_error *err) {
     struct sb_merge *merge = sb_merge_new();
-    for (size_t layer = view->layers; layer-- > 0;) {
+    int failed = 0;
+    for (size_t layer = view->layers; layer-- > 0 && !failed;) {
         size_t n = sb_contents_count(view->contents[layer]);
         sb_merge_lower(merge);
-        for (size_t i = 0; i < n; i++) {
+        for (size_t i = 0; i < n && !failed; i++) {
             struct sb_entry entry;
             sb_contents_get(view->contents[layer], i, &entry);
+            failed = sb_interrupt_check(err) < 0 ? -1 : sb_merge_check(merge, err);
             if (!sb_merge_visit(merge, &entry))
                 continue;
             SB_GROW(view->v, view->n, view->cap);
@@ -54,6 +57,7 @@ static void list(struct sb_view *view) {
     sb_merge_free(merge);
     if (view->n > 1)
         qsort(view->v, view->n, sizeof *view->v, compare_items);
+    return failed;
 }
 
 int sb_view_open(struct sb_store *store, const struct sb_image *image, struct sb_view **out,
@@ -61,13 +65,18 @@ int sb_view_open(struct sb_store *store, const struct sb_image *image, struct sb
     struct sb_view *view = sb_alloc(sizeof *view);
     view->layers = image->layer_count;
     view->contents = sb_alloc((view->layers + 1) * sizeof *view->contents);
-    for (size_t i = 0; i < view->layers; i++) {
-        if (sb_layer_contents(store, &image->layers[i].layer, &view->contents[i], err) < 0) {
-            sb_view_close(view);
-            return -1;
-        }
+    uint64_t names = 0;
+    int failed = 0;
+    for (size_t i = 0; i < view->layers && !failed; i++) {
+        failed = sb_layer_contents(store, &image->layers[i].layer, &view->contents[i], err);
+        names += failed ? 0 : sb_contents_names(view->contents[i]);
+        if (!failed && names > SB_NAMES_LIMIT)
+            failed = sb_names_too_many("the image", err);
     }
-    list(view);
+    if (failed || list(view, err) < 0) {
+        sb_view_close(view);
+        return -1;
+    }
     *out = view;
     return 0;
 }

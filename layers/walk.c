@@ -13,6 +13,7 @@
 
 #include "base/map.h"
 #include "base/memory.h"
+#include "base/process.h"
 #include "layers/attributes.h"
 #include "layers/block.h"
 #include "layers/unpack.h"
@@ -27,15 +28,20 @@ struct sb_entry_data {
     struct sb_error read_error_of;
     bool readable;
     uint64_t size;
+    bool in_header;  /* libarchive reads headers, which it keeps in memory */
+    uint64_t header; /* bytes that it was given meanwhile, but for what it had of that piece */
 };
 
 struct walk {
     struct sb_entry_data data;
+    bool at_entry;
     struct sb_buf path, link;
     struct sb_xattr *xattrs;
     size_t xattr_count, xattr_cap;
     struct sb_map types; /* of entries that are neither files nor directories */
-    uint64_t entries, content;
+    struct sb_seen directories;
+    struct sb_buf parent; /* of the entry before */
+    uint64_t names, content;
 };
 
 /* ---- libarchive ---- */
@@ -48,6 +54,15 @@ static la_ssize_t read_more(struct archive *archive, void *self, const void **ou
         archive_set_error(archive, EIO, "reading failed");
         return -1;
     }
+    if (data->in_header && data->header > SB_HEADER_LIMIT) {
+        sb_fail(&data->read_error_of, SB_E_INTEGRITY,
+                "the tar archive is damaged: the headers of one entry have more than %llu bytes",
+                SB_HEADER_LIMIT);
+        data->read_error = &data->read_error_of;
+        archive_set_error(archive, EIO, "too much");
+        return -1;
+    }
+    data->header += len;
     return (la_ssize_t)len;
 }
 
@@ -81,6 +96,8 @@ static void end(struct walk *w) {
     sb_buf_free(&w->link);
     free(w->xattrs);
     sb_map_free(&w->types);
+    sb_seen_free(&w->directories);
+    sb_buf_free(&w->parent);
 }
 
 int sb_entry_data_next(struct sb_entry_data *data, const void **out, size_t *out_len,
@@ -241,9 +258,6 @@ static int take_numbers(struct walk *w, struct archive_entry *e, struct sb_entry
         return sb_fail(err, SB_E_INTEGRITY, "%s: the files of the layer have more than %llu bytes",
                        w->path.data, SB_CONTENT_LIMIT);
     w->content += out->size;
-    if (++w->entries > SB_ENTRY_LIMIT)
-        return sb_fail(err, SB_E_INTEGRITY, "the tar archive has more than %llu entries",
-                       SB_ENTRY_LIMIT);
     return 0;
 }
 
@@ -254,6 +268,30 @@ static void remember_type(struct walk *w, const struct sb_entry *entry) {
         *sb_map_put(&w->types, entry->path) = type;
     else if (w->types.n > 0 && sb_map_find(&w->types, entry->path))
         *sb_map_put(&w->types, entry->path) = 0;
+}
+
+/* A directory that is not mentioned is there all the same: some long names stand for thousands. */
+static int count_parents(struct walk *w, const char *path, size_t len, struct sb_error *err) {
+    if (w->parent.len == len && !memcmp(sb_buf_text(&w->parent), path, len))
+        return 0;
+    sb_buf_reset(&w->parent);
+    sb_buf_add(&w->parent, path, len);
+    while (len > 0 && sb_seen_add_n(&w->directories, path, len)) {
+        w->names += SB_ENTRY_COST + len;
+        while (len > 0 && path[len - 1] != '/')
+            len--;
+        len -= len > 0;
+    }
+    return w->names > SB_NAMES_LIMIT ? sb_names_too_many("the layer", err) : 0;
+}
+
+static int count_names(struct walk *w, const struct sb_entry *entry, struct sb_error *err) {
+    const char *slash = strrchr(entry->path, '/');
+    if (slash && count_parents(w, entry->path, (size_t)(slash - entry->path), err) < 0)
+        return -1;
+    if (S_ISDIR(entry->mode))
+        sb_seen_add_n(&w->directories, entry->path, strlen(entry->path));
+    return sb_names_count(&w->names, entry, "the layer", err);
 }
 
 static int visit_entry(struct walk *w, struct archive_entry *e, sb_entry_visit *visit, void *self,
@@ -269,10 +307,25 @@ static int visit_entry(struct walk *w, struct archive_entry *e, sb_entry_visit *
     entry.path = w->path.data;
     entry.xattrs = w->xattrs;
     entry.xattr_count = w->xattr_count;
+    if (count_names(w, &entry, err) < 0)
+        return -1;
     remember_type(w, &entry);
     w->data.readable = S_ISREG(entry.mode) && !entry.hard_link && entry.size > 0;
     w->data.size = entry.size;
     return visit(self, &entry, &w->data, err);
+}
+
+/* What is left of the entry before goes by first: it is no header. */
+static int next_header(struct walk *w, struct archive_entry **out) {
+    int status = w->at_entry ? archive_read_data_skip(w->data.archive) : ARCHIVE_OK;
+    w->at_entry = true;
+    if (status != ARCHIVE_OK && status != ARCHIVE_WARN && status != ARCHIVE_EOF)
+        return status;
+    w->data.in_header = true;
+    w->data.header = 0;
+    status = archive_read_next_header(w->data.archive, out);
+    w->data.in_header = false;
+    return status;
 }
 
 int sb_layer_reader_walk(struct sb_layer_reader *reader, sb_entry_visit *visit, void *self,
@@ -281,13 +334,14 @@ int sb_layer_reader_walk(struct sb_layer_reader *reader, sb_entry_visit *visit, 
     int rc = start(&w, reader, err);
     while (rc == 0) {
         struct archive_entry *e;
-        int status = archive_read_next_header(w.data.archive, &e);
+        int status = next_header(&w, &e);
         if (status == ARCHIVE_EOF)
             break;
         if (status != ARCHIVE_OK && status != ARCHIVE_WARN)
             rc = tar_error(&w.data, err);
         else
             rc = visit_entry(&w, e, visit, self, err);
+        rc = rc < 0 ? rc : sb_interrupt_check(err);
     }
     end(&w);
     return rc;

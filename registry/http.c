@@ -92,6 +92,10 @@ static json_t *describe(const struct sb_registry_hosts *hosts, const struct sb_h
         sb_fail(err, SB_E_FAILED, "%s: a request that is not UTF-8", host);
         return NULL;
     }
+    if (r->download)
+        json_object_set_new(value, "download", json_true());
+    if (r->timeout_seconds)
+        json_object_set_new(value, "timeout", json_integer(r->timeout_seconds));
     if (r->scope)
         json_object_set_new(value, "scope", json_string(r->scope));
     if (r->aws)
@@ -154,9 +158,10 @@ static int take_bytes(const struct sb_buf *message, const struct sb_http_request
     return 0;
 }
 
+/* Of a failure: never that there is none. */
 static enum sb_error_code code_named(const char *name) {
 #define X(code, text, status, meaning)                                                             \
-    if (!strcmp(name, text))                                                                       \
+    if (code != SB_E_NONE && !strcmp(name, text))                                                  \
         return code;
     SB_ERROR_CODES(X)
 #undef X
@@ -173,7 +178,8 @@ static int take_end(const struct sb_buf *message, struct sb_http_response *respo
     const char *code = sb_json_string(end, "code", NULL);
     if (!code)
         return 0;
-    sb_fail(err, code_named(code), "%s", sb_json_string(end, "message", "the request failed"));
+    const char *why = sb_json_string(end, "message", "");
+    sb_fail(err, code_named(code), "%s", *why ? why : "the request failed");
     const char *hint = sb_json_string(end, "hint", "");
     if (*hint)
         sb_error_hint(err, "%s", hint);
@@ -234,7 +240,8 @@ static int receive_answer(struct sb_http_program *program, struct sb_http_channe
             *out_result = take_end(&channel->message, response, err);
             return 1;
         case 'F': /* it did not understand the request */
-            take_end(&channel->message, response, err);
+            if (take_end(&channel->message, response, err) == 0)
+                sb_fail(err, SB_E_FAILED, "sbuild-http refused the request, and did not say why");
             return -1;
         default:
             result = sb_fail(err, SB_E_FAILED, "sbuild-http sends what was not asked for");

@@ -107,6 +107,10 @@ struct sb_http_request {
                          what was uploaded); 0: as every stall, with time to hash what was sent */
     bool whole; /* what was begun is ended, for a second more, when it is cancelled or interrupted:
                    a registry that got a part of it may not know what to do with the rest */
+    bool download;       /* a file of anybody's, with host "": more redirects are followed, also to
+                            servers       without TLS (whoever asks knows the digest), but none to this
+                            machine,       its       networks or the local link */
+    int timeout_seconds; /* for each exchange; 0: none */
     bool parting; /* what is left behind is tidied up: an interruption does not keep it from being
                      made, but it may take two seconds only, then it has failed */
 };

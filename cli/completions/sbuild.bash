@@ -22,7 +22,7 @@ _sbuild() {
 		compopt -o default 2>/dev/null
 		return
 		;;
-	--store | --units)
+	--store | --units | --allow)
 		compopt -o dirnames 2>/dev/null
 		return
 		;;
@@ -45,10 +45,10 @@ _sbuild() {
 		case " $commands " in *" ${COMP_WORDS[i]} "*) command=${COMP_WORDS[i]} && break ;; esac
 	done
 	case $command in
-	build) options="--tag --push --compression --format --ca --plain-http --explain --metadata-file --json --progress --set --secret --version --no-cache --cache-from --cache-to --jobs --runtime --store" ;;
-	bundle) options="--push --compression --format --ca --plain-http --output --units --name --tag --metadata-file --json --progress --set --secret --version --no-cache --cache-from --cache-to --jobs --runtime --store" ;;
-	plan) options="--json --ca --plain-http --set --secret --version --no-cache --cache-from --cache-to --jobs --runtime --store" ;;
-	lock) options="--update --set --json --ca --plain-http --store" ;;
+	build) options="--tag --push --compression --format --ca --plain-http --explain --metadata-file --json --progress --set --secret --allow --version --no-cache --cache-from --cache-to --jobs --runtime --store" ;;
+	bundle) options="--push --compression --format --ca --plain-http --output --units --name --tag --metadata-file --json --progress --set --secret --allow --version --no-cache --cache-from --cache-to --jobs --runtime --store" ;;
+	plan) options="--json --ca --plain-http --set --secret --allow --version --no-cache --cache-from --cache-to --jobs --runtime --store" ;;
+	lock) options="--update --allow --set --json --ca --plain-http --store" ;;
 	images) options="--json --store" ;;
 	inspect) options="--json --manifest --config --store" ;;
 	ls) options="--recursive --layers --bytes --json --store" ;;
@@ -58,7 +58,7 @@ _sbuild() {
 	pull) options="--platform --unpack --ca --plain-http --json --progress --store" ;;
 	export) options="--format --output --name --store" ;;
 	login) options="--user --password-stdin --ca --plain-http" ;;
-	install) options="--name --wait --auto --interval --no-auto --auto-run --ca --plain-http --json --progress --store" ;;
+	install) options="--name --wait --auto --interval --no-auto --auto-run --replace --ca --plain-http --json --progress --store" ;;
 	rollback) options="--wait --json --store" ;;
 	status) options="--recover --json --store" ;;
 	uninstall) options="--store" ;;

@@ -25,7 +25,7 @@ check_equal "and nothing the second time" 0 "$(jq '[.layers[] | select(.cached |
 
 cp -a src packages.yaml home/
 mkdir -p home/store/sbuild/caches
-cp -a "$SBUILD_STORE/sbuild/caches/apt-debian" home/store/sbuild/caches/ 2>/dev/null || :
+cp -a "$SBUILD_STORE/sbuild/caches/packages" "$SBUILD_STORE/sbuild/caches/bootstrap-debian" home/store/sbuild/caches/
 chown -R "$user" home/store home/src home/packages.yaml
 by_user() {
 	(umask 077 && as_user -C "$T/home" TZ=Asia/Tokyo LANG=de_DE.UTF-8 "$SBUILD" packages.yaml \

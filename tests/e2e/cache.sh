@@ -132,10 +132,16 @@ check_equal "all three are there" 3 "$("$SBUILD" cache ls "$HOST/team/other" | g
 # ---- settings ----
 
 printf 'cache: {from: "%s", to: "%s"}\n' "$CACHE" "$CACHE" >sbuild.yaml
+check_fails "a checkout can't name one" 3 "$SBUILD" app.yaml
+check_said 'not for a project to say'
+mkdir -p config/sbuild
+echo "trust: [$T]" >config/sbuild/config.yaml
+export XDG_CONFIG_HOME="$T/config"
 build G >/dev/null
 check "settings name the cache, too" grep -q "cached app deps  in $CACHE" err
 check_equal "and where to write" 6 "$("$SBUILD" cache ls "$CACHE" | grep -c k1-)"
 rm sbuild.yaml
+unset XDG_CONFIG_HOME
 check_fails "a tag is no repository" 2 "$SBUILD" app.yaml --cache-from "$CACHE:tag"
 check_fails "nor is nonsense" 2 "$SBUILD" plan app.yaml --cache-to 'UPPER CASE'
 

@@ -216,7 +216,9 @@ check_fails "credentials that are wrong" 5 create AWS_ACCESS_KEY_ID=AKIANOBODY A
 # ---- sbuild itself, with a registry that has ECR's ways ----
 
 echo "$REGISTRY" >machine/registry
-echo "registries: {$HOST: {endpoint: \"$MACHINE\"}}" >sbuild.yaml
+mkdir -p config/sbuild
+echo "registries: {$HOST: {endpoint: \"$MACHINE\"}}" >config/sbuild/config.yaml
+export XDG_CONFIG_HOME="$T/config"
 recipe() { # REPOSITORY
 	cat >recipe.yaml <<-END
 		name: app

@@ -147,7 +147,7 @@ python3 slow.py "$REGISTRY" "$T/started" "$T/go" >slow.port 2>slow.err &
 slow=$!
 cleanup() { kill "$slow" 2>/dev/null || :; }
 wait_for 10 test -s slow.port
-small install "127.0.0.1:$(cat slow.port)/team/full:v2.1.0" --name full >out 2>&1 &
+small install "127.0.0.1:$(cat slow.port)/team/full:v2.1.0" --name full --replace >out 2>&1 &
 job=$!
 check "a layer is coming" wait_for 20 test -e started
 n dd if=/dev/zero of=/mnt/small/other bs=1M count=36 2>/dev/null

@@ -67,10 +67,13 @@ fi
 
 # ---- a process like any other of the host ----
 
-check_equal "it runs as user 1000" "1000 1000" \
+id=$(n cat /etc/sbuild/ids/backend)
+check_equal "it runs as a user of its own" "$id $id" \
 	"$(n awk '/^[UG]id:/ { printf "%s%s", n++ ? " " : "", $3 }' "/proc/$pid/status")"
 check_equal "its parent is systemd" 1 "$(n awk '/^PPid:/ { print $2 }' "/proc/$pid/status")"
-for kind in pid net user cgroup; do
+check "in a user namespace that has that one and root" sh -c "! [ '$(n readlink /proc/1/ns/user)' = '$(n readlink "/proc/$pid/ns/user")' ] &&
+	[ '$(n sed -E 's/ +/ /g; s/^ //' "/proc/$pid/uid_map" | paste -sd ,)' = '0 0 1,$id $id 1' ]"
+for kind in pid net cgroup; do
 	check_equal "it has the host's $kind namespace" "$(n readlink /proc/1/ns/$kind)" "$(n readlink "/proc/$pid/ns/$kind")"
 done
 check_equal "no runtime of containers is at work on its node" "" \

@@ -24,7 +24,7 @@ kill "$squatter"
 check "without the other" n sbuild install "$REPOSITORY/slow:v1.0.0"
 check "the same again" n sbuild install "$REPOSITORY/slow:v1.0.0"
 "$SBUILD" bundle slow:v1.0.0 -o "$(node_root one)/root/bare.tar" >/dev/null 2>err || cat err
-check "one that tells of no port, as it is of the image alone" n sbuild install /root/bare.tar --name slow
+check "one that tells of no port, as it is of the image alone" n sbuild install /root/bare.tar --name slow --replace
 check_equal "has it all the same" fine "$(served "$PORT" >/dev/null && curl -s "http://127.0.0.1:$PORT/health")"
 check "so the way back is no other program's" n sbuild rollback slow
 n systemctl stop slow

@@ -83,7 +83,10 @@ refused "a schedule with a line" 6 'schedule: ' "d['type'] = 'job'; d['restart']
 refused "a version that joins lines" 6 'version: ' "d['version'] = '1\\\\\\\\'"
 refused "a health path with a header" 6 'health.http: ' "d['port'] = 80; d['health'].update(http='/ HTTP/1.0\r\nX: y', command=None)"
 refused "an upstream elsewhere" 6 'upstream: ' "d['upstream'] = '../../cron.d/x'"
-refused "the end of the machine" 6 'a unit that a service may start' "d['requires'] = ['poweroff.target']"
+for unit in poweroff.target storage-target-mode.target rescue.target multi-user.target default.target dev-sda2.swap x.automount \
+	x.slice x@.service dbus; do
+	refused "the start of $unit" 6 'a unit that a service may start' "d['requires'] = ['$unit']"
+done
 refused "hardening that is not known" 6 'seccomp' "d['harden']['seccomp'] = False"
 refused "times that are none" 6 'is no number' "d['stopTimeout'] = -1"
 refused "a key twice" 6 'duplicate' "text = json.dumps(d).encode().replace(b'{', b'{\"name\":\"other\",', 1)"
@@ -121,17 +124,30 @@ check_fails "nothing has left its place" 1 test -e "$root/etc/cron.d/x"
 
 printf '[Unit]\nDescription=Mine\n[Timer]\nOnCalendar=daily\nUnit=dbus.service\n' >"$root/etc/systemd/system/mine.timer"
 printf '[Service]\nExecStart=/bin/true\n' >"$root/etc/systemd/system/web-green.service"
-mkdir -p "$root/opt/tools/1"
+mkdir -p "$root/opt/tools/1" "$root/etc/sbuild/upstreams" "$root/etc/sbuild/directories"
+echo 'server 127.0.0.1:1;' >"$root/etc/sbuild/upstreams/own.conf"
+echo /etc/sbuild/upstreams/api.conf >"$root/etc/sbuild/directories/api"
 check "systemd hears of them" n systemctl daemon-reload
 state >before
 refused "a unit of the system" 1 'dbus.service is a unit of this machine' "d['name'] = 'dbus'"
-refused "an alias of one" 1 'is a unit of this machine' "d['name'] = 'dbus-org.freedesktop.login1'"
+refused "a name that D-Bus starts" 1 'names that begin with dbus-' "d['name'] = 'dbus-org.freedesktop.login1'"
 refused "units of sbuild itself" 1 "are sbuild's own" "d['name'] = 'sbuild-recover'"
+refused "units of systemd" 1 "are systemd's own" "d['name'] = 'systemd-mine'"
+refused "a name that has a socket waiting for it" 1 'syslog.socket of this machine speaks of a syslog.service' "d['name'] = 'syslog'"
+refused "a name that the system is started with" 1 'graphical.target of this machine speaks of' "d['name'] = 'display-manager'"
+refused "a name that others are started after" 1 'of this machine speaks of a auditd.service' "d['name'] = 'auditd'; d['after'] = ['ssh.service']"
+for name in private journal extensions; do
+	refused "a directory that the system believes: $name" 1 'mean something to this host' "d['name'] = '$name'; d['directories']['state'] = '/data'"
+done
+refused "an upstream file of the administrator" 1 'own.conf is there already' \
+	"d['name'] = 'web2'; d.update(strategy='blue-green', port=1025, sparePort=1026, upstream='own.conf')"
+refused "that of a service that is away for a while" 1 'is that of the service api' \
+	"d['name'] = 'web2'; d.update(strategy='blue-green', port=1025, sparePort=1026, upstream='api.conf')"
 refused "a timer of the administrator" 1 'mine.timer is not a unit that sbuild wrote' "d['name'] = 'mine'"
 refused "a unit of the administrator, as green" 1 'web-green.service is not a unit' \
 	"d['name'] = 'web'; d.update(strategy='blue-green', port=1025, sparePort=1026, upstream='web.conf')"
 refused "the package manager's data" 1 '/var/lib/dpkg is there already' "d['name'] = 'dpkg'; d['directories']['state'] = '/data'"
-refused "sbuild's own" 1 '/var/lib/sbuild is there already' "d['name'] = 'sbuild'; d['directories']['state'] = '/data'"
+refused "sbuild's own" 1 'mean something to this host' "d['name'] = 'sbuild'; d['directories']['state'] = '/data'"
 refused "what lies in /opt" 1 '/opt/tools is there already' "d['name'] = 'tools'; d['root'] = 'host'"
 mkdir -p "$root/var/lib/adopted" "$root/etc/sbuild/directories"
 echo kept >"$root/var/lib/adopted/file"
@@ -145,6 +161,53 @@ check "a directory of its own" n sbuild install /root/hostile.tar
 check "goes, but for its data" n sbuild uninstall own
 check "which are its own when it comes again" n sbuild install /root/hostile.tar
 check "goes again" n sbuild uninstall own
+
+# ---- what it may have started ----
+
+printf '[Service]\nExecStart=/bin/sleep 1000000\n[Install]\nWantedBy=multi-user.target\n' >"$root/etc/systemd/system/there.service"
+printf '[Service]\nExecStart=/bin/sleep 1000000\n' >"$root/etc/systemd/system/by-hand.service"
+printf '[Service]\nType=oneshot\nExecStart=/bin/touch /root/was-here\n[Install]\nWantedBy=multi-user.target\n' \
+	>"$root/etc/systemd/system/once.service"
+ln -sf /lib/systemd/system/debug-shell.service "$root/etc/systemd/system/friendly.service"
+check "services of the administrator" n sh -c 'systemctl daemon-reload && systemctl enable --now there && systemctl enable once && systemctl start by-hand'
+state >before
+for unit in debug-shell.service friendly.service rescue.service emergency.service systemd-poweroff.service systemd-soft-reboot.service \
+	modprobe@loop.service getty@tty9.service autovt@tty9.service user@0.service by-hand.service once.service sbuild-auto-x.service; do
+	n systemctl cat "$unit" >/dev/null 2>&1 || continue
+	refused "the start of $unit" '[16]' "requires $unit, which would start it\|a unit that a service may start" "d['requires'] = ['$unit']"
+done
+check_fails "none was started" 1 test -e "$root/root/was-here"
+for unit in dbus.service dbus.socket there.service network-online.target dev-mqueue.mount; do
+	make_hostile "d['requires'] = ['$unit']"
+	check "what runs without it: $unit" n sbuild install /root/hostile.tar
+	n sbuild uninstall good >/dev/null 2>&1
+done
+mkdir -p "$root/etc/sbuild/requires"
+echo by-hand.service >"$root/etc/sbuild/requires/good"
+make_hostile "d['requires'] = ['by-hand.service']"
+check "what the operator allows" n sbuild install /root/hostile.tar
+make_hostile "d['name'] = 'second'; d['requires'] = ['good.service']; d['after'] = ['good.service']"
+check "another service of sbuild" n sbuild install /root/hostile.tar
+rm "$root/etc/sbuild/requires/good"
+n systemctl stop by-hand
+make_hostile "d['requires'] = ['by-hand.service']; d['env'] = {'A': 'b'}"
+check "what the release before had already" n sbuild install /root/hostile.tar
+make_hostile "d['after'] = ['second.service']"
+check_fails "two that wait for one another" 1 n sbuild install /root/hostile.tar
+said 'good is to be started after second.service'
+for service in second good; do check "$service goes" n sbuild uninstall $service; done
+n systemctl stop there once
+n rm /etc/systemd/system/once.service /etc/systemd/system/there.service /etc/systemd/system/by-hand.service /etc/systemd/system/friendly.service
+n sh -c 'rm -f /root/was-here; systemctl daemon-reload'
+# A name that only the administrator's own units speak of is what they wait for.
+printf '[Unit]\nAfter=awaited.service\n[Service]\nExecStart=/bin/true\n' >"$root/etc/systemd/system/waits.service"
+n sh -c 'systemctl daemon-reload; systemctl start waits'
+make_hostile "d['name'] = 'awaited'"
+check "what an administrator waits for" n sbuild install /root/hostile.tar
+check "goes" n sbuild uninstall awaited
+make_hostile "d['name'] = 'syslog'"
+check "a name that the operator wants" n sbuild install /root/hostile.tar --name syslog
+check "goes" n sbuild uninstall syslog
 
 # ---- what it can't do ----
 
@@ -163,7 +226,7 @@ harmless "units of its own are not looked at" true \
 harmless "values with all that units know" 'test "$A" = "$(cat /app/value)"' \
 	"v = 'x\ny %n %% \$HOME \${HOME} \\\\ \"q\" \'s\' ; # \\\\'
 d['env'] = {'A': v}; layer(1, [entry('app/helper', $helper, 0o755), entry('app/value', v.encode())])"
-harmless "setuid programs" 'test "$(/app/suid)" = 1234' \
+harmless "setuid programs" 'test "$(/app/suid)" -ge 1879048192' \
 	"d['harden']['no_new_privileges'] = True; layer(1, [entry('app/suid', $helper, 0o4755), entry('app/helper', $helper, 0o755)])"
 harmless "devices" '! /app/helper open /app/disk && ! /app/helper open /app/memory' \
 	"layer(1, [entry('app/helper', $helper, 0o755), entry('app/disk', type=tarfile.BLKTYPE, mode=0o666, devmajor=254, devminor=0),
@@ -187,7 +250,7 @@ echo /var/lib/good >"$root/etc/sbuild/directories/good"
 harmless "a library for who asks" 'test -e /var/lib/good/evil.so' \
 	"d['directories']['state'] = '/data'; d['env'] = {'LD_PRELOAD': '/var/lib/good/evil.so'}" \
 	"was not loaded on the host" "! test -e /root/was-here"
-harmless "a command is its user's" 'test "$(/app/helper)" = 1234' ""
+harmless "a command is its user's" 'test "$(/app/helper)" -ge 1879048192' ""
 harmless "a command that leaves something behind" 'grep -q good.service /proc/self/cgroup && { sleep 1000 & true; }' "" \
 	"it belongs to the service" 'systemctl status good | grep -q "sleep 1000"'
 harmless "root's command" '! mknod /tmp/x b 254 0 && ! mount -t tmpfs x /tmp' "d['user'] = ''"

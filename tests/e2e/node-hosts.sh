@@ -64,7 +64,7 @@ n sh -c 'mount -t tmpfs tmpfs /mnt && mkdir -p /mnt/fs/selinux /mnt/fs/cgroup &&
 if setfattr -n security.selinux -v "$label" "$root/usr/bin/env" 2>err; then
 	n sbuild install /root/layers.tar >out 2>&1 || :
 	n cat /etc/systemd/system/run-sbuild-layers-1.mount >mount 2>/dev/null || :
-	check "the root gets the label of the host's programs" grep -q "^Options=ro,nodev,nosuid,context=$label,lowerdir=" mount
+	check "the root gets the label of the host's programs" grep -q "^Options=ro,nodev,nosuid,metacopy=on,context=$label,lowerdir=" mount
 	n sbuild uninstall layers >/dev/null 2>&1 || :
 else
 	skip "files can't be labelled here"

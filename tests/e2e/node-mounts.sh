@@ -77,9 +77,10 @@ sed -i 's|^image:|image:\n  volumes: [/app/db, /srv/new, /tmp/kept, /run/data]|'
 release data 1.0.0 >/dev/null 2>err
 check "an image with volumes" n sbuild install "$REPOSITORY/data:v1.0.0"
 as_user() { # COMMAND: as the service does it
-	n nsenter -t "$(n systemctl show -P MainPID data)" -m -r -S 1234 -G 1234 /bin/busybox sh -c "$1"
+	n nsenter -t "$(n systemctl show -P MainPID data)" -m -r -S "$id" -G "$id" /bin/busybox sh -c "$1"
 }
-check_equal "has what was there, and is its user's" "first 1234" "$(as_user 'cat /app/db/content; /bin/busybox stat -c %u /app/db' | paste -sd' ')"
+id=$(n cat /etc/sbuild/ids/data)
+check_equal "has what was there, and is its user's" "first $id" "$(as_user 'cat /app/db/content; /bin/busybox stat -c %u /app/db' | paste -sd' ')"
 check "it may write to all" as_user 'for d in /app/db /srv/new /tmp/kept /run/data; do echo more >>$d/content || exit 1; done'
 check_fails "and to nothing else" 1 as_user 'echo x >/app/x'
 check_fails "of which nothing is in its reach on the host" 1 as_user 'ls /var/lib/sbuild-volumes'

@@ -21,7 +21,9 @@ check "install" n sbuild install "$web:v1.0.0"
 check_equal "it serves" 1.0.0 "$(ask "$PORT")"
 check_equal "generation 1" 1 "$(generation)"
 pid=$(n systemctl show -P MainPID web)
-check_equal "it runs as its user" 1234 "$(n stat -c %u "/proc/$pid")"
+id=$(n cat /etc/sbuild/ids/web)
+check_equal "it runs as a user of its own" "$id" "$(n stat -c %u "/proc/$pid")"
+check "whose number is from a range that is nobody's" test "$id" -ge 1879048192 -a "$id" -le 2147352575
 check "it is not its host's root" n sh -c "! nsenter -t $pid -m -r test -e /usr/bin/systemctl"
 check "it starts at boot" n systemctl is-enabled -q web
 check_equal "what it did leaves nothing but the mount" 1 "$(leftovers)"

@@ -1,11 +1,7 @@
 /* Any bytes as a cache record that a registry gave: refused, or a record that prints as itself. */
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "builder/cache_record.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "tests/fuzz/fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct sb_cache_record record, again;

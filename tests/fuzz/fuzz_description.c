@@ -1,15 +1,10 @@
 /* Any bytes as the description of a service: what is accepted must be written back as the same, and
  * make units in which no value has left its line. */
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
 
-#include "base/memory.h"
 #include "base/text.h"
 #include "deploy/description.h"
 #include "deploy/units.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "tests/fuzz/fuzz.h"
 
 static bool starts_with_one_of(const char *line, const char *const *starts) {
     for (; *starts; starts++)

@@ -1,14 +1,11 @@
 /* The index of a git checkout: whoever made the checkout wrote it. */
-#include <stdlib.h>
-#include <string.h>
 
 #include "builder/git_index.h"
+#include "tests/fuzz/fuzz.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static bool visit(void *data, const char *path) {
+static bool visit(void *data, const struct sb_git_index_entry *entry) {
     size_t *left = data;
-    if (strlen(path) == 0 || strlen(path) > 4096)
+    if (strlen(entry->path) == 0 || strlen(entry->path) > 4096)
         abort();
     return (*left)-- > 0;
 }

@@ -1,15 +1,10 @@
 /* Any bytes as a WWW-Authenticate header; what it says of scopes and of the token server is used as
  * a registry's would be. */
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
 
-#include "base/memory.h"
 #include "http/challenge.h"
 #include "http/realm.h"
 #include "http/scope.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "tests/fuzz/fuzz.h"
 
 static void use(const struct sb_challenge *challenge) {
     static const struct sb_settings settings;

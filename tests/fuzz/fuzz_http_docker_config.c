@@ -1,12 +1,7 @@
 /* Any bytes as docker's config.json: looked up, changed and read again. */
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
 
-#include "base/memory.h"
 #include "http/docker_config.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "tests/fuzz/fuzz.h"
 
 static void look_up(const struct sb_docker_config *config, const char *host) {
     static const char *const repositories[] = {"", "team", "team/app"};

@@ -1,12 +1,7 @@
 /* Any bytes as an ignore file and a path, separated by the first NUL. */
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
 
-#include "base/memory.h"
 #include "builder/ignore.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "tests/fuzz/fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     const char *text = (const char *)data, *nul = size ? memchr(text, '\0', size) : NULL;

@@ -1,14 +1,7 @@
 /* Any bytes as a recipe: YAML, keys, values, suggestions, messages. The file is written to a
  * directory of its own, so that from: and context: find nothing else. */
-#include <fcntl.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <unistd.h>
-
 #include "builder/recipe.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "tests/fuzz/fuzz.h"
 
 static void check_steps(const struct sb_recipe *recipe) {
     for (size_t i = 0; i < recipe->layer_count; i++) {
@@ -22,23 +15,8 @@ static void check_steps(const struct sb_recipe *recipe) {
     }
 }
 
-static char dir[] = "/tmp/sbuild-fuzz-XXXXXX";
-static char path[sizeof dir + sizeof "/r.yaml"];
-
-static void clean_up(void) {
-    unlink(path);
-    rmdir(dir);
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    if (!path[0]) {
-        if (!mkdtemp(dir) || atexit(clean_up) != 0)
-            abort();
-        snprintf(path, sizeof path, "%s/r.yaml", dir);
-    }
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-    if (fd < 0 || write(fd, data, size) != (ssize_t)size || close(fd) < 0)
-        abort();
+    sb_autofree char *path = fuzz_directory_file("r.yaml", data, size);
     struct sb_pair pair = {(char[]){"PORT"}, (char[]){"9000"}};
     struct sb_pairs set = {&pair, 1, 1};
     struct sb_recipe_options options = {.set = size % 2 ? &set : NULL};

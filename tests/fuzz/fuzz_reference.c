@@ -1,12 +1,7 @@
 /* Any bytes as the name of an image: what is accepted must be written and read back as the same. */
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
 
-#include "base/memory.h"
 #include "registry/reference.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "tests/fuzz/fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     sb_autofree char *text = sb_strndup((const char *)data, size);

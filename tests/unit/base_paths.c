@@ -65,6 +65,8 @@ static void test_what_is_kept(void) {
     FOLD("1,usr,usr/lib,", "usr,usr/lib,usr/lib/x,usr/lib/x/y!,file!");
     FOLD("1,a,a/b,a/b/c|700|0:0,a/b/d|755|0:7,t|1777|0:0,",
          "a/b/c 700 0:0,a/b/d 755 0:7,t 1777 0:0");
+    /* a whiteout is no directory, whatever seems to be in it */
+    FOLD("1,a,", "a,.wh.a/b!,.wh.b/c/d");
     /* links: to directories wherever they are, and those that lead to nothing known */
     FOLD("1,bin|>usr/bin,lib|>/usr/lib,loose|>gone/far/away,usr,usr/bin,usr/lib,",
          "bin>usr/bin,lib>/usr/lib,usr/bin/x!,usr/lib/y!,so>usr/lib/y,loose>gone/far/away,a>b,b>a,"

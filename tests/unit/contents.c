@@ -245,6 +245,34 @@ static void check_resolve(const struct sb_stack *stack, const char *path, const 
     CHECK_STR(resolved ? resolved : "error", expected);
 }
 
+/* 40 links through 2,000 directories each: every one of them would be looked up from the root. */
+static void test_stack_work(void) {
+    struct sb_contents_writer *writer = sb_contents_start();
+    sb_autobuf struct sb_buf deep = {0};
+    for (int i = 0; i < 2000; i++) {
+        sb_buf_adds(&deep, i ? "/a" : "a");
+        sb_contents_add(writer, &(struct sb_entry){.path = deep.data, .mode = S_IFDIR | 0755});
+    }
+    for (int i = 0; i < 39; i++) {
+        sb_autofree char *path = sb_format("l%d", i),
+                         *link = sb_format("%s/../../l%d", deep.data, i);
+        sb_autofree char *below = sb_format("%.*s/l%d", (int)deep.len - 4, deep.data, i);
+        sb_autofree char *on = sb_format("/l%d", i + 1);
+        sb_contents_add(writer,
+                        &(struct sb_entry){.path = path, .link = link, .mode = S_IFLNK | 0777});
+        sb_contents_add(writer,
+                        &(struct sb_entry){.path = below, .link = on, .mode = S_IFLNK | 0777});
+    }
+    struct sb_contents *layer = sb_contents_from_writer(writer);
+    struct sb_stack stack = {&layer, 1};
+    struct sb_error err = {0};
+    char *resolved = NULL;
+    CHECK_INT(sb_stack_resolve(&stack, "l0", &resolved, &err), -1);
+    CHECK(strstr(err.message, "more than 1000000 steps"));
+    free(resolved);
+    sb_contents_close(layer);
+}
+
 static void test_stack_resolve(void) {
     struct sb_contents *v[] = {
         CONTENTS(21, "bin->usr/bin", "usr/", "usr/bin/", "usr/bin/sh->dash", "usr/bin/dash",
@@ -284,6 +312,7 @@ int main(void) {
     test_damage();
     test_stack_find();
     test_stack_resolve();
+    test_stack_work();
     layer_test_end(&t);
     return test_done();
 }

@@ -437,6 +437,26 @@ static void test_cache(void) {
     CHECK(!sb_ecr_cache_get(&b, now, &token, &expires));
     sb_ecr_cache_put(&b, "QVdTOmI=", now + 2000);
     CHECK(sb_ecr_cache_get(&b, now, &token, &expires));
+
+    /* A directory that others may write: no file is read there, made there, or elsewhere by a link.
+     */
+    CHECK_INT(chmod("cache/sbuild", 0777), 0);
+    CHECK(!sb_ecr_cache_get(&b, now, &token, &expires));
+    CHECK_INT(unlink("cache/sbuild/ecr-tokens.lock"), 0);
+    CHECK_INT(unlink("cache/sbuild/ecr-tokens.json"), 0);
+    CHECK_INT(symlink("../../made", "cache/sbuild/ecr-tokens.lock"), 0);
+    sb_ecr_cache_put(&b, "QVdTOmI=", now + 2000);
+    CHECK(access("made", F_OK) < 0);
+    CHECK_INT(chmod("cache/sbuild", 0700), 0);
+    sb_ecr_cache_put(&b, "QVdTOmI=", now + 2000);
+    CHECK(access("made", F_OK) < 0);
+    CHECK_INT(unlink("cache/sbuild/ecr-tokens.lock"), 0);
+    if (geteuid() == 0) {
+        CHECK_INT(chown("cache/sbuild", 12345, 12345), 0);
+        sb_ecr_cache_put(&b, "QVdTOmI=", now + 2000);
+        CHECK(access("cache/sbuild/ecr-tokens.json", F_OK) < 0);
+        CHECK_INT(chown("cache/sbuild", 0, 0), 0);
+    }
 }
 
 int main(void) {

@@ -29,10 +29,38 @@ static void test_reach(void) {
         {"fe80::1%eth0", SB_REACH_LINK_LOCAL},
         {"febf::1", SB_REACH_LINK_LOCAL},
         {"[fd00:ec2::254]", SB_REACH_LINK_LOCAL},
-        {"fd00:ec2::253", SB_REACH_ANY},
+        {"fd00:ec2::253", SB_REACH_PRIVATE},
+        {"fd00:ec2::23", SB_REACH_LINK_LOCAL},
+        {"fd20:ce::254", SB_REACH_LINK_LOCAL},
+        {"100.100.100.200", SB_REACH_LINK_LOCAL},
+        {"100.100.100.201", SB_REACH_PRIVATE},
+        {"168.63.129.16:32526", SB_REACH_LINK_LOCAL},
+        {"192.0.0.192", SB_REACH_LINK_LOCAL},
+        {"64:ff9b::a9fe:a9fe", SB_REACH_LINK_LOCAL},
+        {"[64:ff9b::169.254.169.254]:80", SB_REACH_LINK_LOCAL},
+        {"64:ff9b:1::a9fe:a9fe", SB_REACH_LINK_LOCAL},
+        {"64:ff9b:1:fffe::169.254.170.2", SB_REACH_LINK_LOCAL},
+        {"64:ff9b::7f00:1", SB_REACH_LOOPBACK},
+        {"64:ff9b::8.8.8.8", SB_REACH_ANY},
+        {"::169.254.169.254", SB_REACH_LINK_LOCAL},
+        {"::ffff:0:169.254.169.254", SB_REACH_LINK_LOCAL},
+        {"::ffff:100.100.100.200", SB_REACH_LINK_LOCAL},
+        {"2002:a9fe:a9fe::1", SB_REACH_LINK_LOCAL},
+        {"2002:7f00:1::", SB_REACH_LOOPBACK},
+        {"2001:db8::a9fe:a9fe", SB_REACH_ANY},
+        {"0.1.2.3", SB_REACH_LOOPBACK},
+        {"10.0.0.1", SB_REACH_PRIVATE},
+        {"172.16.0.1", SB_REACH_PRIVATE},
+        {"172.31.255.255", SB_REACH_PRIVATE},
+        {"192.168.1.1", SB_REACH_PRIVATE},
+        {"100.64.0.1", SB_REACH_PRIVATE},
+        {"fec0::1", SB_REACH_PRIVATE},
+        {"fc00::1", SB_REACH_PRIVATE},
         {"169.253.1.1", SB_REACH_ANY},
-        {"10.0.0.1", SB_REACH_ANY},
-        {"fec0::1", SB_REACH_ANY},
+        {"172.32.0.1", SB_REACH_ANY},
+        {"100.128.0.1", SB_REACH_ANY},
+        {"11.0.0.1", SB_REACH_ANY},
+        {"2001:db8::1", SB_REACH_ANY},
         {"registry.example.com", SB_REACH_ANY},
         {"", SB_REACH_ANY},
     };
@@ -78,7 +106,9 @@ static void test_urls(void) {
         CHECK_STR(where, moves[i].origin);
     }
     static const char *const bad[] = {"file:///etc/passwd", "ftp://host/", "data:x", "http://",
-                                      "http://a b/",        "ldap://h"};
+                                      "http://a b/", "ldap://h",
+                                      /* another host when it is read again */
+                                      "https://a%25b/", "https://%32852039166/"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         CHECK(!sb_url_parse(bad[i], &err));
         CHECK_INT(err.code, SB_E_NETWORK);

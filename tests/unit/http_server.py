@@ -181,8 +181,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.close_connection = True
 
     def do_trickle(self, query, length):
-        self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n")
-        for _ in range(6):
+        count = int(query.get("count", "6"))
+        self.wfile.write(b"HTTP/1.1 200 OK\r\n")
+        for _ in range(int(query.get("headers", "0"))):
+            self.wfile.write(b"X-Slow: x\r\n")
+            self.wfile.flush()
+            time.sleep(0.5)
+        self.wfile.write(b"Content-Length: %d\r\n\r\n" % count)
+        for _ in range(count):
             self.wfile.write(b"t")
             self.wfile.flush()
             time.sleep(0.5)

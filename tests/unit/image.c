@@ -1,5 +1,6 @@
 /* Image config and manifest: reading what other tools wrote, refusing what is wrong, writing. */
 #include "layers/image.h"
+#include "layers/descriptor.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
@@ -330,6 +331,11 @@ static void test_index(void) {
     CHECK_INT(sb_image_load(store, &bad, &image, &err), -1);
     CHECK_INT(err.code, SB_E_NOT_FOUND);
     CHECK(strstr(err.hint, "windows/") && strstr(err.hint, "linux/mips/x"));
+    struct sb_descriptor untyped = index; /* of a type that sbuild doesn't know */
+    untyped.media_type = NULL;
+    CHECK_INT(sb_image_load(store, &untyped, &image, &err), -1);
+    CHECK(strstr(err.message, "is no image"));
+    CHECK(!sb_media_static(NULL) && !sb_media_oci(NULL));
 
     sb_autofree char *inner = descriptor_text(&index, "");
     struct sb_descriptor nested = put_index(inner);

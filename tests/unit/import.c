@@ -202,7 +202,7 @@ static void check_damaged(void) {
     CHECK_INT(unlinkat(top, path, 0), 0);
     check_refused(source, SB_E_NOT_FOUND, "blobs/sha256");
     CHECK_INT(mkfifoat(top, path, 0600), 0);
-    check_refused(source, SB_E_INTEGRITY, "no file");
+    check_refused(source, SB_E_INTEGRITY, "is a FIFO");
 
     /* A manifest that says it is large. */
     struct sb_descriptor large = image.descriptor;

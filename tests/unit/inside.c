@@ -11,6 +11,7 @@
 #include "tests/unit/test.h"
 
 static struct sb_error err;
+static const struct sb_confine all = {.capabilities = ~UINT64_C(0)}; /* of a unit with no bounds */
 
 /* A process to be beside: as a service is, but for its mounts. */
 static pid_t start(const char *const *argv) {
@@ -36,7 +37,7 @@ static const char *own_unit(void) {
 }
 
 static int run(pid_t beside, const char *command) {
-    pid_t pid = sb_inside_start(beside, own_unit(), command, &err);
+    pid_t pid = sb_inside_start(beside, own_unit(), &all, command, &err);
     int status;
     if (pid < 0 || waitpid(pid, &status, 0) != pid)
         return -1;
@@ -59,12 +60,12 @@ static void test_user(void) {
     CHECK_INT(run(pid, "grep -q 'NoNewPrivs:.1' /proc/self/status"), 0);
     CHECK_INT(run(pid, "! test -r /etc/shadow"), 0);
     CHECK_INT(run(pid, "exit 9"), 9);
-    CHECK_INT(sb_inside_start(pid, "another.service", "true", &err), -1);
+    CHECK_INT(sb_inside_start(pid, "another.service", &all, "true", &err), -1);
     CHECK_INT(err.code, SB_E_UNHEALTHY);
     end(pid);
-    CHECK_INT(sb_inside_start(pid, own_unit(), "true", &err), -1);
+    CHECK_INT(sb_inside_start(pid, own_unit(), &all, "true", &err), -1);
     CHECK_INT(err.code, SB_E_UNHEALTHY);
-    CHECK_INT(sb_inside_start(0, own_unit(), "true", &err), -1);
+    CHECK_INT(sb_inside_start(0, own_unit(), &all, "true", &err), -1);
 }
 
 static void test_units(void) {
@@ -94,7 +95,7 @@ static void test_capabilities(void) {
     CHECK_INT(run(pid, "test \"$(id -u)\" = 0"), 0);
     CHECK_INT(run(pid, "grep -qx 'CapEff:.0000000000000001' /proc/self/status"), 0);
     CHECK_INT(run(pid, "grep -qx 'CapBnd:.0000000000000001' /proc/self/status"), 0);
-    CHECK_INT(run(pid, "grep -q 'NoNewPrivs:.0' /proc/self/status"), 0);
+    CHECK_INT(run(pid, "grep -q 'NoNewPrivs:.1' /proc/self/status"), 0);
     end(pid);
 }
 

@@ -2,11 +2,13 @@
 #include "builder/lockfile.h"
 
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "tests/unit/layer_test.h"
 
 static struct layer_test t;
 static char *recipe;
+static struct sb_project project;
 
 static void write_lock(const char *text) {
     struct sb_error err = {0};
@@ -41,7 +43,7 @@ static void test_round_trip(void) {
     struct sb_digest a, b;
     sb_digest_parse_hex(A, &a);
     sb_digest_parse_hex(B, &b);
-    CHECK_INT(sb_lockfile_read(recipe, &lock, &err), 0);
+    CHECK_INT(sb_lockfile_read(&project, recipe, &lock, &err), 0);
     CHECK(!lock.exists && lock.n == 0 && !sb_lockfile_find(&lock, ON));
     sb_lockfile_set(&lock, "[::1]:5000/a/b:v1", &b);
     sb_lockfile_set(&lock, ON, &b);
@@ -50,7 +52,7 @@ static void test_round_trip(void) {
     CHECK_INT(lock.n, 3);
     CHECK_INT(sb_lockfile_write(&lock, &err), 0);
     sb_lockfile_free(&lock);
-    CHECK_INT(sb_lockfile_read(recipe, &lock, &err), 0);
+    CHECK_INT(sb_lockfile_read(&project, recipe, &lock, &err), 0);
     CHECK(lock.exists);
     if (CHECK_INT(lock.n, 3)) {
         CHECK_STR(lock.v[0].reference, "[::1]:5000/a/b:v1");
@@ -97,7 +99,7 @@ static void test_refused(void) {
         struct sb_lockfile lock;
         sb_autofree char *path = sb_lockfile_path(recipe);
         write_lock(cases[i].text);
-        if (!CHECK_INT(sb_lockfile_read(recipe, &lock, &err), -1)) {
+        if (!CHECK_INT(sb_lockfile_read(&project, recipe, &lock, &err), -1)) {
             printf("    case %zu\n", i);
             sb_lockfile_free(&lock);
             continue;
@@ -117,17 +119,35 @@ static void test_too_large(void) {
     while (text.len <= SB_LOCKFILE_LIMIT)
         sb_buf_adds(&text, "# much\n");
     write_lock(text.data);
-    CHECK_INT(sb_lockfile_read(recipe, &lock, &err), -1);
+    CHECK_INT(sb_lockfile_read(&project, recipe, &lock, &err), -1);
+}
+
+/* What the author of a checkout puts in its place isn't shown, nor waited for. */
+static void test_foreign(void) {
+    sb_autofree char *path = sb_lockfile_path(recipe);
+    struct sb_lockfile lock;
+    struct sb_error err = {0};
+    unlink(path);
+    CHECK(symlink("/etc/passwd", path) == 0);
+    CHECK_INT(sb_lockfile_read(&project, recipe, &lock, &err), -1);
+    CHECK(strstr(err.message, "lies outside the project") && !strstr(err.message, "root:"));
+    CHECK(unlink(path) == 0 && mkfifo(path, 0644) == 0);
+    CHECK_INT(sb_lockfile_read(&project, recipe, &lock, &err), -1);
+    CHECK(strstr(err.message, "is a FIFO"));
+    unlink(path);
 }
 
 int main(void) {
     t = layer_test_start();
     recipe = sb_format("%s/r.yaml", t.dir);
+    CHECK_INT(sb_project_find(t.dir, NULL, &project, NULL), 0);
     test_path();
     test_round_trip();
     test_refused();
     test_too_large();
+    test_foreign();
     free(recipe);
+    sb_project_free(&project);
     layer_test_end(&t);
     return test_done();
 }

@@ -10,6 +10,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "deploy/provenance.h"
 #include "deploy/status.h"
 #include "deploy/systemd.h"
 #include "deploy/unitfiles.h"
@@ -265,6 +266,38 @@ static void test_versions(void) {
     CHECK_INT(sb_systemd_parse_version("sysvinit\n"), 0);
 }
 
+/* ---- whose a name is ---- */
+
+static void test_owners(void) {
+    static const struct {
+        const char *owner, *reference;
+        bool same;
+    } cases[] = {
+        {"registry.example.com/team/backend", "registry.example.com/team/backend:v1", true},
+        {"registry.example.com/team/backend", "registry.example.com/team/backend:bundle-v1", true},
+        {"registry.example.com/team/backend", "REGISTRY.example.com:443/team/backend:v2", true},
+        {"registry.example.com/team/backend", "registry.example.com:5000/team/backend:v1", false},
+        {"registry.example.com/team/backend", "registry.example.com:4430/team/backend:v1", false},
+        {"registry.example.com/team/backend", "registry.example.com/team/backend2", false},
+        {"registry.example.com/team/backend", "registry.example.com/evil/team/backend", false},
+        {"registry.example.com/team/backend", "registry.example.com.evil.org/team/backend", false},
+        {"registry.example.com/team/backend", "team/backend:v1", false},
+        {"registry.example.com/team/backend", "registry.example.com./team/backend:v1", false},
+        {"docker.io/library/alpine", "docker.io/alpine", true},
+        {"docker.io/library/alpine", "index.docker.io/alpine:3", true},
+        {"docker.io/library/alpine", "registry-1.docker.io/library/alpine", true},
+        {"docker.io/library/alpine", "registry-1.docker.io:443/alpine", true},
+        {"docker.io/library/alpine", "docker.io/evil/alpine", false},
+        {"file", "file", false},
+        {"file", "oci-archive:file", false},
+        {"x.example.com/a", "./x.example.com/a", false},
+        {"x.example.com/a", "/x.example.com/a", false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        if (!CHECK_INT(sb_provenance_has(cases[i].owner, cases[i].reference), cases[i].same))
+            printf("    %s and %s\n", cases[i].owner, cases[i].reference);
+}
+
 int main(void) {
     char name[] = "/var/tmp/sb-unit-node.XXXXXX";
     directory = mkdtemp(name);
@@ -282,5 +315,6 @@ int main(void) {
     test_versions();
     sb_store_close(node.store);
     CHECK_INT(sb_tree_remove(AT_FDCWD, directory, &err), 0);
+    test_owners();
     return test_done();
 }

@@ -74,6 +74,15 @@ static void test_find(void) {
     CHECK_STR(same, sh);
     CHECK(sb_process_find("sb-no-such-program") == NULL);
     CHECK(sb_process_find("/etc/passwd") == NULL);
+    char made[] = "/var/tmp/sb-process.XXXXXX"; /* where one stands is no place for programs */
+    sb_autofree char *path = sb_strdup(getenv("PATH"));
+    if (CHECK(mkdtemp(made) && chdir(made) == 0)) {
+        CHECK(symlink("/bin/true", "sb-no-such-program") == 0);
+        setenv("PATH", ".::/bin", 1);
+        CHECK(sb_process_find("sb-no-such-program") == NULL);
+        CHECK(unlink("sb-no-such-program") == 0 && chdir("/") == 0 && rmdir(made) == 0);
+    }
+    setenv("PATH", path, 1);
 }
 
 /* What a child finds: no stray descriptors, default signals, the environment it was given. */
@@ -174,6 +183,9 @@ static void test_lock(void) {
     sb_autoclose int other = sb_lock_try(scratch, "other", SB_LOCK_EXCLUSIVE, &err);
     CHECK(other >= 0);
     CHECK(sb_lock_take(scratch, "nowhere/lock", SB_LOCK_SHARED, &err) < 0);
+    CHECK_INT(symlinkat("made", scratch, "link"), 0);
+    CHECK(sb_lock_take(scratch, "link", SB_LOCK_SHARED, &err) < 0);
+    CHECK(faccessat(scratch, "made", F_OK, 0) < 0);
 
     CHECK(pipe2(fds, O_CLOEXEC) == 0);
     pid_t child = fork();

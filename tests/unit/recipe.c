@@ -519,7 +519,8 @@ static void test_speed(void) {
 
 int main(void) {
     char dir[] = "/tmp/sbuild-recipe-XXXXXX";
-    if (!CHECK(mkdtemp(dir)) || !CHECK_INT(chdir(dir), 0) || !CHECK_INT(mkdir("sub", 0755), 0))
+    if (!CHECK(mkdtemp(dir)) || !CHECK_INT(chdir(dir), 0) || !CHECK_INT(mkdir("sub", 0755), 0) ||
+        !CHECK_INT(mkdir(".git", 0755), 0)) /* all here is one project */
         return test_done();
     test_design();
     test_forms();

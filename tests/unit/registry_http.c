@@ -211,6 +211,30 @@ static void test_breaks(void) {
     CHECK(waited.seconds > 1.9);
 }
 
+/* A byte now and then, for ever. */
+static void *ask_slow(void *data) {
+    const char *target = data;
+    struct asked *asked = sb_alloc(sizeof *asked);
+    *asked = get("plain", target);
+    return asked;
+}
+
+static void test_slow(void) {
+    static char *const targets[] = {"/trickle?count=100", "/trickle?headers=100"};
+    pthread_t threads[2];
+    for (size_t i = 0; i < 2; i++)
+        CHECK(pthread_create(&threads[i], NULL, ask_slow, targets[i]) == 0);
+    for (size_t i = 0; i < 2; i++) {
+        void *result;
+        CHECK(pthread_join(threads[i], &result) == 0);
+        autoasked struct asked asked = *(struct asked *)result;
+        free(result);
+        CHECK_INT(asked.err.os_errno, EAGAIN);
+        CHECK(strstr(asked.err.message, "next to nothing moved for 10 seconds"));
+        CHECK(asked.seconds > 9 && asked.seconds < 30);
+    }
+}
+
 /* ---- the program ---- */
 
 static void *ask_often(void *data) {
@@ -354,9 +378,9 @@ static void test_interrupt(void) {
 }
 
 int main(void) {
-    static void (*const tests[])(void) = {
-        test_methods,      test_bodies,    test_sinks,   test_limits,
-        test_odd_answers,  test_breaks,    test_threads, test_starting_thread,
-        test_lost_program, test_interrupt, NULL};
+    static void (*const tests[])(void) = {test_methods,      test_bodies,      test_sinks,
+                                          test_limits,       test_odd_answers, test_breaks,
+                                          test_slow,         test_threads,     test_starting_thread,
+                                          test_lost_program, test_interrupt,   NULL};
     return run_tests(__FILE__, tests);
 }

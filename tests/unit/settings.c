@@ -17,12 +17,17 @@ static void put(const char *name, const char *text) {
     CHECK_INT(sb_file_write(AT_FDCWD, name, text, strlen(text), 0644, &err), 0);
 }
 
+/* Projects say all here, as the user's own file trusts them, unless a test says otherwise. */
+static void put_own(const char *text) {
+    sb_autofree char *whole = sb_format("trust: [../../a]\n%s", text);
+    put("home/sbuild/config.yaml", whole);
+}
+
 static void test_nearest(const char *dir) {
     put("a/sbuild.yaml", "jobs: 3\nmirrors: {debian: \"http://near/\"}\nstore: ../st\n");
-    put("sbuild.yaml", "jobs: 99\nruntime: crun\n"); /* hidden by the nearer one */
-    put("home/sbuild/config.yaml",
-        "jobs: 7\nruntime: runc\nstore_limit: 50G\nmirrors: {debian: \"http://far/\", pip: "
-        "\"https://pip/simple\"}\n");
+    put("sbuild.yaml", "jobs: 99\n"); /* hidden by the nearer one */
+    put_own("jobs: 7\nruntime: runc\nstore_limit: 50G\nmirrors: {debian: \"http://far/\", pip: "
+            "\"https://pip/simple\"}\n");
     struct sb_settings s;
     if (!CHECK_INT(sb_settings_load("a/b/r.yaml", &s, &err), 0)) {
         printf("%s\n", err.message);
@@ -66,10 +71,10 @@ static void test_registries(const char *dir) {
                          "  127.0.0.1:5000: {plain_http: true}\n"
                          "  \"[::1]:5000\": {endpoint: \"http://[::1]:6000/x\"}\n"
                          "cache: {from: reg.example.com/a/cache}\n");
-    put("home/sbuild/config.yaml", "registries:\n"
-                                   "  reg.example.com:5000: {skip_verify: true}\n"
-                                   "  docker.io: {mirrors: [\"https://mirror.example.com/hub\"]}\n"
-                                   "cache: {from: [far.example.com/x], to: far.example.com/x}\n");
+    put_own("registries:\n"
+            "  reg.example.com:5000: {skip_verify: true}\n"
+            "  docker.io: {mirrors: [\"https://mirror.example.com/hub\"]}\n"
+            "cache: {from: [far.example.com/x], to: far.example.com/x}\n");
     struct sb_settings s;
     if (!CHECK_INT(sb_settings_load("a/b/r.yaml", &s, &err), 0)) {
         printf("%s\n", err.message);
@@ -103,7 +108,7 @@ static void test_registries(const char *dir) {
     CHECK_INT(s.cache_from.n, 0);
     CHECK_INT(s.registries.n, 2);
     sb_settings_free(&s);
-    put("home/sbuild/config.yaml", "jobs: 7\n");
+    put_own("jobs: 7\n");
 }
 
 static void test_mistakes(const char *dir) {
@@ -142,6 +147,73 @@ static void test_strangers_file(void) {
     sb_settings_free(&s);
 }
 
+/* What a project may say when nobody trusts it, key by key. */
+static void test_project(const char *dir) {
+    static const char *const refused[] = {
+        "runtime: ./evil.sh",
+        "store: ../st",
+        "store_limit: 1k",
+        "mirrors: {debian: \"http://a/\"}",
+        "mirrors: {ubuntu: \"http://a/\"}",
+        "mirrors: {pip: \"http://a/\"}",
+        "registries: {a.example.com: {plain_http: true}}",
+        "registries: {}",
+        "cache: {from: a.example.com/x}",
+        "cache: {to: a.example.com/x}",
+        "trust: [/]",
+    };
+    struct sb_settings s;
+    put("home/sbuild/config.yaml", "jobs: 7\n");
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+        put("a/sbuild.yaml", refused[i]);
+        CHECK_INT(sb_settings_load("a/r.yaml", &s, &err), -1);
+        CHECK_INT(err.code, SB_E_RECIPE);
+        CHECK(strstr(err.message, "/a/sbuild.yaml:1:") && strstr(err.message, "not for a project"));
+        CHECK(strstr(err.hint, "~/.config/sbuild/config.yaml"));
+        CHECK(strstr(err.hint, "trust: ["));
+        put("sbuild.yaml", refused[i]); /* above the project it is no better */
+        unlink("a/sbuild.yaml");
+        CHECK_INT(sb_settings_load("a/r.yaml", &s, &err), -1);
+        unlink("sbuild.yaml");
+    }
+    put("a/sbuild.yaml", "jobs: 3\n");
+    CHECK_INT(sb_settings_load("a/r.yaml", &s, &err), 0);
+    CHECK_INT(s.jobs, 3);
+    sb_settings_free(&s);
+    put("a/sbuild.yaml", "runtime: ./evil.sh\ntrust: [/]\n");
+    static const char *const trusting[] = {"trust: [../../a]", "trust: [~/a]", "trust: /"};
+    setenv("HOME", dir, 1);
+    for (size_t i = 0; i < 3; i++) {
+        put("home/sbuild/config.yaml", trusting[i]);
+        CHECK_INT(sb_settings_load("a/b/r.yaml", &s, &err), 0);
+        CHECK_STR(s.runtime, "./evil.sh");
+        CHECK_INT(s.trust.n, 1); /* of the user alone */
+        sb_settings_free(&s);
+    }
+    put("home/sbuild/config.yaml", "trust: [../../a/b, ../../aa, /nowhere]\n");
+    CHECK_INT(sb_settings_load("a/r.yaml", &s, &err), -1);
+}
+
+/* Of what a checkout puts in its place nothing is shown, and nothing is waited for. */
+static void test_foreign(void) {
+    struct sb_settings s;
+    put("home/sbuild/config.yaml", "jobs: 7\n");
+    unlink("a/sbuild.yaml");
+    CHECK_INT(symlink("/etc/passwd", "a/sbuild.yaml"), 0);
+    CHECK_INT(sb_settings_load("a/r.yaml", &s, &err), -1);
+    CHECK(strstr(err.message, "outside the project") && !strstr(err.message, "root:"));
+    unlink("a/sbuild.yaml");
+    CHECK_INT(mkfifo("a/sbuild.yaml", 0644), 0);
+    CHECK_INT(sb_settings_load("a/r.yaml", &s, &err), -1);
+    CHECK(strstr(err.message, "is a FIFO"));
+    unlink("a/sbuild.yaml");
+    unlink("sbuild.yaml");
+    CHECK_INT(mkfifo("sbuild.yaml", 0644), 0); /* above the project it is nobody's */
+    CHECK_INT(sb_settings_load("a/r.yaml", &s, &err), 0);
+    sb_settings_free(&s);
+    unlink("sbuild.yaml");
+}
+
 int main(void) {
     char made[] = "/tmp/sbuild-settings-XXXXXX";
     if (!CHECK(mkdtemp(made)) || !CHECK_INT(chdir(made), 0))
@@ -157,6 +229,9 @@ int main(void) {
     test_working_directory();
     test_registries(dir);
     test_mistakes(dir);
+    test_project(dir);
+    test_foreign();
+    put_own("");
     test_strangers_file();
     CHECK_INT(chdir("/"), 0);
     CHECK_INT(sb_tree_remove(AT_FDCWD, made, &err), 0);

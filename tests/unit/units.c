@@ -10,6 +10,7 @@
 #include "base/memory.h"
 #include "base/process.h"
 #include "builder/rules.h"
+#include "deploy/ids.h"
 #include "tests/unit/test.h"
 
 /* ---- names ---- */
@@ -286,6 +287,7 @@ static void test_users(void) {
         make(&d);
         free(d.user);
         d.user = text(cases[i].user);
+        d.harden_off = 1u << SB_HARDEN_OWN_IDS;
         sb_autofree char *unit = service(&d, &p, NULL);
         CHECK(has(unit, cases[i].lines));
         CHECK(!cases[i].not_there || !strstr(unit, cases[i].not_there));
@@ -293,6 +295,48 @@ static void test_users(void) {
         CHECK(!strstr(unit, "CapabilityBoundingSet=\n") == root);
         sb_description_free(&d);
     }
+}
+
+/* Whatever the image's user is: one number, for both, that is the name's. */
+static void test_own_ids(void) {
+    static const char *const users[] = {"",          "root", "0:0",       "0:42",
+                                        "1000:1000", "app",  "app:docker"};
+    struct sb_description d;
+    make(&d);
+    uint32_t id = sb_ids_preferred("backend");
+    CHECK(id >= SB_IDS_FIRST && id <= SB_IDS_LAST);
+    CHECK(id != sb_ids_preferred("backend2"));
+    sb_autofree char *lines = sb_format("User=%u\nGroup=%u", id, id);
+    for (size_t i = 0; i < sizeof users / sizeof *users; i++) {
+        const struct sb_placement p = {0};
+        uint32_t uid, gid;
+        free(d.user);
+        d.user = text(users[i]);
+        sb_autofree char *unit = service(&d, &p, NULL);
+        CHECK(has(unit, lines));
+        CHECK(has(unit, "CapabilityBoundingSet="));
+        sb_unit_ids_parse(unit, &uid, &gid);
+        CHECK(uid == id && gid == id);
+    }
+    struct sb_units units;
+    const struct sb_placement p = {.has_ids = true, .uid = 7, .gid = 7, .renumbered = true};
+    d.harden_off = 1u << SB_HARDEN_NO_NEW_PRIVILEGES;
+    if (CHECK(sb_units_generate(&d, &p, &units, NULL) == 0)) {
+        const char *mount = sb_units_find(&units, SB_UNIT_MOUNT)->text;
+        CHECK(strstr(mount, "Options=ro,nodev,nosuid,metacopy=on,lowerdir="));
+        CHECK(has(mount, "DirectoryMode=0700"));
+        sb_units_free(&units);
+    }
+    /* A capability of the host's, and a host that has no such namespaces. */
+    d.port = 80;
+    sb_autofree char *low = service(&d, &p, NULL);
+    CHECK(has(low, "AmbientCapabilities=CAP_NET_BIND_SERVICE"));
+    CHECK(!strstr(low, "PrivateUsers="));
+    d.port = 8080;
+    const struct sb_placement none = {.no_user_namespaces = true, .systemd_version = 247};
+    sb_autofree char *old = service(&d, &none, NULL);
+    CHECK(!strstr(old, "PrivateUsers=") && !strstr(old, "PrivateIPC="));
+    sb_description_free(&d);
 }
 
 static void test_switches(void) {
@@ -309,6 +353,7 @@ static void test_switches(void) {
             "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK",
         [SB_HARDEN_SYSTEM_CALLS] = "SystemCallFilter=@system-service",
         [SB_HARDEN_REALTIME] = "RestrictRealtime=yes",
+        [SB_HARDEN_OWN_IDS] = "PrivateUsers=yes",
     };
     for (unsigned off = 0; off <= SB_HARDEN_COUNT; off++) {
         struct sb_description d;
@@ -438,6 +483,7 @@ int main(void) {
     test_colours();
     test_host_root();
     test_users();
+    test_own_ids();
     test_switches();
     test_refused();
     test_too_long();

@@ -1,6 +1,7 @@
 /* What a volume has at first, whose it is, and what never gets out of an image. */
 #include "deploy/volumes.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
@@ -19,8 +20,9 @@ static struct stat look(const char *name) {
 
 static void make(const char *path, uint32_t uid, uint32_t gid) {
     struct sb_description d = {.name = (char *)"db"};
+    sb_autoclose int inside = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
     sb_strings_add(&d.volumes, path);
-    if (!CHECK(sb_volumes_make(&d, root, uid, gid, top, &err) == 0))
+    if (!CHECK(sb_volumes_make(&d, inside, uid, gid, top, &err) == 0))
         printf("    %s\n", err.message);
     sb_strings_free(&d.volumes);
 }

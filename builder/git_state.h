@@ -1,0 +1,20 @@
+/*
+ * builder/git_state: whether tracked files differ from the commit.
+ *
+ * What git status says, but for two things that it would run programs for. A file with a filter
+ * (git-lfs, git-crypt) counts as unchanged while its stat is what git noted when it last saw it;
+ * otherwise nobody can tell without the filter, and it counts as changed. A submodule is looked at
+ * through a view of its own.
+ */
+#ifndef SB_BUILDER_GIT_STATE_H
+#define SB_BUILDER_GIT_STATE_H
+
+#include <stdbool.h>
+
+#include "base/error.h"
+#include "builder/git_view.h"
+
+int sb_git_state(const struct sb_git_view *view, const char *scratch, bool *out_dirty,
+                 struct sb_error *err);
+
+#endif

@@ -1,0 +1,72 @@
+#!/bin/sh
+# What a step can do beyond its build, tried by a program that is one: as root and as a user with subordinate
+# ids, with and without the host's network. Neither the user's processes and files, nor the store, nor the
+# kernel's settings are in its reach.
+. tests/e2e/lib.sh
+need_root
+need gcc runc python3
+busybox_base
+test_user
+mkdir -p app
+gcc -O1 -static -o app/probe "$TOP/tests/e2e/step-probe.c" 2>err || skip_all "no static programs can be made here"
+echo >app/here-is-the-image
+mark=mark-of-the-host-$$
+mkdir -p home/.ssh
+echo "$mark" >home/.ssh/key
+chown -R "$user" home/.ssh
+chmod 700 home/.ssh
+
+# Of the same user, each: with the mark in its environment, its words, and an abstract socket of that name.
+cat >host.py <<'END'
+import os, socket, sys
+with socket.socket(socket.AF_UNIX) as s:
+    s.bind(chr(0) + sys.argv[1])
+    s.listen(100)
+    open(sys.argv[2], "w").write(str(os.getpid()))
+    while True:
+        s.accept()[0].close()
+END
+chmod -R a+rX .
+mkdir -m 777 pids
+MARK=$mark python3 host.py "$mark" "$T/pids/root" &
+as_user MARK="$mark" python3 host.py "$mark-user" "$T/pids/user" &
+for _ in $(seq 100); do [ ! -s pids/root ] || [ ! -s pids/user ] || break; sleep 0.05; done
+
+tries() { # root|user NETWORK: what it could do
+	case $1 in
+	root) set -- "$1" "$2" "$mark" "" ;;
+	user) set -- "$1" "$2" "$mark-user" as_user ;;
+	esac
+	cat >"home/probe-$1-$2.yaml" <<-END
+		name: probe-$1-$2
+		from: $T/base.yaml
+		layers:
+		  - {name: app, copy: {from: ../app, to: /}}
+		  - name: try
+		    network: $2
+		    run: /probe $3 $(cat "pids/$1") $T/home/.ssh/key $T $HOME/.profile /etc/shadow /run/systemd /usr/bin/python3 2>&1
+	END
+	sed -e "s|from: $T/base.yaml|from: base.yaml|" -e 's|\.\./app|app|' "home/probe-$1-$2.yaml" >"probe-$1-$2.yaml"
+	$4 env MARK="$3" "$SBUILD" "probe-$1-$2.yaml" --progress plain >"$1-$2.out" 2>&1 || { cat "$1-$2.out"; echo "GOT no build"; }
+	sed -n 's/.*| \(GOT .*\|tried\)$/\1/p' "$1-$2.out"
+}
+for who in root user; do
+	check_equal "a step of $who's has nothing of the host" "tried" "$(tries $who none)"
+	# Which belongs to the network, and docs/SECURITY.md says so.
+	check_equal "nor on the host's network, but for abstract sockets" "GOT abstract socket of the host
+tried" "$(tries $who host)"
+done
+
+# What a build leaves is no other user's: programs that are setuid lie below directories that nobody enters.
+cat >setuid.yaml <<-END
+	name: setuid
+	from: base.yaml
+	layers: [{name: setuid, run: cp /bin/busybox /suid && chown 12:12 /suid && chmod 6755 /suid && mkdir -m 777 /open}, {name: use, run: test -u /suid}]
+END
+check "the user builds setuid programs" as_user "$SBUILD" setuid.yaml
+check "root as well" "$SBUILD" setuid.yaml
+for store in "$SBUILD_STORE" "$T/home/.local/share/sbuild"; do
+	check "there is one in $store" sh -c 'find "$1" -perm /6000 -type f | grep -q .' sh "$store"
+	check_equal "nobody else reaches what may be run or written in $store" "" \
+		"$(setpriv --reuid 65534 --regid 65534 --clear-groups find "$store" \( -perm /6000 -o -writable \) ! -type l 2>/dev/null)"
+done
