@@ -18,6 +18,7 @@
 #include "base/json.h"
 #include "base/memory.h"
 #include "layers/convert.h"
+#include "layers/descriptor.h"
 #include "layers/origin.h"
 #include "registry/ahead.h"
 #include "registry/fetch.h"
@@ -128,8 +129,8 @@ static int prepare(void *data, struct sb_error *err) {
     int rc = 0;
     pthread_mutex_lock(&p->prepare_lock);
     if (!p->prepared)
-        rc = sb_ecr_ensure_repository(sb_registry_http(p->registry), p->host,
-                                      sb_remote_repository(p->remote), &p->options.ecr, err);
+        rc = sb_ecr_ensure_repository(p->registry, p->host, sb_remote_repository(p->remote),
+                                      &p->options.ecr, err);
     p->prepared = rc == 0;
     pthread_mutex_unlock(&p->prepare_lock);
     return rc;
@@ -512,9 +513,18 @@ static int make_document(struct sb_pusher *p, const struct sb_image *image, stru
     return 1;
 }
 
+/* A layer that may not be distributed is not, as long as it can be had elsewhere; one that is
+ * compressed anew is another. */
+static bool stays_elsewhere(const struct sb_pusher *p, const struct sb_image_layer *layer) {
+    const char *type = layer->layer.descriptor.media_type;
+    return sb_media_foreign(type) && layer->urls &&
+           sb_rewrite_compression(type, &p->options) == sb_layer_compression(type);
+}
+
 static void add_all(struct sb_pusher *p, const struct sb_image *image) {
     for (size_t i = 0; i < image->layer_count; i++)
-        add(p, &image->layers[i].layer, false, NULL);
+        if (!stays_elsewhere(p, &image->layers[i]))
+            add(p, &image->layers[i].layer, false, NULL);
     const struct sb_layer config = {.descriptor = image->config_descriptor};
     add(p, &config, true, NULL);
 }
