@@ -44,6 +44,8 @@ static const struct sb_key keys[] = {
      .fallback = "the number of processors", .description = "How much is done at the same time."},
     {"store_limit", SB_KEY_SIZE, AT(store_limit),
      .description = "Size that sbuild prune brings the store down to: 50G."},
+    {"patience", SB_KEY_DURATION, AT(patience), .given = AT(has_patience), .fallback = "3m",
+     .description = "How long a registry, proxy or mirror that is away is waited for."},
     {"mirrors", SB_KEY_MAPPING, 0, .keys = mirror_keys,
      .description = "Where to fetch packages from."},
     {"registries", SB_KEY_CUSTOM, AT(registries), .read = sb_registries_read,
@@ -70,6 +72,10 @@ static void add_settings(struct sb_settings *to, struct sb_settings *from) {
         to->jobs = from->jobs;
     if (!to->store_limit)
         to->store_limit = from->store_limit;
+    if (!to->has_patience && from->has_patience) {
+        to->patience = from->patience;
+        to->has_patience = true;
+    }
     if (!to->cache_from_given) {
         to->cache_from = from->cache_from;
         from->cache_from = (struct sb_strings){0};

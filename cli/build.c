@@ -129,6 +129,7 @@ static int prepare(struct building *b, struct sb_error *err) {
     r->registry = b->push_options.registry;
     if (sb_cli_request_open(r, &b->settings, &b->store, err) < 0)
         return -1;
+    sb_progress_watch(b->progress, r->build.registry);
     r->build.share_last = r->build.watch_growth = b->pushing;
     if (b->pushing)
         sb_registry_prepare(r->build.registry);

@@ -341,6 +341,7 @@ static int make_bundle(struct bundling *b, const char *what, struct sb_error *er
     b->request->registry = b->push_options.registry;
     if (sb_cli_request_open(b->request, &b->settings, &b->store, err) < 0)
         return -1;
+    sb_progress_watch(b->progress, b->request->build.registry);
     if ((is_recipe(what) ? build_image(b, err) : find_image(b, what, err)) < 0 ||
         sb_bundle_make(b->store, &b->image, &b->description, &b->bundle, err) < 0 ||
         tag_bundle(b, err) < 0)

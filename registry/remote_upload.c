@@ -168,8 +168,8 @@ static int fail_part(struct upload *u, int result, const struct sb_http_response
     if (result == 0) {
         sb_remote_refused(u->remote, response, what, err);
     } else {
-        if (again == 0 && u->retry.made > 1)
-            sb_error_context(err, "after %d attempts", u->retry.made);
+        if (again == 0)
+            sb_retry_context(&u->retry, err);
         sb_remote_context(u->remote, what, err);
     }
     if (again)
@@ -204,7 +204,7 @@ static int step(struct upload *u, struct sb_error *err) {
             return sb_remote_context(u->remote, what, err);
         return 1;
     }
-    u->retry.made = 0;
+    sb_retry_progress(&u->retry);
     report(u, offset + size);
     return sb_session_accepted(&u->session, &response, offset + size, err);
 }

@@ -57,7 +57,7 @@ static void check_retry(void) {
     CHECK(!sb_retry_worth(-1, NULL, &(struct sb_error){.code = SB_E_NETWORK}));
     CHECK(!sb_retry_worth(-1, NULL, &(struct sb_error){.code = SB_E_IO, .os_errno = EAGAIN}));
 
-    struct sb_retry retry = {.policy = {.attempts = 3, .base = 1, .limit = 2}};
+    struct sb_retry retry = {.policy = {.patience = 1000, .attempts = 3, .base = 1, .limit = 2}};
     err = reset;
     CHECK_INT(sb_retry_again(&retry, -1, NULL, &err), 1);
     CHECK_INT(sb_retry_again(&retry, -1, NULL, &err), 1);
