@@ -145,6 +145,10 @@ int sb_remote_blob_read(struct sb_remote *remote, const struct sb_descriptor *bl
 int sb_remote_blob_mount(struct sb_remote *remote, const struct sb_digest *digest,
                          const char *from_repository, char **out_session, struct sb_error *err);
 
+/* Whether this account may push there, found out by an upload that is begun and given up. 0: as far
+ * as can be told; -1: not, or the registry can't be reached. */
+int sb_remote_may_push(struct sb_remote *remote, struct sb_error *err);
+
 struct sb_remote_upload {
     struct sb_descriptor blob;
     int fd;              /* an open file that has the blob from its beginning; used with pread */

@@ -135,6 +135,48 @@ static json_t *read_manifest(struct sb_store *store, const struct sb_descriptor 
     return sb_json_parse(sb_buf_text(&bytes), bytes.len, err);
 }
 
+/* The layers as they go, in order; false when one of them has yet to be converted. */
+static bool sent_layers(struct sb_store *store, const struct sb_push_options *options,
+                        const struct sb_image *image, struct sb_descriptor *out) {
+    for (size_t i = 0; i < image->layer_count; i++) {
+        const struct sb_layer *layer = &image->layers[i].layer;
+        const char *type = layer->descriptor.media_type;
+        enum sb_compression wanted = sb_rewrite_compression(type, options);
+        struct sb_layer converted;
+        out[i] = layer->descriptor;
+        if (wanted == sb_layer_compression(type))
+            continue;
+        if (!sb_layer_find_converted(store, layer, wanted, &converted))
+            return false;
+        out[i] = converted.descriptor;
+    }
+    return true;
+}
+
+int sb_rewrite(struct sb_store *store, const struct sb_push_options *options,
+               const struct sb_image *image, struct sb_rewritten *out, struct sb_error *err) {
+    struct sb_buf *bytes = &out->bytes;
+    sb_buf_reset(bytes);
+    if (sb_blob_read(store, &image->descriptor, SB_MANIFEST_LIMIT, bytes, err) < 0)
+        return -1;
+    out->descriptor = image->descriptor;
+    sb_autojson json_t *manifest = sb_json_parse(sb_buf_text(bytes), bytes->len, err);
+    if (!manifest)
+        return -1;
+    if (!sb_rewrite_needed(manifest, options))
+        return 1;
+    sb_buf_reset(bytes);
+    sb_autofree struct sb_descriptor *layers = sb_alloc((image->layer_count + 1) * sizeof *layers);
+    if (!sent_layers(store, options, image, layers))
+        return 0;
+    if (sb_rewrite_manifest(manifest, layers, options->format, bytes, &out->descriptor.media_type,
+                            err) < 0)
+        return -1;
+    out->descriptor.size = bytes->len;
+    out->descriptor.digest = sb_digest_of(bytes->data, bytes->len);
+    return 1;
+}
+
 static int convert_layers(struct sb_store *store, const struct sb_push_options *options,
                           struct sb_image *image, struct sb_error *err) {
     for (size_t i = 0; i < image->layer_count; i++) {
