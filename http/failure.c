@@ -136,7 +136,7 @@ static int fail_connect(struct sb_error *err, const char *host, long os_errno, c
     if (n > 0 && strncmp(host, tried, n) != 0 && host[0] != '[') {
         sb_fail(err, SB_E_NETWORK, "%s: can't connect to the proxy %.*s port %d: %s", host, (int)n,
                 tried, atoi(port + sizeof " port " - 1), why);
-        sb_error_hint(err, "http_proxy, HTTPS_PROXY or ALL_PROXY names it; hosts in NO_PROXY are "
+        sb_error_hint(err, "HTTP_PROXY, HTTPS_PROXY or ALL_PROXY names it; hosts in NO_PROXY are "
                            "asked without it");
     } else {
         sb_fail(err, SB_E_NETWORK, "%s: can't connect: %s", host, why);
