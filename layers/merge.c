@@ -16,6 +16,7 @@ union fact {
         uint16_t claimed; /* has an entry for it, or a whiteout */
         uint16_t implied; /* has entries below it, so it is a directory there */
         uint16_t closed;  /* hides everything below it in lower layers */
+        uint16_t file;    /* has a file there, neither a directory nor what may lead to one */
     } by;
 };
 
@@ -25,6 +26,7 @@ struct sb_merge {
     /* The last parent in this layer: whether something above it is closed. */
     char *parent;
     bool parent_hidden;
+    char *conflict; /* a file that has entries below it in its own layer, or NULL */
 };
 
 struct sb_merge *sb_merge_new(void) {
@@ -36,6 +38,7 @@ void sb_merge_free(struct sb_merge *m) {
         return;
     sb_map_free(&m->facts);
     free(m->parent);
+    free(m->conflict);
     free(m);
 }
 
@@ -66,6 +69,8 @@ static bool visit_parents(struct sb_merge *m, const char *path, size_t len) {
             continue;
         uint64_t *word = sb_map_put_n(&m->facts, path, end); /* "" is the root */
         union fact fact = {.word = *word};
+        if (fact.by.file == m->layer && !m->conflict)
+            m->conflict = sb_strndup(path, end);
         if (higher(fact.by.closed, m->layer))
             m->parent_hidden = true;
         else if (!fact.by.claimed)
@@ -103,6 +108,12 @@ bool sb_merge_visit(struct sb_merge *m, const struct sb_entry *entry) {
     say(&fact.by.claimed, m->layer);
     if (!directory)
         say(&fact.by.closed, m->layer);
+    bool file = !directory && (!S_ISLNK(entry->mode) || entry->hard_link);
+    fact.by.file = file ? m->layer : 0;
     *word = fact.word;
     return seen;
+}
+
+int sb_merge_check(const struct sb_merge *m, struct sb_error *err) {
+    return m->conflict ? sb_fail(err, SB_E_INTEGRITY, "%s is not a directory", m->conflict) : 0;
 }

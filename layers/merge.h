@@ -15,6 +15,7 @@
 
 #include <stdbool.h>
 
+#include "base/error.h"
 #include "layers/entry.h"
 
 struct sb_merge;
@@ -28,5 +29,8 @@ void sb_merge_lower(struct sb_merge *merge);
 /* False for what a layer above hides or replaces, and for whiteouts. Entries of one layer may come
  * in any order; a path that a layer holds twice is seen twice. */
 bool sb_merge_visit(struct sb_merge *merge, const struct sb_entry *entry);
+
+/* SB_E_INTEGRITY once a layer had something below a file of its own. */
+int sb_merge_check(const struct sb_merge *merge, struct sb_error *err);
 
 #endif

@@ -19,6 +19,7 @@
 
 #define XATTR_COUNT_LIMIT 1024
 #define XATTR_NAME_LIMIT  255
+#define BLOCK             512
 
 struct sb_entry_data {
     struct archive *archive;
@@ -27,6 +28,8 @@ struct sb_entry_data {
     struct sb_error read_error_of;
     bool readable;
     uint64_t size;
+    uint64_t given; /* bytes of the tar so far */
+    bool padded;    /* and then some zeros */
 };
 
 struct walk {
@@ -36,9 +39,20 @@ struct walk {
     size_t xattr_count, xattr_cap;
     struct sb_map types; /* of entries that are neither files nor directories */
     uint64_t entries, content;
+    uint64_t content_end; /* of the last entry, in the tar; 0: not known */
 };
 
 /* ---- libarchive ---- */
+
+/* Some writers leave out what a tar ends in, or a part of it: the zeros that fill the last block,
+ * and two blocks of them. Nothing that anybody wrote is missing then. */
+static size_t fill_block(struct sb_entry_data *data, const void **out) {
+    static const char zeros[BLOCK];
+    size_t missing = data->padded ? 0 : (size_t)(-data->given % BLOCK);
+    data->padded = true;
+    *out = zeros;
+    return missing;
+}
 
 static la_ssize_t read_more(struct archive *archive, void *self, const void **out) {
     struct sb_entry_data *data = self;
@@ -48,6 +62,10 @@ static la_ssize_t read_more(struct archive *archive, void *self, const void **ou
         archive_set_error(archive, EIO, "reading failed");
         return -1;
     }
+    if (len == 0)
+        len = fill_block(data, out);
+    else
+        data->given += len;
     return (la_ssize_t)len;
 }
 
@@ -270,6 +288,8 @@ static int visit_entry(struct walk *w, struct archive_entry *e, sb_entry_visit *
     entry.xattrs = w->xattrs;
     entry.xattr_count = w->xattr_count;
     remember_type(w, &entry);
+    bool plain = S_ISREG(entry.mode) && !entry.hard_link && archive_entry_sparse_count(e) == 0;
+    w->content_end = plain ? (uint64_t)archive_filter_bytes(w->data.archive, 0) + entry.size : 0;
     w->data.readable = S_ISREG(entry.mode) && !entry.hard_link && entry.size > 0;
     w->data.size = entry.size;
     return visit(self, &entry, &w->data, err);
@@ -282,8 +302,13 @@ int sb_layer_reader_walk(struct sb_layer_reader *reader, sb_entry_visit *visit, 
     while (rc == 0) {
         struct archive_entry *e;
         int status = archive_read_next_header(w.data.archive, &e);
-        if (status == ARCHIVE_EOF)
+        if (status == ARCHIVE_EOF) {
+            if (w.data.padded && w.content_end > w.data.given)
+                rc = sb_fail(err, SB_E_INTEGRITY,
+                             "the tar archive is damaged: it ends within the file %s",
+                             sb_buf_text(&w.path));
             break;
+        }
         if (status != ARCHIVE_OK && status != ARCHIVE_WARN)
             rc = tar_error(&w.data, err);
         else
