@@ -399,6 +399,23 @@ static int compare_tag(void *data, struct sb_error *err) {
     return rc < 0 ? -1 : 0;
 }
 
+/* Some registries say to HEAD that there is nothing, whatever there is. */
+static int read_tag(struct tag_job *t, const char *reference, struct sb_error *err) {
+    struct sb_manifest manifest = {0};
+    struct sb_error own = {0};
+    int rc = sb_remote_manifest_get_own(t->pusher->remote, reference, &manifest, &own);
+    if (rc == 0) {
+        t->named = true;
+        t->names = manifest.descriptor.digest;
+        t->same = sb_digest_equal(&t->names, &t->document->descriptor.digest);
+    }
+    sb_manifest_free(&manifest);
+    if (rc == 0 || own.code == SB_E_NOT_FOUND)
+        return 0;
+    *err = own;
+    return -1;
+}
+
 static int put_tag(void *data, struct sb_error *err) {
     struct tag_job *t = data;
     const struct sb_rewritten *d = t->document;
@@ -407,7 +424,7 @@ static int put_tag(void *data, struct sb_error *err) {
     const struct tag_job before = *t;
     if (sb_remote_manifest_put(t->pusher->remote, reference, d->descriptor.media_type,
                                d->bytes.data, d->bytes.len, err) < 0 ||
-        compare_tag(t, err) < 0)
+        compare_tag(t, err) < 0 || (!t->named && read_tag(t, reference, err) < 0))
         return -1;
     /* What it names now was put there after the look before: another push came last. */
     t->overtaken = t->reference && !t->same && t->named &&
