@@ -35,7 +35,7 @@ for how in 403 401 400 404 405 500 501 drop bare type elsewhere; do
 	check "HEAD $how: lock" "$SBUILD" lock top.yaml
 	check "HEAD $how: the digest is locked" grep -q "$digest" top.lock
 	check "HEAD $how: a build on it" "$SBUILD" top.yaml
-	rm top.lock
+	rm -f top.lock
 	check "HEAD $how: a second build, which asks for the tag" "$SBUILD" top.yaml
 	check_fails "HEAD $how: what isn't there isn't" 5 "$SBUILD" pull "$where:never"
 done
