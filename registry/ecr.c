@@ -73,9 +73,11 @@ static int take_answer(const struct api *api, const char *operation,
     sb_fail(err, SB_E_NETWORK, "%s: %s: %s", operation, out->exception, message.text);
     if (response->status >= 500 || response->status == 429 || strstr(out->exception, "Throttl"))
         err->os_errno = EAGAIN;
-    else if (strstr(out->exception, "AccessDenied"))
+    if (strstr(out->exception, "AccessDenied")) {
+        err->os_errno = EACCES;
         sb_error_hint(err, "the user or role needs the right %s:%s", sb_ecr_service(&api->ecr),
                       operation);
+    }
     return place(api, err);
 }
 
@@ -219,8 +221,9 @@ int sb_ecr_missing(const char *host, const char *repository, bool *done, struct 
         sb_fail(err, SB_E_NETWORK, "repository %s does not exist in account %s, region %s",
                 repository, ecr.account, ecr.region);
     return sb_error_hint(err,
-                         "create it, or let sbuild: `sbuild push --create-repository`, or in "
-                         "the recipe repository: {name: %s/%s, create: true}",
+                         "create it, or have a template for creation on push, or let sbuild: "
+                         "`sbuild push --create-repository`, or in the recipe repository: {name: "
+                         "%s/%s, create: true}",
                          host, repository);
 }
 

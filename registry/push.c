@@ -127,10 +127,16 @@ static void tell(const struct blob *b, enum sb_transfer_state state, uint64_t by
 static int prepare(void *data, struct sb_error *err) {
     struct sb_pusher *p = data;
     int rc = 0;
+    struct sb_error own = {0}, ignored = {0};
     pthread_mutex_lock(&p->prepare_lock);
     if (!p->prepared)
         rc = sb_ecr_ensure_repository(p->registry, p->host, sb_remote_repository(p->remote),
-                                      &p->options.ecr, err);
+                                      &p->options.ecr, &own);
+    /* Who may not create one may push to one that a push creates. */
+    if (rc < 0 && own.os_errno == EACCES && sb_remote_may_push(p->remote, &ignored) == 0)
+        rc = 0;
+    if (rc < 0)
+        *err = own;
     p->prepared = rc == 0;
     pthread_mutex_unlock(&p->prepare_lock);
     return rc;

@@ -290,8 +290,15 @@ int sb_remote_blob_mount(struct sb_remote *remote, const struct sb_digest *diges
     request.body_kind = SB_HTTP_BODY_BYTES;
     request.body = "";
     sb_autoresponse struct sb_http_response response = {0};
-    if (sb_remote_perform(remote, &request, what, &response, err) < 0)
+    struct sb_error failure = {0};
+    if (sb_remote_perform(remote, &request, what, &response, &failure) < 0) {
+        if (failure.os_errno ==
+            EACCES) /* the other repository may not be read; this may be pushed to */
+            return 0;
+        if (err)
+            *err = failure;
         return -1;
+    }
     if (response.status == 201) {
         if (sb_remote_check_digest(&response, digest, err) < 0)
             return sb_remote_context(remote, what, err);

@@ -100,10 +100,10 @@ static char *why(int result, const struct sb_http_response *response, const stru
 }
 
 /* Many threads may wait for the same: one line does for all. */
-static void tell(const struct sb_retry *retry, int64_t waited, int result,
+static void tell(const struct sb_retry *retry, int64_t waited, uint64_t delay, int result,
                  const struct sb_http_response *response, const struct sb_error *err) {
     struct sb_registry *registry = retry->registry;
-    if (!registry || waited < TELL_AFTER)
+    if (!registry || waited + (int64_t)delay < TELL_AFTER)
         return;
     int64_t now = clock_ms();
     sb_autofree char *reason = why(result, response, err);
@@ -173,6 +173,6 @@ int sb_retry_again(struct sb_retry *retry, int result, const struct sb_http_resp
     const char *after = result == 0 ? sb_http_header(response, "retry-after") : NULL;
     if (after)
         delay += sb_retry_after_ms(after, (int64_t)time(NULL));
-    tell(retry, waited, result, response, err);
+    tell(retry, waited, delay, result, response, err);
     return wait_ms(retry->cancel, delay, err) < 0 ? -1 : 1;
 }
