@@ -73,7 +73,7 @@ static int take_answer(const struct api *api, const char *operation,
     sb_fail(err, SB_E_NETWORK, "%s: %s: %s", operation, out->exception, message.text);
     if (response->status >= 500 || response->status == 429 || strstr(out->exception, "Throttl"))
         err->os_errno = EAGAIN;
-    if (strstr(out->exception, "AccessDenied")) {
+    if (strstr(out->exception, "AccessDenied") || response->status == 403) {
         err->os_errno = EACCES;
         sb_error_hint(err, "the user or role needs the right %s:%s", sb_ecr_service(&api->ecr),
                       operation);
