@@ -22,7 +22,8 @@ static int permanent(struct sb_error *err, const char *host, const char *what) {
     return -1;
 }
 
-/* A name that does not exist stays so; a resolver that does not answer may. */
+/* A name that does not exist, or has no address, stays so; that a resolver does not answer may
+ * pass. */
 static int fail_name(struct sb_error *err, const char *host) {
     size_t len = *host == '[' ? strcspn(host, "]") : strcspn(host, ":");
     sb_autofree char *name = sb_strndup(host, len);
@@ -30,7 +31,7 @@ static int fail_name(struct sb_error *err, const char *host) {
     int code = getaddrinfo(name, NULL, NULL, &found);
     if (code == 0)
         freeaddrinfo(found);
-    if (code != EAI_NONAME)
+    if (code != EAI_NONAME && code != EAI_NODATA)
         return again(err, host, "the host's name can't be looked up for now");
     permanent(err, host, "no host has this name");
     return sb_error_hint(err, "check the spelling of the registry's name");
@@ -173,6 +174,10 @@ int sb_failure(struct sb_error *err, CURL *curl, CURLcode code, const char *host
         if (err)
             err->os_errno = EPROTO;
         return -1;
+    case CURLE_UNSUPPORTED_PROTOCOL:
+    case CURLE_URL_MALFORMAT:
+        return permanent(err, host,
+                         *detail ? sb_text_shown(detail).text : curl_easy_strerror(code));
     case CURLE_SEND_FAIL_REWIND: /* exchange's own refusal */
         return again(err, host, "the connection broke");
     case CURLE_GOT_NOTHING:

@@ -306,10 +306,9 @@ static void keep(struct outcome *to, struct outcome *from) {
 static int fail_sources(const struct sb_remote *remote, const struct outcome *last,
                         const struct sb_retry *retry, const char *kind, const char *name,
                         struct sb_error *err) {
-    const struct sb_source *source = last->source;
+    const char *mirror = last->source && last->source->mirror ? last->source->host : NULL;
     sb_autofree char *what =
-        sb_format("GET %s %s%s%s", kind, name, source->mirror ? " from mirror " : "",
-                  source->mirror ? source->host : "");
+        sb_format("GET %s %s%s%s", kind, name, mirror ? " from mirror " : "", mirror ? mirror : "");
     if (last->result > 0)
         return sb_remote_refused(remote, &last->response, what, err);
     if (err)

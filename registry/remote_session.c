@@ -117,9 +117,11 @@ int sb_remote_may_push(struct sb_remote *remote, struct sb_error *err) {
     sb_autoresponse struct sb_http_response response = {0};
     if (sb_remote_perform(remote, &request, what, &response, err) < 0)
         return -1;
-    if (response.status == 401 || response.status == 403 || response.status == 404)
+    int status = response.status;
+    if (status == 401 || status == 403 || status == 404 || status == 405 ||
+        sb_retry_worth(0, &response, NULL))
         return sb_remote_refused(remote, &response, what, err);
-    if (response.status == 202 && take_location(&session, target, &response, NULL) > 0)
+    if (status == 202 && take_location(&session, target, &response, NULL) > 0)
         sb_session_cancel(&session);
     free(session.target);
     return 0;
