@@ -105,8 +105,12 @@ class Sweep:
         return any(line[1] == "fault" for line in self.lines(scenario, index))
 
     def only_head(self, scenario, index):
-        lines = self.lines(scenario, index)
-        hit = {line[0] for line in lines if line[1] == "fault"}
+        for _ in range(20):  # a request is written down once it is answered
+            lines = self.lines(scenario, index)
+            hit = {line[0] for line in lines if line[1] == "fault"}
+            if hit <= {line[0] for line in lines if line[1] != "fault"}:
+                break
+            time.sleep(0.1)
         return {line[1] for line in lines if line[0] in hit} == {"fault", "HEAD"}
 
     def sent_twice(self, scenario, index):
