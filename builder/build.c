@@ -347,6 +347,18 @@ static void collect_result(struct sb_build *build, size_t index) {
     result->layer_count = count;
 }
 
+/* What there is to tell of a build that failed. */
+static void collect_unfinished(struct sb_build *build) {
+    for (size_t i = 0; i < build->request->recipe_count; i++) {
+        const struct sb_target *target = build->targets[build->requested[i]];
+        if (!target->started)
+            continue;
+        collect_result(build, i);
+        if (target->state != SB_TARGET_DONE) /* it is its base's, if any */
+            build->results[i].image.descriptor = (struct sb_descriptor){0};
+    }
+}
+
 int sb_build_plan(struct sb_build *build, struct sb_error *err) {
     if (advance_all(build, SB_TARGET_PLAN, err) < 0)
         return -1;
@@ -382,6 +394,9 @@ static void restart(struct sb_build *build, struct sb_error *err) {
 static int advance(struct sb_build *build, bool again, struct sb_error *err) {
     int left = advance_all(build, SB_TARGET_NO_ROOT, err);
     if (left > 0 && !again) {
+        const struct sb_build_request *request = build->request;
+        if (request->before_steps && request->before_steps(request->data, err) != 0)
+            return -1;
         notify_alone(build);
         if (sb_userns_enter(err) < 0 || sb_store_renew(build->store, err) < 0)
             return -1;
@@ -402,6 +417,8 @@ int sb_build_run(struct sb_build *build, struct sb_error *err) {
         restart(build, err);
         failed = advance(build, true, err);
     }
+    if (failed)
+        collect_unfinished(build);
     return failed ? -1 : tag_results(build, versions, err);
 }
 

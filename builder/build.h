@@ -96,6 +96,9 @@ struct sb_build_request {
     struct sb_registry *registry; /* for bases and caches that lie in one; NULL: none is asked */
     int jobs; /* threads that compress, and recipes at once; 0: the settings', else one a core */
     bool watch_growth;
+    /* Called once, before the first step runs, and not at all when none has to: whoever needs the
+     * result to be worth the wait asks now. Not 0 ends the build, with its error. May be NULL. */
+    int (*before_steps)(void *data, struct sb_error *err);
     /* Called from any thread, never two at a time. May be NULL. */
     void (*notify)(void *data, const struct sb_event *event);
     void *data;
@@ -116,7 +119,8 @@ void sb_build_free(struct sb_build *build);
 
 struct sb_build_result {
     const struct sb_recipe *recipe;
-    struct sb_image image;  /* complete after sb_build_run */
+    struct sb_image image;  /* complete after sb_build_run; should that have failed, only where its
+                               descriptor has a media type */
     struct sb_strings tags; /* full names: "backend:v1.4.2", "host/team/backend:v1.4.2" */
     const char *base;       /* where its base image lies, if in a registry:
                                "host/repository:tag@sha256:…"; else NULL */

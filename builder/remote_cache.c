@@ -13,7 +13,7 @@
 #include "registry/reference.h"
 
 /* Attempts at a cache that can't be reached: a build is often faster without it. */
-enum { PATIENCE = 2 };
+enum { ATTEMPTS = 2 };
 
 /* ---- repositories ---- */
 
@@ -34,7 +34,7 @@ static int open_repository(struct sb_remote_cache *cache, const char *text,
     }
     out->name = sb_reference_name(&reference);
     out->remote = sb_remote_open(cache->options.registry, reference.host, reference.repository);
-    sb_remote_set_patience(out->remote, PATIENCE);
+    sb_remote_set_attempts(out->remote, ATTEMPTS);
     sb_reference_free(&reference);
     return 0;
 }

@@ -62,6 +62,8 @@ static const struct sb_key keys[] = {
      .description = "Size that sbuild prune brings the store down to: 50G."},
     {"limits", SB_KEY_MAPPING, 0, .keys = limit_keys,
      .description = "What steps and downloads may take before they are ended."},
+    {"patience", SB_KEY_DURATION, AT(patience), .given = AT(has_patience), .fallback = "3m",
+     .description = "How long a registry, proxy or mirror that is away is waited for."},
     {"mirrors", SB_KEY_MAPPING, 0, .keys = mirror_keys,
      .description = "Where to fetch packages from."},
     {"registries", SB_KEY_CUSTOM, AT(registries), .read = sb_registries_read,
@@ -98,6 +100,10 @@ static void add_settings(struct sb_settings *to, struct sb_settings *from) {
         to->limits.time = from->limits.time;
     if (!to->limits.download)
         to->limits.download = from->limits.download;
+    if (!to->has_patience && from->has_patience) {
+        to->patience = from->patience;
+        to->has_patience = true;
+    }
     if (!to->cache_from_given) {
         to->cache_from = from->cache_from;
         from->cache_from = (struct sb_strings){0};

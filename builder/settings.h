@@ -30,7 +30,9 @@ struct sb_settings {
     char *runtime; /* runtime: runc | crun | PATH; NULL: found by trying */
     int64_t jobs;  /* jobs: N; 0: one a core */
     uint64_t
-        store_limit; /* store_limit: 50G; bytes, 0: none (used by `prune` without --max-size) */
+        store_limit;   /* store_limit: 50G; bytes, 0: none (used by `prune` without --max-size) */
+    uint64_t patience; /* patience: 3m; seconds */
+    bool has_patience;
     char *debian_mirror,
         *ubuntu_mirror; /* mirrors: {debian: URL, ubuntu: URL}: where to fetch from; never
                            written into an image. NULL: the distribution's own */

@@ -184,4 +184,6 @@ void sb_registries_add(struct sb_registry_hosts *to, struct sb_registry_hosts *f
 
 void sb_settings_registry(const struct sb_settings *settings, struct sb_registry_options *out) {
     out->http.hosts = &settings->registries;
+    if (settings->has_patience)
+        out->patience = settings->patience > 0 ? (int64_t)settings->patience : -1;
 }

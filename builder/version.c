@@ -91,6 +91,42 @@ static int check_tags(const struct sb_strings *tags, struct sb_error *err) {
     return 0;
 }
 
+/* Of --tag, those that are no mere tags. */
+static void add_whole_names(const struct sb_strings *tags, struct sb_strings *out) {
+    for (size_t i = 0; i < tags->n; i++) {
+        struct sb_reference reference;
+        if (!sb_reference_has_host(tags->v[i]) ||
+            sb_reference_parse(tags->v[i], &reference, NULL) < 0)
+            continue;
+        sb_autofree char *name = sb_reference_name(&reference);
+        sb_strings_addf(out, "%s:%s", name, reference.tag ? reference.tag : "latest");
+        sb_reference_free(&reference);
+    }
+}
+
+/* Some tags that a registry takes, and some versions, are no names for an image in a store. */
+static int check_names(const struct sb_version *v, struct sb_error *err) {
+    static const struct sb_strings none;
+    sb_autostrings struct sb_strings tags = {0}, names = {0};
+    if (v->has_semver)
+        sb_tags_semver(&v->semver, &none, &tags);
+    for (size_t i = 0; i < v->request->tags.n; i++)
+        if (!sb_reference_has_host(v->request->tags.v[i]))
+            sb_strings_add(&tags, v->request->tags.v[i]);
+    for (size_t i = 0; i < tags.n; i++)
+        sb_strings_addf(&names, "%s:%s", v->recipe->name, tags.v[i]);
+    add_whole_names(&v->request->tags, &names);
+    for (size_t i = 0; i < names.n; i++) {
+        if (sb_store_name_valid(names.v[i]))
+            continue;
+        sb_fail(err, SB_E_USAGE, "%s: no image can have the name %.300s", v->recipe->path,
+                names.v[i]);
+        return sb_error_hint(err, "between letters and digits may be one of . _ - : @ + / or --, "
+                                  "in at most 255 characters in all");
+    }
+    return 0;
+}
+
 int sb_version_find(struct sb_store *store, const struct sb_recipe *recipe,
                     const struct sb_build_request *request, struct sb_version *out,
                     struct sb_error *err) {
@@ -98,6 +134,8 @@ int sb_version_find(struct sb_store *store, const struct sb_recipe *recipe,
     if (check_tags(&request->tags, err) < 0)
         return -1;
     if (((recipe->tags & SB_TAG_SEMVER) || request->version) && find_semver(store, out, err) < 0)
+        return -1;
+    if (check_names(out, err) < 0)
         return -1;
     return recipe->tags & SB_TAG_GIT ? find_git(store, out, err) : 0;
 }
@@ -130,19 +168,6 @@ static int read_existing(struct sb_store *store, const char *name, const struct 
 static int64_t build_time(void) {
     const char *text = getenv("SOURCE_DATE_EPOCH");
     return text && *text ? strtoll(text, NULL, 10) : (int64_t)time(NULL);
-}
-
-/* Of --tag, those that are no mere tags. */
-static void add_whole_names(const struct sb_strings *tags, struct sb_strings *out) {
-    for (size_t i = 0; i < tags->n; i++) {
-        struct sb_reference reference;
-        if (!sb_reference_has_host(tags->v[i]) ||
-            sb_reference_parse(tags->v[i], &reference, NULL) < 0)
-            continue;
-        sb_autofree char *name = sb_reference_name(&reference);
-        sb_strings_addf(out, "%s:%s", name, reference.tag ? reference.tag : "latest");
-        sb_reference_free(&reference);
-    }
 }
 
 int sb_version_tags(struct sb_store *store, const struct sb_version *v,

@@ -23,28 +23,42 @@ static json_t *layer_json(const struct sb_layer_result *r) {
         r->state != SB_LAYER_BUILT, "seconds", r->seconds);
 }
 
-/* What --json and --metadata-file tell of one image. */
+/* What --json and --metadata-file tell of one image; of one that did not come about, what there
+ * is. */
 static json_t *result_json(const struct sb_build_result *result) {
     json_t *tags = json_array(), *layers = json_array();
     for (size_t i = 0; i < result->tags.n; i++)
         json_array_append_new(tags, sb_json_from_bytes(result->tags.v[i]));
     for (size_t i = 0; i < result->layer_count; i++)
-        json_array_append_new(layers, layer_json(result->layers[i]));
+        if (result->layers[i]->state != SB_LAYER_UNKNOWN &&
+            result->layers[i]->layer.descriptor.media_type)
+            json_array_append_new(layers, layer_json(result->layers[i]));
     const struct sb_image *image = &result->image;
-    return json_pack(
-        "{s:o, s:o, s:s, s:s, s:s, s:I, s:s*, s:o, s:o}", "recipe",
-        sb_json_from_bytes(result->recipe->path), "name", sb_json_from_bytes(result->recipe->name),
-        "digest", sb_digest_text(&image->descriptor.digest).text, "media_type",
-        image->descriptor.media_type, "config_digest",
-        sb_digest_text(&image->config_descriptor.digest).text, "size",
-        (json_int_t)image->descriptor.size, "base", result->base, "tags", tags, "layers", layers);
+    json_t *facts = json_pack("{s:o, s:o}", "recipe", sb_json_from_bytes(result->recipe->path),
+                              "name", sb_json_from_bytes(result->recipe->name));
+    if (image->descriptor.media_type) {
+        json_object_set_new(facts, "digest",
+                            json_string(sb_digest_text(&image->descriptor.digest).text));
+        json_object_set_new(facts, "media_type", json_string(image->descriptor.media_type));
+        json_object_set_new(facts, "config_digest",
+                            json_string(sb_digest_text(&image->config_descriptor.digest).text));
+        json_object_set_new(facts, "size", json_integer((json_int_t)image->descriptor.size));
+    }
+    if (result->base)
+        json_object_set_new(facts, "base", json_string(result->base));
+    json_object_set_new(facts, "tags", tags);
+    json_object_set_new(facts, "layers", layers);
+    return facts;
 }
 
+/* failure: what ended it, or NULL. */
 static json_t *results_json(const struct sb_build *build, const struct sb_build_push *push,
-                            size_t count) {
+                            size_t count, const struct sb_error *failure) {
     sb_autojson json_t *all = json_array();
     for (size_t i = 0; i < count; i++) {
         json_t *one = result_json(sb_build_result(build, i));
+        if (failure)
+            json_object_set_new(one, "error", sb_cli_error_json(failure));
         if (push)
             json_object_set_new(one, "pushed", json_deep_copy(sb_build_push_facts(push, i)));
         json_array_append_new(all, one);
@@ -86,11 +100,16 @@ static void notify(void *data, const struct sb_event *event) {
         sb_build_push_notify(b->push, event);
 }
 
+static int before_steps(void *data, struct sb_error *err) {
+    const struct building *b = data;
+    return b->push ? sb_build_push_check(b->push, err) : 0;
+}
+
 static int report(const struct building *b, double seconds, struct sb_error *err) {
     size_t count = b->request->build.recipe_count;
     bool json = b->request->common.json;
     sb_autojson json_t *facts =
-        b->metadata_file || json ? results_json(b->build, b->push, count) : NULL;
+        b->metadata_file || json ? results_json(b->build, b->push, count, NULL) : NULL;
     if (b->metadata_file && sb_cli_write_metadata(b->metadata_file, facts, err) < 0)
         return -1;
     if (json)
@@ -101,6 +120,17 @@ static int report(const struct building *b, double seconds, struct sb_error *err
             return -1;
     }
     return sb_cli_flush(err);
+}
+
+/* Nobody who reads the file must take an older one, or none, for what came about. */
+static void report_failure(const struct building *b, const struct sb_error *err) {
+    if (!b->metadata_file || !b->build)
+        return;
+    struct sb_error own = {0};
+    sb_autojson json_t *facts =
+        results_json(b->build, b->push, b->request->build.recipe_count, err);
+    if (sb_cli_write_metadata(b->metadata_file, facts, &own) < 0)
+        sb_cli_print_warning(own.message);
 }
 
 /* The last of several images would have it, and the others nothing. */
@@ -123,12 +153,14 @@ static int prepare(struct building *b, struct sb_error *err) {
         return -1;
     sb_build_push_compression(&b->push_options, &r->build);
     r->build.notify = notify;
+    r->build.before_steps = before_steps;
     r->build.data = b;
     r->source.notify = sb_progress_transfer;
     r->source.data = b->progress;
     r->registry = b->push_options.registry;
     if (sb_cli_request_open(r, &b->settings, &b->store, err) < 0)
         return -1;
+    sb_progress_watch(b->progress, r->build.registry);
     r->build.share_last = r->build.watch_growth = b->pushing;
     if (b->pushing)
         sb_registry_prepare(r->build.registry);
@@ -151,6 +183,8 @@ static int build_images(struct building *b, struct sb_error *err) {
         sb_build_share(b->build);
     if (failed && b->progress)
         sb_progress_error(b->progress, err);
+    if (failed)
+        report_failure(b, err);
     if (failed) /* what is still being sent tells its progress */
         sb_build_push_free(sb_steal(b->push));
     sb_progress_free(b->progress);

@@ -199,6 +199,15 @@ void sb_build_push_notify(struct sb_build_push *push, const struct sb_event *eve
     }
 }
 
+int sb_build_push_check(struct sb_build_push *push, struct sb_error *err) {
+    for (size_t i = 0; i < push->request->recipe_count; i++)
+        for (size_t t = 0; t < push->early[i].targets.n; t++)
+            if (sb_pusher_check(push->early[i].pushers[t], err) < 0)
+                return sb_error_context(err, "pushing %s",
+                                        sb_build_result(push->build, i)->recipe->name);
+    return 0;
+}
+
 int sb_build_push_new(const struct sb_cli_push *options, struct sb_registry *registry,
                       struct sb_store *store, const struct sb_build *build,
                       const struct sb_build_request *request, struct sb_progress *progress,

@@ -21,6 +21,8 @@ int sb_build_push_new(const struct sb_cli_push *options, struct sb_registry *reg
                       const struct sb_build_request *request, struct sb_progress *progress,
                       struct sb_build_push **out, struct sb_error *err);
 /* For sb_build_request.notify. */
+/* For sb_build_request.before_steps: whether all may be pushed that is being built. */
+int sb_build_push_check(struct sb_build_push *push, struct sb_error *err);
 void sb_build_push_notify(struct sb_build_push *push, const struct sb_event *event);
 /* Once the build is done: pushes all its images. The facts, an array for each image, belong to
  * push. */

@@ -45,6 +45,11 @@ static void notify(void *data, const struct sb_event *event) {
         sb_build_push_notify(b->push, event);
 }
 
+static int before_steps(void *data, struct sb_error *err) {
+    const struct bundling *b = data;
+    return b->push ? sb_build_push_check(b->push, err) : 0;
+}
+
 /* The version that the tags tell, where neither recipe nor command line does: git's. */
 static const char *version_of_tags(const struct sb_strings *names) {
     struct sb_semver semver;
@@ -307,6 +312,17 @@ static json_t *facts_of(const struct bundling *b) {
     return facts;
 }
 
+static void report_failure(const struct bundling *b, const struct sb_error *err) {
+    if (!b->metadata_file)
+        return;
+    struct sb_error own = {0};
+    sb_autojson json_t *facts =
+        b->bundle.layer_count > 0 ? facts_of(b) : json_pack("{s:O}", "pushed", b->pushed);
+    json_object_set_new(facts, "error", sb_cli_error_json(err));
+    if (sb_cli_write_metadata(b->metadata_file, facts, &own) < 0)
+        sb_cli_print_warning(own.message);
+}
+
 static int report(const struct bundling *b, struct sb_error *err) {
     sb_autojson json_t *facts = facts_of(b);
     if (b->metadata_file && sb_cli_write_metadata(b->metadata_file, facts, err) < 0)
@@ -337,11 +353,13 @@ static int make_bundle(struct bundling *b, const char *what, struct sb_error *er
         return -1;
     sb_build_push_compression(&b->push_options, &b->request->build);
     b->request->build.notify = notify;
+    b->request->build.before_steps = before_steps;
     b->request->build.data = b;
     b->request->build.recipe_count = is_recipe(what);
     b->request->registry = b->push_options.registry;
     if (sb_cli_request_open(b->request, &b->settings, &b->store, err) < 0)
         return -1;
+    sb_progress_watch(b->progress, b->request->build.registry);
     if ((is_recipe(what) ? build_image(b, err) : find_image(b, what, err)) < 0 ||
         sb_bundle_make(b->store, &b->image, &b->description, &b->bundle, err) < 0 ||
         tag_bundle(b, err) < 0)
@@ -356,6 +374,8 @@ static int bundle(struct bundling *b, const char *what, struct sb_error *err) {
         sb_build_share(b->build);
     if (failed && b->progress)
         sb_progress_error(b->progress, err);
+    if (failed)
+        report_failure(b, err);
     if (failed)
         sb_build_push_free(sb_steal(b->push));
     sb_progress_free(b->progress);

@@ -74,6 +74,8 @@ int sb_cli_open_known(const struct sb_common *common, struct sb_settings *settin
 
 /* JSON on stdout, indented on a terminal. */
 int sb_cli_print_json(const json_t *value, struct sb_error *err);
+/* {"code", "status", "message", "hint"} */
+json_t *sb_cli_error_json(const struct sb_error *err);
 /* The file of --metadata-file: replaced as a whole, unless it is none (/dev/stdout, a pipe) or a
  * link, which are written to. */
 int sb_cli_write_metadata(const char *path, const json_t *facts, struct sb_error *err);

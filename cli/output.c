@@ -135,6 +135,12 @@ void sb_cli_print_warning(const char *message) {
     print_message(message);
 }
 
+json_t *sb_cli_error_json(const struct sb_error *err) {
+    return json_pack("{s:s, s:i, s:o, s:o}", "code", sb_error_name(err->code), "status",
+                     sb_error_exit_status(err->code), "message", sb_json_from_text(err->message),
+                     "hint", sb_json_from_text(err->hint));
+}
+
 int sb_cli_write_metadata(const char *path, const json_t *facts, struct sb_error *err) {
     sb_autobuf struct sb_buf text = {0};
     struct stat st;

@@ -15,6 +15,7 @@
 #include "base/text.h"
 #include "base/visible.h"
 #include "cli/command.h"
+#include "cli/registry.h"
 
 #define LOG_EVERY 10 /* seconds */
 
@@ -44,6 +45,7 @@ struct sb_progress {
     pthread_cond_t stop;
     pthread_t ticker; /* redraws the running times */
     bool has_ticker, stopping;
+    struct sb_registry *watched; /* or NULL */
 };
 
 /* ---- rows ---- */
@@ -474,6 +476,30 @@ void sb_progress_transfer(void *progress, const struct sb_transfer_event *event)
     pthread_mutex_unlock(&p->lock);
 }
 
+static void say_waiting(void *progress, const char *text) {
+    struct sb_progress *p = progress;
+    pthread_mutex_lock(&p->lock);
+    if (p->style == STYLE_JSON) {
+        sb_autojson json_t *o =
+            json_pack("{s:s, s:o}", "event", "waiting", "message", sb_json_from_text(text));
+        sb_autobuf struct sb_buf line = {0};
+        sb_json_write(o, &line);
+        fprintf(stderr, "%s\n", line.data);
+    } else {
+        if (p->style == STYLE_TTY)
+            erase(p);
+        fprintf(stderr, "  %s\n", text);
+        if (p->style == STYLE_TTY)
+            draw(p);
+    }
+    pthread_mutex_unlock(&p->lock);
+}
+
+void sb_progress_watch(struct sb_progress *p, struct sb_registry *registry) {
+    p->watched = registry;
+    sb_registry_tell(registry, say_waiting, p);
+}
+
 /* ---- start and end ---- */
 
 int sb_progress_new(const char *how, bool explain, struct sb_progress **out, struct sb_error *err) {
@@ -515,6 +541,8 @@ void sb_progress_error(struct sb_progress *p, const struct sb_error *err) {
 void sb_progress_free(struct sb_progress *p) {
     if (!p)
         return;
+    if (p->watched)
+        sb_registry_tell(p->watched, sb_cli_registry_say, NULL);
     stop_ticker(p);
     erase(p);
     fflush(stderr);

@@ -22,6 +22,8 @@ int sb_progress_new(const char *how, bool explain, struct sb_progress **out, str
 void sb_progress_notify(void *progress, const struct sb_event *event);
 /* For pushes and pulls; also beside a build. */
 void sb_progress_transfer(void *progress, const struct sb_transfer_event *event);
+/* Tells what the registry is waited for, as long as the progress is there. */
+void sb_progress_watch(struct sb_progress *progress, struct sb_registry *registry);
 /* In JSON, the error that ended the build, by the name of its code; people are told by main. */
 void sb_progress_error(struct sb_progress *progress, const struct sb_error *err);
 /* Clears what is drawn in place; after that other text may be printed. */

@@ -1,5 +1,6 @@
 #include "cli/registry.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -31,6 +32,11 @@ int sb_cli_registry_apply(const struct sb_cli_registry *options, struct sb_setti
     return 0;
 }
 
+void sb_cli_registry_say(void *data, const char *text) {
+    (void)data;
+    fprintf(stderr, "  %s\n", text);
+}
+
 int sb_cli_registry_open(const struct sb_cli_registry *options, struct sb_settings *settings,
                          struct sb_registry **out, struct sb_error *err) {
     *out = NULL;
@@ -39,6 +45,7 @@ int sb_cli_registry_open(const struct sb_cli_registry *options, struct sb_settin
     struct sb_registry_options registry = {0};
     sb_settings_registry(settings, &registry);
     *out = sb_registry_new(&registry);
+    sb_registry_tell(*out, sb_cli_registry_say, NULL);
     return 0;
 }
 

@@ -32,6 +32,9 @@ int sb_cli_registry_apply(const struct sb_cli_registry *options, struct sb_setti
 int sb_cli_registry_open(const struct sb_cli_registry *options, struct sb_settings *settings,
                          struct sb_registry **out, struct sb_error *err);
 
+/* Says on stderr what a registry is waited for; for sb_registry_tell, where nothing is drawn. */
+void sb_cli_registry_say(void *data, const char *text);
+
 /* A reference that begins with a host: what is pushed goes nowhere by a slip of the pen. without a
  * digest. option is named in messages ("push"). */
 int sb_cli_registry_target(const char *text, const char *option, struct sb_reference *out,

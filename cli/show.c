@@ -13,6 +13,7 @@
 #include "builder/base_layers.h"
 #include "builder/source.h"
 #include "cli/progress.h"
+#include "cli/registry.h"
 #include "layers/origin.h"
 
 int sb_cli_images_open(struct sb_cli_images *images, const struct sb_common *common,
@@ -22,6 +23,7 @@ int sb_cli_images_open(struct sb_cli_images *images, const struct sb_common *com
     struct sb_registry_options options = {0};
     sb_settings_registry(&images->settings, &options);
     images->registry = sb_registry_new(&options);
+    sb_registry_tell(images->registry, sb_cli_registry_say, NULL);
     images->source.registry = images->registry;
     sb_pull_install_source(&images->source, images->store);
     for (size_t i = 0; i < count; i++) {
@@ -47,6 +49,7 @@ int sb_cli_images_fetch(struct sb_cli_images *images, const struct sb_image *ima
         return -1;
     images->source.notify = sb_progress_transfer;
     images->source.data = progress;
+    sb_progress_watch(progress, images->registry);
     int failed = sb_base_layers_fetch(images->store, image, only_unlisted, err);
     images->source.notify = NULL;
     sb_progress_free(progress);

@@ -12,7 +12,10 @@ int sb_cli_transfer_open(struct sb_cli_transfer *t, const struct sb_cli_registry
         return -1;
     if (sb_progress_new(t->progress_how, false, &t->progress, err) < 0)
         return -1;
-    return sb_cli_registry_open(options, &t->settings, &t->registry, err);
+    if (sb_cli_registry_open(options, &t->settings, &t->registry, err) < 0)
+        return -1;
+    sb_progress_watch(t->progress, t->registry);
+    return 0;
 }
 
 void sb_cli_transfer_close(struct sb_cli_transfer *t) {

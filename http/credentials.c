@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "base/memory.h"
@@ -18,7 +19,8 @@ static const char *environment(const char *name) {
 
 void sb_credentials_files(struct sb_strings *out) {
     const char *file = environment("REGISTRY_AUTH_FILE"), *docker = environment("DOCKER_CONFIG"),
-               *home = environment("HOME"), *runtime = environment("XDG_RUNTIME_DIR");
+               *home = environment("HOME"), *runtime = environment("XDG_RUNTIME_DIR"),
+               *config = environment("XDG_CONFIG_HOME");
     if (file)
         sb_strings_add(out, file);
     if (docker)
@@ -27,6 +29,14 @@ void sb_credentials_files(struct sb_strings *out) {
         sb_strings_addf(out, "%s/.docker/config.json", home);
     if (runtime)
         sb_strings_addf(out, "%s/containers/auth.json", runtime);
+    else
+        sb_strings_addf(out, "/run/containers/%u/auth.json", (unsigned)geteuid());
+    if (config)
+        sb_strings_addf(out, "%s/containers/auth.json", config);
+    else if (home)
+        sb_strings_addf(out, "%s/.config/containers/auth.json", home);
+    if (home) /* of Docker before 1.7 */
+        sb_strings_addf(out, "%s/.dockercfg", home);
 }
 
 /* ---- finding ---- */
@@ -46,12 +56,19 @@ static int find_in_file(const char *path, const char *host, const char *reposito
     if (there <= 0)
         return there;
     const char *helper = sb_docker_config_helper(&config, host);
-    int found = helper ? ask_helper(helper, host, out, err) : 0;
-    if (found < 0) {
+    int asked = helper ? ask_helper(helper, host, out, err) : 0;
+    if (asked < 0) {
         sb_error_context(err, "credentials of %s", host);
-        return sb_error_hint(err, "%s names this helper", path);
+        sb_error_hint(err, "%s names this helper", path);
     }
-    return found ? found : sb_docker_config_find(&config, host, repository, out, err);
+    if (asked > 0 || (asked < 0 && err->code != SB_E_NOT_FOUND))
+        return asked;
+    /* One that isn't installed, as in a container with the host's file, may not be needed. */
+    struct sb_error own = {0};
+    int found = sb_docker_config_find(&config, host, repository, out, &own);
+    if (found < 0)
+        *err = own;
+    return found ? found : asked;
 }
 
 int sb_credentials_find(const char *host, const char *repository, struct sb_credential *out,
@@ -59,10 +76,22 @@ int sb_credentials_find(const char *host, const char *repository, struct sb_cred
     *out = (struct sb_credential){0};
     sb_autostrings struct sb_strings files = {0};
     sb_credentials_files(&files);
-    int found = 0;
-    for (size_t i = 0; i < files.n && found == 0; i++)
-        found = find_in_file(files.v[i], host, repository, out, err);
-    return found;
+    struct sb_error first = {0};
+    for (size_t i = 0; i < files.n; i++) {
+        struct sb_error own = {0};
+        int found = find_in_file(files.v[i], host, repository, out, &own);
+        if (found > 0)
+            return found;
+        if (found < 0 && !first.code)
+            first = own;
+        if (found < 0 && own.code != SB_E_NOT_FOUND)
+            break;
+    }
+    if (!first.code)
+        return 0;
+    if (err)
+        *err = first;
+    return -1;
 }
 
 bool sb_credentials_by_repository(const char *host) {

@@ -35,13 +35,23 @@ int sb_docker_config_parse(const char *text, size_t len, const char *path,
     return sb_error_hint(err, "docker's config.json and podman's auth.json are such files");
 }
 
+static bool is_legacy(const char *path) {
+    static const char name[] = "/.dockercfg";
+    size_t len = strlen(path), end = sizeof name - 1;
+    return len >= end && !strcmp(path + len - end, name);
+}
+
 int sb_docker_config_read(const char *path, struct sb_docker_config *out, struct sb_error *err) {
     *out = (struct sb_docker_config){0};
     sb_autosecret struct sb_buf text = {0};
     sb_buf_reserve(&text, SB_DOCKER_CONFIG_LIMIT + (64 << 10)); /* so that it is never moved */
     struct sb_error why = {0};
-    if (sb_file_read(AT_FDCWD, path, SB_DOCKER_CONFIG_LIMIT, &text, &why) == 0)
-        return sb_docker_config_parse(sb_buf_text(&text), text.len, path, out, err);
+    if (sb_file_read(AT_FDCWD, path, SB_DOCKER_CONFIG_LIMIT, &text, &why) == 0) {
+        int parsed = sb_docker_config_parse(sb_buf_text(&text), text.len, path, out, err);
+        if (parsed > 0 && is_legacy(path)) /* what is "auths" today, and nothing else */
+            out->root = json_pack("{s:o}", "auths", out->root);
+        return parsed;
+    }
     *out = (struct sb_docker_config){.path = sb_strdup(path), .root = json_object()};
     if (why.code == SB_E_NOT_FOUND || why.os_errno == ENOTDIR)
         return 0;
@@ -229,7 +239,8 @@ int sb_docker_config_write(const struct sb_docker_config *config, struct sb_erro
     sb_autofree char *target = realpath(config->path, NULL);
     const char *path = target ? target : config->path;
     sb_autofree char *dir = sb_path_dirname(path);
-    char *text = json_dumps(config->root, JSON_INDENT(4));
+    const json_t *root = is_legacy(path) ? json_object_get(config->root, "auths") : config->root;
+    char *text = json_dumps(root, JSON_INDENT(4));
     if (!text)
         return sb_fail(err, SB_E_FAILED, "%s: can't be written as JSON", path);
     sb_autosecret struct sb_buf out = {0};

@@ -373,6 +373,20 @@ static void set_callbacks(CURL *curl, struct running *r) {
     curl_easy_setopt(curl, CURLOPT_PREREQDATA, r);
 }
 
+/* As Docker does: the machine itself is never asked through a proxy. */
+static char *proxy_for(const struct sb_exchange *x, const char *host) {
+    if (x->direct || sb_host_is_loopback(host))
+        return sb_strdup("");
+    char *port = NULL;
+    curl_url_get(x->url, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT);
+    size_t bracket = *host == '[';
+    sb_autofree char *bare =
+        sb_strndup(host + bracket, strcspn(host + bracket, bracket ? "]" : ":"));
+    char *proxy = sb_proxy_find(sb_url_is_https(x->url), bare, port ? atoi(port) : 0);
+    curl_free(port);
+    return proxy;
+}
+
 static void set_connection(CURL *curl, const struct sb_exchange *x, const char *host) {
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
 #if LIBCURL_VERSION_NUM >= 0x075500
@@ -390,9 +404,9 @@ static void set_connection(CURL *curl, const struct sb_exchange *x, const char *
     curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, connect);
     if (x->timeout_ms)
         curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)x->timeout_ms);
-    /* As Docker does: the machine itself is never asked through a proxy. */
-    if (x->direct || sb_host_is_loopback(host))
-        curl_easy_setopt(curl, CURLOPT_PROXY, "");
+    sb_autofree char *proxy = proxy_for(x, host);
+    curl_easy_setopt(curl, CURLOPT_PROXY, proxy);
+    curl_easy_setopt(curl, CURLOPT_NOPROXY, ""); /* it is decided already */
 }
 
 int sb_exchange_run(CURL *curl, struct sb_exchange *x, struct sb_error *err) {

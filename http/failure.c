@@ -22,7 +22,8 @@ static int permanent(struct sb_error *err, const char *host, const char *what) {
     return -1;
 }
 
-/* A name that does not exist stays so; a resolver that does not answer may. */
+/* A name that does not exist, or has no address, stays so; that a resolver does not answer may
+ * pass. */
 static int fail_name(struct sb_error *err, const char *host) {
     size_t len = *host == '[' ? strcspn(host, "]") : strcspn(host, ":");
     sb_autofree char *name = sb_strndup(host, len);
@@ -30,7 +31,7 @@ static int fail_name(struct sb_error *err, const char *host) {
     int code = getaddrinfo(name, NULL, NULL, &found);
     if (code == 0)
         freeaddrinfo(found);
-    if (code != EAI_NONAME)
+    if (code != EAI_NONAME && code != EAI_NODATA)
         return again(err, host, "the host's name can't be looked up for now");
     permanent(err, host, "no host has this name");
     return sb_error_hint(err, "check the spelling of the registry's name");
@@ -136,7 +137,7 @@ static int fail_connect(struct sb_error *err, const char *host, long os_errno, c
     if (n > 0 && strncmp(host, tried, n) != 0 && host[0] != '[') {
         sb_fail(err, SB_E_NETWORK, "%s: can't connect to the proxy %.*s port %d: %s", host, (int)n,
                 tried, atoi(port + sizeof " port " - 1), why);
-        sb_error_hint(err, "http_proxy, HTTPS_PROXY or ALL_PROXY names it; hosts in NO_PROXY are "
+        sb_error_hint(err, "HTTP_PROXY, HTTPS_PROXY or ALL_PROXY names it; hosts in NO_PROXY are "
                            "asked without it");
     } else {
         sb_fail(err, SB_E_NETWORK, "%s: can't connect: %s", host, why);
@@ -173,6 +174,14 @@ int sb_failure(struct sb_error *err, CURL *curl, CURLcode code, const char *host
         if (err)
             err->os_errno = EPROTO;
         return -1;
+    case CURLE_UNSUPPORTED_PROTOCOL: /* of a proxy's URL; or what was answered is no HTTP */
+        if (strstr(detail, "HTTP/0.9"))
+            return again(err, host, "what was answered is no HTTP");
+        return permanent(err, host,
+                         *detail ? sb_text_shown(detail).text : curl_easy_strerror(code));
+    case CURLE_URL_MALFORMAT:
+        return permanent(err, host,
+                         *detail ? sb_text_shown(detail).text : curl_easy_strerror(code));
     case CURLE_SEND_FAIL_REWIND: /* exchange's own refusal */
         return again(err, host, "the connection broke");
     case CURLE_GOT_NOTHING:

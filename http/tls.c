@@ -29,6 +29,17 @@ static int add_client(const char *dir, const char *name, struct sb_tls *out, str
     return 0;
 }
 
+/* As Docker and podman do: whoever put a key there expects it to be used. */
+static int check_key(const char *dir, const char *name, struct sb_error *err) {
+    int stem = (int)(strlen(name) - strlen(".key"));
+    sb_autofree char *cert = sb_format("%s/%.*s.cert", dir, stem, name);
+    if (access(cert, F_OK) == 0)
+        return 0;
+    sb_fail(err, SB_E_NETWORK, "%s/%s: its certificate %.*s.cert is not there", dir, name, stem,
+            name);
+    return sb_error_hint(err, "authorities end in .crt, client certificates in .cert");
+}
+
 /* In the order of names, so that it does not depend on the file system which one is first. */
 static int add_directory(const char *dir, bool own, struct sb_tls *out, struct sb_error *err) {
     sb_autoclosedir DIR *entries = opendir(dir);
@@ -43,6 +54,8 @@ static int add_directory(const char *dir, bool own, struct sb_tls *out, struct s
             sb_strings_addf(&out->authorities, "%s/%s", dir, names.v[i]);
         else if (own && ends_in(names.v[i], ".cert") && !out->client_cert &&
                  add_client(dir, names.v[i], out, err) < 0)
+            return -1;
+        else if (own && ends_in(names.v[i], ".key") && check_key(dir, names.v[i], err) < 0)
             return -1;
     }
     return 0;

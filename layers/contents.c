@@ -15,6 +15,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "layers/store_private.h"
+#include "layers/whiteout.h"
 
 /* The file, version 1; numbers are little-endian. A header, a record for each entry in byte order
  * of paths, and the strings that records point into, each ending in NUL, the first of them empty.
@@ -73,6 +74,8 @@ static uint32_t keep_string(struct sb_contents_writer *writer, const char *text)
 }
 
 void sb_contents_add(struct sb_contents_writer *writer, const struct sb_entry *entry) {
+    if (sb_whiteout_device(entry))
+        return;
     SB_GROW(writer->items, writer->count, writer->cap);
     struct item *item = &writer->items[writer->count];
     bool device = S_ISCHR(entry->mode) || S_ISBLK(entry->mode);
@@ -118,6 +121,49 @@ static void sort_items(struct sb_contents_writer *writer) {
             writer->items[kept++] = writer->items[i];
     }
     writer->count = kept;
+}
+
+static bool is_file(const struct record *r) {
+    return (!S_ISDIR(r->mode) && !S_ISLNK(r->mode)) || r->nanoseconds & HARD_LINK;
+}
+
+/* What is below a file was there before the file took the directory's place, and went with it; or
+ * it comes later, and can't be. Symlinks may lead to a directory. All that begins with a file's
+ * path follows it. */
+static int drop_replaced(struct sb_contents_writer *writer, struct sb_error *err) {
+    const char *base = writer->strings.data;
+    struct {
+        size_t v[64], n;
+    } files = {0}; /* whose paths the one at hand begins with */
+    size_t kept = 0;
+    for (size_t i = 0; i < writer->count; i++) {
+        const struct item item = writer->items[i];
+        const char *path = base + item.record.path, *file = NULL;
+        bool replaced = false;
+        while (files.n > 0) {
+            file = base + writer->items[files.v[files.n - 1]].record.path;
+            if (!strncmp(path, file, strlen(file)))
+                break;
+            files.n--;
+        }
+        for (size_t f = 0; f < files.n && !replaced; f++) {
+            const struct item *above = &writer->items[files.v[f]];
+            file = base + above->record.path;
+            if (path[strlen(file)] != '/')
+                continue;
+            if (above->number < item.number)
+                return sb_fail(err, SB_E_INTEGRITY, "%s: %s is not a directory", path, file);
+            replaced = true;
+        }
+        if (replaced)
+            continue;
+        writer->items[kept] = item;
+        if (is_file(&item.record) && files.n < sizeof files.v / sizeof *files.v)
+            files.v[files.n++] = kept;
+        kept++;
+    }
+    writer->count = kept;
+    return 0;
 }
 
 /* What a file is made of goes by in order, and never is in memory as a whole. */
@@ -246,6 +292,9 @@ int sb_contents_finish(struct sb_contents_writer *writer, struct sb_store *store
                          " can hold");
     } else {
         sort_items(writer);
+        failed = drop_replaced(writer, err);
+    }
+    if (!failed) {
         failed = publish(writer, store, diff_id, err);
         if (failed)
             sb_error_context(err, "%s", sb_store_path(store));

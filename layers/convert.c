@@ -16,9 +16,10 @@
 
 enum sb_compression sb_layer_compression(const char *media_type) {
     const char *oci = media_type ? sb_media_oci(media_type) : "";
-    return !strcmp(oci, SB_MEDIA_LAYER_ZSTD)   ? SB_COMPRESSION_ZSTD
-           : !strcmp(oci, SB_MEDIA_LAYER_GZIP) ? SB_COMPRESSION_GZIP
-                                               : SB_COMPRESSION_NONE;
+    const char *plus = strchr(oci, '+'); /* "…tar+gzip" */
+    return plus && !strcmp(plus, "+zstd")   ? SB_COMPRESSION_ZSTD
+           : plus && !strcmp(plus, "+gzip") ? SB_COMPRESSION_GZIP
+                                            : SB_COMPRESSION_NONE;
 }
 
 static const char *compression_name(enum sb_compression compression) {

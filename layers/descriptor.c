@@ -7,6 +7,9 @@
 #define DOCKER_LAYER_TAR  "application/vnd.docker.image.rootfs.diff.tar"
 #define DOCKER_LAYER_ZSTD "application/vnd.docker.image.rootfs.diff.tar.zstd"
 
+#define OCI_FOREIGN    "application/vnd.oci.image.layer.nondistributable.v1."
+#define DOCKER_FOREIGN "application/vnd.docker.image.rootfs.foreign.diff."
+
 static const struct media {
     const char *type, *oci;
     enum sb_media_kind kind;
@@ -23,6 +26,13 @@ static const struct media {
     {SB_MEDIA_DOCKER_LAYER, SB_MEDIA_LAYER_GZIP, SB_MEDIA_KIND_LAYER},
     {DOCKER_LAYER_TAR, SB_MEDIA_LAYER_TAR, SB_MEDIA_KIND_LAYER},
     {DOCKER_LAYER_ZSTD, SB_MEDIA_LAYER_ZSTD, SB_MEDIA_KIND_LAYER},
+    /* Those that may not be distributed are layers as all others (image-spec 1.1, layer.md). */
+    {OCI_FOREIGN "tar", OCI_FOREIGN "tar", SB_MEDIA_KIND_LAYER},
+    {OCI_FOREIGN "tar+gzip", OCI_FOREIGN "tar+gzip", SB_MEDIA_KIND_LAYER},
+    {OCI_FOREIGN "tar+zstd", OCI_FOREIGN "tar+zstd", SB_MEDIA_KIND_LAYER},
+    {DOCKER_FOREIGN "tar", OCI_FOREIGN "tar", SB_MEDIA_KIND_LAYER},
+    {DOCKER_FOREIGN "tar.gzip", OCI_FOREIGN "tar+gzip", SB_MEDIA_KIND_LAYER},
+    {DOCKER_FOREIGN "tar.zstd", OCI_FOREIGN "tar+zstd", SB_MEDIA_KIND_LAYER},
 };
 
 static const struct media *find(const char *type) {
@@ -47,6 +57,19 @@ const char *sb_media_static(const char *media_type) {
 const char *sb_media_oci(const char *media_type) {
     const struct media *media = find(media_type);
     return media ? media->oci : media_type;
+}
+
+const char *sb_media_docker(const char *media_type) {
+    const char *oci = sb_media_oci(media_type);
+    for (size_t i = 0; i < sizeof medias / sizeof *medias; i++)
+        if (!strcmp(medias[i].oci, oci) && strcmp(medias[i].type, oci) != 0)
+            return medias[i].type;
+    return media_type;
+}
+
+bool sb_media_foreign(const char *media_type) {
+    const struct media *media = media_type ? find(media_type) : NULL;
+    return media && !strncmp(media->oci, OCI_FOREIGN, sizeof OCI_FOREIGN - 1);
 }
 
 int sb_descriptor_parse(const json_t *value, struct sb_descriptor *out, struct sb_error *err) {

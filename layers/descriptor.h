@@ -6,6 +6,7 @@
 #define SB_LAYERS_DESCRIPTOR_H
 
 #include <jansson.h>
+#include <stdbool.h>
 
 #include "base/error.h"
 #include "layers/store.h"
@@ -23,6 +24,12 @@ enum sb_media_kind sb_media_kind(const char *media_type);
 const char *sb_media_static(const char *media_type);
 /* The OCI type for a known one: Docker's layers, configs and manifests have the same content. */
 const char *sb_media_oci(const char *media_type);
+
+/* The same the other way. */
+const char *sb_media_docker(const char *media_type);
+/* A layer "that may not be distributed": it has the content of any other, but need not be in the
+ * registry, when its descriptor says by "urls" where it is. */
+bool sb_media_foreign(const char *media_type);
 
 /* Reads a descriptor whose every part may be wrong. media_type becomes a static string, or NULL
  * when it is a type that sbuild does not know. Other keys are not looked at. */

@@ -47,6 +47,7 @@ void sb_image_copy(struct sb_image *to, const struct sb_image *from) {
         const struct sb_image_layer *layer = &from->layers[i];
         sb_image_add_layer(to, &layer->layer, layer->name, layer->created_by);
         to->layers[i].annotations = json_deep_copy(layer->annotations);
+        to->layers[i].urls = json_deep_copy(layer->urls);
     }
 }
 
@@ -55,6 +56,7 @@ void sb_image_free(struct sb_image *image) {
         free(image->layers[i].name);
         free(image->layers[i].created_by);
         json_decref(image->layers[i].annotations);
+        json_decref(image->layers[i].urls);
     }
     free(image->layers);
     free(image->artifact_type);

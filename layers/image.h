@@ -19,6 +19,7 @@ struct sb_image_layer {
     char *name;            /* "app"; from the annotation dev.sbuild.layer.name, or NULL */
     char *created_by;      /* the history's text, or NULL */
     json_t *annotations;   /* of the layer's descriptor, but its name; NULL when none */
+    json_t *urls;          /* strings: where else the blob is; NULL when none are given */
 };
 
 struct sb_image {
@@ -75,7 +76,11 @@ struct sb_platform {
 /* "linux/arm64", "linux/arm/v7"; SB_E_USAGE otherwise. Free with sb_platform_free. */
 int sb_platform_parse(const char *text, struct sb_platform *out, struct sb_error *err);
 void sb_platform_free(struct sb_platform *platform);
-/* The descriptor in an index's "manifests" that fits the platform (NULL: this machine) best.
+/* Whether an image whose config names that architecture is for the platform; one that names none
+ * is for any. */
+bool sb_platform_fits(const struct sb_platform *platform, const char *architecture);
+/* The descriptor in an index's "manifests" that fits the platform (NULL: this machine) best. An
+ * entry that says less than os and architecture is for any, and taken when no other fits.
  * SB_E_NOT_FOUND names the platforms that there are. */
 int sb_platform_choose(const json_t *manifests, const struct sb_platform *platform,
                        struct sb_descriptor *out, struct sb_error *err);

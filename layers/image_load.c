@@ -1,5 +1,6 @@
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/json.h"
 #include "base/memory.h"
@@ -114,10 +115,6 @@ static int check_config(json_t *config, struct sb_error *err) {
     drop_nulls(inner);
     if (check_types(inner, config_keys, sizeof config_keys / sizeof *config_keys, err) < 0)
         return -1;
-    static const char *const required[] = {"architecture", "os"};
-    for (size_t i = 0; i < sizeof required / sizeof *required; i++)
-        if (!json_object_get(config, required[i]))
-            return sb_fail(err, SB_E_INTEGRITY, "\"%s\" is missing", required[i]);
     const json_t *history = json_object_get(config, "history");
     if (history && !json_is_array(history))
         return sb_fail(err, SB_E_INTEGRITY, "\"history\" is not an array");
@@ -145,6 +142,7 @@ static int add_layer(struct sb_image *image, const json_t *descriptor, const jso
     if (sb_digest_parse(json_string_value(diff_id), &layer.diff_id, err) < 0)
         return -1;
     json_t *annotations = json_object_get(descriptor, "annotations");
+    json_t *urls = json_object_get(descriptor, "urls");
     sb_image_add_layer(image, &layer, sb_json_string(annotations, SB_ANNOTATION_LAYER_NAME, NULL),
                        NULL);
     if (json_is_object(annotations)) {
@@ -154,13 +152,15 @@ static int add_layer(struct sb_image *image, const json_t *descriptor, const jso
             image->layers[image->layer_count - 1].annotations = json_incref(rest);
         json_decref(rest);
     }
+    if (json_array_size(urls) > 0 && all_strings(urls))
+        image->layers[image->layer_count - 1].urls = json_incref(urls);
     return 0;
 }
 
 static int add_layers(struct sb_image *image, const json_t *manifest, struct sb_error *err) {
     const json_t *layers = json_object_get(manifest, "layers");
     const json_t *diff_ids = json_object_get(json_object_get(image->config, "rootfs"), "diff_ids");
-    if (!json_is_array(layers))
+    if (!json_is_array(layers) && !json_is_null(layers)) /* null: as Go writes none */
         return sb_fail(err, SB_E_INTEGRITY, "\"layers\" is not an array");
     size_t n = json_array_size(layers);
     if (sb_image_check_layers(image, n, err) < 0)
@@ -228,7 +228,10 @@ static int read_image(struct sb_store *store, read_blob *read, const json_t *man
     out->config = read_json(store, read, &out->config_descriptor, SB_CONFIG_LIMIT, err);
     if (!out->config || check_config(out->config, err) < 0)
         return sb_error_context(err, "the config");
-    if (strcmp(sb_json_string(out->config, "os", ""), "linux") != 0)
+    /* Some tools leave it empty, where an image has nothing that any system would run. */
+    if (!*sb_json_string(out->config, "os", ""))
+        json_object_set_new(out->config, "os", json_string("linux"));
+    if (strcasecmp(sb_json_string(out->config, "os", ""), "linux") != 0)
         return sb_fail(err, SB_E_FAILED, "is an image for %.40s, not for Linux",
                        sb_json_string(out->config, "os", ""));
     json_t *annotations = json_object_get(manifest, "annotations");

@@ -109,6 +109,8 @@ static json_t *make_history(const struct sb_image *image, const char *created) {
 static int save_config(struct sb_store *store, struct sb_image *image, const char *created,
                        struct sb_error *err) {
     sb_autojson json_t *config = json_copy(image->config);
+    if (!*sb_json_string(config, "architecture", "")) /* its base didn't say; built it was here */
+        json_object_set_new(config, "architecture", json_string(sb_platform_architecture()));
     json_object_set_new(config, "created", json_string(created));
     json_object_set_new(config, "rootfs", make_rootfs(image));
     json_object_set_new(config, "history", make_history(image, created));
@@ -134,6 +136,8 @@ static json_t *make_layer(const struct sb_image_layer *layer) {
     json_t *annotations = layer->annotations ? json_copy(layer->annotations) : json_object();
     if (layer->name)
         json_object_set_new(annotations, SB_ANNOTATION_LAYER_NAME, json_string(layer->name));
+    if (layer->urls)
+        json_object_set(value, "urls", layer->urls);
     if (json_object_size(annotations) > 0)
         json_object_set_new(value, "annotations", arranged(annotations, no_order));
     json_decref(annotations);

@@ -16,6 +16,7 @@ union fact {
         uint16_t claimed; /* has an entry for it, or a whiteout */
         uint16_t implied; /* has entries below it, so it is a directory there */
         uint16_t closed;  /* hides everything below it in lower layers */
+        uint16_t file;    /* has a file there, neither a directory nor what may lead to one */
     } by;
 };
 
@@ -26,6 +27,7 @@ struct sb_merge {
     char *parent;
     bool parent_hidden;
     uint64_t names;
+    char *conflict; /* a file that has entries below it in its own layer, or NULL */
 };
 
 static uint64_t *put(struct sb_merge *m, const char *path, size_t len) {
@@ -34,10 +36,6 @@ static uint64_t *put(struct sb_merge *m, const char *path, size_t len) {
     if (m->facts.n > before)
         m->names += SB_ENTRY_COST + len;
     return word;
-}
-
-int sb_merge_check(const struct sb_merge *m, struct sb_error *err) {
-    return m->names > SB_NAMES_LIMIT ? sb_names_too_many("the image", err) : 0;
 }
 
 struct sb_merge *sb_merge_new(void) {
@@ -49,6 +47,7 @@ void sb_merge_free(struct sb_merge *m) {
         return;
     sb_map_free(&m->facts);
     free(m->parent);
+    free(m->conflict);
     free(m);
 }
 
@@ -79,6 +78,8 @@ static bool visit_parents(struct sb_merge *m, const char *path, size_t len) {
             continue;
         uint64_t *word = put(m, path, end); /* "" is the root */
         union fact fact = {.word = *word};
+        if (fact.by.file == m->layer && !m->conflict)
+            m->conflict = sb_strndup(path, end);
         if (higher(fact.by.closed, m->layer))
             m->parent_hidden = true;
         else if (!fact.by.claimed)
@@ -116,6 +117,14 @@ bool sb_merge_visit(struct sb_merge *m, const struct sb_entry *entry) {
     say(&fact.by.claimed, m->layer);
     if (!directory)
         say(&fact.by.closed, m->layer);
+    bool file = !directory && (!S_ISLNK(entry->mode) || entry->hard_link);
+    fact.by.file = file ? m->layer : 0;
     *word = fact.word;
     return seen;
+}
+
+int sb_merge_check(const struct sb_merge *m, struct sb_error *err) {
+    if (m->names > SB_NAMES_LIMIT)
+        return sb_names_too_many("the image", err);
+    return m->conflict ? sb_fail(err, SB_E_INTEGRITY, "%s is not a directory", m->conflict) : 0;
 }

@@ -15,6 +15,7 @@
 
 #include <stdbool.h>
 
+#include "base/error.h"
 #include "layers/entry.h"
 
 struct sb_merge;
@@ -30,7 +31,7 @@ void sb_merge_lower(struct sb_merge *merge);
 bool sb_merge_visit(struct sb_merge *merge, const struct sb_entry *entry);
 
 /* SB_E_INTEGRITY once there are more names than an image may have (layers/entry.h), directories
- * that are only implied among them. */
+ * that are only implied among them; or a layer had something below a file of its own. */
 int sb_merge_check(const struct sb_merge *merge, struct sb_error *err);
 
 #endif

@@ -34,6 +34,15 @@ static bool is_name(const char *text) {
     return true;
 }
 
+char *sb_origin_url(const char *repository, const char *url) {
+    if ((strncmp(url, "https://", 8) != 0 && strncmp(url, "http://", 7) != 0) || strchr(url, '|'))
+        return NULL;
+    char *name = sb_format("%s|%s", url, repository);
+    if (!is_name(name))
+        sb_free_pointer(&name);
+    return name;
+}
+
 /* Nothing known, a file that is gone or damaged: no names. */
 static void read_names(struct sb_store *store, const struct sb_digest *digest,
                        struct sb_strings *out) {

@@ -19,6 +19,9 @@
 /* Puts a name in front of those known for that blob. */
 int sb_blob_add_origin(struct sb_store *store, const struct sb_digest *digest, const char *name,
                        struct sb_error *err);
+/* A place "URL|HOST/REPOSITORY": what that repository's manifest says where the blob is as well.
+ * The caller's to free; NULL for a URL that is none of http: or https:, or can't be kept. */
+char *sb_origin_url(const char *repository, const char *url);
 /* Appends the names; none when nothing is known. Marks the origin used. */
 int sb_blob_origins(struct sb_store *store, const struct sb_digest *digest, struct sb_strings *out,
                     struct sb_error *err);

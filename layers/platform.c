@@ -2,8 +2,10 @@
  * The platform of this machine, and which image of an index is for it (image-spec 1.1,
  * image-index.md, "platform").
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/buffer.h"
 #include "base/json.h"
@@ -82,6 +84,34 @@ void sb_platform_free(struct sb_platform *platform) {
 
 /* ---- choosing ---- */
 
+/* What some tools write instead of Go's names, and where it is no more than a variant of one. */
+static const struct {
+    const char *written, *architecture, *variant;
+} synonyms[] = {
+    {"x86_64", "amd64", NULL},  {"x86-64", "amd64", NULL}, {"i386", "386", NULL},
+    {"aarch64", "arm64", NULL}, {"armhf", "arm", "v7"},    {"armel", "arm", "v6"},
+};
+
+struct words {
+    const char *architecture, *variant; /* "": not said */
+};
+
+static struct words words_of(const char *architecture, const char *variant) {
+    struct words words = {.architecture = architecture, .variant = variant};
+    for (size_t i = 0; i < sizeof synonyms / sizeof *synonyms; i++)
+        if (!strcasecmp(architecture, synonyms[i].written)) {
+            words.architecture = synonyms[i].architecture;
+            if (synonyms[i].variant)
+                words.variant = synonyms[i].variant;
+        }
+    return words;
+}
+
+bool sb_platform_fits(const struct sb_platform *platform, const char *architecture) {
+    struct words its = words_of(architecture, "");
+    return !*architecture || !strcmp(its.architecture, platform->architecture);
+}
+
 /* A variant that is not written means the first that there was. */
 static const char *default_variant(const char *architecture) {
     return !strcmp(architecture, "arm64")   ? "v8"
@@ -93,15 +123,22 @@ static const char *default_variant(const char *architecture) {
 /* 0: not for that platform; the higher the better. */
 static int score(const json_t *entry, const struct sb_platform *wanted) {
     const json_t *platform = json_object_get(entry, "platform");
-    if (!json_is_object(platform))
-        return 1;
-    const char *architecture = sb_json_string(platform, "architecture", "");
-    if (strcmp(sb_json_string(platform, "os", ""), wanted->os) != 0 ||
-        strcmp(architecture, wanted->architecture) != 0)
+    const char *os = sb_json_string(platform, "os", "");
+    struct words words = words_of(sb_json_string(platform, "architecture", ""),
+                                  sb_json_string(platform, "variant", ""));
+    if ((*os && strcasecmp(os, wanted->os) != 0) ||
+        (*words.architecture && strcmp(words.architecture, wanted->architecture) != 0))
         return 0;
+    if (!*words.architecture) /* what says nothing may be for anything */
+        return 1;
     const char *standard = default_variant(wanted->architecture);
     const char *variant = wanted->variant ? wanted->variant : standard;
-    const char *its = sb_json_string(platform, "variant", standard);
+    char with_v[3];
+    const char *its = *words.variant ? words.variant : standard;
+    if (its[0] >= '0' && its[0] <= '9' && !its[1]) { /* "7", "8" */
+        snprintf(with_v, sizeof with_v, "v%c", its[0]);
+        its = with_v;
+    }
     if (!strcmp(its, variant))
         return 1000;
     /* A processor runs what was made for older ones of its kind; the newest of them is best. */

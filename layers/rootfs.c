@@ -17,6 +17,7 @@
 #include "base/memory.h"
 #include "layers/merge.h"
 #include "layers/unpack.h"
+#include "layers/whiteout.h"
 
 /* A link that is seen and has not been written. */
 struct waiting {
@@ -215,13 +216,17 @@ static int visit_hard_link(struct rootfs *r, const struct sb_entry *entry, bool 
 static int visit(void *self, const struct sb_entry *entry, struct sb_entry_data *data,
                  struct sb_error *err) {
     struct rootfs *r = self;
+    if (sb_whiteout_check(entry->path, err) < 0)
+        return -1;
+    if (sb_whiteout_device(entry))
+        return 0;
     struct sb_entry named = *entry;
     named.xattr_count = 0; /* these aren't kept */
     if (sb_names_count(&r->names_total, &named, "the image", err) < 0)
         return -1;
     bool seen = sb_merge_visit(r->merge, entry);
     if (sb_merge_check(r->merge, err) < 0)
-        return -1;
+        return sb_error_context(err, "%s", entry->path);
     if (entry->hard_link)
         return visit_hard_link(r, entry, seen, err);
     if (S_ISDIR(entry->mode))

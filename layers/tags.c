@@ -71,7 +71,7 @@ static json_t *find_platform(struct sb_store *store, const struct sb_descriptor 
     json_t *platform = json_object();
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
         json_t *value = json_object_get(config, keys[i]);
-        if (json_is_string(value))
+        if (json_string_length(value) > 0)
             json_object_set(platform, keys[i], value);
     }
     if (json_object_get(platform, "architecture") && json_object_get(platform, "os"))

@@ -252,8 +252,7 @@ static int place_node(struct layout *l, int dir, const char *name, const struct 
     dev_t device = makedev(entry->device_major, entry->device_minor);
     if (type != S_IFIFO && l->options->ignore_ownership)
         return 0;
-    /* A device 0/0 exists nowhere, and in a tree it would pass for a whiteout. */
-    if (type == S_IFCHR && device == 0)
+    if (sb_whiteout_device(entry))
         return 0;
     if (make_way(dir, name, err) < 0)
         return -1;
@@ -326,9 +325,8 @@ static int place_whiteout(struct layout *l, int dir, const char *name, const str
 static int list_entry(void *self, const struct sb_entry *entry, struct sb_entry_data *data,
                       struct sb_error *err) {
     (void)data;
-    (void)err;
     sb_contents_add(self, entry);
-    return 0;
+    return sb_whiteout_check(entry->path, err);
 }
 
 int sb_layer_contents(struct sb_store *store, const struct sb_layer *layer,
@@ -362,7 +360,7 @@ static int place_as_it_is(struct layout *l, const struct sb_entry *entry,
     if (whiteout == SB_WHITEOUT_IGNORED)
         return 0;
     if (whiteout == SB_WHITEOUT_BAD)
-        return sb_fail(err, SB_E_INTEGRITY, "%s is not a whiteout of anything", entry->path);
+        return sb_whiteout_check(entry->path, err);
     if (sb_place_make(&l->place, entry->path, &dir, &name, err) < 0 ||
         keep_time(l, dir, entry->path, name, err) < 0)
         return -1;

@@ -20,6 +20,7 @@
 
 #define XATTR_COUNT_LIMIT 1024
 #define XATTR_NAME_LIMIT  255
+#define BLOCK             512
 
 struct sb_entry_data {
     struct archive *archive;
@@ -30,6 +31,8 @@ struct sb_entry_data {
     uint64_t size;
     bool in_header;  /* libarchive reads headers, which it keeps in memory */
     uint64_t header; /* bytes that it was given meanwhile, but for what it had of that piece */
+    uint64_t given;  /* bytes of the tar so far */
+    bool padded;     /* and then some zeros */
 };
 
 struct walk {
@@ -42,9 +45,20 @@ struct walk {
     struct sb_seen directories;
     struct sb_buf parent; /* of the entry before */
     uint64_t names, content;
+    uint64_t content_end; /* of the last entry, in the tar; 0: not known */
 };
 
 /* ---- libarchive ---- */
+
+/* Some writers leave out what a tar ends in, or a part of it: the zeros that fill the last block,
+ * and two blocks of them. Nothing that anybody wrote is missing then. */
+static size_t fill_block(struct sb_entry_data *data, const void **out) {
+    static const char zeros[BLOCK];
+    size_t missing = data->padded ? 0 : (size_t)(-data->given % BLOCK);
+    data->padded = true;
+    *out = zeros;
+    return missing;
+}
 
 static la_ssize_t read_more(struct archive *archive, void *self, const void **out) {
     struct sb_entry_data *data = self;
@@ -63,6 +77,10 @@ static la_ssize_t read_more(struct archive *archive, void *self, const void **ou
         return -1;
     }
     data->header += len;
+    if (len == 0)
+        len = fill_block(data, out);
+    else
+        data->given += len;
     return (la_ssize_t)len;
 }
 
@@ -310,6 +328,8 @@ static int visit_entry(struct walk *w, struct archive_entry *e, sb_entry_visit *
     if (count_names(w, &entry, err) < 0)
         return -1;
     remember_type(w, &entry);
+    bool plain = S_ISREG(entry.mode) && !entry.hard_link && archive_entry_sparse_count(e) == 0;
+    w->content_end = plain ? (uint64_t)archive_filter_bytes(w->data.archive, 0) + entry.size : 0;
     w->data.readable = S_ISREG(entry.mode) && !entry.hard_link && entry.size > 0;
     w->data.size = entry.size;
     return visit(self, &entry, &w->data, err);
@@ -335,8 +355,13 @@ int sb_layer_reader_walk(struct sb_layer_reader *reader, sb_entry_visit *visit, 
     while (rc == 0) {
         struct archive_entry *e;
         int status = next_header(&w, &e);
-        if (status == ARCHIVE_EOF)
+        if (status == ARCHIVE_EOF) {
+            if (w.data.padded && w.content_end > w.data.given)
+                rc = sb_fail(err, SB_E_INTEGRITY,
+                             "the tar archive is damaged: it ends within the file %s",
+                             sb_buf_text(&w.path));
             break;
+        }
         if (status != ARCHIVE_OK && status != ARCHIVE_WARN)
             rc = tar_error(&w.data, err);
         else

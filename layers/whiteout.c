@@ -1,10 +1,9 @@
 #include "layers/whiteout.h"
 
-#include <stdbool.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/memory.h"
-#include "layers/entry.h"
 
 static bool has_prefix(const char *name) {
     return !strncmp(name, SB_WHITEOUT_PREFIX, strlen(SB_WHITEOUT_PREFIX));
@@ -24,6 +23,17 @@ enum sb_whiteout sb_whiteout_kind(const char *path) {
         return SB_WHITEOUT_IGNORED;
     bool bad = !*hidden || !strcmp(hidden, ".") || !strcmp(hidden, "..");
     return bad ? SB_WHITEOUT_BAD : SB_WHITEOUT_HIDES;
+}
+
+bool sb_whiteout_device(const struct sb_entry *entry) {
+    return S_ISCHR(entry->mode) && !entry->hard_link && !entry->device_major &&
+           !entry->device_minor;
+}
+
+int sb_whiteout_check(const char *path, struct sb_error *err) {
+    return sb_whiteout_kind(path) != SB_WHITEOUT_BAD
+               ? 0
+               : sb_fail(err, SB_E_INTEGRITY, "%s is not a whiteout of anything", path);
 }
 
 char *sb_whiteout_target(const char *path) {

@@ -1,7 +1,6 @@
 #include "registry/ecr.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,16 +8,15 @@
 #include "base/ecr.h"
 #include "base/json.h"
 #include "base/memory.h"
-#include "base/process.h"
 #include "base/text.h"
+#include "registry/remote_private.h"
 #include "registry/ways.h"
-
-enum { ATTEMPTS = 5, FIRST_PAUSE_MS = 200 };
 
 /* ---- calls of the API ---- */
 
 struct api {
-    struct sb_http *http;
+    struct sb_registry *registry;
+    const char *host;
     struct sb_ecr_host ecr;
     const char *repository; /* as the API calls it */
 };
@@ -39,13 +37,6 @@ static int place(const struct api *api, struct sb_error *err) {
         return sb_error_context(err, "repository %s of public ECR", api->repository);
     return sb_error_context(err, "repository %s in account %s, region %s", api->repository,
                             api->ecr.account, api->ecr.region);
-}
-
-static int pause_before(int attempt, struct sb_error *err) {
-    unsigned most = FIRST_PAUSE_MS << attempt;
-    struct pollfd interrupted = {.fd = sb_interrupt_fd(), .events = POLLIN};
-    poll(&interrupted, 1, (int)(most / 2 + (unsigned)random() % most / 2));
-    return sb_interrupt_check(err);
 }
 
 /* "com.amazonaws.ecr#ServerException" to "ServerException", and the message's first line. */
@@ -82,9 +73,11 @@ static int take_answer(const struct api *api, const char *operation,
     sb_fail(err, SB_E_NETWORK, "%s: %s: %s", operation, out->exception, message.text);
     if (response->status >= 500 || response->status == 429 || strstr(out->exception, "Throttl"))
         err->os_errno = EAGAIN;
-    else if (strstr(out->exception, "AccessDenied"))
+    if (strstr(out->exception, "AccessDenied") || response->status == 403) {
+        err->os_errno = EACCES;
         sb_error_hint(err, "the user or role needs the right %s:%s", sb_ecr_service(&api->ecr),
                       operation);
+    }
     return place(api, err);
 }
 
@@ -112,20 +105,19 @@ static int call(const struct api *api, const char *operation, json_t *body, stru
                                       .body_kind = SB_HTTP_BODY_BYTES,
                                       .body = text.data,
                                       .body_size = text.len};
-    for (int attempt = 0;; attempt++) {
+    struct sb_retry retry = sb_registry_retry(api->registry, api->host);
+    for (;;) {
         struct sb_http_response response = {0};
         *out = (struct answer){0};
         sb_error_clear(err);
-        int result = sb_http_perform(api->http, &request, &response, err);
+        int result = sb_http_perform(sb_registry_http(api->registry), &request, &response, err);
         if (result == 0)
             result = take_answer(api, operation, &response, out, err);
         else
             place(api, err);
         sb_http_response_free(&response);
-        if (result == 0 || err->os_errno != EAGAIN || attempt + 1 == ATTEMPTS)
+        if (result == 0 || sb_retry_again(&retry, -1, NULL, err) <= 0)
             return result;
-        if (pause_before(attempt, err) < 0)
-            return -1;
     }
 }
 
@@ -198,9 +190,9 @@ static const char *api_name(const struct sb_ecr_host *ecr, const char *repositor
     return slash ? slash + 1 : repository;
 }
 
-int sb_ecr_ensure_repository(struct sb_http *http, const char *host, const char *repository,
+int sb_ecr_ensure_repository(struct sb_registry *registry, const char *host, const char *repository,
                              const struct sb_ecr_options *options, struct sb_error *err) {
-    struct api api = {.http = http};
+    struct api api = {.registry = registry, .host = host};
     if (!options->create || !sb_ecr_host_parse(host, &api.ecr))
         return 0;
     api.repository = api_name(&api.ecr, repository);
@@ -229,8 +221,9 @@ int sb_ecr_missing(const char *host, const char *repository, bool *done, struct 
         sb_fail(err, SB_E_NETWORK, "repository %s does not exist in account %s, region %s",
                 repository, ecr.account, ecr.region);
     return sb_error_hint(err,
-                         "create it, or let sbuild: `sbuild push --create-repository`, or in "
-                         "the recipe repository: {name: %s/%s, create: true}",
+                         "create it, or have a template for creation on push, or let sbuild: "
+                         "`sbuild push --create-repository`, or in the recipe repository: {name: "
+                         "%s/%s, create: true}",
                          host, repository);
 }
 

@@ -16,6 +16,8 @@
 #include "layers/store.h"
 #include "registry/http.h"
 
+struct sb_registry;
+
 /* Of a repository; zero values: ECR's defaults. */
 struct sb_ecr_options {
     bool create;       /* when it is missing */
@@ -26,8 +28,9 @@ struct sb_ecr_options {
 
 /* With create: asks for the repository, and makes it if it is missing; another process may do so at
  * the same time. Without, asks nobody. Does nothing for hosts that aren't ECR's. Errors are
- * SB_E_NETWORK and name repository, account and region. */
-int sb_ecr_ensure_repository(struct sb_http *http, const char *host, const char *repository,
+ * SB_E_NETWORK and name repository, account and region; with os_errno EACCES the user or role may
+ * not: ECR may make it by itself, by a template for creation on push. */
+int sb_ecr_ensure_repository(struct sb_registry *registry, const char *host, const char *repository,
                              const struct sb_ecr_options *options, struct sb_error *err);
 
 /* The registry said that there is no such repository (NAME_UNKNOWN): for ECR an error that says

@@ -165,7 +165,7 @@ static int check_platform(struct pull *p, const struct sb_pulled *pulled,
     const struct sb_platform *wanted = p->options->platform;
     const char *architecture = sb_json_string(image->config, "architecture", "");
     if (!wanted || !sb_digest_equal(&pulled->named.digest, &pulled->image.digest) ||
-        !strcmp(architecture, wanted->architecture))
+        sb_platform_fits(wanted, architecture))
         return 0;
     return sb_fail(err, SB_E_FAILED, "is made for linux/%.40s, not for %s/%s", architecture,
                    wanted->os, wanted->architecture);
@@ -265,11 +265,24 @@ static int fetch_layers(struct pull *p, const struct sb_image *image, struct sb_
     return rc;
 }
 
-static int add_origins(struct pull *p, const struct sb_image *image, struct sb_error *err) {
-    for (size_t i = 0; i < image->layer_count; i++)
-        if (sb_blob_add_origin(p->store, &image->layers[i].layer.descriptor.digest, p->where, err) <
-            0)
+/* Where its descriptor says that it is as well. What is no https: URL is not asked. */
+static int add_urls(struct pull *p, const struct sb_image_layer *layer, struct sb_error *err) {
+    for (size_t i = json_array_size(layer->urls); i-- > 0;) {
+        sb_autofree char *name =
+            sb_origin_url(p->where, json_string_value(json_array_get(layer->urls, i)));
+        if (name && sb_blob_add_origin(p->store, &layer->layer.descriptor.digest, name, err) < 0)
             return -1;
+    }
+    return 0;
+}
+
+static int add_origins(struct pull *p, const struct sb_image *image, struct sb_error *err) {
+    for (size_t i = 0; i < image->layer_count; i++) {
+        const struct sb_image_layer *layer = &image->layers[i];
+        if (add_urls(p, layer, err) < 0 ||
+            sb_blob_add_origin(p->store, &layer->layer.descriptor.digest, p->where, err) < 0)
+            return -1;
+    }
     return 0;
 }
 

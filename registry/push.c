@@ -18,6 +18,7 @@
 #include "base/json.h"
 #include "base/memory.h"
 #include "layers/convert.h"
+#include "layers/descriptor.h"
 #include "layers/origin.h"
 #include "registry/ahead.h"
 #include "registry/fetch.h"
@@ -126,10 +127,16 @@ static void tell(const struct blob *b, enum sb_transfer_state state, uint64_t by
 static int prepare(void *data, struct sb_error *err) {
     struct sb_pusher *p = data;
     int rc = 0;
+    struct sb_error own = {0}, ignored = {0};
     pthread_mutex_lock(&p->prepare_lock);
     if (!p->prepared)
-        rc = sb_ecr_ensure_repository(sb_registry_http(p->registry), p->host,
-                                      sb_remote_repository(p->remote), &p->options.ecr, err);
+        rc = sb_ecr_ensure_repository(p->registry, p->host, sb_remote_repository(p->remote),
+                                      &p->options.ecr, &own);
+    /* Who may not create one may push to one that a push creates. */
+    if (rc < 0 && own.os_errno == EACCES && sb_remote_may_push(p->remote, &ignored) == 0)
+        rc = 0;
+    if (rc < 0)
+        *err = own;
     p->prepared = rc == 0;
     pthread_mutex_unlock(&p->prepare_lock);
     return rc;
@@ -339,6 +346,12 @@ static void add(struct sb_pusher *p, const struct sb_layer *layer, bool is_confi
     pthread_mutex_unlock(&p->lock);
 }
 
+int sb_pusher_check(struct sb_pusher *p, struct sb_error *err) {
+    if (prepare(p, err) < 0 || sb_remote_may_push(p->remote, err) < 0)
+        return sb_registry_failed(err);
+    return 0;
+}
+
 /* ---- while they are packed ---- */
 
 void sb_pusher_grow(struct sb_pusher *p, size_t id, const char *media_type, int fd, uint64_t size) {
@@ -370,14 +383,9 @@ static bool trusts_any(const struct sb_pusher *p) {
 
 /* ---- the manifest ---- */
 
-struct document {
-    struct sb_descriptor descriptor;
-    struct sb_buf bytes;
-};
-
 struct tag_job {
     struct sb_pusher *pusher;
-    const struct document *document;
+    const struct sb_rewritten *document;
     const char *reference; /* NULL: its digest */
     bool named, same;      /* when last looked at: it names something, the document */
     struct sb_digest names;
@@ -397,15 +405,32 @@ static int compare_tag(void *data, struct sb_error *err) {
     return rc < 0 ? -1 : 0;
 }
 
+/* Some registries say to HEAD that there is nothing, whatever there is. */
+static int read_tag(struct tag_job *t, const char *reference, struct sb_error *err) {
+    struct sb_manifest manifest = {0};
+    struct sb_error own = {0};
+    int rc = sb_remote_manifest_get_own(t->pusher->remote, reference, &manifest, &own);
+    if (rc == 0) {
+        t->named = true;
+        t->names = manifest.descriptor.digest;
+        t->same = sb_digest_equal(&t->names, &t->document->descriptor.digest);
+    }
+    sb_manifest_free(&manifest);
+    if (rc == 0 || own.code == SB_E_NOT_FOUND)
+        return 0;
+    *err = own;
+    return -1;
+}
+
 static int put_tag(void *data, struct sb_error *err) {
     struct tag_job *t = data;
-    const struct document *d = t->document;
+    const struct sb_rewritten *d = t->document;
     struct sb_digest_text digest = sb_digest_text(&d->descriptor.digest);
     const char *reference = t->reference ? t->reference : digest.text;
     const struct tag_job before = *t;
     if (sb_remote_manifest_put(t->pusher->remote, reference, d->descriptor.media_type,
                                d->bytes.data, d->bytes.len, err) < 0 ||
-        compare_tag(t, err) < 0)
+        compare_tag(t, err) < 0 || (!t->named && read_tag(t, reference, err) < 0))
         return -1;
     /* What it names now was put there after the look before: another push came last. */
     t->overtaken = t->reference && !t->same && t->named &&
@@ -461,60 +486,18 @@ static int put_tags(struct sb_pusher *p, struct tag_job *tags, size_t n, struct 
 
 /* ---- the whole image ---- */
 
-static json_t *read_manifest(struct sb_pusher *p, const struct sb_image *image,
-                             struct document *out, struct sb_error *err) {
-    if (sb_blob_read(p->store, &image->descriptor, SB_MANIFEST_LIMIT, &out->bytes, err) < 0)
-        return NULL;
-    out->descriptor = image->descriptor;
-    return sb_json_parse(out->bytes.data, out->bytes.len, err);
-}
-
-/* The layers as they go, in order; false when one of them has yet to be converted. */
-static bool sent_layers(struct sb_pusher *p, const struct sb_image *image,
-                        struct sb_descriptor *out) {
-    for (size_t i = 0; i < image->layer_count; i++) {
-        const struct sb_layer *layer = &image->layers[i].layer;
-        const char *type = layer->descriptor.media_type;
-        enum sb_compression wanted = sb_rewrite_compression(type, &p->options);
-        struct sb_layer converted;
-        out[i] = layer->descriptor;
-        if (wanted == sb_layer_compression(type))
-            continue;
-        if (!sb_layer_find_converted(p->store, layer, wanted, &converted))
-            return false;
-        out[i] = converted.descriptor;
-    }
-    return true;
-}
-
-/* The manifest as it goes. 1 when it is known, 0 when layers have yet to be converted. */
-static int make_document(struct sb_pusher *p, const struct sb_image *image, struct document *out,
-                         struct sb_error *err) {
-    struct document own = {0};
-    sb_autofree struct sb_descriptor *layers = sb_alloc((image->layer_count + 1) * sizeof *layers);
-    sb_autojson json_t *manifest = read_manifest(p, image, &own, err);
-    int rc = manifest ? 1 : -1;
-    if (rc > 0 && !sb_rewrite_needed(manifest, &p->options)) {
-        *out = own;
-        return 1;
-    }
-    sb_buf_free(&own.bytes);
-    if (rc > 0)
-        rc = sent_layers(p, image, layers);
-    if (rc <= 0)
-        return rc;
-    sb_buf_reset(&out->bytes);
-    if (sb_rewrite_manifest(manifest, layers, p->options.format, &out->bytes,
-                            &out->descriptor.media_type, err) < 0)
-        return -1;
-    out->descriptor.size = out->bytes.len;
-    out->descriptor.digest = sb_digest_of(out->bytes.data, out->bytes.len);
-    return 1;
+/* A layer that may not be distributed is not, as long as it can be had elsewhere; one that is
+ * compressed anew is another. */
+static bool stays_elsewhere(const struct sb_pusher *p, const struct sb_image_layer *layer) {
+    const char *type = layer->layer.descriptor.media_type;
+    return sb_media_foreign(type) && layer->urls &&
+           sb_rewrite_compression(type, &p->options) == sb_layer_compression(type);
 }
 
 static void add_all(struct sb_pusher *p, const struct sb_image *image) {
     for (size_t i = 0; i < image->layer_count; i++)
-        add(p, &image->layers[i].layer, false, NULL);
+        if (!stays_elsewhere(p, &image->layers[i]))
+            add(p, &image->layers[i].layer, false, NULL);
     const struct sb_layer config = {.descriptor = image->config_descriptor};
     add(p, &config, true, NULL);
 }
@@ -530,9 +513,9 @@ static int look_first(struct sb_pusher *p, struct tag_job *tags, size_t n, bool 
     return 0;
 }
 
-static int push(struct sb_pusher *p, const struct sb_image *image, struct document *document,
+static int push(struct sb_pusher *p, const struct sb_image *image, struct sb_rewritten *document,
                 struct tag_job *tags, size_t n, struct sb_push_result *out, struct sb_error *err) {
-    int known = make_document(p, image, document, err);
+    int known = sb_rewrite(p->store, &p->options, image, document, err);
     if (known < 0)
         return -1;
     bool look = known && p->n == 0;
@@ -545,7 +528,7 @@ static int push(struct sb_pusher *p, const struct sb_image *image, struct docume
         sb_jobs_add(p->jobs, compare_tag, &tags[i]);
     if (sb_jobs_wait(p->jobs, err) < 0)
         return -1;
-    if (!known && make_document(p, image, document, err) < 1)
+    if (!known && sb_rewrite(p->store, &p->options, image, document, err) < 1)
         return err->code ? -1 : sb_fail(err, SB_E_FAILED, "a converted layer was removed");
     return put_tags(p, tags, n, err);
 }
@@ -562,7 +545,7 @@ static int check_quotas(const struct sb_pusher *p, const struct sb_image *image,
 int sb_pusher_finish(struct sb_pusher *p, const struct sb_image *image,
                      const struct sb_strings *tags, struct sb_push_result *out,
                      struct sb_error *err) {
-    struct document document = {0};
+    struct sb_rewritten document = {0};
     size_t n = tags && tags->n > 0 ? tags->n : 1;
     sb_autofree struct tag_job *jobs = sb_alloc(n * sizeof *jobs);
     *out = (struct sb_push_result){0};

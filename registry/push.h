@@ -71,6 +71,9 @@ struct sb_pusher *sb_pusher_new(struct sb_registry *registry, struct sb_store *s
                                 const struct sb_reference *repository,
                                 const struct sb_push_options *options);
 
+/* Whether anything may be pushed there at all: for who would otherwise work for minutes in vain. */
+int sb_pusher_check(struct sb_pusher *pusher, struct sb_error *err);
+
 /* For a layer that is still being packed, which the caller calls id: the first size bytes of its
  * blob are in fd, and will not change. From one chunk on they are sent already. As sb_pusher_add;
  * fd is needed during the call only. Size 0: it is packed anew, or not at all. */

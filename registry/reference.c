@@ -121,13 +121,14 @@ static int parse_host(const char *text, size_t len, char **out, struct sb_error 
     sb_autofree char *host = sb_strndup(text, len);
     if (check_host(host, err) < 0)
         return -1;
+    struct sb_text_shown written = sb_text_shown(host);
     make_lower(host);
     /* In lower case nobody could tell it from a part of a repository. */
     if (!strpbrk(host, ".:") && strcmp(host, "localhost") != 0)
         return sb_fail(err, SB_E_USAGE,
                        "%s has an upper-case letter: a repository must be lower-case, and a host "
                        "needs a dot or a port",
-                       sb_text_shown(host).text);
+                       written.text);
     *out = strcmp(host, "index.docker.io") == 0 ? sb_strdup("docker.io") : sb_steal(host);
     return 0;
 }

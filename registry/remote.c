@@ -4,7 +4,14 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/text.h"
 #include "registry/remote_private.h"
+
+enum {
+    LONGEST_PAUSE_MS = 8000,
+    LONGEST_PATIENCE = 7 * 86400,
+    FEW_ATTEMPTS = 6, /* at what can be done without */
+};
 
 struct sb_known {
     char *name;
@@ -19,6 +26,16 @@ static uint64_t number_from_environment(const char *name, uint64_t fallback) {
     return value && *value && !*end && number <= 1u << 30 ? number : fallback;
 }
 
+static uint64_t patience_of(const struct sb_registry_options *options) {
+    const char *value = getenv("SBUILD_PATIENCE");
+    uint64_t seconds;
+    if (!value || !sb_text_parse_duration(value, &seconds))
+        seconds = options->patience > 0   ? (uint64_t)options->patience
+                  : options->patience < 0 ? 0
+                                          : SB_REGISTRY_PATIENCE;
+    return seconds < LONGEST_PATIENCE ? seconds : LONGEST_PATIENCE;
+}
+
 struct sb_registry *sb_registry_new(const struct sb_registry_options *options) {
     struct sb_registry *registry = sb_alloc(sizeof *registry);
     registry->options = *options;
@@ -26,9 +43,9 @@ struct sb_registry *sb_registry_new(const struct sb_registry_options *options) {
         registry->options.http.stall_seconds =
             (int)number_from_environment("SBUILD_STALL_SECONDS", 0);
     registry->retry = (struct sb_retry_policy){
-        .attempts = options->attempts > 0 ? options->attempts : 6,
+        .patience = patience_of(options) * 1000,
         .base = number_from_environment("SBUILD_RETRY_BASE_MS", 100),
-        .limit = 8000,
+        .limit = LONGEST_PAUSE_MS,
     };
     registry->chunk = number_from_environment("SBUILD_UPLOAD_CHUNK", SB_UPLOAD_CHUNK);
     registry->http = sb_http_new(&registry->options.http);
@@ -49,6 +66,7 @@ void sb_registry_free(struct sb_registry *registry) {
         free(registry->known[i].name);
     free(registry->known);
     sb_strings_free(&registry->claims);
+    free(registry->told_host);
     pthread_cond_destroy(&registry->unclaimed);
     pthread_mutex_destroy(&registry->lock);
     free(registry);
@@ -135,8 +153,8 @@ void sb_remote_set_cancel(struct sb_remote *remote, const struct sb_cancel *canc
     remote->cancel = cancel;
 }
 
-void sb_remote_set_patience(struct sb_remote *remote, int attempts) {
-    remote->patience = attempts;
+void sb_remote_set_attempts(struct sb_remote *remote, int attempts) {
+    remote->attempts = attempts;
 }
 
 /* ---- requests ---- */
@@ -154,10 +172,15 @@ struct sb_http_request sb_remote_request(struct sb_remote *remote, const char *m
     };
 }
 
+struct sb_retry sb_registry_retry(struct sb_registry *registry, const char *host) {
+    return (struct sb_retry){.policy = registry->retry, .registry = registry, .host = host};
+}
+
 struct sb_retry sb_remote_retry(const struct sb_remote *remote) {
-    struct sb_retry retry = {.policy = remote->registry->retry, .cancel = remote->cancel};
-    if (!atomic_load(&remote->answered))
-        retry.policy.unanswered = remote->patience;
+    struct sb_retry retry = sb_registry_retry(remote->registry, remote->host);
+    retry.cancel = remote->cancel;
+    if (remote->attempts)
+        retry.policy.attempts = atomic_load(&remote->answered) ? FEW_ATTEMPTS : remote->attempts;
     return retry;
 }
 
@@ -167,6 +190,8 @@ int sb_remote_once(struct sb_remote *remote, const struct sb_http_request *reque
     int result = sb_http_perform(remote->registry->http, request, response, err);
     if (result == 0)
         atomic_store(&remote->answered, true);
+    if (result == 0 && !sb_retry_worth(0, response, NULL))
+        sb_retry_answered(remote->registry, remote->host);
     pthread_mutex_lock(&remote->registry->lock);
     remote->registry->sent += response->sent;
     remote->registry->received += response->received;
@@ -191,8 +216,8 @@ int sb_remote_perform(struct sb_remote *remote, const struct sb_http_request *re
         if (again <= 0) {
             if (err)
                 *err = failure;
-            if (again == 0 && retry.made > 1)
-                sb_error_context(err, "after %d attempts", retry.made);
+            if (again == 0)
+                sb_retry_context(&retry, err);
             return sb_remote_context(remote, what, err);
         }
         sb_http_response_free(response);
@@ -258,7 +283,84 @@ struct sb_http_request sb_source_request(struct sb_remote *remote, const struct 
     return request;
 }
 
-char *sb_source_what(const struct sb_source *source, const char *kind, const char *name) {
-    return sb_format("GET %s %s%s%s", kind, name, source->mirror ? " from mirror " : "",
-                     source->mirror ? source->host : "");
+/* How the attempts of a round ended, for the error and the pause. */
+struct outcome {
+    const struct sb_source *source; /* NULL: there was none */
+    int result;
+    struct sb_http_response response;
+    struct sb_error err;
+};
+
+static void outcome_free(struct outcome *outcome) {
+    sb_http_response_free(&outcome->response);
+    outcome->source = NULL;
+}
+#define sb_autooutcome __attribute__((cleanup(outcome_free), unused))
+
+static void keep(struct outcome *to, struct outcome *from) {
+    outcome_free(to);
+    *to = *from;
+    *from = (struct outcome){0};
+}
+
+static int fail_sources(const struct sb_remote *remote, const struct outcome *last,
+                        const struct sb_retry *retry, const char *kind, const char *name,
+                        struct sb_error *err) {
+    const char *mirror = last->source && last->source->mirror ? last->source->host : NULL;
+    sb_autofree char *what =
+        sb_format("GET %s %s%s%s", kind, name, mirror ? " from mirror " : "", mirror ? mirror : "");
+    if (last->result > 0)
+        return sb_remote_refused(remote, &last->response, what, err);
+    if (err)
+        *err = last->err;
+    if (last->err.code == SB_E_NETWORK)
+        sb_retry_context(retry, err);
+    return sb_remote_context(remote, what, err);
+}
+
+/* One round. 0: done; 1: another may help, as *hopeful had it; -1: none would. *last is what there
+ * is to say, the registry's own word if it was asked. */
+static int try_round(struct sb_sources *sources, sb_source_attempt *attempt, void *data,
+                     struct sb_retry *retry, struct outcome *hopeful, struct outcome *last) {
+    outcome_free(hopeful);
+    for (size_t i = 0; i < sources->n; i++) {
+        struct sb_source *source = &sources->v[i];
+        sb_autooutcome struct outcome its = {.source = source};
+        if (source->hopeless)
+            continue;
+        its.result = attempt(data, source, retry, &its.response, &its.err);
+        if (its.result == 0)
+            return 0;
+        bool hope =
+            its.result > -2 && sb_retry_worth(its.result > 0 ? 0 : -1, &its.response, &its.err);
+        bool final = its.result == -2 || its.err.code == SB_E_INTERRUPTED ||
+                     (!hope && !source->mirror && its.result > 0);
+        source->hopeless = !hope;
+        keep(hope ? hopeful : last, &its);
+        if (final) {
+            outcome_free(hopeful);
+            return -1;
+        }
+    }
+    return hopeful->source ? 1 : -1;
+}
+
+int sb_sources_try(struct sb_remote *remote, struct sb_sources *sources, const char *kind,
+                   const char *name, sb_source_attempt *attempt, void *data, struct sb_error *err) {
+    struct sb_retry retry = sb_remote_retry(remote);
+    sb_autooutcome struct outcome hopeful = {0}, last = {0};
+    for (;;) {
+        int rc = try_round(sources, attempt, data, &retry, &hopeful, &last);
+        if (rc == 0)
+            return 0;
+        struct outcome *end = rc > 0 ? &hopeful : &last;
+        int again =
+            rc > 0 ? sb_retry_again(&retry, end->result > 0 ? 0 : -1, &end->response, &end->err)
+                   : 0;
+        if (again > 0)
+            continue;
+        if (again < 0)
+            end->result = -1;
+        return fail_sources(remote, end, &retry, kind, name, err);
+    }
 }

@@ -8,11 +8,11 @@
  *     sb_remote_free(remote); sb_registry_free(registry);
  *
  * Everything that a server answers is checked: sizes are bounded before memory is taken, digests
- * and sizes are verified. What fails for a moment (408, 429, 5xx, reset, stall) is repeated with
- * back-off and jitter, `Retry-After` honoured; an interrupted upload or download goes on where it
- * stopped. What then still fails is SB_E_NETWORK, naming registry and repository; a wrong digest or
- * size is SB_E_INTEGRITY; what the server does not have is SB_E_NOT_FOUND (the command line makes
- * it exit status 5).
+ * and sizes are verified. What fails for a while (408, 429, 5xx, refused, reset, stall, a name that
+ * can't be looked up) is repeated with back-off and jitter, `Retry-After` honoured, until patience
+ * ends; an interrupted upload or download goes on where it stopped. What then still fails is
+ * SB_E_NETWORK, naming registry and repository; a wrong digest or size is SB_E_INTEGRITY; what the
+ * server does not have is SB_E_NOT_FOUND (the command line makes it exit status 5).
  *
  * All calls may be made from several threads at once.
  */
@@ -31,8 +31,10 @@
 
 struct sb_registry_options {
     struct sb_http_options http;
-    int attempts; /* of one request; 0: 6 */
+    int64_t patience; /* seconds that a registry, a proxy or a mirror which is away is waited for;
+                         0: SB_REGISTRY_PATIENCE; -1: none. SBUILD_PATIENCE wins */
 };
+#define SB_REGISTRY_PATIENCE 180 /* more than most restarts take */
 
 /* What all repositories share: the program that speaks HTTP, what is known of each host. options
  * is copied; hosts must outlive it. */
@@ -44,6 +46,11 @@ struct sb_http *sb_registry_http(struct sb_registry *registry);
 
 /* As sb_http_prepare: for who will soon ask, while there is something else to do. */
 void sb_registry_prepare(struct sb_registry *registry);
+
+/* One line for people, from any thread, while something is waited for: what, why, for how long. */
+typedef void sb_registry_notify(void *data, const char *text);
+/* NULL: nobody. What was set before is not called any more once this returns. */
+void sb_registry_tell(struct sb_registry *registry, sb_registry_notify *notify, void *data);
 
 /* Bytes of bodies that went over the network so far, both ways. */
 void sb_registry_traffic(struct sb_registry *registry, uint64_t *out_sent, uint64_t *out_received);
@@ -70,9 +77,9 @@ void sb_remote_will_push(struct sb_remote *remote);
 /* What is asked of it ends with SB_E_INTERRUPTED once that is set. It must outlive the remote. */
 void sb_remote_set_cancel(struct sb_remote *remote, const struct sb_cancel *cancel);
 
-/* For what can be done without: while it has never answered, a request gets only that many attempts
- * at reaching it. */
-void sb_remote_set_patience(struct sb_remote *remote, int attempts);
+/* For what can be done without: a request gets only a few attempts, and while it has never answered
+ * only that many. */
+void sb_remote_set_attempts(struct sb_remote *remote, int attempts);
 
 /* Between attempts of one's own: anything up to ms milliseconds. -1 when interrupted. */
 int sb_remote_pause(const struct sb_remote *remote, uint64_t ms, struct sb_error *err);
@@ -94,8 +101,8 @@ int sb_remote_manifest_get(struct sb_remote *remote, const char *reference, stru
 /* The same of the registry itself: what a tag is now, mirrors may learn later. */
 int sb_remote_manifest_get_own(struct sb_remote *remote, const char *reference,
                                struct sb_manifest *out, struct sb_error *err);
-/* Digest, size and type only. 1: it is there, 0: it isn't, -1. A server that does not say the
- * digest is asked for the whole manifest. */
+/* Digest, size and type only. 1: it is there, 0: it isn't, -1. A server that refuses HEAD in
+ * whatever way, or does not say all of this, is asked for the whole manifest. */
 int sb_remote_manifest_head(struct sb_remote *remote, const char *reference,
                             struct sb_descriptor *out, struct sb_error *err);
 /* The answer's digest must be that of the bytes. A registry that says that it lacks a blob of it
@@ -112,7 +119,7 @@ int sb_remote_tags(struct sb_remote *remote, size_t limit, struct sb_strings *ou
 
 /* ---- blobs ---- */
 
-/* 1: it is there with that size, 0: it isn't, -1. */
+/* 1: it is there with that size, 0: it isn't, -1. By GET where HEAD is refused. */
 int sb_remote_blob_head(struct sb_remote *remote, const struct sb_descriptor *blob,
                         struct sb_error *err);
 
@@ -122,6 +129,12 @@ int sb_remote_blob_head(struct sb_remote *remote, const struct sb_descriptor *bl
 int sb_remote_blob_get(struct sb_remote *remote, const struct sb_descriptor *blob,
                        int (*sink)(void *data, const void *bytes, size_t len, struct sb_error *err),
                        void *data, struct sb_error *err);
+/* The same from a URL that the registry's manifest names for it; no credentials go there. */
+int sb_remote_blob_get_url(struct sb_remote *remote, const struct sb_descriptor *blob,
+                           const char *url,
+                           int (*sink)(void *data, const void *bytes, size_t len,
+                                       struct sb_error *err),
+                           void *data, struct sb_error *err);
 /* A small blob into memory. */
 int sb_remote_blob_read(struct sb_remote *remote, const struct sb_descriptor *blob, size_t limit,
                         struct sb_buf *out, struct sb_error *err);
@@ -131,6 +144,10 @@ int sb_remote_blob_read(struct sb_remote *remote, const struct sb_descriptor *bl
  * sb_remote_blob_put; the caller's to free. */
 int sb_remote_blob_mount(struct sb_remote *remote, const struct sb_digest *digest,
                          const char *from_repository, char **out_session, struct sb_error *err);
+
+/* Whether this account may push there, found out by an upload that is begun and given up. 0: as far
+ * as can be told; -1: not, or the registry can't be reached. */
+int sb_remote_may_push(struct sb_remote *remote, struct sb_error *err);
 
 struct sb_remote_upload {
     struct sb_descriptor blob;

@@ -7,7 +7,10 @@
 #include "base/text.h"
 #include "registry/remote_private.h"
 
-enum { PROGRESS = 1 << 20 }; /* bytes that make an attempt one that got somewhere */
+enum {
+    PROGRESS = 1 << 20, /* bytes that make an attempt one that got somewhere */
+    BREATH_MS = 200,    /* before it goes on there */
+};
 
 /* "/v2/team/app/blobs/sha256:…"; the caller's to free. */
 static char *blob_target(const struct sb_remote *remote, const struct sb_digest *digest) {
@@ -21,28 +24,82 @@ static bool parse_number(const char *text, uint64_t *out) {
     return *text >= '0' && *text <= '9' && !*end && errno == 0;
 }
 
+/* The size of the whole, as the answer to HEAD, or to GET for its first byte, has it. */
+static const char *stated_size(const struct sb_http_response *response) {
+    const char *range = sb_http_header(response, "content-range");
+    const char *slash = range ? strchr(range, '/') : NULL;
+    if (response->status == 206)
+        return slash && strcmp(slash, "/*") != 0 ? slash + 1 : NULL;
+    return sb_http_header(response, "content-length");
+}
+
+static int check_stated(const struct sb_http_response *response, const struct sb_descriptor *blob,
+                        struct sb_error *err) {
+    const char *length = stated_size(response);
+    uint64_t size = 0;
+    if (length && (!parse_number(length, &size) || size != blob->size))
+        return sb_fail(err, SB_E_INTEGRITY, "the registry has %s bytes of it instead of %llu",
+                       sb_text_shown(length).text, (unsigned long long)blob->size);
+    return sb_remote_check_digest(response, &blob->digest, err) < 0 ? -1 : 0;
+}
+
+/* The head was all that was wanted: a server that ignores Range sends the whole. */
+static int enough(void *data, const struct sb_http_response *response, struct sb_error *err) {
+    bool *has = data;
+    *has = response->status == 200 || response->status == 206;
+    return *has ? sb_fail(err, SB_E_FAILED, "enough") : 0;
+}
+
+static int no_bytes(void *data, const void *bytes, size_t len, struct sb_error *err) {
+    (void)data, (void)bytes, (void)len, (void)err;
+    return 0;
+}
+
+/* 1: it has the blob; 0: response tells otherwise; -1. */
+static int get_first_byte(struct sb_remote *remote, const char *target, const char *what,
+                          struct sb_http_response *response, struct sb_error *err) {
+    const struct sb_http_header range = {"Range", "bytes=0-0"};
+    struct sb_http_request request = sb_remote_request(remote, "GET", target);
+    bool has = false;
+    request.headers = &range;
+    request.header_count = 1;
+    request.head = enough;
+    request.sink = no_bytes;
+    request.data = &has;
+    struct sb_error failure = {0};
+    int result = sb_remote_perform(remote, &request, what, response, &failure);
+    if (has || result == 0)
+        return has;
+    if (err)
+        *err = failure;
+    return -1;
+}
+
+/* HEAD is refused by some registries where GET is allowed, and by what they redirect to. */
 int sb_remote_blob_head(struct sb_remote *remote, const struct sb_descriptor *blob,
                         struct sb_error *err) {
     sb_autofree char *target = blob_target(remote, &blob->digest);
-    sb_autofree char *what = sb_format("HEAD blob %s", sb_digest_text(&blob->digest).text);
+    struct sb_digest_text digest = sb_digest_text(&blob->digest);
+    sb_autofree char *head = sb_format("HEAD blob %s", digest.text);
+    sb_autofree char *get = sb_format("GET blob %s", digest.text);
     struct sb_http_request request = sb_remote_request(remote, "HEAD", target);
     sb_autoresponse struct sb_http_response response = {0};
-    if (sb_remote_perform(remote, &request, what, &response, err) < 0)
-        return -1;
+    struct sb_error ignored = {0};
+    const char *what = head;
+    bool answered = sb_remote_once(remote, &request, &response, &ignored) == 0;
+    if (!answered || (response.status != 200 && response.status != 404)) {
+        sb_http_response_free(&response);
+        what = get;
+        if (get_first_byte(remote, target, what, &response, err) < 0)
+            return -1;
+    }
     if (response.status == 404)
         return 0;
-    if (response.status != 200)
-        return sb_remote_refused(remote, &response, what, err);
-    const char *length = sb_http_header(&response, "content-length");
-    uint64_t size = 0;
-    if (length && (!parse_number(length, &size) || size != blob->size)) {
-        sb_fail(err, SB_E_INTEGRITY, "the registry has %s bytes of it instead of %llu",
-                sb_text_shown(length).text, (unsigned long long)blob->size);
-        return sb_remote_context(remote, what, err);
-    }
-    if (sb_remote_check_digest(&response, &blob->digest, err) < 0)
-        return sb_remote_context(remote, what, err);
-    return 1;
+    if (response.status != 200 && response.status != 206)
+        return response.status == 416 && blob->size == 0
+                   ? 1
+                   : sb_remote_refused(remote, &response, what, err);
+    return check_stated(&response, blob, err) < 0 ? sb_remote_context(remote, what, err) : 1;
 }
 
 /* ---- download ---- */
@@ -52,6 +109,8 @@ struct download {
     int (*sink)(void *data, const void *bytes, size_t len, struct sb_error *err);
     void *data;
     struct sb_sha256 sha;
+    struct sb_remote *remote;
+    const char *gave; /* a mirror whose bytes the sink got */
     uint64_t got;     /* bytes that the sink has */
     uint64_t skip;    /* of the answer under way: bytes that the sink has already */
     bool sink_failed; /* its error stands, whatever it is */
@@ -119,26 +178,24 @@ static int on_bytes(void *data, const void *bytes, size_t len, struct sb_error *
 }
 
 /* One attempt, from where the download stands. An answer that ends early is a failure. */
-static int attempt(struct sb_remote *remote, const struct sb_source *source, const char *target,
-                   struct download *download, struct sb_http_response *response,
-                   struct sb_error *err) {
+static int attempt(struct download *download, const struct sb_source *source, const char *target,
+                   struct sb_http_response *response, struct sb_error *err) {
     char value[48];
     snprintf(value, sizeof value, "bytes=%llu-", (unsigned long long)download->got);
     const struct sb_http_header range = {"Range", value};
-    struct sb_http_request request = sb_source_request(remote, source, target);
+    struct sb_http_request request = sb_source_request(download->remote, source, target);
     request.headers = &range;
     request.header_count = download->got > 0;
     request.head = on_head;
     request.sink = on_bytes;
     request.data = download;
-    int result = sb_remote_once(remote, &request, response, err);
+    int result = sb_remote_once(download->remote, &request, response, err);
     if (result < 0 || response->status < 200 || response->status > 299 ||
         download->got == download->blob->size)
         return result;
     sb_fail(err, SB_E_NETWORK, "the registry sent %llu of %llu bytes",
             (unsigned long long)download->got, (unsigned long long)download->blob->size);
-    if (err)
-        err->os_errno = EAGAIN;
+    err->os_errno = EAGAIN;
     return -1;
 }
 
@@ -147,32 +204,28 @@ static bool complete(const struct download *download, int result, const struct s
            (result == 0 || (err->code != SB_E_INTEGRITY && err->code != SB_E_INTERRUPTED));
 }
 
-static int download_from(struct sb_remote *remote, const struct sb_source *source,
-                         struct download *download, struct sb_error *err) {
+static int download_from(void *data, const struct sb_source *source, struct sb_retry *retry,
+                         struct sb_http_response *response, struct sb_error *err) {
+    struct download *download = data;
+    struct sb_digest_text digest = sb_digest_text(&download->blob->digest);
     sb_autofree char *target =
-        sb_format("%s/blobs/%s", source->base, sb_digest_text(&download->blob->digest).text);
-    sb_autofree char *what =
-        sb_source_what(source, "blob", sb_digest_text(&download->blob->digest).text);
-    struct sb_retry retry = sb_remote_retry(remote);
+        source->url ? sb_strdup(source->url) : sb_format("%s/blobs/%s", source->base, digest.text);
     for (;;) {
         uint64_t before = download->got;
         sb_error_clear(err);
-        sb_autoresponse struct sb_http_response response = {0};
-        int result = attempt(remote, source, target, download, &response, err);
+        int result = attempt(download, source, target, response, err);
+        if (source->mirror && download->got > before)
+            download->gave = source->mirror;
         if (complete(download, result, err))
             return 0;
-        if (download->sink_failed)
+        if (download->sink_failed || (result < 0 && download->got == download->blob->size))
+            return -2;
+        if (download->got - before < PROGRESS || !sb_retry_worth(result, response, err))
+            return result < 0 ? -1 : 1;
+        sb_retry_progress(retry);
+        sb_http_response_free(response);
+        if (sb_remote_pause(download->remote, BREATH_MS, err) < 0)
             return -1;
-        if (download->got - before >= PROGRESS)
-            retry.made = 0;
-        int again = sb_retry_again(&retry, result, &response, err);
-        if (again > 0)
-            continue;
-        if (again == 0 && result == 0)
-            return sb_remote_refused(remote, &response, what, err);
-        if (again == 0 && retry.made > 1)
-            sb_error_context(err, "after %d attempts", retry.made);
-        return sb_remote_context(remote, what, err);
     }
 }
 
@@ -186,42 +239,51 @@ static int check_whole(struct sb_remote *remote, struct download *download, stru
     return sb_remote_context(remote, what, err);
 }
 
-static int get_blob(struct sb_remote *remote, const struct sb_descriptor *blob, bool mirrors,
-                    struct download *download, struct sb_error *err) {
-    download->blob = blob;
+static int get_blob_from(struct sb_sources *sources, struct download *download,
+                         struct sb_error *err) {
+    struct sb_remote *remote = download->remote;
     download->got = download->skip = 0;
     sb_sha256_start(&download->sha);
-    sb_autosources struct sb_sources sources = {0};
-    sb_remote_sources(remote, mirrors, &sources);
     struct sb_error failure = {0};
-    const char *gave = NULL; /* a mirror whose bytes the sink got */
-    int result = blob->size == 0 ? 0 : -1;
-    for (size_t i = 0; i < sources.n && result < 0; i++) {
-        uint64_t before = download->got;
-        result = download_from(remote, &sources.v[i], download, &failure);
-        if (sources.v[i].mirror && download->got > before)
-            gave = sources.v[i].mirror;
-        if (result < 0 && (download->sink_failed || failure.code == SB_E_INTERRUPTED ||
-                           download->got == blob->size))
-            break;
-    }
+    int result =
+        download->blob->size == 0
+            ? 0
+            : sb_sources_try(remote, sources, "blob", sb_digest_text(&download->blob->digest).text,
+                             download_from, download, &failure);
     if (result == 0)
         result = check_whole(remote, download, &failure);
-    if (result < 0 && failure.code == SB_E_INTEGRITY && gave) {
-        sb_registry_add_trait(remote->registry, gave, SB_TRAIT_LIED);
+    if (result < 0 && failure.code == SB_E_INTEGRITY && download->gave) {
+        sb_registry_add_trait(remote->registry, download->gave, SB_TRAIT_LIED);
         sb_error_hint(&failure, "some of it came from the mirror %s, which is not asked again",
-                      sb_text_shown(gave).text);
+                      sb_text_shown(download->gave).text);
     }
     if (result < 0 && err)
         *err = failure;
     return result;
 }
 
+static int get_blob(struct download *download, bool mirrors, struct sb_error *err) {
+    sb_autosources struct sb_sources sources = {0};
+    sb_remote_sources(download->remote, mirrors, &sources);
+    return get_blob_from(&sources, download, err);
+}
+
 int sb_remote_blob_get(struct sb_remote *remote, const struct sb_descriptor *blob,
                        int (*sink)(void *data, const void *bytes, size_t len, struct sb_error *err),
                        void *data, struct sb_error *err) {
-    struct download download = {.sink = sink, .data = data};
-    return get_blob(remote, blob, true, &download, err);
+    struct download download = {.remote = remote, .blob = blob, .sink = sink, .data = data};
+    return get_blob(&download, true, err);
+}
+
+int sb_remote_blob_get_url(struct sb_remote *remote, const struct sb_descriptor *blob,
+                           const char *url,
+                           int (*sink)(void *data, const void *bytes, size_t len,
+                                       struct sb_error *err),
+                           void *data, struct sb_error *err) {
+    struct download download = {.remote = remote, .blob = blob, .sink = sink, .data = data};
+    struct sb_source source = {.url = url, .host = remote->host};
+    struct sb_sources sources = {.v = &source, .n = 1};
+    return get_blob_from(&sources, &download, err);
 }
 
 static int add_bytes(void *data, const void *bytes, size_t len, struct sb_error *err) {
@@ -238,14 +300,14 @@ int sb_remote_blob_read(struct sb_remote *remote, const struct sb_descriptor *bl
                        remote->host, remote->repository, sb_digest_text(&blob->digest).text,
                        (unsigned long long)blob->size, limit);
     struct sb_error failure = {0};
-    struct download download = {.sink = add_bytes, .data = out};
+    struct download download = {.remote = remote, .blob = blob, .sink = add_bytes, .data = out};
     size_t before = out->len;
-    int result = get_blob(remote, blob, true, &download, &failure);
+    int result = get_blob(&download, true, &failure);
     if (result < 0) {
         out->len = before;
         if (failure.code ==
             SB_E_INTEGRITY) /* a mirror's, perhaps: the registry itself may do better */
-            result = get_blob(remote, blob, false, &download, &failure);
+            result = get_blob(&download, false, &failure);
     }
     if (result < 0)
         out->len = before;

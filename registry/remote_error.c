@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <string.h>
 
 #include "base/json.h"
@@ -145,6 +146,8 @@ int sb_remote_refused(const struct sb_remote *remote, const struct sb_http_respo
     sb_fail(err, code, "%s (status %d)", said.len ? sb_buf_text(&said) : meaning(response->status),
             response->status);
     add_hint(remote, response, what, err);
+    if (err && sb_retry_worth(0, response, err))
+        err->os_errno = EAGAIN;
     bool ecr = false;
     if (remote->push && response->status == 404 && sb_remote_said(response, "NAME_UNKNOWN"))
         sb_ecr_missing(remote->host, remote->repository, &ecr, err);

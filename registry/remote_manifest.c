@@ -87,23 +87,30 @@ static int take_manifest(const char *reference, struct sb_http_response *respons
     return 0;
 }
 
-static int get_from(struct sb_remote *remote, const struct sb_source *source, const char *reference,
-                    struct sb_manifest *out, struct sb_error *err) {
-    sb_autofree char *target = sb_format("%s/manifests/%s", source->base, reference);
-    sb_autofree char *what = sb_source_what(source, "manifest", reference);
+struct wanted {
+    struct sb_remote *remote;
+    const char *reference;
+    struct sb_manifest *out;
+};
+
+static int get_from(void *data, const struct sb_source *source, struct sb_retry *retry,
+                    struct sb_http_response *response, struct sb_error *err) {
+    (void)retry;
+    const struct wanted *w = data;
+    sb_autofree char *target = sb_format("%s/manifests/%s", source->base, w->reference);
     const struct sb_http_header accept = {"Accept", accepted};
-    struct sb_http_request request = sb_source_request(remote, source, target);
+    struct sb_http_request request = sb_source_request(w->remote, source, target);
     request.headers = &accept;
     request.header_count = 1;
     request.limit = SB_MANIFEST_LIMIT;
-    sb_autoresponse struct sb_http_response response = {0};
-    if (sb_remote_perform(remote, &request, what, &response, err) < 0)
+    if (sb_remote_once(w->remote, &request, response, err) < 0)
         return -1;
-    if (response.status != 200)
-        return sb_remote_refused(remote, &response, what, err);
-    if (take_manifest(reference, &response, out, err) < 0)
-        return sb_remote_context(remote, what, err);
-    return 0;
+    if (response->status != 200)
+        return 1;
+    if (take_manifest(w->reference, response, w->out, err) == 0)
+        return 0;
+    sb_manifest_free(w->out);
+    return -1;
 }
 
 static int get_manifest(struct sb_remote *remote, const char *reference, bool mirrors,
@@ -111,17 +118,8 @@ static int get_manifest(struct sb_remote *remote, const char *reference, bool mi
     *out = (struct sb_manifest){0};
     sb_autosources struct sb_sources sources = {0};
     sb_remote_sources(remote, mirrors, &sources);
-    for (size_t i = 0;; i++) {
-        struct sb_error failure = {0};
-        if (get_from(remote, &sources.v[i], reference, out, &failure) == 0)
-            return 0;
-        sb_manifest_free(out);
-        if (i + 1 == sources.n || failure.code == SB_E_INTERRUPTED) {
-            if (err)
-                *err = failure;
-            return -1;
-        }
-    }
+    struct wanted wanted = {remote, reference, out};
+    return sb_sources_try(remote, &sources, "manifest", reference, get_from, &wanted, err);
 }
 
 int sb_remote_manifest_get(struct sb_remote *remote, const char *reference, struct sb_manifest *out,
@@ -154,32 +152,40 @@ static int take_head(const char *reference, const struct sb_http_response *respo
     return out->media_type && *length && !*end && out->size > 0;
 }
 
-int sb_remote_manifest_head(struct sb_remote *remote, const char *reference,
-                            struct sb_descriptor *out, struct sb_error *err) {
-    *out = (struct sb_descriptor){0};
+/* One attempt: 1, 0 when it isn't there, -1 when only GET can tell: HEAD is refused by some
+ * registries where GET is allowed, by what they redirect to, and by some proxies: by any status, or
+ * none. That there is nothing is believed at once where a tag is to be put, and most are new. */
+static int try_head(struct sb_remote *remote, const char *reference, struct sb_descriptor *out) {
     sb_autofree char *target = sb_format("/v2/%s/manifests/%s", remote->repository, reference);
-    sb_autofree char *what = sb_format("HEAD manifest %s", reference);
     const struct sb_http_header accept = {"Accept", accepted};
     struct sb_http_request request = sb_remote_request(remote, "HEAD", target);
     request.headers = &accept;
     request.header_count = 1;
     sb_autoresponse struct sb_http_response response = {0};
-    if (sb_remote_perform(remote, &request, what, &response, err) < 0)
+    struct sb_error ignored = {0};
+    if (sb_remote_once(remote, &request, &response, &ignored) < 0)
         return -1;
-    if (response.status == 404)
+    if (response.status == 404 && atomic_load(&remote->push))
         return 0;
-    /* 405 and the like: a registry that doesn't know HEAD here. */
-    if (response.status != 200 && response.status != 405 && response.status != 501)
-        return sb_remote_refused(remote, &response, what, err);
-    if (response.status == 200 && take_head(reference, &response, out))
-        return 1;
+    return response.status == 200 && take_head(reference, &response, out) ? 1 : -1;
+}
+
+int sb_remote_manifest_head(struct sb_remote *remote, const char *reference,
+                            struct sb_descriptor *out, struct sb_error *err) {
+    *out = (struct sb_descriptor){0};
+    bool vain = sb_registry_has_trait(remote->registry, remote->host, SB_TRAIT_NO_HEAD);
+    int found = vain ? -1 : try_head(remote, reference, out);
+    if (found >= 0)
+        return found;
     struct sb_error failure = {0};
     struct sb_manifest manifest = {0};
     int result = sb_remote_manifest_get_own(remote, reference, &manifest, &failure);
     *out = manifest.descriptor;
     sb_manifest_free(&manifest);
-    if (result == 0)
+    if (result == 0) {
+        sb_registry_add_trait(remote->registry, remote->host, SB_TRAIT_NO_HEAD);
         return 1;
+    }
     if (failure.code == SB_E_NOT_FOUND)
         return 0;
     if (err)

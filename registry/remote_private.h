@@ -20,22 +20,31 @@
 /* ---- retry.c ---- */
 
 struct sb_retry_policy {
-    int attempts;   /* of one request */
-    int unanswered; /* that get no answer; 0: as many */
-    uint64_t base;  /* milliseconds before the second attempt at most; doubled for each further */
-    uint64_t limit; /* … up to this */
+    uint64_t patience; /* milliseconds from the first failure to the last attempt */
+    int attempts;      /* at most; 0: as many as patience allows */
+    uint64_t base;     /* milliseconds before the second attempt at most; doubled for each more */
+    uint64_t limit;    /* … up to this */
 };
 struct sb_retry {
     struct sb_retry_policy policy;
     const struct sb_cancel *cancel; /* ends pauses; may be NULL */
+    struct sb_registry *registry;   /* whoever watches it is told of long pauses; may be NULL */
+    const char *host;               /* for that */
     int made;                       /* attempts without progress so far */
+    int64_t since;                  /* when the first of them failed; 0: none has */
 };
 
 /* How an attempt ended is told by result, response and err, as sb_http_perform left them. Returns 1
- * after a pause: try again. 0: that would not help, or was tried often enough; err is untouched.
+ * after a pause: try again. 0: that would not help, or was tried long enough; err is untouched.
  * -1: interrupted, in err. */
 int sb_retry_again(struct sb_retry *retry, int result, const struct sb_http_response *response,
                    struct sb_error *err);
+/* Something got through: patience begins anew. */
+void sb_retry_progress(struct sb_retry *retry);
+/* Puts in front of the message how often and how long it was tried, if more than once. */
+void sb_retry_context(const struct sb_retry *retry, struct sb_error *err);
+/* The host has answered: who was told of waiting is told so. */
+void sb_retry_answered(struct sb_registry *registry, const char *host);
 /* True for what may work when repeated. */
 bool sb_retry_worth(int result, const struct sb_http_response *response,
                     const struct sb_error *err);
@@ -50,6 +59,7 @@ enum sb_trait {
     SB_TRAIT_ONE_PUT = 2,      /* refuses blobs in several chunks */
     SB_TRAIT_SMALL_BODIES = 4, /* refuses large bodies */
     SB_TRAIT_LIED = 8,         /* a mirror whose content was not what its digest says */
+    SB_TRAIT_NO_HEAD = 16,     /* says of a manifest by GET what it does not by HEAD */
 };
 
 #define SB_UPLOAD_CHUNK (64u << 20)
@@ -61,6 +71,10 @@ struct sb_registry {
     uint64_t chunk; /* bytes of one request of an upload */
     struct sb_http *http;
     pthread_mutex_t lock; /* for all below */
+    sb_registry_notify *notify;
+    void *notify_data;
+    int64_t told;    /* when notify was last told of waiting; 0: what was waited for answered */
+    char *told_host; /* of that */
     uint64_t sent, received;
     struct sb_known *known;
     size_t known_count, known_cap;
@@ -73,7 +87,7 @@ struct sb_remote {
     char *host, *repository;
     char *scope_pull, *scope_push, *scope_delete;
     atomic_bool push, answered;
-    int patience;                   /* attempts at a request before it has answered; 0: as always */
+    int attempts;                   /* at a request before it has answered; 0: as always */
     const struct sb_cancel *cancel; /* may be NULL */
 };
 
@@ -84,6 +98,8 @@ void sb_registry_add_trait(struct sb_registry *registry, const char *name, enum 
 struct sb_http_request sb_remote_request(struct sb_remote *remote, const char *method,
                                          const char *target);
 struct sb_retry sb_remote_retry(const struct sb_remote *remote);
+/* For requests that are of no repository. */
+struct sb_retry sb_registry_retry(struct sb_registry *registry, const char *host);
 
 /* One attempt: sb_http_perform, counted. */
 int sb_remote_once(struct sb_remote *remote, const struct sb_http_request *request,
@@ -101,8 +117,10 @@ int sb_remote_context(const struct sb_remote *remote, const char *what, struct s
 struct sb_source {
     const char *mirror; /* as in the settings; NULL: the registry itself */
     char *base;         /* "/v2/team/app" or "https://mirror.example.com/v2/team/app" */
+    const char *url;    /* of what is asked for, instead; NULL */
     char *host;         /* whose credentials and TLS settings count */
     char *scope;        /* NULL: the remote's own */
+    bool hopeless;      /* asking it again would not help */
 };
 struct sb_sources {
     struct sb_source *v;
@@ -113,8 +131,16 @@ void sb_sources_free(struct sb_sources *sources);
 /* A GET of something below the source's base; target is used, not copied. */
 struct sb_http_request sb_source_request(struct sb_remote *remote, const struct sb_source *source,
                                          const char *target);
-/* "GET blob sha256:…", of a mirror "… from mirror HOST"; the caller's to free. */
-char *sb_source_what(const struct sb_source *source, const char *kind, const char *name);
+/* One attempt at one source. 0: done; 1: it answered otherwise, as response tells; -1: not, as err
+ * tells; -2: that, and no other source would help. Repeats itself while it gets on, and says so by
+ * sb_retry_progress. */
+typedef int sb_source_attempt(void *data, const struct sb_source *source, struct sb_retry *retry,
+                              struct sb_http_response *response, struct sb_error *err);
+/* One source after the other, and all of them again while that may help one: a mirror that is away
+ * costs nothing where the registry answers. What the registry itself says is the last word. kind
+ * and name are for messages ("blob", "sha256:…"). */
+int sb_sources_try(struct sb_remote *remote, struct sb_sources *sources, const char *kind,
+                   const char *name, sb_source_attempt *attempt, void *data, struct sb_error *err);
 #define sb_autosources __attribute__((cleanup(sb_sources_free), unused))
 
 /* ---- remote_error.c ---- */

@@ -103,3 +103,26 @@ void sb_session_cancel(struct sb_session *session) {
     struct sb_error ignored = {0};
     (void)sb_remote_once(session->remote, &request, &response, &ignored);
 }
+
+/* Only what is refused to this account, or for want of the repository, will be refused later, too:
+ * what else is odd about a session of nothing says little of a push. */
+int sb_remote_may_push(struct sb_remote *remote, struct sb_error *err) {
+    static const char what[] = "POST upload";
+    sb_remote_will_push(remote);
+    struct sb_session session = {.remote = remote};
+    sb_autofree char *target = sb_format("/v2/%s/blobs/uploads/", remote->repository);
+    struct sb_http_request request = sb_remote_request(remote, "POST", target);
+    request.body_kind = SB_HTTP_BODY_BYTES;
+    request.body = "";
+    sb_autoresponse struct sb_http_response response = {0};
+    if (sb_remote_perform(remote, &request, what, &response, err) < 0)
+        return -1;
+    int status = response.status;
+    if (status == 401 || status == 403 || status == 404 || status == 405 ||
+        sb_retry_worth(0, &response, NULL))
+        return sb_remote_refused(remote, &response, what, err);
+    if (status == 202 && take_location(&session, target, &response, NULL) > 0)
+        sb_session_cancel(&session);
+    free(session.target);
+    return 0;
+}

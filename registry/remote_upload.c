@@ -168,8 +168,8 @@ static int fail_part(struct upload *u, int result, const struct sb_http_response
     if (result == 0) {
         sb_remote_refused(u->remote, response, what, err);
     } else {
-        if (again == 0 && u->retry.made > 1)
-            sb_error_context(err, "after %d attempts", u->retry.made);
+        if (again == 0)
+            sb_retry_context(&u->retry, err);
         sb_remote_context(u->remote, what, err);
     }
     if (again)
@@ -204,7 +204,7 @@ static int step(struct upload *u, struct sb_error *err) {
             return sb_remote_context(u->remote, what, err);
         return 1;
     }
-    u->retry.made = 0;
+    sb_retry_progress(&u->retry);
     report(u, offset + size);
     return sb_session_accepted(&u->session, &response, offset + size, err);
 }
@@ -290,8 +290,15 @@ int sb_remote_blob_mount(struct sb_remote *remote, const struct sb_digest *diges
     request.body_kind = SB_HTTP_BODY_BYTES;
     request.body = "";
     sb_autoresponse struct sb_http_response response = {0};
-    if (sb_remote_perform(remote, &request, what, &response, err) < 0)
+    struct sb_error failure = {0};
+    if (sb_remote_perform(remote, &request, what, &response, &failure) < 0) {
+        if (failure.os_errno ==
+            EACCES) /* the other repository may not be read; this may be pushed to */
+            return 0;
+        if (err)
+            *err = failure;
         return -1;
+    }
     if (response.status == 201) {
         if (sb_remote_check_digest(&response, digest, err) < 0)
             return sb_remote_context(remote, what, err);

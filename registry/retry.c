@@ -5,10 +5,22 @@
 #include <sys/random.h>
 #include <time.h>
 
+#include "base/memory.h"
 #include "base/process.h"
+#include "base/text.h"
 #include "registry/remote_private.h"
 
-enum { LONGEST_WAIT = 60 }; /* seconds that a server may ask for */
+enum {
+    LONGEST_WAIT = 60, /* seconds that a server may ask for */
+    TELL_AFTER = 2000, /* milliseconds: shorter waits nobody has to know of */
+    TELL_EVERY = 30000,
+};
+
+static int64_t clock_ms(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
 
 bool sb_retry_worth(int result, const struct sb_http_response *response,
                     const struct sb_error *err) {
@@ -46,8 +58,8 @@ uint64_t sb_retry_after_ms(const char *value, int64_t now) {
     return (uint64_t)(seconds > LONGEST_WAIT || endless ? LONGEST_WAIT : seconds) * 1000;
 }
 
-/* Full jitter: anything from nothing to the delay, so that those who failed together do not come
- * back together. */
+/* Anything from nothing to the delay, so that those who failed together do not come back together.
+ */
 static uint64_t jitter(uint64_t delay) {
     uint64_t random = 0;
     if (getrandom(&random, sizeof random, GRND_NONBLOCK) != (ssize_t)sizeof random)
@@ -56,8 +68,7 @@ static uint64_t jitter(uint64_t delay) {
 }
 
 static int wait_ms(const struct sb_cancel *cancel, uint64_t ms, struct sb_error *err) {
-    struct timespec start, now;
-    clock_gettime(CLOCK_MONOTONIC, &start);
+    const int64_t end = clock_ms() + (int64_t)ms;
     for (int64_t left = (int64_t)ms;;) {
         if (sb_interrupt_check(err) < 0 || sb_cancel_check(cancel, err) < 0)
             return -1;
@@ -66,9 +77,7 @@ static int wait_ms(const struct sb_cancel *cancel, uint64_t ms, struct sb_error 
         struct pollfd enough[2] = {{.fd = sb_interrupt_fd(), .events = POLLIN},
                                    {.fd = sb_cancel_fd(cancel), .events = POLLIN}};
         (void)poll(enough, 2, (int)left);
-        clock_gettime(CLOCK_MONOTONIC, &now);
-        left = (int64_t)ms -
-               ((now.tv_sec - start.tv_sec) * 1000 + (now.tv_nsec - start.tv_nsec) / 1000000);
+        left = end - clock_ms();
     }
 }
 
@@ -76,19 +85,94 @@ int sb_remote_pause(const struct sb_remote *remote, uint64_t ms, struct sb_error
     return wait_ms(remote->cancel, jitter(ms), err);
 }
 
+/* ---- telling ---- */
+
+void sb_registry_tell(struct sb_registry *registry, sb_registry_notify *notify, void *data) {
+    pthread_mutex_lock(&registry->lock);
+    registry->notify = notify;
+    registry->notify_data = data;
+    pthread_mutex_unlock(&registry->lock);
+}
+
+static char *why(int result, const struct sb_http_response *response, const struct sb_error *err) {
+    return result < 0 ? sb_strdup(sb_text_shown(err->message).text)
+                      : sb_format("status %d", response->status);
+}
+
+/* Many threads may wait for the same: one line does for all. */
+static void tell(const struct sb_retry *retry, int64_t waited, uint64_t delay, int result,
+                 const struct sb_http_response *response, const struct sb_error *err) {
+    struct sb_registry *registry = retry->registry;
+    if (!registry || waited + (int64_t)delay < TELL_AFTER)
+        return;
+    int64_t now = clock_ms();
+    sb_autofree char *reason = why(result, response, err);
+    sb_autofree char *text =
+        sb_format("registry %s: %s; waiting for it for %s more at most", retry->host, reason,
+                  sb_text_seconds((double)(retry->policy.patience - waited) / 1000).text);
+    pthread_mutex_lock(&registry->lock);
+    bool due = !registry->told || now - registry->told >= TELL_EVERY;
+    if (due && registry->notify)
+        registry->notify(registry->notify_data, text);
+    if (due) {
+        registry->told = now;
+        free(registry->told_host);
+        registry->told_host = sb_strdup(retry->host);
+    }
+    pthread_mutex_unlock(&registry->lock);
+}
+
+void sb_retry_answered(struct sb_registry *registry, const char *host) {
+    pthread_mutex_lock(&registry->lock);
+    bool told = registry->told != 0 && !strcmp(registry->told_host, host);
+    if (told)
+        registry->told = 0;
+    if (told && registry->notify) {
+        sb_autofree char *text = sb_format("registry %s: it answers again", host);
+        registry->notify(registry->notify_data, text);
+    }
+    pthread_mutex_unlock(&registry->lock);
+}
+
+/* ---- again ---- */
+
+void sb_retry_progress(struct sb_retry *retry) {
+    retry->made = 0;
+    retry->since = 0;
+}
+
+void sb_retry_context(const struct sb_retry *retry, struct sb_error *err) {
+    double waited = retry->since ? (double)(clock_ms() - retry->since) / 1000 : 0;
+    if (retry->made < 2)
+        return;
+    if (waited < 1)
+        sb_error_context(err, "after %d attempts", retry->made);
+    else
+        sb_error_context(err, "after %d attempts in %s", retry->made, sb_text_seconds(waited).text);
+}
+
 int sb_retry_again(struct sb_retry *retry, int result, const struct sb_http_response *response,
                    struct sb_error *err) {
     const struct sb_retry_policy *policy = &retry->policy;
-    int most = result < 0 && policy->unanswered ? policy->unanswered : policy->attempts;
     retry->made++;
-    if (!sb_retry_worth(result, response, err) || retry->made >= most)
+    if (!sb_retry_worth(result, response, err))
         return 0;
-    uint64_t delay = retry->policy.base;
-    for (int i = 1; i < retry->made && delay < retry->policy.limit; i++)
+    int64_t now = clock_ms();
+    if (!retry->since)
+        retry->since = now;
+    int64_t waited = now - retry->since, left = (int64_t)policy->patience - waited;
+    if (left <= 0 || (policy->attempts && retry->made >= policy->attempts))
+        return 0;
+    uint64_t delay = policy->base;
+    for (int i = 1; i < retry->made && delay < policy->limit; i++)
         delay *= 2;
-    delay = jitter(delay < retry->policy.limit ? delay : retry->policy.limit);
+    delay = delay < policy->limit ? delay : policy->limit;
+    delay = delay / 2 + jitter(delay - delay / 2);
+    if (delay > (uint64_t)left) /* the last attempt is made when patience ends */
+        delay = (uint64_t)left;
     const char *after = result == 0 ? sb_http_header(response, "retry-after") : NULL;
     if (after)
         delay += sb_retry_after_ms(after, (int64_t)time(NULL));
+    tell(retry, waited, delay, result, response, err);
     return wait_ms(retry->cancel, delay, err) < 0 ? -1 : 1;
 }

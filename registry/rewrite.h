@@ -25,4 +25,13 @@ int sb_rewrite_manifest(const json_t *manifest, const struct sb_descriptor *laye
                         enum sb_push_format format, struct sb_buf *out, const char **out_media_type,
                         struct sb_error *err);
 
+/* The manifest of an image of the store, as it goes; free its bytes in every case. 1: it is known,
+ * 0: layers have yet to be converted. */
+struct sb_rewritten {
+    struct sb_descriptor descriptor;
+    struct sb_buf bytes;
+};
+int sb_rewrite(struct sb_store *store, const struct sb_push_options *options,
+               const struct sb_image *image, struct sb_rewritten *out, struct sb_error *err);
+
 #endif

@@ -105,7 +105,9 @@ echo "user $status"
 # A step that has this network; port 53 stays, as some clouds have their name servers there.
 "$SBUILD" asking.yaml --no-cache >/dev/null 2>err || cat err
 "$SBUILD" export asking:latest --format rootfs -o - 2>/dev/null | tar -xOf - seen >seen
-printf 'limits: {download: 3s}\n' >sbuild.yaml
+mkdir -p config/sbuild
+printf 'limits: {download: 3s}\n' >config/sbuild/config.yaml
+export XDG_CONFIG_HOME="$T/config"
 start=$(date +%s)
 try http://198.51.100.7/slow
 cp out slow

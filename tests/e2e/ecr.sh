@@ -251,5 +251,27 @@ check_fails "an image of the store doesn't go where there is no repository" 5 sb
 check "the hint says how it would" said "sbuild push --create-repository"
 check "which makes it" sb push app "$HOST/team/missing:v1" --create-repository
 
+# ---- what ECR does since it creates repositories on push, and mounts
+
+check_fails "an account without a template" 5 sb push app "$HOST/team/template:v1"
+check "is told of it" said "a template for creation on push"
+: >machine/on-push
+check "with a template a push makes the repository" sb push app "$HOST/team/template:v1"
+as_reader() { env AWS_EC2_METADATA_DISABLED=true AWS_ENDPOINT_URL="$MACHINE" $reader "$SBUILD" "$@" >out 2>err; }
+check "also for who asked for one, and may not create it" as_reader push app "$HOST/team/denied:v1" --create-repository
+rm machine/on-push
+check_fails "without, that is an error" 5 as_reader push app "$HOST/team/denied2:v1" --create-repository
+check "which names the right" said "ecr:CreateRepository"
+: >machine/on-push
+: >machine/log
+check "where there are no mounts, layers are sent" sb push app "$HOST/team/sent:v1"
+check "all of them" [ "$(grep -c '^PUT .*uploads' machine/log)" = 2 ]
+: >machine/mounts
+: >machine/log
+check "where there are, they are mounted" sb push app "$HOST/team/mounted:v1"
+check_equal "and nothing is sent" 0 "$(grep -c '^PUT .*uploads' machine/log || :)"
+check "what was mounted is whole" sb pull --store "$T/mounted" "$HOST/team/mounted:v1"
+rm machine/on-push machine/mounts
+
 check_equal "no secret was ever said" "" "$(grep -l -e "$CI_SECRET" -e wrong-secret -e auth-token err out .check cache/sbuild/* 2>/dev/null)"
 check_equal "the machine has not failed" "" "$(cat machine.err)"

@@ -22,7 +22,9 @@ NAME=$(basename "$0" .sh)
 T=$(mktemp -d "/var/tmp/sb-e2e-$NAME.XXXXXX")
 PATH=$PATH:/usr/sbin:/sbin
 SBUILD_STORE=$T/store
-export PATH SBUILD SBUILD_STORE LC_ALL=C.UTF-8
+# What is away for good in a test need not be waited for as long as for people.
+SBUILD_PATIENCE=${SBUILD_PATIENCE:-2s}
+export PATH SBUILD SBUILD_STORE SBUILD_PATIENCE LC_ALL=C.UTF-8
 unset SOURCE_DATE_EPOCH XDG_CONFIG_HOME XDG_DATA_HOME 2>/dev/null || :
 passed=0 failed=0 skipped=0 ended= made_user=
 
@@ -191,6 +193,12 @@ test_user() {
 	made_user=$user
 	grep -q "^$user:" /etc/subuid || usermod --add-subuids 2000000000-2000065535 --add-subgids 2000000000-2000065535 "$user"
 	chmod 755 "$T"
+}
+settings() { # the text on standard input as this user's own settings, from here on
+	mkdir -p "$T/config/sbuild"
+	cat >"$T/config/sbuild/config.yaml"
+	chmod -R a+rX "$T/config"
+	export XDG_CONFIG_HOME="$T/config"
 }
 as_user() { # [VARIABLE=VALUE | -C DIR]… COMMAND…
 	setpriv --reuid "$user" --regid "$(id -g "$user")" --init-groups --reset-env env -C "$T" "$@"

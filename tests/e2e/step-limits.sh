@@ -14,7 +14,9 @@ recipe fine 'i=0; while [ $i -lt 40 ]; do sleep 0.1 & i=$((i + 1)); done; wait; 
 recipe forks 'i=0; while [ $i -lt 300 ]; do sleep 30 & i=$((i + 1)); done; wait'
 recipe memory 'head -c 300m /dev/zero | tail -c 299m >/tmp/x; [ -s /tmp/x ]'
 recipe slow 'trap "" TERM INT; sleep 60 & sleep 61'
-printf 'limits: {tasks: 100, memory: 150M, time: 6s}\n' >sbuild.yaml
+settings <<END
+limits: {tasks: 100, memory: 150M, time: 6s}
+END
 groups() { find /sys/fs/cgroup -type d -name 'sbuild-step-*' 2>/dev/null | sort; }
 groups >before
 processes() { pgrep -fx "sleep (30|60|61)" | sort; }
@@ -41,7 +43,7 @@ fi
 
 cp -a ./*.yaml rootfs home/
 chown -R "$user" home
-by_user() { timeout 60 setpriv --reuid "$user" --regid "$(id -g "$user")" --init-groups --reset-env env -C "$T/home" "$SBUILD" "$@"; }
+by_user() { timeout 60 setpriv --reuid "$user" --regid "$(id -g "$user")" --init-groups --reset-env env -C "$T/home" XDG_CONFIG_HOME="$XDG_CONFIG_HOME" "$SBUILD" "$@"; }
 check "a user's step within them is built" by_user fine.yaml
 check_fails "a user's fork bomb ends" 4 by_user forks.yaml
 check_said 'the limit of 100 processes was met'

@@ -293,6 +293,52 @@ static void all_files(void) {
     CHECK_FOUND("a.example.com", "x", "run:p");
 }
 
+/* What is only where podman, or an old Docker, puts it; and helpers that are not installed. */
+static void other_files(void) {
+    static const struct {
+        const char *path, *text, *host, *repository, *wanted;
+    } cases[] = {
+        {"h1/.config/containers/auth.json",
+         "{\"auths\": {\"a.example.com\": {\"auth\": \"Yzpw\"}}}", "a.example.com", "x", "c:p"},
+        {"h2/.dockercfg",
+         "{\"https://a.example.com/v1/\": {\"auth\": \"bGVnOnA=\", \"email\": \"x\"}}",
+         "a.example.com", "x", "leg:p"},
+        {"h3/.dockercfg", "{\"https://index.docker.io/v1/\": {\"auth\": \"bGVnOnA=\"}}",
+         "docker.io", "library/x", "leg:p"},
+        {"h4/.docker/config.json",
+         "{\"credsStore\": \"not-there\", \"auths\": {\"a.example.com\": {\"auth\": \"Yzpw\"}}}",
+         "a.example.com", "x", "c:p"},
+        {"h5/.docker/config.json",
+         "{\"credsStore\": \"not-there\", \"auths\": {\"a.example.com\": {}}}", "a.example.com",
+         "x", "error"},
+        {"h6/.docker/config.json",
+         "{\"credHelpers\": {\"b.example.com\": \"not-there\"}, \"auths\": {\"a.example.com\": "
+         "{\"auth\": "
+         "\"Yzpw\"}}}",
+         "a.example.com", "x", "c:p"},
+    };
+    environment("DOCKER_CONFIG", NULL);
+    environment("REGISTRY_AUTH_FILE", NULL);
+    environment("XDG_RUNTIME_DIR", "nothing");
+    environment("XDG_CONFIG_HOME", NULL);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        sb_autofree char *home = sb_strndup(cases[i].path, 2);
+        environment("HOME", home);
+        put(cases[i].path, cases[i].text, 0600);
+        sb_autofree char *found = find(cases[i].host, cases[i].repository);
+        if (!CHECK_STR(found, cases[i].wanted))
+            printf("    %s\n", cases[i].path);
+    }
+    environment("HOME", "h5");
+    environment("XDG_CONFIG_HOME", "h1/.config");
+    CHECK_FOUND("a.example.com", "x", "c:p"); /* another file has what the helper would */
+    environment("XDG_CONFIG_HOME", NULL);
+    sb_autostrings struct sb_strings where = {0};
+    environment("HOME", "h2");
+    CHECK_INT(sb_credentials_erase("a.example.com", &where, NULL), 1);
+    CHECK_FOUND("a.example.com", "x", "none");
+}
+
 /* ---- login and logout ---- */
 
 static const char before[] = "{\"HttpHeaders\": {\"X\": \"y\"}, \"auths\": {\"z.example.com\": "
@@ -403,6 +449,7 @@ int main(void) {
     bad_files();
     helpers();
     all_files();
+    other_files();
     files_change();
     at_once();
     CHECK(sb_tree_remove(AT_FDCWD, dir, NULL) == 0);

@@ -9,6 +9,7 @@
 #include "base/memory.h"
 #include "layers/collect.h"
 #include "layers/convert.h"
+#include "layers/descriptor.h"
 #include "layers/image.h"
 #include "layers/unpack.h"
 #include "registry/rewrite.h"
@@ -151,10 +152,113 @@ static void test_rewrite(void) {
         SB_MEDIA_DOCKER_MANIFEST " " SB_MEDIA_DOCKER_CONFIG " " SB_MEDIA_DOCKER_LAYER " 5 --");
     check_rewritten(SB_MEDIA_DOCKER_MANIFEST, SB_MEDIA_DOCKER_LAYER, SB_MEDIA_DOCKER_LAYER,
                     SB_PUSH_FORMAT_OCI,
-                    SB_MEDIA_MANIFEST " " SB_MEDIA_CONFIG " " SB_MEDIA_LAYER_GZIP " 5 layerimage");
+                    SB_MEDIA_MANIFEST " " SB_MEDIA_CONFIG " " SB_MEDIA_LAYER_GZIP " 5 -image");
     check_rewritten(SB_MEDIA_MANIFEST, SB_MEDIA_LAYER_GZIP, SB_MEDIA_LAYER_ZSTD,
                     SB_PUSH_FORMAT_KEEP,
-                    SB_MEDIA_MANIFEST " " SB_MEDIA_CONFIG " " SB_MEDIA_LAYER_ZSTD " 5 layerimage");
+                    SB_MEDIA_MANIFEST " " SB_MEDIA_CONFIG " " SB_MEDIA_LAYER_ZSTD " 5 -image");
+}
+
+#define FOREIGN        "application/vnd.oci.image.layer.nondistributable.v1."
+#define DOCKER_FOREIGN "application/vnd.docker.image.rootfs.foreign.diff."
+
+/* What stays of a descriptor: of the same blob all that the format has, of another nothing that
+ * tells of the old one. */
+static void test_rewrite_descriptors(void) {
+    static const char other[] =
+        "sha256:2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"; /* "x" */
+    static const struct {
+        const char *type, *sent_type;
+        bool same;
+        enum sb_push_format format;
+        const char *expected; /* but digest and size */
+    } cases[] = {
+        {SB_MEDIA_LAYER_ZSTD, SB_MEDIA_LAYER_GZIP, false, SB_PUSH_FORMAT_KEEP,
+         "{\"mediaType\":\"" SB_MEDIA_LAYER_GZIP
+         "\",\"annotations\":{\"dev.sbuild.layer.name\":\"app\","
+         "\"org.opencontainers.image.title\":\"t\"}}"},
+        {SB_MEDIA_LAYER_GZIP, SB_MEDIA_LAYER_ZSTD, false, SB_PUSH_FORMAT_OCI,
+         "{\"mediaType\":\"" SB_MEDIA_LAYER_ZSTD
+         "\",\"annotations\":{\"dev.sbuild.layer.name\":\"app\","
+         "\"org.opencontainers.image.title\":\"t\"}}"},
+        {SB_MEDIA_LAYER_ZSTD, SB_MEDIA_LAYER_GZIP, false, SB_PUSH_FORMAT_DOCKER,
+         "{\"mediaType\":\"" SB_MEDIA_DOCKER_LAYER "\"}"},
+        {SB_MEDIA_LAYER_GZIP, SB_MEDIA_LAYER_GZIP, true, SB_PUSH_FORMAT_DOCKER,
+         "{\"mediaType\":\"" SB_MEDIA_DOCKER_LAYER "\",\"urls\":[\"https://a.example/b\"]}"},
+        {FOREIGN "tar+gzip", FOREIGN "tar+gzip", true, SB_PUSH_FORMAT_DOCKER,
+         "{\"mediaType\":\"" DOCKER_FOREIGN "tar.gzip\",\"urls\":[\"https://a.example/b\"]}"},
+        {DOCKER_FOREIGN "tar.gzip", DOCKER_FOREIGN "tar.gzip", true, SB_PUSH_FORMAT_OCI, NULL},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        sb_autojson json_t *manifest = manifest_of(SB_MEDIA_MANIFEST, cases[i].type);
+        json_t *layer = json_array_get(json_object_get(manifest, "layers"), 0);
+        json_object_set_new(layer, "data", json_string("eA=="));
+        json_object_set_new(layer, "urls", json_pack("[s]", "https://a.example/b"));
+        json_object_set_new(layer, "annotations",
+                            json_pack("{s:s, s:s, s:s, s:s, s:s}", "dev.sbuild.layer.name", "app",
+                                      "org.opencontainers.image.title", "t",
+                                      "io.github.containers.zstd-chunked.manifest-checksum",
+                                      "sha256:1", "containerd.io/snapshot/stargz/toc.digest",
+                                      "sha256:2", "containerd.io/snapshot/nydus-blob", "true"));
+        struct sb_descriptor sent = {cases[i].sent_type, sb_digest_of("x", 1), 5};
+        if (cases[i].same)
+            sb_digest_parse(DIGEST, &sent.digest, NULL);
+        sb_autobuf struct sb_buf out = {0};
+        const char *media_type;
+        CHECK_INT(sb_rewrite_manifest(manifest, &sent, cases[i].format, &out, &media_type, &err),
+                  0);
+        sb_autojson json_t *result = sb_json_parse(out.data, out.len, &err);
+        json_t *is = json_array_get(json_object_get(result, "layers"), 0);
+        CHECK_STR(sb_json_string(is, "digest", ""), cases[i].same ? DIGEST : other);
+        if (!cases[i].expected) { /* all of it, under the other name */
+            json_object_set_new(layer, "mediaType", json_string(FOREIGN "tar+gzip"));
+            json_object_set_new(layer, "size", json_integer(5));
+            CHECK(json_equal(layer, is));
+            continue;
+        }
+        json_object_del(is, "digest");
+        json_object_del(is, "size");
+        sb_autojson json_t *expected =
+            sb_json_parse(cases[i].expected, strlen(cases[i].expected), &err);
+        if (!CHECK(json_equal(is, expected)))
+            printf("    case %zu: %s\n", i, out.data);
+    }
+}
+
+/* A bundle stays one. */
+static void test_rewrite_artifact(void) {
+    sb_autojson json_t *manifest = manifest_of(SB_MEDIA_MANIFEST, SB_MEDIA_LAYER_ZSTD);
+    json_object_set_new(manifest, "artifactType", json_string("application/x"));
+    json_object_set_new(manifest, "subject", json_pack("{s:s}", "digest", DIGEST));
+    struct sb_descriptor sent = {SB_MEDIA_LAYER_GZIP, sb_digest_of("x", 1), 5};
+    sb_autobuf struct sb_buf out = {0};
+    const char *media_type;
+    CHECK_INT(sb_rewrite_manifest(manifest, &sent, SB_PUSH_FORMAT_KEEP, &out, &media_type, &err),
+              0);
+    sb_autojson json_t *result = sb_json_parse(out.data, out.len, &err);
+    CHECK_STR(sb_json_string(result, "artifactType", ""), "application/x");
+    CHECK_STR(sb_json_string(json_object_get(result, "subject"), "digest", ""), DIGEST);
+}
+
+/* Layers that may not be distributed go as they are, unless the format can't say so. */
+static void test_foreign(void) {
+    static const char *const types[] = {FOREIGN "tar", FOREIGN "tar+gzip", FOREIGN "tar+zstd",
+                                        DOCKER_FOREIGN "tar", DOCKER_FOREIGN "tar.gzip"};
+    static const enum sb_compression compressions[] = {SB_COMPRESSION_NONE, SB_COMPRESSION_GZIP,
+                                                       SB_COMPRESSION_ZSTD, SB_COMPRESSION_NONE,
+                                                       SB_COMPRESSION_GZIP};
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+        CHECK_INT(sb_media_kind(types[i]), SB_MEDIA_KIND_LAYER);
+        CHECK(sb_media_foreign(types[i]));
+        CHECK_INT(sb_layer_compression(types[i]), compressions[i]);
+        struct sb_push_options o = {.compression = SB_PUSH_COMPRESSION_GZIP};
+        CHECK_INT(sb_rewrite_compression(types[i], &o), compressions[i]);
+        o.compression = SB_PUSH_COMPRESSION_ZSTD;
+        CHECK_INT(sb_rewrite_compression(types[i], &o), compressions[i]);
+        o.format = SB_PUSH_FORMAT_DOCKER;
+        CHECK_INT(sb_rewrite_compression(types[i], &o),
+                  compressions[i] == SB_COMPRESSION_ZSTD ? SB_COMPRESSION_GZIP : compressions[i]);
+    }
+    CHECK(!sb_media_foreign(SB_MEDIA_LAYER_GZIP) && !sb_media_foreign(NULL));
 }
 
 /* ---- platforms ---- */
@@ -210,6 +314,62 @@ static void test_platforms(void) {
     CHECK_INT(err.code, SB_E_USAGE);
 }
 
+/* What indexes in the wild say of linux/amd64 and linux/arm/v7. */
+static void test_odd_platforms(void) {
+    static const struct {
+        const char *platform; /* JSON, or NULL: none */
+        bool amd64, armv7;
+    } cases[] = {
+        {NULL, true, true},
+        {"{}", true, true},
+        {"null", true, true},
+        {"{\"os\":\"\",\"architecture\":\"\"}", true, true},
+        {"{\"os\":\"linux\"}", true, true},
+        {"{\"os\":\"windows\"}", false, false},
+        {"{\"architecture\":\"amd64\"}", true, false},
+        {"{\"os\":\"\",\"architecture\":\"amd64\"}", true, false},
+        {"{\"os\":\"Linux\",\"architecture\":\"amd64\"}", true, false},
+        {"{\"os\":\"linux\",\"architecture\":\"x86_64\"}", true, false},
+        {"{\"os\":\"linux\",\"architecture\":\"x86-64\"}", true, false},
+        {"{\"os\":\"linux\",\"architecture\":\"amd64\",\"variant\":\"\"}", true, false},
+        {"{\"os\":\"linux\",\"architecture\":\"amd64\",\"variant\":\"v1\"}", true, false},
+        {"{\"os\":\"linux\",\"architecture\":\"amd64\",\"variant\":\"v3\"}", false, false},
+        {"{\"os\":\"linux\",\"architecture\":\"amd64\",\"os.version\":\"5.15\",\"os.features\":["
+         "\"x\"]}",
+         true, false},
+        {"{\"os\":\"linux\",\"architecture\":\"arm\",\"variant\":\"v7\"}", false, true},
+        {"{\"os\":\"linux\",\"architecture\":\"arm\",\"variant\":\"7\"}", false, true},
+        {"{\"os\":\"linux\",\"architecture\":\"arm\",\"variant\":\"\"}", false, true},
+        {"{\"os\":\"linux\",\"architecture\":\"armhf\"}", false, true},
+        {"{\"os\":\"linux\",\"architecture\":\"armel\"}", false, true},
+        {"{\"os\":\"linux\",\"architecture\":\"arm\",\"variant\":\"v8\"}", false, false},
+        {"{\"os\":\"linux\",\"architecture\":\"aarch64\"}", false, false},
+        {"{\"os\":\"unknown\",\"architecture\":\"unknown\"}", false, false},
+        {"{\"os\":5,\"architecture\":[]}", true, true},
+    };
+    struct sb_platform amd64, armv7;
+    CHECK_INT(sb_platform_parse("linux/amd64", &amd64, &err), 0);
+    CHECK_INT(sb_platform_parse("linux/arm/v7", &armv7, &err), 0);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const char *text = cases[i].platform;
+        sb_autojson json_t *manifests = json_pack("[{s:s, s:s, s:i}]", "mediaType",
+                                                  SB_MEDIA_MANIFEST, "digest", DIGEST, "size", 1);
+        if (text)
+            json_object_set_new(json_array_get(manifests, 0), "platform",
+                                json_loads(text, JSON_DECODE_ANY, NULL));
+        struct sb_descriptor chosen;
+        if (!CHECK_INT(sb_platform_choose(manifests, &amd64, &chosen, NULL),
+                       cases[i].amd64 ? 0 : -1) ||
+            !CHECK_INT(sb_platform_choose(manifests, &armv7, &chosen, NULL),
+                       cases[i].armv7 ? 0 : -1))
+            printf("    %s\n", text ? text : "none");
+    }
+    CHECK(sb_platform_fits(&amd64, "amd64") && sb_platform_fits(&amd64, "x86_64") &&
+          sb_platform_fits(&amd64, "") && !sb_platform_fits(&amd64, "arm64"));
+    sb_platform_free(&amd64);
+    sb_platform_free(&armv7);
+}
+
 int main(void) {
     char template[] = "/tmp/sb-push.XXXXXX";
     directory = mkdtemp(template);
@@ -220,7 +380,11 @@ int main(void) {
     test_forgotten();
     test_needed();
     test_rewrite();
+    test_rewrite_descriptors();
+    test_rewrite_artifact();
+    test_foreign();
     test_platforms();
+    test_odd_platforms();
     sb_store_close(store);
     CHECK_INT(sb_tree_remove(AT_FDCWD, directory, &err), 0);
     return test_done();

@@ -225,6 +225,11 @@ static void test_certs_d(void) {
     autoasked struct asked still = ask(by, "GET", mutual, "/echo");
     CHECK_FAILED(still, EPROTO, "unknown authority");
     copy_to("ca.crt", at_mutual, "ca.crt");
+    copy_to("client.key", at_mutual, "client.key");
+    autoasked struct asked lone = ask(by, "GET", mutual, "/echo");
+    CHECK_FAILED(lone, 0, "client.cert is not there");
+    sb_autofree char *key = sb_format("%s/client.key", at_mutual);
+    CHECK(unlink(key) == 0);
     copy_to("client.crt", at_mutual, "client.cert");
     autoasked struct asked half = ask(by, "GET", mutual, "/echo");
     CHECK_FAILED(half, 0, "client.key is not there");

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "base/json.h"
 #include "base/memory.h"
@@ -14,6 +15,15 @@
 #include "test.h"
 
 /* ---- retry ---- */
+
+static struct sb_http_response answer(int status, const char *header, const char *body) {
+    struct sb_http_response response = {.status = status};
+    if (header)
+        sb_strings_add(&response.headers, header);
+    if (body)
+        sb_buf_adds(&response.body, body);
+    return response;
+}
 
 static void check_retry_after(void) {
     const int64_t now = 1750000000; /* Sun, 15 Jun 2025 15:06:40 GMT */
@@ -57,7 +67,7 @@ static void check_retry(void) {
     CHECK(!sb_retry_worth(-1, NULL, &(struct sb_error){.code = SB_E_NETWORK}));
     CHECK(!sb_retry_worth(-1, NULL, &(struct sb_error){.code = SB_E_IO, .os_errno = EAGAIN}));
 
-    struct sb_retry retry = {.policy = {.attempts = 3, .base = 1, .limit = 2}};
+    struct sb_retry retry = {.policy = {.patience = 1000, .attempts = 3, .base = 1, .limit = 2}};
     err = reset;
     CHECK_INT(sb_retry_again(&retry, -1, NULL, &err), 1);
     CHECK_INT(sb_retry_again(&retry, -1, NULL, &err), 1);
@@ -65,16 +75,41 @@ static void check_retry(void) {
     CHECK_INT(retry.made, 3);
 }
 
-/* ---- what servers say ---- */
-
-static struct sb_http_response answer(int status, const char *header, const char *body) {
-    struct sb_http_response response = {.status = status};
-    if (header)
-        sb_strings_add(&response.headers, header);
-    if (body)
-        sb_buf_adds(&response.body, body);
-    return response;
+/* Time counts, not attempts; something that got through begins it anew. */
+static void check_patience(void) {
+    const struct sb_error reset = {.code = SB_E_NETWORK, .os_errno = EAGAIN};
+    struct sb_error err = reset;
+    struct sb_retry retry = {.policy = {.patience = 150, .base = 1, .limit = 4}};
+    int made = 0;
+    struct timespec before, after;
+    clock_gettime(CLOCK_MONOTONIC, &before);
+    while (sb_retry_again(&retry, -1, NULL, &err) > 0)
+        made++;
+    clock_gettime(CLOCK_MONOTONIC, &after);
+    int64_t ms = (after.tv_sec - before.tv_sec) * 1000 + (after.tv_nsec - before.tv_nsec) / 1000000;
+    CHECK(made > 10);
+    CHECK(ms >= 145 && ms < 5000);
+    CHECK_INT(sb_retry_again(&retry, -1, NULL, &err), 0);
+    sb_retry_progress(&retry);
+    CHECK_INT(sb_retry_again(&retry, -1, NULL, &err), 1);
+    /* None at all, and what no time helps. */
+    retry = (struct sb_retry){.policy = {.patience = 0, .base = 1, .limit = 4}};
+    CHECK_INT(sb_retry_again(&retry, -1, NULL, &err), 0);
+    retry = (struct sb_retry){.policy = {.patience = 100000, .base = 1, .limit = 4}};
+    struct sb_http_response denied = answer(403, NULL, NULL);
+    CHECK_INT(sb_retry_again(&retry, 0, &denied, &err), 0);
+    /* A server's own wish is added, and bounded. */
+    struct sb_http_response busy = answer(503, "retry-after: 1", NULL);
+    clock_gettime(CLOCK_MONOTONIC, &before);
+    CHECK_INT(sb_retry_again(&retry, 0, &busy, &err), 1);
+    clock_gettime(CLOCK_MONOTONIC, &after);
+    ms = (after.tv_sec - before.tv_sec) * 1000 + (after.tv_nsec - before.tv_nsec) / 1000000;
+    CHECK(ms >= 990 && ms < 5000);
+    sb_http_response_free(&busy);
+    sb_http_response_free(&denied);
 }
+
+/* ---- what servers say ---- */
 
 static void check_refused(struct sb_remote *remote) {
     static const struct {
@@ -323,6 +358,7 @@ int main(int argc, char **argv) {
     struct sb_remote *remote = sb_remote_open(registry, "127.0.0.1:5000", "team/app");
     check_retry_after();
     check_retry();
+    check_patience();
     check_refused(remote);
     check_long_refusal(remote);
     check_digest_header();

@@ -204,9 +204,8 @@ static int client_create(struct sb_remote *remote, char **args, struct sb_error 
         if (!strncmp(*args, "keep=", 5))
             options.lifecycle_keep = atol(*args + 5);
     }
-    return sb_ecr_ensure_repository(sb_registry_http(sb_remote_registry(remote)),
-                                    sb_remote_host(remote), sb_remote_repository(remote), &options,
-                                    err);
+    return sb_ecr_ensure_repository(sb_remote_registry(remote), sb_remote_host(remote),
+                                    sb_remote_repository(remote), &options, err);
 }
 
 static int client_run(struct sb_remote *remote, char **args, struct sb_error *err) {
