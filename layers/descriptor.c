@@ -61,14 +61,14 @@ const char *sb_media_oci(const char *media_type) {
 
 const char *sb_media_docker(const char *media_type) {
     const char *oci = sb_media_oci(media_type);
-    for (size_t i = 0; i < sizeof medias / sizeof *medias; i++)
+    for (size_t i = 0; oci && i < sizeof medias / sizeof *medias; i++)
         if (!strcmp(medias[i].oci, oci) && strcmp(medias[i].type, oci) != 0)
             return medias[i].type;
     return media_type;
 }
 
 bool sb_media_foreign(const char *media_type) {
-    const struct media *media = media_type ? find(media_type) : NULL;
+    const struct media *media = find(media_type);
     return media && !strncmp(media->oci, OCI_FOREIGN, sizeof OCI_FOREIGN - 1);
 }
 
