@@ -178,10 +178,11 @@ static int put_values(const struct sb_entry *e, struct ustar *h, struct sb_buf *
         add_number_record(pax, "gid", e->gid);
 
     const char *link = e->link && (h->type == '1' || h->type == '2') ? e->link : "";
-    if (strlen(link) > sizeof h->link)
+    size_t link_len = strlen(link);
+    if (link_len > sizeof h->link)
         add_text_record(pax, "linkpath", link);
-    else
-        memcpy(h->link, link, strlen(link));
+    /* Its beginning at least: libarchive takes a link without any for none, whatever pax says. */
+    memcpy(h->link, link, link_len < sizeof h->link ? link_len : sizeof h->link);
 
     bool mtime_fits = e->mtime >= 0 && (uint64_t)e->mtime <= OCTAL_11;
     put_octal(h->mtime, sizeof h->mtime, mtime_fits ? (uint64_t)e->mtime : 0);

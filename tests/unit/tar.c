@@ -1,9 +1,13 @@
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/buffer.h"
+#include "base/file.h"
 #include "base/memory.h"
 #include "layers/tar.h"
+#include "layers/unpack.h"
 #include "tests/unit/test.h"
 
 /* The records of the pax header that encoding entry makes, "" for none, "error" for a refusal. */
@@ -36,6 +40,35 @@ static void header_of(const struct sb_entry *entry, char *block) {
     memset(block, 0, SB_TAR_BLOCK);
     if (CHECK(sb_tar_header(entry, &out, &err) == 0))
         memcpy(block, out.data + out.len - SB_TAR_BLOCK, SB_TAR_BLOCK);
+}
+
+static int compare_links(void *expected, const struct sb_entry *entry, struct sb_entry_data *data,
+                         struct sb_error *err) {
+    const struct sb_entry *e = expected;
+    (void)data;
+    (void)err;
+    CHECK_STR(entry->path, e->path);
+    CHECK_STR(entry->link, e->link);
+    CHECK_INT(entry->hard_link, e->hard_link);
+    return 0;
+}
+
+/* What our own reader makes of it. */
+static void check_read_back(struct sb_entry entry) {
+    static const char end[2 * SB_TAR_BLOCK];
+    struct sb_error err = {0};
+    sb_autobuf struct sb_buf out = {0};
+    struct sb_layer_reader *reader;
+    sb_autoclose int fd = memfd_create("tar", MFD_CLOEXEC);
+    if (!CHECK(sb_tar_header(&entry, &out, &err) == 0))
+        return;
+    sb_buf_add(&out, end, sizeof end);
+    CHECK(sb_fd_write(fd, out.data, out.len, "a tar", &err) == 0 && lseek(fd, 0, SEEK_SET) == 0);
+    if (!CHECK(sb_layer_reader_fd(fd, &reader, &err) == 0))
+        return;
+    CHECK_INT(sb_layer_reader_walk(reader, compare_links, &entry, &err), 0);
+    CHECK_STR(err.message, "");
+    sb_layer_reader_abort(reader);
 }
 
 static char *repeat(const char *text, size_t count) {
@@ -150,6 +183,13 @@ static void test_links(void) {
                   record);
     header_of(&(struct sb_entry){.path = "x", .mode = S_IFLNK, .link = l100}, h);
     CHECK(!memcmp(h + 157, l100, 100) && h[257] == 'u');
+    for (int hard = 0; hard < 2; hard++) {
+        mode_t mode = hard ? S_IFREG : S_IFLNK;
+        check_read_back(
+            (struct sb_entry){.path = "x", .mode = mode, .link = l100, .hard_link = hard});
+        check_read_back(
+            (struct sb_entry){.path = "x", .mode = mode, .link = l101, .hard_link = hard});
+    }
 }
 
 static void test_numbers(void) {
