@@ -149,12 +149,18 @@ static int empty_directory(int root, const char *path, struct sb_error *err) {
 /* Devices that only real root could make, and files that mmdebstrap copied from this machine or
  * made of our options. */
 static int remove_traces(int root, struct sb_error *err) {
-    static const char *const files[] = {"etc/resolv.conf", "etc/hostname",
-                                        "etc/apt/apt.conf.d/99mmdebstrap",
-                                        "etc/dpkg/dpkg.cfg.d/99mmdebstrap"};
-    for (size_t i = 0; i < sizeof files / sizeof *files; i++)
-        if (unlinkat(root, files[i], 0) < 0 && errno != ENOENT)
-            return sb_fail_errno(err, SB_E_IO, "removing %s", files[i]);
+    static const struct {
+        const char *directory, *name;
+    } files[] = {{"etc", "resolv.conf"},
+                 {"etc", "hostname"},
+                 {"etc/apt/apt.conf.d", "99mmdebstrap"},
+                 {"etc/dpkg/dpkg.cfg.d", "99mmdebstrap"}};
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        /* Scripts of packages have been here as root: /etc may be a symlink by now. */
+        sb_autoclose int fd = sb_inroot_open(root, files[i].directory, O_RDONLY | O_DIRECTORY);
+        if ((fd < 0 || unlinkat(fd, files[i].name, 0) < 0) && errno != ENOENT)
+            return sb_fail_errno(err, SB_E_IO, "removing %s/%s", files[i].directory, files[i].name);
+    }
     return empty_directory(root, "dev", err);
 }
 

@@ -185,3 +185,11 @@ check_fails "a bootstrap that looks around" '[0-9]*' unshare --mount --propagati
 check_said 'ids: +0 [1-9][0-9]* 65536'
 check_said 'apt lists root.*done'
 check "it finds nothing that is not its own" sh -c '! grep BAD said'
+
+# Scripts are root of the new root: what sbuild does there afterwards must not lead out of it.
+mkdir -p victim/apt/apt.conf.d && touch victim/resolv.conf victim/hostname victim/apt/apt.conf.d/99mmdebstrap
+printf '#!/bin/sh\nln -s "%s/victim" /tmp/root/etc\nln -s "%s/victim" /tmp/root/dev\n' "$T" "$T" >bin/mmdebstrap
+check_fails "a bootstrap that leaves links to this machine" '[0-9]*' unshare --mount --propagation private sh -c \
+	'mount --bind bin/mmdebstrap "$(command -v mmdebstrap)" && exec "$SBUILD" probe.yaml'
+check_equal "takes nothing of it away" "apt apt/apt.conf.d apt/apt.conf.d/99mmdebstrap hostname resolv.conf" \
+	"$(cd victim && find . -mindepth 1 | sed 's,^\./,,' | sort | paste -sd ' ' -)"
