@@ -74,11 +74,14 @@ static void check_port(struct program *p) {
     p->target[p->n - 1] = DENY;
 }
 
+/* 169.254.169.254 and its like, and those of Alibaba, Azure and Oracle: as http/origin.c has them.
+ */
 static void check_v4(struct program *p) {
-    int bad[3], n = 0;
+    int bad[4], n = 0;
     load(p, 16, 4);
     word(p, 0);
     bad[n++] = jump(p, BPF_JEQ, BPF_REG_8, htonl(0x646464c8), 0);
+    bad[n++] = jump(p, BPF_JEQ, BPF_REG_8, htonl(0xa83f8110), 0);
     bad[n++] = jump(p, BPF_JEQ, BPF_REG_8, htonl(0xc00000c0), 0);
     mask(p, 0xffff0000);
     bad[n++] = jump(p, BPF_JEQ, BPF_REG_8, htonl(0xa9fe0000), 0);
@@ -94,18 +97,32 @@ static void check_v4(struct program *p) {
     check_port(p);
 }
 
+/* Those of AWS, of its pods, and of Google, Oracle and Scaleway: fd00:ec2::254 and its like. */
 static void check_v6(struct program *p) {
+    static const struct {
+        uint32_t first, last; /* words */
+    } services[] = {{0xfd000ec2, 0x254},
+                    {0xfd000ec2, 0x23},
+                    {0xfd2000ce, 0x254},
+                    {0xfd0000c1, 0xa9fea9fe},
+                    {0xfd000042, 0x42}};
+    enum { SERVICES = sizeof services / sizeof *services };
+    int bad[SERVICES + 1];
     load(p, 24, 16);
+    for (int i = 0; i < SERVICES; i++) {
+        word(p, 0);
+        int other = jump(p, BPF_JNE, BPF_REG_8, htonl(services[i].first), 0);
+        word(p, 3);
+        bad[i] = jump(p, BPF_JEQ, BPF_REG_8, htonl(services[i].last), 0);
+        here(p, other);
+    }
     word(p, 0);
     mask(p, 0xffc00000);
-    int link = jump(p, BPF_JEQ, BPF_REG_8, htonl(0xfe800000), 0);
-    word(p, 3);
-    jump(p, BPF_JNE, BPF_REG_8, htonl(0x254), ALLOW); /* …::254 */
-    word(p, 0);
-    int amazon = jump(p, BPF_JEQ, BPF_REG_8, htonl(0xfd000ec2), 0);
-    jump(p, BPF_JNE, BPF_REG_8, htonl(0xfd2000ce), ALLOW);
-    here(p, link);
-    here(p, amazon);
+    bad[SERVICES] = jump(p, BPF_JEQ, BPF_REG_8, htonl(0xfe800000), 0);
+    add(p, BPF_JMP | BPF_JA, 0, 0, 0, 0);
+    p->target[p->n - 1] = ALLOW;
+    for (int i = 0; i <= SERVICES; i++)
+        here(p, bad[i]);
     add(p, BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_2, 0, 0, 42);
     check_port(p);
 }

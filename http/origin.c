@@ -145,6 +145,8 @@ static enum sb_reach reach_of_v6(const struct in6_addr *address) {
         {0xfd, 0x00, 0x0e, 0xc2, [14] = 0x02, [15] = 0x54}, /* fd00:ec2::254, and for pods … */
         {0xfd, 0x00, 0x0e, 0xc2, [15] = 0x23},              /* … fd00:ec2::23, of AWS */
         {0xfd, 0x20, 0x00, 0xce, [14] = 0x02, [15] = 0x54}, /* fd20:ce::254, of Google */
+        {0xfd, 0x00, 0x00, 0xc1, [12] = 0xa9, 0xfe, 0xa9, 0xfe}, /* fd00:c1::a9fe:a9fe, of Oracle */
+        {0xfd, 0x00, 0x00, 0x42, [15] = 0x42},                   /* fd00:42::42, of Scaleway */
     };
     if (IN6_IS_ADDR_LOOPBACK(address) || IN6_IS_ADDR_UNSPECIFIED(address))
         return SB_REACH_LOOPBACK;

@@ -50,7 +50,8 @@ layers:
     network: host
     run: |
       for url in http://198.51.100.7/a http://127.0.0.1/a http://169.254.169.254:53/a http://169.254.169.254/a \
-          http://100.100.100.200/a 'http://[fd00:ec2::254]/a' 'http://[2001:db8::7]/a'; do
+          http://100.100.100.200/a http://168.63.129.16/a 'http://[fd00:ec2::254]/a' 'http://[fd00:ec2::23]/a' \
+          'http://[fd00:c1::a9fe:a9fe]/a' 'http://[fd00:42::42]/a' 'http://[fd20:ce::254]/a' 'http://[2001:db8::7]/a'; do
         echo "$url $(timeout 3 wget -q -O - "$url" 2>&1 | head -n 1)"
       done >/seen
 EOR
@@ -61,9 +62,10 @@ cat >inside.sh <<'EOR'
 set -eu
 as_user() { setpriv --reuid "$user" --regid "$(id -g "$user")" --init-groups --reset-env env "$@"; }
 ip link set lo up
-for address in 169.254.169.254 10.1.2.3 198.51.100.7 203.0.113.9 100.100.100.200; do ip addr add $address/32 dev lo; done
-ip -6 addr add fd00:ec2::254/128 dev lo
-ip -6 addr add 2001:db8::7/128 dev lo
+for address in 169.254.169.254 10.1.2.3 198.51.100.7 203.0.113.9 100.100.100.200 168.63.129.16; do ip addr add $address/32 dev lo; done
+for address in fd00:ec2::254 fd00:ec2::23 fd00:c1::a9fe:a9fe fd00:42::42 fd20:ce::254 2001:db8::7; do
+	ip -6 addr add $address/128 dev lo
+done
 printf '127.0.0.1 localhost\n169.254.169.254 metadata.example.com\n10.1.2.3 inner.example.com\n203.0.113.9 files.example.com\n' >hosts
 mount --bind hosts /etc/hosts
 python3 server.py & server=$!
@@ -85,7 +87,8 @@ for url in http://169.254.169.254/x http://metadata.example.com/x http://2852039
 	try "http://198.51.100.7/to?$url"
 	try "http://127.0.0.1/to?$url"
 done
-for url in 'http://[::ffff:169.254.169.254]/x' 'http://[fd00:ec2::254]/x' 'http://[64:ff9b::a9fe:a9fe]/x'; do
+for url in 'http://[::ffff:169.254.169.254]/x' 'http://[fd00:ec2::254]/x' 'http://[64:ff9b::a9fe:a9fe]/x' \
+	'http://[fd00:c1::a9fe:a9fe]/x' 'http://[fd00:42::42]/x'; do
 	try "http://198.51.100.7/to?$url"
 done
 for url in http://127.0.0.1/x http://localhost/x 'http://[::1]/x' http://0/x http://10.1.2.3/x http://inner.example.com/x; do
@@ -117,14 +120,14 @@ unset http_proxy https_proxy HTTP_PROXY HTTPS_PROXY all_proxy no_proxy 2>/dev/nu
 user="$user" T="$T" unshare --net --mount --propagation private sh inside.sh >results 2>err || cat err results
 sed -n '/^then$/q; p' results >refused
 sed -n '/^then$/,$p' results >allowed
-check_equal "every way to the local link and inwards was tried" 33 "$(grep -c . refused)"
+check_equal "every way to the local link and inwards was tried" 35 "$(grep -c . refused)"
 check_equal "each is refused" "" "$(grep -v '^5 .* refused$' refused)"
 check_equal "all others work" 7 "$(grep -c '^0 http' allowed)"
 check_equal "and nobody was asked" "" "$(grep -v -e '^198.51' -e '^127.0.0.1 /to' -e '^files' asked_first)"
 check_equal "a user's downloads work" "user 0" "$(grep ^user results)"
 check_equal "a step with the network reaches all" 4 "$(grep -c ' secret' seen)"
 if [ -e /sys/fs/cgroup/cgroup.procs ] || [ -e /sys/fs/cgroup/unified/cgroup.procs ]; then
-	check_equal "but where clouds keep credentials" "" "$(grep -e '169.254.169.254/a' -e 100.100 -e fd00 seen | grep secret)"
+	check_equal "but where clouds keep credentials" "" "$(grep -e '169.254.169.254/a' -e 100.100 -e 168.63 -e '\[fd' seen | grep secret)"
 else
 	skip "no control groups of version 2 here"
 fi
