@@ -120,6 +120,13 @@ static _Noreturn void run_child(const struct sb_process_options *o, const char *
     _exit(127);
 }
 
+void sb_process_take_standard(void) {
+    static const int useless[3] = {O_WRONLY, O_RDONLY, O_RDONLY};
+    for (int fd = 0; fd < 3; fd++) /* an open gets the lowest number that is free */
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", useless[fd]) != fd)
+            _exit(1);
+}
+
 pid_t sb_process_start(const struct sb_process_options *o, struct sb_error *err) {
     sb_autofree char *program = sb_process_find(o->argv[0]);
     if (!program) {

@@ -49,6 +49,11 @@ char *sb_process_find(const char *program);
  * caller's to free. */
 char *sb_process_program(struct sb_error *err);
 
+/* Takes 0, 1 and 2 where whoever started this process left them closed: files and pipes would get
+ * these numbers, and what is read or printed would be theirs. To use one still fails. First of
+ * all. */
+void sb_process_take_standard(void);
+
 /* Forwards interruption: SIGINT, SIGTERM and SIGHUP set a flag and write to a pipe, instead of
  * ending the process. Call once, early, before threads. */
 void sb_interrupt_install(void);

@@ -99,6 +99,7 @@ static int run(int argc, char **argv, struct sb_error *err) {
 }
 
 int main(int argc, char **argv) {
+    sb_process_take_standard();
     if (argc > 1 && !strcmp(argv[1], SB_CONTAIN_COMMAND))
         return sb_contain_main(argc - 1, argv + 1);
     umask(022);
