@@ -245,10 +245,14 @@ static int check_store(const char *objects, int depth, struct sb_error *err);
 /* Another store of objects that this one borrows from (clone --reference, --shared). */
 static int check_alternate(const char *objects, const char *line, int depth, struct sb_error *err) {
     sb_autofree char *named = sb_path_join(objects, line);
-    sb_autofree char *real = realpath(named, NULL);
+    sb_autofree char *clean = sb_path_clean(named); /* ".." by the text alone, as git has it */
+    sb_autofree char *real = realpath(clean, NULL);
     sb_autofree char *head = real ? sb_path_beside(real, "HEAD") : NULL;
     const char *slash = real ? strrchr(real, '/') : NULL;
     struct stat st;
+    if (*line == '"') /* to git it has escapes; it writes none such itself */
+        return sb_fail(err, SB_E_FAILED, "%s/info/alternates: names a directory in quotes",
+                       objects);
     if (!real) /* git warns, and goes on */
         return 0;
     if (depth == 0 || strcmp(slash, "/objects") != 0 || lstat(head, &st) < 0)

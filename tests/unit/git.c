@@ -562,6 +562,10 @@ static void test_foreign_dir(void) {
     sh("rm -r .git; git init -q; git commit -q --allow-empty -m x; mkdir ../heap;"
        "echo $PWD/../heap >.git/objects/info/alternates");
     check_refused("alternates", "no git repository's");
+    sh("printf '\"%s/../heap\"\\n' \"$PWD\" >.git/objects/info/alternates");
+    check_refused("quoted alternates", "in quotes");
+    sh("echo $PWD/none/../../heap >.git/objects/info/alternates");
+    check_refused("alternates by way of nowhere", "no git repository's");
     sb_autofree char *clone = sb_format(
         "rm -rf .git; git clone -q --shared %s/tags shared; git -C shared describe --tags",
         directory);
