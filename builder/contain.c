@@ -95,6 +95,8 @@ static pid_t start(const struct sb_contain *contain, const struct sb_cgroup *cgr
     sb_strings_add(&argv, "/proc/self/exe");
     sb_strings_add(&argv, SB_CONTAIN_COMMAND);
     sb_strings_addf(&argv, "cgroups=%s", cgroups[contain->cgroups]);
+    if (!contain->network)
+        sb_strings_add(&argv, "network=none");
     for (size_t i = 0; i < contain->place_count; i++)
         sb_strings_addf(&argv, "place=%s=%s", contain->places[i].name, contain->places[i].source);
     for (size_t i = 0; i < cgroup->directories.n; i++)
@@ -176,7 +178,7 @@ int sb_contain_run(const struct sb_contain *contain, struct sb_step_log *log, in
     if (sb_interrupt_check(err) < 0)
         return -1;
     if (contain->limits)
-        sb_cgroup_make((uint64_t)contain->limits->tasks, contain->limits->memory, contain->filter,
+        sb_cgroup_make((uint64_t)contain->limits->tasks, contain->limits->memory, contain->network,
                        &cgroup);
     int failed = run(contain, &cgroup, log, out_status, err);
     if (*met == SB_LIMIT_NONE && sb_cgroup_met_memory(&cgroup))

@@ -49,7 +49,7 @@ struct sb_contain {
     enum sb_contain_cgroups cgroups;
     const struct sb_contain_place *places; /* not NULL: it is set apart */
     size_t place_count;
-    bool filter; /* it has this machine's network, and may not ask at link-local addresses */
+    bool network; /* it has this machine's, and may not ask at link-local addresses */
     const struct sb_limits *limits; /* kept as far as this process may; NULL: none */
     enum sb_limit_met *out_met;     /* with limits: which one was met, if any */
 };

@@ -2,6 +2,7 @@
  * `sbuild __contain KEY=VALUE… -- PROGRAM ARGUMENT…`: see builder/contain.h.
  *
  *     cgroups=keep|read-only|hide
+ *     network=none                    it has none of this machine's
  *     join=DIRECTORY                  each: a control group
  *     place=NAME=DIRECTORY            each: it is set apart (builder/contain_apart.c)
  *
@@ -10,10 +11,15 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/net.h>
+#include <linux/seccomp.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,6 +44,7 @@ enum { FAILED = 125 };
 
 struct options {
     const char *cgroups;
+    bool no_network;
     char *places[SB_CONTAIN_PLACES]; /* NAME=DIRECTORY */
     size_t place_count;
     char **argv; /* of the program */
@@ -122,8 +129,31 @@ static void keep_from_sockets(void) {
 #endif
 }
 
-static _Noreturn void execute(char **argv) {
+/* A runtime's filter can't see the family of a socket that a 32-bit program asks for by socketcall:
+ * the hypervisor's belong to no network namespace. */
+static void keep_from_socketcall(void) {
+#ifdef __x86_64__
+    enum { SOCKETCALL = 102 };
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AUDIT_ARCH_I386, 0, 5),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SOCKETCALL, 0, 3),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[0])),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_SOCKET, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    const struct sock_fprog filter = {sizeof code / sizeof *code, code};
+    if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &filter) < 0)
+        fail("setting a filter of system calls");
+#endif
+}
+
+static _Noreturn void execute(char **argv, bool no_network) {
     keep_from_sockets();
+    if (no_network)
+        keep_from_socketcall();
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
@@ -139,7 +169,8 @@ static int exit_status(int status) {
     return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
-static _Noreturn void be_first(int keeper, const char *cgroups, char **argv) {
+static _Noreturn void be_first(int keeper, const struct options *options) {
+    const char *cgroups = options->cgroups;
     /* The keeper's death is told by the kernel from here on, and by the pipe before. */
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     struct pollfd alive = {.fd = keeper};
@@ -158,7 +189,7 @@ static _Noreturn void be_first(int keeper, const char *cgroups, char **argv) {
     umask(022);
     pid_t program = fork();
     if (program == 0)
-        execute(argv);
+        execute(options->argv, options->no_network);
     if (program < 0)
         fail("starting a process");
     close(report);
@@ -203,6 +234,8 @@ static bool take_option(char *option, struct options *out) {
     *value++ = '\0';
     if (!strcmp(option, "cgroups"))
         out->cgroups = value;
+    else if (!strcmp(option, "network"))
+        out->no_network = !strcmp(value, "none");
     else if (!strcmp(option, "place") && out->place_count < SB_CONTAIN_PLACES)
         out->places[out->place_count++] = value;
     else if (!strcmp(option, "join"))
@@ -244,7 +277,7 @@ int sb_contain_main(int argc, char **argv) {
     pid_t first = fork();
     if (first == 0) {
         close(alive[1]);
-        be_first(alive[0], options.cgroups, options.argv);
+        be_first(alive[0], &options);
     }
     if (first < 0)
         fail("starting a process");

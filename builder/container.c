@@ -113,7 +113,7 @@ static int run_with(const struct sb_runtime *runtime, const struct bundle *bundl
         .env = env,
         .directory = bundle->path,
         .cgroups = runtime->crun ? SB_CGROUPS_HIDE : SB_CGROUPS_READ_ONLY,
-        .filter = container->network,
+        .network = container->network,
         .limits = container->limits,
         .out_met = container->out_met,
     };

@@ -221,7 +221,7 @@ int sb_host_program(const struct sb_host_program *program, struct sb_step_log *l
                                  .cgroups = program->places ? SB_CGROUPS_HIDE : SB_CGROUPS_KEEP,
                                  .places = program->places,
                                  .place_count = program->place_count,
-                                 .filter = true,
+                                 .network = true,
                                  .limits = program->limits,
                                  .out_met = &met};
     int status;

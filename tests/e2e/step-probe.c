@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
@@ -101,6 +102,16 @@ static int inject(void) { return ioctl(0, TIOCSTI, "x") == 0 || ioctl(1, TIOCSTI
 static int core_pattern(void) { return open("/proc/sys/kernel/core_pattern", O_WRONLY) >= 0 ? 0 : -1; }
 static int sysrq(void) { return open("/proc/sysrq-trigger", O_WRONLY) >= 0 ? 0 : -1; }
 static int vsock(void) { return socket(40, SOCK_STREAM, 0) >= 0 ? 0 : -1; }
+/* The words of a 32-bit call lie in memory, where no filter of system calls sees them. */
+static int vsock_32(void) {
+	long result = -1;
+#ifdef __x86_64__
+	unsigned *words = mmap((void *)0x10000000, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	words[0] = 40, words[1] = SOCK_STREAM, words[2] = 0;
+	__asm__ volatile("int $0x80" : "=a"(result) : "a"(102), "b"(1), "c"(words) : "memory", "r8", "r9", "r10", "r11");
+#endif
+	return result >= 0 ? 0 : -1;
+}
 static int sniff(void) {
 	int fd = socket(AF_PACKET, SOCK_RAW, 0x0300);
 	struct ifreq r = {0};
@@ -205,7 +216,7 @@ int main(int argc, char **argv) {
 		{"a keyring", key}, {"a key", add_a_key}, {"bpf", bpf}, {"perf", perf}, {"userfaultfd", fault}, {"io_uring", uring},
 		{"a file by handle", handle}, {"a disk", disk}, {"the memory", memory}, {"the host's name", host_name},
 		{"the kernel's log", kernel_log}, {"the terminal", steal_tty}, {"the console", console}, {"keys pressed", inject},
-		{"core_pattern", core_pattern}, {"sysrq", sysrq}, {"vsock", vsock}, {"the host's packets", sniff},
+		{"core_pattern", core_pattern}, {"sysrq", sysrq}, {"vsock", vsock}, {"vsock by 32 bits", vsock_32}, {"the host's packets", sniff},
 		{"realtime", raise_priority}, {"another root", escape_chroot},
 	};
 	if (argc < 3)
