@@ -35,7 +35,7 @@ struct sb_apt_cache {
     char *name; /* of the private directory, in the store's tmp */
     char *directory, *state;
     struct shown lists, archives;
-    struct sb_map copies; /* names of packages that a bootstrap was given: they are kept already */
+    struct sb_map copies; /* what a bootstrap was given, and when: that is kept already */
 };
 
 /* ---- opening ---- */
@@ -145,6 +145,14 @@ static bool is_kept(void *data, const struct sb_digest *digest) {
     return sb_apt_kept_has(&offer->kept, digest);
 }
 
+/* When it was written, or 0. */
+static uint64_t stamp_of(int dir, const char *name) {
+    struct stat st;
+    if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return 0;
+    return (uint64_t)st.st_mtim.tv_sec * 1000000000 + (uint64_t)st.st_mtim.tv_nsec;
+}
+
 static int offer_file(void *data, const struct sb_digest *digest, const char *name,
                       struct sb_error *err) {
     struct offer *offer = data;
@@ -159,9 +167,11 @@ static int offer_file(void *data, const struct sb_digest *digest, const char *na
     }
     sb_strings_add(&offer->digests, hex.text);
     *known = offer->digests.n;
+    if (sb_apt_kept_give(&offer->kept, digest, offer->to, name, offer->copies != NULL, err) < 0)
+        return -1;
     if (offer->copies)
-        *sb_map_put(offer->copies, name) = 1;
-    return sb_apt_kept_give(&offer->kept, digest, offer->to, name, offer->copies != NULL, err);
+        *sb_map_put(offer->copies, name) = stamp_of(offer->to, name);
+    return 0;
 }
 
 static int offer_from(struct sb_apt_cache *cache, struct offer *offer, bool lists,
@@ -264,12 +274,12 @@ static int lock_lists(const struct sb_apt_cache *cache, struct sb_error *err) {
     return sb_lock_take(sb_store_private_fd(cache->store), lock, SB_LOCK_EXCLUSIVE, err);
 }
 
-static int copy_lists(struct sb_apt_cache *cache, bool back, bool releases, struct sb_error *err) {
+static int copy_releases(struct sb_apt_cache *cache, bool back, struct sb_error *err) {
     sb_autoclose int kept = open_kept(cache, SB_APT_LISTS, err);
     sb_autoclose int own = sb_directory_open(AT_FDCWD, cache->lists.path, err);
     if (kept < 0 || own < 0)
         return -1;
-    return sb_apt_copy_lists(back ? own : kept, back ? kept : own, releases, err);
+    return sb_apt_copy_releases(back ? own : kept, back ? kept : own, err);
 }
 
 int sb_apt_cache_open_bootstrap(struct sb_store *store, const char *distribution,
@@ -281,8 +291,9 @@ int sb_apt_cache_open_bootstrap(struct sb_store *store, const char *distribution
     cache->bootstrap = true;
     sb_autoclose int lock = lock_lists(cache, err);
     sb_autoclose int archives = sb_directory_open(AT_FDCWD, cache->archives.path, err);
-    if (lock < 0 || archives < 0 || copy_lists(cache, false, true, err) < 0 ||
-        copy_lists(cache, false, false, err) < 0 || offer_all(cache, false, archives, err) < 0) {
+    sb_autoclose int lists = sb_directory_open(AT_FDCWD, cache->lists.path, err);
+    if (lock < 0 || archives < 0 || lists < 0 || copy_releases(cache, false, err) < 0 ||
+        offer_all(cache, true, lists, err) < 0 || offer_all(cache, false, archives, err) < 0) {
         sb_apt_cache_free(cache);
         return -1;
     }
@@ -310,6 +321,11 @@ const char *sb_apt_cache_directory(const struct sb_apt_cache *cache) {
 
 /* ---- keeping ---- */
 
+static bool is_as_given(struct sb_apt_cache *cache, int dir, const char *name) {
+    const uint64_t *given = sb_map_find(&cache->copies, name);
+    return given && *given && *given == stamp_of(dir, name);
+}
+
 /* Whatever was written: what is below the overlay is kept already. */
 static void keep(struct sb_apt_cache *cache, struct shown *shown, bool lists) {
     struct sb_error ignored = {0};
@@ -323,7 +339,7 @@ static void keep(struct sb_apt_cache *cache, struct shown *shown, bool lists) {
     struct dirent *e;
     while ((e = readdir(dir)))
         if ((lists ? sb_apt_is_packages(e->d_name) : sb_apt_is_archive(e->d_name)) &&
-            !sb_map_find(&cache->copies, e->d_name))
+            !is_as_given(cache, dirfd(dir), e->d_name))
             if (sb_apt_kept_take(&kept, dirfd(dir), e->d_name, &ignored) < 0)
                 break;
     sb_apt_kept_prune(&kept, lists ? SB_APT_LIST_DAYS : SB_APT_ARCHIVE_DAYS);
@@ -333,13 +349,10 @@ static void keep(struct sb_apt_cache *cache, struct shown *shown, bool lists) {
 void sb_apt_cache_keep(struct sb_apt_cache *cache) {
     struct sb_error ignored = {0};
     keep(cache, &cache->archives, false);
-    if (!cache->bootstrap) {
-        keep(cache, &cache->lists, true);
-        return;
-    }
-    sb_autoclose int lock = lock_lists(cache, &ignored);
-    if (lock >= 0 && copy_lists(cache, true, false, &ignored) == 0)
-        copy_lists(cache, true, true, &ignored);
+    keep(cache, &cache->lists, true);
+    sb_autoclose int lock = cache->bootstrap ? lock_lists(cache, &ignored) : -1;
+    if (lock >= 0)
+        copy_releases(cache, true, &ignored);
 }
 
 void sb_apt_cache_free(struct sb_apt_cache *cache) {

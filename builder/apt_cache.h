@@ -2,7 +2,8 @@
  * builder/apt_cache: package lists and packages that are kept between builds.
  *
  *     STORE/sbuild/caches/packages/lists/HEX, archives/HEX        by SHA-256; for apt steps
- *     STORE/sbuild/caches/bootstrap-NAME/lists/…, archives/HEX    for bootstraps of a distribution
+ *     STORE/sbuild/caches/bootstrap-NAME/lists/HEX, archives/HEX  for bootstraps of a distribution
+ *     STORE/sbuild/caches/bootstrap-NAME/lists/…Release           which say how lists are called
  *
  * An apt step is run by programs of the image, so nothing that it leaves is believed: files are
  * copied, under the digest that the copy has. A step is shown a kept file only under the name for
@@ -10,8 +11,10 @@
  * so what another build left can change nothing. It sees them through an overlay, and can write to
  * none.
  *
- * Bootstraps are run by this machine's apt, which verifies all that it takes. They share nothing
- * with steps, and work on copies.
+ * Bootstraps are run by this machine's apt, which verifies all that it takes; but scripts of
+ * packages are root beside it. They share nothing with steps, and work on copies. Lists are given
+ * to them as earlier Release files name them; apt asks for these anew, and takes no list that they
+ * don't name.
  */
 #ifndef SB_BUILDER_APT_CACHE_H
 #define SB_BUILDER_APT_CACHE_H

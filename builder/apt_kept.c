@@ -174,31 +174,24 @@ void sb_apt_kept_prune(struct sb_apt_kept *kept, int days) {
             unlinkat(listed, e->d_name, 0);
 }
 
-/* ---- lists by name ---- */
+/* ---- Release files ---- */
 
-static bool is_there(int to, const char *name, const struct stat *st) {
-    struct stat there;
-    return fstatat(to, name, &there, AT_SYMLINK_NOFOLLOW) == 0 && there.st_size == st->st_size &&
-           there.st_mtim.tv_sec == st->st_mtim.tv_sec &&
-           there.st_mtim.tv_nsec == st->st_mtim.tv_nsec;
-}
-
-static int copy_list(int from, const char *name, int to, struct sb_error *err) {
+/* So old that a server sends its own: apt believes one that is not out of date, by its time. */
+static int copy_release(int from, const char *name, int to, struct sb_error *err) {
     struct stat st;
     struct sb_digest digest;
     char temporary[NAME_SIZE];
-    if (fstatat(from, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode) ||
-        is_there(to, name, &st))
+    if (fstatat(from, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode))
         return 0;
     int copied = copy_aside(from, name, to, temporary, &st, &digest, err);
     if (copied <= 0)
         return copied;
-    const struct timespec times[2] = {st.st_mtim, st.st_mtim};
+    const struct timespec times[2] = {{.tv_sec = 1}, {.tv_sec = 1}};
     utimensat(to, temporary, times, AT_SYMLINK_NOFOLLOW);
     return put(to, temporary, to, name, err);
 }
 
-int sb_apt_copy_lists(int from, int to, bool releases, struct sb_error *err) {
+int sb_apt_copy_releases(int from, int to, struct sb_error *err) {
     int listed = openat(from, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     sb_autoclosedir DIR *dir = listed < 0 ? NULL : fdopendir(listed);
     if (!dir) {
@@ -207,8 +200,8 @@ int sb_apt_copy_lists(int from, int to, bool releases, struct sb_error *err) {
     }
     struct dirent *e;
     while ((e = readdir(dir)))
-        if (*e->d_name != '.' && strcmp(e->d_name, "lock") != 0 &&
-            sb_apt_is_release(e->d_name) == releases && copy_list(from, e->d_name, to, err) < 0)
+        if (*e->d_name != '.' && sb_apt_is_release(e->d_name) &&
+            copy_release(from, e->d_name, to, err) < 0)
             return -1;
     return 0;
 }

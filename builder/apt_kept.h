@@ -41,8 +41,7 @@ void sb_apt_kept_prune(struct sb_apt_kept *kept, int days);
 
 bool sb_apt_is_archive(const char *name);
 
-/* Copies Release files, or all other lists, under their names, with their times; those that seem to
- * be there already are left. */
-int sb_apt_copy_lists(int from, int to, bool releases, struct sb_error *err);
+/* Copies Release files, under their names. */
+int sb_apt_copy_releases(int from, int to, struct sb_error *err);
 
 #endif

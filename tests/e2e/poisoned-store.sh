@@ -193,3 +193,22 @@ check_fails "a bootstrap that leaves links to this machine" '[0-9]*' unshare --m
 	'mount --bind bin/mmdebstrap "$(command -v mmdebstrap)" && exec "$SBUILD" probe.yaml'
 check_equal "takes nothing of it away" "apt apt/apt.conf.d apt/apt.conf.d/99mmdebstrap hostname resolv.conf" \
 	"$(cd victim && find . -mindepth 1 | sed 's,^\./,,' | sort | paste -sd ' ' -)"
+
+# Nor is another bootstrap to believe what they left in the lists.
+cat >bin/mmdebstrap <<'EOR'
+#!/bin/sh
+cd /tmp/lists && mkdir -p /tmp/root/etc/apt || exit 2
+[ ! -e x_Packages ] || { echo "BAD a list"; exit 1; }
+for release in *_InRelease; do
+	[ "$(stat -c %Y "$release")" = 1 ] || [ "$release" = '*_InRelease' ] || { echo "BAD a release that is believed"; exit 1; }
+done
+printf 'Package: x\n' >x_Packages
+printf 'Package: y\n' >y_main_Packages
+printf 'SHA256:\n %s 11 main/Packages\n' "$(sha256sum y_main_Packages | cut -d ' ' -f 1)" >y_InRelease
+touch -d 2040-01-01 *
+EOR
+for name in poisons honest2; do
+	printf 'name: %s\nfrom: {debian: bookworm, components: [%s]}\nlayers: []\n' $name $name >$name.yaml
+	check "a bootstrap after one that left lists ($name)" unshare --mount --propagation private sh -c \
+		'mount --bind bin/mmdebstrap "$(command -v mmdebstrap)" && exec "$SBUILD" "$1.yaml" --no-cache' sh $name
+done
