@@ -4,6 +4,8 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/memory.h"
 #include "base/process.h"
@@ -26,8 +28,14 @@ static int wait_for(int fd, int how, const char *path, struct sb_error *err) {
 
 static int open_lock(int dirfd, const char *path, struct sb_error *err) {
     /* Whoever may write the directory could have a file made elsewhere by a link, or stop us. */
-    int fd = openat(dirfd, path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0644);
-    return fd < 0 ? sb_fail_errno(err, SB_E_IO, "opening the lock %s", path) : fd;
+    int fd = openat(dirfd, path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
+    struct stat st;
+    if (fd < 0)
+        return sb_fail_errno(err, SB_E_IO, "opening the lock %s", path);
+    /* Who may read a file may hold a lock on it for ever; an sbuild before this one let all. */
+    if (fstat(fd, &st) == 0 && st.st_uid == geteuid() && (st.st_mode & 077))
+        fchmod(fd, 0600);
+    return fd;
 }
 
 static int operation(enum sb_lock_mode mode) {

@@ -16,7 +16,8 @@ enum sb_lock_mode {
     SB_LOCK_EXCLUSIVE,
 };
 
-/* Waits for the lock, creating the file (mode 0644) when missing. Ends with SB_E_INTERRUPTED when
+/* Waits for the lock, creating the file when missing. Its mode is 0600: whoever may read it could
+ * hold the lock. Ends with SB_E_INTERRUPTED when
  * the process is interrupted meanwhile. Returns the descriptor, or -1. */
 int sb_lock_take(int dirfd, const char *path, enum sb_lock_mode mode, struct sb_error *err);
 

@@ -186,6 +186,11 @@ static void test_lock(void) {
     CHECK_INT(symlinkat("made", scratch, "link"), 0);
     CHECK(sb_lock_take(scratch, "link", SB_LOCK_SHARED, &err) < 0);
     CHECK(faccessat(scratch, "made", F_OK, 0) < 0);
+    struct stat st; /* nobody else can open it to hold the lock */
+    CHECK(fstat(held, &st) == 0 && (st.st_mode & 07777) == 0600);
+    sb_autoclose int old = openat(scratch, "old", O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    sb_autoclose int mended = sb_lock_take(scratch, "old", SB_LOCK_EXCLUSIVE, &err);
+    CHECK(mended >= 0 && fstat(old, &st) == 0 && (st.st_mode & 07777) == 0600);
 
     CHECK(pipe2(fds, O_CLOEXEC) == 0);
     pid_t child = fork();
