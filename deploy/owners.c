@@ -1,19 +1,16 @@
 #include "deploy/owners.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <linux/openat2.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/file.h"
 #include "base/memory.h"
-#include "base/process.h"
 #include "base/text.h"
+#include "base/tree.h"
 #include "deploy/green.h"
 #include "deploy/ids.h"
 #include "deploy/units.h"
@@ -21,79 +18,50 @@
 
 /* ---- all below a directory ---- */
 
-static int open_directory(int top, const char *path) {
-    struct open_how how = {.flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC,
-                           .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV};
-    return (int)syscall(SYS_openat2, top, *path ? path : ".", &how, sizeof how);
-}
-
-/* Of what is in a directory; name is relative to dir. */
-typedef int visit(void *data, int dir, const char *name, const struct stat *st,
-                  struct sb_error *err);
-
-static int visit_entries(int top, const char *path, visit *each, void *data,
-                         struct sb_strings *pending, struct sb_error *err) {
-    int fd = open_directory(top, path);
-    sb_autoclosedir DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-    if (!dir) {
-        sb_fail_errno(err, SB_E_IO, "%s", sb_text_shown(path).text);
-        sb_close_descriptor(&fd);
-        return -1;
-    }
-    for (const struct dirent *e; (e = readdir(dir));) {
-        struct stat st;
-        if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
-            continue;
-        if (fstatat(dirfd(dir), e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-            return sb_fail_errno(err, SB_E_IO, "%s", sb_text_shown(e->d_name).text);
-        if (each(data, dirfd(dir), e->d_name, &st, err) < 0)
-            return sb_error_context(err, "%s", *path ? sb_text_shown(path).text : ".");
-        if (S_ISDIR(st.st_mode))
-            sb_strings_addf(pending, "%s%s%s", path, *path ? "/" : "", e->d_name);
-    }
-    return sb_interrupt_check(err);
-}
-
-static int visit_all(int top, visit *each, void *data, struct sb_error *err) {
-    sb_autostrings struct sb_strings pending = {0};
-    int rc = visit_entries(top, "", each, data, &pending, err);
-    while (rc == 0 && pending.n > 0) {
-        sb_autofree char *path = pending.v[--pending.n];
-        pending.v[pending.n] = NULL;
-        rc = visit_entries(top, path, each, data, &pending, err);
-    }
-    return rc;
-}
-
 struct owner {
     uint32_t uid, gid;
 };
 
-static int give(void *data, int dir, const char *name, const struct stat *st,
-                struct sb_error *err) {
-    const struct owner *to = data;
-    if ((st->st_uid == to->uid && st->st_gid == to->gid) ||
-        fchownat(dir, name, to->uid, to->gid, AT_SYMLINK_NOFOLLOW) == 0)
+/* What is mounted there is not the service's own, and may be anything of this host. */
+static int look(const struct sb_tree_entry *entry, struct statx *out, struct sb_error *err) {
+    if (statx(entry->dir, entry->name, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_BASIC_STATS,
+              out) < 0)
+        return sb_fail_errno(err, SB_E_IO, "%s", sb_text_shown(entry->name).text);
+    if (!(out->stx_attributes & STATX_ATTR_MOUNT_ROOT))
         return 0;
-    return sb_fail_errno(err, SB_E_IO, "changing the owner of %s", sb_text_shown(name).text);
+    sb_fail(err, SB_E_FAILED, "another file system is mounted on %s",
+            sb_text_shown(entry->path).text);
+    return sb_error_hint(err, "unmount it until the service runs, and chown what is in it");
+}
+
+static int give(void *self, const struct sb_tree_entry *entry, struct sb_error *err) {
+    const struct owner *to = self;
+    struct statx st;
+    if (look(entry, &st, err) < 0)
+        return -1;
+    if ((st.stx_uid == to->uid && st.stx_gid == to->gid) ||
+        fchownat(entry->dir, entry->name, to->uid, to->gid, AT_SYMLINK_NOFOLLOW) == 0)
+        return 0;
+    return sb_fail_errno(err, SB_E_IO, "changing the owner of %s", sb_text_shown(entry->name).text);
 }
 
 int sb_owners_give(int top, uint32_t uid, uint32_t gid, struct sb_error *err) {
     struct owner to = {uid, gid};
-    if (uid && visit_all(top, give, &to, err) < 0)
+    if (uid && sb_tree_walk(top, ".", give, NULL, &to, err) < 0)
         return -1;
     return fchown(top, uid, gid) < 0
                ? sb_fail_errno(err, SB_E_IO, "changing the owner of a directory")
                : 0;
 }
 
-static int check_owner(void *data, int dir, const char *name, const struct stat *st,
-                       struct sb_error *err) {
-    const struct owner *to = data;
-    (void)dir;
-    if (st->st_uid == 0 || st->st_uid == to->uid)
+static int check_owner(void *self, const struct sb_tree_entry *entry, struct sb_error *err) {
+    const struct owner *to = self;
+    struct statx st;
+    if (look(entry, &st, err) < 0)
+        return -1;
+    if (st.stx_uid == 0 || st.stx_uid == to->uid)
         return 0;
-    sb_fail(err, SB_E_FAILED, "%s is of the user %u", sb_text_shown(name).text, st->st_uid);
+    sb_fail(err, SB_E_FAILED, "%s is of the user %u", sb_text_shown(entry->name).text, st.stx_uid);
     return sb_error_hint(err,
                          "its image ran as root and has other users besides, who would lose "
                          "their data: bundle it with harden: {own_ids: false}, or chown all of "
@@ -194,7 +162,7 @@ int sb_owners_check(const struct sb_node_service *service, const struct sb_descr
     find_data(d, &data);
     for (size_t i = 0; was_root && i < data.n; i++) {
         sb_autoclose int dir = open(data.v[i], O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        if (dir >= 0 && visit_all(dir, check_owner, &to, err) < 0)
+        if (dir >= 0 && sb_tree_walk(dir, ".", check_owner, NULL, &to, err) < 0)
             return sb_error_context(err, "%s", data.v[i]);
     }
     return 0;

@@ -1,14 +1,16 @@
 #include "deploy/volumes.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/beneath.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/text.h"
+#include "base/tree.h"
 #include "builder/inroot.h"
 #include "layers/entry.h"
 
@@ -33,6 +35,13 @@ char *sb_volume_path(const char *service, const char *path) {
 struct owner {
     uint32_t uid, gid;
 };
+
+struct copy {
+    int to;
+    const struct owner *owner;
+};
+
+enum { DIRECTORY = O_RDONLY | O_DIRECTORY | O_NOFOLLOW };
 
 /* Files, directories and symlinks. Nothing here may be setuid or a device: the directory is on the
  * host, where no mount option takes their power away. */
@@ -83,44 +92,38 @@ static int copy_link(int from, int to, const char *name, const struct stat *st,
     return 0;
 }
 
-static int copy_below(int from, int to, const struct owner *owner, struct sb_error *err);
-
-static int copy_directory(int from, int to, const char *name, const struct stat *st,
-                          const struct owner *owner, struct sb_error *err) {
-    if (mkdirat(to, name, 0700) < 0)
-        return sb_fail_errno(err, SB_E_IO, "copying a directory");
-    sb_autoclose int in = openat(from, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    sb_autoclose int out = sb_directory_open(to, name, err);
-    if (out < 0)
-        return -1;
-    if (in < 0)
-        return sb_fail_errno(err, SB_E_IO, "copying a directory");
-    return copy_below(in, out, owner, err) < 0 ? -1 : settle(out, st, owner, err);
+/* A directory's attributes come after what is in it, which changes its times. */
+static int copy_entry(void *self, const struct sb_tree_entry *entry, struct sb_error *err) {
+    const struct copy *copy = self;
+    struct stat st;
+    if (fstatat(entry->dir, entry->name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return sb_fail_errno(err, SB_E_IO, "copying %s", sb_text_shown(entry->path).text);
+    sb_autofree char *parent = sb_path_dirname(entry->path);
+    sb_autoclose int to = sb_open_beneath(copy->to, parent, DIRECTORY, SB_BENEATH_NO_LINKS);
+    if (to < 0)
+        return sb_fail_errno(err, SB_E_IO, "copying %s", sb_text_shown(entry->path).text);
+    int rc = 0;
+    if (S_ISDIR(st.st_mode) && mkdirat(to, entry->name, 0700) < 0)
+        rc = sb_fail_errno(err, SB_E_IO, "copying a directory");
+    else if (S_ISREG(st.st_mode))
+        rc = copy_file(entry->dir, to, entry->name, &st, copy->owner, err);
+    else if (S_ISLNK(st.st_mode))
+        rc = copy_link(entry->dir, to, entry->name, &st, copy->owner, err);
+    return rc < 0 ? sb_error_context(err, "%s", sb_text_shown(entry->path).text) : 0;
 }
 
-static int copy_entry(int from, int to, const char *name, const struct owner *owner,
-                      struct sb_error *err) {
+static int settle_directory(void *self, const struct sb_tree_entry *entry, struct sb_error *err) {
+    const struct copy *copy = self;
     struct stat st;
-    if (fstatat(from, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-        return sb_fail_errno(err, SB_E_IO, "copying");
-    return S_ISDIR(st.st_mode)   ? copy_directory(from, to, name, &st, owner, err)
-           : S_ISREG(st.st_mode) ? copy_file(from, to, name, &st, owner, err)
-           : S_ISLNK(st.st_mode) ? copy_link(from, to, name, &st, owner, err)
-                                 : 0;
+    sb_autoclose int to = sb_open_beneath(copy->to, entry->path, DIRECTORY, SB_BENEATH_NO_LINKS);
+    if (to < 0 || fstatat(entry->dir, entry->name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return sb_fail_errno(err, SB_E_IO, "copying %s", sb_text_shown(entry->path).text);
+    return settle(to, &st, copy->owner, err);
 }
 
 static int copy_below(int from, int to, const struct owner *owner, struct sb_error *err) {
-    int fd = openat(from, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    sb_autoclosedir DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-    if (!dir) {
-        sb_close_descriptor(&fd);
-        return sb_fail_errno(err, SB_E_IO, "reading a directory");
-    }
-    for (struct dirent *e; (e = readdir(dir));)
-        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0 &&
-            copy_entry(from, to, e->d_name, owner, err) < 0)
-            return sb_error_context(err, "%s", e->d_name);
-    return 0;
+    struct copy copy = {to, owner};
+    return sb_tree_walk(from, ".", copy_entry, settle_directory, &copy, err);
 }
 
 /* ---- the directories ---- */

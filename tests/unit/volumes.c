@@ -2,6 +2,7 @@
 #include "deploy/volumes.h"
 
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
@@ -82,6 +83,23 @@ static void test_missing(void) {
     CHECK(S_ISLNK(look("out/link").st_mode));
 }
 
+/* More levels than a process may have files open. */
+static void test_deep(void) {
+    struct rlimit files, few = {64, 64};
+    getrlimit(RLIMIT_NOFILE, &files);
+    few.rlim_max = files.rlim_max;
+    shell("mkdir -p deep/$(printf 'd/%.0s' $(seq 900)); chmod 750 deep/d; touch -d @1000 deep/d");
+    CHECK_INT(setrlimit(RLIMIT_NOFILE, &few), 0);
+    make("/deep", 1234, 1235);
+    CHECK_INT(setrlimit(RLIMIT_NOFILE, &files), 0);
+    CHECK_INT(look("deep/d").st_mode, S_IFDIR | 0750);
+    CHECK_INT(look("deep/d").st_mtim.tv_sec, 1000);
+    sb_autofree char *least = sb_format("%s/db/deep/", top);
+    sb_autofree char *command = sb_format("find %s -uid 1234 | wc -l", least);
+    sb_autofree char *count = layer_test_shell(command);
+    CHECK_STR(count, "901\n");
+}
+
 int main(void) {
     if (geteuid() != 0) {
         TEST_SKIP("needs root");
@@ -97,6 +115,7 @@ int main(void) {
     test_again();
     test_root();
     test_missing();
+    test_deep();
     free(top);
     free(root);
     layer_test_end(&t);
