@@ -74,15 +74,20 @@ static void check_names(struct check *c, const struct sb_description *d) {
         fail(c, "workdir", d->workdir ? d->workdir : "", "an absolute path without \\ and quotes");
 }
 
-/* In order, once, and nothing that systemd mounts there itself. */
-static void check_volumes(struct check *c, const struct sb_description *d) {
+/* Nothing that systemd mounts there itself, and reads while it starts the service. */
+static void check_mount(struct check *c, const char *key, const char *path) {
     static const char *const kernel[] = {"/dev", "/proc", "/sys"};
+    check_rule(c, key, path, &sb_rule_mount, false);
+    for (size_t i = 0; path && i < sizeof kernel / sizeof *kernel; i++)
+        if (sb_path_is_below(path, kernel[i]))
+            fail(c, key, path, "a directory of its own");
+}
+
+/* In order, once. */
+static void check_volumes(struct check *c, const struct sb_description *d) {
     for (size_t i = 0; i < d->volumes.n; i++) {
         const char *path = d->volumes.v[i];
-        check_rule(c, "volumes", path, &sb_rule_mount, false);
-        for (size_t j = 0; j < sizeof kernel / sizeof *kernel; j++)
-            if (sb_path_is_below(path, kernel[j]))
-                fail(c, "volumes", path, "a directory of its own");
+        check_mount(c, "volumes", path);
         if (i && strcmp(d->volumes.v[i - 1], path) >= 0)
             fail(c, "volumes", path, "in order, once");
     }
@@ -109,7 +114,8 @@ static void check_lists(struct check *c, const struct sb_description *d) {
         if (!sb_unit_is_requirable(d->requires.v[i]) || !is_whole(d->requires.v[i]))
             fail(c, "requires", d->requires.v[i], "a unit that a service may start");
     for (size_t i = 0; i < SB_DIRECTORY_COUNT; i++)
-        check_rule(c, "directories", d->directories[i], &sb_rule_mount, true);
+        if (d->directories[i])
+            check_mount(c, "directories", d->directories[i]);
 }
 
 static void check_argv(struct check *c, const struct sb_description *d) {

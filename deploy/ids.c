@@ -21,12 +21,14 @@
 #include "base/memory.h"
 #include "deploy/inside.h"
 
-#define NOTE_LIMIT   64
-#define TABLE_LIMIT  (16u << 20)
-#define STATUS_LIMIT (1u << 16)
-#define TRIES        1024
-#define DATABASE     (64 * 1024) /* bytes of one entry of passwd or group */
-#define NOBODY       65534u
+#define NOTE_LIMIT    64
+#define TABLE_LIMIT   (16u << 20)
+#define STATUS_LIMIT  (1u << 16)
+#define TRIES         1024
+#define DATABASE      (64u << 10) /* bytes of one entry of passwd or group, as a rule */
+#define DATABASE_MOST (64u << 20)
+#define SOMEBODY      "a very long name"
+#define NOBODY        65534u
 
 /* ---- what the host's databases say ---- */
 
@@ -35,21 +37,42 @@ static char *account_of(uint32_t id) {
     return sb_format("sbuild-%u", id);
 }
 
+/* Entries are as long as they are: a group of a directory service may list thousands of members. */
+static bool is_to_be_longer(int rc, size_t *size) {
+    *size *= 4;
+    return rc == ERANGE && *size <= DATABASE_MOST;
+}
+
+static char *unless_own(const char *name, uint32_t id) {
+    sb_autofree char *own = account_of(id);
+    return strcmp(name, own) != 0 ? sb_strdup(name) : NULL;
+}
+
 /* Who has that number as a user, the caller's; NULL: nobody, or an account that sbuild made. */
 static char *foreign_user(uint32_t uid) {
-    sb_autofree char *own = account_of(uid);
-    sb_autofree char *bytes = sb_alloc(DATABASE);
     struct passwd entry, *found = NULL;
-    getpwuid_r(uid, &entry, bytes, DATABASE, &found);
-    return found && strcmp(found->pw_name, own) != 0 ? sb_strdup(found->pw_name) : NULL;
+    size_t size = DATABASE;
+    int rc;
+    do {
+        sb_autofree char *bytes = sb_alloc(size);
+        rc = getpwuid_r(uid, &entry, bytes, size, &found);
+        if (found)
+            return unless_own(found->pw_name, uid);
+    } while (is_to_be_longer(rc, &size));
+    return rc == ERANGE ? sb_strdup(SOMEBODY) : NULL;
 }
 
 static char *foreign_group(uint32_t gid) {
-    sb_autofree char *own = account_of(gid);
-    sb_autofree char *bytes = sb_alloc(DATABASE);
     struct group entry, *found = NULL;
-    getgrgid_r(gid, &entry, bytes, DATABASE, &found);
-    return found && strcmp(found->gr_name, own) != 0 ? sb_strdup(found->gr_name) : NULL;
+    size_t size = DATABASE;
+    int rc;
+    do {
+        sb_autofree char *bytes = sb_alloc(size);
+        rc = getgrgid_r(gid, &entry, bytes, size, &found);
+        if (found)
+            return unless_own(found->gr_name, gid);
+    } while (is_to_be_longer(rc, &size));
+    return rc == ERANGE ? sb_strdup(SOMEBODY) : NULL;
 }
 
 /* The account's name is free, or that of this very number. */
@@ -58,11 +81,10 @@ static bool is_name_free(uint32_t id) {
     sb_autofree char *bytes = sb_alloc(DATABASE);
     struct passwd user, *known = NULL;
     struct group group, *known_group = NULL;
-    getpwnam_r(own, &user, bytes, DATABASE, &known);
-    if (known && known->pw_uid != id)
+    if (getpwnam_r(own, &user, bytes, DATABASE, &known) == ERANGE || (known && known->pw_uid != id))
         return false;
-    getgrnam_r(own, &group, bytes, DATABASE, &known_group);
-    return !known_group || known_group->gr_gid == id;
+    return getgrnam_r(own, &group, bytes, DATABASE, &known_group) != ERANGE &&
+           (!known_group || known_group->gr_gid == id);
 }
 
 /* Lines "NAME:FIRST:COUNT" of /etc/subuid: numbers that a user's containers have. */

@@ -69,6 +69,9 @@ for name in ../../x x/../../etc/passwd .. a.. '' 'a\nb' 'a b' 'a%n' 'ssh@x' A "$
 	refused "the name '$name'" 6 'name: ' "d['name'] = '$name'"
 done
 refused "a variable's name with a line" 6 'env: ' "d['env'] = {'A=1\nExecStartPre=/bin/x': 'y'}"
+for place in /proc /proc/sys /dev /sys/fs/cgroup; do
+	refused "data in the place of $place" 6 'directories: ' "d['directories']['state'] = '$place'"
+done
 refused "control characters in a value" 6 'env: ' "d['env'] = {'A': 'x\x1b[2J'}"
 refused "a carriage return in a word" 6 'argv: ' "d['argv'] += ['a\rb']"
 refused "a program with a prefix" 6 'argv: ' "d['argv'][0] = '+/bin/sh'"

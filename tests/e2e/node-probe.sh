@@ -162,6 +162,8 @@ refused() { # WHAT USER MESSAGE [STATUS]
 refused "alice's number" 1000:1000 'that is the account alice'
 refused "a group of the host" 0:42 'that is the group shadow'
 refused "the group of root" 1234:0 'that is the group root'
+n sh -c '{ printf big:x:4321:; seq -s, -f user%06.0f 12000; } >>/etc/group'
+refused "a group of thousands" 1234:4321 'that is the group big'
 refused "nobody" 65534:65534 'nobody'
 refused "another service's own number" "$(n cat /etc/sbuild/ids/victim)" 'that is for services with own_ids'
 refused "a name of the host that the image does not have" daemon 'the root has no user' 4
