@@ -118,7 +118,7 @@ static int retire(const struct sb_node_service *service, const struct sb_node_sl
     struct sb_error ignored = {0};
     if (patient && drain(service, slot, err) < 0)
         return -1;
-    if (sb_systemd_do("stop", slot->unit, &ignored) < 0)
+    if (sb_systemd_stop(slot->unit, &ignored) < 0)
         sb_systemd_do("kill", slot->unit, &ignored);
     sb_systemd_do("reset-failed", slot->unit, &ignored);
     if (sb_dropins_take_back(service, slot->colour, err) < 0 ||

@@ -37,7 +37,8 @@ static char *account_of(uint32_t id) {
     return sb_format("sbuild-%u", id);
 }
 
-/* Entries are as long as they are: a group of a directory service may list thousands of members. */
+/* Entries are as long as they are: a group of a directory service may list thousands of members,
+ * and none after it would be found either. */
 static bool is_to_be_longer(int rc, size_t *size) {
     *size *= 4;
     return rc == ERANGE && *size <= DATABASE_MOST;
@@ -75,16 +76,36 @@ static char *foreign_group(uint32_t gid) {
     return rc == ERANGE ? sb_strdup(SOMEBODY) : NULL;
 }
 
+static bool is_user_name_free(const char *name, uint32_t id) {
+    struct passwd entry, *found = NULL;
+    size_t size = DATABASE;
+    int rc;
+    do {
+        sb_autofree char *bytes = sb_alloc(size);
+        rc = getpwnam_r(name, &entry, bytes, size, &found);
+        if (found)
+            return found->pw_uid == id;
+    } while (is_to_be_longer(rc, &size));
+    return rc != ERANGE;
+}
+
+static bool is_group_name_free(const char *name, uint32_t id) {
+    struct group entry, *found = NULL;
+    size_t size = DATABASE;
+    int rc;
+    do {
+        sb_autofree char *bytes = sb_alloc(size);
+        rc = getgrnam_r(name, &entry, bytes, size, &found);
+        if (found)
+            return found->gr_gid == id;
+    } while (is_to_be_longer(rc, &size));
+    return rc != ERANGE;
+}
+
 /* The account's name is free, or that of this very number. */
 static bool is_name_free(uint32_t id) {
     sb_autofree char *own = account_of(id);
-    sb_autofree char *bytes = sb_alloc(DATABASE);
-    struct passwd user, *known = NULL;
-    struct group group, *known_group = NULL;
-    if (getpwnam_r(own, &user, bytes, DATABASE, &known) == ERANGE || (known && known->pw_uid != id))
-        return false;
-    return getgrnam_r(own, &group, bytes, DATABASE, &known_group) != ERANGE &&
-           (!known_group || known_group->gr_gid == id);
+    return is_user_name_free(own, id) && is_group_name_free(own, id);
 }
 
 /* Lines "NAME:FIRST:COUNT" of /etc/subuid: numbers that a user's containers have. */

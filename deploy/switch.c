@@ -31,7 +31,7 @@ static int restart(const struct sb_node_service *service, uint64_t number, struc
     if (other)
         sb_node_say(service->node, "%s: its data become another user's, its own", service->name);
     if (strcmp(unit, service->unit) != 0)
-        sb_systemd_do("stop", service->unit, &ignored); /* the next run is the new one's */
+        sb_systemd_stop(service->unit, &ignored); /* the next run is the new one's */
     if (other && (sb_systemd_stop_alone(service->unit, err) < 0 ||
                   sb_owners_change(service, number, err) < 0))
         return -1;
@@ -151,7 +151,7 @@ static int take_away(const struct sb_node_service *service, uint64_t number, str
     struct sb_error ignored = {0};
     sb_autofree char *timer = sb_format("%s.timer", service->name);
     sb_systemd_do("stop", timer, &ignored);
-    if (sb_systemd_do("stop", service->unit, &ignored) < 0)
+    if (sb_systemd_stop(service->unit, &ignored) < 0)
         sb_systemd_do("kill", service->unit, &ignored);
     if (sb_unitfiles_remove(service, err) < 0 || sb_green_remove(service, err) < 0)
         return -1;

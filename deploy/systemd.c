@@ -1,5 +1,6 @@
 #include "deploy/systemd.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,7 @@
 #include "base/process.h"
 
 #define OUTPUT_LIMIT (1u << 20)
+#define STOP_MARGIN  5 /* seconds, that systemd itself may take */
 
 int sb_systemd_parse_version(const char *text) {
     int version;
@@ -71,10 +73,70 @@ int sb_systemd_do(const char *verb, const char *unit, struct sb_error *err) {
     return run(argv, NULL, err);
 }
 
+/* ---- stopping ---- */
+
+/* "1min 30s", "500ms", "infinity": systemd.time(7), as `show` writes them. */
+double sb_systemd_parse_span(const char *text) {
+    static const struct {
+        const char *unit;
+        double seconds;
+    } units[] = {{"us", 1e-6}, {"ms", 1e-3},  {"s", 1},           {"min", 60},    {"h", 3600},
+                 {"d", 86400}, {"w", 604800}, {"month", 2629800}, {"y", 31557600}};
+    double sum = 0;
+    char *end;
+    for (; *text; text = end + strspn(end, " ")) {
+        double value = strtod(text, &end), factor = 0;
+        size_t n = strspn(end, "abcdefghijklmnopqrstuvwxyz");
+        for (size_t i = 0; i < sizeof units / sizeof *units; i++)
+            if (end > text && strlen(units[i].unit) == n && !strncmp(units[i].unit, end, n))
+                factor = units[i].seconds;
+        if (factor == 0)
+            return 0;
+        sum += value * factor;
+        end += n;
+    }
+    return sum;
+}
+
+/* A process that kills what doesn't end in its time; 0: that time is endless, or unknown. A service
+ * may have systemd wait for as long as it likes (EXTEND_TIMEOUT_USEC of sd_notify(3)). */
+static pid_t start_killer(const char *unit) {
+    static const char script[] = "sleep \"$1\"; exec systemctl kill --signal=KILL -- \"$2\"";
+    struct sb_pairs properties;
+    if (sb_systemd_properties(unit, "TimeoutStopUSec", &properties, NULL) < 0)
+        return 0;
+    const char *text = sb_pairs_get(&properties, "TimeoutStopUSec");
+    double span = text ? sb_systemd_parse_span(text) : 0;
+    sb_pairs_free(&properties);
+    if (span <= 0)
+        return 0;
+    sb_autofree char *seconds = sb_format("%.0f", span + STOP_MARGIN);
+    const char *const argv[] = {"sh", "-c", script, "sh", seconds, unit, NULL};
+    const struct sb_process_options options = {
+        .argv = argv, .in = -1, .out = -1, .err = -1, .new_group = true};
+    pid_t pid = sb_process_start(&options, NULL);
+    return pid < 0 ? 0 : pid;
+}
+
+static int stop(const char *const *argv, const char *unit, struct sb_error *err) {
+    pid_t killer = start_killer(unit);
+    int rc = run(argv, NULL, err);
+    if (killer) {
+        kill(-killer, SIGKILL);
+        sb_process_wait(killer, NULL);
+    }
+    return rc;
+}
+
+int sb_systemd_stop(const char *unit, struct sb_error *err) {
+    const char *const argv[] = {"systemctl", "--quiet", "stop", "--", unit, NULL};
+    return stop(argv, unit, err);
+}
+
 int sb_systemd_stop_alone(const char *unit, struct sb_error *err) {
     const char *const argv[] = {
         "systemctl", "--quiet", "--job-mode=ignore-dependencies", "stop", "--", unit, NULL};
-    return run(argv, NULL, err);
+    return stop(argv, unit, err);
 }
 
 int sb_systemd_begin(const char *verb, const char *unit, struct sb_error *err) {

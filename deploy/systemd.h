@@ -21,11 +21,15 @@
 int sb_systemd_check(int *out_version, struct sb_error *err);
 /* The version in the first line of `systemctl --version`; 0 when it has none. */
 int sb_systemd_parse_version(const char *text);
+/* Seconds of "1min 30s"; 0: "infinity", or none. */
+double sb_systemd_parse_span(const char *text);
 
 int sb_systemd_reload(struct sb_error *err);
 /* systemctl VERB UNIT: start, stop, … Returns when systemd is done with it. */
 int sb_systemd_do(const char *verb, const char *unit, struct sb_error *err);
-/* Stops it without stopping what requires it. */
+/* systemctl stop of a service; what puts off its end beyond its TimeoutStopSec= is killed. */
+int sb_systemd_stop(const char *unit, struct sb_error *err);
+/* The same without stopping what requires it. */
 int sb_systemd_stop_alone(const char *unit, struct sb_error *err);
 /* systemctl VERB UNIT, without waiting for the end of the job. */
 int sb_systemd_begin(const char *verb, const char *unit, struct sb_error *err);

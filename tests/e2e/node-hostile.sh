@@ -10,10 +10,25 @@ root=$(node_root one)
 
 cat >helper.c <<'END'
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
+static void stay(const char *main_pid) {
+	struct sockaddr_un to = {.sun_family = AF_UNIX, .sun_path = "/run/systemd/notify"};
+	int fd = socket(AF_UNIX, SOCK_DGRAM, 0);
+	char text[200];
+	signal(SIGTERM, SIG_IGN);
+	for (;; sleep(1)) {
+		int n = snprintf(text, sizeof text, "READY=1\nEXTEND_TIMEOUT_USEC=60000000\nFDSTORE=1\nMAINPID=%s\n", main_pid);
+		sendto(fd, text, n, 0, (struct sockaddr *)&to, sizeof to);
+	}
+}
 int main(int argc, char **argv) {
+	if (argc > 2 && !strcmp(argv[1], "stay"))
+		stay(argv[2]);
 	if (argc > 2 && !strcmp(argv[1], "open"))
 		return open(argv[2], O_RDONLY) < 0;
 	if (argc == 1)
@@ -257,6 +272,14 @@ harmless "a command is its user's" 'test "$(/app/helper)" -ge 1879048192' ""
 harmless "a command that leaves something behind" 'grep -q good.service /proc/self/cgroup && { sleep 1000 & true; }' "" \
 	"it belongs to the service" 'systemctl status good | grep -q "sleep 1000"'
 harmless "root's command" '! mknod /tmp/x b 254 0 && ! mount -t tmpfs x /tmp' "d['user'] = ''"
+
+# systemd waits for who asks it to, and takes another process for the service's only from root.
+victim=$(n systemctl show -P MainPID dbus)
+make_hostile "d['type'] = 'notify'; d['stopTimeout'] = 1; d['argv'] = ['/app/helper', 'stay', '$victim']"
+check "a service that does not want to end" n sbuild install /root/hostile.tar
+check "is not another's process" test "$(n systemctl show -P MainPID good)" != "$victim"
+check "ends, in its time and a little" n timeout 20 sbuild uninstall good
+check_equal "and nobody else" "$victim" "$(n systemctl show -P MainPID dbus)"
 
 # Of what it answers at its health only the status is wanted, and nobody waits for ever.
 port=$(free_port)

@@ -264,6 +264,12 @@ static void test_versions(void) {
     CHECK_INT(sb_systemd_parse_version("systemd 252 (252.39-1~deb12u2)\n+PAM +AUDIT\n"), 252);
     CHECK_INT(sb_systemd_parse_version("systemd 249 (249.11-0ubuntu3)\n"), 249);
     CHECK_INT(sb_systemd_parse_version("sysvinit\n"), 0);
+    CHECK_INT(sb_systemd_parse_span("1min 30s") * 1000, 90000);
+    CHECK_INT(sb_systemd_parse_span("2h 1min 1.500s") * 1000, 7261500);
+    CHECK_INT(sb_systemd_parse_span("500ms") * 1000, 500);
+    CHECK_INT(sb_systemd_parse_span("49710d 6h 28min 15s"), 4294967295);
+    CHECK_INT(sb_systemd_parse_span("infinity"), 0);
+    CHECK_INT(sb_systemd_parse_span("30 parsecs"), 0);
 }
 
 /* ---- whose a name is ---- */
