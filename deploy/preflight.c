@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -59,6 +60,17 @@ static int check_units_writable(const struct sb_node_service *service, struct sb
 
 /* ---- the service ---- */
 
+/* Whether another user of this host can come to it and read it. */
+static bool is_open(const struct sb_node_service *service, const char *path) {
+    sb_autofree char *own = sb_path_join(SB_UNIT_SECRETS, service->name);
+    const char *const above[] = {"/etc/sbuild", SB_UNIT_SECRETS, own};
+    struct stat st;
+    for (size_t i = 0; i < sizeof above / sizeof *above; i++)
+        if (stat(above[i], &st) == 0 && !(st.st_mode & 01))
+            return false;
+    return stat(path, &st) == 0 && (st.st_mode & 04);
+}
+
 static int check_secrets(const struct sb_node_service *service, const struct sb_description *d,
                          struct sb_error *err) {
     sb_autobuf struct sb_buf missing = {0};
@@ -67,6 +79,10 @@ static int check_secrets(const struct sb_node_service *service, const struct sb_
             sb_format("%s/%s/%s", SB_UNIT_SECRETS, service->name, d->secrets.v[i]);
         if (access(path, R_OK) < 0)
             sb_buf_addf(&missing, "%s%s", missing.len ? ", " : "", path);
+        else if (is_open(service, path))
+            sb_node_say(service->node,
+                        "%s: every user of this host can read the secret %s (chmod 600)",
+                        service->name, path);
     }
     if (missing.len == 0)
         return 0;

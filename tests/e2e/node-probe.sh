@@ -81,7 +81,10 @@ for name in victim probe; do
 	cp "units-$name/description.json" "$name.tar.description.json"
 done
 cp victim.tar "$root/root/"
+n chmod 644 /etc/sbuild/secrets/victim/password
 check "a service with a secret" n sbuild install /root/victim.tar
+said 'every user of this host can read the secret'
+n chmod 600 /etc/sbuild/secrets/victim/password
 
 variant() { # NAME USER STATEMENTS: its bundle, on the node
 	"$TOP/tests/e2e/hostile-bundle" probe.tar "$root/root/$1.tar" "d['name'] = '$1'; d['user'] = '$2'; $3"
