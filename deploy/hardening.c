@@ -112,8 +112,10 @@ void sb_hardening_write(const struct sb_description *d, const struct sb_placemen
         sb_buf_adds(out, "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK\n");
     if (is_on(d, SB_HARDEN_REALTIME))
         sb_buf_adds(out, "RestrictRealtime=yes\n");
+    /* What a program asks of a ring no filter sees: sockets of any family, setuid files. */
     if (is_on(d, SB_HARDEN_SYSTEM_CALLS))
         sb_buf_adds(out, "SystemCallArchitectures=native\nSystemCallFilter=@system-service\n"
+                         "SystemCallFilter=~io_uring_setup io_uring_enter io_uring_register\n"
                          "SystemCallErrorNumber=EPERM\n");
     sb_buf_adds(out, "RemoveIPC=yes\n");
 }
