@@ -22,7 +22,8 @@ bool sb_owners_differ(const struct sb_node_service *service, uint64_t number);
  * that is in it. Nothing of the service may run. */
 int sb_owners_change(const struct sb_node_service *service, uint64_t number, struct sb_error *err);
 
-/* All below a directory and itself; no symlink is followed. For root (0) only itself: root reads
+/* All below a directory and itself, but devices; no symlink is followed, and what is mounted there
+ * is an error. For root (0) only itself: root reads
  * and writes what is another's. */
 int sb_owners_give(int dir, uint32_t uid, uint32_t gid, struct sb_error *err);
 

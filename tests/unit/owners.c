@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 
 #include "base/memory.h"
 #include "tests/unit/layer_test.h"
@@ -37,6 +38,8 @@ static void test_kinds(void) {
     shell("mkdir -p data/sub outside; touch outside/file data/sub/file; ln -s ../outside data/link;"
           "ln -s ../outside/file data/to; mkfifo data/pipe; mkdir data/closed; chmod 0 data/closed;"
           "cp /bin/true data/setuid; chmod 6755 data/setuid");
+    sb_autofree char *device = sb_path_join(t.dir, "data/device");
+    bool made = mknod(device, S_IFCHR | 0600, makedev(1, 3)) == 0; /* a container may not */
     sb_autoclose int data = open_in("data");
     CHECK_INT(sb_owners_give(data, 1234, 1235, &err), 0);
     CHECK_INT(look("data").st_uid, 1234);
@@ -45,6 +48,7 @@ static void test_kinds(void) {
     CHECK_INT(look("data/pipe").st_uid, 1234);
     CHECK_INT(look("data/closed").st_uid, 1234);
     CHECK_INT(look("data/setuid").st_mode & 06000, 0);
+    CHECK(!made || look("data/device").st_uid == 0);
     CHECK_INT(look("outside").st_uid, 0);
     CHECK_INT(look("outside/file").st_uid, 0);
 }
