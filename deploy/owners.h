@@ -23,8 +23,7 @@ bool sb_owners_differ(const struct sb_node_service *service, uint64_t number);
 int sb_owners_change(const struct sb_node_service *service, uint64_t number, struct sb_error *err);
 
 /* All below a directory and itself, but devices; no symlink is followed, and what is mounted there
- * is an error. For root (0) only itself: root reads
- * and writes what is another's. */
+ * is an error. For root (0) only itself: root reads and writes what is another's. */
 int sb_owners_give(int dir, uint32_t uid, uint32_t gid, struct sb_error *err);
 
 /* Refuses to make data one user's which have been several's: what ran as root had users of its
