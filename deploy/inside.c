@@ -129,8 +129,7 @@ bool sb_inside_is_of(const char *cgroups, const char *unit) {
     return false;
 }
 
-/* In one of the hierarchies, in the very group that systemd made. */
-static bool is_below(const char *cgroups, const char *group) {
+bool sb_inside_is_below(const char *cgroups, const char *group) {
     size_t n = strlen(group);
     for (const char *line = cgroups; *line;) {
         size_t length = strcspn(line, "\n");
@@ -147,7 +146,7 @@ static bool open_cgroups(int dir, const char *unit, struct place *out) {
     const char *cgroup = out->confine->cgroup;
     if (sb_file_read(dir, "cgroup", STATUS_LIMIT, &text, NULL) < 0 ||
         !sb_inside_is_of(sb_buf_text(&text), unit) ||
-        (cgroup && *cgroup && !is_below(sb_buf_text(&text), cgroup)))
+        (cgroup && *cgroup && !sb_inside_is_below(sb_buf_text(&text), cgroup)))
         return false;
     for (const char *line = sb_buf_text(&text); *line && out->control_count < CGROUPS_MOST;) {
         size_t n = strcspn(line, "\n");

@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "deploy/inside.h"
+#include "deploy/systemd.h"
 
 #define LINE_BYTES   512
 #define CGROUP_LIMIT (64u << 10)
@@ -72,11 +73,11 @@ static void find_listeners(uint16_t port, struct sb_strings *out) {
     }
 }
 
-static bool is_of(int proc, const char *pid, const char *unit) {
+static bool is_of(int proc, const char *pid, const char *group) {
     sb_autofree char *path = sb_format("%s/cgroup", pid);
     sb_autobuf struct sb_buf text = {0};
     return !strcmp(pid, "1") || (sb_file_read(proc, path, CGROUP_LIMIT, &text, NULL) == 0 &&
-                                 sb_inside_is_of(sb_buf_text(&text), unit));
+                                 sb_inside_is_below(sb_buf_text(&text), group));
 }
 
 static bool has_any(int proc, const char *pid, const struct sb_strings *sockets) {
@@ -99,10 +100,16 @@ static bool has_any(int proc, const char *pid, const struct sb_strings *sockets)
 
 bool sb_port_is_of(uint16_t port, const char *unit) {
     sb_autostrings struct sb_strings sockets = {0};
+    struct sb_pairs properties;
     find_listeners(port, &sockets);
-    sb_autoclosedir DIR *proc = sockets.n > 0 ? opendir("/proc") : NULL;
+    if (sockets.n == 0 || sb_systemd_properties(unit, "ControlGroup", &properties, NULL) < 0)
+        return false;
+    const char *value = sb_pairs_get(&properties, "ControlGroup");
+    sb_autofree char *group = value && *value ? sb_strdup(value) : NULL; /* else it doesn't run */
+    sb_pairs_free(&properties);
+    sb_autoclosedir DIR *proc = group ? opendir("/proc") : NULL;
     for (const struct dirent *entry; proc && (entry = readdir(proc));)
-        if (isdigit((unsigned char)entry->d_name[0]) && is_of(dirfd(proc), entry->d_name, unit) &&
+        if (isdigit((unsigned char)entry->d_name[0]) && is_of(dirfd(proc), entry->d_name, group) &&
             has_any(dirfd(proc), entry->d_name, &sockets))
             return true;
     return false;

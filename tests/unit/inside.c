@@ -87,6 +87,18 @@ static void test_units(void) {
         CHECK_INT(sb_inside_is_of(cases[i].cgroups, cases[i].unit), cases[i].is);
 }
 
+/* A user may call units of their own as those of the host. */
+static void test_groups(void) {
+    static const char group[] = "/system.slice/app.service";
+    static const char users[] =
+        "0::/user.slice/user-1000.slice/user@1000.service/system.slice/app.service\n";
+    CHECK(sb_inside_is_below("0::/system.slice/app.service\n", group));
+    CHECK(sb_inside_is_below("4:memory:/\n0::/system.slice/app.service/worker\n", group));
+    CHECK(!sb_inside_is_below("0::/system.slice/app.service2\n", group));
+    CHECK(sb_inside_is_of(users, "app.service"));
+    CHECK(!sb_inside_is_below(users, group));
+}
+
 /* Root with less: the command has no more. */
 static void test_capabilities(void) {
     static const char *const argv[] = {"setpriv", "--bounding-set=-all,+chown", "sleep", "1000",
@@ -101,6 +113,7 @@ static void test_capabilities(void) {
 
 int main(void) {
     test_units();
+    test_groups();
     if (geteuid() != 0) {
         TEST_SKIP("needs root");
         return test_done();
