@@ -23,8 +23,8 @@
 pid_t sb_inside_start(pid_t service, const char *unit, const struct sb_confine *confine,
                       const char *command, struct sb_error *err);
 
-/* Whether /proc/PID/cgroup, as read, is of a process of that unit: of one that is called so, which a
- * user's own may be too. */
+/* Whether /proc/PID/cgroup, as read, is of a process of that unit: of one that is called so, which
+ * a user's own may be too. */
 bool sb_inside_is_of(const char *cgroups, const char *unit);
 /* In one of the hierarchies, in the very group that systemd made (ControlGroup=). */
 bool sb_inside_is_below(const char *cgroups, const char *group);
