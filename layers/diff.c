@@ -4,27 +4,32 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "base/map.h"
 #include "base/memory.h"
 #include "base/process.h"
+#include "layers/contents.h"
 #include "layers/unpack.h"
 #include "layers/view.h"
 
-/* One of the two files of a pair. */
-struct half {
-    size_t index; /* in the view */
-    size_t layer; /* where it, or what the hard link leads to, is */
-    size_t next;  /* other pair that needs the same file of the same layer, + 1 */
-    bool need_content, need_xattrs;
-    bool read; /* xattrs, and content if needed, are known */
-    bool has_xattrs;
-    struct sb_digest content, xattrs;
+/* Small, as there are as many as both images together have files. */
+struct pair {
+    uint32_t index[2]; /* in the views; of a pair that is none, one is unused */
+    uint32_t reading;  /* its number, + 1; 0: all is known */
+    uint16_t kind, what;
 };
 
-struct pair {
-    enum sb_change_kind kind;
-    unsigned what;
-    struct half half[2]; /* before, after; of a pair that is none, one is unused */
+/* A pair whose files have to be read. */
+struct half {
+    uint32_t next;  /* other half that needs the same file of the same layer, + 1 */
+    uint16_t layer; /* where it, or what the hard link leads to, is */
+    bool need_xattrs : 1;
+    bool read : 1; /* xattrs, and content if needed, are known */
+    bool has_xattrs : 1;
+};
+struct reading {
+    uint32_t pair;
+    bool need_content, other_content, other_xattrs;
+    struct half half[2];              /* before, after */
+    struct sb_digest content, xattrs; /* of the half that was read first */
 };
 
 struct diff {
@@ -34,12 +39,15 @@ struct diff {
     size_t common; /* layers that both have, from the bottom */
     struct pair *v;
     size_t n, cap;
+    struct reading *readings;
+    size_t reading_count, reading_cap;
 };
 
 static void diff_free(struct diff *d) {
     sb_view_close(d->view[0]);
     sb_view_close(d->view[1]);
     free(d->v);
+    free(d->readings);
 }
 
 static const struct sb_layer *layer_of(const struct diff *d, int side, size_t layer) {
@@ -77,24 +85,31 @@ static unsigned compare_entries(const struct sb_entry *a, const struct sb_entry 
     return what;
 }
 
+static void add_reading(struct diff *d, struct pair *pair, const size_t layers[2], bool content) {
+    struct reading reading = {.pair = (uint32_t)d->n, .need_content = content};
+    for (int side = 0; side < 2; side++) {
+        reading.half[side].layer = (uint16_t)layers[side];
+        reading.half[side].need_xattrs = layers[side] >= d->common;
+    }
+    SB_GROW(d->readings, d->reading_count, d->reading_cap);
+    d->readings[d->reading_count++] = reading;
+    pair->reading = (uint32_t)d->reading_count;
+}
+
 static void add_pair(struct diff *d, size_t before, size_t after) {
     struct sb_entry a, b;
-    struct pair pair = {.kind = SB_CHANGE_CHANGED};
-    file_of(d, 0, before, &a, &pair.half[0].layer);
-    file_of(d, 1, after, &b, &pair.half[1].layer);
+    size_t layers[2];
+    file_of(d, 0, before, &a, &layers[0]);
+    file_of(d, 1, after, &b, &layers[1]);
     /* The very same file of the very same layer. */
-    if (!strcmp(a.path, b.path) && sb_digest_equal(&layer_of(d, 0, pair.half[0].layer)->diff_id,
-                                                   &layer_of(d, 1, pair.half[1].layer)->diff_id))
+    if (!strcmp(a.path, b.path) &&
+        sb_digest_equal(&layer_of(d, 0, layers[0])->diff_id, &layer_of(d, 1, layers[1])->diff_id))
         return;
-    pair.what = compare_entries(&a, &b);
-    bool content = S_ISREG(a.mode) && S_ISREG(b.mode) && a.size == b.size && a.size > 0;
-    size_t index[2] = {before, after};
-    for (int side = 0; side < 2; side++) {
-        struct half *half = &pair.half[side];
-        half->index = index[side];
-        half->need_content = content;
-        half->need_xattrs = half->layer >= d->common && !(pair.what & SB_CHANGE_TYPE);
-    }
+    struct pair pair = {.index = {(uint32_t)before, (uint32_t)after},
+                        .kind = SB_CHANGE_CHANGED,
+                        .what = (uint16_t)compare_entries(&a, &b)};
+    if (!(pair.what & SB_CHANGE_TYPE))
+        add_reading(d, &pair, layers, S_ISREG(a.mode) && a.size == b.size && a.size > 0);
     SB_GROW(d->v, d->n, d->cap);
     d->v[d->n++] = pair;
 }
@@ -116,7 +131,7 @@ static void add_single(struct diff *d, int side, size_t index, const struct sb_e
     if (is_implied(d->view[!side], entry))
         return;
     struct pair pair = {.kind = side ? SB_CHANGE_ADDED : SB_CHANGE_REMOVED};
-    pair.half[side].index = index;
+    pair.index[side] = (uint32_t)index;
     SB_GROW(d->v, d->n, d->cap);
     d->v[d->n++] = pair;
 }
@@ -141,13 +156,26 @@ static void find_pairs(struct diff *d) {
 
 /* ---- reading what tables of contents do not say ---- */
 
-struct reading {
+/* The halves that need something of one layer. */
+struct wanted {
     struct diff *d;
-    struct sb_map wanted; /* path → pair * 2 + side, + 1: the first of a list */
+    const struct sb_contents *contents;
+    uint32_t *first; /* for each entry of contents: a half's number, + 1; the first of a list */
+    size_t n;
 };
 
 static struct half *half_at(struct diff *d, size_t number) {
-    return &d->v[(number - 1) / 2].half[(number - 1) % 2];
+    return &d->readings[(number - 1) / 2].half[(number - 1) % 2];
+}
+
+/* NULL: the layer has no such path. */
+static uint32_t *wanted_at(const struct wanted *wanted, const char *path) {
+    struct sb_entry entry;
+    size_t at = sb_contents_seek(wanted->contents, path);
+    if (at == sb_contents_count(wanted->contents))
+        return NULL;
+    sb_contents_get(wanted->contents, at, &entry);
+    return strcmp(entry.path, path) == 0 ? &wanted->first[at] : NULL;
 }
 
 static struct sb_digest digest_xattrs(const struct sb_entry *entry) {
@@ -191,103 +219,115 @@ static int digest_content(struct sb_entry_data *data, struct sb_digest *out, str
     return 0;
 }
 
+static void note(struct reading *reading, struct half *half, const struct sb_digest *content,
+                 const struct sb_digest *xattrs) {
+    const struct half *other = &reading->half[half == &reading->half[0]];
+    if (!other->read) {
+        reading->content = *content;
+        reading->xattrs = *xattrs;
+        return;
+    }
+    reading->other_content = !sb_digest_equal(&reading->content, content);
+    reading->other_xattrs = !sb_digest_equal(&reading->xattrs, xattrs);
+}
+
 static int read_entry(void *self, const struct sb_entry *entry, struct sb_entry_data *data,
                       struct sb_error *err) {
-    struct reading *r = self;
-    const uint64_t *first = sb_map_find(&r->wanted, entry->path);
-    if (!first || entry->hard_link)
+    struct wanted *w = self;
+    const uint32_t *first = wanted_at(w, entry->path);
+    if (!first || !*first || entry->hard_link)
         return 0;
     struct sb_digest content = {{0}}, xattrs = digest_xattrs(entry);
     bool need_content = false;
-    for (size_t i = *first; i; i = half_at(r->d, i)->next)
-        need_content = need_content || half_at(r->d, i)->need_content;
+    for (size_t i = *first; i; i = half_at(w->d, i)->next)
+        need_content = need_content || w->d->readings[(i - 1) / 2].need_content;
     if (need_content && digest_content(data, &content, err) < 0)
         return -1;
-    for (size_t i = *first; i; i = half_at(r->d, i)->next) {
-        struct half *half = half_at(r->d, i);
+    for (size_t i = *first; i; i = half_at(w->d, i)->next) {
+        struct half *half = half_at(w->d, i);
+        note(&w->d->readings[(i - 1) / 2], half, &content, &xattrs);
         half->read = true;
-        half->content = content;
-        half->xattrs = xattrs;
         half->has_xattrs = entry->xattr_count > 0;
     }
     return 0;
 }
 
-static bool is_wanted(const struct half *half) {
-    return (half->need_content || half->need_xattrs) && !half->read;
+/* Lists the halves that need something of this layer. */
+static void find_wanted(struct wanted *w, const struct sb_layer *layer) {
+    struct diff *d = w->d;
+    for (size_t i = 0; i < d->reading_count; i++) {
+        struct reading *reading = &d->readings[i];
+        for (int side = 0; side < 2; side++) {
+            struct half *half = &reading->half[side];
+            struct sb_entry entry;
+            size_t found;
+            if (half->read || !(reading->need_content || half->need_xattrs) ||
+                !sb_digest_equal(&layer_of(d, side, half->layer)->diff_id, &layer->diff_id))
+                continue;
+            file_of(d, side, d->v[reading->pair].index[side], &entry, &found);
+            uint32_t *first = wanted_at(w, entry.path);
+            if (!first)
+                continue;
+            half->next = *first;
+            *first = (uint32_t)(2 * i + (size_t)side + 1);
+            w->n++;
+        }
+    }
 }
 
 /* Reads, from one layer, all that either image needs of it. */
-static int read_layer(struct diff *d, const struct sb_layer *layer, struct sb_error *err) {
-    __attribute__((cleanup(sb_map_free))) struct sb_map wanted = {0};
-    for (size_t i = 0; i < d->n; i++) {
-        for (int side = 0; side < 2 && d->v[i].kind == SB_CHANGE_CHANGED; side++) {
-            struct half *half = &d->v[i].half[side];
-            struct sb_entry entry;
-            size_t found;
-            if (!is_wanted(half) ||
-                !sb_digest_equal(&layer_of(d, side, half->layer)->diff_id, &layer->diff_id))
-                continue;
-            file_of(d, side, half->index, &entry, &found);
-            uint64_t *first = sb_map_put(&wanted, entry.path);
-            half->next = (size_t)*first;
-            *first = 2 * i + (size_t)side + 1;
-        }
-    }
-    if (wanted.n == 0)
-        return 0;
-    struct reading reading = {.d = d, .wanted = wanted};
-    return sb_layer_walk(d->store, layer, read_entry, &reading, err);
+static int read_layer(struct diff *d, int side, size_t index, struct sb_error *err) {
+    const struct sb_layer *layer = layer_of(d, side, index);
+    struct wanted wanted = {.d = d, .contents = sb_view_contents(d->view[side], index)};
+    sb_autofree uint32_t *first =
+        sb_alloc((sb_contents_count(wanted.contents) + 1) * sizeof *wanted.first);
+    wanted.first = first;
+    find_wanted(&wanted, layer);
+    return wanted.n == 0 ? 0 : sb_layer_walk(d->store, layer, read_entry, &wanted, err);
 }
 
 static int read_layers(struct diff *d, struct sb_error *err) {
     for (int side = 0; side < 2; side++)
         for (size_t i = side ? d->common : 0; i < d->image[side]->layer_count; i++)
-            if (read_layer(d, layer_of(d, side, i), err) < 0)
+            if (read_layer(d, side, i, err) < 0)
                 return -1;
     return 0;
 }
 
 /* A shared layer is read for extended attributes only if the other file has some. */
 static void want_shared_xattrs(struct diff *d) {
-    for (size_t i = 0; i < d->n; i++) {
-        struct pair *pair = &d->v[i];
-        for (int side = 0; side < 2 && pair->kind == SB_CHANGE_CHANGED; side++)
-            if (!pair->half[side].read && pair->half[!side].read && pair->half[!side].has_xattrs)
-                pair->half[side].need_xattrs = true;
+    for (size_t i = 0; i < d->reading_count; i++) {
+        struct half *half = d->readings[i].half;
+        for (int side = 0; side < 2; side++)
+            if (!half[side].read && half[!side].read && half[!side].has_xattrs)
+                half[side].need_xattrs = true;
     }
 }
 
 /* ---- telling ---- */
 
-static void conclude(struct pair *pair) {
-    const struct half *a = &pair->half[0], *b = &pair->half[1];
-    if (!a->read || !b->read)
-        return;
-    if (a->need_content && !sb_digest_equal(&a->content, &b->content))
-        pair->what |= SB_CHANGE_CONTENT;
-    if (!(pair->what & SB_CHANGE_TYPE) && !sb_digest_equal(&a->xattrs, &b->xattrs))
-        pair->what |= SB_CHANGE_XATTRS;
+static unsigned conclude(const struct diff *d, const struct pair *pair) {
+    if (!pair->reading)
+        return pair->what;
+    const struct reading *reading = &d->readings[pair->reading - 1];
+    unsigned content = reading->need_content && reading->other_content ? SB_CHANGE_CONTENT : 0;
+    return pair->what | content | (reading->other_xattrs ? SB_CHANGE_XATTRS : 0);
 }
 
-static int tell(struct diff *d, struct pair *pair, sb_change_visit *visit, void *self,
+static int tell(struct diff *d, const struct pair *pair, sb_change_visit *visit, void *self,
                 struct sb_error *err) {
-    struct sb_change change = {.kind = pair->kind};
+    struct sb_change change = {.kind = pair->kind, .what = conclude(d, pair)};
     struct sb_entry named;
     size_t layer;
     int side = pair->kind == SB_CHANGE_REMOVED ? 0 : 1;
-    if (pair->kind == SB_CHANGE_CHANGED) {
-        conclude(pair);
-        if (pair->what == 0)
-            return 0;
-    }
-    sb_view_get(d->view[side], pair->half[side].index, &named, &layer);
+    if (pair->kind == SB_CHANGE_CHANGED && change.what == 0)
+        return 0;
+    sb_view_get(d->view[side], pair->index[side], &named, &layer);
     change.path = named.path;
-    change.what = pair->what;
     if (pair->kind != SB_CHANGE_ADDED)
-        file_of(d, 0, pair->half[0].index, &change.before, &layer);
+        file_of(d, 0, pair->index[0], &change.before, &layer);
     if (pair->kind != SB_CHANGE_REMOVED)
-        file_of(d, 1, pair->half[1].index, &change.after, &layer);
+        file_of(d, 1, pair->index[1], &change.after, &layer);
     return visit(self, &change, err);
 }
 

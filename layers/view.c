@@ -104,6 +104,10 @@ size_t sb_view_seek(const struct sb_view *view, const char *path) {
     return low;
 }
 
+const struct sb_contents *sb_view_contents(const struct sb_view *view, size_t layer) {
+    return view->contents[layer];
+}
+
 bool sb_view_resolve(const struct sb_view *view, struct sb_entry *entry, size_t *layer) {
     for (int links = 0; entry->hard_link && links < LINK_LIMIT; links++) {
         const char *target = entry->link;

@@ -8,6 +8,7 @@
 #include <stddef.h>
 
 #include "base/error.h"
+#include "layers/contents.h"
 #include "layers/entry.h"
 #include "layers/image.h"
 #include "layers/store.h"
@@ -25,6 +26,9 @@ size_t sb_view_count(const struct sb_view *view);
 void sb_view_get(const struct sb_view *view, size_t index, struct sb_entry *out, size_t *out_layer);
 /* The first entry at path or after it. */
 size_t sb_view_seek(const struct sb_view *view, const char *path);
+
+/* The table of one of the image's layers; belongs to the view. */
+const struct sb_contents *sb_view_contents(const struct sb_view *view, size_t layer);
 
 /* The entry that holds the content of a hard link: itself if it is none. False when there is no
  * such file. */

@@ -73,6 +73,10 @@ for kind in xattrs directories sparse; do
 	bounded "$kind: unpacking" 6 "$words" "$SBUILD" u.yaml
 done
 check_equal "what was unpacked of them is gone" "" "$(ls "$SBUILD_STORE/sbuild/tmp")"
+hostile files
+hostile others
+check "two images of half a million files each" peak "$SBUILD" diff files:v1 others:v1
+check "take no more memory than a quarter of the limit" test "$(cat most)" -le 160
 hostile links
 printf 'name: c\nfrom: "oci:links:v1"\nlayers: [{name: r, copy: {from: small, to: /target/}}]\n' >c.yaml
 check_fails "a destination behind deep links" 1 timeout 60 "$SBUILD" c.yaml

@@ -70,6 +70,16 @@ def many():
         yield header(b"%x" % i)
 
 
+def files(first=b"a", count=500000):
+    """A quarter of the names that an image may have."""
+    for i in range(count):
+        yield header(b"%s%x" % (first, i))
+
+
+def others():
+    yield from files(b"b")
+
+
 def symlinks():
     for i in range(400000):
         yield pax([(b"linkpath", b"t/" * 1000)], b"%x" % i, kind=b"2")
