@@ -37,7 +37,8 @@ struct added {
     struct record record;
 };
 
-enum { RECORD_LIMIT = 4000000 };
+#define RECORD_LIMIT 4000000
+#define SIZE_LIMIT   (1ull << 30) /* bytes: of so many records with paths of 160 */
 
 struct sb_statcache {
     int dirfd;
@@ -71,10 +72,17 @@ static int64_t nanoseconds(struct timespec t) {
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
+/* Looked at before anything of that length is brought into memory. */
+static bool is_header(int fd, uint64_t size) {
+    struct header h;
+    return pread(fd, &h, sizeof h, 0) == (ssize_t)sizeof h &&
+           memcmp(h.magic, magic, sizeof magic) == 0 && h.size == size && h.count <= RECORD_LIMIT &&
+           size <= SIZE_LIMIT;
+}
+
 static bool is_valid(const struct sb_statcache *c) {
     const struct header *h = c->map;
-    if (c->map_size < sizeof *h || memcmp(h->magic, magic, sizeof magic) != 0 ||
-        h->size != c->map_size || h->count > RECORD_LIMIT)
+    if (c->map_size < sizeof *h || h->size != c->map_size || h->count > RECORD_LIMIT)
         return false;
     size_t paths = sizeof *h + (size_t)h->count * sizeof(struct record);
     if (paths >= c->map_size || ((const char *)c->map)[c->map_size - 1] != '\0')
@@ -95,7 +103,8 @@ struct sb_statcache *sb_statcache_open(int dirfd, const char *name) {
     pthread_mutex_init(&c->lock, NULL);
     sb_autoclose int fd = openat(dirfd, name, SB_FILE_FLAGS);
     struct stat st;
-    if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size <= 0)
+    if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) ||
+        !is_header(fd, (uint64_t)st.st_size))
         return c;
     c->map_size = (size_t)st.st_size;
     c->map = mmap(NULL, c->map_size, PROT_READ, MAP_PRIVATE | MAP_POPULATE, fd, 0);

@@ -4,6 +4,7 @@
 
 #include "base/json.h"
 #include "base/memory.h"
+#include "base/process.h"
 #include "base/text.h"
 #include "cli/command.h"
 #include "cli/show.h"
@@ -132,6 +133,8 @@ static int print_change(void *self, const struct sb_change *change, struct sb_er
         print_json(p, change, first);
     else
         print_line(p, change);
+    if (sb_interrupt_check(err) < 0)
+        return -1;
     if (sb_cli_print_ended()) /* nobody reads on: the rest need not be compared */
         return sb_fail(err, SB_E_IO, "writing to standard output");
     return 0;

@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/memory.h"
+#include "base/process.h"
 #include "base/text.h"
 #include "cli/command.h"
 #include "cli/files.h"
@@ -193,6 +194,8 @@ static int print_files(struct list *list, struct sb_error *err) {
     if (list->json)
         sb_cli_print("[");
     for (size_t i = list->first; i < list->end && !sb_cli_print_ended(); i = next(list, i)) {
+        if (sb_interrupt_check(err) < 0)
+            return -1;
         if (!list->json) {
             print_line(list, &list->files.v[i]);
             continue;

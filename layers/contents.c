@@ -369,13 +369,21 @@ static int open_file(struct sb_store *store, const char *path, struct sb_error *
     return fd;
 }
 
+/* Looked at before anything of that length is brought into memory. No table has more than what its
+ * names may take: a record is less than an entry counts with. */
+static bool is_header(int fd, uint64_t length) {
+    struct header h;
+    return length <= sizeof h + SB_NAMES_LIMIT && pread(fd, &h, sizeof h, 0) == (ssize_t)sizeof h &&
+           !memcmp(h.magic, MAGIC, sizeof h.magic) && le64toh(h.length) == length;
+}
+
 /* *out is NULL when the file is damaged. */
 static int map_file(int fd, const struct sb_digest *diff_id, struct sb_contents **out) {
     struct stat st;
     *out = NULL;
     if (fstat(fd, &st) < 0)
         return -1;
-    if (!S_ISREG(st.st_mode) || (size_t)st.st_size < sizeof(struct header))
+    if (!S_ISREG(st.st_mode) || !is_header(fd, (uint64_t)st.st_size))
         return 0;
     void *map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE | MAP_POPULATE, fd, 0);
     if (map == MAP_FAILED)

@@ -136,10 +136,12 @@ static void add_single(struct diff *d, int side, size_t index, const struct sb_e
     d->v[d->n++] = pair;
 }
 
-static void find_pairs(struct diff *d) {
+static int find_pairs(struct diff *d, struct sb_error *err) {
     size_t a = 0, b = 0, layer, na = sb_view_count(d->view[0]), nb = sb_view_count(d->view[1]);
     while (a < na || b < nb) {
         struct sb_entry before = {0}, after = {0};
+        if (sb_interrupt_check(err) < 0)
+            return -1;
         if (a < na)
             sb_view_get(d->view[0], a, &before, &layer);
         if (b < nb)
@@ -152,6 +154,7 @@ static void find_pairs(struct diff *d) {
         else
             add_single(d, 1, b++, &after);
     }
+    return 0;
 }
 
 /* ---- reading what tables of contents do not say ---- */
@@ -344,8 +347,7 @@ int sb_image_diff(struct sb_store *store, const struct sb_image *before,
     if (sb_view_open(store, before, &d.view[0], err) < 0 ||
         sb_view_open(store, after, &d.view[1], err) < 0)
         return -1;
-    find_pairs(&d);
-    if (read_layers(&d, err) < 0)
+    if (find_pairs(&d, err) < 0 || read_layers(&d, err) < 0)
         return -1;
     want_shared_xattrs(&d);
     if (read_layers(&d, err) < 0)

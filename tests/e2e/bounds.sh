@@ -97,9 +97,22 @@ interrupted() { # NAME COMMAND…    ends soon after SIGTERM; its status is that
 	check "$interrupted_name: at once" test $(($(date +%s) - start)) -le 10
 }
 interrupted "a hole of 900 GB" "$SBUILD" export hole:v1 --format rootfs -o /dev/null
+interrupted "a long listing" "$SBUILD" ls -R files:v1 --json
+interrupted "a long comparison" "$SBUILD" diff files:v1 others:v1 --json
 truncate -s 40G small/hole
 interrupted "a hole in the context" "$SBUILD" small.yaml
 rm small/hole
+
+# ---- files of the store that are larger than any that sbuild writes ----
+
+for place in contents stat; do
+	find "$SBUILD_STORE/sbuild/$place" -type f -exec truncate -s 3G {} +
+done
+for command in 'small.yaml' 'ls small'; do
+	# shellcheck disable=SC2086
+	check "$command: gigabytes in the store are passed over" peak "$SBUILD" $command
+	check "$command: at most 512 MB" test "$(cat most)" -le 512
+done
 
 # ---- values of JSON that are not what they should be ----
 
