@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/memory.h"
+#include "base/process.h"
 #include "base/text.h"
 #include "layers/unpack.h"
 #include "layers/whiteout.h"
@@ -223,7 +224,12 @@ struct fold {
     bool *gone; /* of below's entries: hidden or replaced by the layer */
     struct sb_contents_writer *out;
     struct sb_buf parent; /* the last one that was seen to */
+    uint64_t steps;       /* directories that links were followed through */
 };
+
+/* Links of a layer lead through some hundred directories each, if they do at all; of one whose
+ * links lead through more than this altogether the rest is kept without being followed. */
+#define STEPS_LIMIT 10000000
 
 static size_t depth_of(const char *path) {
     size_t depth = 1;
@@ -311,7 +317,7 @@ static void imply_parents(struct fold *f, const char *path) {
 }
 
 /* Whether it is known that the link leads to something other than a directory. */
-static bool leads_elsewhere(const struct fold *f, const struct sb_entry *link) {
+static bool leads_elsewhere(struct fold *f, const struct sb_entry *link) {
     sb_autofree char *directory = sb_path_dirname(link->path);
     sb_autofree char *joined = sb_path_join(directory, link->link);
     sb_autofree char *target = sb_path_clean(joined);
@@ -321,8 +327,10 @@ static bool leads_elsewhere(const struct fold *f, const struct sb_entry *link) {
         return true;
     struct sb_contents *both[] = {(struct sb_contents *)f->below, (struct sb_contents *)f->layer};
     const struct sb_stack stack = {both, 2};
+    if (f->steps > STEPS_LIMIT)
+        return false;
     sb_autofree char *end = NULL;
-    if (sb_stack_resolve(&stack, link->path, &end, NULL) < 0)
+    if (sb_stack_resolve_counted(&stack, link->path, &f->steps, &end, NULL) < 0)
         return true; /* round and round */
     return sb_stack_find(&stack, end, &e) && !S_ISDIR(e.mode);
 }
@@ -350,31 +358,44 @@ static void drop_too_much(struct sb_base_paths *paths) {
     assume_conventional(paths);
 }
 
-void sb_base_paths_add(struct sb_base_paths *paths, const struct sb_contents *layer) {
-    size_t below = sb_contents_count(paths->contents), n = sb_contents_count(layer);
-    struct fold f = {.below = paths->contents,
-                     .layer = layer,
-                     .gone = sb_alloc(below + 1),
-                     .out = sb_contents_start()};
+static int take_layer(struct fold *f, struct sb_error *err) {
+    size_t below = sb_contents_count(f->below), n = sb_contents_count(f->layer);
     struct sb_entry e;
     for (size_t i = 0; i < n; i++) {
-        sb_contents_get(layer, i, &e);
-        hide_what_entry_hides(&f, &e);
+        sb_contents_get(f->layer, i, &e);
+        hide_what_entry_hides(f, &e);
     }
     for (size_t i = 0; i < n; i++) {
-        sb_contents_get(layer, i, &e);
-        take_entry(&f, &e);
+        sb_contents_get(f->layer, i, &e);
+        take_entry(f, &e);
+        if (sb_interrupt_check(err) < 0) /* what was concluded since is wrong */
+            return -1;
     }
     for (size_t i = 0; i < below; i++) {
-        sb_contents_get(paths->contents, i, &e);
-        if (!f.gone[i])
-            sb_contents_add(f.out, &e);
+        sb_contents_get(f->below, i, &e);
+        if (!f->gone[i])
+            sb_contents_add(f->out, &e);
+    }
+    return 0;
+}
+
+int sb_base_paths_add(struct sb_base_paths *paths, const struct sb_contents *layer,
+                      struct sb_error *err) {
+    struct fold f = {.below = paths->contents,
+                     .layer = layer,
+                     .gone = sb_alloc(sb_contents_count(paths->contents) + 1),
+                     .out = sb_contents_start()};
+    int failed = take_layer(&f, err);
+    free(f.gone);
+    sb_buf_free(&f.parent);
+    if (failed) {
+        sb_contents_abort(f.out);
+        return -1;
     }
     sb_contents_close(paths->contents);
     paths->contents = sb_contents_from_writer(f.out);
-    free(f.gone);
-    sb_buf_free(&f.parent);
     drop_too_much(paths);
+    return 0;
 }
 
 /* ---- the config of an image ---- */
@@ -436,8 +457,10 @@ static int add_layers(struct sb_store *store, struct sb_image *image, size_t fro
         struct sb_contents *layer;
         if (sb_layer_contents(store, &image->layers[i].layer, &layer, err) < 0)
             return sb_error_context(err, "what layer %zu of the image holds", i + 1);
-        sb_base_paths_add(paths, layer);
+        int failed = sb_base_paths_add(paths, layer, err);
         sb_contents_close(layer);
+        if (failed)
+            return -1;
         sb_autofree char *text = sb_base_paths_text(paths);
         keep_memo(store, &ids[i - from + 1], text);
     }

@@ -38,7 +38,8 @@ int sb_base_paths_read(const json_t *said, struct sb_base_paths *out, struct sb_
 
 /* Puts a layer on top. When that would be more than the limit, what is left is what is assumed of
  * any image. */
-void sb_base_paths_add(struct sb_base_paths *paths, const struct sb_contents *layer);
+int sb_base_paths_add(struct sb_base_paths *paths, const struct sb_contents *layer,
+                      struct sb_error *err);
 /* As it stands in a config; the caller's to free. */
 char *sb_base_paths_text(const struct sb_base_paths *paths);
 

@@ -15,8 +15,7 @@ struct row {
     char *repository;
     struct sb_strings tags;
     struct sb_descriptor manifest;
-    bool damaged; /* the image can't be read: nothing below is known */
-    struct sb_error why;
+    char *damage; /* why the image can't be read, if it can't: nothing below is known */
     struct sb_digest config;
     size_t layers, absent;   /* of them, those that lie in a registry */
     uint64_t size, tar_size; /* of all layers; tar_size 0: not known */
@@ -30,6 +29,7 @@ static void rows_free(struct rows *rows) {
     for (size_t i = 0; i < rows->n; i++) {
         free(rows->v[i].repository);
         sb_strings_free(&rows->v[i].tags);
+        free(rows->v[i].damage);
     }
     free(rows->v);
 }
@@ -53,8 +53,9 @@ static bool is_wanted(const char *name, const char *const *wanted, size_t count)
 
 static void look_at(struct sb_store *store, struct row *row) {
     struct sb_image image;
-    if (sb_image_peek(store, &row->manifest, &image, &row->why) < 0) {
-        row->damaged = true;
+    struct sb_error why = {0};
+    if (sb_image_peek(store, &row->manifest, &image, &why) < 0) {
+        row->damage = sb_strdup(why.message);
         return;
     }
     row->config = image.config_descriptor.digest;
@@ -118,8 +119,8 @@ static json_t *row_json(const struct row *row) {
     json_t *out = json_pack("{s:o, s:o, s:o, s:s}", "name", sb_json_from_bytes(row->repository),
                             "tags", tags, "digest", sb_json_from_digest(&row->manifest.digest),
                             "media_type", row->manifest.media_type ? row->manifest.media_type : "");
-    if (row->damaged) {
-        json_object_set_new(out, "error", sb_json_from_text(row->why.message));
+    if (row->damage) {
+        json_object_set_new(out, "error", sb_json_from_text(row->damage));
         return out;
     }
     json_object_set_new(out, "config_digest", sb_json_from_digest(&row->config));
@@ -149,7 +150,7 @@ static void print_table(const struct rows *rows) {
         const struct row *row = &rows->v[i];
         sb_strings_take(&table.cells, sb_show_text(row->repository));
         sb_strings_add(&table.cells, sb_show_digest(&row->manifest.digest).text);
-        if (row->damaged) {
+        if (row->damage) {
             sb_strings_add(&table.cells, "-");
             sb_strings_add(&table.cells, "damaged");
         } else {
@@ -171,9 +172,9 @@ static void print_table(const struct rows *rows) {
 /* On stderr: stdout is the table alone, for cut and awk. */
 static int print_usage(struct sb_store *store, const struct rows *rows, struct sb_error *err) {
     for (size_t i = 0; i < rows->n; i++)
-        if (rows->v[i].damaged)
+        if (rows->v[i].damage)
             sb_cli_say("sbuild: warning: %s:%s: %s\n", rows->v[i].repository, rows->v[i].tags.v[0],
-                       rows->v[i].why.message);
+                       rows->v[i].damage);
     struct sb_store_usage usage;
     if (sb_store_usage(store, &usage, err) < 0)
         return -1;

@@ -83,5 +83,8 @@ bool sb_stack_find(const struct sb_stack *stack, const char *path, struct sb_ent
  * relative ("" is the root) and the caller's to free. */
 int sb_stack_resolve(const struct sb_stack *stack, const char *path, char **out,
                      struct sb_error *err);
+/* The same; adds to *steps the directories that were gone through, counted in each layer. */
+int sb_stack_resolve_counted(const struct sb_stack *stack, const char *path, uint64_t *steps,
+                             char **out, struct sb_error *err);
 
 #endif

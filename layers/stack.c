@@ -147,14 +147,20 @@ static size_t depth_of(const struct sb_buf *path) {
 
 int sb_stack_resolve(const struct sb_stack *stack, const char *path, char **out,
                      struct sb_error *err) {
+    uint64_t steps = 0;
+    return sb_stack_resolve_counted(stack, path, &steps, out, err);
+}
+
+int sb_stack_resolve_counted(const struct sb_stack *stack, const char *path, uint64_t *steps,
+                             char **out, struct sb_error *err) {
     sb_autobuf struct sb_buf done = {0};
     sb_autofree char *rest = sb_strdup(path);
     int links = 0;
-    uint64_t work = 0;
+    const uint64_t most = *steps + WORK_LIMIT;
     for (const char *p = rest; *p;) {
         size_t n = strcspn(p, "/");
-        work += (depth_of(&done) + 1) * (stack->n + 1);
-        if (work > WORK_LIMIT)
+        *steps += (depth_of(&done) + 1) * (stack->n + 1);
+        if (*steps > most)
             return sb_fail(err, SB_E_FAILED,
                            "%.100s: too deep behind symbolic links: more than %d steps to it", path,
                            WORK_LIMIT);

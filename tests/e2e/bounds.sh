@@ -82,6 +82,11 @@ printf 'name: c\nfrom: "oci:links:v1"\nlayers: [{name: r, copy: {from: small, to
 check_fails "a destination behind deep links" 1 timeout 60 "$SBUILD" c.yaml
 check_said 'too deep behind symbolic links'
 check_fails "as a path to list" 1 timeout 60 "$SBUILD" ls links:v1 /target
+hostile fan
+printf 'name: f\nfrom: "oci:fan:v1"\nlayers: [{name: r, copy: {from: small, to: /srv/}}]\n' >f.yaml
+check_fails "interrupted while links of a base are followed" 124 timeout -s INT 1 "$SBUILD" f.yaml
+check_fails "no image is made of what was not looked at" 1 "$SBUILD" inspect f
+check "a base of many deep links" timeout 60 "$SBUILD" f.yaml
 hostile hole
 interrupted() { # NAME COMMAND…    ends soon after SIGTERM; its status is that of the signal
 	interrupted_name=$1
@@ -113,6 +118,19 @@ for command in 'small.yaml' 'ls small'; do
 	check "$command: gigabytes in the store are passed over" peak "$SBUILD" $command
 	check "$command: at most 512 MB" test "$(cat most)" -le 512
 done
+
+python3 - "$SBUILD_STORE/index.json" >full.json <<'END'
+import json, sys
+index = json.load(open(sys.argv[1]))
+first = index["manifests"][0]
+index["manifests"] = [{**first, "digest": "sha256:%064x" % i, "annotations": {
+    "org.opencontainers.image.ref.name": "t%d:v1" % i}} for i in range(45000)]
+json.dump(index, sys.stdout)
+END
+"$SBUILD" small.yaml --store other >/dev/null 2>&1
+cp full.json other/index.json
+check "tens of thousands of images that are not there are listed" peak "$SBUILD" images --store other
+check "at most 512 MB" test "$(cat most)" -le 512
 
 # ---- values of JSON that are not what they should be ----
 

@@ -139,6 +139,17 @@ def links():
     yield pax([(b"linkpath", b"/" + up + b"/l0")], b"target", kind=b"2")
 
 
+def fan():
+    """Two thousand symbolic links, each leading through twenty deep ones."""
+    up = b"/".join([b"a"] * 1999)
+    yield pax([(b"path", up + b"/a/")], b"x", kind=b"5", mode=0o755)
+    for i in range(20):
+        yield pax([(b"path", up + b"/l%d" % i), (b"linkpath", b"/" + up + b"/l%d" % (i + 1))], b"x", kind=b"2")
+    yield pax([(b"path", up + b"/l20"), (b"linkpath", b"/srv")], b"x", kind=b"2")
+    for i in range(2000):
+        yield pax([(b"linkpath", b"/" + up + b"/l0")], b"t%d" % i, kind=b"2")
+
+
 class Layer:
     def __init__(self, path):
         self.file = open(path, "wb")

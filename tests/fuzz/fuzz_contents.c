@@ -64,7 +64,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     ask(contents);
     struct sb_base_paths paths;
     sb_base_paths_scratch(&paths);
-    sb_base_paths_add(&paths, contents);
+    sb_base_paths_add(&paths, contents, NULL);
     sb_base_paths_free(&paths);
     sb_contents_close(contents);
     return 0;

@@ -60,7 +60,7 @@ static void check_paths(struct sb_contents *const *contents, size_t n) {
     struct sb_error err = {0};
     sb_base_paths_scratch(&paths);
     for (size_t i = 0; i < n; i++)
-        sb_base_paths_add(&paths, contents[i]);
+        sb_base_paths_add(&paths, contents[i], NULL);
     sb_autofree char *text = sb_base_paths_text(&paths);
     json_t *said = json_string(text);
     FUZZ_CHECK(said && sb_base_paths_read(said, &again, &err) == 0);

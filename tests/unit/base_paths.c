@@ -44,7 +44,7 @@ static char *fold(const char *const *layers) {
     sb_base_paths_scratch(&paths);
     for (; *layers; layers++) {
         struct sb_contents *layer = sb_contents_from_writer(write_specs(*layers));
-        sb_base_paths_add(&paths, layer);
+        sb_base_paths_add(&paths, layer, NULL);
         sb_contents_close(layer);
     }
     char *text = sb_base_paths_text(&paths);
@@ -168,7 +168,7 @@ static void test_too_much(void) {
     struct sb_contents *layer = sb_contents_from_writer(writer);
     struct sb_base_paths paths;
     sb_base_paths_scratch(&paths);
-    sb_base_paths_add(&paths, layer);
+    sb_base_paths_add(&paths, layer, NULL);
     sb_contents_close(layer);
     sb_autofree char *text = sb_base_paths_text(&paths);
     CHECK(!strncmp(text, "1 partial\n", 10) && strlen(text) < 4096);
@@ -267,7 +267,7 @@ static void test_against_images(void) {
         sb_base_paths_scratch(&paths);
         for (unsigned n = 1 + random_number(4); image.n < n; image.n++) {
             layers[image.n] = random_layer();
-            sb_base_paths_add(&paths, layers[image.n]);
+            sb_base_paths_add(&paths, layers[image.n], NULL);
         }
         const struct sb_stack kept = {&paths.contents, 1};
         for (int i = 0; i < 100; i++) {
