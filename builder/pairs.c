@@ -6,7 +6,11 @@
 #include "base/memory.h"
 
 static struct sb_pair *find(const struct sb_pairs *pairs, const char *name) {
-    for (size_t i = 0; i < pairs->n; i++)
+    if (pairs->places.n == pairs->n) {
+        const uint64_t *place = sb_map_find(&pairs->places, name);
+        return place ? &pairs->v[*place - 1] : NULL;
+    }
+    for (size_t i = 0; i < pairs->n; i++) /* a recipe's, which come otherwise, and are few */
         if (!strcmp(pairs->v[i].name, name))
             return &pairs->v[i];
     return NULL;
@@ -25,8 +29,21 @@ void sb_pairs_set(struct sb_pairs *pairs, const char *name, const char *value) {
         pair->value = copy;
         return;
     }
+    if (pairs->places.n == pairs->n)
+        *sb_map_put(&pairs->places, name) = pairs->n + 1;
     SB_GROW(pairs->v, pairs->n, pairs->cap);
     pairs->v[pairs->n++] = (struct sb_pair){sb_strdup(name), sb_strdup(value)};
+}
+
+static int compare(const void *a, const void *b) {
+    return strcmp(((const struct sb_pair *)a)->name, ((const struct sb_pair *)b)->name);
+}
+
+void sb_pairs_sort(struct sb_pairs *pairs) {
+    if (pairs->n > 1)
+        qsort(pairs->v, pairs->n, sizeof *pairs->v, compare);
+    for (size_t i = 0; i < pairs->n; i++)
+        *sb_map_put(&pairs->places, pairs->v[i].name) = i + 1;
 }
 
 void sb_pairs_free(struct sb_pairs *pairs) {
@@ -35,5 +52,6 @@ void sb_pairs_free(struct sb_pairs *pairs) {
         free(pairs->v[i].value);
     }
     free(pairs->v);
+    sb_map_free(&pairs->places);
     *pairs = (struct sb_pairs){0};
 }

@@ -6,18 +6,23 @@
 
 #include <stddef.h>
 
+#include "base/map.h"
+
 struct sb_pair {
     char *name, *value;
 };
 struct sb_pairs { /* in the order of the file */
     struct sb_pair *v;
     size_t n, cap;
+    struct sb_map places; /* of names, + 1: an image may have any number */
 };
 
 /* NULL when there is no such name. */
 const char *sb_pairs_get(const struct sb_pairs *pairs, const char *name);
 /* Replaces the value, or adds the name at the end. */
 void sb_pairs_set(struct sb_pairs *pairs, const char *name, const char *value);
+/* By bytes of the names. */
+void sb_pairs_sort(struct sb_pairs *pairs);
 void sb_pairs_free(struct sb_pairs *pairs);
 
 #endif

@@ -24,10 +24,6 @@ static void add_words(const json_t *config, const char *key, struct sb_strings *
     }
 }
 
-static int compare_pairs(const void *a, const void *b) {
-    return strcmp(((const struct sb_pair *)a)->name, ((const struct sb_pair *)b)->name);
-}
-
 static void make_env(const json_t *config, const struct sb_service *service, struct sb_pairs *out) {
     size_t i;
     json_t *item;
@@ -39,8 +35,7 @@ static void make_env(const json_t *config, const struct sb_service *service, str
     }
     for (i = 0; service && i < service->env.n; i++)
         sb_pairs_set(out, service->env.v[i].name, service->env.v[i].value);
-    if (out->n)
-        qsort(out->v, out->n, sizeof *out->v, compare_pairs);
+    sb_pairs_sort(out);
 }
 
 /* The only TCP port that the image names, or 0. */
