@@ -145,11 +145,11 @@ check_fails "a failing step has status 4" 4 "$SBUILD" fails.yaml
 grep -v '^{' err.json >err || :
 check "it names file, line and kind" has err 'fails\.yaml:[0-9]+: run'
 check "it names command and status" has err 'ended with status 7'
-check "its last 40 lines are shown" has err '^line 12$'
-check "not 41" lacks err '^line (1|11)$'
-check "an unfinished line counts" has err '^partial$'
+check "its last 40 lines are shown" has err '^    line 12$'
+check "not 41" lacks err '^ *line (1|11)$'
+check "an unfinished line counts" has err '^    partial$'
 check "the first of several lines is not called all of it" has err '^sbuild: error: .*`i=0; while .* …` ended'
-log=$(sed -n 's/^the whole log: //p' err)
+log=$(sed -n 's/^ *the whole log: //p' err)
 check "the log's path is shown" test -f "$log"
 check_equal "the log is whole" 51 "$(grep -cE '^line [0-9]+$|^partial$' "$log")"
 check_equal "nothing on stdout" "" "$(cat out.txt)"
