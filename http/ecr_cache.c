@@ -39,7 +39,7 @@ static int open_directory(bool make) {
 /* A new reference to the tokens; an empty object when there are none. */
 static json_t *load(int dir) {
     sb_autosecret struct sb_buf text = {0};
-    sb_autoclose int fd = openat(dir, FILE_NAME, SB_FILE_FLAGS | O_NOFOLLOW | O_NONBLOCK);
+    sb_autoclose int fd = openat(dir, FILE_NAME, SB_FILE_FLAGS | O_NOFOLLOW);
     struct stat st;
     struct sb_error ignored = {0};
     if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_uid != geteuid() ||
