@@ -124,10 +124,11 @@ static void try_process(int pid) {
     }
 }
 
-/* By number: what /proc does not list may be there. */
+/* By number: what /proc does not list may be there. Whose it is is asked of what is there, as a health
+   command may start at any moment. */
 static void try_processes(void) {
     for (int pid = 1; pid < PIDS_MOST; pid++)
-        if (!is_mine(pid) && (kill(pid, 0) == 0 || errno != ESRCH))
+        if ((kill(pid, 0) == 0 || errno != ESRCH) && !is_mine(pid))
             try_process(pid);
 }
 
