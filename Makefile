@@ -150,20 +150,22 @@ SUITE := SBUILD=$(CURDIR)/$(B)/sbuild SBUILD_HTTP=$(CURDIR)/$(B)/sbuild-http SB_
 .PHONY: tests
 tests: $(B)/sbuild $(B)/sbuild-http $(UNIT) $(FUZZ)
 
-.PHONY: unit golden e2e replay
+.PHONY: unit golden e2e faults replay
 unit: $(UNIT)
 	@$(SUITE) tests/unit/run $(UNIT)
 golden: $(B)/sbuild $(B)/sbuild-http
 	@$(SUITE) tests/golden/run $(CASES)
 e2e: $(B)/sbuild $(B)/sbuild-http $(B)/tests/unit/remote
 	@$(SUITE) tests/e2e/run $(CASES)
+faults: $(B)/sbuild $(B)/sbuild-http
+	@$(SUITE) tests/faults/run $(CASES)
 replay: $(FUZZ)
 	@$(SUITE) tests/fuzz/run $(FUZZ)
 
 .PHONY: check
 check: deps
 	@$(MAKE) --no-print-directory peers all tests
-	@$(SUITE) MAKE='$(MAKE)' tests/check unit replay golden e2e
+	@$(SUITE) MAKE='$(MAKE)' tests/check unit replay golden faults e2e
 
 # Where they can't be had, the tests that need them say so.
 .PHONY: peers
@@ -264,6 +266,7 @@ make check       install what is missing, compile, run all tests
 make unit        tests/unit, one program each
 make golden      tests/golden: commands and their output (CASES="a b"; UPDATE=1 records anew)
 make e2e         tests/e2e: whole builds with real tools (CASES="a b")
+make faults      tests/faults: what real use met, each with its smallest input (CASES="a b")
 make replay      tests/fuzz/corpus through the fuzz targets
 make asan, tsan  the tests under AddressSanitizer and UBSan, under ThreadSanitizer
 make fuzz        run each fuzzer for FUZZ_SECONDS=30, FUZZ_JOBS=1 at a time (CASES="a b")
