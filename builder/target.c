@@ -112,6 +112,10 @@ static void share(struct sb_target *target, const struct attempt *a, bool replac
 static void accept(struct sb_target *target, size_t result, enum sb_layer_state state) {
     struct sb_layer_result *r = &target->results[result];
     r->state = state;
+    if (state == SB_LAYER_CACHED) { /* by another process, after a cause had been found */
+        free(r->cause);
+        r->cause = NULL;
+    }
     sb_image_add_layer(&target->image, &r->layer, r->name, r->summary);
     sb_target_notify(target, result, SB_EVENT_LAYER_DONE, NULL, 0);
 }
@@ -186,7 +190,8 @@ static int build_copy(struct sb_target *target, struct attempt *a, struct sb_err
 /* ---- layers with steps ---- */
 
 struct sb_target_packing {
-    pthread_t thread;
+    pthread_t thread; /* if it has_thread */
+    bool has_thread;
     struct sb_target *target;
     struct attempt attempt;
     struct sb_root *root;
@@ -212,7 +217,8 @@ static int finish_packing_locked(struct sb_target *target, int *out_lock, struct
     struct sb_target_packing *p = target->packing;
     if (!p)
         return 0;
-    pthread_join(p->thread, NULL);
+    if (p->has_thread)
+        pthread_join(p->thread, NULL);
     target->packing = NULL;
     struct sb_layer_result *r = &target->results[p->attempt.result];
     int failed = p->result;
@@ -252,10 +258,9 @@ static void start_packing(struct sb_target *target, struct attempt *a, struct sb
     p->lock = lock;
     target->packing = p;
     sb_target_notify(target, p->attempt.result, SB_EVENT_LAYER_PACK, NULL, 0);
-    if (pthread_create(&p->thread, NULL, pack_thread, p) != 0) {
-        pack_thread(p); /* no thread to be had: pack now */
-        p->thread = pthread_self();
-    }
+    p->has_thread = pthread_create(&p->thread, NULL, pack_thread, p) == 0;
+    if (!p->has_thread) /* none to be had: pack now */
+        pack_thread(p);
 }
 
 /* A layer that a repository had a record of can't be had, or isn't what the record says: the build
