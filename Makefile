@@ -24,14 +24,14 @@ endif
 
 WARN := -Wall -Wextra -Wshadow -Wmissing-prototypes -Wstrict-prototypes -Wvla -Wformat=2 -Werror
 CFLAGS_release := -O2 -g -D_FORTIFY_SOURCE=2 -fstack-protector-strong
-CFLAGS_debug   := -O0 -g3
-CFLAGS_asan    := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
-CFLAGS_tsan    := -O1 -g -fsanitize=thread
+CFLAGS_debug   := -DSB_ASSERTIONS -O0 -g3
+CFLAGS_asan    := -DSB_ASSERTIONS -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+CFLAGS_tsan    := -DSB_ASSERTIONS -O1 -g -fsanitize=thread
 CFLAGS_clang   := -O1
 # gcc 12 takes a struct that is assigned as a whole through an array parameter for uninitialized.
 CFLAGS_analyze := -O1 -fanalyzer -Wno-analyzer-use-of-uninitialized-value
-CFLAGS_cover   := -O0 -g --coverage
-CFLAGS_fuzz    := -O1 -g -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all \
+CFLAGS_cover   := -DSB_ASSERTIONS -O0 -g --coverage
+CFLAGS_fuzz    := -DSB_ASSERTIONS -O1 -g -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all \
 	-DREAD_SIZE=4096u
 LDFLAGS_release := -Wl,-z,relro,-z,now
 LDFLAGS_asan   := -fsanitize=address,undefined

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/assert.h"
 #include "base/memory.h"
 #include "base/process.h"
 #include "builder/remote_cache.h"
@@ -195,6 +196,7 @@ int sb_build_new(struct sb_store *store, const struct sb_settings *settings,
 void sb_build_free(struct sb_build *build) {
     if (!build)
         return;
+    sb_assert(build->running == 0);
     for (size_t i = build->target_count; i-- > 0;)
         sb_target_free(build->targets[i]);
     for (size_t i = 0; i < build->request->recipe_count; i++) {
@@ -230,6 +232,7 @@ static int start_target(struct sb_target *target, struct sb_error *err) {
     struct sb_build *build = target->build;
     if (sb_target_start(target, err) < 0)
         return -1;
+    sb_assert(!target->base || target->base->started);
     pthread_mutex_lock(&build->lock);
     target->first_id = build->next_id;
     build->next_id += target->result_count;
@@ -289,6 +292,7 @@ static void *target_thread(void *data) {
                      : sb_target_advance(target, SB_TARGET_ALL, &target->err);
     pthread_mutex_lock(&build->lock);
     target->state = result == 0 ? SB_TARGET_DONE : SB_TARGET_FAILED;
+    sb_assert(build->running >= go);
     build->running -= go;
     pthread_cond_broadcast(&build->changed);
     pthread_mutex_unlock(&build->lock);

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/assert.h"
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/memory.h"
@@ -111,6 +112,7 @@ static void share(struct sb_target *target, const struct attempt *a, bool replac
 /* The layer of results[result] is known: it becomes part of the image. */
 static void accept(struct sb_target *target, size_t result, enum sb_layer_state state) {
     struct sb_layer_result *r = &target->results[result];
+    sb_assert(r->state == SB_LAYER_UNKNOWN && r->layer.descriptor.media_type);
     r->state = state;
     if (state == SB_LAYER_CACHED) { /* by another process, after a cause had been found */
         free(r->cause);
@@ -248,6 +250,7 @@ static int finish_packing(struct sb_target *target, struct sb_error *err) {
 /* Takes over lock: the key stays locked until its record is there. */
 static void start_packing(struct sb_target *target, struct attempt *a, struct sb_root *root,
                           double start, int lock) {
+    sb_assert(!target->packing && lock >= 0);
     struct sb_target_packing *p = sb_alloc(sizeof *p);
     p->target = target;
     p->attempt = *a;
