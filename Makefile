@@ -180,7 +180,14 @@ asan:
 tsan:
 	@$(MAKE) --no-print-directory CONF=tsan tests
 	@SBUILD=$(CURDIR)/build/tsan/sbuild SB_BUILD=build/tsan MAKE='$(MAKE) CONF=tsan' \
-		tests/check unit golden
+		tests/check unit golden threads
+
+# Whole builds, pushes, pulls and traffic with a shared cache: where the threads are. A race ends the
+# process that had it with a status that no test expects.
+.PHONY: threads
+threads: $(B)/sbuild $(B)/sbuild-http $(B)/tests/unit/remote
+	@$(SUITE) SB_INSTRUMENTED=1 TSAN_OPTIONS=exitcode=66 \
+		tests/e2e/run threads build concurrent cache cache-lies push push-ahead pull remote patience faults
 
 FUZZ_SECONDS ?= 30
 FUZZ_JOBS ?= 1
