@@ -250,6 +250,8 @@ demo:
 
 BIN   := $(DESTDIR)$(PREFIX)/bin
 SHARE := $(DESTDIR)$(PREFIX)/share
+# Below /usr/local fish looks only where XDG_DATA_DIRS says so; what the administrator adds is found anywhere.
+FISH  := $(if $(filter /usr/local,$(PREFIX)),$(DESTDIR)/etc/fish/completions,$(SHARE)/fish/vendor_completions.d)
 .PHONY: install
 install: $(B)/sbuild $(B)/sbuild-http
 	install -D -m 755 $(B)/sbuild $(BIN)/sbuild
@@ -257,7 +259,7 @@ install: $(B)/sbuild $(B)/sbuild-http
 	install -D -m 644 docs/sbuild.1 $(SHARE)/man/man1/sbuild.1
 	install -D -m 644 cli/completions/sbuild.bash $(SHARE)/bash-completion/completions/sbuild
 	install -D -m 644 cli/completions/_sbuild $(SHARE)/zsh/site-functions/_sbuild
-	install -D -m 644 cli/completions/sbuild.fish $(SHARE)/fish/vendor_completions.d/sbuild.fish
+	install -D -m 644 cli/completions/sbuild.fish $(FISH)/sbuild.fish
 	find recipes -type f ! -name '*.pyc' -exec install -D -m 644 {} $(SHARE)/sbuild/{} \;
 
 .PHONY: clean
