@@ -336,9 +336,9 @@ static bool leads_elsewhere(struct fold *f, const struct sb_entry *link) {
 }
 
 static void take_entry(struct fold *f, const struct sb_entry *e) {
-    imply_parents(f, e->path);
     if (sb_whiteout_kind(e->path) != SB_WHITEOUT_NO)
-        return;
+        return; /* they imply no directory */
+    imply_parents(f, e->path);
     bool wanted = is_directory(e) ? depth_of(e->path) <= DEPTH_LISTED || !is_ordinary(e)
                   : S_ISLNK(e->mode)
                       ? !e->hard_link && e->link && *e->link && !leads_elsewhere(f, e)

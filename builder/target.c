@@ -17,6 +17,7 @@
 #include "builder/image_config.h"
 #include "builder/layer_build.h"
 #include "builder/remote_cache.h"
+#include "layers/mend.h"
 #include "layers/trees.h"
 
 /* ---- one layer ---- */
@@ -296,6 +297,24 @@ static void forward_output(void *data, const char *text, size_t len) {
     sb_target_notify(o->target, o->result, SB_EVENT_LAYER_OUTPUT, text, len);
 }
 
+/* It stays with what this process has in the store until its end: a few directories, if any. */
+static int add_mend(struct sb_target *target, struct sb_strings *trees, struct sb_error *err) {
+    static atomic_uint count;
+    struct sb_store *store = target->build->store;
+    const char *tmp = sb_store_tmp_path(store);
+    if (!tmp)
+        return sb_fail_errno(err, SB_E_IO, "making a temporary directory in %s",
+                             sb_store_path(store));
+    char *path = sb_format("%s/mend-%u", tmp, atomic_fetch_add(&count, 1));
+    bool made = false;
+    int failed =
+        sb_mend_make(store, &target->image, (const char *const *)trees->v, path, &made, err);
+    if (made && !failed)
+        sb_strings_take(trees, sb_steal(path));
+    free(path);
+    return failed;
+}
+
 /* The trees of all layers so far, the one being packed included. */
 static int collect_trees(struct sb_target *target, size_t result, struct sb_strings *out,
                          struct sb_error *err) {
@@ -314,6 +333,8 @@ static int collect_trees(struct sb_target *target, size_t result, struct sb_stri
         reject(target, bad, err);
         return -1;
     }
+    if (add_mend(target, out, err) < 0)
+        return -1;
     if (target->packing)
         sb_strings_add(out, sb_root_upper(target->packing->root));
     return 0;

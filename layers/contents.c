@@ -108,12 +108,15 @@ static int compare_items(const void *a, const void *b, void *strings) {
     return order ? order : x->number < y->number ? -1 : 1;
 }
 
-/* Sorts, and drops all but the last of entries with one path. */
 static void sort_items(struct sb_contents_writer *writer) {
-    const char *base = writer->strings.data;
     if (writer->count > 1)
         qsort_r(writer->items, writer->count, sizeof *writer->items, compare_items,
                 writer->strings.data);
+}
+
+/* All but the last of the entries of one path. */
+static void drop_earlier(struct sb_contents_writer *writer) {
+    const char *base = writer->strings.data;
     size_t kept = 0;
     for (size_t i = 0; i < writer->count; i++) {
         const struct item *next = i + 1 < writer->count ? &writer->items[i + 1] : NULL;
@@ -123,44 +126,66 @@ static void sort_items(struct sb_contents_writer *writer) {
     writer->count = kept;
 }
 
-static bool is_file(const struct record *r) {
-    return (!S_ISDIR(r->mode) && !S_ISLNK(r->mode)) || r->nanoseconds & HARD_LINK;
+static bool is_directory(const struct record *r) {
+    return S_ISDIR(r->mode) && !(r->nanoseconds & HARD_LINK);
 }
 
-/* What is below a file was there before the file took the directory's place, and went with it; or
- * it comes later, and can't be. Symlinks may lead to a directory. All that begins with a file's
- * path follows it. */
+/* Of a path, while it was no directory: from one entry until the next of the same path. */
+struct span {
+    const char *path;
+    size_t from, until;
+};
+
+/* Those whose paths the one at hand begins with, the shortest first. */
+struct spans {
+    struct span v[64];
+    size_t n;
+};
+
+static void leave_spans(struct spans *spans, const char *path) {
+    while (spans->n > 0) {
+        const char *above = spans->v[spans->n - 1].path;
+        if (!strncmp(path, above, strlen(above)))
+            break;
+        spans->n--;
+    }
+}
+
+/* What is below a file or a symlink was there before that took the directory's place, and went with
+ * it: 1. Or it came while the file was there, and can't be: -1. */
+static int look_above(const struct spans *spans, const char *path, size_t number,
+                      struct sb_error *err) {
+    int replaced = 0;
+    for (size_t i = 0; i < spans->n; i++) {
+        const struct span *above = &spans->v[i];
+        if (path[strlen(above->path)] != '/')
+            continue;
+        if (number > above->from && number < above->until)
+            return sb_fail(err, SB_E_INTEGRITY, "%s: %s is not a directory", path, above->path);
+        replaced |= number < above->from;
+    }
+    return replaced;
+}
+
+/* Leaves what is there at the layer's end: of the entries of one path the last, and of those below
+ * what was replaced none. All that begins with a file's path follows it. */
 static int drop_replaced(struct sb_contents_writer *writer, struct sb_error *err) {
     const char *base = writer->strings.data;
-    struct {
-        size_t v[64], n;
-    } files = {0}; /* whose paths the one at hand begins with */
+    struct spans spans = {0};
     size_t kept = 0;
     for (size_t i = 0; i < writer->count; i++) {
         const struct item item = writer->items[i];
-        const char *path = base + item.record.path, *file = NULL;
-        bool replaced = false;
-        while (files.n > 0) {
-            file = base + writer->items[files.v[files.n - 1]].record.path;
-            if (!strncmp(path, file, strlen(file)))
-                break;
-            files.n--;
-        }
-        for (size_t f = 0; f < files.n && !replaced; f++) {
-            const struct item *above = &writer->items[files.v[f]];
-            file = base + above->record.path;
-            if (path[strlen(file)] != '/')
-                continue;
-            if (above->number < item.number)
-                return sb_fail(err, SB_E_INTEGRITY, "%s: %s is not a directory", path, file);
-            replaced = true;
-        }
-        if (replaced)
-            continue;
-        writer->items[kept] = item;
-        if (is_file(&item.record) && files.n < sizeof files.v / sizeof *files.v)
-            files.v[files.n++] = kept;
-        kept++;
+        const struct item *next = i + 1 < writer->count ? &writer->items[i + 1] : NULL;
+        const char *path = base + item.record.path;
+        bool last = !next || strcmp(path, base + next->record.path) != 0;
+        leave_spans(&spans, path);
+        int replaced = look_above(&spans, path, item.number, err);
+        if (replaced < 0)
+            return -1;
+        if (!is_directory(&item.record) && spans.n < sizeof spans.v / sizeof *spans.v)
+            spans.v[spans.n++] = (struct span){path, item.number, last ? SIZE_MAX : next->number};
+        if (last && !replaced)
+            writer->items[kept++] = item;
     }
     writer->count = kept;
     return 0;
@@ -476,6 +501,7 @@ struct sb_contents *sb_contents_from_writer(struct sb_contents_writer *writer) {
         struct sb_digest none = {{0}};
         struct sink sink = {.put = put_memory};
         sort_items(writer);
+        drop_earlier(writer);
         encode(writer, &none, &sink);
         c = sb_alloc(sizeof *c);
         c->in_memory = true;

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/buffer.h"
 #include "base/map.h"
 #include "base/memory.h"
 #include "layers/whiteout.h"
@@ -13,10 +14,11 @@
 union fact {
     uint64_t word;
     struct {
-        uint16_t claimed; /* has an entry for it, or a whiteout */
-        uint16_t implied; /* has entries below it, so it is a directory there */
-        uint16_t closed;  /* hides everything below it in lower layers */
-        uint16_t file;    /* has a file there, neither a directory nor what may lead to one */
+        uint16_t claimed;   /* has an entry for it, or a whiteout */
+        uint16_t implied;   /* has entries below it, so it is a directory there */
+        uint16_t closed;    /* hides everything below it in lower layers */
+        uint16_t file : 15; /* has a file there, neither a directory nor what may lead to one */
+        uint16_t told : 1;  /* an entry that is seen says what directory it is */
     } by;
 };
 
@@ -24,8 +26,9 @@ struct sb_merge {
     struct sb_map facts;
     uint16_t layer;
     /* The last parent in this layer: whether something above it is closed. */
+    struct sb_strings implied; /* paths that are */
     char *parent;
-    bool parent_hidden;
+    bool parent_hidden, parent_implied;
     uint64_t names;
     char *conflict; /* a file that has entries below it in its own layer, or NULL */
 };
@@ -46,6 +49,7 @@ void sb_merge_free(struct sb_merge *m) {
     if (!m)
         return;
     sb_map_free(&m->facts);
+    sb_strings_free(&m->implied);
     free(m->parent);
     free(m->conflict);
     free(m);
@@ -66,12 +70,14 @@ static bool higher(uint16_t slot, uint16_t layer) {
 }
 
 /* Whether a higher layer hides all that is in the parent of path; notes, on the way, that this
- * layer has directories there. */
-static bool visit_parents(struct sb_merge *m, const char *path, size_t len) {
-    if (m->parent && strlen(m->parent) == len && !memcmp(m->parent, path, len))
+ * layer has directories there. Whiteouts alone make none. */
+static bool visit_parents(struct sb_merge *m, const char *path, size_t len, bool implies) {
+    if (m->parent && m->parent_implied == implies && strlen(m->parent) == len &&
+        !memcmp(m->parent, path, len))
         return m->parent_hidden;
     free(m->parent);
     m->parent = sb_strndup(path, len);
+    m->parent_implied = implies;
     m->parent_hidden = false;
     for (size_t end = 0; end <= len && !m->parent_hidden; end++) {
         if (end > 0 && end < len && path[end] != '/')
@@ -80,10 +86,13 @@ static bool visit_parents(struct sb_merge *m, const char *path, size_t len) {
         union fact fact = {.word = *word};
         if (fact.by.file == m->layer && !m->conflict)
             m->conflict = sb_strndup(path, end);
-        if (higher(fact.by.closed, m->layer))
+        if (implies && !fact.by.claimed && !fact.by.implied) {
+            fact.by.implied = m->layer;
+            if (end > 0)
+                sb_strings_take(&m->implied, sb_strndup(path, end));
+        }
+        if (higher(fact.by.closed, m->layer)) /* the directory itself may be there */
             m->parent_hidden = true;
-        else if (!fact.by.claimed)
-            say(&fact.by.implied, m->layer);
         *word = fact.word;
     }
     return m->parent_hidden;
@@ -103,7 +112,7 @@ bool sb_merge_visit(struct sb_merge *m, const struct sb_entry *entry) {
     const char *path = entry->path, *slash = strrchr(path, '/');
     enum sb_whiteout kind = sb_whiteout_kind(path);
     if (kind == SB_WHITEOUT_IGNORED || kind == SB_WHITEOUT_BAD ||
-        visit_parents(m, path, slash ? (size_t)(slash - path) : 0))
+        visit_parents(m, path, slash ? (size_t)(slash - path) : 0, kind == SB_WHITEOUT_NO))
         return false;
     if (kind != SB_WHITEOUT_NO) {
         visit_whiteout(m, path, kind);
@@ -118,9 +127,22 @@ bool sb_merge_visit(struct sb_merge *m, const struct sb_entry *entry) {
     if (!directory)
         say(&fact.by.closed, m->layer);
     bool file = !directory && (!S_ISLNK(entry->mode) || entry->hard_link);
-    fact.by.file = file ? m->layer : 0;
+    fact.by.file = file ? m->layer & 0x7fff : 0;
+    fact.by.told |= seen && directory;
     *word = fact.word;
     return seen;
+}
+
+int sb_merge_implied(struct sb_merge *m, sb_merge_implied_visit *visit, void *self,
+                     struct sb_error *err) {
+    sb_strings_sort(&m->implied);
+    for (size_t i = 0; i < m->implied.n; i++) {
+        const char *path = m->implied.v[i];
+        union fact fact = {.word = *sb_map_find(&m->facts, path)};
+        if (!fact.by.told && visit(self, path, fact.by.implied, err) < 0)
+            return -1;
+    }
+    return 0;
 }
 
 int sb_merge_check(const struct sb_merge *m, struct sb_error *err) {

@@ -30,6 +30,14 @@ void sb_merge_lower(struct sb_merge *merge);
  * in any order; a path that a layer holds twice is seen twice. */
 bool sb_merge_visit(struct sb_merge *merge, const struct sb_entry *entry);
 
+/* The directories that are there and that no visible entry says anything of, in order of path;
+ * layer counts from 1, the top one, downwards: the highest that has something in it. Once all
+ * layers have gone by. */
+typedef int sb_merge_implied_visit(void *self, const char *path, size_t layer,
+                                   struct sb_error *err);
+int sb_merge_implied(struct sb_merge *merge, sb_merge_implied_visit *visit, void *self,
+                     struct sb_error *err);
+
 /* SB_E_INTEGRITY once there are more names than an image may have (layers/entry.h), directories
  * that are only implied among them; or a layer had something below a file of its own. */
 int sb_merge_check(const struct sb_merge *merge, struct sb_error *err);

@@ -29,6 +29,7 @@ struct waiting {
 struct rootfs {
     struct sb_archive *archive;
     struct sb_merge *merge;
+    struct sb_contents *contents; /* of the layer at hand: what is left of it at its end */
     uint64_t names_total;
     /* Of the layer at hand: for each path that a link may lead to, where its content is. */
     struct sb_map places;    /* path → ITSELF, HIDDEN, or an index in names */
@@ -47,6 +48,8 @@ struct rootfs {
 
 static void rootfs_free(struct rootfs *r) {
     sb_merge_free(r->merge);
+    if (r->contents)
+        sb_contents_close(r->contents);
     sb_map_free(&r->places);
     sb_map_free(&r->again);
     sb_map_free(&r->lower);
@@ -213,12 +216,21 @@ static int visit_hard_link(struct rootfs *r, const struct sb_entry *entry, bool 
     return 0;
 }
 
+/* Whether a later entry of the same layer took its place, or that of a directory above it. */
+static bool is_replaced(const struct rootfs *r, const struct sb_entry *entry) {
+    struct sb_entry last;
+    if (sb_whiteout_kind(entry->path) != SB_WHITEOUT_NO)
+        return false;
+    return !sb_contents_find(r->contents, entry->path, &last) ||
+           (last.mode & S_IFMT) != (entry->mode & S_IFMT) || last.hard_link != entry->hard_link;
+}
+
 static int visit(void *self, const struct sb_entry *entry, struct sb_entry_data *data,
                  struct sb_error *err) {
     struct rootfs *r = self;
     if (sb_whiteout_check(entry->path, err) < 0)
         return -1;
-    if (sb_whiteout_device(entry))
+    if (sb_whiteout_device(entry) || is_replaced(r, entry))
         return 0;
     struct sb_entry named = *entry;
     named.xattr_count = 0; /* these aren't kept */
@@ -265,11 +277,22 @@ static int write_layer(struct rootfs *r, struct sb_store *store, const struct sb
     sb_strings_free(&r->names);
     r->again_count = 0;
     size_t first = r->link_count;
+    if (r->contents)
+        sb_contents_close(sb_steal(r->contents));
+    if (sb_layer_contents(store, layer, &r->contents, err) < 0)
+        return -1;
     if (sb_layer_walk(store, layer, visit, r, err) < 0)
         return -1;
     enter_waiting(r, first, false);
     enter_waiting(r, first, true);
     return r->again_count ? sb_layer_walk(store, layer, visit_again, r, err) : 0;
+}
+
+static int write_implied(void *self, const char *path, size_t layer, struct sb_error *err) {
+    struct rootfs *r = self;
+    (void)layer;
+    const struct sb_entry entry = {.path = path, .mode = S_IFDIR | 0755};
+    return sb_archive_entry(r->archive, &entry, err);
 }
 
 int sb_rootfs_write(struct sb_store *store, const struct sb_image *image,
@@ -281,6 +304,8 @@ int sb_rootfs_write(struct sb_store *store, const struct sb_image *image,
     for (size_t i = image->layer_count; i-- > 0;)
         if (write_layer(&r, store, &image->layers[i].layer, err) < 0)
             return -1;
+    if (sb_merge_implied(r.merge, write_implied, &r, err) < 0)
+        return -1;
     for (size_t i = 0; r.lower_count > 0 && i < r.link_count; i++) {
         uint64_t *first = sb_map_find(&r.lower, r.links[i].target);
         if (first && *first)

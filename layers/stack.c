@@ -6,6 +6,7 @@
 #include "base/memory.h"
 #include "base/process.h"
 #include "layers/contents.h"
+#include "layers/whiteout.h"
 
 #define LINKS_LIMIT 40 /* as Linux */
 /* Directories that one look-up may go through, counted in each layer: paths of a few components
@@ -53,16 +54,20 @@ static bool find_prefix(const struct sb_contents *layer, struct look_up *l, size
     return sb_contents_find(layer, l->name->data, out);
 }
 
+/* Whiteouts alone make no directory. */
 static bool has_children(const struct sb_contents *layer, struct look_up *l) {
     sb_buf_reset(l->name);
     sb_buf_adds(l->name, l->path);
     sb_buf_addc(l->name, '/');
-    size_t i = sb_contents_seek(layer, l->name->data);
-    struct sb_entry e;
-    if (i == sb_contents_count(layer))
-        return false;
-    sb_contents_get(layer, i, &e);
-    return !strncmp(e.path, l->name->data, l->name->len);
+    for (size_t i = sb_contents_seek(layer, l->name->data); i < sb_contents_count(layer); i++) {
+        struct sb_entry e;
+        sb_contents_get(layer, i, &e);
+        if (strncmp(e.path, l->name->data, l->name->len) != 0)
+            return false;
+        if (sb_whiteout_kind(e.path) == SB_WHITEOUT_NO)
+            return true;
+    }
+    return false;
 }
 
 /* From the root down: a whiteout, an opaque directory, or a file where the path has a directory

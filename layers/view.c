@@ -2,7 +2,9 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
+#include "base/arena.h"
 #include "base/memory.h"
 #include "base/process.h"
 #include "layers/contents.h"
@@ -13,14 +15,16 @@
 
 struct item {
     const char *path;
-    uint32_t layer, index;
+    uint32_t layer, index; /* IMPLIED: no table has it */
 };
+#define IMPLIED UINT32_MAX
 
 struct sb_view {
     struct sb_contents **contents;
     size_t layers;
     struct item *v;
     size_t n, cap;
+    struct sb_arena arena; /* paths of implied directories */
 };
 
 void sb_view_close(struct sb_view *view) {
@@ -31,7 +35,17 @@ void sb_view_close(struct sb_view *view) {
             sb_contents_close(view->contents[i]);
     free(view->contents);
     free(view->v);
+    sb_arena_free(&view->arena);
     free(view);
+}
+
+static int add_implied(void *self, const char *path, size_t layer, struct sb_error *err) {
+    struct sb_view *view = self;
+    (void)err;
+    SB_GROW(view->v, view->n, view->cap);
+    view->v[view->n++] = (struct item){sb_arena_strdup(&view->arena, path),
+                                       (uint32_t)(view->layers - layer), IMPLIED};
+    return 0;
 }
 
 static int compare_items(const void *a, const void *b) {
@@ -54,6 +68,8 @@ static int list(struct sb_view *view, struct sb_error *err) {
             view->v[view->n++] = (struct item){entry.path, (uint32_t)layer, (uint32_t)i};
         }
     }
+    if (!failed)
+        failed = sb_merge_implied(merge, add_implied, view, err);
     sb_merge_free(merge);
     if (view->n > 1)
         qsort(view->v, view->n, sizeof *view->v, compare_items);
@@ -88,8 +104,11 @@ size_t sb_view_count(const struct sb_view *view) {
 void sb_view_get(const struct sb_view *view, size_t index, struct sb_entry *out,
                  size_t *out_layer) {
     const struct item *item = &view->v[index];
-    sb_contents_get(view->contents[item->layer], item->index, out);
     *out_layer = item->layer;
+    *out = (struct sb_entry){.path = item->path, .mode = S_IFDIR | 0755};
+    if (item->index == IMPLIED)
+        return;
+    sb_contents_get(view->contents[item->layer], item->index, out);
 }
 
 size_t sb_view_seek(const struct sb_view *view, const char *path) {

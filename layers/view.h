@@ -22,7 +22,7 @@ void sb_view_close(struct sb_view *view); /* NULL is allowed */
 size_t sb_view_count(const struct sb_view *view);
 /* Entries in byte order of paths, none of them a whiteout; *out_layer counts from the bottom, 0.
  * xattrs are not known. Strings live as long as the view. Directories that no layer mentions are
- * not listed. */
+ * root's and 0755, and count for the highest layer that has something in them. */
 void sb_view_get(const struct sb_view *view, size_t index, struct sb_entry *out, size_t *out_layer);
 /* The first entry at path or after it. */
 size_t sb_view_seek(const struct sb_view *view, const char *path);

@@ -16,6 +16,7 @@
 #include "base/process.h"
 #include "layers/attributes.h"
 #include "layers/block.h"
+#include "layers/through.h"
 #include "layers/unpack.h"
 
 #define XATTR_COUNT_LIMIT 1024
@@ -41,6 +42,8 @@ struct walk {
     struct sb_buf path, link;
     struct sb_xattr *xattrs;
     size_t xattr_count, xattr_cap;
+    bool of_layer; /* names through its own symlinks are made plain */
+    struct sb_through through;
     struct sb_map types; /* of entries that are neither files nor directories */
     struct sb_seen directories;
     struct sb_buf parent; /* of the entry before */
@@ -116,6 +119,7 @@ static void end(struct walk *w) {
     sb_map_free(&w->types);
     sb_seen_free(&w->directories);
     sb_buf_free(&w->parent);
+    sb_through_free(&w->through);
 }
 
 int sb_entry_data_next(struct sb_entry_data *data, const void **out, size_t *out_len,
@@ -221,7 +225,8 @@ static int take_type(struct walk *w, struct archive_entry *e, struct sb_entry *o
     mode_t type = archive_entry_filetype(e), permissions = archive_entry_perm(e) & 07777;
     out->mode = type | permissions;
     if (hard) {
-        if (take_name(hard, "link target", &w->link, err) < 0)
+        if (take_name(hard, "link target", &w->link, err) < 0 ||
+            (w->of_layer && sb_through_resolve(&w->through, &w->link, err) < 0))
             return -1;
         uint64_t *known = sb_map_find(&w->types, w->link.data);
         out->hard_link = true;
@@ -319,6 +324,8 @@ static int visit_entry(struct walk *w, struct archive_entry *e, sb_entry_visit *
         return -1;
     if (w->path.len == 0)
         return 0;
+    if (w->of_layer && sb_through_resolve(&w->through, &w->path, err) < 0)
+        return -1;
     if (take_type(w, e, &entry, err) < 0 || take_numbers(w, e, &entry, err) < 0 ||
         take_xattrs(w, e, err) < 0)
         return -1;
@@ -328,6 +335,8 @@ static int visit_entry(struct walk *w, struct archive_entry *e, sb_entry_visit *
     if (count_names(w, &entry, err) < 0)
         return -1;
     remember_type(w, &entry);
+    if (w->of_layer)
+        sb_through_note(&w->through, &entry);
     bool plain = S_ISREG(entry.mode) && !entry.hard_link && archive_entry_sparse_count(e) == 0;
     w->content_end = plain ? (uint64_t)archive_filter_bytes(w->data.archive, 0) + entry.size : 0;
     w->data.readable = S_ISREG(entry.mode) && !entry.hard_link && entry.size > 0;
@@ -348,9 +357,9 @@ static int next_header(struct walk *w, struct archive_entry **out) {
     return status;
 }
 
-int sb_layer_reader_walk(struct sb_layer_reader *reader, sb_entry_visit *visit, void *self,
-                         struct sb_error *err) {
-    struct walk w = {0};
+static int walk_tar(struct sb_layer_reader *reader, bool of_layer, sb_entry_visit *visit,
+                    void *self, struct sb_error *err) {
+    struct walk w = {.of_layer = of_layer};
     int rc = start(&w, reader, err);
     while (rc == 0) {
         struct archive_entry *e;
@@ -372,6 +381,11 @@ int sb_layer_reader_walk(struct sb_layer_reader *reader, sb_entry_visit *visit, 
     return rc;
 }
 
+int sb_layer_reader_walk(struct sb_layer_reader *reader, sb_entry_visit *visit, void *self,
+                         struct sb_error *err) {
+    return walk_tar(reader, false, visit, self, err);
+}
+
 static int walk_layer(struct sb_store *store, const struct sb_layer *layer, sb_entry_visit *visit,
                       void *self, struct sb_error *err) {
     struct sb_layer_reader *reader;
@@ -380,7 +394,7 @@ static int walk_layer(struct sb_store *store, const struct sb_layer *layer, sb_e
         return -1;
     if (layer->tar_size > 0)
         sb_layer_reader_limit(reader, layer->tar_size);
-    if (sb_layer_reader_walk(reader, visit, self, err) < 0) {
+    if (walk_tar(reader, true, visit, self, err) < 0) {
         sb_layer_reader_abort(reader);
         return -1;
     }

@@ -84,7 +84,7 @@ static const char *const forward = "~ d mode\n"
                                    "- gone/1\n"
                                    "- gone/2\n"
                                    "~ l link\n"
-                                   "+ new/deep/file\n"
+                                   "+ new\n+ new/deep\n+ new/deep/file\n"
                                    "~ to-dir type mode owner\n";
 static const char *const backward = "~ d mode\n"
                                     "~ d/a content\n"
@@ -95,7 +95,7 @@ static const char *const backward = "~ d mode\n"
                                     "+ gone/1\n"
                                     "+ gone/2\n"
                                     "~ l link\n"
-                                    "- new/deep/file\n"
+                                    "- new\n- new/deep\n- new/deep/file\n"
                                     "~ to-dir type mode owner\n";
 
 static void check_changes(void) {

@@ -1,0 +1,237 @@
+#!/usr/bin/env python3
+"""Odd layers, each of which every reader must see alike.
+
+    layers-odd.py make SEED DIR     an OCI layout in DIR, image "odd": two to four layers of odd entries in t/,
+                                    the members in DIR.txt; and DIR.umoci, if umoci should see the same
+    layers-odd.py tar FILE          what a tar has below t/, one line an entry
+    layers-odd.py tree DIR          the same of a directory, made by somebody else
+    layers-odd.py listing FILE      the same of what the step of layers-odd.sh printed
+    layers-odd.py umoci DIR FILE    FILE, such a list of the image in DIR, without what umoci makes of implied directories
+
+A line: path, type, mode, and the size of a file, the target of a symlink, or the device. Hard links are
+listed as what they lead to.
+"""
+import gzip
+import hashlib
+import io
+import json
+import os
+import random
+import stat
+import sys
+import tarfile
+
+NAMES = ["a", "b", "c", "d"]
+
+
+def put(where, data):
+    digest = hashlib.sha256(data).hexdigest()
+    with open(f"{where}/blobs/sha256/{digest}", "wb") as blob:
+        blob.write(data)
+    return {"digest": "sha256:" + digest, "size": len(data)}
+
+
+def path_of(rng, most=3):
+    return "/".join(rng.choice(NAMES) for _ in range(rng.randint(1, most)))
+
+
+class Layer:
+    """One layer; lines are its members."""
+
+    def __init__(self, rng):
+        self.rng, self.out, self.lines = rng, io.BytesIO(), []
+        self.tar = tarfile.open(fileobj=self.out, mode="w", format=tarfile.PAX_FORMAT)
+        self.files = []
+        self.size = rng.randint(1, 50)
+
+    def add(self, name, kind=tarfile.REGTYPE, mode=0o644, link="", device=(0, 0)):
+        info = tarfile.TarInfo("t/" + name)
+        info.type, info.mode, info.linkname, info.mtime = kind, mode, link, 1
+        info.devmajor, info.devminor = device
+        data = None
+        if kind == tarfile.REGTYPE:
+            self.size += self.rng.randint(1, 50)
+            info.size = self.size
+            data = io.BytesIO(b"x" * self.size)
+        self.tar.addfile(info, data)
+        self.lines.append(f"{name} {kind.decode()} {mode:o} {link}")
+
+    def member(self, below):
+        rng = self.rng
+        path = path_of(rng)
+        parent, _, name = path.rpartition("/")
+        what = rng.random()
+        if what < 0.3:
+            self.add(path, tarfile.DIRTYPE, rng.choice([0o755, 0o700, 0o711]))
+        elif what < 0.55:
+            self.add(path, mode=rng.choice([0o644, 0o600, 0o755]))
+            self.files.append(path)
+        elif what < 0.63:
+            self.add(path, tarfile.SYMTYPE, 0o777, rng.choice(["a", "../b", "/t/a", "gone", "a/b"]))
+        elif what < 0.70 and self.files:
+            self.link(path)
+        elif what < 0.74:
+            self.add(path, tarfile.FIFOTYPE, 0o620)
+        elif what < 0.77:
+            self.add(path, tarfile.CHRTYPE, 0o600, device=rng.choice([(0, 0), (1, 3), (1, 5)]))
+        elif what < 0.93 and below:
+            self.add(f"{parent}/.wh.{name}" if parent else f".wh.{name}", mode=0)
+        elif below:
+            self.add(f"{path}/.wh..wh..opq", mode=0)
+        else:
+            self.add(path, tarfile.DIRTYPE, 0o750)
+
+    def link(self, path):
+        """To a file that this layer has as yet."""
+        target = self.rng.choice(self.files)
+        if not path.startswith(target + "/") and not target.startswith(path + "/") and path != target:
+            self.add(path, tarfile.LNKTYPE, link="t/" + target)
+
+    def data(self):
+        self.tar.close()
+        return self.out.getvalue()
+
+
+def is_sound(lines):
+    """A hard link whose target a later member of the same layer replaced is told as damaged by some, and
+    followed by others: nobody makes such."""
+    seen = set()
+    for line in lines:
+        name, kind, *_ = line.split(" ")
+        for have in list(seen):
+            if have == name or have.startswith(name + "/") or name.startswith(have + "/"):
+                if kind != "5" or have != name:
+                    seen.discard(have)
+        if kind == "1" and line.split("t/", 1)[1].strip() not in seen:
+            return False
+        if kind in "01" and "/.wh." not in "/" + name:
+            seen.add(name)
+    return True
+
+
+def through_lower(layers):
+    """Whether a name goes through a symlink of a layer below: umoci follows it, Docker replaces it."""
+    links = set()
+    for lines in layers:
+        own = set()
+        for line in lines:
+            name, kind, *_ = line.split(" ")
+            parents = [name[:i] for i, c in enumerate(name) if c == "/"]
+            if links.intersection(parents):
+                return True
+            if kind == "2":
+                own.add(name)
+        links |= own
+    return False
+
+
+def make(seed, where):
+    rng = random.Random(int(seed))
+    os.makedirs(where + "/blobs/sha256", exist_ok=True)
+    layers, diff_ids, text, members = [], [], [], []
+    for number in range(rng.randint(2, 4)):
+        for _ in range(1000):
+            layer = Layer(rng)
+            for _ in range(rng.randint(1, 9)):
+                layer.member(number > 0)
+            if is_sound(layer.lines):
+                break
+        data = layer.data()
+        diff_ids.append("sha256:" + hashlib.sha256(data).hexdigest())
+        blob = put(where, gzip.compress(data, mtime=0))
+        layers.append(dict(blob, mediaType="application/vnd.oci.image.layer.v1.tar+gzip"))
+        members.append(layer.lines)
+        text += [f"layer {number}"] + ["  " + line for line in layer.lines]
+    config = {"architecture": "amd64", "os": "linux", "config": {"Cmd": ["/bin/sh"]},
+              "rootfs": {"type": "layers", "diff_ids": diff_ids}}
+    manifest = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json", "layers": layers,
+                "config": dict(put(where, json.dumps(config).encode()),
+                               mediaType="application/vnd.oci.image.config.v1+json")}
+    entry = dict(put(where, json.dumps(manifest).encode()), mediaType=manifest["mediaType"],
+                 annotations={"org.opencontainers.image.ref.name": "odd"})
+    with open(where + "/index.json", "w", encoding="utf-8") as index:
+        json.dump({"schemaVersion": 2, "manifests": [entry]}, index)
+    with open(where + "/oci-layout", "w", encoding="utf-8") as layout:
+        layout.write('{"imageLayoutVersion":"1.0.0"}')
+    # A device 0:0 umoci makes, which is a whiteout where layers are unpacked for overlayfs.
+    if not through_lower(members) and not any(" 3 600" in line for line in sum(members, [])):
+        open(where + ".umoci", "w", encoding="utf-8").close()
+    with open(where + ".txt", "w", encoding="utf-8") as out:
+        out.write("\n".join(text) + "\n")
+
+
+def as_umoci(layout, mine):
+    """What umoci shows of that image: in place of a file, a directory that no entry mentions has its mode."""
+    mentioned, others, lines = set(), set(), []
+    with open(layout + ".txt", encoding="utf-8") as text:
+        for line in text:
+            if line.startswith("  "):
+                name, kind, *_ = line.strip().split(" ")
+                (mentioned if kind == "5" else others).add("t/" + name)
+    mentioned -= others
+    with open(mine, encoding="utf-8") as tree:
+        for line in tree:
+            path, kind, *_ = line.rstrip("\n").split(" ")
+            lines.append(f"{path} d implied" if kind == "d" and path not in mentioned else line.rstrip("\n"))
+    print("\n".join(lines))
+
+
+def show(tree):
+    for path in sorted(tree):
+        print(path, *tree[path])
+
+
+def of_tar(name):
+    tree, links = {}, []
+    with tarfile.open(name) as tar:
+        for m in tar:
+            path = m.name.rstrip("/").removeprefix("./")
+            if not path.startswith("t/"):
+                continue
+            if m.islnk():
+                links.append((path, m.linkname))
+            elif m.isdir():
+                tree[path] = ("d", f"{m.mode:o}")
+            elif m.issym():
+                tree[path] = ("l", m.linkname)
+            elif m.isfifo():
+                tree[path] = ("p", f"{m.mode:o}")
+            elif m.ischr():
+                tree[path] = ("c", f"{m.mode:o}", f"{m.devmajor}:{m.devminor}")
+            else:
+                tree[path] = ("f", f"{m.mode:o}", m.size)
+    for path, target in links:
+        tree[path] = tree.get(target, ("?", target))
+    for path in list(tree): # whoever unpacks it makes those that no entry mentions
+        while "/" in (path := path.rpartition("/")[0]):
+            tree.setdefault(path, ("d", "755"))
+    show(tree)
+
+
+def of_tree(top):
+    tree = {}
+    for directory, directories, files in os.walk(top + "/t"):
+        for name in directories + files:
+            path = os.path.join(directory, name)
+            st = os.lstat(path)
+            mode = f"{stat.S_IMODE(st.st_mode):o}"
+            kinds = {stat.S_IFDIR: ("d", mode), stat.S_IFIFO: ("p", mode), stat.S_IFREG: ("f", mode, st.st_size),
+                     stat.S_IFCHR: ("c", mode, f"{os.major(st.st_rdev)}:{os.minor(st.st_rdev)}")}
+            is_link = stat.S_ISLNK(st.st_mode)
+            tree[os.path.relpath(path, top)] = ("l", os.readlink(path)) if is_link else kinds[stat.S_IFMT(st.st_mode)]
+    show(tree)
+
+
+def of_listing(name):
+    tree = {}
+    with open(name, encoding="utf-8") as lines:
+        for line in lines:
+            path, kind, mode, size, device, link = line.rstrip("\n").split("|")
+            one = kind[0]
+            tree[path] = {"d": ("d", mode), "s": ("l", link), "f": ("p", mode), "r": ("f", mode, size),
+                          "c": ("c", mode, device)}.get(one, (kind, mode))
+    show(tree)
+
+
+if __name__ == "__main__":
+    {"make": make, "tar": of_tar, "tree": of_tree, "listing": of_listing, "umoci": as_umoci}[sys.argv[1]](*sys.argv[2:])

@@ -1,0 +1,80 @@
+#!/bin/sh
+# Layers of odd entries (files where directories were, whiteouts of nothing, in new directories, of what the same layer
+# has; directories that nobody mentions; devices that stand for nothing): a step, `export`, `ls` and umoci see one tree.
+# SB_ODD_LAYERS=500 of them, from seed SB_ODD_SEED on.
+. tests/e2e/lib.sh
+. "$TOP/tests/e2e/peers.lib"
+need_root
+need python3 runc
+busybox_root rootfs
+odd() { python3 "$TOP/tests/e2e/layers-odd.py" "$@"; }
+# What a step sees, as odd listing reads it.
+cat >rootfs/list <<'END'
+cd /
+find t -mindepth 1 | while read -r path; do
+	link=; ! [ -h "$path" ] || link=$(readlink "$path")
+	stat -c "%n|%F|%a|%s|%t:%T|$link" "$path"
+done >/listing
+END
+count=${SB_ODD_LAYERS:-25} seed=${SB_ODD_SEED:-1} umoci=
+! have_peer umoci || umoci=1
+unpacked=0 compared=0 broken=0 refused=0
+for i in $(seq "$seed" $((seed + count - 1))); do
+	mkdir "case-$i"
+	odd make "$i" "case-$i/layout"
+	cd "case-$i"
+	cat >step.yaml <<-END
+		name: step
+		from: {image: "oci:layout:odd"}
+		context: ..
+		layers: [{name: list, copy: {from: rootfs, to: /}}, {name: run, run: ". /list"}]
+	END
+	status=0 status_export=0
+	"$SBUILD" build step.yaml --allow "$T" >build.out 2>&1 || status=$?
+	"$SBUILD" export oci:layout:odd --format rootfs -o odd.tar >export.out 2>&1 || status_export=$?
+	if [ "$status$status_export" != 00 ]; then
+		# Refused by all, or by none.
+		[ "$status" != 0 ] && [ "$status_export" != 0 ] && refused=$((refused + 1)) || {
+			broken=$((broken + 1))
+			echo "case $i: step $status, export $status_export"
+			tail -n 3 build.out export.out; cat layout.txt
+		} >>../broken
+		cd .. && rm -rf "case-$i"
+		continue
+	fi
+	"$SBUILD" export step --format rootfs -o step.tar >export.out 2>&1
+	tar -xf step.tar listing
+	odd tar odd.tar >by-export
+	odd listing listing >by-step
+	odd tar step.tar >by-export-of-step
+	"$SBUILD" ls oci:layout:odd -R 2>/dev/null | sed -n 's|.* t/|t/|p' | sed 's|/$||; s| -> .*||; s| = .*||' | grep . | sed '/^t$/d' | sort >by-ls
+	cut -d ' ' -f 1 by-export | sort >names
+	others="by-step by-export-of-step"
+	if [ -n "$umoci" ] && [ -e layout.umoci ] && peer umoci unpack --image "case-$i/layout:odd" "case-$i/bundle" >umoci.out 2>&1; then
+		odd tree bundle/rootfs >tree
+		odd umoci layout tree >by-umoci
+		odd umoci layout by-export >as-umoci
+		unpacked=$((unpacked + 1))
+		cmp -s as-umoci by-umoci || diff as-umoci by-umoci | sed "s/^/    by-umoci: /" >differs-umoci
+	fi
+	same=yes
+	for other in $others; do cmp -s by-export $other || same=no; done
+	cmp -s names by-ls || same=no
+	[ ! -e differs-umoci ] || same=no
+	if [ $same = no ]; then
+		broken=$((broken + 1))
+		{
+			echo "case $i:"
+			cat layout.txt
+			for other in $others; do diff by-export $other | sed "s/^/    $other: /"; done
+			[ ! -e differs-umoci ] || cat differs-umoci
+			diff names by-ls | sed "s/^/    by-ls: /"
+		} >>../broken
+	fi
+	compared=$((compared + 1))
+	cd ..
+	rm -rf "case-$i"
+done
+note "$compared layers compared, $refused refused by all; umoci unpacked $unpacked"
+check_equal "all see one tree, in $count odd images" 0 "$broken"
+[ "$broken" = 0 ] || head -n 200 broken
