@@ -45,6 +45,7 @@ static void make_environment(const struct sb_git_view *view, bool with_config,
                                        "GIT_CONFIG_GLOBAL=/dev/null", NULL};
     static const char *const always[] = {"GIT_OPTIONAL_LOCKS=0",
                                          "GIT_NO_LAZY_FETCH=1",
+                                         "GIT_NO_REPLACE_OBJECTS=1",
                                          "GIT_ALLOW_PROTOCOL=none",
                                          "GIT_TERMINAL_PROMPT=0",
                                          "GIT_ASKPASS=false",
