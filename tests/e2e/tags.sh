@@ -396,7 +396,7 @@ for way in pages many conditions unmet list-stale; do
 	check_equal "$way: 2.0.1 is" "latest v2 v2.0 v2.0.1" "$(names $way/app "$(cat one.digest)" | sed 's/ $//')"
 done
 check_equal "conditions are used" 412 "$(grep -oE '^PUT /v2/unmet/app/manifests/latest [0-9]+' odd/log | grep -o '412' | head -n 1)"
-for way in list-405 list-404 list-401 list-403 list-400 list-unknown list-html list-none list-shy; do
+for way in list-405 list-401 list-403 list-unknown list-html list-none list-shy; do
 	check "$way: a first release" make one 2.0.0 "$PROXY/$way/app"
 	check_equal "$way: takes tags that nothing had" "latest v2 v2.0 v2.0.0 " "$(names $way/app "$(cat one.digest)")"
 	check "$way: an older one" make two 1.9.9 "$PROXY/$way/app"
