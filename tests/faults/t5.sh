@@ -10,6 +10,6 @@ printf 'name: app\nfrom: scratch\ntags: [semver]\nlayers: [{name: a, copy: {from
 echo one >src/file
 git add . && git commit -qm one && git tag v1.0.0
 check_fails "without git" '[1-3]' env PATH="$T/bin" "$SBUILD" app.yaml
-check_said 'git.*(not installed|not found|no such|PATH)'
+check_said 'app.yaml: tags: asks for semver.* git can.t be asked: the program git is not installed'
 check_said 'hint: install git'
 check "and none about tags" sh -c '! grep -q "git tag v0.1.0" ../said'
