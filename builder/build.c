@@ -9,6 +9,7 @@
 #include "base/assert.h"
 #include "base/memory.h"
 #include "base/process.h"
+#include "builder/image_config.h"
 #include "builder/remote_cache.h"
 #include "builder/target.h"
 #include "builder/userns.h"
@@ -85,6 +86,7 @@ static int load_recipes(struct sb_build *build, struct sb_error *err) {
     build->recipes = sb_alloc((request->recipe_count + 1) * sizeof(struct sb_recipe *));
     build->requested = sb_alloc((request->recipe_count + 1) * sizeof(size_t));
     build->results = sb_alloc((request->recipe_count + 1) * sizeof(struct sb_build_result));
+    build->labelled = sb_alloc((request->recipe_count + 1) * sizeof(struct sb_image));
     for (size_t i = 0; i < request->recipe_count; i++) {
         struct sb_target *target = NULL;
         if (sb_recipe_load(request->recipes[i], &options, &build->recipes[i], err) < 0)
@@ -193,6 +195,14 @@ int sb_build_new(struct sb_store *store, const struct sb_settings *settings,
     return 0;
 }
 
+static void free_result(struct sb_build_result *result) {
+    sb_strings_free(&result->tags);
+    sb_strings_free(&result->told);
+    free(result->version);
+    free(result->no_release);
+    free((void *)result->layers);
+}
+
 void sb_build_free(struct sb_build *build) {
     if (!build)
         return;
@@ -202,16 +212,17 @@ void sb_build_free(struct sb_build *build) {
     for (size_t i = 0; i < build->request->recipe_count; i++) {
         if (build->recipes)
             sb_recipe_free(build->recipes[i]);
-        if (build->results) {
-            sb_strings_free(&build->results[i].tags);
-            free((void *)build->results[i].layers);
-        }
+        if (build->results)
+            free_result(&build->results[i]);
+        if (build->labelled)
+            sb_image_free(&build->labelled[i]);
     }
     sb_remote_cache_free(build->remote);
     free(build->targets);
     free(build->recipes);
     free(build->requested);
     free(build->results);
+    free(build->labelled);
     pthread_mutex_destroy(&build->lock);
     pthread_mutex_destroy(&build->notify_lock);
     pthread_cond_destroy(&build->changed);
@@ -366,13 +377,34 @@ int sb_build_plan(struct sb_build *build, struct sb_error *err) {
     return 0;
 }
 
+/* The image with a label that says its version: one that others stand on has none. */
+static int label_result(struct sb_build *build, size_t index, struct sb_error *err) {
+    struct sb_build_result *result = &build->results[index];
+    struct sb_image *labelled = &build->labelled[index];
+    if (!result->version)
+        return 0;
+    sb_image_copy(labelled, &result->image);
+    sb_image_say_version(labelled, &result->recipe->image, result->version);
+    if (sb_image_save(build->store, labelled, build->epoch, err) < 0)
+        return -1;
+    result->image = *labelled;
+    return 0;
+}
+
 static int tag_results(struct sb_build *build, const struct sb_version *versions,
                        struct sb_error *err) {
     for (size_t i = 0; i < build->request->recipe_count; i++) {
         struct sb_build_result *result = &build->results[i];
+        struct sb_version_tags tags;
         collect_result(build, i);
-        if (sb_version_tags(build->store, &versions[i], &result->image, &result->tags, err) < 0 ||
-            sb_store_tag(build->store, &result->tags, &result->image.descriptor, err) < 0)
+        result->release = versions[i].release;
+        sb_version_say(&versions[i], &result->version, &result->no_release);
+        if (label_result(build, i, err) < 0 ||
+            sb_version_tags(build->store, &versions[i], &result->image, &tags, err) < 0)
+            return -1;
+        result->tags = tags.names;
+        result->told = tags.told;
+        if (sb_store_tag(build->store, &result->tags, &result->image.descriptor, err) < 0)
             return -1;
     }
     return 0;

@@ -25,6 +25,7 @@
 #include "builder/settings.h"
 #include "layers/image.h"
 #include "layers/store.h"
+#include "registry/release.h"
 #include "registry/remote.h"
 
 enum sb_layer_state {
@@ -122,8 +123,13 @@ struct sb_build_result {
     struct sb_image image;  /* complete after sb_build_run; should that have failed, only where its
                                descriptor has a media type */
     struct sb_strings tags; /* full names: "backend:v1.4.2", "host/team/backend:v1.4.2" */
-    const char *base;       /* where its base image lies, if in a registry:
-                               "host/repository:tag@sha256:…"; else NULL */
+    struct sb_release release; /* its version, and what may be done with that */
+    struct sb_strings told;    /* tags for a registry, beside those of the release */
+    char *version;             /* what git says of one that is no release: "0.5.1-dev.3+gabc123f", a
+                                  label of the image; else NULL */
+    char *no_release;          /* why it is none: "3 commits after v0.5.0" */
+    const char *base;          /* where its base image lies, if in a registry:
+                                  "host/repository:tag@sha256:…"; else NULL */
     const struct sb_layer_result *const *layers; /* of the whole chain, lowest first */
     size_t layer_count;
 };

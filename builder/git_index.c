@@ -25,7 +25,9 @@ enum {
     MODE_AT = 24,
     OBJECT_AT = 40,
     CHECKSUM = 20,
-    FLAG_EXTENDED = 0x4000, /* version 3 and later: 2 more bytes of flags */
+    FLAG_ASSUME_VALID = 0x8000,
+    FLAG_EXTENDED = 0x4000,      /* version 3 and later: 2 more bytes of flags */
+    FLAG_SKIP_WORKTREE = 0x4000, /* of these */
     INDEX_LIMIT = 256 << 20,
     PATH_LIMIT = 4096,
 };
@@ -88,6 +90,9 @@ static bool read_entry(struct index *x, struct sb_git_index_entry *out) {
     };
     if ((flags & FLAG_EXTENDED) && x->version < 3)
         return false;
+    unsigned more = flags & FLAG_EXTENDED ? (unsigned)start[62] << 8 | start[63] : 0;
+    out->assumed = flags & FLAG_ASSUME_VALID;
+    out->skipped = more & FLAG_SKIP_WORKTREE;
     x->p += ENTRY_FIXED + (flags & FLAG_EXTENDED ? 2 : 0);
     if (!read_path(x))
         return false;

@@ -22,6 +22,7 @@ struct sb_git_index_entry {
     uint32_t ctime[2], mtime[2], inode, size; /* when git last saw that the file was this; seconds
                                                  and nanoseconds, the lower bits of the rest */
     const unsigned char *object;              /* 20 bytes */
+    bool assumed, skipped; /* git was told not to look at the file; nor that it isn't there */
 };
 #define SB_GIT_SUBMODULE 0160000
 

@@ -25,7 +25,8 @@ struct survey {
     struct sb_buf directory; /* of the entry before */
     struct submodule *submodules;
     size_t count, cap;
-    char *odd; /* a .gitattributes that git would wait for */
+    char *odd;    /* a .gitattributes that git would wait for */
+    bool changed; /* a file that git was told not to look at is not as it last saw it */
 };
 
 static void survey_free(struct survey *s) {
@@ -60,9 +61,20 @@ static void check_attributes(struct survey *s, const char *path) {
         s->odd = sb_steal(name);
 }
 
+/* git update-index --assume-unchanged, --skip-worktree: what is built is what is there. */
+static void check_unwatched(struct survey *s, const struct sb_git_index_entry *entry) {
+    if ((!entry->assumed && !entry->skipped) || entry->mode == SB_GIT_SUBMODULE)
+        return;
+    sb_autofree char *path = sb_format("%s/%s", s->top, entry->path);
+    struct stat st;
+    bool there = lstat(path, &st) == 0;
+    s->changed = s->changed || (there ? !sb_git_index_matches(entry, &st) : !entry->skipped);
+}
+
 static bool visit(void *data, const struct sb_git_index_entry *entry) {
     struct survey *s = data;
     check_attributes(s, entry->path);
+    check_unwatched(s, entry);
     if (entry->mode != SB_GIT_SUBMODULE)
         return true;
     char commit[41];
@@ -263,7 +275,11 @@ static int state_of(const struct sb_git_view *view, const char *scratch, int nes
                     bool *out_dirty, struct sb_error *err) {
     autosurvey struct survey s = {0};
     *out_dirty = false;
-    if (look_over(view, &s, err) < 0 || files_state(view, out_dirty, err) < 0)
+    if (look_over(view, &s, err) < 0)
+        return -1;
+    if (s.changed)
+        *out_dirty = true;
+    else if (files_state(view, out_dirty, err) < 0)
         return -1;
     if (!*out_dirty && s.count && staged_state(view, out_dirty, err) < 0)
         return -1;

@@ -45,6 +45,7 @@ static void make_environment(const struct sb_git_view *view, bool with_config,
                                        "GIT_CONFIG_GLOBAL=/dev/null", NULL};
     static const char *const always[] = {"GIT_OPTIONAL_LOCKS=0",
                                          "GIT_NO_LAZY_FETCH=1",
+                                         "GIT_NO_REPLACE_OBJECTS=1",
                                          "GIT_ALLOW_PROTOCOL=none",
                                          "GIT_TERMINAL_PROMPT=0",
                                          "GIT_ASKPASS=false",
@@ -105,8 +106,11 @@ static char *in_checkout(const struct sb_git_view *view, const char *text) {
 }
 
 static int explain_failure(const struct sb_git_view *view, const struct sb_buf *complaint,
-                           struct sb_error *err) {
+                           int status, struct sb_error *err) {
     sb_autofree char *text = in_checkout(view, sb_buf_text(complaint));
+    if (!*text)
+        return sb_fail(err, SB_E_FAILED, "git in %s: ended with status %d, and said nothing",
+                       view->checkout->top, status);
     sb_fail(err, SB_E_FAILED, "git in %s: %.*s", view->checkout->top, (int)strcspn(text, "\n"),
             text);
     if (strstr(text, "unable to read") || strstr(text, "bad object") ||
@@ -120,7 +124,7 @@ int sb_git_view_ask(const struct sb_git_view *view, const char *const *arguments
                     struct sb_buf *answer, struct sb_error *err) {
     sb_autobuf struct sb_buf complaint = {0};
     int status = run_git(view, arguments, false, answer, &complaint, err);
-    return status > 0 ? explain_failure(view, &complaint, err) : status;
+    return status > 0 ? explain_failure(view, &complaint, status, err) : status;
 }
 
 /* ---- configuration ---- */
@@ -409,7 +413,7 @@ static int read_user_config(const struct sb_git_view *view, struct sb_buf *out,
     if (sb_git_config_is_plain(sb_checkout_stranger(view->checkout) != 0))
         return 0;
     int status = run_git(view, arguments, true, out, &complaint, err);
-    return status > 0 ? explain_failure(view, &complaint, err) : status;
+    return status > 0 ? explain_failure(view, &complaint, status, err) : status;
 }
 
 int sb_git_view_open(const struct sb_checkout *checkout, const char *scratch,

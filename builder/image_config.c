@@ -117,3 +117,13 @@ void sb_image_configure(struct sb_image *image, const struct sb_recipe_image *se
     set_labels(config, &settings->labels);
     set_text(config, "StopSignal", settings->stop_signal);
 }
+
+void sb_image_say_version(struct sb_image *image, const struct sb_recipe_image *settings,
+                          const char *version) {
+    struct sb_pairs labels = {0};
+    if (sb_pairs_get(&settings->labels, SB_LABEL_VERSION))
+        return;
+    sb_pairs_set(&labels, SB_LABEL_VERSION, version);
+    set_labels(config_of(image), &labels);
+    sb_pairs_free(&labels);
+}

@@ -11,6 +11,11 @@
  * Dockerfile, an entrypoint without a cmd clears the base's cmd. */
 void sb_image_configure(struct sb_image *image, const struct sb_recipe_image *settings);
 
+/* A label, unless the recipe gives one itself. */
+void sb_image_say_version(struct sb_image *image, const struct sb_recipe_image *settings,
+                          const char *version);
+#define SB_LABEL_VERSION "org.opencontainers.image.version"
+
 /* Gives a new distribution's image the PATH that its programs are in: runtimes that read the config
  * as it is have no other. */
 void sb_image_add_path(struct sb_image *image);

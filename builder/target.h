@@ -84,6 +84,7 @@ struct sb_build {
     struct sb_recipe **recipes; /* of the request */
     size_t *requested;          /* indexes into targets, of the request */
     struct sb_build_result *results;
+    struct sb_image *labelled; /* of each result that says its version in a label */
     pthread_mutex_t lock;
     pthread_cond_t changed;
     int running;          /* targets at work, under lock */

@@ -46,6 +46,10 @@ static json_t *result_json(const struct sb_build_result *result) {
     }
     if (result->base)
         json_object_set_new(facts, "base", json_string(result->base));
+    if (result->version) {
+        json_object_set_new(facts, "version", sb_json_from_bytes(result->version));
+        json_object_set_new(facts, "no_release", sb_json_from_bytes(result->no_release));
+    }
     json_object_set_new(facts, "tags", tags);
     json_object_set_new(facts, "layers", layers);
     return facts;
@@ -98,6 +102,7 @@ static void print_summary(const struct sb_build *build, size_t index, double sec
                result->layer_count, sb_text_size(size).text, sb_text_seconds(seconds).text);
     for (size_t i = 0; i < result->tags.n; i++)
         sb_cli_say("  %s\n", result->tags.v[i]);
+    sb_cli_say_no_release(result);
     sb_cli_print("%s\n", sb_digest_text(&result->image.descriptor.digest).text);
 }
 
@@ -133,6 +138,8 @@ static int report(const struct building *b, double seconds, struct sb_error *err
         b->metadata_file || json ? results_json(b->build, b->push, count, NULL) : NULL;
     if (b->metadata_file && sb_cli_write_metadata(b->metadata_file, facts, err) < 0)
         return -1;
+    for (size_t i = 0; i < count && json; i++)
+        sb_cli_say_no_release(sb_build_result(b->build, i));
     if (json)
         return sb_cli_print_json(facts, err);
     for (size_t i = 0; i < count; i++) {

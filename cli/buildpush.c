@@ -66,24 +66,28 @@ static void set_options(struct sb_push_targets *targets, const struct sb_recipe 
     sb_reference_free(&own);
 }
 
-/* Whole names of --tag, if there are any, else the recipe's repository with all tags. */
+static int find_whole(const struct sb_build_result *result, struct sb_push_targets *out,
+                      struct sb_error *err) {
+    for (size_t i = 0; i < result->tags.n; i++)
+        if (sb_reference_has_host(result->tags.v[i]) &&
+            sb_push_targets_add(out, result->tags.v[i], "--push", err) < 0)
+            return -1;
+    return 0;
+}
+
+/* Whole names of --tag, if there are any, else the recipe's repository with all tags: which of a
+ * release's those are is the registry's to say. */
 static int find_targets(const struct sb_build_push *push, const struct sb_build_result *result,
                         struct sb_push_targets *out, struct sb_error *err) {
-    bool whole = has_whole_names(push->request);
-    for (size_t i = 0; i < result->tags.n; i++) {
-        const char *name = result->tags.v[i];
-        if (sb_reference_has_host(name) != whole)
-            continue;
-        sb_autofree char *text =
-            whole ? sb_strdup(name)
-                  : sb_format("%s:%s", result->recipe->image.repository, strrchr(name, ':') + 1);
-        if (sb_push_targets_add(out, text, "--push", err) < 0)
-            return -1;
-    }
-    if (whole || out->n > 0)
-        return 0;
-    /* An image that keeps its date tag gets no new one. */
-    return sb_push_targets_add(out, result->recipe->image.repository, "--push", err);
+    if (has_whole_names(push->request))
+        return find_whole(result, out, err);
+    struct sb_push_target *target =
+        sb_push_targets_repository(out, result->recipe->image.repository, "--push", err);
+    if (!target)
+        return -1;
+    sb_strings_copy(&target->tags, &result->told);
+    target->release = result->release;
+    return 0;
 }
 
 static int find_early(const struct sb_build_push *push, size_t index, struct sb_error *err) {

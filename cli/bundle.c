@@ -7,9 +7,9 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/memory.h"
+#include "base/semver.h"
 #include "base/text.h"
 #include "builder/source.h"
-#include "builder/tags.h"
 #include "cli/buildpush.h"
 #include "cli/exporting.h"
 #include "cli/progress.h"
@@ -190,9 +190,11 @@ static int push_image(struct bundling *b, struct sb_error *err) {
         rc = sb_fail(err, SB_E_USAGE, "bundle: the image has no name that says where to push it");
         sb_error_hint(err, "give it one: sbuild tag IMAGE registry.example.com/team/app:v1");
     }
-    for (size_t i = 0; i < targets.n && rc == 0; i++)
+    for (size_t i = 0; i < targets.n && rc == 0; i++) {
+        sb_push_target_split(&targets.v[i]);
         rc = sb_cli_push_image(&b->push_options, b->request->build.registry, b->store, &b->image,
                                &targets.v[i], NULL, b->progress, b->pushed, err);
+    }
     sb_push_targets_free(&targets);
     return rc;
 }
@@ -213,22 +215,36 @@ static int put_referrer(struct bundling *b, const struct sb_reference *where,
     return rc;
 }
 
+/* Tags of the image that are a release's are the bundle's to float, too: no further than the
+ * image's. */
+static int bundle_target(const json_t *fact, struct sb_push_targets *out, struct sb_error *err) {
+    struct sb_push_target *target =
+        sb_push_targets_repository(out, sb_json_string(fact, "repository", ""), "--push", err);
+    struct sb_strings told = {0};
+    size_t i;
+    json_t *tag;
+    if (!target)
+        return -1;
+    json_array_foreach (json_object_get(fact, "tags"), i, tag) {
+        sb_strings_add(&target->tags, json_string_value(tag));
+    }
+    if (json_object_get(fact, "release"))
+        sb_push_target_split(target);
+    target->release.prefix = SB_BUNDLE_TAG_PREFIX;
+    for (i = 0; i < target->tags.n; i++)
+        sb_strings_take(&told, sb_bundle_tag(target->tags.v[i]));
+    sb_strings_free(&target->tags);
+    target->tags = told;
+    return 0;
+}
+
 /* Beside the image: what a fact says of it holds for the bundle, with other tags. */
 static int push_beside(struct bundling *b, const json_t *fact, json_t *facts,
                        struct sb_error *err) {
     struct sb_push_targets targets = {0};
     const struct sb_cli_push as_it_is = {0};
-    const char *repository = sb_json_string(fact, "repository", "");
-    size_t i;
-    json_t *tag;
-    int rc = 0;
-    json_array_foreach (json_object_get(fact, "tags"), i, tag) {
-        sb_autofree char *own = sb_bundle_tag(json_string_value(tag));
-        sb_autofree char *name = sb_format("%s:%s", repository, own);
-        if (rc == 0)
-            rc = sb_push_targets_add(&targets, name, "--push", err);
-    }
-    for (i = 0; i < targets.n && rc == 0; i++) {
+    int rc = bundle_target(fact, &targets, err);
+    for (size_t i = 0; i < targets.n && rc == 0; i++) {
         rc = sb_cli_push_image(&as_it_is, b->request->build.registry, b->store, &b->bundle,
                                &targets.v[i], NULL, b->progress, facts, err);
         if (rc == 0)
@@ -311,6 +327,11 @@ static json_t *facts_of(const struct bundling *b) {
     return facts;
 }
 
+static void say_no_release(const struct bundling *b) {
+    if (b->build)
+        sb_cli_say_no_release(sb_build_result(b->build, 0));
+}
+
 static void report_failure(const struct bundling *b, const struct sb_error *err) {
     if (!b->metadata_file)
         return;
@@ -326,6 +347,7 @@ static int report(const struct bundling *b, struct sb_error *err) {
     sb_autojson json_t *facts = facts_of(b);
     if (b->metadata_file && sb_cli_write_metadata(b->metadata_file, facts, err) < 0)
         return -1;
+    say_no_release(b);
     if (b->request->common.json)
         return sb_cli_print_json(facts, err);
     const struct sb_layer *last = &b->bundle.layers[b->bundle.layer_count - 1].layer;

@@ -32,6 +32,8 @@ static int find_targets(struct push_command *c, const char *image,
             sb_reference_has_host(tags.v[i].name))
             rc = sb_push_targets_add(out, tags.v[i].name, "push", err);
     sb_tagged_list_free(&tags);
+    for (size_t i = 0; i < out->n; i++)
+        sb_push_target_split(&out->v[i]);
     if (rc < 0 || out->n > 0)
         return rc;
     sb_fail(err, SB_E_USAGE, "push: %s has no name that says where to push it",

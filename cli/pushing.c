@@ -53,23 +53,46 @@ static struct sb_push_target *find_target(struct sb_push_targets *targets,
     return NULL;
 }
 
+static struct sb_push_target *add_target(struct sb_push_targets *targets,
+                                         const struct sb_reference *reference) {
+    struct sb_push_target *target = find_target(targets, reference);
+    if (target)
+        return target;
+    SB_GROW(targets->v, targets->n, targets->cap);
+    target = &targets->v[targets->n++];
+    *target = (struct sb_push_target){0};
+    sb_reference_copy(&target->repository, reference);
+    return target;
+}
+
 int sb_push_targets_add(struct sb_push_targets *targets, const char *text, const char *option,
                         struct sb_error *err) {
     struct sb_reference reference;
     if (sb_cli_registry_target(text, option, &reference, err) < 0)
         return -1;
     const char *tag = reference.tag ? reference.tag : DEFAULT_TAG;
-    struct sb_push_target *target = find_target(targets, &reference);
-    if (!target) {
-        SB_GROW(targets->v, targets->n, targets->cap);
-        target = &targets->v[targets->n++];
-        *target = (struct sb_push_target){0};
-        sb_reference_copy(&target->repository, &reference);
-    }
+    struct sb_push_target *target = add_target(targets, &reference);
     if (!sb_strings_has(&target->tags, tag))
         sb_strings_add(&target->tags, tag);
     sb_reference_free(&reference);
     return 0;
+}
+
+struct sb_push_target *sb_push_targets_repository(struct sb_push_targets *targets, const char *text,
+                                                  const char *option, struct sb_error *err) {
+    struct sb_reference reference;
+    if (sb_cli_registry_target(text, option, &reference, err) < 0)
+        return NULL;
+    struct sb_push_target *target = add_target(targets, &reference);
+    sb_reference_free(&reference);
+    return target;
+}
+
+void sb_push_target_split(struct sb_push_target *target) {
+    struct sb_strings rest = {0};
+    sb_release_split(&target->tags, &target->release, &rest);
+    sb_strings_free(&target->tags);
+    target->tags = rest;
 }
 
 void sb_push_targets_free(struct sb_push_targets *targets) {
@@ -94,21 +117,44 @@ struct sb_pusher *sb_cli_pusher_new(const struct sb_cli_push *push, struct sb_re
     return sb_pusher_new(registry, store, &target->repository, &options);
 }
 
+static json_t *names_json(const struct sb_strings *names) {
+    json_t *list = json_array();
+    for (size_t i = 0; i < names->n; i++)
+        json_array_append_new(list, json_string(names->v[i]));
+    return list;
+}
+
+/* Floating tags that stay where they are: "by" names the higher release, if it is known. */
+static json_t *kept_json(const struct sb_push_result *r) {
+    json_t *list = json_array();
+    for (size_t i = 0; i < r->kept.n; i++) {
+        const char *by = r->kept_by.v[i];
+        json_array_append_new(list,
+                              json_pack("{s:s, s:s*}", "tag", r->kept.v[i], "by", *by ? by : NULL));
+    }
+    return list;
+}
+
 static json_t *facts_of(const struct sb_push_target *target, const struct sb_push_result *r,
                         size_t blobs, double seconds) {
     sb_autofree char *name = sb_reference_name(&target->repository);
-    json_t *tags = json_array(), *overtaken = json_array();
-    for (size_t i = 0; i < target->tags.n; i++) {
-        const char *tag = target->tags.v[i];
-        json_array_append_new(sb_strings_has(&r->overtaken, tag) ? overtaken : tags,
-                              json_string(tag));
+    json_t *facts = json_pack(
+        "{s:s, s:s, s:s, s:I, s:o, s:o, s:o, s:b, s:I, s:I, s:I, s:I, s:f}", "repository", name,
+        "digest", sb_digest_text(&r->manifest.digest).text, "media_type", r->manifest.media_type,
+        "size", (json_int_t)r->manifest.size, "tags", names_json(&r->tags), "overtaken",
+        names_json(&r->overtaken), "kept", kept_json(r), "unchanged", r->unchanged, "blobs",
+        (json_int_t)blobs, "uploaded", (json_int_t)r->uploaded, "mounted", (json_int_t)r->mounted,
+        "sent", (json_int_t)r->sent, "seconds", seconds);
+    if (sb_release_has_tags(&target->release)) {
+        sb_autofree char *own = sb_release_tag(&target->release);
+        json_object_set_new(facts, "release", json_string(own));
     }
-    return json_pack("{s:s, s:s, s:s, s:I, s:o, s:o, s:b, s:I, s:I, s:I, s:I, s:f}", "repository",
-                     name, "digest", sb_digest_text(&r->manifest.digest).text, "media_type",
-                     r->manifest.media_type, "size", (json_int_t)r->manifest.size, "tags", tags,
-                     "overtaken", overtaken, "unchanged", r->unchanged, "blobs", (json_int_t)blobs,
-                     "uploaded", (json_int_t)r->uploaded, "mounted", (json_int_t)r->mounted, "sent",
-                     (json_int_t)r->sent, "seconds", seconds);
+    if (r->unlisted)
+        json_object_set_new(facts, "unlisted", sb_json_from_text(r->unlisted));
+    if (r->replaced)
+        json_object_set_new(facts, "replaced",
+                            json_string(sb_digest_text(&r->replaced_digest).text));
+    return facts;
 }
 
 int sb_cli_push_image(const struct sb_cli_push *push, struct sb_registry *registry,
@@ -116,16 +162,57 @@ int sb_cli_push_image(const struct sb_cli_push *push, struct sb_registry *regist
                       const struct sb_push_target *target, struct sb_pusher *pusher,
                       struct sb_progress *progress, json_t *facts, struct sb_error *err) {
     struct sb_push_result result;
+    const struct sb_push_tags tags = {&target->tags, &target->release};
     double start = sb_clock_seconds();
     if (!pusher)
         pusher = sb_cli_pusher_new(push, registry, store, target, progress);
-    int rc = sb_pusher_finish(pusher, image, &target->tags, &result, err);
+    int rc = sb_pusher_finish(pusher, image, &tags, &result, err);
     sb_pusher_free(pusher);
     if (rc == 0)
         json_array_append_new(
             facts, facts_of(target, &result, image->layer_count + 1, sb_clock_seconds() - start));
-    sb_strings_free(&result.overtaken);
+    sb_push_result_free(&result);
     return rc;
+}
+
+static void print_kept(const json_t *fact, const char *repository) {
+    const char *unlisted = sb_json_string(fact, "unlisted", NULL);
+    sb_autobuf struct sb_buf unknown = {0};
+    size_t i;
+    json_t *kept;
+    json_array_foreach (json_object_get(fact, "kept"), i, kept) {
+        const char *tag = sb_json_string(kept, "tag", ""), *by = sb_json_string(kept, "by", NULL);
+        if (by)
+            sb_cli_say("  %s:%s stays: %s is a higher release\n", repository, tag, by);
+        else
+            sb_buf_addf(&unknown, "%s%s", unknown.len ? ", " : "", tag);
+    }
+    if (unknown.len == 0)
+        return;
+    sb_autofree char *text =
+        sb_format("%s: %s stay where they are: whether there is a higher release can't be told: "
+                  "%s; --tag moves a tag in any case",
+                  repository, sb_buf_text(&unknown), unlisted ? unlisted : "");
+    sb_cli_print_warning(text);
+}
+
+/* What is other than was hoped for. */
+static void print_surprises(const json_t *fact, const char *repository) {
+    const char *replaced = sb_json_string(fact, "replaced", NULL);
+    size_t i;
+    json_t *tag;
+    print_kept(fact, repository);
+    if (replaced) {
+        sb_autofree char *text = sb_format("%s:%s named another image until now, %s", repository,
+                                           sb_json_string(fact, "release", ""), replaced);
+        sb_cli_print_warning(text);
+    }
+    json_array_foreach (json_object_get(fact, "overtaken"), i, tag) {
+        sb_autofree char *text = sb_format("%s:%s names another image: a push at the same time "
+                                           "came last",
+                                           repository, json_string_value(tag));
+        sb_cli_print_warning(text);
+    }
 }
 
 static void print_one(const json_t *fact) {
@@ -145,12 +232,7 @@ static void print_one(const json_t *fact) {
     json_array_foreach (json_object_get(fact, "tags"), i, tag) {
         sb_cli_say("  %s:%s\n", repository, json_string_value(tag));
     }
-    json_array_foreach (json_object_get(fact, "overtaken"), i, tag) {
-        sb_autofree char *text = sb_format("%s:%s names another image: a push at the same time "
-                                           "came last",
-                                           repository, json_string_value(tag));
-        sb_cli_print_warning(text);
-    }
+    print_surprises(fact, repository);
 }
 
 int sb_cli_push_print(const json_t *facts, bool names, struct sb_error *err) {

@@ -31,7 +31,8 @@ int sb_cli_push_parse(struct sb_cli_push *push, const char *command, struct sb_e
 /* A repository, and the tags that are to name the image there. */
 struct sb_push_target {
     struct sb_reference repository;
-    struct sb_strings tags;
+    struct sb_strings tags;    /* moved as told */
+    struct sb_release release; /* whose tags move as those of the repository allow */
     struct sb_ecr_options ecr; /* how the repository is made where it is missing */
 };
 struct sb_push_targets {
@@ -41,6 +42,12 @@ struct sb_push_targets {
 /* "HOST/REPOSITORY[:TAG]": a tag more of one that is there, or a new one. */
 int sb_push_targets_add(struct sb_push_targets *targets, const char *text, const char *option,
                         struct sb_error *err);
+/* The same without a tag. The target is valid until the next one is added; NULL on failure. */
+struct sb_push_target *sb_push_targets_repository(struct sb_push_targets *targets, const char *text,
+                                                  const char *option, struct sb_error *err);
+/* Takes a version and its floating tags out of those that were told: names that an image has, and
+ * nobody has just written. */
+void sb_push_target_split(struct sb_push_target *target);
 void sb_push_targets_free(struct sb_push_targets *targets);
 
 /* One that layers can be given to before there is an image. */

@@ -148,3 +148,10 @@ void sb_cli_request_free(struct sb_cli_request *r) {
     sb_strings_free(&r->secrets);
     free(r->recipes);
 }
+
+void sb_cli_say_no_release(const struct sb_build_result *result) {
+    if (result->no_release)
+        sb_cli_say("%s: no release: %s; its version is %s, and only tags of git, date and --tag "
+                   "are set\n",
+                   result->recipe->name, result->no_release, result->version);
+}

@@ -61,4 +61,7 @@ void sb_cli_request_close(struct sb_cli_request *request, struct sb_settings *se
                           struct sb_store *store);
 void sb_cli_request_free(struct sb_cli_request *request);
 
+/* A line for people, where git says that a version is no release. */
+void sb_cli_say_no_release(const struct sb_build_result *result);
+
 #endif

@@ -6,9 +6,8 @@
 #include "base/json.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "builder/image_config.h"
 #include "deploy/description.h"
-
-#define LABEL_VERSION "org.opencontainers.image.version"
 
 static char *copy(const char *text) {
     return text && *text ? sb_strdup(text) : NULL;
@@ -96,7 +95,7 @@ static int from_config(const struct sb_image *image, const struct sb_service *se
     if (!service)
         out->port = exposed_port(config);
     if (!out->version)
-        out->version = copy(sb_json_string(json_object_get(config, "Labels"), LABEL_VERSION, NULL));
+        out->version = copy(sb_json_string(json_object_get(config, "Labels"), SB_LABEL_VERSION, NULL));
     return 0;
 }
 

@@ -1,5 +1,5 @@
 /*
- * One job for each blob and each tag, all on the same few threads.
+ * One job for each blob and each tag (registry/tagging.h), all on the same few threads.
  *
  * What is known to be in the repository (an origin of the blob says so, or it was accepted just
  * now) is not asked for: the registry itself refuses a manifest whose blobs it lacks, and then all
@@ -23,6 +23,7 @@
 #include "registry/ahead.h"
 #include "registry/fetch.h"
 #include "registry/rewrite.h"
+#include "registry/tagging.h"
 
 #define PARALLEL_DEFAULT 4
 #define MOUNTS_TRIED     2
@@ -383,75 +384,6 @@ static bool trusts_any(const struct sb_pusher *p) {
 
 /* ---- the manifest ---- */
 
-struct tag_job {
-    struct sb_pusher *pusher;
-    const struct sb_rewritten *document;
-    const char *reference; /* NULL: its digest */
-    bool named, same;      /* when last looked at: it names something, the document */
-    struct sb_digest names;
-    bool overtaken;
-};
-
-static int compare_tag(void *data, struct sb_error *err) {
-    struct tag_job *t = data;
-    const struct sb_digest *digest = &t->document->descriptor.digest;
-    struct sb_digest_text text = sb_digest_text(digest);
-    const char *reference = t->reference ? t->reference : text.text;
-    struct sb_descriptor there = {0};
-    int rc = sb_remote_manifest_head(t->pusher->remote, reference, &there, err);
-    t->named = rc > 0;
-    t->same = t->named && sb_digest_equal(&there.digest, digest);
-    t->names = there.digest;
-    return rc < 0 ? -1 : 0;
-}
-
-/* Some registries say to HEAD that there is nothing, whatever there is. */
-static int read_tag(struct tag_job *t, const char *reference, struct sb_error *err) {
-    struct sb_manifest manifest = {0};
-    struct sb_error own = {0};
-    int rc = sb_remote_manifest_get_own(t->pusher->remote, reference, &manifest, &own);
-    if (rc == 0) {
-        t->named = true;
-        t->names = manifest.descriptor.digest;
-        t->same = sb_digest_equal(&t->names, &t->document->descriptor.digest);
-    }
-    sb_manifest_free(&manifest);
-    if (rc == 0 || own.code == SB_E_NOT_FOUND)
-        return 0;
-    *err = own;
-    return -1;
-}
-
-static int put_tag(void *data, struct sb_error *err) {
-    struct tag_job *t = data;
-    const struct sb_rewritten *d = t->document;
-    struct sb_digest_text digest = sb_digest_text(&d->descriptor.digest);
-    const char *reference = t->reference ? t->reference : digest.text;
-    const struct tag_job before = *t;
-    if (sb_remote_manifest_put(t->pusher->remote, reference, d->descriptor.media_type,
-                               d->bytes.data, d->bytes.len, err) < 0 ||
-        compare_tag(t, err) < 0 || (!t->named && read_tag(t, reference, err) < 0))
-        return -1;
-    /* What it names now was put there after the look before: another push came last. */
-    t->overtaken = t->reference && !t->same && t->named &&
-                   !(before.named && sb_digest_equal(&before.names, &t->names));
-    if (t->same || t->overtaken)
-        return 0;
-    return sb_fail(err, SB_E_INTEGRITY,
-                   "%s: the registry took the manifest %s, and does not name it %s now",
-                   t->pusher->where, digest.text, reference);
-}
-
-static int run_tags(struct sb_pusher *p, struct tag_job *tags, size_t n, sb_job *run,
-                    struct sb_error *err) {
-    p->tagging = true;
-    for (size_t i = 0; i < n; i++)
-        sb_jobs_add(p->jobs, run, &tags[i]);
-    int rc = sb_jobs_wait(p->jobs, err);
-    p->tagging = false;
-    return rc;
-}
-
 /* Asks for the blobs, and sends what is missing. 1: putting the manifest again may help; else the
  * error stands. */
 static int mend(struct sb_pusher *p, int attempt, struct sb_error *err) {
@@ -474,9 +406,12 @@ static int mend(struct sb_pusher *p, int attempt, struct sb_error *err) {
     return -1;
 }
 
-static int put_tags(struct sb_pusher *p, struct tag_job *tags, size_t n, struct sb_error *err) {
+static int put_tags(struct sb_pusher *p, struct sb_tagging *tags, struct sb_error *err) {
     for (int attempt = 1;; attempt++) {
-        if (run_tags(p, tags, n, put_tag, err) == 0)
+        p->tagging = true;
+        int rc = sb_tagging_put(tags, err);
+        p->tagging = false;
+        if (rc == 0)
             return 0;
         if (mend(p, attempt, err) < 0)
             return -1;
@@ -503,34 +438,32 @@ static void add_all(struct sb_pusher *p, const struct sb_image *image) {
 }
 
 /* Everything is there when the tags are: nothing else has to be looked at. */
-static int look_first(struct sb_pusher *p, struct tag_job *tags, size_t n, bool *out_same,
+static int look_first(struct sb_pusher *p, struct sb_tagging *tags, bool *out_same,
                       struct sb_error *err) {
-    if (run_tags(p, tags, n, compare_tag, err) < 0)
-        return -1;
-    *out_same = true;
-    for (size_t i = 0; i < n; i++)
-        *out_same = *out_same && tags[i].same;
-    return 0;
+    p->tagging = true;
+    int rc = sb_tagging_look(tags, out_same, err);
+    p->tagging = false;
+    return rc;
 }
 
 static int push(struct sb_pusher *p, const struct sb_image *image, struct sb_rewritten *document,
-                struct tag_job *tags, size_t n, struct sb_push_result *out, struct sb_error *err) {
+                struct sb_tagging *tags, struct sb_push_result *out, struct sb_error *err) {
     int known = sb_rewrite(p->store, &p->options, image, document, err);
     if (known < 0)
         return -1;
     bool look = known && p->n == 0;
-    if (look && look_first(p, tags, n, &out->unchanged, err) < 0)
+    if (look && look_first(p, tags, &out->unchanged, err) < 0)
         return -1;
     if (out->unchanged)
         return 0;
     add_all(p, image);
-    for (size_t i = 0; i < n && !look && tags[i].reference; i++)
-        sb_jobs_add(p->jobs, compare_tag, &tags[i]);
+    if (!look)
+        sb_tagging_start_look(tags);
     if (sb_jobs_wait(p->jobs, err) < 0)
         return -1;
     if (!known && sb_rewrite(p->store, &p->options, image, document, err) < 1)
         return err->code ? -1 : sb_fail(err, SB_E_FAILED, "a converted layer was removed");
-    return put_tags(p, tags, n, err);
+    return put_tags(p, tags, err);
 }
 
 /* Before hours of uploading; layers that are compressed anew are looked at once they are. */
@@ -543,26 +476,29 @@ static int check_quotas(const struct sb_pusher *p, const struct sb_image *image,
 }
 
 int sb_pusher_finish(struct sb_pusher *p, const struct sb_image *image,
-                     const struct sb_strings *tags, struct sb_push_result *out,
+                     const struct sb_push_tags *tags, struct sb_push_result *out,
                      struct sb_error *err) {
     struct sb_rewritten document = {0};
-    size_t n = tags && tags->n > 0 ? tags->n : 1;
-    sb_autofree struct tag_job *jobs = sb_alloc(n * sizeof *jobs);
+    struct sb_tagging tagging;
     *out = (struct sb_push_result){0};
-    for (size_t i = 0; i < n; i++)
-        jobs[i] = (struct tag_job){.pusher = p,
-                                   .document = &document,
-                                   .reference = tags && tags->n > 0 ? tags->v[i] : NULL};
-    int rc = check_quotas(p, image, n, err);
+    sb_tagging_init(&tagging, p->remote, p->jobs, p->where, &document, tags);
+    int rc = check_quotas(p, image, tagging.n, err);
     if (rc == 0)
-        rc = push(p, image, &document, jobs, n, out, err);
+        rc = push(p, image, &document, &tagging, out, err);
     out->manifest = document.descriptor;
     out->uploaded = p->uploaded;
     out->mounted = p->mounted;
     out->sent = p->sent;
-    for (size_t i = 0; i < n; i++)
-        if (jobs[i].overtaken)
-            sb_strings_add(&out->overtaken, jobs[i].reference);
+    sb_tagging_result(&tagging, out);
+    sb_tagging_free(&tagging);
     sb_buf_free(&document.bytes);
     return rc < 0 ? sb_registry_failed(err) : 0;
+}
+
+void sb_push_result_free(struct sb_push_result *result) {
+    sb_strings_free(&result->tags);
+    sb_strings_free(&result->overtaken);
+    sb_strings_free(&result->kept);
+    sb_strings_free(&result->kept_by);
+    free(result->unlisted);
 }

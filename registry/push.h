@@ -25,6 +25,7 @@
 #include "layers/store.h"
 #include "registry/ecr.h"
 #include "registry/reference.h"
+#include "registry/release.h"
 #include "registry/remote.h"
 #include "registry/transfer.h"
 
@@ -60,7 +61,20 @@ struct sb_push_result {
     bool unchanged;                /* everything was there, tags included */
     size_t uploaded, mounted;      /* blobs */
     uint64_t sent;                 /* bytes of blobs uploaded */
-    struct sb_strings overtaken;   /* tags that another push moved at the same time; to be freed */
+    struct sb_strings tags;        /* that name it */
+    struct sb_strings overtaken;   /* tags that another push moved at the same time */
+    struct sb_strings kept;        /* floating tags that stay where they are, … */
+    struct sb_strings kept_by;     /* … and for each the tag of a higher release, or "": */
+    char *unlisted;                /* why the registry's tags could not be listed; or NULL */
+    bool replaced;                 /* the version's own tag named another image before: */
+    struct sb_digest replaced_digest;
+};
+void sb_push_result_free(struct sb_push_result *result);
+
+/* What is to name an image in a repository. */
+struct sb_push_tags {
+    const struct sb_strings *told;    /* moved as told */
+    const struct sb_release *release; /* moved as the repository's tags allow; NULL: none */
 };
 
 struct sb_pusher;
@@ -85,11 +99,11 @@ void sb_pusher_grow(struct sb_pusher *pusher, size_t id, const char *media_type,
  * finds that out with one request. */
 void sb_pusher_add(struct sb_pusher *pusher, size_t id, const struct sb_layer *layer);
 
-/* Sends what is left of the image, the config, and at last the manifest under its digest and all
- * tags, then reads each tag back. Without tags the manifest is only put by its digest. image must
- * be saved in the store. */
+/* Sends what is left of the image, the config, and at last the manifest under all tags
+ * (registry/tagging.h), then reads each tag back. Without tags the manifest is only put by its
+ * digest. image must be saved in the store. Free out in every case. */
 int sb_pusher_finish(struct sb_pusher *pusher, const struct sb_image *image,
-                     const struct sb_strings *tags, struct sb_push_result *out,
+                     const struct sb_push_tags *tags, struct sb_push_result *out,
                      struct sb_error *err);
 
 /* NULL is allowed; ends what is still under way. */

@@ -107,9 +107,14 @@ int sb_remote_manifest_head(struct sb_remote *remote, const char *reference,
                             struct sb_descriptor *out, struct sb_error *err);
 /* The answer's digest must be that of the bytes. A registry that says that it lacks a blob of it
  * leaves os_errno ENOENT. A tag that the registry holds to be immutable and
- * that names something else already is an error that says so. */
+ * that names something else already is an error that says so, with os_errno EROFS. */
 int sb_remote_manifest_put(struct sb_remote *remote, const char *reference, const char *media_type,
                            const void *bytes, size_t len, struct sb_error *err);
+/* The same if the tag names before, or nothing where that is NULL: 1: put; 0: it names something
+ * else now. A registry that knows no conditions (RFC 9110, If-Match) puts it in any case. */
+int sb_remote_manifest_put_if(struct sb_remote *remote, const char *tag,
+                              const struct sb_digest *before, const char *media_type,
+                              const void *bytes, size_t len, struct sb_error *err);
 /* 1: deleted, 0: was not there; SB_E_NETWORK when the registry does not allow it. */
 int sb_remote_manifest_delete(struct sb_remote *remote, const char *reference,
                               struct sb_error *err);

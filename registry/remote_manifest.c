@@ -208,9 +208,64 @@ static int immutable(struct sb_remote *remote, const char *tag, const struct sb_
             "registry %s: repository %s: the tag %s is immutable, and names %s already",
             remote->host, remote->repository, tag,
             found ? sb_digest_text(&there.digest).text : "another image");
+    if (err)
+        err->os_errno = EROFS;
     return sb_error_hint(err,
                          "push under a tag that is not taken yet, or allow tags to be moved in "
                          "the repository's settings");
+}
+
+/* One that is to be put, and on what condition. */
+struct put {
+    struct sb_remote *remote;
+    const char *reference, *media_type;
+    const void *bytes;
+    size_t len;
+    const struct sb_http_header *condition; /* NULL: none */
+};
+
+static int took(const struct put *p, const struct sb_http_response *response, const char *what,
+                struct sb_error *err) {
+    struct sb_remote *remote = p->remote;
+    struct sb_digest digest = sb_digest_of(p->bytes, p->len);
+    int status = response->status;
+    if (p->condition && (status == 412 || status == 304))
+        return 0;
+    if (sb_registry_tag_immutable(status, sb_buf_text(&response->body), response->body.len))
+        return immutable(remote, p->reference, &digest, err) < 0 ? -1 : 1;
+    if (status != 201 && status != 200 && status != 202) {
+        sb_remote_refused(remote, response, what, err);
+        if (err && (sb_remote_said(response, "MANIFEST_BLOB_UNKNOWN") ||
+                    sb_remote_said(response, "BLOB_UNKNOWN")))
+            err->os_errno = ENOENT;
+        return -1;
+    }
+    if (sb_remote_check_digest(response, &digest, err) < 0)
+        return sb_remote_context(remote, what, err);
+    return 1;
+}
+
+/* 1: done, 0: the condition was not met, -1. */
+static int send_manifest(const struct put *p, bool *out_subject, struct sb_error *err) {
+    struct sb_remote *remote = p->remote;
+    sb_autofree char *target = sb_format("/v2/%s/manifests/%s", remote->repository, p->reference);
+    sb_autofree char *what = sb_format("PUT manifest %s", p->reference);
+    struct sb_http_header headers[2] = {{"Content-Type", p->media_type}};
+    sb_remote_will_push(remote);
+    struct sb_http_request request = sb_remote_request(remote, "PUT", target);
+    if (p->condition)
+        headers[1] = *p->condition;
+    request.headers = headers;
+    request.header_count = p->condition ? 2 : 1;
+    request.body_kind = SB_HTTP_BODY_BYTES;
+    request.body = p->bytes;
+    request.body_size = p->len;
+    sb_autoresponse struct sb_http_response response = {0};
+    if (sb_remote_perform(remote, &request, what, &response, err) < 0)
+        return -1;
+    if (out_subject)
+        *out_subject = sb_http_header(&response, "oci-subject") != NULL;
+    return took(p, &response, what, err);
 }
 
 int sb_remote_manifest_put(struct sb_remote *remote, const char *reference, const char *media_type,
@@ -221,34 +276,32 @@ int sb_remote_manifest_put(struct sb_remote *remote, const char *reference, cons
 int sb_remote_manifest_send(struct sb_remote *remote, const char *reference, const char *media_type,
                             const void *bytes, size_t len, bool *out_subject,
                             struct sb_error *err) {
-    struct sb_digest digest = sb_digest_of(bytes, len);
-    sb_autofree char *target = sb_format("/v2/%s/manifests/%s", remote->repository, reference);
-    sb_autofree char *what = sb_format("PUT manifest %s", reference);
-    const struct sb_http_header type = {"Content-Type", media_type};
-    sb_remote_will_push(remote);
-    struct sb_http_request request = sb_remote_request(remote, "PUT", target);
-    request.headers = &type;
-    request.header_count = 1;
-    request.body_kind = SB_HTTP_BODY_BYTES;
-    request.body = bytes;
-    request.body_size = len;
-    sb_autoresponse struct sb_http_response response = {0};
-    if (sb_remote_perform(remote, &request, what, &response, err) < 0)
+    const struct put put = {remote, reference, media_type, bytes, len, NULL};
+    return send_manifest(&put, out_subject, err) < 0 ? -1 : 0;
+}
+
+int sb_remote_manifest_put_if(struct sb_remote *remote, const char *tag,
+                              const struct sb_digest *before, const char *media_type,
+                              const void *bytes, size_t len, struct sb_error *err) {
+    sb_autofree char *etag = before ? sb_format("\"%s\"", sb_digest_text(before).text) : NULL;
+    const struct sb_http_header condition = {before ? "If-Match" : "If-None-Match",
+                                             before ? etag : "*"};
+    struct put put = {remote, tag, media_type, bytes, len, &condition};
+    int done = send_manifest(&put, NULL, err);
+    if (done != 0)
+        return done;
+    /* Its first answer may have been lost; or what it compares is something else than digests. */
+    const struct sb_digest digest = sb_digest_of(bytes, len);
+    struct sb_descriptor there;
+    int found = sb_remote_manifest_head(remote, tag, &there, err);
+    if (found < 0)
         return -1;
-    if (sb_registry_tag_immutable(response.status, sb_buf_text(&response.body), response.body.len))
-        return immutable(remote, reference, &digest, err);
-    if (response.status != 201 && response.status != 200 && response.status != 202) {
-        sb_remote_refused(remote, &response, what, err);
-        if (err && (sb_remote_said(&response, "MANIFEST_BLOB_UNKNOWN") ||
-                    sb_remote_said(&response, "BLOB_UNKNOWN")))
-            err->os_errno = ENOENT;
-        return -1;
-    }
-    if (out_subject)
-        *out_subject = sb_http_header(&response, "oci-subject") != NULL;
-    if (sb_remote_check_digest(&response, &digest, err) < 0)
-        return sb_remote_context(remote, what, err);
-    return 0;
+    if (found && sb_digest_equal(&there.digest, &digest))
+        return 1;
+    if (before ? !found || !sb_digest_equal(&there.digest, before) : found)
+        return 0;
+    put.condition = NULL;
+    return send_manifest(&put, NULL, err);
 }
 
 int sb_remote_manifest_delete(struct sb_remote *remote, const char *reference,

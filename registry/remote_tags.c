@@ -10,6 +10,7 @@ enum {
     PAGE = 1000,          /* tags to ask for at once; the registry may give fewer */
     PAGE_LIMIT = 4 << 20, /* bytes */
     EMPTY_PAGES = 10,     /* in a row: a list of nothing must end, too */
+    PAGES = 1000,         /* in all */
 };
 
 /* Adds the tags of one page; returns how many, or -1. Names that no request could ask for are left
@@ -36,7 +37,7 @@ int sb_remote_tags(struct sb_remote *remote, size_t limit, struct sb_strings *ou
                    struct sb_error *err) {
     static const char what[] = "GET tags";
     sb_autofree char *target = sb_format("/v2/%s/tags/list?n=%d", remote->repository, PAGE);
-    for (int empty = 0; target;) {
+    for (int empty = 0, pages = 0; target;) {
         struct sb_http_request request = sb_remote_request(remote, "GET", target);
         request.limit = PAGE_LIMIT;
         sb_autoresponse struct sb_http_response response = {0};
@@ -49,7 +50,7 @@ int sb_remote_tags(struct sb_remote *remote, size_t limit, struct sb_strings *ou
         if (added < 0 || sb_remote_next_page(remote, target, &response, &next, err) < 0)
             return sb_remote_context(remote, what, err);
         empty = added == 0 ? empty + 1 : 0;
-        if (next && (empty >= EMPTY_PAGES || !strcmp(next, target))) {
+        if (next && (empty >= EMPTY_PAGES || ++pages == PAGES || !strcmp(next, target))) {
             sb_fail(err, SB_E_NETWORK, "the list of tags does not end");
             return sb_remote_context(remote, what, err);
         }

@@ -83,7 +83,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     sb_autofree char *directory = sb_format("%s/x", fuzz_directory());
     struct sb_git git;
     struct sb_error err = {0};
-    if (sb_git_describe(directory, store, "m", &git, &err) < 0)
+    if (sb_git_describe(directory, store, "m", true, &git, &err) < 0)
         fuzz_check_error(&err);
     else if (git.found)
         FUZZ_CHECK(strlen(git.commit) >= 40 &&

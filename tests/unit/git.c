@@ -55,7 +55,7 @@ static int asked(void) {
 static struct sb_git describe(void) {
     struct sb_git git;
     struct sb_error err = {0};
-    if (!CHECK(sb_git_describe(".", store, "memo", &git, &err) == 0))
+    if (!CHECK(sb_git_describe(".", store, "memo", true, &git, &err) == 0))
         printf("    %s\n", err.message);
     return git;
 }
@@ -154,8 +154,9 @@ static void test_dirty(void) {
 }
 
 /* git runs once for each of its two answers, and again only when something changed. For a
- * configuration that may matter it runs once more. */
-enum { BOTH = 2 };
+ * configuration that may matter it runs once more, and thrice where the nearest version is another
+ * commit's. */
+enum { BOTH = 2, NEAREST = 3 };
 
 static void test_memory(void) {
     enter_checkout("memory");
@@ -193,7 +194,7 @@ static void test_memory(void) {
         struct sb_git git = describe(), fresh;
         if (!CHECK_INT(asked(), 0))
             printf("    %s\n", changes[i]);
-        CHECK(sb_git_describe(".", store, "nowhere/memo", &fresh, NULL) == 0);
+        CHECK(sb_git_describe(".", store, "nowhere/memo", true, &fresh, NULL) == 0);
         CHECK(asked() >= BOTH);
         CHECK(!memcmp(&git, &fresh, sizeof git));
     }
@@ -203,7 +204,7 @@ static void test_memory(void) {
     sh("git config core.fileMode true; chmod -x a");
     asked();
     CHECK(describe().found);
-    CHECK_INT(asked(), BOTH + 1); /* where this git's own configuration is isn't known */
+    CHECK_INT(asked(), BOTH + NEAREST + 1); /* where this git's own configuration is isn't known */
 }
 
 /* Changes that follow one another, or an answer, within the clock's grain. */
@@ -327,7 +328,7 @@ static void test_foreign_owner(void) {
     }
     unsetenv("SUDO_UID");
     sh("chown -R 12345 .");
-    if (sb_git_describe(".", store, "none", &git, &err) == 0) {
+    if (sb_git_describe(".", store, "none", true, &git, &err) == 0) {
         TEST_SKIP("this git is too old to look at owners");
     } else {
         CHECK(strstr(err.message, "dubious ownership") || strstr(err.message, "unsafe repository"));
@@ -342,19 +343,19 @@ static void test_failures(void) {
     enter_checkout("failures");
     sb_autofree char *path = sb_strdup(getenv("PATH"));
     setenv("PATH", "/nonexistent", 1);
-    CHECK(sb_git_describe(".", store, "none", &git, &err) < 0);
+    CHECK(sb_git_describe(".", store, "none", true, &git, &err) < 0);
     CHECK_INT(err.code, SB_E_NOT_FOUND);
     CHECK(strstr(err.message, "git") && strstr(err.hint, "install git"));
     CHECK(!git.found);
     setenv("PATH", path, 1);
     test_foreign_owner();
     sh("git tag v1.0.0; echo garbage >.git/index");
-    CHECK(sb_git_describe(".", store, "none", &git, &err) < 0);
+    CHECK(sb_git_describe(".", store, "none", true, &git, &err) < 0);
     CHECK(err.message[0] != '\0');
     sh("echo garbage >.git/HEAD");
-    CHECK(sb_git_describe(".", store, "none", &git, &err) == 0 && !git.found);
+    CHECK(sb_git_describe(".", store, "none", true, &git, &err) == 0 && !git.found);
     sh("rm .git/HEAD");
-    CHECK(sb_git_describe(".", store, "none", &git, &err) == 0 && !git.found);
+    CHECK(sb_git_describe(".", store, "none", true, &git, &err) == 0 && !git.found);
 }
 
 /* A clean environment, and a git in PATH that counts. */
@@ -445,11 +446,11 @@ static void test_nothing_is_fetched(void) {
         directory, directory);
     sh(script);
     unlink(ran);
-    CHECK(sb_git_describe(".", store, "none", &git, &err) < 0);
+    CHECK(sb_git_describe(".", store, "none", true, &git, &err) < 0);
     CHECK_INT(err.code, SB_E_FAILED);
     CHECK(access(ran, F_OK) < 0);
     sh("git config remote.origin.url 'ext::sh -c true'");
-    CHECK(sb_git_describe(".", store, "none", &git, &err) < 0);
+    CHECK(sb_git_describe(".", store, "none", true, &git, &err) < 0);
 }
 
 /* A submodule has a git directory of its own, with all that may be in one. */
@@ -484,7 +485,7 @@ static void check_refused(const char *what, const char *message) {
     struct sb_error err = {0};
     struct sb_git git;
     alarm(20); /* whoever waits is ended */
-    if (!CHECK(sb_git_describe(".", store, "none", &git, &err) < 0) ||
+    if (!CHECK(sb_git_describe(".", store, "none", true, &git, &err) < 0) ||
         !CHECK(strstr(err.message, message)))
         printf("    %s: %s\n", what, err.message);
     CHECK(!strstr(err.message, "root:"));

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/memory.h"
+#include "registry/release.h"
 #include "tests/unit/test.h"
 
 static void test_parse(void) {
@@ -81,7 +82,11 @@ static void check_semver(const char *version, const char *existing, const char *
     for (char *tag; (tag = strsep(&rest, " "));)
         sb_strings_add(&have, tag);
     CHECK(sb_semver_parse(version, &v));
-    sb_tags_semver(&v, &have, &tags);
+    const struct sb_release release = {
+        .standing = SB_STANDING_GIVEN, .version = v, .floats = SB_FLOATS};
+    sb_autoreleasetags struct sb_release_tags decided;
+    sb_release_decide(&release, &have, &decided);
+    sb_strings_copy(&tags, &decided.set);
     sb_autobuf struct sb_buf text = {0};
     for (size_t i = 0; i < tags.n; i++) {
         sb_buf_addf(&text, "%s%s", i ? " " : "", tags.v[i]);
