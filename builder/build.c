@@ -114,6 +114,23 @@ static int check_names(const struct sb_build *build, struct sb_error *err) {
     return 0;
 }
 
+/* The image specification wants one at least (manifest.md), and so does whoever reads images. */
+static int check_layers(const struct sb_build *build, struct sb_error *err) {
+    for (size_t i = 0; i < build->request->recipe_count; i++) {
+        const struct sb_recipe *lowest = build->recipes[i];
+        size_t layers = 0;
+        for (const struct sb_recipe *r = lowest; r; r = r->base) {
+            layers += r->layer_count;
+            lowest = r;
+        }
+        if (layers > 0 || lowest->from.kind != SB_FROM_SCRATCH)
+            continue;
+        sb_fail(err, SB_E_RECIPE, "%s: its image would have no layer", build->recipes[i]->path);
+        return sb_error_hint(err, "add layers: to it, or stand it on something else than scratch");
+    }
+    return 0;
+}
+
 static bool is_given(const struct sb_secrets *secrets, const char *name) {
     for (size_t i = 0; i < secrets->n; i++)
         if (!strcmp(secrets->v[i].name, name))
@@ -186,8 +203,8 @@ int sb_build_new(struct sb_store *store, const struct sb_settings *settings,
     pthread_cond_init(&build->changed, NULL);
     build->threads = job_count(build);
     if (read_epoch(&build->epoch, err) < 0 || load_recipes(build, err) < 0 ||
-        check_names(build, err) < 0 || check_secrets(build, err) < 0 ||
-        open_remote_cache(build, err) < 0) {
+        check_names(build, err) < 0 || check_layers(build, err) < 0 ||
+        check_secrets(build, err) < 0 || open_remote_cache(build, err) < 0) {
         sb_build_free(build);
         return -1;
     }

@@ -16,6 +16,20 @@ struct sb_target *sb_target_root(struct sb_target *target) {
     return target;
 }
 
+/* Instructions for whoever builds on the image, in a language that isn't spoken here. They are not
+ * passed on, either: they have been due. */
+static void drop_triggers(struct sb_target *target) {
+    json_t *config = json_object_get(target->image.config, "config");
+    size_t n = json_array_size(json_object_get(config, "OnBuild"));
+    json_object_del(config, "OnBuild");
+    if (n > 0)
+        sb_build_warn(
+            target->build,
+            "%s:%d: the base has %zu ONBUILD instruction%s, which nobody runs here: what they "
+            "do belongs into layers:",
+            target->recipe->from.place.file, target->recipe->from.place.line, n, n == 1 ? "" : "s");
+}
+
 static int load_base(struct sb_target *target, struct sb_error *err) {
     const struct sb_from *from = &target->recipe->from;
     const struct sb_source_site site = {target->build->store, target->build->request->registry};
@@ -26,6 +40,7 @@ static int load_base(struct sb_target *target, struct sb_error *err) {
     target->pinned = sb_steal(source.pinned);
     target->said_paths = json_incref(sb_base_paths_said(&target->image));
     source.image = (struct sb_image){0};
+    drop_triggers(target);
     if (source.reference)
         sb_build_warn(target->build, "%s:%d: %s is not in the lock file; it is %s now",
                       from->place.file, from->place.line, source.reference,
