@@ -48,6 +48,8 @@ void sb_step_log_write(struct sb_step_log *log, const char *text, size_t len);
 /* The last max lines of output, for the error message of a failing step. */
 void sb_step_log_last_lines(const struct sb_step_log *log, int max, struct sb_buf *out);
 
+struct sb_step_times;
+
 struct sb_step_run_context {
     struct sb_store *store;
     const struct sb_settings *settings; /* mirrors, runtime, pip index */
@@ -62,6 +64,7 @@ struct sb_step_run_context {
     const char *workdir;        /* of the image so far; "/" when none */
     int64_t epoch;              /* SOURCE_DATE_EPOCH for the step */
     struct sb_step_log *log;
+    struct sb_step_times *times; /* builder/step_times.h; may be NULL */
 };
 
 /* A file or directory of this machine, seen at a place of the root while one program runs. The

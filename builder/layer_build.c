@@ -13,6 +13,7 @@
 #include "base/process.h"
 #include "builder/bootstrap.h"
 #include "builder/fetch.h"
+#include "builder/step_times.h"
 #include "layers/clamp.h"
 #include "layers/trees.h"
 
@@ -120,8 +121,10 @@ int sb_layer_run(const struct sb_layer_run *run, struct sb_root **out, struct sb
                                           .env = sees_env ? site->env : &no_env,
                                           .workdir = sees_env ? site->workdir : "/",
                                           .epoch = site->epoch,
-                                          .log = &log};
+                                          .log = &log,
+                                          .times = sb_step_times_new()};
     int failed = run_steps(run, &context, err);
+    sb_step_times_free(context.times);
     if (failed && err->code == SB_E_STEP)
         add_log_tail(&log, err);
     failed = failed || sb_root_unmount(root, err) < 0 || sb_root_clean(root, err) < 0 ||

@@ -27,6 +27,13 @@ bool sb_layer_looks_below(const struct sb_recipe_layer *layer) {
     return sb_layer_is_copy(layer);
 }
 
+bool sb_layer_keeps_products(const struct sb_recipe_layer *layer) {
+    for (size_t i = 0; i < layer->step_count; i++)
+        if (layer->steps[i].kind->type == SB_STEP_RUN && layer->steps[i].caches.n > 0)
+            return true;
+    return false;
+}
+
 bool sb_layer_sees_env(const struct sb_recipe_layer *layer) {
     for (size_t i = 0; i < layer->step_count; i++)
         if (layer->steps[i].kind->type == SB_STEP_RUN || layer->steps[i].kind->type == SB_STEP_PIP)

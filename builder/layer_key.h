@@ -44,6 +44,9 @@ bool sb_layer_fetches(const struct sb_recipe_layer *layer);
 bool sb_layer_sees_env(const struct sb_recipe_layer *layer);
 /* True when its key needs to know what is in the layers below: where copied files land. */
 bool sb_layer_looks_below(const struct sb_recipe_layer *layer);
+/* True when a script of it has a cache directory: what changed below since that was used last has to
+ * be known (builder/step_times.h). */
+bool sb_layer_keeps_products(const struct sb_recipe_layer *layer);
 
 /* For a copy layer, list gets what is copied and listing its text; else they stay empty. */
 int sb_layer_key(const struct sb_layer_site *site, const struct sb_recipe_layer *layer,

@@ -333,7 +333,7 @@ static int run_layer(struct sb_target *target, const struct attempt *a, struct s
  * yet: only when no record can be waiting for it. */
 static bool may_run_ahead(const struct sb_target *target, size_t result) {
     const struct sb_recipe_layer *layer = layer_of(target, result);
-    if (!layer || sb_layer_looks_below(layer))
+    if (!layer || sb_layer_looks_below(layer) || sb_layer_keeps_products(layer))
         return false;
     const struct sb_build_request *request = target->build->request;
     struct sb_cache_owner owner = owner_of(target, result);
