@@ -129,7 +129,10 @@ static void explain_step(const json_t *a, const json_t *b, size_t number, struct
     }
     static const struct {
         const char *key, *what;
-    } maps[] = {{"args", "argument"}, {"secrets", "secret"}, {"inputs", "file"}};
+    } maps[] = {{"args", "argument"},
+                {"secrets", "secret"},
+                {"inputs", "file"},
+                {"env", "environment variable"}};
     for (size_t i = 0; i < sizeof maps / sizeof *maps; i++) {
         const json_t *x = json_object_get(a, maps[i].key), *y = json_object_get(b, maps[i].key);
         const char *name = differing_name(x, y);

@@ -5,6 +5,7 @@
 
 #include "base/json.h"
 #include "base/memory.h"
+#include "builder/image_config.h"
 
 bool sb_layer_is_copy(const struct sb_recipe_layer *layer) {
     for (size_t i = 0; i < layer->step_count; i++)
@@ -34,11 +35,17 @@ bool sb_layer_keeps_products(const struct sb_recipe_layer *layer) {
     return false;
 }
 
-bool sb_layer_sees_env(const struct sb_recipe_layer *layer) {
+static bool sees_env(const struct sb_recipe_layer *layer) {
     for (size_t i = 0; i < layer->step_count; i++)
-        if (layer->steps[i].kind->type == SB_STEP_RUN || layer->steps[i].kind->type == SB_STEP_PIP)
+        if (layer->steps[i].kind->sees_env)
             return true;
     return false;
+}
+
+void sb_layer_environment(const struct sb_layer_site *site, const struct sb_step *step,
+                          struct sb_pairs *out) {
+    if (step->kind->sees_env)
+        sb_image_environment(site->below, &site->recipe->image, &step->args, out);
 }
 
 static void set_string(json_t *object, const char *key, const char *value) {
@@ -186,6 +193,33 @@ static int copy_key(const struct sb_layer_site *site, const struct sb_recipe_lay
     return 0;
 }
 
+/* For the layer where its steps see the same, as they mostly do. */
+static void add_environment(const struct sb_layer_site *site, const struct sb_recipe_layer *layer,
+                            json_t *key, json_t *steps) {
+    if (!sees_env(layer))
+        return;
+    sb_autojson json_t *all = json_array();
+    const json_t *first = NULL;
+    bool same = true;
+    for (size_t i = 0; i < layer->step_count; i++) {
+        struct sb_pairs env = {0};
+        sb_layer_environment(site, &layer->steps[i], &env);
+        json_array_append_new(all, pairs(&env));
+        sb_pairs_free(&env);
+        const json_t *one = json_array_get(all, i);
+        if (layer->steps[i].kind->sees_env) {
+            same = same && (!first || json_equal(first, one));
+            first = first ? first : one;
+        }
+    }
+    for (size_t i = 0; i < layer->step_count && !same; i++)
+        if (layer->steps[i].kind->sees_env)
+            json_object_set(json_array_get(steps, i), "env", json_array_get(all, i));
+    if (same)
+        json_object_set(key, "env", (json_t *)first);
+    set_string(key, "workdir", site->workdir);
+}
+
 static int steps_key(const struct sb_layer_site *site, const struct sb_recipe_layer *layer,
                      json_t *key, struct sb_error *err) {
     add_common(site, "steps", key);
@@ -195,10 +229,6 @@ static int steps_key(const struct sb_layer_site *site, const struct sb_recipe_la
     for (size_t i = 0; i < site->below->layer_count; i++)
         json_array_append_new(
             below, json_string(sb_digest_text(&site->below->layers[i].layer.diff_id).text));
-    if (sb_layer_sees_env(layer)) {
-        json_object_set_new(key, "env", pairs(site->env));
-        set_string(key, "workdir", site->workdir);
-    }
     json_t *steps = json_array();
     json_object_set_new(key, "steps", steps);
     for (size_t i = 0; i < layer->step_count; i++) {
@@ -208,6 +238,7 @@ static int steps_key(const struct sb_layer_site *site, const struct sb_recipe_la
         if (failed)
             return -1;
     }
+    add_environment(site, layer, key, steps);
     return 0;
 }
 

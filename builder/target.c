@@ -61,7 +61,6 @@ static int attempt_site(struct sb_target *target, struct attempt *a, struct sb_e
                                      .stack = &a->stack,
                                      .secrets = &target->build->request->secrets,
                                      .settings = target->build->settings,
-                                     .env = &target->env,
                                      .workdir = target->workdir,
                                      .epoch = target->build->epoch};
     if (a->layer && !target->context &&
@@ -511,7 +510,6 @@ void sb_target_reset(struct sb_target *target) {
     free(target->results);
     sb_context_close(target->context);
     sb_image_free(&target->image);
-    sb_pairs_free(&target->env);
     free(target->workdir);
     free(target->pinned);
     json_decref(target->said_paths);

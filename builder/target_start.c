@@ -83,7 +83,6 @@ int sb_target_start(struct sb_target *target, struct sb_error *err) {
         return 0;
     if (start_image(target, err) < 0)
         return -1;
-    sb_image_environment(&target->image, &target->recipe->image, &target->env);
     target->workdir = sb_image_workdir(&target->image, &target->recipe->image);
     prepare_results(target);
     target->started = true;
