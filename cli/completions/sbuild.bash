@@ -36,7 +36,7 @@ _sbuild() {
 		;;
 	--compression) COMPREPLY=($(compgen -W "zstd gzip" -- "$word")) && return ;;
 	--runtime) COMPREPLY=($(compgen -c -X '!*@(crun|runc)' -- "$word")) && return ;;
-	--set | --secret | --tag | -t | --version | --jobs | -j | --name | --user | -u | --max-size | --older-than | --platform | --interval | --cache-from | --cache-to)
+	--set | --secret | --tag | -t | --version | --jobs | -j | --name | --user | -u | --max-size | --older-than | --keep-images | --platform | --interval | --cache-from | --cache-to)
 		return
 		;;
 	esac
@@ -62,7 +62,7 @@ _sbuild() {
 	rollback) options="--wait --json --store" ;;
 	status) options="--recover --json --store" ;;
 	uninstall) options="--store" ;;
-	prune) options="--max-size --older-than --keep-tagged --dry-run --json --store" ;;
+	prune) options="--max-size --older-than --keep-tagged --keep-images --dry-run --json --store" ;;
 	cache) options="--older-than --dry-run --ca --plain-http --json --store" ;;
 	esac
 
