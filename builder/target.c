@@ -27,6 +27,18 @@ static const struct sb_recipe_layer *layer_of(const struct sb_target *target, si
     return bootstrap && i == 0 ? NULL : &target->recipe->layers[i - bootstrap];
 }
 
+/* Whether it is built whatever there is. */
+static bool is_uncached(const struct sb_target *target, size_t result) {
+    return target->build->request->no_cache ||
+           sb_strings_has(&target->uncached, target->results[result].name);
+}
+
+static char *why_uncached(const struct sb_target *target, size_t result) {
+    return target->build->request->no_cache
+               ? sb_strdup("--no-cache")
+               : sb_format("--no-cache=%s", target->results[result].name);
+}
+
 static struct sb_cache_owner owner_of(const struct sb_target *target, size_t result) {
     return (struct sb_cache_owner){target->path, target->results[result].name};
 }
@@ -122,7 +134,8 @@ static int accept_built(struct sb_target *target, const struct attempt *a, struc
                                    .seconds = r->seconds,
                                    .listing = listing_of(a),
                                    .listing_len = a->listing.len};
-    bool replace = sb_cache_is_rejected(target->build->store, &a->key);
+    bool replace =
+        is_uncached(target, a->result) || sb_cache_is_rejected(target->build->store, &a->key);
     if (sb_cache_put(target->build->store, &a->key, &owner, &facts, err) < 0)
         return -1;
     share(target, a, replace);
@@ -336,7 +349,7 @@ static bool may_run_ahead(const struct sb_target *target, size_t result) {
         return false;
     const struct sb_build_request *request = target->build->request;
     struct sb_cache_owner owner = owner_of(target, result);
-    return request->no_cache ||
+    return is_uncached(target, result) ||
            (request->cache_from.n == 0 && !sb_cache_has_last(target->build->store, &owner));
 }
 
@@ -351,7 +364,7 @@ static int lock_key(struct sb_target *target, struct attempt *a, bool *found,
     struct output who = {target, a->result};
     int lock = sb_cache_lock(target->build->store, &a->key, say_waiting, &who, err);
     if (lock >= 0)
-        *found = !target->build->request->no_cache && attempt_find(target, a, false);
+        *found = !is_uncached(target, a->result) && attempt_find(target, a, false);
     return lock;
 }
 
@@ -370,7 +383,8 @@ static int build_ahead(struct sb_target *target, struct sb_error *err) {
     struct sb_layer_result *r = &target->results[a.result];
     struct sb_root *root = NULL;
     double start = sb_clock_seconds();
-    r->cause = sb_strdup(target->build->request->no_cache ? "--no-cache" : "never built here");
+    r->cause = is_uncached(target, a.result) ? why_uncached(target, a.result)
+                                             : sb_strdup("never built here");
     if (attempt_site(target, &a, err) < 0 || run_layer(target, &a, &root, err) < 0)
         return -1;
     bool found = false;
@@ -431,7 +445,7 @@ static int decide_layer(struct sb_target *target, enum sb_target_effort effort,
     struct sb_store *store = target->build->store;
     if (attempt_site(target, &a, err) < 0 || attempt_key(&a, err) < 0)
         return -1;
-    bool use_cache = !target->build->request->no_cache;
+    bool use_cache = !is_uncached(target, a.result);
     if (attempt_find(target, &a, use_cache) && use_cache) {
         sb_cache_remember(store, &a.key, &owner);
         if (effort != SB_TARGET_PLAN)
@@ -441,8 +455,8 @@ static int decide_layer(struct sb_target *target, enum sb_target_effort effort,
         return 0;
     }
     free(r->cause);
-    r->cause =
-        use_cache ? sb_cache_explain(store, &a.key, &owner, &a.list) : sb_strdup("--no-cache");
+    r->cause = use_cache ? sb_cache_explain(store, &a.key, &owner, &a.list)
+                         : why_uncached(target, a.result);
     if (effort == SB_TARGET_PLAN)
         return plan_layer(target, &a);
     bool copy = a.layer && sb_layer_is_copy(a.layer);
@@ -516,11 +530,14 @@ void sb_target_reset(struct sb_target *target) {
     *target = (struct sb_target){.build = target->build,
                                  .recipe = target->recipe,
                                  .base = target->base,
-                                 .path = target->path};
+                                 .path = target->path,
+                                 .uncached = target->uncached,
+                                 .until = target->until};
 }
 
 void sb_target_free(struct sb_target *target) {
     sb_target_reset(target);
+    sb_strings_free(&target->uncached);
     free(target->path);
     free(target);
 }

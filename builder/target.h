@@ -29,6 +29,8 @@ struct sb_target {
     size_t next;    /* index of the first result that isn't decided */
     size_t first_id; /* event id of results[0] */
     bool started;
+    struct sb_strings uncached; /* names of layers that are built whatever there is */
+    const char *until;          /* the layer that it ends with; NULL: the last */
     struct sb_target_packing *packing; /* the layer before `next`, while it is being packed */
     /* Under the build's lock: */
     enum {

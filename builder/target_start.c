@@ -48,6 +48,15 @@ static int start_image(struct sb_target *target, struct sb_error *err) {
     return 0;
 }
 
+/* --until: the results from there on are none. */
+static void leave_out(struct sb_target *target, size_t from) {
+    for (size_t i = from; i < target->result_count; i++) {
+        free(target->results[i].name);
+        free(target->results[i].summary);
+    }
+    target->result_count = from;
+}
+
 static void prepare_results(struct sb_target *target) {
     bool bootstrap = target->recipe->from.kind == SB_FROM_BOOTSTRAP;
     target->base_count = target->base ? 0 : target->image.layer_count;
@@ -76,6 +85,9 @@ static void prepare_results(struct sb_target *target) {
     for (size_t i = 0; i < target->result_count; i++)
         target->results[i].source = target->recipe;
     target->next = target->base_count;
+    for (size_t i = target->base_count; i < target->result_count && target->until; i++)
+        if (!strcmp(target->results[i].name, target->until))
+            leave_out(target, i + 1);
 }
 
 int sb_target_start(struct sb_target *target, struct sb_error *err) {

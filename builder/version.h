@@ -35,4 +35,8 @@ int sb_version_find(struct sb_store *store, const struct sb_recipe *recipe,
 int sb_version_tags(struct sb_store *store, const struct sb_version *version,
                     const struct sb_image *image, struct sb_strings *out, struct sb_error *err);
 
+/* The full names of --tag alone: for what is no whole image of the recipe. */
+int sb_version_only_given(const struct sb_recipe *recipe, const struct sb_build_request *request,
+                          struct sb_strings *out, struct sb_error *err);
+
 #endif

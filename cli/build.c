@@ -148,6 +148,13 @@ static int check_tags(const struct sb_build_request *request, struct sb_error *e
 
 static int prepare(struct building *b, struct sb_error *err) {
     struct sb_cli_request *r = b->request;
+    if (r->build.until && b->pushing) {
+        sb_fail(err, SB_E_USAGE,
+                "build: --until %s makes a part of an image, and --push is for "
+                "whole ones",
+                r->build.until);
+        return sb_error_hint(err, "build it with --tag NAME, and sbuild push that");
+    }
     if (check_tags(&r->build, err) < 0 || sb_cli_push_parse(&b->push_options, "build", err) < 0 ||
         sb_progress_new(b->how, b->explain, &b->progress, err) < 0)
         return -1;
@@ -207,6 +214,7 @@ static int run(int argc, char **argv, struct sb_error *err) {
         {.name = "push", .flag = &b.pushing},
         SB_CLI_PUSH_OPTIONS(b.push_options),
         {.name = "explain", .flag = &b.explain},
+        {.name = "until", .text = &request.build.until},
         {.name = "metadata-file", .text = &b.metadata_file},
         {.name = "progress", .text = &b.how},
         {0},
@@ -230,6 +238,8 @@ const struct sb_command sb_command_build = {
             "  --push               push the image: to the whole names of --tag, or else to\n"
             "                       the recipe's image.repository with all tags\n" SB_CLI_PUSH_HELP
             "  --explain            say why each layer is built\n"
+            "  --until LAYER        build no further than this layer: LAYER, or RECIPE/LAYER.\n"
+            "                       The image of these layers gets no tag but those of --tag\n"
             "  --metadata-file F    write digest, tags and layers as JSON\n"
             "  --json               print these facts instead of the digest\n"
             "  --progress HOW       auto, tty, plain or json\n" SB_REQUEST_HELP "\n"
@@ -237,6 +247,8 @@ const struct sb_command sb_command_build = {
             "  sbuild recipes/backend.yaml\n"
             "  sbuild build recipes/backend.yaml --set PORT=9000 --tag test\n"
             "  sbuild build recipes/*.yaml --progress plain --metadata-file build.json\n"
+            "  sbuild build recipes/backend.yaml --no-cache=deps\n"
+            "  sbuild build recipes/backend.yaml --until deps --tag deps\n"
             "  sbuild build recipes/backend.yaml --push --tag registry.example.com/app:v1\n"
             "  sbuild build recipes/model.yaml --secret id=hf_token,env=HF_TOKEN\n",
     .run = run,

@@ -37,7 +37,7 @@ struct sb_option {
     const char *name; /* "no-cache", without dashes */
     char letter;      /* 'j', or 0 */
     /* One of: */
-    bool *flag;              /* set to true */
+    bool *flag;              /* set to true; with a list, --name=VALUE adds to that instead */
     const char **text;       /* --name VALUE or --name=VALUE; belongs to argv */
     struct sb_strings *list; /* may be given many times */
 };

@@ -37,6 +37,7 @@ complete -c sbuild -n '__sbuild_is build plan bundle' -l jobs -s j -x -d 'Thread
 complete -c sbuild -n '__sbuild_is build plan bundle' -l runtime -x -a 'crun runc' -d 'OCI runtime'
 complete -c sbuild -n '__sbuild_is build bundle' -l tag -s t -x -d 'A further tag'
 complete -c sbuild -n '__sbuild_is build' -l explain -d 'Say why each layer is built'
+complete -c sbuild -n '__sbuild_is build plan' -l until -x -d 'Build no further than this layer'
 complete -c sbuild -n '__sbuild_is build bundle' -l metadata-file -r -d 'Write facts as JSON'
 complete -c sbuild -n '__sbuild_is build bundle' -l push -d 'Push the image'
 complete -c sbuild -n '__sbuild_is bundle' -l output -s o -r -d 'Archive'
