@@ -485,6 +485,21 @@ static int mark_unknown(struct sb_target *target) {
     return 0;
 }
 
+/* Other machines, where sbuild did not write them, would take them. */
+static void warn_of_outputs(struct sb_target *target) {
+    if (!target->context)
+        return;
+    const struct sb_strings *paths = sb_context_left_out(target->context);
+    if (paths->n == 0)
+        return;
+    sb_autofree char *more =
+        paths->n > 1 ? sb_format(" and %zu more", paths->n - 1) : sb_strdup("");
+    sb_build_warn(target->build,
+                  "%s: left out %s%s, which sbuild wrote; name them in .sbuildignore, and they are "
+                  "left out everywhere",
+                  target->recipe->path, paths->v[0], more);
+}
+
 int sb_target_advance(struct sb_target *target, enum sb_target_effort effort,
                       struct sb_error *err) {
     if (effort == SB_TARGET_PLAN && is_base_unknown(target))
@@ -504,6 +519,7 @@ int sb_target_advance(struct sb_target *target, enum sb_target_effort effort,
     }
     if (finish_packing(target, err) < 0)
         return -1;
+    warn_of_outputs(target);
     sb_image_configure(&target->image, &target->recipe->image);
     if (effort == SB_TARGET_PLAN)
         return 0;

@@ -110,7 +110,7 @@ static int report(const struct building *b, double seconds, struct sb_error *err
     bool json = b->request->common.json;
     sb_autojson json_t *facts =
         b->metadata_file || json ? results_json(b->build, b->push, count, NULL) : NULL;
-    if (b->metadata_file && sb_cli_write_metadata(b->metadata_file, facts, err) < 0)
+    if (b->metadata_file && sb_cli_write_metadata(b->store, b->metadata_file, facts, err) < 0)
         return -1;
     if (json)
         return sb_cli_print_json(facts, err);
@@ -129,7 +129,7 @@ static void report_failure(const struct building *b, const struct sb_error *err)
     struct sb_error own = {0};
     sb_autojson json_t *facts =
         results_json(b->build, b->push, b->request->build.recipe_count, err);
-    if (sb_cli_write_metadata(b->metadata_file, facts, &own) < 0)
+    if (sb_cli_write_metadata(b->store, b->metadata_file, facts, &own) < 0)
         sb_cli_print_warning(own.message);
 }
 

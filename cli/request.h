@@ -28,8 +28,8 @@ struct sb_cli_request {
     "  --allow DIR          let recipes read files beneath DIR, too; may be given\n"               \
     "                       several times\n"                                                       \
     "  --version V          the version, instead of the recipe's or git's\n"                       \
-    "  --no-cache[=LAYER]   build every layer anew, or LAYER alone (RECIPE/LAYER); may\n"          \
-    "                       be given several times\n"                                              \
+    "  --no-cache[=LAYER]   build every layer anew, or LAYER (RECIPE/LAYER) alone; \n"             \
+    "                       may be given several times\n"                                          \
     "  --cache-from REPO    take layers that others built from a repository; may be\n"             \
     "                       given several times\n"                                                 \
     "  --cache-to REPO      put the layers that are built into a repository\n"                     \
