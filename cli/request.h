@@ -28,7 +28,7 @@ struct sb_cli_request {
     "  --allow DIR          let recipes read files beneath DIR, too; may be given\n"               \
     "                       several times\n"                                                       \
     "  --version V          the version, instead of the recipe's or git's\n"                       \
-    "  --no-cache[=LAYER]   build every layer anew, or LAYER (RECIPE/LAYER) alone; \n"             \
+    "  --no-cache[=LAYER]   build every layer anew, or LAYER (RECIPE/LAYER) alone;\n"              \
     "                       may be given several times\n"                                          \
     "  --cache-from REPO    take layers that others built from a repository; may be\n"             \
     "                       given several times\n"                                                 \
