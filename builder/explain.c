@@ -192,6 +192,23 @@ static void explain_key(const json_t *a, const json_t *b, struct sb_buf *out) {
     sb_buf_addf(out, "%s changed", name ? name : "nothing");
 }
 
+const json_t *sb_explain_copy_step(const json_t *old_key, const json_t *new_key,
+                                   size_t *out_number) {
+    const json_t *x = json_object_get(old_key, "steps"), *y = json_object_get(new_key, "steps");
+    size_t copies = 0;
+    for (size_t i = 0; i < json_array_size(x) && i < json_array_size(y); i++) {
+        const json_t *a = json_array_get(x, i), *b = json_array_get(y, i);
+        bool copy = !strcmp(sb_json_string(b, "kind", ""), "copy");
+        if (json_equal(a, b)) {
+            copies += copy;
+            continue;
+        }
+        *out_number = copies;
+        return copy && !strcmp(sb_json_string(a, "kind", ""), "copy") ? a : NULL;
+    }
+    return NULL;
+}
+
 char *sb_explain_change(const json_t *old_key, const json_t *new_key, const char *old_listing,
                         size_t old_len, const struct sb_copy_list *new_list) {
     struct sb_buf out = {0};

@@ -48,10 +48,9 @@ bool sb_layer_looks_below(const struct sb_recipe_layer *layer);
  * to be known (builder/step_times.h). */
 bool sb_layer_keeps_products(const struct sb_recipe_layer *layer);
 
-/* For a copy layer, list gets what is copied and listing its text; else they stay empty. */
+/* copies gets what is copied. */
 int sb_layer_key(const struct sb_layer_site *site, const struct sb_recipe_layer *layer,
-                 struct sb_copy_list *list, struct sb_buf *listing, struct sb_cache_key *out,
-                 struct sb_error *err);
+                 struct sb_copies *copies, struct sb_cache_key *out, struct sb_error *err);
 void sb_bootstrap_key(const struct sb_layer_site *site, const struct sb_bootstrap *bootstrap,
                       struct sb_cache_key *out);
 

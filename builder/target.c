@@ -50,20 +50,14 @@ struct attempt {
     struct sb_stack stack;
     struct sb_layer_site site;
     struct sb_cache_key key;
-    struct sb_copy_list list;
-    struct sb_buf listing;
+    struct sb_copies copies;
 };
 
 static void attempt_free(struct attempt *a) {
     sb_cache_key_free(&a->key);
-    sb_copy_list_free(&a->list);
-    sb_buf_free(&a->listing);
+    sb_copies_free(&a->copies);
 }
 #define autoattempt __attribute__((cleanup(attempt_free)))
-
-static const char *listing_of(const struct attempt *a) {
-    return a->listing.len ? a->listing.data : NULL;
-}
 
 static int attempt_site(struct sb_target *target, struct attempt *a, struct sb_error *err) {
     a->layer = layer_of(target, a->result);
@@ -90,9 +84,8 @@ static int attempt_key(struct attempt *a, struct sb_error *err) {
         sb_bootstrap_key(&a->site, &a->site.recipe->from.bootstrap, &a->key);
         return 0;
     }
-    sb_copy_list_free(&a->list);
-    sb_buf_reset(&a->listing);
-    return sb_layer_key(&a->site, a->layer, &a->list, &a->listing, &a->key, err);
+    sb_copies_free(&a->copies);
+    return sb_layer_key(&a->site, a->layer, &a->copies, &a->key, err);
 }
 
 /* In the store; else, when anywhere, in the repositories of the shared cache. */
@@ -104,8 +97,7 @@ static bool attempt_find(struct sb_target *target, struct attempt *a, bool anywh
     r->key = a->key.digest;
     if (sb_cache_find(target->build->store, &a->key, &found))
         sb_remote_cache_know(remote, &a->key, &found.layer);
-    else if (!anywhere ||
-             !sb_remote_cache_find(remote, &a->key, &owner, listing_of(a), a->listing.len, &found))
+    else if (!anywhere || !sb_remote_cache_find(remote, &a->key, &owner, &a->copies, &found))
         return false;
     r->layer = found.layer;
     r->repository = found.repository;
@@ -130,10 +122,7 @@ static void accept(struct sb_target *target, size_t result, enum sb_layer_state 
 static int accept_built(struct sb_target *target, const struct attempt *a, struct sb_error *err) {
     struct sb_layer_result *r = &target->results[a->result];
     struct sb_cache_owner owner = owner_of(target, a->result);
-    struct sb_cache_facts facts = {.layer = r->layer,
-                                   .seconds = r->seconds,
-                                   .listing = listing_of(a),
-                                   .listing_len = a->listing.len};
+    struct sb_cache_facts facts = {.layer = r->layer, .seconds = r->seconds, .copies = &a->copies};
     bool replace =
         is_uncached(target, a->result) || sb_cache_is_rejected(target->build->store, &a->key);
     if (sb_cache_put(target->build->store, &a->key, &owner, &facts, err) < 0)
@@ -182,7 +171,7 @@ static int build_copy(struct sb_target *target, struct attempt *a, struct sb_err
     double start = sb_clock_seconds();
     sb_target_notify(target, a->result, SB_EVENT_LAYER_START, NULL, 0);
     for (int attempt = 1;; attempt++) {
-        if (sb_layer_pack_copy(&a->site, &a->list, &options, &r->layer, err) == 0)
+        if (sb_layer_pack_copy(&a->site, &a->copies.v[0].list, &options, &r->layer, err) == 0)
             break;
         if (err->os_errno != ESTALE || attempt == COPY_ATTEMPTS)
             return sb_error_context(err, "layer %s", r->name);
@@ -424,16 +413,55 @@ static int build_steps(struct sb_target *target, struct attempt *a, struct sb_er
 
 /* ---- all layers ---- */
 
-static int plan_layer(struct sb_target *target, struct attempt *a) {
-    struct sb_layer_result *r = &target->results[a->result];
-    r->state = SB_LAYER_BUILT;
-    sb_target_notify(target, a->result, SB_EVENT_LAYER_DONE, NULL, 0);
-    for (size_t i = a->result + 1; i < target->result_count; i++)
-        target->results[i].cause = sb_format("depends on what %s turns out to be", r->name);
-    for (size_t i = a->result + 1; i < target->result_count; i++)
-        sb_target_notify(target, i, SB_EVENT_LAYER_DONE, NULL, 0);
-    target->next = target->result_count;
+/* In a plan: a layer that is not here. Those above are decided as if it came out as it did last:
+ * copies depend on little of what is below, but steps on all of it. */
+static int plan_layer(struct sb_target *target, size_t result, enum sb_layer_state state) {
+    struct sb_layer_result *r = &target->results[result];
+    struct sb_cache_owner owner = owner_of(target, result);
+    struct sb_cache_found found;
+    r->state = state;
+    if (!target->blind && sb_cache_find_last(target->build->store, &owner, &found))
+        sb_image_add_layer(&target->image, &found.layer, r->name, r->summary);
+    else
+        target->blind = true;
+    if (!target->unsure)
+        target->unsure = r->name;
+    sb_target_notify(target, result, SB_EVENT_LAYER_DONE, NULL, 0);
+    target->next++;
     return 0;
+}
+
+/* Whether a plan can't say what becomes of the next layer. */
+static bool is_unknown(const struct sb_target *target) {
+    const struct sb_recipe_layer *layer = layer_of(target, target->next);
+    return target->unsure && (target->blind || !layer || !sb_layer_is_copy(layer));
+}
+
+/* A copy over layers of which nothing is known: when the store has what it would make on none at all,
+ * that is most likely it. */
+static bool plan_blindly(struct sb_target *target, struct sb_error *err) {
+    autoattempt struct attempt a = {.result = target->next};
+    if (attempt_site(target, &a, err) < 0 || attempt_key(&a, err) < 0 ||
+        is_uncached(target, a.result) || !attempt_find(target, &a, true))
+        return false;
+    accept(target, a.result, SB_LAYER_CACHED);
+    target->next++;
+    return true;
+}
+
+static int plan_unknown(struct sb_target *target, struct sb_error *err) {
+    const struct sb_recipe_layer *layer = layer_of(target, target->next);
+    struct sb_error why = {0};
+    if (layer && sb_layer_is_copy(layer) && plan_blindly(target, &why))
+        return 0;
+    if (why.code == SB_E_NOT_FOUND || why.code == SB_E_INTERRUPTED) {
+        *err = why;
+        return -1;
+    }
+    bool own = !target->base || !target->base->unsure;
+    target->results[target->next].cause =
+        sb_format("depends on what %s%s turns out to be", own ? "" : "recipe ", target->unsure);
+    return plan_layer(target, target->next, SB_LAYER_UNKNOWN);
 }
 
 /* Decides results[next]; 1 when it would need a root and effort forbids it. */
@@ -455,34 +483,16 @@ static int decide_layer(struct sb_target *target, enum sb_target_effort effort,
         return 0;
     }
     free(r->cause);
-    r->cause = use_cache ? sb_cache_explain(store, &a.key, &owner, &a.list)
+    r->cause = use_cache ? sb_cache_explain(store, &a.key, &owner, &a.copies)
                          : why_uncached(target, a.result);
     if (effort == SB_TARGET_PLAN)
-        return plan_layer(target, &a);
+        return plan_layer(target, a.result, SB_LAYER_BUILT);
     bool copy = a.layer && sb_layer_is_copy(a.layer);
     if (effort == SB_TARGET_NO_ROOT && (!copy || sb_layer_fetches(a.layer)))
         return 1;
     int failed = copy ? build_copy(target, &a, err) : build_steps(target, &a, err);
     target->next += !failed;
     return failed;
-}
-
-/* In a plan, what stands on a recipe that isn't known yet isn't known either. */
-static bool is_base_unknown(const struct sb_target *target) {
-    for (const struct sb_target *b = target->base; b; b = b->base)
-        for (size_t i = 0; i < b->result_count; i++)
-            if (b->results[i].state == SB_LAYER_UNKNOWN || b->results[i].state == SB_LAYER_BUILT)
-                return true;
-    return false;
-}
-
-static int mark_unknown(struct sb_target *target) {
-    for (; target->next < target->result_count; target->next++) {
-        target->results[target->next].cause =
-            sb_format("depends on what recipe %s turns out to be", target->base->recipe->name);
-        sb_target_notify(target, target->next, SB_EVENT_LAYER_DONE, NULL, 0);
-    }
-    return 0;
 }
 
 /* Other machines, where sbuild did not write them, would take them. */
@@ -502,8 +512,6 @@ static void warn_of_outputs(struct sb_target *target) {
 
 int sb_target_advance(struct sb_target *target, enum sb_target_effort effort,
                       struct sb_error *err) {
-    if (effort == SB_TARGET_PLAN && is_base_unknown(target))
-        return mark_unknown(target);
     while (target->next < target->result_count) {
         if (sb_interrupt_check(err) < 0)
             return -1;
@@ -512,6 +520,8 @@ int sb_target_advance(struct sb_target *target, enum sb_target_effort effort,
             result = build_ahead(target, err);
         else if (finish_packing(target, err) < 0)
             return -1;
+        else if (effort == SB_TARGET_PLAN && is_unknown(target))
+            result = plan_unknown(target, err);
         else
             result = decide_layer(target, effort, err);
         if (result != 0)

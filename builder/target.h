@@ -31,6 +31,9 @@ struct sb_target {
     bool started;
     struct sb_strings uncached; /* names of layers that are built whatever there is */
     const char *until;          /* the layer that it ends with; NULL: the last */
+    /* In a plan, once a layer has to be built: what it was last stands for what it will be. */
+    const char *unsure; /* that layer, or the recipe that has it; NULL: none so far */
+    bool blind;         /* of one of them nothing is known */
     struct sb_target_packing *packing; /* the layer before `next`, while it is being packed */
     /* Under the build's lock: */
     enum {

@@ -38,6 +38,8 @@ static int start_image(struct sb_target *target, struct sb_error *err) {
     const struct sb_from *from = &target->recipe->from;
     if (target->base) {
         sb_image_copy(&target->image, &target->base->image);
+        target->unsure = target->base->unsure ? target->base->recipe->name : NULL;
+        target->blind = target->base->blind;
         return 0;
     }
     if (from->kind == SB_FROM_IMAGE)
