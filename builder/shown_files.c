@@ -118,10 +118,10 @@ static int copy_bytes(int from, int to, struct sb_error *err) {
 
 static int copy_file(struct copying *c, const struct sb_shown_file *file, struct sb_error *err) {
     struct stat st;
+    struct sb_error ignored = {0};
     sb_autoclose int from =
-        sb_open_beneath(c->root, file->path, SB_FILE_FLAGS, SB_BENEATH_NO_LINKS);
-    if (from < 0 || fstat(from, &st) < 0 || !S_ISREG(st.st_mode) ||
-        (uint64_t)st.st_size > c->budget || copy_parents(c, file->path) < 0)
+        sb_beneath_open(c->root, file->path, SB_BENEATH_NO_LINKS, &st, &ignored);
+    if (from < 0 || (uint64_t)st.st_size > c->budget || copy_parents(c, file->path) < 0)
         return -1;
     c->budget -= (uint64_t)st.st_size;
     sb_autoclose int to =

@@ -136,7 +136,8 @@ static void note(json_t *changed, const char *path) {
 /* What was laid out in this layer before, and is not now, may be below, be it the same or not. */
 static bool is_below(int root, const char *name, const char *hex) {
     sb_autofree char *path = sb_inputs_path(name);
-    sb_autoclose int fd = sb_open_beneath(root, path, SB_FILE_FLAGS, SB_BENEATH_NO_LINKS);
+    struct sb_error ignored = {0};
+    sb_autoclose int fd = sb_beneath_open(root, path, SB_BENEATH_NO_LINKS, NULL, &ignored);
     struct sb_digest digest, before;
     return fd >= 0 && hex && sb_digest_parse_hex(hex, &before) &&
            sb_digest_of_fd(fd, &digest, NULL, NULL) == 0 && sb_digest_equal(&digest, &before);
@@ -222,8 +223,9 @@ struct comparison {
 };
 
 static bool has_same_bytes(struct comparison *c, int a, int b, const char *path) {
-    sb_autoclose int x = sb_open_beneath(a, path, SB_FILE_FLAGS, SB_BENEATH_NO_LINKS);
-    sb_autoclose int y = sb_open_beneath(b, path, SB_FILE_FLAGS, SB_BENEATH_NO_LINKS);
+    struct sb_error ignored = {0};
+    sb_autoclose int x = sb_beneath_open(a, path, SB_BENEATH_NO_LINKS, NULL, &ignored);
+    sb_autoclose int y = sb_beneath_open(b, path, SB_BENEATH_NO_LINKS, NULL, &ignored);
     return x >= 0 && y >= 0 && sb_inputs_same_bytes(x, y, &c->budget);
 }
 

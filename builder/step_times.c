@@ -55,15 +55,16 @@ static int64_t now(void) {
 /* Whether any layer below has other bytes there than the root shows. */
 static bool differs_below(const struct sb_strings *trees, int root, const char *path,
                           uint64_t *budget) {
-    sb_autoclose int is = sb_open_beneath(root, path, SB_FILE_FLAGS, SB_BENEATH_NO_LINKS);
     struct stat st, other;
+    struct sb_error ignored = {0};
+    sb_autoclose int is = sb_beneath_open(root, path, SB_BENEATH_NO_LINKS, &st, &ignored);
     bool differs = false;
-    if (is < 0 || fstat(is, &st) < 0 || !S_ISREG(st.st_mode))
+    if (is < 0)
         return false;
     for (size_t i = 0; i < trees->n && !differs; i++) {
         sb_autoclose int tree = open(trees->v[i], O_PATH | O_DIRECTORY | O_CLOEXEC);
-        sb_autoclose int was = sb_open_beneath(tree, path, SB_FILE_FLAGS, SB_BENEATH_NO_LINKS);
-        if (was < 0 || fstat(was, &other) < 0 || !S_ISREG(other.st_mode))
+        sb_autoclose int was = sb_beneath_open(tree, path, SB_BENEATH_NO_LINKS, &other, &ignored);
+        if (was < 0) /* nothing, or no file: a device of an image is never opened */
             continue;
         differs = other.st_size != st.st_size || !sb_inputs_same_bytes(is, was, budget);
     }
