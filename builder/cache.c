@@ -111,8 +111,10 @@ void sb_cache_remember(struct sb_store *store, const struct sb_cache_key *key,
     sb_autobuf struct sb_buf old = {0};
     struct sb_digest_hex hex = sb_digest_hex(&key->digest);
     if (sb_file_read(sb_store_private_fd(store), path, 256, &old, NULL) == 0 &&
-        !strcmp(sb_buf_text(&old), hex.text))
+        !strcmp(sb_buf_text(&old), hex.text)) {
+        sb_store_use_note(sb_store_private_fd(store), path);
         return;
+    }
     /* A torn or missing pointer only costs an explanation: no fsync. */
     sb_autoclose int dir =
         openat(sb_store_private_fd(store), "last", O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -6,6 +6,11 @@ bb
 printf 'name: app\nfrom: bb.yaml\nlayers: [{name: run, run: "echo $RANDOM >/out"}, {name: file, copy: {from: file, to: /}}]\n' >app.yaml
 echo 1 >file
 build app
+touch -d '30 days ago' "$SBUILD_STORE"/sbuild/records/* "$SBUILD_STORE"/blobs/sha256/* "$SBUILD_STORE"/sbuild/stat/* "$SBUILD_STORE"/sbuild/last/*
+build app
+notes=$(ls "$SBUILD_STORE/sbuild/stat" "$SBUILD_STORE/sbuild/last")
+"$SBUILD" prune --older-than 7d >/dev/null 2>&1
+check_equal "notes that builds use stay, however long ago they were written" "$notes" "$(ls "$SBUILD_STORE/sbuild/stat" "$SBUILD_STORE/sbuild/last")"
 touch -d '30 days ago' "$SBUILD_STORE"/sbuild/records/* "$SBUILD_STORE"/blobs/sha256/*
 "$SBUILD" prune --older-than 7d --max-size 1k --keep-tagged >/dev/null 2>&1
 check_equal "all is cached after a prune that keeps tagged images" "true true true" \
