@@ -45,33 +45,37 @@ static int fail_unknown(const struct sb_build *build, const char *option, const 
                               "not built here");
 }
 
-static int find(const struct sb_build *build, const char *option, const char *text,
-                struct sb_target **out_target, const char **out_layer, struct sb_error *err) {
-    *out_target = NULL;
+/* NULL when none is meant, or more than one. */
+static struct sb_target *find(const struct sb_build *build, const char *option, const char *text,
+                              const char **out_layer, struct sb_error *err) {
+    struct sb_target *found = NULL;
     for (size_t t = 0; t < build->target_count; t++) {
+        struct sb_target *target = build->targets[t];
         const char *name;
-        for (size_t i = 0; (name = layer_name(build->targets[t], i)); i++) {
-            if (!is_meant(text, build->targets[t], name))
+        for (size_t i = 0; (name = layer_name(target, i)); i++) {
+            if (!is_meant(text, target, name))
                 continue;
-            if (*out_target) {
+            if (found) {
                 sb_fail(err, SB_E_USAGE, "%s%s: the recipes %s and %s both have a layer %s", option,
-                        text, (*out_target)->recipe->name, build->targets[t]->recipe->name, name);
-                return sb_error_hint(err, "say which: %s%s/%s", option,
-                                     build->targets[t]->recipe->name, name);
+                        text, found->recipe->name, target->recipe->name, name);
+                sb_error_hint(err, "say which: %s%s/%s", option, target->recipe->name, name);
+                return NULL;
             }
-            *out_target = build->targets[t];
+            found = target;
             *out_layer = name;
         }
     }
-    return *out_target ? 0 : fail_unknown(build, option, text, err);
+    if (!found)
+        fail_unknown(build, option, text, err);
+    return found;
 }
 
 static int choose_uncached(struct sb_build *build, struct sb_error *err) {
     const struct sb_strings *names = &build->request->no_cache_layers;
     for (size_t i = 0; i < names->n; i++) {
-        struct sb_target *target;
-        const char *layer = NULL;
-        if (find(build, "--no-cache=", names->v[i], &target, &layer, err) < 0)
+        const char *layer = "";
+        struct sb_target *target = find(build, "--no-cache=", names->v[i], &layer, err);
+        if (!target)
             return -1;
         sb_strings_add(&target->uncached, layer);
     }
@@ -80,16 +84,15 @@ static int choose_uncached(struct sb_build *build, struct sb_error *err) {
 
 /* Recipes that stand on the one with that layer are not built. */
 static int choose_end(struct sb_build *build, struct sb_error *err) {
-    const char *until = build->request->until;
-    struct sb_target *target;
-    const char *layer = NULL;
+    const char *until = build->request->until, *layer = "";
     if (!until)
         return 0;
     if (build->request->recipe_count != 1) {
         sb_fail(err, SB_E_USAGE, "--until %s: several recipes are to be built", until);
         return sb_error_hint(err, "build one at a time");
     }
-    if (find(build, "--until ", until, &target, &layer, err) < 0)
+    struct sb_target *target = find(build, "--until ", until, &layer, err);
+    if (!target)
         return -1;
     target->until = layer;
     while (build->targets[build->target_count - 1] != target)

@@ -437,8 +437,8 @@ static bool is_unknown(const struct sb_target *target) {
     return target->unsure && (target->blind || !layer || !sb_layer_is_copy(layer));
 }
 
-/* A copy over layers of which nothing is known: when the store has what it would make on none at all,
- * that is most likely it. */
+/* A copy over layers of which nothing is known: when the store has what it would make on none at
+ * all, that is most likely it. */
 static bool plan_blindly(struct sb_target *target, struct sb_error *err) {
     autoattempt struct attempt a = {.result = target->next};
     if (attempt_site(target, &a, err) < 0 || attempt_key(&a, err) < 0 ||
