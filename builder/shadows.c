@@ -128,7 +128,7 @@ static void compare(const struct listing *upper, const struct listing *lower, in
 
 static int64_t newest_of(const struct listing *l, int64_t newest, int64_t now) {
     for (size_t i = 0; i < l->n; i++)
-        if (l->v[i].mtime > newest && l->v[i].mtime < now)
+        if (l->v[i].regular && l->v[i].mtime > newest && l->v[i].mtime < now)
             newest = l->v[i].mtime;
     return newest;
 }
