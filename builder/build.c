@@ -9,6 +9,7 @@
 #include "base/assert.h"
 #include "base/memory.h"
 #include "base/process.h"
+#include "builder/choice.h"
 #include "builder/image_config.h"
 #include "builder/remote_cache.h"
 #include "builder/target.h"
@@ -152,11 +153,20 @@ static int check_secrets_of(const struct sb_build *build, const struct sb_step *
     return 0;
 }
 
+/* How many layers of the recipe are built. */
+static size_t layers_of(const struct sb_target *target) {
+    const struct sb_recipe *recipe = target->recipe;
+    for (size_t i = 0; i < recipe->layer_count && target->until; i++)
+        if (!strcmp(recipe->layers[i].name, target->until))
+            return i + 1;
+    return target->until ? 0 : recipe->layer_count; /* it is the bootstrap */
+}
+
 /* Without its secrets a layer has no key; better said before an hour of other layers. */
 static int check_secrets(const struct sb_build *build, struct sb_error *err) {
     for (size_t n = 0; n < build->target_count; n++) {
         const struct sb_recipe *recipe = build->targets[n]->recipe;
-        for (size_t l = 0; l < recipe->layer_count; l++)
+        for (size_t l = 0; l < layers_of(build->targets[n]); l++)
             for (size_t s = 0; s < recipe->layers[l].step_count; s++)
                 if (check_secrets_of(build, &recipe->layers[l].steps[s], err) < 0)
                     return -1;
@@ -204,7 +214,8 @@ int sb_build_new(struct sb_store *store, const struct sb_settings *settings,
     build->threads = job_count(build);
     if (read_epoch(&build->epoch, err) < 0 || load_recipes(build, err) < 0 ||
         check_names(build, err) < 0 || check_layers(build, err) < 0 ||
-        check_secrets(build, err) < 0 || open_remote_cache(build, err) < 0) {
+        sb_build_choose(build, err) < 0 || check_secrets(build, err) < 0 ||
+        open_remote_cache(build, err) < 0) {
         sb_build_free(build);
         return -1;
     }
@@ -414,13 +425,18 @@ static int tag_results(struct sb_build *build, const struct sb_version *versions
         struct sb_build_result *result = &build->results[i];
         struct sb_version_tags tags;
         collect_result(build, i);
-        result->release = versions[i].release;
-        sb_version_say(&versions[i], &result->version, &result->no_release);
-        if (label_result(build, i, err) < 0 ||
-            sb_version_tags(build->store, &versions[i], &result->image, &tags, err) < 0)
-            return -1;
-        result->tags = tags.names;
-        result->told = tags.told;
+        if (build->request->until) {
+            if (sb_version_only_given(result->recipe, build->request, &result->tags, err) < 0)
+                return -1;
+        } else {
+            result->release = versions[i].release;
+            sb_version_say(&versions[i], &result->version, &result->no_release);
+            if (label_result(build, i, err) < 0 ||
+                sb_version_tags(build->store, &versions[i], &result->image, &tags, err) < 0)
+                return -1;
+            result->tags = tags.names;
+            result->told = tags.told;
+        }
         if (sb_store_tag(build->store, &result->tags, &result->image.descriptor, err) < 0)
             return -1;
     }
@@ -471,7 +487,11 @@ static int advance(struct sb_build *build, bool again, struct sb_error *err) {
 int sb_build_run(struct sb_build *build, struct sb_error *err) {
     size_t count = build->request->recipe_count;
     sb_autofree struct sb_version *versions = sb_alloc((count + 1) * sizeof *versions);
-    for (size_t i = 0; i < count; i++)
+    sb_autostrings struct sb_strings given = {0};
+    if (build->request->until &&
+        sb_version_only_given(build->results[0].recipe, build->request, &given, err) < 0)
+        return -1;
+    for (size_t i = 0; i < count && !build->request->until; i++)
         if (sb_version_find(build->store, build->recipes[i], build->request, &versions[i], err) < 0)
             return -1;
     int failed = advance(build, false, err);

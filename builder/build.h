@@ -88,6 +88,9 @@ struct sb_build_request {
     struct sb_strings tags;    /* --tag: tags, or whole names that begin with a registry's host */
     const char *version;       /* --version; NULL: the recipe's, or git's */
     bool no_cache;
+    struct sb_strings no_cache_layers; /* --no-cache=LAYER, or RECIPE/LAYER */
+    const char *until; /* --until: the last layer that is built; what results gets no tags but those
+                          of --tag. NULL: all are */
     /* The shared cache: repositories. Neither is used without a registry. */
     struct sb_strings cache_from; /* --cache-from */
     const char *cache_to;         /* --cache-to; may be NULL */

@@ -90,6 +90,15 @@ bool sb_cache_find(struct sb_store *store, const struct sb_cache_key *key,
     return found;
 }
 
+bool sb_cache_find_last(struct sb_store *store, const struct sb_cache_owner *owner,
+                        struct sb_cache_found *out) {
+    sb_autofree char *path = last_path(owner);
+    sb_autobuf struct sb_buf hex = {0};
+    struct sb_cache_key last = {0};
+    return sb_file_read(sb_store_private_fd(store), path, 256, &hex, NULL) == 0 &&
+           sb_digest_parse_hex(sb_buf_text(&hex), &last.digest) && sb_cache_find(store, &last, out);
+}
+
 static int make_directory(struct sb_store *store, const char *name, struct sb_error *err) {
     if (mkdirat(sb_store_private_fd(store), name, 0755) < 0 && errno != EEXIST)
         return sb_fail_errno(err, SB_E_IO, "%s/sbuild/%s", sb_store_path(store), name);
@@ -102,8 +111,10 @@ void sb_cache_remember(struct sb_store *store, const struct sb_cache_key *key,
     sb_autobuf struct sb_buf old = {0};
     struct sb_digest_hex hex = sb_digest_hex(&key->digest);
     if (sb_file_read(sb_store_private_fd(store), path, 256, &old, NULL) == 0 &&
-        !strcmp(sb_buf_text(&old), hex.text))
+        !strcmp(sb_buf_text(&old), hex.text)) {
+        sb_store_use_note(sb_store_private_fd(store), path);
         return;
+    }
     /* A torn or missing pointer only costs an explanation: no fsync. */
     sb_autoclose int dir =
         openat(sb_store_private_fd(store), "last", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -155,8 +166,11 @@ int sb_cache_put(struct sb_store *store, const struct sb_cache_key *key,
     if (make_directory(store, "records", err) < 0 || make_directory(store, "last", err) < 0 ||
         make_directory(store, "listings", err) < 0)
         return -1;
-    if (facts->listing && put_listing(store, facts->listing, facts->listing_len, err) < 0)
-        return -1;
+    for (size_t i = 0; facts->copies && i < facts->copies->n; i++) {
+        const struct sb_buf *listing = &facts->copies->v[i].listing;
+        if (listing->len && put_listing(store, listing->data, listing->len, err) < 0)
+            return -1;
+    }
     const struct sb_layer *layer = &facts->layer;
     const struct sb_descriptor *blob = &layer->descriptor;
     sb_autojson json_t *record = json_pack(
@@ -237,7 +251,7 @@ bool sb_cache_has_last(struct sb_store *store, const struct sb_cache_owner *owne
     return sb_path_exists(sb_store_private_fd(store), path);
 }
 
-/* The listing that a record's "content" names; empty when it is gone. */
+/* The listing that "content" names, of a key or of a step in it; empty when it is gone. */
 static void load_listing(struct sb_store *store, const json_t *key, struct sb_buf *out) {
     struct sb_digest d;
     if (sb_digest_parse(sb_json_string(key, "content", ""), &d, NULL) < 0)
@@ -247,7 +261,7 @@ static void load_listing(struct sb_store *store, const json_t *key, struct sb_bu
 }
 
 char *sb_cache_explain(struct sb_store *store, const struct sb_cache_key *key,
-                       const struct sb_cache_owner *owner, const struct sb_copy_list *list) {
+                       const struct sb_cache_owner *owner, const struct sb_copies *copies) {
     sb_autofree char *path = last_path(owner);
     sb_autobuf struct sb_buf hex = {0};
     struct sb_digest last;
@@ -261,8 +275,11 @@ char *sb_cache_explain(struct sb_store *store, const struct sb_cache_key *key,
     if (!json_is_object(old))
         return sb_strdup("its cache record is no longer in the store");
     sb_autobuf struct sb_buf old_listing = {0};
-    load_listing(store, old, &old_listing);
-    return sb_explain_change(old, key->json, sb_buf_text(&old_listing), old_listing.len, list);
+    size_t number = 0;
+    const json_t *step = sb_explain_copy_step(old, key->json, &number);
+    load_listing(store, step ? step : old, &old_listing);
+    return sb_explain_change(old, key->json, sb_buf_text(&old_listing), old_listing.len,
+                             number < copies->n ? &copies->v[number].list : NULL);
 }
 
 int sb_cache_lock(struct sb_store *store, const struct sb_cache_key *key, void (*waiting)(void *),

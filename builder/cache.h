@@ -17,8 +17,8 @@
 #include "layers/pack.h"
 #include "layers/store.h"
 
-/* What a layer depends on. listing (of copied files, may be NULL) is kept beside the record by its
- * digest, which stands in json as "content". */
+/* What a layer depends on. Listings of copied files are kept beside the record by their digests,
+ * which stand in json as "content". */
 struct sb_cache_key {
     json_t *json;
     struct sb_digest digest;
@@ -43,12 +43,15 @@ struct sb_cache_found {
 bool sb_cache_find(struct sb_store *store, const struct sb_cache_key *key,
                    struct sb_cache_found *out);
 
+/* The layer as the owner had it last, whatever its key is now. */
+bool sb_cache_find_last(struct sb_store *store, const struct sb_cache_owner *owner,
+                        struct sb_cache_found *out);
+
 /* What a record says of a layer. */
 struct sb_cache_facts {
     struct sb_layer layer;
     double seconds;
-    const char *listing; /* of what is copied; NULL: none */
-    size_t listing_len;
+    const struct sb_copies *copies; /* whose listings are kept; NULL: none */
     const char *repository;        /* whose record this was ("host/repository"); NULL: built here */
     struct sb_descriptor contents; /* there: the layer's table of contents; size 0: none */
     bool shared;                   /* that repository needs no record of it for now */
@@ -85,7 +88,7 @@ bool sb_cache_has_last(struct sb_store *store, const struct sb_cache_owner *owne
 /* Why key is not the one that the owner was built with last: "src/main.py changed", "never built
  * here". list: what is copied now, or NULL. The caller's to free. */
 char *sb_cache_explain(struct sb_store *store, const struct sb_cache_key *key,
-                       const struct sb_cache_owner *owner, const struct sb_copy_list *list);
+                       const struct sb_cache_owner *owner, const struct sb_copies *copies);
 
 /* Waits until no other process or thread builds this key; waiting is called once if that takes
  * time. Returns the lock, or -1. */

@@ -23,8 +23,10 @@
 struct sb_context {
     char *path; /* absolute, without links */
     int fd;
-    struct stat store;        /* its directory, which every build changes: no input of one */
-    struct sb_ignore *ignore; /* NULL when there is no ignore file */
+    struct stat store; /* its directory, which every build changes: no input of one */
+    struct sb_outputs outputs;
+    struct sb_strings left_out; /* of these */
+    struct sb_ignore *ignore;   /* NULL when there is no ignore file */
     struct sb_statcache *stats;
 };
 
@@ -75,6 +77,7 @@ int sb_context_open(const char *directory, struct sb_store *store, struct sb_con
         sb_context_close(c);
         return sb_fail_errno(err, SB_E_IO, "%s/sbuild/stat", sb_store_path(store));
     }
+    sb_outputs_read(store, &c->outputs);
     sb_autofree char *name = sb_format("stat/%.32s", sb_digest_hex(&id).text);
     c->stats = sb_statcache_open(private_fd, name);
     *out = c;
@@ -84,11 +87,17 @@ int sb_context_open(const char *directory, struct sb_store *store, struct sb_con
 void sb_context_close(struct sb_context *context) {
     if (!context)
         return;
+    sb_outputs_free(&context->outputs);
+    sb_strings_free(&context->left_out);
     sb_statcache_close(context->stats);
     sb_ignore_free(context->ignore);
     sb_close_descriptor(&context->fd);
     free(context->path);
     free(context);
+}
+
+const struct sb_strings *sb_context_left_out(const struct sb_context *context) {
+    return &context->left_out;
 }
 
 int sb_context_fd(const struct sb_context *context) {
@@ -150,6 +159,8 @@ int sb_context_scan(struct sb_context *context, const char *source, const struct
     struct sb_scan scan = {.context_fd = context->fd,
                            .context_path = context->path,
                            .store = &context->store,
+                           .outputs = &context->outputs,
+                           .left_out = &context->left_out,
                            .stats = context->stats,
                            .ignore = context->ignore,
                            .include = include,
@@ -196,6 +207,11 @@ static int expand_below(struct sb_context *c, int fd, const char *pattern, const
                 fstatat(fd, names.v[i], &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode);
             if (sb_same_inode(&st, &c->store))
                 continue;
+            if (S_ISREG(st.st_mode) && sb_outputs_has(&c->outputs, &st, fd, names.v[i])) {
+                if (!sb_strings_has(&c->left_out, found))
+                    sb_strings_add(&c->left_out, found);
+                continue;
+            }
             if (!c->ignore || !sb_ignore_excluded(c->ignore, found, directory))
                 sb_strings_add(out, found);
             continue;

@@ -29,6 +29,9 @@ void sb_context_close(struct sb_context *context);
 int sb_context_fd(const struct sb_context *context);
 const char *sb_context_path(const struct sb_context *context);
 
+/* Files that were left out so far, as sbuild itself wrote them (builder/outputs.h). */
+const struct sb_strings *sb_context_left_out(const struct sb_context *context);
+
 struct sb_input {
     const char *path;     /* in the context: "src/app/main.py" */
     const char *relative; /* below the source that found it: "main.py"; "" for the source itself */

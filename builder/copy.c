@@ -19,6 +19,21 @@ void sb_copy_list_free(struct sb_copy_list *list) {
     *list = (struct sb_copy_list){0};
 }
 
+struct sb_copied *sb_copies_add(struct sb_copies *copies) {
+    SB_GROW(copies->v, copies->n, copies->cap);
+    copies->v[copies->n] = (struct sb_copied){0};
+    return &copies->v[copies->n++];
+}
+
+void sb_copies_free(struct sb_copies *copies) {
+    for (size_t i = 0; i < copies->n; i++) {
+        sb_copy_list_free(&copies->v[i].list);
+        sb_buf_free(&copies->v[i].listing);
+    }
+    free(copies->v);
+    *copies = (struct sb_copies){0};
+}
+
 struct resolve {
     const struct sb_stack *stack;
     struct sb_context *context;

@@ -50,6 +50,18 @@ int sb_copy_resolve(const struct sb_step *steps, size_t count, struct sb_context
  * changed. */
 void sb_copy_listing(const struct sb_copy_list *list, struct sb_buf *out);
 
+/* What is copied in one layer, with the listings: one for a layer of copies, else one for each of
+ * its copy steps, in order. */
+struct sb_copies {
+    struct sb_copied {
+        struct sb_copy_list list;
+        struct sb_buf listing;
+    } * v;
+    size_t n, cap;
+};
+struct sb_copied *sb_copies_add(struct sb_copies *copies); /* valid until the next one */
+void sb_copies_free(struct sb_copies *copies);
+
 /* Opens what a download step fetches; the descriptor, or -1. */
 struct sb_copy_fetch {
     int (*open)(void *data, const struct sb_step *download, struct sb_error *err);

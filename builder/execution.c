@@ -53,8 +53,10 @@ static void make_environment(const struct sb_step *step, const struct sb_step_ru
     sb_autofree char *epoch = sb_format("%lld", (long long)context->epoch);
     sb_pairs_set(env, "SOURCE_DATE_EPOCH", epoch);
     add_pairs(env, context->env);
-    if (step->kind->type == SB_STEP_RUN && context->recipe)
-        add_pairs(env, &context->recipe->args);
+    for (size_t i = 0; step->kind->type == SB_STEP_RUN && i < step->args.n; i++) {
+        const char *value = sb_pairs_get(&context->recipe->args, step->args.v[i]);
+        sb_pairs_set(env, step->args.v[i], value ? value : "");
+    }
     add_pairs(env, program->env);
 }
 

@@ -48,6 +48,8 @@ void sb_step_log_write(struct sb_step_log *log, const char *text, size_t len);
 /* The last max lines of output, for the error message of a failing step. */
 void sb_step_log_last_lines(const struct sb_step_log *log, int max, struct sb_buf *out);
 
+struct sb_step_times;
+
 struct sb_step_run_context {
     struct sb_store *store;
     const struct sb_settings *settings; /* mirrors, runtime, pip index */
@@ -58,10 +60,12 @@ struct sb_step_run_context {
     const struct sb_stack *stack; /* what the layers below hold */
     const struct sb_secrets
         *secrets;               /* those given to the build; the step's own are chosen by name */
-    const struct sb_pairs *env; /* environment of the image so far (base and image.env) */
+    const struct sb_pairs *env; /* what the step sees of the image's environment so far (base and
+                                   image.env); may be NULL */
     const char *workdir;        /* of the image so far; "/" when none */
     int64_t epoch;              /* SOURCE_DATE_EPOCH for the step */
     struct sb_step_log *log;
+    struct sb_step_times *times; /* builder/step_times.h; may be NULL */
 };
 
 /* A file or directory of this machine, seen at a place of the root while one program runs. The
@@ -74,10 +78,10 @@ struct sb_mount {
 
 /* Runs a program in the step's root: the one way in which steps run programs. Its environment is
  * PATH, HOME, LANG=C.UTF-8, TZ=UTC and SOURCE_DATE_EPOCH, then the image's (context->env), then,
- * for run steps, the recipe's args, then env; later ones win. Nothing else of this machine's
- * environment is there, but for http_proxy and its like when there is a network. The step's
- * secrets and cache directories are in place. Output goes to context->log. A non-zero exit is
- * SB_E_STEP with the command and the status; the builder adds the log's tail. */
+ * for run steps, the arguments that it sees, then env; later ones win. Nothing else of this
+ * machine's environment is there, but for http_proxy and its like when there is a network. The
+ * step's secrets and cache directories are in place. Output goes to context->log. A non-zero exit
+ * is SB_E_STEP with the command and the status; the builder adds the log's tail. */
 struct sb_program {
     const char *const *argv;    /* argv[0] is looked up in the PATH of the root */
     const char *name;           /* what messages call it; NULL: argv, joined */

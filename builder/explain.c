@@ -129,7 +129,10 @@ static void explain_step(const json_t *a, const json_t *b, size_t number, struct
     }
     static const struct {
         const char *key, *what;
-    } maps[] = {{"args", "argument"}, {"secrets", "secret"}, {"inputs", "file"}};
+    } maps[] = {{"args", "argument"},
+                {"secrets", "secret"},
+                {"inputs", "file"},
+                {"env", "environment variable"}};
     for (size_t i = 0; i < sizeof maps / sizeof *maps; i++) {
         const json_t *x = json_object_get(a, maps[i].key), *y = json_object_get(b, maps[i].key);
         const char *name = differing_name(x, y);
@@ -187,6 +190,23 @@ static void explain_key(const json_t *a, const json_t *b, struct sb_buf *out) {
     }
     name = differing_name(a, b);
     sb_buf_addf(out, "%s changed", name ? name : "nothing");
+}
+
+const json_t *sb_explain_copy_step(const json_t *old_key, const json_t *new_key,
+                                   size_t *out_number) {
+    const json_t *x = json_object_get(old_key, "steps"), *y = json_object_get(new_key, "steps");
+    size_t copies = 0;
+    for (size_t i = 0; i < json_array_size(x) && i < json_array_size(y); i++) {
+        const json_t *a = json_array_get(x, i), *b = json_array_get(y, i);
+        bool copy = !strcmp(sb_json_string(b, "kind", ""), "copy");
+        if (json_equal(a, b)) {
+            copies += copy;
+            continue;
+        }
+        *out_number = copies;
+        return copy && !strcmp(sb_json_string(a, "kind", ""), "copy") ? a : NULL;
+    }
+    return NULL;
 }
 
 char *sb_explain_change(const json_t *old_key, const json_t *new_key, const char *old_listing,

@@ -346,8 +346,10 @@ static bool recall(int dirfd, const char *name, const struct sb_buf *facts, stru
     struct sb_buf memo = {0};
     bool found = sb_file_read(dirfd, name, SMALL_FILE, &memo, NULL) == 0 && memo.len > facts->len &&
                  !memcmp(memo.data, facts->data, facts->len);
-    if (found)
+    if (found) {
         sb_buf_adds(answer, memo.data + facts->len);
+        sb_store_use_note(dirfd, name);
+    }
     sb_buf_free(&memo);
     return found;
 }

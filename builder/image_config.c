@@ -16,8 +16,15 @@ static json_t *config_of(const struct sb_image *image) {
     return json_is_object(config) ? config : NULL;
 }
 
+static bool is_made_of(const struct sb_pair *pair, const struct sb_strings *args) {
+    for (size_t i = 0; args && i < pair->made_of.n; i++)
+        if (!sb_strings_has(args, pair->made_of.v[i]))
+            return false;
+    return true;
+}
+
 void sb_image_environment(const struct sb_image *image, const struct sb_recipe_image *settings,
-                          struct sb_pairs *out) {
+                          const struct sb_strings *args, struct sb_pairs *out) {
     size_t i;
     json_t *item;
     json_array_foreach (json_object_get(config_of(image), "Env"), i, item) {
@@ -29,7 +36,8 @@ void sb_image_environment(const struct sb_image *image, const struct sb_recipe_i
         sb_pairs_set(out, name, equals + 1);
     }
     for (i = 0; i < settings->env.n; i++)
-        sb_pairs_set(out, settings->env.v[i].name, settings->env.v[i].value);
+        if (is_made_of(&settings->env.v[i], args))
+            sb_pairs_set(out, settings->env.v[i].name, settings->env.v[i].value);
 }
 
 void sb_image_add_path(struct sb_image *image) {
@@ -69,7 +77,7 @@ static void add_members(json_t *config, const char *key, const struct sb_strings
 static void set_environment(const struct sb_image *image, json_t *config,
                             const struct sb_recipe_image *settings) {
     struct sb_pairs env = {0};
-    sb_image_environment(image, settings, &env);
+    sb_image_environment(image, settings, NULL, &env);
     json_t *array = json_array();
     for (size_t i = 0; i < env.n; i++) {
         sb_autofree char *line = sb_format("%s=%s", env.v[i].name, env.v[i].value);

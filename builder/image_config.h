@@ -20,9 +20,10 @@ void sb_image_say_version(struct sb_image *image, const struct sb_recipe_image *
  * as it is have no other. */
 void sb_image_add_path(struct sb_image *image);
 
-/* The environment that the image has, and then the recipe's own on top; free with sb_pairs_free. */
+/* The environment that the image has, and then the recipe's own on top; free with sb_pairs_free.
+ * args: of the recipe's own, those alone that are made of no other argument; NULL: all. */
 void sb_image_environment(const struct sb_image *image, const struct sb_recipe_image *settings,
-                          struct sb_pairs *out);
+                          const struct sb_strings *args, struct sb_pairs *out);
 /* The working directory likewise; the caller's to free. */
 char *sb_image_workdir(const struct sb_image *image, const struct sb_recipe_image *settings);
 

@@ -13,6 +13,7 @@
 #include "base/process.h"
 #include "builder/bootstrap.h"
 #include "builder/fetch.h"
+#include "builder/step_times.h"
 #include "layers/clamp.h"
 #include "layers/trees.h"
 
@@ -71,17 +72,47 @@ int sb_layer_pack_copy(const struct sb_layer_site *site, const struct sb_copy_li
     return sb_packer_finish(packer, out, err);
 }
 
+/* pip sees no argument unless it is told to, so that one that changes at every commit costs
+ * nothing; who builds something with such a variable has to know. */
+static void tell_hidden(const struct sb_step *step, const struct sb_step_run_context *context) {
+    const struct sb_pairs *own = &context->recipe->image.env;
+    for (size_t i = 0; i < own->n && !step->args_given && step->kind->sees_env; i++) {
+        const struct sb_pair *pair = &own->v[i];
+        for (size_t k = 0; k < pair->made_of.n; k++) {
+            if (sb_strings_has(&step->args, pair->made_of.v[k]))
+                continue;
+            sb_autofree char *text = sb_format(
+                "sbuild: %s does not see %s, which is made of the argument %s (args: [%s] shows "
+                "it; args: [] says that it is not needed)\n",
+                step->kind->name, pair->name, pair->made_of.v[k], pair->made_of.v[k]);
+            sb_step_log_write(context->log, text, strlen(text));
+            break;
+        }
+    }
+}
+
+static int run_step(const struct sb_layer_run *run, const struct sb_step *step,
+                    struct sb_step_run_context *context, struct sb_error *err) {
+    struct sb_pairs env = {0};
+    sb_layer_environment(run->site, step, &env);
+    context->env = &env;
+    context->workdir = step->kind->sees_env ? run->site->workdir : "/";
+    tell_hidden(step, context);
+    int failed = step->kind->run(step, context, err);
+    context->env = NULL;
+    sb_pairs_free(&env);
+    return failed < 0 ? sb_error_context(err, "%s:%d: %s", step->place.file, step->place.line,
+                                         step->kind->name)
+                      : 0;
+}
+
 static int run_steps(const struct sb_layer_run *run, struct sb_step_run_context *context,
                      struct sb_error *err) {
     if (!run->layer)
         return sb_bootstrap_run(&run->site->recipe->from.bootstrap, context, err);
     for (size_t i = 0; i < run->layer->step_count; i++) {
-        const struct sb_step *step = &run->layer->steps[i];
-        if (sb_interrupt_check(err) < 0)
+        if (sb_interrupt_check(err) < 0 || run_step(run, &run->layer->steps[i], context, err) < 0)
             return -1;
-        if (step->kind->run(step, context, err) < 0)
-            return sb_error_context(err, "%s:%d: %s", step->place.file, step->place.line,
-                                    step->kind->name);
     }
     return 0;
 }
@@ -99,14 +130,12 @@ static void add_log_tail(const struct sb_step_log *log, struct sb_error *err) {
 }
 
 int sb_layer_run(const struct sb_layer_run *run, struct sb_root **out, struct sb_error *err) {
-    static const struct sb_pairs no_env;
     const struct sb_layer_site *site = run->site;
     sb_autofree char *log_path = NULL;
     sb_autoclose int log_fd = open_log(run, &log_path, err);
     struct sb_root *root = NULL;
     if (log_fd < 0 || sb_root_mount(site->store, run->trees, &root, err) < 0)
         return -1;
-    bool sees_env = run->layer && sb_layer_sees_env(run->layer);
     struct sb_step_log log = {
         .fd = log_fd, .path = log_path, .line = run->output, .data = run->data};
     struct sb_step_run_context context = {.store = site->store,
@@ -117,11 +146,11 @@ int sb_layer_run(const struct sb_layer_run *run, struct sb_root **out, struct sb
                                           .inputs = site->context,
                                           .stack = site->stack,
                                           .secrets = site->secrets,
-                                          .env = sees_env ? site->env : &no_env,
-                                          .workdir = sees_env ? site->workdir : "/",
                                           .epoch = site->epoch,
-                                          .log = &log};
+                                          .log = &log,
+                                          .times = sb_step_times_new()};
     int failed = run_steps(run, &context, err);
+    sb_step_times_free(context.times);
     if (failed && err->code == SB_E_STEP)
         add_log_tail(&log, err);
     failed = failed || sb_root_unmount(root, err) < 0 || sb_root_clean(root, err) < 0 ||

@@ -5,6 +5,7 @@
 
 #include "base/json.h"
 #include "base/memory.h"
+#include "builder/image_config.h"
 
 bool sb_layer_is_copy(const struct sb_recipe_layer *layer) {
     for (size_t i = 0; i < layer->step_count; i++)
@@ -38,11 +39,24 @@ bool sb_layer_looks_below(const struct sb_recipe_layer *layer) {
     return sb_layer_is_copy(layer);
 }
 
-bool sb_layer_sees_env(const struct sb_recipe_layer *layer) {
+bool sb_layer_keeps_products(const struct sb_recipe_layer *layer) {
     for (size_t i = 0; i < layer->step_count; i++)
-        if (layer->steps[i].kind->type == SB_STEP_RUN || layer->steps[i].kind->type == SB_STEP_PIP)
+        if (layer->steps[i].kind->type == SB_STEP_RUN && layer->steps[i].caches.n > 0)
             return true;
     return false;
+}
+
+static bool sees_env(const struct sb_recipe_layer *layer) {
+    for (size_t i = 0; i < layer->step_count; i++)
+        if (layer->steps[i].kind->sees_env)
+            return true;
+    return false;
+}
+
+void sb_layer_environment(const struct sb_layer_site *site, const struct sb_step *step,
+                          struct sb_pairs *out) {
+    if (step->kind->sees_env)
+        sb_image_environment(site->below, &site->recipe->image, &step->args, out);
 }
 
 static void set_string(json_t *object, const char *key, const char *value) {
@@ -146,21 +160,20 @@ static int add_inputs(const struct sb_layer_site *site, const struct sb_step *st
     return 0;
 }
 
-/* A copy step among others: what it copies, by digest. */
-static int add_copied(const struct sb_layer_site *site, const struct sb_step *step, json_t *out,
-                      struct sb_error *err) {
-    struct sb_copy_list list = {0};
-    sb_autobuf struct sb_buf listing = {0};
-    int failed = sb_copy_resolve(step, 1, site->context, site->stack, &list, err);
-    sb_copy_listing(&list, &listing);
-    sb_copy_list_free(&list);
-    struct sb_digest digest = sb_digest_of(listing.data, listing.len);
+/* What they copy, by digest. */
+static int add_copied(const struct sb_layer_site *site, const struct sb_step *steps, size_t count,
+                      struct sb_copies *copies, json_t *out, struct sb_error *err) {
+    struct sb_copied *copied = sb_copies_add(copies);
+    if (sb_copy_resolve(steps, count, site->context, site->stack, &copied->list, err) < 0)
+        return -1;
+    sb_copy_listing(&copied->list, &copied->listing);
+    struct sb_digest digest = sb_digest_of(copied->listing.data, copied->listing.len);
     set_digest(out, "content", &digest);
-    return failed;
+    return 0;
 }
 
-static int step_json(const struct sb_layer_site *site, const struct sb_step *step, json_t **out,
-                     struct sb_error *err) {
+static int step_json(const struct sb_layer_site *site, const struct sb_step *step,
+                     struct sb_copies *copies, json_t **out, struct sb_error *err) {
     json_t *json = *out = json_object();
     set_string(json, "kind", step->kind->name);
     json_object_set_new(json, "network",
@@ -169,7 +182,7 @@ static int step_json(const struct sb_layer_site *site, const struct sb_step *ste
         json_object_set_new(json, "caches", words(&step->caches));
     add_args(site, step, json);
     if (step->kind->type == SB_STEP_COPY)
-        return add_copied(site, step, json, err);
+        return add_copied(site, step, 1, copies, json, err);
     json_t *does = json_object();
     json_object_set_new(json, "does", does);
     step->kind->describe(step, does);
@@ -179,19 +192,40 @@ static int step_json(const struct sb_layer_site *site, const struct sb_step *ste
 }
 
 static int copy_key(const struct sb_layer_site *site, const struct sb_recipe_layer *layer,
-                    struct sb_copy_list *list, struct sb_buf *listing, json_t *key,
-                    struct sb_error *err) {
-    if (sb_copy_resolve(layer->steps, layer->step_count, site->context, site->stack, list, err) < 0)
-        return -1;
+                    struct sb_copies *copies, json_t *key, struct sb_error *err) {
     add_common(site, "copy", key);
-    sb_copy_listing(list, listing);
-    struct sb_digest digest = sb_digest_of(listing->data, listing->len);
-    set_digest(key, "content", &digest);
-    return 0;
+    return add_copied(site, layer->steps, layer->step_count, copies, key, err);
+}
+
+/* For the layer where its steps see the same, as they mostly do. */
+static void add_environment(const struct sb_layer_site *site, const struct sb_recipe_layer *layer,
+                            json_t *key, json_t *steps) {
+    if (!sees_env(layer))
+        return;
+    sb_autojson json_t *all = json_array();
+    const json_t *first = NULL;
+    bool same = true;
+    for (size_t i = 0; i < layer->step_count; i++) {
+        struct sb_pairs env = {0};
+        sb_layer_environment(site, &layer->steps[i], &env);
+        json_array_append_new(all, pairs(&env));
+        sb_pairs_free(&env);
+        const json_t *one = json_array_get(all, i);
+        if (layer->steps[i].kind->sees_env) {
+            same = same && (!first || json_equal(first, one));
+            first = first ? first : one;
+        }
+    }
+    for (size_t i = 0; i < layer->step_count && !same; i++)
+        if (layer->steps[i].kind->sees_env)
+            json_object_set(json_array_get(steps, i), "env", json_array_get(all, i));
+    if (same)
+        json_object_set(key, "env", (json_t *)first);
+    set_string(key, "workdir", site->workdir);
 }
 
 static int steps_key(const struct sb_layer_site *site, const struct sb_recipe_layer *layer,
-                     json_t *key, struct sb_error *err) {
+                     struct sb_copies *copies, json_t *key, struct sb_error *err) {
     add_common(site, "steps", key);
     add_platform(key);
     json_t *below = json_array();
@@ -199,28 +233,24 @@ static int steps_key(const struct sb_layer_site *site, const struct sb_recipe_la
     for (size_t i = 0; i < site->below->layer_count; i++)
         json_array_append_new(
             below, json_string(sb_digest_text(&site->below->layers[i].layer.diff_id).text));
-    if (sb_layer_sees_env(layer)) {
-        json_object_set_new(key, "env", pairs(site->env));
-        set_string(key, "workdir", site->workdir);
-    }
     json_t *steps = json_array();
     json_object_set_new(key, "steps", steps);
     for (size_t i = 0; i < layer->step_count; i++) {
         json_t *step = NULL;
-        int failed = step_json(site, &layer->steps[i], &step, err);
+        int failed = step_json(site, &layer->steps[i], copies, &step, err);
         json_array_append_new(steps, step);
         if (failed)
             return -1;
     }
+    add_environment(site, layer, key, steps);
     return 0;
 }
 
 int sb_layer_key(const struct sb_layer_site *site, const struct sb_recipe_layer *layer,
-                 struct sb_copy_list *list, struct sb_buf *listing, struct sb_cache_key *out,
-                 struct sb_error *err) {
+                 struct sb_copies *copies, struct sb_cache_key *out, struct sb_error *err) {
     *out = (struct sb_cache_key){.json = json_object()};
-    int failed = sb_layer_is_copy(layer) ? copy_key(site, layer, list, listing, out->json, err)
-                                         : steps_key(site, layer, out->json, err);
+    int failed = sb_layer_is_copy(layer) ? copy_key(site, layer, copies, out->json, err)
+                                         : steps_key(site, layer, copies, out->json, err);
     if (failed) {
         sb_cache_key_free(out);
         return sb_error_context(err, "layer %s", layer->name);

@@ -30,8 +30,7 @@ struct sb_layer_site {
     struct sb_context *context;
     const struct sb_secrets *secrets;
     const struct sb_settings *settings; /* may be NULL */
-    const struct sb_pairs *env;         /* of the image so far, the recipe's own included */
-    const char *workdir;
+    const char *workdir;                /* of the image so far, the recipe's own included */
     int64_t epoch;
 };
 
@@ -43,15 +42,18 @@ bool sb_layer_is_copy(const struct sb_recipe_layer *layer);
 bool sb_recipe_needs_root(const struct sb_recipe *recipe);
 /* True when something is downloaded, by a program of this machine. */
 bool sb_layer_fetches(const struct sb_recipe_layer *layer);
-/* True when some step of it runs programs that see the image's environment. */
-bool sb_layer_sees_env(const struct sb_recipe_layer *layer);
+/* What the programs of a step see of the image's environment; free with sb_pairs_free. */
+void sb_layer_environment(const struct sb_layer_site *site, const struct sb_step *step,
+                          struct sb_pairs *out);
 /* True when its key needs to know what is in the layers below: where copied files land. */
 bool sb_layer_looks_below(const struct sb_recipe_layer *layer);
+/* True when a script of it has a cache directory: what changed below since that was used last has
+ * to be known (builder/step_times.h). */
+bool sb_layer_keeps_products(const struct sb_recipe_layer *layer);
 
-/* For a copy layer, list gets what is copied and listing its text; else they stay empty. */
+/* copies gets what is copied. */
 int sb_layer_key(const struct sb_layer_site *site, const struct sb_recipe_layer *layer,
-                 struct sb_copy_list *list, struct sb_buf *listing, struct sb_cache_key *out,
-                 struct sb_error *err);
+                 struct sb_copies *copies, struct sb_cache_key *out, struct sb_error *err);
 void sb_bootstrap_key(const struct sb_layer_site *site, const struct sb_bootstrap *bootstrap,
                       struct sb_cache_key *out);
 

@@ -6,10 +6,13 @@
 
 #include <stddef.h>
 
+#include "base/buffer.h"
 #include "base/map.h"
 
 struct sb_pair {
     char *name, *value;
+    struct sb_strings made_of; /* names of the arguments in its value, where that was read from a
+                                  recipe */
 };
 struct sb_pairs { /* in the order of the file */
     struct sb_pair *v;

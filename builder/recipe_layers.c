@@ -5,6 +5,7 @@
 
 #include "base/json.h"
 #include "base/memory.h"
+#include "base/text.h"
 #include "builder/recipe_keys.h"
 #include "layers/entry.h"
 
@@ -81,6 +82,40 @@ static json_t *caches_schema(const struct sb_key *key) {
                      CACHE_LIMIT, "items", "$ref", "#/$defs/cache", "$ref", "#/$defs/cache");
 }
 
+static void report_argument(struct sb_reader *reader, const char *key, const char *name,
+                            const struct sb_yaml *node) {
+    const char *names[SB_RECIPE_ARG_LIMIT + 1];
+    size_t n = 0;
+    for (; n < reader->args->n && n < SB_RECIPE_ARG_LIMIT; n++)
+        names[n] = reader->args->v[n].name;
+    names[n] = NULL;
+    const char *nearest = sb_text_nearest(name, names);
+    sb_reader_problem(reader, node, "key \"%s\": %.60s is not declared in args%s%s%s", key, name,
+                      nearest ? " (did you mean " : "", nearest ? nearest : "",
+                      nearest ? "?)" : "");
+}
+
+/* Names of arguments: of the file's own args. */
+static void read_args(struct sb_reader *reader, const struct sb_key *key,
+                      const struct sb_yaml *node, void *target) {
+    struct sb_step *step = target;
+    static const struct sb_key list = {"args",          SB_KEY_STRINGS,
+                                       AT(args),        .one_or_many = true,
+                                       .literal = true, .most = SB_RECIPE_ARG_LIMIT};
+    sb_schema_read_key(reader, &list, node, step);
+    step->args_given = true;
+    for (size_t i = 0; i < step->args.n; i++)
+        if (!sb_pairs_get(reader->args, step->args.v[i]))
+            report_argument(reader, key->name, step->args.v[i],
+                            node->type == SB_YAML_SEQUENCE ? node->items[i] : node);
+}
+
+static json_t *args_list_schema(const struct sb_key *key) {
+    (void)key;
+    return sb_schema_of_key(&(struct sb_key){
+        .type = SB_KEY_STRINGS, .one_or_many = true, .literal = true, .most = SB_RECIPE_ARG_LIMIT});
+}
+
 /* What may stand beside a step's own key, and beside steps: for all of them. */
 static const struct sb_key common_keys[] = {
     {"network", SB_KEY_CUSTOM, 0, .read = read_network, .schema = network_schema,
@@ -92,6 +127,10 @@ static const struct sb_key common_keys[] = {
                     "cache record."},
     {"cache", SB_KEY_CUSTOM, 0, .read = read_caches, .schema = caches_schema,
      .description = "Directories that are kept between builds, and in no layer."},
+    {"args", SB_KEY_CUSTOM, 0, .read = read_args, .schema = args_list_schema,
+     .fallback = "all for run, none for pip",
+     .description = "The arguments that the step's programs see, and that it depends on; [] is "
+                    "none."},
     {0},
 };
 
@@ -105,6 +144,7 @@ static void free_common(struct sb_step *step) {
     sb_schema_free(common_keys, step);
     sb_strings_free(&step->caches);
     sb_strings_free(&step->shares);
+    sb_strings_free(&step->args);
 }
 
 static bool is_common(const char *name) {
@@ -139,7 +179,12 @@ static void check_common(struct sb_reader *reader, const struct sb_step *step,
         const struct sb_yaml *value = sb_yaml_get(node, key->name);
         bool fits =
             step->kind->runs_programs || (step->kind->network && !strcmp(key->name, "network"));
-        if (value && !fits)
+        if (value && !strcmp(key->name, "args") && !step->kind->sees_env)
+            sb_reader_problem(
+                reader, value,
+                "key \"args\": has no meaning for %s, whose programs see no arguments",
+                step->kind->name);
+        else if (value && !fits)
             sb_reader_problem(reader, value,
                               "key \"%s\": has no meaning for %s, which runs nothing", key->name,
                               step->kind->name);
@@ -161,6 +206,10 @@ static void add_defaults(struct sb_step *step, const struct sb_step *defaults) {
         (step->kind->runs_programs || step->kind->network)) {
         step->network_given = true;
         step->network = defaults->network;
+    }
+    if (!step->args_given && defaults->args_given && step->kind->sees_env) {
+        step->args_given = true;
+        sb_strings_copy(&step->args, &defaults->args);
     }
     if (step->kind->runs_programs) {
         for (size_t i = 0; i < defaults->secrets.n; i++)
@@ -184,12 +233,18 @@ static void read_step(struct sb_reader *reader, const struct sb_step_kind *kind,
     read_common(reader, node, step);
     if (kind->check && reader->problem_total == before)
         kind->check(step, reader, value);
-    if (kind->type == SB_STEP_RUN) /* its environment has them all */
-        for (size_t i = 0; i < reader->args->n; i++)
-            if (!sb_strings_has(&step->args_used, reader->args->v[i].name))
-                sb_strings_add(&step->args_used, reader->args->v[i].name);
     step->network = step->network_given ? step->network : kind->network;
     reader->args_used = NULL;
+}
+
+/* Once it is known whether the layer says args:. */
+static void settle_args(const struct sb_reader *reader, struct sb_step *step) {
+    if (!step->args_given && step->kind->type == SB_STEP_RUN)
+        for (size_t i = 0; i < reader->args->n; i++)
+            sb_strings_add(&step->args, reader->args->v[i].name);
+    for (size_t i = 0; i < step->args.n; i++)
+        if (!sb_strings_has(&step->args_used, step->args.v[i]))
+            sb_strings_add(&step->args_used, step->args.v[i]);
 }
 
 /* The one kind that a mapping names; NULL and a problem when there is none or more than one. */
@@ -257,6 +312,7 @@ static void read_steps(struct sb_reader *reader, const struct sb_yaml *list,
         layer->step_count++;
         read_step(reader, kind, node, step);
         add_defaults(step, defaults);
+        settle_args(reader, step);
     }
 }
 
@@ -281,6 +337,7 @@ static void read_layer(struct sb_reader *reader, const struct sb_yaml *node,
         layer->steps = sb_alloc(sizeof *layer->steps);
         layer->step_count = 1;
         read_step(reader, kind, node, layer->steps);
+        settle_args(reader, layer->steps);
     } else if (steps) {
         struct sb_step defaults = {0};
         read_common(reader, node, &defaults);

@@ -159,15 +159,14 @@ bool sb_cache_repository_get(struct sb_remote_cache *cache, struct sb_cache_repo
 /* The record becomes a local one; the layer is where it was found. */
 static int adopt(struct sb_remote_cache *cache, const struct sb_cache_repository *repository,
                  const struct sb_cache_key *key, const struct sb_cache_owner *owner,
-                 const struct sb_cache_record *record, const char *listing, size_t listing_len,
+                 const struct sb_cache_record *record, const struct sb_copies *copies,
                  struct sb_error *err) {
     struct sb_store *store = cache->options.store;
     bool is_target = cache->to.name && !strcmp(cache->to.name, repository->name);
     bool fresh = record->created > (int64_t)time(NULL) - SB_CACHE_RENEW_SECONDS;
     struct sb_cache_facts facts = {.layer = record->layer,
                                    .seconds = record->seconds,
-                                   .listing = listing,
-                                   .listing_len = listing_len,
+                                   .copies = copies,
                                    .repository = repository->name,
                                    .contents = record->contents,
                                    .shared = is_target && fresh};
@@ -180,8 +179,8 @@ static int adopt(struct sb_remote_cache *cache, const struct sb_cache_repository
 }
 
 bool sb_remote_cache_find(struct sb_remote_cache *cache, const struct sb_cache_key *key,
-                          const struct sb_cache_owner *owner, const char *listing,
-                          size_t listing_len, struct sb_cache_found *out) {
+                          const struct sb_cache_owner *owner, const struct sb_copies *copies,
+                          struct sb_cache_found *out) {
     if (!cache || cache->from_count == 0 || !sb_cache_key_is_shareable(key) ||
         sb_cache_is_rejected(cache->options.store, key))
         return false;
@@ -192,8 +191,7 @@ bool sb_remote_cache_find(struct sb_remote_cache *cache, const struct sb_cache_k
         struct sb_error err = {0};
         bool found = !sb_cache_repository_failed(cache, repository) &&
                      sb_cache_repository_get(cache, repository, &key->digest, &manifest, &record);
-        if (found &&
-            adopt(cache, repository, key, owner, &record, listing, listing_len, &err) < 0) {
+        if (found && adopt(cache, repository, key, owner, &record, copies, &err) < 0) {
             sb_cache_repository_fail(cache, repository, &err);
             found = false;
         }

@@ -43,10 +43,10 @@ int sb_remote_cache_new(const struct sb_remote_cache_options *options, struct sb
 void sb_remote_cache_free(struct sb_remote_cache *cache);
 
 /* True when a repository has the record; it is then a local record of the owner's, too, with the
- * listing (may be NULL) of what is copied. */
+ * listings of what is copied. */
 bool sb_remote_cache_find(struct sb_remote_cache *cache, const struct sb_cache_key *key,
-                          const struct sb_cache_owner *owner, const char *listing,
-                          size_t listing_len, struct sb_cache_found *out);
+                          const struct sb_cache_owner *owner, const struct sb_copies *copies,
+                          struct sb_cache_found *out);
 /* Tells of a layer that was found in the store: its table of contents may be elsewhere. */
 void sb_remote_cache_know(struct sb_remote_cache *cache, const struct sb_cache_key *key,
                           const struct sb_layer *layer);

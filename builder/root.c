@@ -57,10 +57,11 @@ struct overlay {
 
 static int open_directories(struct sb_root *root, const char *work, struct overlay *overlay,
                             struct sb_error *err) {
-    size_t lower = root->trees.n;
+    size_t trees = root->trees.n, shown = root->shown != NULL, lower = shown + trees;
     overlay->fds = sb_alloc((lower + 3) * sizeof *overlay->fds);
     for (size_t i = 0; i < lower + 3; i++) {
-        const char *path = i < lower        ? root->trees.v[lower - 1 - i]
+        const char *path = i < shown        ? root->shown
+                           : i < lower      ? root->trees.v[lower - 1 - i]
                            : i == lower     ? root->stubs_path
                            : i == lower + 1 ? root->upper
                                             : work;
@@ -161,6 +162,26 @@ const char *sb_root_upper(const struct sb_root *root) {
     return root->upper;
 }
 
+const struct sb_strings *sb_root_trees(const struct sb_root *root) {
+    return &root->trees;
+}
+
+char *sb_root_make_shown(struct sb_root *root, struct sb_error *err) {
+    char *path = sb_format("%s/shown-%u", root->directory, root->shown_count++);
+    if (make_directory(path, err) == 0)
+        return path;
+    free(path);
+    return NULL;
+}
+
+int sb_root_show(struct sb_root *root, const char *directory, struct sb_error *err) {
+    if (!root->shown && !directory)
+        return 0;
+    free(root->shown);
+    root->shown = directory ? sb_strdup(directory) : NULL;
+    return sb_root_unmount_overlay(root, err) < 0 ? -1 : sb_root_mount_overlay(root, err);
+}
+
 int sb_root_unmount(struct sb_root *root, struct sb_error *err) {
     if (sb_root_unmount_overlay(root, err) < 0)
         return -1;
@@ -180,5 +201,6 @@ void sb_root_free(struct sb_root *root) {
     free(root->stubs_path);
     free(root->upper);
     free(root->merged);
+    free(root->shown);
     free(root);
 }

@@ -24,6 +24,15 @@ int sb_root_mount(struct sb_store *store, const struct sb_strings *trees, struct
 const char *sb_root_path(const struct sb_root *root);  /* the merged root */
 const char *sb_root_upper(const struct sb_root *root); /* what steps wrote; a tree once unmounted */
 
+/* Of the layers below, lowest first, each once. */
+const struct sb_strings *sb_root_trees(const struct sb_root *root);
+
+/* An empty directory beside the root, for sb_root_show; the caller's to free. */
+char *sb_root_make_shown(struct sb_root *root, struct sb_error *err);
+/* Mounts the root anew with that directory above all layers and below what steps write; NULL:
+ * without one. Nobody may have a descriptor of the root open, or run in it. */
+int sb_root_show(struct sb_root *root, const char *directory, struct sb_error *err);
+
 /* A place in the root where something is to be mounted. */
 struct sb_root_point {
     const char *path; /* absolute; symlinks are followed within the root */

@@ -35,6 +35,7 @@ struct directory {
     int depth;
     struct item *items;
     size_t count;
+    bool store;             /* it is one of sbuild's, and no input */
     struct directory *next; /* in the queue */
 };
 
@@ -179,6 +180,31 @@ static struct directory *new_directory(struct worker *w, const char *path, int d
     return d;
 }
 
+/* A file that some sbuild is writing just now, or was killed over (base/file.h). */
+static bool is_temporary(const char *name) {
+    static const char prefix[] = SB_TMP_PREFIX;
+    size_t n = strlen(prefix);
+    return !strncmp(name, prefix, n) && strlen(name) == n + 16 &&
+           strspn(name + n, "0123456789abcdef") == 16;
+}
+
+static void note_output(struct walk *walk, const char *path, bool is_directory) {
+    if (is_directory)
+        return;
+    pthread_mutex_lock(&walk->lock);
+    if (!sb_strings_has(walk->scan->left_out, path))
+        sb_strings_add(walk->scan->left_out, path);
+    pthread_mutex_unlock(&walk->lock);
+}
+
+/* Of any sbuild: a store that another command was told to use. */
+static bool is_store(int fd, const struct sb_names *names) {
+    const char *key = "oci-layout";
+    return names->n > 1 &&
+           bsearch(&key, names->v, names->n, sizeof *names->v, compare_names) != NULL &&
+           sb_path_exists(fd, "sbuild/lock") && sb_path_exists(fd, "sbuild/live");
+}
+
 static int read_entry(struct worker *w, int fd, const char *name, struct directory *d) {
     struct walk *walk = w->walk;
     struct stat st;
@@ -193,10 +219,14 @@ static int read_entry(struct worker *w, int fd, const char *name, struct directo
         return -1;
     if (fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return fail_at(w, path);
-    if (sb_same_inode(&st, walk->scan->store))
+    if (sb_same_inode(&st, walk->scan->store) || (S_ISREG(st.st_mode) && is_temporary(name)))
         return 0;
     bool deeper;
     bool out = is_left_out(walk, path, S_ISDIR(st.st_mode), &deeper);
+    if (!out && walk->scan->outputs->n && sb_outputs_has(walk->scan->outputs, &st, fd, name)) {
+        note_output(walk, path, S_ISDIR(st.st_mode));
+        out = true; /* of a directory, what else is in it is taken */
+    }
     if (S_ISSOCK(st.st_mode) || (out && !deeper))
         return 0;
     struct item *item = &d->items[d->count];
@@ -228,7 +258,8 @@ static int read_directory(struct worker *w, struct directory *d) {
     struct sb_names names = {0};
     int result = sb_names_read(fd, &names, &arena) < 0 ? fail_at(w, d->path) : 0;
     d->items = sb_arena_alloc(&w->arena, (names.n + 1) * sizeof *d->items);
-    for (size_t i = 0; i < names.n && result == 0; i++)
+    d->store = d->depth > 0 && is_store(fd, &names);
+    for (size_t i = 0; i < names.n && result == 0 && !d->store; i++)
         result = read_entry(w, fd, names.v[i], d);
     free(names.v);
     sb_arena_free(&arena);
@@ -290,6 +321,8 @@ static void collect(const struct directory *d, struct sb_input_list *out) {
     for (size_t i = 0; i < d->count; i++) {
         const struct item *item = &d->items[i];
         size_t at = out->n;
+        if (item->below && item->below->store)
+            continue;
         add(out, &item->input);
         if (item->below)
             collect(item->below, out);

@@ -14,12 +14,15 @@
 #include "base/error.h"
 #include "builder/context.h"
 #include "builder/ignore.h"
+#include "builder/outputs.h"
 #include "builder/statcache.h"
 
 struct sb_scan {
     int context_fd;
     const char *context_path;
-    const struct stat *store; /* is passed over, where it lies in the context */
+    const struct stat *store;         /* is passed over, where it lies in the context */
+    const struct sb_outputs *outputs; /* so are these */
+    struct sb_strings *left_out;      /* gets the paths of these */
     struct sb_statcache *stats;
     const struct sb_ignore *ignore;            /* of the whole context; may be NULL */
     const struct sb_ignore *include, *exclude; /* relative to the source; may be NULL */

@@ -230,11 +230,16 @@ static void read_pairs(struct sb_reader *reader, const struct sb_key *key,
         if (key->rule && !sb_schema_check(reader, key->name, key->rule, name->text, name))
             continue;
         struct sb_key item = {.name = name->text, .literal = key->literal};
+        struct sb_strings made_of = {0}, *used = reader->args_used;
+        reader->args_used = used ? used : &made_of;
         sb_autofree char *text = sb_schema_text(reader, &item, value);
-        if (!text)
+        reader->args_used = used;
+        if (!text) {
+            sb_strings_free(&made_of);
             continue;
+        }
         SB_GROW(pairs->v, pairs->n, pairs->cap); /* names differ: YAML has no duplicate keys */
-        pairs->v[pairs->n++] = (struct sb_pair){sb_strdup(name->text), sb_steal(text)};
+        pairs->v[pairs->n++] = (struct sb_pair){sb_strdup(name->text), sb_steal(text), made_of};
     }
 }
 

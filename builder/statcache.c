@@ -13,6 +13,7 @@
 #include "base/buffer.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "layers/store.h"
 
 /* The file: a header, `count` records in sb_path_order of their paths, then the paths, each with
  * its NUL. Native byte order: the file never leaves the machine. */
@@ -113,6 +114,7 @@ struct sb_statcache *sb_statcache_open(int dirfd, const char *name) {
     } else if (is_valid(c)) {
         const struct header *h = c->map;
         c->count = h->count;
+        sb_store_use_note(dirfd, name);
         c->records = (const void *)((const char *)c->map + sizeof *h);
         c->paths = (const char *)(c->records + c->count);
     }

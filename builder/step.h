@@ -94,8 +94,11 @@ struct sb_step {
     struct sb_strings secrets;   /* names; /run/secrets/NAME during the step only */
     struct sb_strings caches;    /* absolute directories kept between builds, */
     struct sb_strings shares;    /* and for each the name under which recipes share it; "": none */
-    struct sb_strings args_used; /* names of args that the step sees: what ${…} in values named; for
-                                    run all args of the recipe */
+    bool args_given;        /* args: says which arguments its programs see; else run sees all */
+    struct sb_strings args; /* those that they see, as environment variables (run), and in the */
+                            /* image's variables that are made of them */
+    struct sb_strings args_used; /* names of args that it depends on: those, and what ${…} in values
+                                    named */
     union {
         struct sb_step_copy copy;
         struct sb_step_run run;
@@ -119,6 +122,7 @@ struct sb_step_kind {
                                   may stand alone */
     bool network;              /* whether it gets the network when the recipe says nothing */
     bool runs_programs;        /* so that secrets: and cache: make sense */
+    bool sees_env;             /* they see the image's environment, so that args: makes sense */
     /* Reports what a table can't say and fills what is derived; may be NULL. node is the value of
      * the kind's key. */
     void (*check)(struct sb_step *step, struct sb_reader *reader, const struct sb_yaml *node);

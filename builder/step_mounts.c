@@ -13,6 +13,7 @@
 #include "base/json.h"
 #include "base/lock.h"
 #include "base/memory.h"
+#include "builder/step_times.h"
 
 enum { RESOLV_CONF_LIMIT = 65536 };
 
@@ -164,10 +165,10 @@ static json_t *describe_cache(const struct cache *cache, const struct sb_recipe 
 /* From here on the collector leaves the cache alone as long as this process lives, its lock
  * included: two who hold "the same" lock on two files would share the directory. */
 static int take_into_use(struct sb_store *store, const char *id, struct sb_error *err) {
-    static const char *const suffixes[] = {"", ".json", ".lock"};
+    static const char *const suffixes[] = {"", ".json", ".lock", ".inputs"};
     if (sb_store_hold(store, err) < 0)
         return -1;
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
         sb_autofree char *item = sb_format("sbuild/caches/%s%s", id, suffixes[i]);
         sb_store_use(store, item, NULL); /* what is not there yet gets made, and is young then */
     }
@@ -211,6 +212,7 @@ static int add_cache(struct sb_step_run_context *context, const struct cache *ca
     mounts->locks[mounts->lock_count++] = fd;
     if (make_cache(store, id, json, err) < 0)
         return -1;
+    sb_strings_addf(&mounts->caches, "caches/%s", id);
     add(mounts, sb_format("%s/sbuild/caches/%s", sb_store_path(store), id), cache->path, true,
         false);
     return 0;
@@ -304,10 +306,11 @@ static int add_caches(const struct sb_step *step, struct sb_step_run_context *co
 int sb_step_mounts_begin(const struct sb_step *step, struct sb_step_run_context *context,
                          const struct sb_program *program, struct sb_step_mounts *out,
                          struct sb_error *err) {
-    *out = (struct sb_step_mounts){.root = context->root};
+    *out = (struct sb_step_mounts){.root = context->root, .context = context};
     if (make_directory(context->store, out, err) < 0 ||
         add_network(out, program->network, err) < 0 ||
-        add_caches(step, context, program, out, err) < 0)
+        add_caches(step, context, program, out, err) < 0 ||
+        sb_step_times_begin(step, context, &out->caches, err) < 0)
         return -1;
     if (add_own(program, out, err) < 0)
         return -1;
@@ -326,6 +329,7 @@ int sb_step_mounts_give(const struct sb_step *step, struct sb_step_run_context *
 
 void sb_step_mounts_end(struct sb_step_mounts *mounts) {
     sb_root_points_drop(mounts->root, mounts->points, mounts->point_count);
+    sb_step_times_end(mounts->context);
     if (mounts->directory) {
         sb_autofree char *secrets = sb_format("%s/secrets", mounts->directory);
         if (mounts->secrets)
@@ -335,6 +339,7 @@ void sb_step_mounts_end(struct sb_step_mounts *mounts) {
     for (size_t i = 0; i < mounts->lock_count; i++)
         close(mounts->locks[i]);
     sb_strings_free(&mounts->sources);
+    sb_strings_free(&mounts->caches);
     free(mounts->directory);
     free(mounts->points);
     free(mounts->locks);

@@ -19,6 +19,8 @@ struct sb_step_mounts {
     bool secrets;    /* the tmpfs is mounted */
     int *locks;      /* of the caches */
     size_t lock_count;
+    struct sb_strings caches; /* their directories, relative to STORE/sbuild */
+    struct sb_step_run_context *context;
 };
 
 /* The places in the root, and locks and directories of caches. Waits for others that use a cache.

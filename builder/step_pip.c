@@ -200,6 +200,7 @@ const struct sb_step_kind sb_step_kind_pip = {
     .keys = keys,
     .network = true,
     .runs_programs = true,
+    .sees_env = true,
     .check = check,
     .describe = describe,
     .inputs = inputs,

@@ -101,6 +101,7 @@ const struct sb_step_kind sb_step_kind_run = {
     .description = "Run a script in the image.",
     .keys = keys,
     .runs_programs = true,
+    .sees_env = true,
     .check = check,
     .describe = describe,
     .summary = summary,

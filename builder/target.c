@@ -29,6 +29,18 @@ static const struct sb_recipe_layer *layer_of(const struct sb_target *target, si
     return bootstrap && i == 0 ? NULL : &target->recipe->layers[i - bootstrap];
 }
 
+/* Whether it is built whatever there is. */
+static bool is_uncached(const struct sb_target *target, size_t result) {
+    return target->build->request->no_cache ||
+           sb_strings_has(&target->uncached, target->results[result].name);
+}
+
+static char *why_uncached(const struct sb_target *target, size_t result) {
+    return target->build->request->no_cache
+               ? sb_strdup("--no-cache")
+               : sb_format("--no-cache=%s", target->results[result].name);
+}
+
 static struct sb_cache_owner owner_of(const struct sb_target *target, size_t result) {
     return (struct sb_cache_owner){target->path, target->results[result].name};
 }
@@ -40,20 +52,14 @@ struct attempt {
     struct sb_stack stack;
     struct sb_layer_site site;
     struct sb_cache_key key;
-    struct sb_copy_list list;
-    struct sb_buf listing;
+    struct sb_copies copies;
 };
 
 static void attempt_free(struct attempt *a) {
     sb_cache_key_free(&a->key);
-    sb_copy_list_free(&a->list);
-    sb_buf_free(&a->listing);
+    sb_copies_free(&a->copies);
 }
 #define autoattempt __attribute__((cleanup(attempt_free)))
-
-static const char *listing_of(const struct attempt *a) {
-    return a->listing.len ? a->listing.data : NULL;
-}
 
 static int attempt_site(struct sb_target *target, struct attempt *a, struct sb_error *err) {
     a->layer = layer_of(target, a->result);
@@ -63,7 +69,6 @@ static int attempt_site(struct sb_target *target, struct attempt *a, struct sb_e
                                      .stack = &a->stack,
                                      .secrets = &target->build->request->secrets,
                                      .settings = target->build->settings,
-                                     .env = &target->env,
                                      .workdir = target->workdir,
                                      .epoch = target->build->epoch};
     if (a->layer && !target->context &&
@@ -81,9 +86,8 @@ static int attempt_key(struct attempt *a, struct sb_error *err) {
         sb_bootstrap_key(&a->site, &a->site.recipe->from.bootstrap, &a->key);
         return 0;
     }
-    sb_copy_list_free(&a->list);
-    sb_buf_reset(&a->listing);
-    return sb_layer_key(&a->site, a->layer, &a->list, &a->listing, &a->key, err);
+    sb_copies_free(&a->copies);
+    return sb_layer_key(&a->site, a->layer, &a->copies, &a->key, err);
 }
 
 /* In the store; else, when anywhere, in the repositories of the shared cache. */
@@ -95,8 +99,7 @@ static bool attempt_find(struct sb_target *target, struct attempt *a, bool anywh
     r->key = a->key.digest;
     if (sb_cache_find(target->build->store, &a->key, &found))
         sb_remote_cache_know(remote, &a->key, &found.layer);
-    else if (!anywhere ||
-             !sb_remote_cache_find(remote, &a->key, &owner, listing_of(a), a->listing.len, &found))
+    else if (!anywhere || !sb_remote_cache_find(remote, &a->key, &owner, &a->copies, &found))
         return false;
     r->layer = found.layer;
     r->repository = found.repository;
@@ -126,11 +129,9 @@ static void accept(struct sb_target *target, size_t result, enum sb_layer_state 
 static int accept_built(struct sb_target *target, const struct attempt *a, struct sb_error *err) {
     struct sb_layer_result *r = &target->results[a->result];
     struct sb_cache_owner owner = owner_of(target, a->result);
-    struct sb_cache_facts facts = {.layer = r->layer,
-                                   .seconds = r->seconds,
-                                   .listing = listing_of(a),
-                                   .listing_len = a->listing.len};
-    bool replace = sb_cache_is_rejected(target->build->store, &a->key);
+    struct sb_cache_facts facts = {.layer = r->layer, .seconds = r->seconds, .copies = &a->copies};
+    bool replace =
+        is_uncached(target, a->result) || sb_cache_is_rejected(target->build->store, &a->key);
     if (sb_cache_put(target->build->store, &a->key, &owner, &facts, err) < 0)
         return -1;
     share(target, a, replace);
@@ -177,7 +178,7 @@ static int build_copy(struct sb_target *target, struct attempt *a, struct sb_err
     double start = sb_clock_seconds();
     sb_target_notify(target, a->result, SB_EVENT_LAYER_START, NULL, 0);
     for (int attempt = 1;; attempt++) {
-        if (sb_layer_pack_copy(&a->site, &a->list, &options, &r->layer, err) == 0)
+        if (sb_layer_pack_copy(&a->site, &a->copies.v[0].list, &options, &r->layer, err) == 0)
             break;
         if (err->os_errno != ESTALE || attempt == COPY_ATTEMPTS)
             return sb_error_context(err, "layer %s", r->name);
@@ -362,11 +363,11 @@ static int run_layer(struct sb_target *target, const struct attempt *a, struct s
  * yet: only when no record can be waiting for it. */
 static bool may_run_ahead(const struct sb_target *target, size_t result) {
     const struct sb_recipe_layer *layer = layer_of(target, result);
-    if (!layer || sb_layer_looks_below(layer))
+    if (!layer || sb_layer_looks_below(layer) || sb_layer_keeps_products(layer))
         return false;
     const struct sb_build_request *request = target->build->request;
     struct sb_cache_owner owner = owner_of(target, result);
-    return request->no_cache ||
+    return is_uncached(target, result) ||
            (request->cache_from.n == 0 && !sb_cache_has_last(target->build->store, &owner));
 }
 
@@ -381,7 +382,7 @@ static int lock_key(struct sb_target *target, struct attempt *a, bool *found,
     struct output who = {target, a->result};
     int lock = sb_cache_lock(target->build->store, &a->key, say_waiting, &who, err);
     if (lock >= 0)
-        *found = !target->build->request->no_cache && attempt_find(target, a, false);
+        *found = !is_uncached(target, a->result) && attempt_find(target, a, false);
     return lock;
 }
 
@@ -400,7 +401,8 @@ static int build_ahead(struct sb_target *target, struct sb_error *err) {
     struct sb_layer_result *r = &target->results[a.result];
     struct sb_root *root = NULL;
     double start = sb_clock_seconds();
-    r->cause = sb_strdup(target->build->request->no_cache ? "--no-cache" : "never built here");
+    r->cause = is_uncached(target, a.result) ? why_uncached(target, a.result)
+                                             : sb_strdup("never built here");
     if (attempt_site(target, &a, err) < 0 || run_layer(target, &a, &root, err) < 0)
         return -1;
     bool found = false;
@@ -440,16 +442,55 @@ static int build_steps(struct sb_target *target, struct attempt *a, struct sb_er
 
 /* ---- all layers ---- */
 
-static int plan_layer(struct sb_target *target, struct attempt *a) {
-    struct sb_layer_result *r = &target->results[a->result];
-    r->state = SB_LAYER_BUILT;
-    sb_target_notify(target, a->result, SB_EVENT_LAYER_DONE, NULL, 0);
-    for (size_t i = a->result + 1; i < target->result_count; i++)
-        target->results[i].cause = sb_format("depends on what %s turns out to be", r->name);
-    for (size_t i = a->result + 1; i < target->result_count; i++)
-        sb_target_notify(target, i, SB_EVENT_LAYER_DONE, NULL, 0);
-    target->next = target->result_count;
+/* In a plan: a layer that is not here. Those above are decided as if it came out as it did last:
+ * copies depend on little of what is below, but steps on all of it. */
+static int plan_layer(struct sb_target *target, size_t result, enum sb_layer_state state) {
+    struct sb_layer_result *r = &target->results[result];
+    struct sb_cache_owner owner = owner_of(target, result);
+    struct sb_cache_found found;
+    r->state = state;
+    if (!target->blind && sb_cache_find_last(target->build->store, &owner, &found))
+        sb_image_add_layer(&target->image, &found.layer, r->name, r->summary);
+    else
+        target->blind = true;
+    if (!target->unsure)
+        target->unsure = r->name;
+    sb_target_notify(target, result, SB_EVENT_LAYER_DONE, NULL, 0);
+    target->next++;
     return 0;
+}
+
+/* Whether a plan can't say what becomes of the next layer. */
+static bool is_unknown(const struct sb_target *target) {
+    const struct sb_recipe_layer *layer = layer_of(target, target->next);
+    return target->unsure && (target->blind || !layer || !sb_layer_is_copy(layer));
+}
+
+/* A copy over layers of which nothing is known: when the store has what it would make on none at
+ * all, that is most likely it. */
+static bool plan_blindly(struct sb_target *target, struct sb_error *err) {
+    autoattempt struct attempt a = {.result = target->next};
+    if (attempt_site(target, &a, err) < 0 || attempt_key(&a, err) < 0 ||
+        is_uncached(target, a.result) || !attempt_find(target, &a, true))
+        return false;
+    accept(target, a.result, SB_LAYER_CACHED);
+    target->next++;
+    return true;
+}
+
+static int plan_unknown(struct sb_target *target, struct sb_error *err) {
+    const struct sb_recipe_layer *layer = layer_of(target, target->next);
+    struct sb_error why = {0};
+    if (layer && sb_layer_is_copy(layer) && plan_blindly(target, &why))
+        return 0;
+    if (why.code == SB_E_NOT_FOUND || why.code == SB_E_INTERRUPTED) {
+        *err = why;
+        return -1;
+    }
+    bool own = !target->base || !target->base->unsure;
+    target->results[target->next].cause =
+        sb_format("depends on what %s%s turns out to be", own ? "" : "recipe ", target->unsure);
+    return plan_layer(target, target->next, SB_LAYER_UNKNOWN);
 }
 
 /* Decides results[next]; 1 when it would need a root and effort forbids it. */
@@ -461,7 +502,7 @@ static int decide_layer(struct sb_target *target, enum sb_target_effort effort,
     struct sb_store *store = target->build->store;
     if (attempt_site(target, &a, err) < 0 || attempt_key(&a, err) < 0)
         return -1;
-    bool use_cache = !target->build->request->no_cache;
+    bool use_cache = !is_uncached(target, a.result);
     if (attempt_find(target, &a, use_cache) && use_cache) {
         sb_cache_remember(store, &a.key, &owner);
         if (effort != SB_TARGET_PLAN)
@@ -471,10 +512,10 @@ static int decide_layer(struct sb_target *target, enum sb_target_effort effort,
         return 0;
     }
     free(r->cause);
-    r->cause =
-        use_cache ? sb_cache_explain(store, &a.key, &owner, &a.list) : sb_strdup("--no-cache");
+    r->cause = use_cache ? sb_cache_explain(store, &a.key, &owner, &a.copies)
+                         : why_uncached(target, a.result);
     if (effort == SB_TARGET_PLAN)
-        return plan_layer(target, &a);
+        return plan_layer(target, a.result, SB_LAYER_BUILT);
     bool copy = a.layer && sb_layer_is_copy(a.layer);
     if (effort == SB_TARGET_NO_ROOT && (!copy || sb_layer_fetches(a.layer)))
         return 1;
@@ -483,28 +524,23 @@ static int decide_layer(struct sb_target *target, enum sb_target_effort effort,
     return failed;
 }
 
-/* In a plan, what stands on a recipe that isn't known yet isn't known either. */
-static bool is_base_unknown(const struct sb_target *target) {
-    for (const struct sb_target *b = target->base; b; b = b->base)
-        for (size_t i = 0; i < b->result_count; i++)
-            if (b->results[i].state == SB_LAYER_UNKNOWN || b->results[i].state == SB_LAYER_BUILT)
-                return true;
-    return false;
-}
-
-static int mark_unknown(struct sb_target *target) {
-    for (; target->next < target->result_count; target->next++) {
-        target->results[target->next].cause =
-            sb_format("depends on what recipe %s turns out to be", target->base->recipe->name);
-        sb_target_notify(target, target->next, SB_EVENT_LAYER_DONE, NULL, 0);
-    }
-    return 0;
+/* Other machines, where sbuild did not write them, would take them. */
+static void warn_of_outputs(struct sb_target *target) {
+    if (!target->context)
+        return;
+    const struct sb_strings *paths = sb_context_left_out(target->context);
+    if (paths->n == 0)
+        return;
+    sb_autofree char *more =
+        paths->n > 1 ? sb_format(" and %zu more", paths->n - 1) : sb_strdup("");
+    sb_build_warn(target->build,
+                  "%s: left out %s%s, which sbuild wrote; name them in .sbuildignore, and they are "
+                  "left out everywhere",
+                  target->recipe->path, paths->v[0], more);
 }
 
 int sb_target_advance(struct sb_target *target, enum sb_target_effort effort,
                       struct sb_error *err) {
-    if (effort == SB_TARGET_PLAN && is_base_unknown(target))
-        return mark_unknown(target);
     while (target->next < target->result_count) {
         if (sb_interrupt_check(err) < 0)
             return -1;
@@ -513,6 +549,8 @@ int sb_target_advance(struct sb_target *target, enum sb_target_effort effort,
             result = build_ahead(target, err);
         else if (finish_packing(target, err) < 0)
             return -1;
+        else if (effort == SB_TARGET_PLAN && is_unknown(target))
+            result = plan_unknown(target, err);
         else
             result = decide_layer(target, effort, err);
         if (result != 0)
@@ -520,6 +558,7 @@ int sb_target_advance(struct sb_target *target, enum sb_target_effort effort,
     }
     if (finish_packing(target, err) < 0)
         return -1;
+    warn_of_outputs(target);
     sb_image_configure(&target->image, &target->recipe->image);
     if (effort == SB_TARGET_PLAN)
         return 0;
@@ -540,18 +579,20 @@ void sb_target_reset(struct sb_target *target) {
     free(target->results);
     sb_context_close(target->context);
     sb_image_free(&target->image);
-    sb_pairs_free(&target->env);
     free(target->workdir);
     free(target->pinned);
     json_decref(target->said_paths);
     *target = (struct sb_target){.build = target->build,
                                  .recipe = target->recipe,
                                  .base = target->base,
-                                 .path = target->path};
+                                 .path = target->path,
+                                 .uncached = target->uncached,
+                                 .until = target->until};
 }
 
 void sb_target_free(struct sb_target *target) {
     sb_target_reset(target);
+    sb_strings_free(&target->uncached);
     free(target->path);
     free(target);
 }

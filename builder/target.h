@@ -18,7 +18,6 @@ struct sb_target {
     char *path;             /* of the recipe, absolute and without links */
     struct sb_context *context;
     struct sb_image image; /* so far: the base's layers and this recipe's first `next` ones */
-    struct sb_pairs env;
     char *workdir;
     char *pinned; /* where the base image lies, if in a registry: "host/repository:tag@sha256:…" */
     json_t *said_paths; /* what the base image's config says of its paths; NULL: nothing */
@@ -28,8 +27,13 @@ struct sb_target {
     size_t
         base_count; /* results that came with a base image; then perhaps a bootstrap; then layers */
     size_t next;    /* index of the first result that isn't decided */
-    size_t first_id;                   /* event id of results[0] */
-    bool started;                      /* of the thread that advances it, as all above */
+    size_t first_id;            /* event id of results[0] */
+    struct sb_strings uncached; /* names of layers that are built whatever there is */
+    const char *until;          /* the layer that it ends with; NULL: the last */
+    /* In a plan, once a layer has to be built: what it was last stands for what it will be. */
+    const char *unsure; /* that layer, or the recipe that has it; NULL: none so far */
+    bool blind;         /* of one of them nothing is known */
+    bool started;       /* of the thread that advances it, as all above */
     struct sb_target_packing *packing; /* the layer before `next`, while it is being packed */
     /* Under the build's lock: */
     enum {

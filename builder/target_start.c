@@ -53,6 +53,8 @@ static int start_image(struct sb_target *target, struct sb_error *err) {
     const struct sb_from *from = &target->recipe->from;
     if (target->base) {
         sb_image_copy(&target->image, &target->base->image);
+        target->unsure = target->base->unsure ? target->base->recipe->name : NULL;
+        target->blind = target->base->blind;
         return 0;
     }
     if (from->kind == SB_FROM_IMAGE)
@@ -61,6 +63,15 @@ static int start_image(struct sb_target *target, struct sb_error *err) {
     if (from->kind == SB_FROM_BOOTSTRAP)
         sb_image_add_path(&target->image);
     return 0;
+}
+
+/* --until: the results from there on are none. */
+static void leave_out(struct sb_target *target, size_t from) {
+    for (size_t i = from; i < target->result_count; i++) {
+        free(target->results[i].name);
+        free(target->results[i].summary);
+    }
+    target->result_count = from;
 }
 
 static void prepare_results(struct sb_target *target) {
@@ -91,6 +102,9 @@ static void prepare_results(struct sb_target *target) {
     for (size_t i = 0; i < target->result_count; i++)
         target->results[i].source = target->recipe;
     target->next = target->base_count;
+    for (size_t i = target->base_count; i < target->result_count && target->until; i++)
+        if (!strcmp(target->results[i].name, target->until))
+            leave_out(target, i + 1);
 }
 
 int sb_target_start(struct sb_target *target, struct sb_error *err) {
@@ -98,7 +112,6 @@ int sb_target_start(struct sb_target *target, struct sb_error *err) {
         return 0;
     if (start_image(target, err) < 0)
         return -1;
-    sb_image_environment(&target->image, &target->recipe->image, &target->env);
     target->workdir = sb_image_workdir(&target->image, &target->recipe->image);
     prepare_results(target);
     target->started = true;

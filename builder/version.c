@@ -280,3 +280,15 @@ void sb_version_tags_free(struct sb_version_tags *tags) {
     sb_strings_free(&tags->names);
     sb_strings_free(&tags->told);
 }
+
+int sb_version_only_given(const struct sb_recipe *recipe, const struct sb_build_request *request,
+                          struct sb_strings *out, struct sb_error *err) {
+    const struct sb_version none = {.recipe = recipe, .request = request};
+    if (check_tags(&request->tags, err) < 0 || check_names(&none, err) < 0)
+        return -1;
+    for (size_t i = 0; i < request->tags.n; i++)
+        if (!sb_reference_has_host(request->tags.v[i]))
+            sb_strings_addf(out, "%s:%s", recipe->name, request->tags.v[i]);
+    add_whole_names(&request->tags, out);
+    return 0;
+}

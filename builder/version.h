@@ -45,4 +45,8 @@ int sb_version_tags(struct sb_store *store, const struct sb_version *version,
                     struct sb_error *err);
 void sb_version_tags_free(struct sb_version_tags *tags);
 
+/* The full names of --tag alone: for what is no whole image of the recipe. */
+int sb_version_only_given(const struct sb_recipe *recipe, const struct sb_build_request *request,
+                          struct sb_strings *out, struct sb_error *err);
+
 #endif

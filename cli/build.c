@@ -136,7 +136,7 @@ static int report(const struct building *b, double seconds, struct sb_error *err
     bool json = b->request->common.json;
     sb_autojson json_t *facts =
         b->metadata_file || json ? results_json(b->build, b->push, count, NULL) : NULL;
-    if (b->metadata_file && sb_cli_write_metadata(b->metadata_file, facts, err) < 0)
+    if (b->metadata_file && sb_cli_write_metadata(b->store, b->metadata_file, facts, err) < 0)
         return -1;
     for (size_t i = 0; i < count && json; i++)
         sb_cli_say_no_release(sb_build_result(b->build, i));
@@ -157,7 +157,7 @@ static void report_failure(const struct building *b, const struct sb_error *err)
     struct sb_error own = {0};
     sb_autojson json_t *facts =
         results_json(b->build, b->push, b->request->build.recipe_count, err);
-    if (sb_cli_write_metadata(b->metadata_file, facts, &own) < 0)
+    if (sb_cli_write_metadata(b->store, b->metadata_file, facts, &own) < 0)
         sb_cli_print_warning(own.message);
 }
 
@@ -176,6 +176,13 @@ static int check_tags(const struct sb_build_request *request, struct sb_error *e
 
 static int prepare(struct building *b, struct sb_error *err) {
     struct sb_cli_request *r = b->request;
+    if (r->build.until && b->pushing) {
+        sb_fail(err, SB_E_USAGE,
+                "build: --until %s makes a part of an image, and --push is for "
+                "whole ones",
+                r->build.until);
+        return sb_error_hint(err, "build it with --tag NAME, and sbuild push that");
+    }
     if (check_tags(&r->build, err) < 0 || sb_cli_push_parse(&b->push_options, "build", err) < 0 ||
         sb_progress_new(b->how, b->explain, &b->progress, err) < 0)
         return -1;
@@ -235,6 +242,7 @@ static int run(int argc, char **argv, struct sb_error *err) {
         {.name = "push", .flag = &b.pushing},
         SB_CLI_PUSH_OPTIONS(b.push_options),
         {.name = "explain", .flag = &b.explain},
+        {.name = "until", .text = &request.build.until},
         {.name = "metadata-file", .text = &b.metadata_file},
         {.name = "progress", .text = &b.how},
         {0},
@@ -258,6 +266,8 @@ const struct sb_command sb_command_build = {
             "  --push               push the image: to the whole names of --tag, or else to\n"
             "                       the recipe's image.repository with all tags\n" SB_CLI_PUSH_HELP
             "  --explain            say why each layer is built\n"
+            "  --until LAYER        build no further than this layer: LAYER, or RECIPE/LAYER.\n"
+            "                       The image of these layers gets no tag but those of --tag\n"
             "  --metadata-file F    write digest, tags and layers as JSON\n"
             "  --json               print these facts instead of the digest\n"
             "  --progress HOW       auto, tty, plain or json\n" SB_REQUEST_HELP "\n"
@@ -265,6 +275,8 @@ const struct sb_command sb_command_build = {
             "  sbuild recipes/backend.yaml\n"
             "  sbuild build recipes/backend.yaml --set PORT=9000 --tag test\n"
             "  sbuild build recipes/*.yaml --progress plain --metadata-file build.json\n"
+            "  sbuild build recipes/backend.yaml --no-cache=deps\n"
+            "  sbuild build recipes/backend.yaml --until deps --tag deps\n"
             "  sbuild build recipes/backend.yaml --push --tag registry.example.com/app:v1\n"
             "  sbuild build recipes/model.yaml --secret id=hf_token,env=HF_TOKEN\n",
     .run = run,

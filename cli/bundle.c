@@ -9,6 +9,7 @@
 #include "base/memory.h"
 #include "base/semver.h"
 #include "base/text.h"
+#include "builder/outputs.h"
 #include "builder/source.h"
 #include "cli/buildpush.h"
 #include "cli/exporting.h"
@@ -270,10 +271,13 @@ static int push_all(struct bundling *b, struct sb_error *err) {
 
 /* ---- to files ---- */
 
-static int write_text(const char *directory, const char *name, const char *text, size_t len,
+static int write_text(const struct bundling *b, const char *name, const char *text, size_t len,
                       struct sb_error *err) {
-    sb_autofree char *path = sb_path_join(directory, name);
-    return sb_file_write(AT_FDCWD, path, text, len, 0644, err);
+    sb_autofree char *path = sb_path_join(b->units, name);
+    if (sb_file_write(AT_FDCWD, path, text, len, 0644, err) < 0)
+        return -1;
+    sb_outputs_note(b->store, AT_FDCWD, path);
+    return 0;
 }
 
 static int write_units(const struct bundling *b, struct sb_error *err) {
@@ -283,14 +287,17 @@ static int write_units(const struct bundling *b, struct sb_error *err) {
     sb_autojson json_t *json = sb_description_json(&b->description);
     sb_json_write_pretty(json, &description);
     sb_bundle_environment(&b->description, &environment);
+    bool made = !sb_path_exists(AT_FDCWD, b->units);
     if (sb_directory_make(AT_FDCWD, b->units, 0755, err) < 0 ||
-        write_text(b->units, "description.json", description.data, description.len, err) < 0 ||
-        write_text(b->units, "environment", sb_buf_text(&environment), environment.len, err) < 0 ||
+        write_text(b, "description.json", description.data, description.len, err) < 0 ||
+        write_text(b, "environment", sb_buf_text(&environment), environment.len, err) < 0 ||
         sb_units_generate(&b->description, &review, &units, err) < 0)
         return sb_error_context(err, "--units %s", b->units);
     int rc = 0;
+    if (made)
+        sb_outputs_note(b->store, AT_FDCWD, b->units);
     for (size_t i = 0; i < units.n && rc == 0; i++)
-        rc = write_text(b->units, units.v[i].name, units.v[i].text, strlen(units.v[i].text), err);
+        rc = write_text(b, units.v[i].name, units.v[i].text, strlen(units.v[i].text), err);
     sb_units_free(&units);
     return rc;
 }
@@ -339,13 +346,13 @@ static void report_failure(const struct bundling *b, const struct sb_error *err)
     sb_autojson json_t *facts =
         b->bundle.layer_count > 0 ? facts_of(b) : json_pack("{s:O}", "pushed", b->pushed);
     json_object_set_new(facts, "error", sb_cli_error_json(err));
-    if (sb_cli_write_metadata(b->metadata_file, facts, &own) < 0)
+    if (sb_cli_write_metadata(b->store, b->metadata_file, facts, &own) < 0)
         sb_cli_print_warning(own.message);
 }
 
 static int report(const struct bundling *b, struct sb_error *err) {
     sb_autojson json_t *facts = facts_of(b);
-    if (b->metadata_file && sb_cli_write_metadata(b->metadata_file, facts, err) < 0)
+    if (b->metadata_file && sb_cli_write_metadata(b->store, b->metadata_file, facts, err) < 0)
         return -1;
     say_no_release(b);
     if (b->request->common.json)

@@ -37,7 +37,7 @@ struct sb_option {
     const char *name; /* "no-cache", without dashes */
     char letter;      /* 'j', or 0 */
     /* One of: */
-    bool *flag;              /* set to true */
+    bool *flag;              /* set to true; with a list, --name=VALUE adds to that instead */
     const char **text;       /* --name VALUE or --name=VALUE; belongs to argv */
     struct sb_strings *list; /* may be given many times */
 };
@@ -78,7 +78,8 @@ int sb_cli_print_json(const json_t *value, struct sb_error *err);
 json_t *sb_cli_error_json(const struct sb_error *err);
 /* The file of --metadata-file: replaced as a whole, unless it is none (/dev/stdout, a pipe) or a
  * link, which are written to. */
-int sb_cli_write_metadata(const char *path, const json_t *facts, struct sb_error *err);
+int sb_cli_write_metadata(struct sb_store *store, const char *path, const json_t *facts,
+                          struct sb_error *err);
 /* Text on stdout; a reader that went away is no error. What could steer a terminal is escaped in
  * all that is printed (base/visible.h); foreign text that is to stay on one line goes through
  * sb_show_text or sb_show_path before. */

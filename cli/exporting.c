@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "builder/outputs.h"
 
 static int write_stdout(const struct sb_cli_export *job, struct sb_error *err) {
     if (isatty(STDOUT_FILENO)) {
@@ -59,7 +60,9 @@ static int write_file(const struct sb_cli_export *job, const char *path, struct 
         failed = publish(dir, temporary, name, fd, path, err);
     if (failed)
         unlinkat(dir, temporary, 0);
-    else if (fstat(fd, &st) == 0)
+    else
+        sb_outputs_note(job->store, dir, name);
+    if (!failed && fstat(fd, &st) == 0)
         sb_cli_say("%s: %s\n", path, sb_text_size((uint64_t)st.st_size).text);
     return failed;
 }

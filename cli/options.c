@@ -56,13 +56,15 @@ static int unknown_option(const struct parser *p, const char *text) {
 }
 
 static int apply(struct parser *p, const struct sb_option *o, const char *value) {
-    if (o->flag) {
+    if (o->flag && (!value || !o->list)) {
         if (value)
             return sb_fail(p->err, SB_E_USAGE, "%s: --%s takes no value", p->command->name,
                            o->name);
         *o->flag = true;
         return 0;
     }
+    if (o->flag && !*value)
+        return sb_fail(p->err, SB_E_USAGE, "%s: --%s= needs a value", p->command->name, o->name);
     if (!value && p->at + 1 < p->argc)
         value = p->argv[++p->at];
     if (!value)

@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "base/memory.h"
 #include "base/visible.h"
+#include "builder/outputs.h"
 #include "cli/command.h"
 
 int sb_cli_open(const struct sb_common *common, const char *recipe, struct sb_settings *settings,
@@ -141,7 +142,8 @@ json_t *sb_cli_error_json(const struct sb_error *err) {
                      "hint", sb_json_from_text(err->hint));
 }
 
-int sb_cli_write_metadata(const char *path, const json_t *facts, struct sb_error *err) {
+int sb_cli_write_metadata(struct sb_store *store, const char *path, const json_t *facts,
+                          struct sb_error *err) {
     sb_autobuf struct sb_buf text = {0};
     struct stat st;
     int rc;
@@ -153,6 +155,8 @@ int sb_cli_write_metadata(const char *path, const json_t *facts, struct sb_error
                     : sb_fd_write(fd, text.data, text.len, "it", err);
     } else {
         rc = sb_file_write(AT_FDCWD, path, text.data, text.len, 0644, err);
+        if (rc == 0)
+            sb_outputs_note(store, AT_FDCWD, path);
     }
     return rc < 0 ? sb_error_context(err, "--metadata-file %s", path) : 0;
 }

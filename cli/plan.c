@@ -88,6 +88,7 @@ static int run(int argc, char **argv, struct sb_error *err) {
     const struct sb_option options[] = {
         SB_REQUEST_OPTIONS(request),
         SB_CLI_REGISTRY_OPTIONS(request.registry),
+        {.name = "until", .text = &request.build.until},
         {0},
     };
     int result =
@@ -104,7 +105,9 @@ const struct sb_command sb_command_plan = {
     .summary = "what a build would do and why, without doing it",
     .help = "One line for each layer: cached, or to be built and because of what.\n\n"
             "options:\n"
-            "  --json               the same as JSON\n" SB_CLI_REGISTRY_HELP SB_REQUEST_HELP "\n"
+            "  --json               the same as JSON\n"
+            "  --until LAYER        of a build that ends with that layer\n" SB_CLI_REGISTRY_HELP
+                SB_REQUEST_HELP "\n"
             "examples:\n"
             "  sbuild plan recipes/backend.yaml\n"
             "  sbuild plan recipes/backend.yaml --json | jq -r '.layers[] | .state, .name'\n",

@@ -11,7 +11,7 @@
 #include "layers/collect.h"
 
 struct limits {
-    const char *max_size, *older_than;
+    const char *max_size, *older_than, *keep_images;
     bool keep_tagged, dry_run;
 };
 
@@ -26,6 +26,17 @@ static int parse_limits(const struct limits *limits, const struct sb_settings *s
         sb_fail(err, SB_E_USAGE, "prune: --max-size %s is not a size",
                 sb_text_shown(limits->max_size).text);
         return sb_error_hint(err, "write it as in 20G, 500M or 1.5Ti");
+    }
+    if (limits->keep_images) {
+        char *end;
+        unsigned long long n = strtoull(limits->keep_images, &end, 10);
+        if (*end || limits->keep_images[0] < '0' || limits->keep_images[0] > '9' || n < 1 ||
+            n > 1000000) {
+            sb_fail(err, SB_E_USAGE, "prune: --keep-images %s is not a number from 1 to 1000000",
+                    sb_text_shown(limits->keep_images).text);
+            return sb_error_hint(err, "for example --keep-images 5");
+        }
+        out->keep_images = n;
     }
     return limits->older_than ? sb_cli_parse_age("prune", limits->older_than, &out->older_than, err)
                               : 0;
@@ -80,7 +91,11 @@ static void print_report(const struct sb_collect_report *report,
         sb_cli_say("sbuild: warning: more than %s is left: %s is in use by running builds and "
                    "services%s\n",
                    sb_text_size(options->max_size).text, sb_text_size(report->held).text,
-                   options->keep_tagged ? ", and tagged images are kept" : "");
+                   !options->keep_tagged ? ""
+                   : options->keep_images
+                       ? ", and the images that --keep-images leaves have a name"
+                       : ", and --keep-tagged keeps every image that has a name: --keep-images 5 "
+                         "keeps of each name the last five alone");
 }
 
 /* Only root has services. Their generations go first: what they held can go then. */
@@ -123,6 +138,7 @@ static int run(int argc, char **argv, struct sb_error *err) {
     const struct sb_option options[] = {{.name = "max-size", .text = &limits.max_size},
                                         {.name = "older-than", .text = &limits.older_than},
                                         {.name = "keep-tagged", .flag = &limits.keep_tagged},
+                                        {.name = "keep-images", .text = &limits.keep_images},
                                         {.name = "dry-run", .letter = 'n', .flag = &limits.dry_run},
                                         {0}};
     sb_autofree const char **arguments = sb_alloc((size_t)argc * sizeof *arguments);
@@ -165,12 +181,15 @@ const struct sb_command sb_command_prune = {
             "  --older-than TIME  remove what was not used for that long; never an image that\n"
             "                     has a name\n"
             "  --keep-tagged      --max-size removes no image that has a name either\n"
+            "  --keep-images N    of each name keep the last N images, and drop the other\n"
+            "                     tags; before anything else goes for size\n"
             "  -n, --dry-run      only say what would go\n"
             "  --json             the report as JSON, sizes in bytes\n"
             "  --store DIR        the store to work in\n\n"
             "examples:\n"
             "  sbuild prune\n"
             "  sbuild prune --max-size 20G --keep-tagged\n"
+            "  sbuild prune --keep-images 5 --older-than 7d --max-size 20G\n"
             "  sbuild prune --older-than 30d --dry-run\n",
     .run = run,
 };

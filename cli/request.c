@@ -1,12 +1,15 @@
 #include "cli/request.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/stream.h"
+#include "builder/outputs.h"
 #include "layers/origin.h"
 
 enum { SECRET_LIMIT = 1 << 20 };
@@ -123,8 +126,12 @@ int sb_cli_request_open(struct sb_cli_request *r, struct sb_settings *settings,
 
 void sb_cli_request_close(struct sb_cli_request *r, struct sb_settings *settings,
                           struct sb_store *store) {
-    if (store)
+    if (store) {
         sb_store_set_source(store, NULL);
+        fflush(stdout);
+        sb_outputs_note(store, STDOUT_FILENO, NULL);
+        sb_outputs_note(store, STDERR_FILENO, NULL);
+    }
     sb_registry_free(r->build.registry);
     r->build.registry = NULL;
     sb_store_close(store);
@@ -142,6 +149,7 @@ void sb_cli_request_free(struct sb_cli_request *r) {
     sb_pairs_free(&r->build.set);
     sb_strings_free(&r->build.allow);
     sb_strings_free(&r->build.tags);
+    sb_strings_free(&r->build.no_cache_layers);
     sb_strings_free(&r->build.cache_from);
     sb_strings_free(&r->cache_from);
     sb_strings_free(&r->set);

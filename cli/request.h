@@ -28,7 +28,8 @@ struct sb_cli_request {
     "  --allow DIR          let recipes read files beneath DIR, too; may be given\n"               \
     "                       several times\n"                                                       \
     "  --version V          the version, instead of the recipe's or git's\n"                       \
-    "  --no-cache           build every layer\n"                                                   \
+    "  --no-cache[=LAYER]   build every layer anew, or LAYER (RECIPE/LAYER) alone;\n"              \
+    "                       may be given several times\n"                                          \
     "  --cache-from REPO    take layers that others built from a repository; may be\n"             \
     "                       given several times\n"                                                 \
     "  --cache-to REPO      put the layers that are built into a repository\n"                     \
@@ -39,7 +40,7 @@ struct sb_cli_request {
 #define SB_REQUEST_OPTIONS(r)                                                                      \
     {.name = "allow", .list = &(r).build.allow}, {.name = "set", .list = &(r).set},                \
         {.name = "secret", .list = &(r).secrets}, {.name = "version", .text = &(r).build.version}, \
-        {.name = "no-cache", .flag = &(r).build.no_cache},                                         \
+        {.name = "no-cache", .flag = &(r).build.no_cache, .list = &(r).build.no_cache_layers},     \
         {.name = "cache-from", .list = &(r).cache_from},                                           \
         {.name = "cache-to", .text = &(r).cache_to},                                               \
         {.name = "jobs", .letter = 'j', .text = &(r).jobs}, {                                      \

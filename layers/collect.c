@@ -101,13 +101,24 @@ static int compare_use(const void *a, const void *b) {
                                                  : strcmp(x->path, y->path);
 }
 
+/* Whether an image has the layer of a record: it is of use as long as that is here. */
+static bool serves_image(const struct sb_item *item) {
+    for (size_t i = 0; i < item->needs.n; i++) {
+        const struct sb_item *need = item->needs.v[i];
+        if ((need->kind == SB_ITEM_BLOB || need->kind == SB_ITEM_ORIGIN) && need->images > 0)
+            return true;
+    }
+    return false;
+}
+
 /* Takes items of a kind, least recently used first, while they were last used before the limit or
  * the store is too large. */
 static void take_oldest(struct collector *c, enum sb_item_kind kind, const struct timespec *limit) {
     sb_autofree struct sb_item **list = sb_alloc(c->inventory.n * sizeof *list);
     size_t n = 0;
     for (size_t i = 0; i < c->inventory.n; i++)
-        if (c->inventory.v[i].kind == kind)
+        if (c->inventory.v[i].kind == kind && !c->inventory.v[i].gone &&
+            (kind != SB_ITEM_RECORD || !serves_image(&c->inventory.v[i])))
             list[n++] = &c->inventory.v[i];
     qsort(list, n, sizeof *list, compare_use);
     for (size_t i = 0; i < n; i++)
@@ -133,19 +144,120 @@ static void forget_entries(json_t *index, const struct sb_digest *digest) {
     }
 }
 
-static void take_images(struct collector *c) {
-    sb_autofree struct sb_reached **list = sb_alloc(c->images.n * sizeof *list);
+/* Records of layers that only this image had: nothing of it would be freed otherwise. */
+static void take_records_of(struct collector *c, const struct sb_needs *needs) {
+    for (size_t i = 0; i < c->inventory.n; i++) {
+        struct sb_item *record = &c->inventory.v[i];
+        bool its = false;
+        for (size_t k = 0; k < record->needs.n && record->kind == SB_ITEM_RECORD; k++)
+            for (size_t n = 0; n < needs->n; n++)
+                its = its ||
+                      (needs->v[n] == record->needs.v[k] &&
+                       (needs->v[n]->kind == SB_ITEM_BLOB || needs->v[n]->kind == SB_ITEM_ORIGIN));
+        if (its && !serves_image(record))
+            take(c, record);
+    }
+}
+
+static void take_image(struct collector *c, struct sb_reached *image) {
+    for (size_t i = 0; i < image->needs.n; i++)
+        image->needs.v[i]->images--;
+    take_records_of(c, &image->needs);
+    need_less(c, &image->needs);
+}
+
+/* The least recently used first, while the store is too large. */
+static void take_oldest_images(struct collector *c) {
+    sb_autofree struct sb_reached **list = sb_alloc((c->images.n + 1) * sizeof *list);
     size_t n = 0;
     for (size_t i = 0; i < c->images.n; i++)
-        if (c->images.v[i].manifest && !c->images.v[i].manifest->held)
+        if (c->images.v[i].manifest && !c->images.v[i].manifest->held && c->images.v[i].names.n > 0)
             list[n++] = &c->images.v[i];
     qsort(list, n, sizeof *list, compare_image_use);
     for (size_t i = 0; i < n && c->total > c->options->max_size; i++) {
         forget_entries(c->index, &list[i]->digest);
         sb_strings_copy(&c->report.tags, &list[i]->names);
-        need_less(c, &list[i]->needs);
+        take_image(c, list[i]);
     }
-    sb_strings_sort(&c->report.tags);
+}
+
+/* ---- so many of each name ---- */
+
+struct named {
+    struct sb_reached *image;
+    const char *name; /* whole */
+    size_t length;    /* of it, without the tag */
+    bool bundle;
+};
+
+/* An entry without a name. */
+static bool is_digest(const char *name) {
+    struct sb_digest digest;
+    return sb_digest_parse(name, &digest, NULL) == 0;
+}
+
+static struct named parse_name(struct sb_reached *image, const char *name) {
+    const char *slash = strrchr(name, '/'), *colon = strrchr(name, ':');
+    size_t length = colon && (!slash || colon > slash) ? (size_t)(colon - name) : strlen(name);
+    return (struct named){image, name, length, colon && !strncmp(colon, ":bundle-", 8)};
+}
+
+/* By name; of one name those used last first, and all names of one image together. */
+static int compare_named(const void *a, const void *b) {
+    const struct named *x = a, *y = b;
+    size_t least = x->length < y->length ? x->length : y->length;
+    int order = memcmp(x->name, y->name, least);
+    if (order || x->length != y->length)
+        return order ? order : x->length < y->length ? -1 : 1;
+    if (x->bundle != y->bundle)
+        return x->bundle ? 1 : -1;
+    order = -compare_use(&x->image->manifest, &y->image->manifest);
+    return order ? order : strcmp(x->name, y->name);
+}
+
+static bool is_same_name(const struct named *x, const struct named *y) {
+    return x->length == y->length && x->bundle == y->bundle && !memcmp(x->name, y->name, x->length);
+}
+
+static void forget_name(struct collector *c, const struct named *named) {
+    json_t *manifests = json_object_get(c->index, "manifests");
+    for (size_t i = json_array_size(manifests); i-- > 0;) {
+        const char *name = sb_index_name(json_array_get(manifests, i));
+        if (name && !strcmp(name, named->name))
+            json_array_remove(manifests, i);
+    }
+    struct sb_strings *names = &named->image->names;
+    for (size_t i = 0; i < names->n; i++)
+        if (names->v[i] == named->name) {
+            sb_strings_take(&c->report.tags, names->v[i]);
+            names->v[i] = names->v[--names->n];
+            names->v[names->n] = NULL;
+            break;
+        }
+    if (names->n == 0)
+        take_image(c, named->image);
+}
+
+static void take_surplus(struct collector *c) {
+    size_t n = 0, count = 0;
+    for (size_t i = 0; i < c->images.n; i++)
+        count += c->images.v[i].names.n;
+    sb_autofree struct named *all = sb_alloc((count + 1) * sizeof *all);
+    for (size_t i = 0; i < c->images.n; i++)
+        for (size_t k = 0; k < c->images.v[i].names.n && c->images.v[i].manifest; k++)
+            if (!is_digest(c->images.v[i].names.v[k]))
+                all[n++] = parse_name(&c->images.v[i], c->images.v[i].names.v[k]);
+    if (n > 1)
+        qsort(all, n, sizeof *all, compare_named);
+    uint64_t kept = 0;
+    for (size_t i = 0; i < n; i++) {
+        bool same = i > 0 && is_same_name(&all[i - 1], &all[i]);
+        if (!same)
+            kept = 0;
+        kept += !same || all[i].image != all[i - 1].image;
+        if (kept > c->options->keep_images && !all[i].image->manifest->held)
+            forget_name(c, &all[i]);
+    }
 }
 
 /* ---- deciding ---- */
@@ -206,11 +318,14 @@ static void decide(struct collector *c) {
         limit.tv_sec = (time_t)(now > c->options->older_than ? now - c->options->older_than : 0);
     }
     static const struct timespec never;
+    if (c->take_images && c->options->keep_images > 0)
+        take_surplus(c);
     take_stale(c);
     for (size_t i = 0; i < sizeof order / sizeof *order; i++)
         take_oldest(c, order[i], order[i] == SB_ITEM_CONTENTS ? &never : &limit);
-    if (c->take_images)
-        take_images(c);
+    if (c->take_images && !c->options->keep_tagged)
+        take_oldest_images(c);
+    sb_strings_sort(&c->report.tags);
     c->report.left = c->total;
     for (size_t i = 0; i < c->inventory.n; i++)
         if (c->inventory.v[i].held)
@@ -282,6 +397,9 @@ static int collect_locked(struct collector *c, const struct sb_inventory *before
         sb_reach_images(c->store, c->index, &c->inventory, &c->images, err) < 0)
         return -1;
     sb_reach_records(c->store, &c->inventory);
+    for (size_t i = 0; i < c->images.n; i++)
+        for (size_t k = 0; k < c->images.v[i].needs.n; k++)
+            c->images.v[i].needs.v[k]->images++;
     decide(c);
     if (!c->options->dry_run && c->report.tags.n > 0 && sb_index_write(c->store, c->index, err) < 0)
         return -1;
@@ -324,17 +442,22 @@ static int pass(struct sb_store *store, const struct sb_collect_options *options
 }
 
 /* Images go in a pass of their own: on a full disk there is no room to write index.json until the
- * first pass has made some. */
+ * first pass has made some. Those that are surplus go before anything goes for size. */
 int sb_store_collect(struct sb_store *store, const struct sb_collect_options *options,
                      struct sb_collect_report *out, struct sb_error *err) {
     *out = (struct sb_collect_report){0};
     if (options->dry_run)
-        return pass(store, options, !options->keep_tagged, out, err);
+        return pass(store, options, true, out, err);
+    struct sb_collect_options surplus = SB_COLLECT_OPTIONS;
+    surplus.keep_images = options->keep_images;
+    surplus.keep_tagged = true;
+    if (surplus.keep_images > 0 &&
+        (pass(store, &surplus, false, out, err) < 0 || pass(store, &surplus, true, out, err) < 0))
+        return -1;
     if (pass(store, options, false, out, err) < 0)
         return -1;
-    if (options->keep_tagged || out->left <= options->max_size)
-        return 0;
-    return pass(store, options, true, out, err);
+    bool large = out->left > options->max_size && !options->keep_tagged;
+    return large ? pass(store, options, true, out, err) : 0;
 }
 
 void sb_collect_report_free(struct sb_collect_report *report) {

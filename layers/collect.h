@@ -64,9 +64,12 @@ int sb_store_usage(struct sb_store *store, struct sb_store_usage *out, struct sb
  * reaches, records whose blob is gone and has no origin, trees and tables of contents that no tag
  * and no record refers to, listings of files that no record refers to. Then, in this order and the
  * least recently used first, what was last used too long ago, and while the store is larger than
- * max_size: trees, cache directories, records with the blobs that nothing else needs, logs, notes
- * (stat caches, and what each layer was built from last); for size alone also tables of contents.
- * While it is still larger than max_size: images with all their tags.
+ * max_size: trees, cache directories, records with their blobs, logs, notes (stat caches, and what
+ * each layer was built from last); for size alone also tables of contents. A record whose blob an
+ * image needs stays as long as that one: without it the next build would make the layer again, and
+ * nothing would be saved.
+ * Images go, with all their tags, while the store is still larger than max_size; and of each name
+ * those beyond keep_images. With an image go the records of layers that no other image has.
  */
 struct sb_collect_options {
     uint64_t max_size;   /* bytes the store holds afterwards at most, but for what live processes
@@ -74,7 +77,10 @@ struct sb_collect_options {
     uint64_t older_than; /* seconds; never takes an image that has a name. SB_COLLECT_NONE: no
                             limit */
     bool keep_tagged;    /* max_size takes no image that is in index.json either */
-    bool dry_run;        /* report only */
+    uint64_t
+        keep_images; /* so many of each name, the last that were built, tagged or pulled; others
+                        lose the tags of that name. Bundles count by themselves. 0: all */
+    bool dry_run;    /* report only */
     const struct sb_strings *only; /* paths relative to STORE: of what is always removed, these
                                       alone; nothing else is measured, so the report's left and
                                       held mean nothing. NULL: all */

@@ -37,6 +37,7 @@ struct sb_item {
     bool held; /* a live process may use it */
     bool gone;
     unsigned needed;       /* by so many images and records */
+    unsigned images;       /* of them, images */
     struct sb_needs needs; /* of a record; empty when it is of no use */
 };
 

@@ -197,6 +197,16 @@ void sb_reached_list_free(struct sb_reached_list *list) {
 
 /* ---- records ---- */
 
+/* Of what is copied; key is a record's, or a step in it. */
+static void need_listing(const struct sb_inventory *inventory, struct sb_needs *needs,
+                         const json_t *key) {
+    struct sb_digest digest;
+    if (sb_digest_parse(sb_json_string(key, "content", ""), &digest, NULL) < 0)
+        return;
+    sb_autofree char *listing = sb_format("sbuild/listings/%s", sb_digest_hex(&digest).text);
+    need(needs, sb_inventory_find(inventory, SB_ITEM_LISTING, listing));
+}
+
 static void reach_record(struct sb_store *store, const struct sb_inventory *inventory,
                          struct sb_item *record) {
     sb_autobuf struct sb_buf text = {0};
@@ -219,11 +229,10 @@ static void reach_record(struct sb_store *store, const struct sb_inventory *inve
     if (sb_digest_parse(sb_json_string(contents, "digest", ""), &digest, NULL) == 0)
         need(&record->needs,
              sb_inventory_find(inventory, SB_ITEM_BLOB, sb_blob_name(&digest).text));
-    const char *content = sb_json_string(json_object_get(value, "key"), "content", "");
-    if (sb_digest_parse(content, &digest, NULL) == 0) {
-        sb_autofree char *listing = sb_format("sbuild/listings/%s", sb_digest_hex(&digest).text);
-        need(&record->needs, sb_inventory_find(inventory, SB_ITEM_LISTING, listing));
-    }
+    const json_t *key = json_object_get(value, "key"), *steps = json_object_get(key, "steps");
+    need_listing(inventory, &record->needs, key);
+    for (size_t i = 0; i < json_array_size(steps); i++)
+        need_listing(inventory, &record->needs, json_array_get(steps, i));
 }
 
 void sb_reach_records(struct sb_store *store, const struct sb_inventory *inventory) {

@@ -9,6 +9,7 @@
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -397,6 +398,13 @@ void sb_store_release(struct sb_store *store) {
     }
     pthread_mutex_unlock(&store->mutex);
     errno = saved;
+}
+
+void sb_store_use_note(int dirfd, const char *name) {
+    enum { AN_HOUR = 3600 };
+    struct stat st;
+    if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_mtime < time(NULL) - AN_HOUR)
+        utimensat(dirfd, name, NULL, AT_SYMLINK_NOFOLLOW);
 }
 
 int sb_store_use(struct sb_store *store, const char *relative_path, struct sb_error *err) {

@@ -91,6 +91,9 @@ void sb_store_release(struct sb_store *store);
 /* Marks a path below STORE as used now. Returns 0, or -1 with SB_E_NOT_FOUND when it is not there.
  */
 int sb_store_use(struct sb_store *store, const char *relative_path, struct sb_error *err);
+/* The same, to the hour, of what may go at any time: notes, which are read far more often than they
+ * are written. dirfd, name: where it is. */
+void sb_store_use_note(int dirfd, const char *name);
 
 /* ---- blobs ---- */
 

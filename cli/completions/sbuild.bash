@@ -36,7 +36,7 @@ _sbuild() {
 		;;
 	--compression) COMPREPLY=($(compgen -W "zstd gzip" -- "$word")) && return ;;
 	--runtime) COMPREPLY=($(compgen -c -X '!*@(crun|runc)' -- "$word")) && return ;;
-	--set | --secret | --tag | -t | --version | --jobs | -j | --name | --user | -u | --max-size | --older-than | --platform | --interval | --cache-from | --cache-to)
+	--set | --secret | --until | --tag | -t | --version | --jobs | -j | --name | --user | -u | --max-size | --older-than | --keep-images | --platform | --interval | --cache-from | --cache-to)
 		return
 		;;
 	esac
@@ -45,9 +45,9 @@ _sbuild() {
 		case " $commands " in *" ${COMP_WORDS[i]} "*) command=${COMP_WORDS[i]} && break ;; esac
 	done
 	case $command in
-	build) options="--tag --push --compression --format --ca --plain-http --explain --metadata-file --json --progress --set --secret --allow --version --no-cache --cache-from --cache-to --jobs --runtime --store" ;;
+	build) options="--tag --push --compression --format --ca --plain-http --explain --until --metadata-file --json --progress --set --secret --allow --version --no-cache --cache-from --cache-to --jobs --runtime --store" ;;
 	bundle) options="--push --compression --format --ca --plain-http --output --units --name --tag --metadata-file --json --progress --set --secret --allow --version --no-cache --cache-from --cache-to --jobs --runtime --store" ;;
-	plan) options="--json --ca --plain-http --set --secret --allow --version --no-cache --cache-from --cache-to --jobs --runtime --store" ;;
+	plan) options="--json --until --ca --plain-http --set --secret --allow --version --no-cache --cache-from --cache-to --jobs --runtime --store" ;;
 	lock) options="--update --allow --set --json --ca --plain-http --store" ;;
 	images) options="--json --store" ;;
 	inspect) options="--json --manifest --config --store" ;;
@@ -62,7 +62,7 @@ _sbuild() {
 	rollback) options="--wait --json --store" ;;
 	status) options="--recover --json --store" ;;
 	uninstall) options="--store" ;;
-	prune) options="--max-size --older-than --keep-tagged --dry-run --json --store" ;;
+	prune) options="--max-size --older-than --keep-tagged --keep-images --dry-run --json --store" ;;
 	cache) options="--older-than --dry-run --ca --plain-http --json --store" ;;
 	esac
 

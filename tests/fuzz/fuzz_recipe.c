@@ -17,7 +17,7 @@ static void check_steps(const struct sb_recipe *recipe) {
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     sb_autofree char *path = fuzz_directory_file("r.yaml", data, size);
-    struct sb_pair pair = {(char[]){"PORT"}, (char[]){"9000"}};
+    struct sb_pair pair = {.name = (char[]){"PORT"}, .value = (char[]){"9000"}};
     struct sb_pairs set = {.v = &pair, .n = 1, .cap = 1};
     struct sb_recipe_options options = {.set = size % 2 ? &set : NULL};
     struct sb_recipe *recipe = NULL;

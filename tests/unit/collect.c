@@ -309,11 +309,12 @@ static void test_cap(void) {
     CHECK(!has_tree(store, &layers[0]) && !has(store, "sbuild/caches/pip"));
     CHECK(has(store, records[0]) && has(store, records[1]));
 
-    options.max_size = report.left - SIZE; /* the records, and the blob only one of them needs */
+    /* A record and the blob that nothing else needs; not the one whose blob an image has. */
+    options.max_size = report.left - SIZE;
     report = collect(store, &options);
-    CHECK(!has(store, records[0]) && !has(store, records[1]) && !has_blob(store, &layers[3]));
+    CHECK(has(store, records[0]) && !has(store, records[1]) && !has_blob(store, &layers[3]));
     CHECK(has(store, "sbuild/logs/1.log") && has_blob(store, &layers[0]));
-    CHECK(!has_listing(store, "r0") && !has_listing(store, "r3"));
+    CHECK(has_listing(store, "r0") && !has_listing(store, "r3"));
     CHECK_INT(report.tags.n, 0);
 
     options.max_size = report.left - SIZE;
@@ -353,13 +354,65 @@ static void test_older_than(void) {
     options.older_than = 3600;
     struct sb_collect_report report = collect(store, &options);
     CHECK_INT(report.removed[SB_ITEM_TREE].count, 4);
-    CHECK_INT(report.removed[SB_ITEM_RECORD].count, 1);
+    CHECK_INT(report.removed[SB_ITEM_RECORD].count, 0); /* one was used, an image has the other's */
     CHECK_INT(report.removed[SB_ITEM_LOG].count, 1);
     CHECK_INT(report.tags.n, 0);
-    CHECK(has(store, "sbuild/caches/pip") && has(store, records[1]) && !has(store, records[0]));
+    CHECK(has(store, "sbuild/caches/pip") && has(store, records[1]) && has(store, records[0]));
     for (int i = 0; i < 4; i++)
         CHECK(has_blob(store, &layers[i]));
     end_full(store);
+}
+
+/* Of each name the last ones, however many tags they have. */
+static void test_keep_images(void) {
+    struct sb_store *store = open_store("keep");
+    const char *const names[] = {"a:v1",
+                                 "a:v2",
+                                 "a:v3",
+                                 "a:bundle-v1",
+                                 "b:v1",
+                                 "host:5000/team/a:v1",
+                                 "host:5000/team/a:v2"};
+    struct sb_layer all[7];
+    struct sb_descriptor images[7];
+    sb_autostrings struct sb_strings kept = {0};
+    for (int i = 0; i < 7; i++) {
+        all[i] = put_layer(store, names[i], 1);
+        images[i] = put_image(store, names[i], &all[i], 1, i + 1);
+        sb_strings_take(&kept, put_record(store, names[i], &all[i], i + 1));
+    }
+    sb_autostrings struct sb_strings more = {0};
+    sb_strings_add(&more, "a:latest");
+    sb_strings_add(&more, "a:zzz");
+    CHECK_INT(sb_store_tag(store, &more, &images[2], &err), 0);
+    sb_autostrings struct sb_strings other = {0}; /* under another name it is the only one */
+    sb_strings_add(&other, "c:v1");
+    CHECK_INT(sb_store_tag(store, &other, &images[1], &err), 0);
+    for (int i = 0; i < 7; i++) {
+        sb_autofree char *manifest = sb_blob_path(&images[i].digest);
+        set_use(store, manifest, i + 1);
+    }
+    struct sb_collect_options options = SB_COLLECT_OPTIONS;
+    options.keep_images = 1;
+    options.dry_run = true;
+    struct sb_collect_report report = collect(store, &options);
+    CHECK_INT(report.tags.n, 3);
+    sb_collect_report_free(&report);
+    CHECK(has_blob(store, &all[0]));
+    options.dry_run = false;
+    report = collect(store, &options);
+    if (CHECK_INT(report.tags.n, 3)) {
+        CHECK_STR(report.tags.v[0], "a:v1");
+        CHECK_STR(report.tags.v[1], "a:v2");
+        CHECK_STR(report.tags.v[2], "host:5000/team/a:v1");
+    }
+    sb_collect_report_free(&report);
+    for (int i = 0; i < 7; i++) {
+        bool stays = i != 0 && i != 5;
+        CHECK_INT(has_blob(store, &all[i]), stays);
+        CHECK_INT(has(store, kept.v[i]), stays);
+    }
+    sb_store_close(store);
 }
 
 /* ---- beside other processes ---- */
@@ -589,6 +642,7 @@ int main(void) {
     test_only();
     test_cap();
     test_older_than();
+    test_keep_images();
     test_held();
     test_held_image();
     test_waits();

@@ -50,8 +50,13 @@ static void test_environment(struct test_site *site) {
     sb_pairs_set(&site->env, "LANG", "de_DE");
     sb_pairs_set(&site->recipe.args, "BOTH", "arg");
     sb_pairs_set(&site->recipe.args, "ODD", "a \"b\" $c\n\\d ü");
-    says(site, NULL, "echo $FROM_IMAGE $BOTH $LANG; echo \"$ODD\"",
+    sb_pairs_set(&site->recipe.args, "HIDDEN", "one that the step does not name");
+    struct sb_step step = {0};
+    sb_strings_add(&step.args, "BOTH");
+    sb_strings_add(&step.args, "ODD");
+    says(site, &step, "echo ${HIDDEN-} $FROM_IMAGE $BOTH $LANG; echo \"$ODD\"",
          "image arg de_DE\na \"b\" $c\n\\d ü\n");
+    sb_strings_free(&step.args);
     sb_pairs_free(&site->env);
     site->env = (struct sb_pairs){0};
     sb_pairs_free(&site->recipe.args);

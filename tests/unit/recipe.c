@@ -316,7 +316,7 @@ static const struct {
      "r.yaml:4:13: key \"rnu\": unknown key in layer (did you mean \"run\"?)"},
     {"layers:\n- {name: a, steps: [{run: x, name: y}]}\n",
      "r.yaml:4:30: key \"name\": unknown key in step (expected one of apt, pip, run, copy, "
-     "download, prune, network, secrets, cache)"},
+     "download, prune, network, secrets, cache, args)"},
     {"layers:\n- {name: a, copy: {from: /a, to: /b}}\n",
      "r.yaml:4:26: key \"from\": expected a path below the context such as src/app (context: "
      "says where that is), found \"/a\" (did you mean \"a\"?)"},

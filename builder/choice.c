@@ -1,0 +1,107 @@
+#include "builder/choice.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/text.h"
+#include "builder/target.h"
+
+/* Its i-th layer of its own, from the bootstrap on; NULL after the last. */
+static const char *layer_name(const struct sb_target *target, size_t i) {
+    const struct sb_recipe *recipe = target->recipe;
+    bool bootstrap = recipe->from.kind == SB_FROM_BOOTSTRAP;
+    if (bootstrap && i == 0)
+        return recipe->from.bootstrap.suite;
+    i -= bootstrap;
+    return i < recipe->layer_count ? recipe->layers[i].name : NULL;
+}
+
+/* Whether text, LAYER or RECIPE/LAYER, means this one. */
+static bool is_meant(const char *text, const struct sb_target *target, const char *layer) {
+    const char *slash = strchr(text, '/');
+    if (!slash)
+        return !strcmp(text, layer);
+    size_t n = (size_t)(slash - text);
+    return strlen(target->recipe->name) == n && !strncmp(text, target->recipe->name, n) &&
+           !strcmp(slash + 1, layer);
+}
+
+static int fail_unknown(const struct sb_build *build, const char *option, const char *text,
+                        struct sb_error *err) {
+    sb_autostrings struct sb_strings names = {0};
+    for (size_t t = 0; t < build->target_count; t++) {
+        const char *name;
+        for (size_t i = 0; (name = layer_name(build->targets[t], i)); i++) {
+            sb_strings_add(&names, name);
+            sb_strings_addf(&names, "%s/%s", build->targets[t]->recipe->name, name);
+        }
+    }
+    sb_fail(err, SB_E_USAGE, "%s%s: no layer of these recipes has that name", option, text);
+    const char *nearest = names.n ? sb_text_nearest(text, (const char *const *)names.v) : NULL;
+    if (nearest)
+        return sb_error_hint(err, "did you mean %s?", nearest);
+    return sb_error_hint(err, "sbuild plan lists the layers; those of a base that is no recipe are "
+                              "not built here");
+}
+
+/* NULL when none is meant, or more than one. */
+static struct sb_target *find(const struct sb_build *build, const char *option, const char *text,
+                              const char **out_layer, struct sb_error *err) {
+    struct sb_target *found = NULL;
+    for (size_t t = 0; t < build->target_count; t++) {
+        struct sb_target *target = build->targets[t];
+        const char *name;
+        for (size_t i = 0; (name = layer_name(target, i)); i++) {
+            if (!is_meant(text, target, name))
+                continue;
+            if (found) {
+                sb_fail(err, SB_E_USAGE, "%s%s: the recipes %s and %s both have a layer %s", option,
+                        text, found->recipe->name, target->recipe->name, name);
+                sb_error_hint(err, "say which: %s%s/%s", option, target->recipe->name, name);
+                return NULL;
+            }
+            found = target;
+            *out_layer = name;
+        }
+    }
+    if (!found)
+        fail_unknown(build, option, text, err);
+    return found;
+}
+
+static int choose_uncached(struct sb_build *build, struct sb_error *err) {
+    const struct sb_strings *names = &build->request->no_cache_layers;
+    for (size_t i = 0; i < names->n; i++) {
+        const char *layer = "";
+        struct sb_target *target = find(build, "--no-cache=", names->v[i], &layer, err);
+        if (!target)
+            return -1;
+        sb_strings_add(&target->uncached, layer);
+    }
+    return 0;
+}
+
+/* Recipes that stand on the one with that layer are not built. */
+static int choose_end(struct sb_build *build, struct sb_error *err) {
+    const char *until = build->request->until, *layer = "";
+    if (!until)
+        return 0;
+    if (build->request->recipe_count != 1) {
+        sb_fail(err, SB_E_USAGE, "--until %s: several recipes are to be built", until);
+        return sb_error_hint(err, "build one at a time");
+    }
+    struct sb_target *target = find(build, "--until ", until, &layer, err);
+    if (!target)
+        return -1;
+    target->until = layer;
+    while (build->targets[build->target_count - 1] != target)
+        sb_target_free(build->targets[--build->target_count]);
+    build->requested[0] = build->target_count - 1;
+    build->results[0].recipe = target->recipe;
+    return 0;
+}
+
+int sb_build_choose(struct sb_build *build, struct sb_error *err) {
+    return choose_uncached(build, err) < 0 ? -1 : choose_end(build, err);
+}
