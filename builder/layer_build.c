@@ -79,8 +79,10 @@ static int run_steps(const struct sb_layer_run *run, struct sb_step_run_context 
         const struct sb_step *step = &run->layer->steps[i];
         if (sb_interrupt_check(err) < 0)
             return -1;
+        context->failed_line = 0;
         if (step->kind->run(step, context, err) < 0)
-            return sb_error_context(err, "%s:%d: %s", step->place.file, step->place.line,
+            return sb_error_context(err, "%s:%d: %s", step->place.file,
+                                    context->failed_line ? context->failed_line : step->place.line,
                                     step->kind->name);
     }
     return 0;
@@ -120,7 +122,9 @@ int sb_layer_run(const struct sb_layer_run *run, struct sb_root **out, struct sb
                                           .env = sees_env ? site->env : &no_env,
                                           .workdir = sees_env ? site->workdir : "/",
                                           .epoch = site->epoch,
-                                          .log = &log};
+                                          .log = &log,
+                                          .warn = run->warn,
+                                          .warn_data = run->data};
     int failed = run_steps(run, &context, err);
     if (failed && err->code == SB_E_STEP)
         add_log_tail(&log, err);

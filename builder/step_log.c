@@ -29,6 +29,15 @@ void sb_step_log_write(struct sb_step_log *log, const char *text, size_t len) {
         }
     }
     sb_buf_add(tail, text, len);
+    log->own = log->own + len < tail->len ? log->own + len : tail->len;
+}
+
+void sb_step_log_begin(struct sb_step_log *log) {
+    log->own = 0;
+}
+
+const char *sb_step_log_said(const struct sb_step_log *log) {
+    return log->own ? log->tail.data + log->tail.len - log->own : "";
 }
 
 void sb_step_log_last_lines(const struct sb_step_log *log, int max, struct sb_buf *out) {

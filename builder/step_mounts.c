@@ -232,11 +232,17 @@ static int give_caches(const struct sb_step_mounts *mounts, const struct sb_user
 
 /* ---- all of them ---- */
 
+static bool in_dev(const char *path) {
+    return !strncmp(path, "/dev/", 5);
+}
+
 static int add_own(const struct sb_program *program, struct sb_step_mounts *mounts,
                    struct sb_error *err) {
     for (size_t i = 0; i < program->mount_count; i++) {
         const struct sb_mount *mount = &program->mounts[i];
         struct stat st;
+        if (in_dev(mount->destination))
+            continue; /* add_devices */
         if (check_place(mount->destination, err) < 0)
             return -1;
         if (stat(mount->source, &st) < 0)
@@ -273,6 +279,16 @@ static int make_points(struct sb_step_mounts *mounts, struct sb_error *err) {
     }
     qsort(mounts->v, mounts->n, sizeof *mounts->v, by_destination);
     return 0;
+}
+
+/* /dev is the container's own: nothing has to be there. */
+static void add_devices(const struct sb_program *program, struct sb_step_mounts *mounts) {
+    for (size_t i = 0; i < program->mount_count; i++) {
+        if (!in_dev(program->mounts[i].destination))
+            continue;
+        mounts->v = sb_realloc(mounts->v, mounts->n + 1, sizeof *mounts->v);
+        mounts->v[mounts->n++] = program->mounts[i];
+    }
 }
 
 static int make_directory(struct sb_store *store, struct sb_step_mounts *mounts,
@@ -313,7 +329,10 @@ int sb_step_mounts_begin(const struct sb_step *step, struct sb_step_run_context 
         return -1;
     if (step->secrets.n)
         add(out, sb_format("%s/secrets", out->directory), "/run/secrets", true, true);
-    return make_points(out, err);
+    if (make_points(out, err) < 0)
+        return -1;
+    add_devices(program, out);
+    return 0;
 }
 
 int sb_step_mounts_give(const struct sb_step *step, struct sb_step_run_context *context,

@@ -288,6 +288,11 @@ static void forward_output(void *data, const char *text, size_t len) {
     sb_target_notify(o->target, o->result, SB_EVENT_LAYER_OUTPUT, text, len);
 }
 
+static void forward_warning(void *data, const char *text) {
+    struct output *o = data;
+    sb_build_warn(o->target->build, "layer %s: %s", o->target->results[o->result].name, text);
+}
+
 /* The trees of all layers so far, the one being packed included. */
 static int collect_trees(struct sb_target *target, size_t result, struct sb_strings *out,
                          struct sb_error *err) {
@@ -323,6 +328,7 @@ static int run_layer(struct sb_target *target, const struct attempt *a, struct s
                                .name = r->name,
                                .trees = &trees,
                                .output = forward_output,
+                               .warn = forward_warning,
                                .data = &output};
     if (collect_trees(target, a->result, &trees, err) < 0 || sb_layer_run(&run, out, err) < 0)
         return sb_error_context(err, "layer %s", r->name);
