@@ -13,10 +13,13 @@
 #include "base/json.h"
 #include "base/lock.h"
 #include "base/memory.h"
+#include "builder/inroot_files.h"
 
-enum { RESOLV_CONF_LIMIT = 65536 };
+enum { RESOLV_CONF_LIMIT = 65536, HOSTS_LIMIT = 16 << 20 };
 
 static const char hosts[] = "127.0.0.1 localhost\n::1 localhost\n127.0.1.1 sbuild\n";
+/* So that a copy of it is known for one, whatever this machine's says. */
+static const char resolv_conf[] = "# of the machine that builds: no part of the image\n";
 
 static int write_file(const char *directory, const char *name, const void *data, size_t len,
                       mode_t mode, struct sb_error *err) {
@@ -41,20 +44,39 @@ static void add(struct sb_step_mounts *mounts, char *source, const char *destina
 
 /* ---- the network's files ---- */
 
-/* A copy: the machine's own may be a link into /run, and change meanwhile. */
-static int add_network(struct sb_step_mounts *mounts, bool network, struct sb_error *err) {
-    if (write_file(mounts->directory, "hosts", hosts, sizeof hosts - 1, 0644, err) < 0)
+/* The image's own hosts are shown, too, behind ours. */
+static int read_hosts(const struct sb_root *root, struct sb_buf *out, struct sb_error *err) {
+    sb_autoclose int fd = sb_directory_open(AT_FDCWD, sb_root_path(root), err);
+    if (fd < 0)
         return -1;
-    add(mounts, sb_format("%s/hosts", mounts->directory), "/etc/hosts", false, true);
+    sb_autobuf struct sb_buf own = {0};
+    if (sb_inroot_read(fd, "/etc/hosts", HOSTS_LIMIT, &own, NULL) < 0)
+        sb_buf_reset(&own);
+    sb_buf_adds(out, hosts);
+    sb_buf_add(out, sb_buf_text(&own), own.len);
+    return 0;
+}
+
+static void add_file(struct sb_step_mounts *mounts, const char *path, const struct sb_buf *text,
+                     size_t ours, bool secret) {
+    mounts->files[mounts->file_count++] = (struct sb_root_file){
+        .path = path, .text = text->data, .len = text->len, .ours = ours, .secret = secret};
+}
+
+/* No mounts: packages replace these files. Of resolv.conf nothing may stay, as it tells of this
+ * machine. */
+static int add_network(struct sb_step_mounts *mounts, bool network, struct sb_error *err) {
+    if (read_hosts(mounts->root, &mounts->hosts, err) < 0)
+        return -1;
+    add_file(mounts, "/etc/hosts", &mounts->hosts, sizeof hosts - 1, false);
     if (!network)
         return 0;
     sb_autobuf struct sb_buf text = {0};
-    struct sb_error ignored = {0};
-    if (sb_file_read(AT_FDCWD, "/etc/resolv.conf", RESOLV_CONF_LIMIT, &text, &ignored) < 0)
+    if (sb_file_read(AT_FDCWD, "/etc/resolv.conf", RESOLV_CONF_LIMIT, &text, NULL) < 0)
         sb_buf_reset(&text); /* names in /etc/hosts and addresses still work */
-    if (write_file(mounts->directory, "resolv.conf", sb_buf_text(&text), text.len, 0644, err) < 0)
-        return -1;
-    add(mounts, sb_format("%s/resolv.conf", mounts->directory), "/etc/resolv.conf", false, true);
+    sb_buf_adds(&mounts->resolv_conf, resolv_conf);
+    sb_buf_add(&mounts->resolv_conf, sb_buf_text(&text), text.len);
+    add_file(mounts, "/etc/resolv.conf", &mounts->resolv_conf, mounts->resolv_conf.len, true);
     return 0;
 }
 
@@ -332,7 +354,7 @@ int sb_step_mounts_begin(const struct sb_step *step, struct sb_step_run_context 
     if (make_points(out, err) < 0)
         return -1;
     add_devices(program, out);
-    return 0;
+    return sb_root_files_place(out->root, out->files, out->file_count, err);
 }
 
 int sb_step_mounts_give(const struct sb_step *step, struct sb_step_run_context *context,
@@ -343,7 +365,24 @@ int sb_step_mounts_give(const struct sb_step *step, struct sb_step_run_context *
     return give_caches(mounts, user, err);
 }
 
-void sb_step_mounts_end(struct sb_step_mounts *mounts) {
+static void warn_lost(const struct sb_root_file *file, const struct sb_step *step,
+                      const struct sb_step_run_context *context) {
+    if (!file->lost || !context->warn)
+        return;
+    sb_autofree char *text =
+        sb_format("%s:%d: what the step wrote to %s is not in the image: with the network it is "
+                  "this machine's file. Bring one by a copy step, or by a run step without network",
+                  step->place.file, step->place.line, file->path);
+    context->warn(context->warn_data, text);
+}
+
+int sb_step_mounts_end(struct sb_step_mounts *mounts, const struct sb_step *step,
+                       const struct sb_step_run_context *context, struct sb_error *err) {
+    int failed = sb_root_files_take(mounts->root, mounts->files, mounts->file_count, err);
+    for (size_t i = 0; i < mounts->file_count && step->kind->type == SB_STEP_RUN; i++)
+        warn_lost(&mounts->files[i], step, context);
+    sb_buf_free(&mounts->hosts);
+    sb_buf_free(&mounts->resolv_conf);
     sb_root_points_drop(mounts->root, mounts->points, mounts->point_count);
     if (mounts->directory) {
         sb_autofree char *secrets = sb_format("%s/secrets", mounts->directory);
@@ -359,4 +398,5 @@ void sb_step_mounts_end(struct sb_step_mounts *mounts) {
     free(mounts->locks);
     free(mounts->v);
     *mounts = (struct sb_step_mounts){0};
+    return failed;
 }
