@@ -239,5 +239,8 @@ int sb_host_program(const struct sb_host_program *program, struct sb_step_log *l
     if (sb_contain_run(&contain, log, &status, err) < 0)
         return -1;
     sb_autofree char *name = program_name(NULL, program->argv);
-    return check_status(name, status, err) < 0 ? add_limit(program->limits, met, err) : 0;
+    if (check_status(name, status, err) == 0)
+        return 0;
+    add_limit(program->limits, met, err);
+    return sb_step_full(log, err);
 }

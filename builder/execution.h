@@ -44,7 +44,11 @@ struct sb_step_log {
     void *data;
     struct sb_buf tail; /* the last lines written, kept by sb_step_log_write; at most 64 kB */
     size_t own;         /* how much of it is of the program that runs, or ran last */
+    int disk;           /* of the store; with 0, nobody looks whether it is full */
+    bool full;          /* the program said so, and it was */
 };
+#define SB_STEP_LITTLE_ROOM (8u << 20) /* bytes: one that needs more at once finds the disk full   \
+                                        */
 void sb_step_log_write(struct sb_step_log *log, const char *text, size_t len);
 /* The last max lines of output, for the error message of a failing step. */
 void sb_step_log_last_lines(const struct sb_step_log *log, int max, struct sb_buf *out);
@@ -57,6 +61,7 @@ const char *sb_step_log_said(const struct sb_step_log *log);
 struct sb_step_run_context {
     struct sb_store *store;
     const struct sb_settings *settings; /* mirrors, runtime, pip index */
+    struct sb_registry *registry;       /* for downloads, as sb_fetch has it; may be NULL */
     const struct sb_recipe *recipe;
     const struct sb_recipe_layer *layer;
     struct sb_root *root;         /* mounted */

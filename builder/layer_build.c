@@ -16,7 +16,7 @@
 #include "layers/clamp.h"
 #include "layers/trees.h"
 
-enum { LAST_LINES = 40 };
+enum { LAST_LINES = 40, LAST_LINES_FULL = 10 };
 
 /* STORE/sbuild/logs/20260102-030405-backend-app-PID-N.log */
 static int open_log(const struct sb_layer_run *run, char **out_path, struct sb_error *err) {
@@ -49,7 +49,7 @@ static int open_download(void *data, const struct sb_step *step, struct sb_error
     if (log_fd < 0)
         return -1;
     sb_digest_parse_hex(step->download.sha256, &digest);
-    int fd = sb_fetch(site->store, step->download.url, &digest,
+    int fd = sb_fetch(site->store, site->registry, step->download.url, &digest,
                       sb_settings_download_seconds(site->settings), &log, err);
     sb_buf_free(&log.tail);
     if (fd < 0)
@@ -89,10 +89,10 @@ static int run_steps(const struct sb_layer_run *run, struct sb_step_run_context 
 }
 
 /* What a developer needs to see when a step fails: the end of its output, and where the rest is. */
-static void add_log_tail(const struct sb_step_log *log, struct sb_error *err) {
+static void add_log_tail(const struct sb_step_log *log, int most, struct sb_error *err) {
     sb_autobuf struct sb_buf text = {0};
     sb_autobuf struct sb_buf lines = {0};
-    sb_step_log_last_lines(log, LAST_LINES, &lines);
+    sb_step_log_last_lines(log, most, &lines);
     sb_buf_addf(&text, "%s\n%s%sthe whole log: %s", err->message, sb_buf_text(&lines),
                 lines.len && lines.data[lines.len - 1] != '\n' ? "\n" : "", log->path);
     struct sb_error whole = *err;
@@ -109,10 +109,14 @@ int sb_layer_run(const struct sb_layer_run *run, struct sb_root **out, struct sb
     if (log_fd < 0 || sb_root_mount(site->store, run->trees, &root, err) < 0)
         return -1;
     bool sees_env = run->layer && sb_layer_sees_env(run->layer);
-    struct sb_step_log log = {
-        .fd = log_fd, .path = log_path, .line = run->output, .data = run->data};
+    struct sb_step_log log = {.fd = log_fd,
+                              .path = log_path,
+                              .line = run->output,
+                              .data = run->data,
+                              .disk = sb_store_fd(site->store)};
     struct sb_step_run_context context = {.store = site->store,
                                           .settings = run->settings,
+                                          .registry = site->registry,
                                           .recipe = site->recipe,
                                           .layer = run->layer,
                                           .root = root,
@@ -127,7 +131,9 @@ int sb_layer_run(const struct sb_layer_run *run, struct sb_root **out, struct sb
                                           .warn_data = run->data};
     int failed = run_steps(run, &context, err);
     if (failed && err->code == SB_E_STEP)
-        add_log_tail(&log, err);
+        add_log_tail(&log, LAST_LINES, err);
+    else if (failed && err->code == SB_E_NO_SPACE)
+        add_log_tail(&log, LAST_LINES_FULL, err);
     failed = failed || sb_root_unmount(root, err) < 0 || sb_root_clean(root, err) < 0 ||
              sb_tree_clamp(sb_root_upper(root), site->epoch, err) < 0;
     sb_buf_free(&log.tail);

@@ -3,6 +3,9 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "layers/room.h"
+
+enum { NO_ROOM = 1 << 20 }; /* bytes */
 
 static bool says(const char *text, const char *const *patterns) {
     for (; *patterns; patterns++)
@@ -65,11 +68,25 @@ static const char *const carriage_return[] = {"\r: not found",
 static const char *const ignored_failures[] = {"some index files failed to download",
                                                "temporary failure resolving", NULL};
 
+int sb_step_full(const struct sb_step_log *log, struct sb_error *err) {
+    if (!log->disk || (!log->full && !sb_room_is_out(log->disk, NO_ROOM)))
+        return -1; /* (not all programs say why they could not write) */
+    sb_autofree char *room = sb_room_text(log->disk);
+    err->code = SB_E_NO_SPACE;
+    sb_error_context(err, "the disk is full: %s", room);
+    return sb_error_hint(err, "free some space, run `sbuild prune`, or take another store: "
+                              "--store");
+}
+
 int sb_step_hint(const struct sb_step *step, const struct sb_step_run_context *context,
                  bool network, int status, struct sb_error *err) {
     const char *text = sb_step_log_said(context->log);
+    sb_step_full(context->log, err);
     if (err->hint[0])
         return -1;
+    if (strstr(text, "No space left on device"))
+        return sb_error_hint(err, "the disk of the store has room: it may be a file system in "
+                                  "memory (/dev/shm), or a larger file than there is room for");
     if (!network && says(text, no_network))
         return sb_error_hint(err, "this step has no network; one that needs it says so: network: "
                                   "host");

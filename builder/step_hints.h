@@ -13,6 +13,9 @@
 int sb_step_hint(const struct sb_step *step, const struct sb_step_run_context *context,
                  bool network, int status, struct sb_error *err);
 
+/* Makes it SB_E_NO_SPACE where the program that failed found the store's disk full. Returns -1. */
+int sb_step_full(const struct sb_step_log *log, struct sb_error *err);
+
 /* Of one that says it succeeded: tells what it could not do all the same. */
 void sb_step_warn(const struct sb_step *step, const struct sb_step_run_context *context,
                   bool network);

@@ -3,8 +3,21 @@
 
 #include "base/file.h"
 #include "builder/execution.h"
+#include "layers/room.h"
 
 enum { TAIL_LIMIT = 64 * 1024 };
+
+/* Programs remove what they began to write as they fail: later the disk isn't full any more. */
+static void look_for_full(struct sb_step_log *log, size_t len) {
+    static const char *const words[] = {"No space left on device", "Disk quota exceeded"};
+    const struct sb_buf *tail = &log->tail;
+    for (size_t i = 0; i < 2 && log->disk && !log->full; i++) {
+        size_t seen = len + strlen(words[i]) - 1; /* a part may have come before */
+        seen = seen < log->own ? seen : log->own;
+        if (memmem(tail->data + tail->len - seen, seen, words[i], strlen(words[i])))
+            log->full = i == 1 || sb_room_is_out(log->disk, SB_STEP_LITTLE_ROOM);
+    }
+}
 
 void sb_step_log_write(struct sb_step_log *log, const char *text, size_t len) {
     if (len == 0)
@@ -30,10 +43,12 @@ void sb_step_log_write(struct sb_step_log *log, const char *text, size_t len) {
     }
     sb_buf_add(tail, text, len);
     log->own = log->own + len < tail->len ? log->own + len : tail->len;
+    look_for_full(log, len);
 }
 
 void sb_step_log_begin(struct sb_step_log *log) {
     log->own = 0;
+    log->full = false;
 }
 
 const char *sb_step_log_said(const struct sb_step_log *log) {

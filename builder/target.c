@@ -61,6 +61,7 @@ static int attempt_site(struct sb_target *target, struct attempt *a, struct sb_e
                                      .stack = &a->stack,
                                      .secrets = &target->build->request->secrets,
                                      .settings = target->build->settings,
+                                     .registry = target->build->request->registry,
                                      .env = &target->env,
                                      .workdir = target->workdir,
                                      .epoch = target->build->epoch};

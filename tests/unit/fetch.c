@@ -86,7 +86,7 @@ static int fetch(const char *path, const char *expected, struct sb_buf *out, str
     struct sb_digest digest = sb_digest_of(expected, strlen(expected));
     sb_autofree char *url = sb_format("http://127.0.0.1:%d/%s", port, path);
     sb_error_clear(err);
-    sb_autoclose int fd = sb_fetch(store, url, &digest, 60, &log, err);
+    sb_autoclose int fd = sb_fetch(store, NULL, url, &digest, 60, &log, err);
     close(log.fd);
     sb_buf_free(&log.tail);
     if (fd < 0)

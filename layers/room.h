@@ -1,0 +1,25 @@
+/*
+ * layers/room: how much room the file system of a store has, for messages that say what is full.
+ */
+#ifndef SB_LAYERS_ROOM_H
+#define SB_LAYERS_ROOM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "layers/store.h"
+
+/* SB_E_NO_SPACE when fewer bytes are free than are needed. */
+int sb_store_room(const struct sb_store *store, uint64_t needed, struct sb_error *err);
+
+/* Fewer bytes are left than these, or next to no inodes, of the file system that a descriptor is
+ * on.
+ */
+bool sb_room_is_out(int fd, uint64_t few);
+
+/* "/srv, where /dev/sdb1 is mounted, has 12 kB and 0 inodes left of 20 GB": of the file system that
+ * a descriptor is on. The caller's to free. */
+char *sb_room_text(int fd);
+
+#endif
