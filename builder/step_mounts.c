@@ -233,6 +233,8 @@ static int add_cache(struct sb_step_run_context *context, const struct cache *ca
     mounts->locks[mounts->lock_count++] = fd;
     if (make_cache(store, id, json, err) < 0)
         return -1;
+    sb_autofree char *directory = sb_format("caches/%s", id);
+    sb_directory_plain(sb_store_private_fd(store), directory);
     add(mounts, sb_format("%s/sbuild/caches/%s", sb_store_path(store), id), cache->path, true,
         false);
     return 0;

@@ -146,6 +146,14 @@ static int make(struct sb_store *store, struct sb_error *err) {
     return 0;
 }
 
+/* What the directory above the store gives to all that is made below it (a default ACL) must not
+ * get into layers. */
+static void make_plain(const struct sb_store *store) {
+    static const char *const made_in[] = {".", "tmp", "trees", "caches"};
+    for (size_t i = 0; i < sizeof made_in / sizeof *made_in; i++)
+        sb_directory_plain(store->private_fd, made_in[i]);
+}
+
 /* What keeps stores between jobs may drop empty directories. */
 static int restore_directories(struct sb_store *store, struct sb_error *err) {
     for (size_t i = 0; private_directories[i]; i++)
@@ -209,6 +217,7 @@ static int open_parts(struct sb_store *store, struct sb_error *err) {
         return -1;
     if (!whole && make(store, err) < 0)
         return -1;
+    make_plain(store);
     /* Held, so that while the collector is at work no process starts. */
     if (sb_store_hold(store, err) < 0)
         return -1;
@@ -318,6 +327,8 @@ int sb_store_tmp_fd(struct sb_store *store) {
         if (mkdirat(store->private_fd, tmp, 0700) == 0 || errno == EEXIST)
             store->tmp_fd =
                 openat(store->private_fd, tmp, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (store->tmp_fd >= 0)
+            sb_directory_plain(store->tmp_fd, ".");
         lay_apart(store->tmp_fd);
         if (!store->tmp_path)
             store->tmp_path = sb_format("%s/sbuild/%s", store->path, tmp);
