@@ -338,6 +338,7 @@ int sb_fetch(struct sb_store *store, struct sb_registry *registry, const char *u
         failed = sb_fail_errno(err, SB_E_IO, "keeping %s", path);
     if (!failed)
         return fd;
+    sb_room_explain(fd, err);
     unlinkat(tmp, name, 0);
     close(fd);
     return -1;

@@ -14,6 +14,7 @@
 #include "builder/bootstrap.h"
 #include "builder/fetch.h"
 #include "layers/clamp.h"
+#include "layers/room.h"
 #include "layers/trees.h"
 
 enum { LAST_LINES = 40, LAST_LINES_FULL = 10 };
@@ -65,6 +66,7 @@ int sb_layer_pack_copy(const struct sb_layer_site *site, const struct sb_copy_li
     if (sb_packer_start(site->store, options, &packer, err) < 0)
         return -1;
     if (sb_copy_pack(list, site->context, &fetch, packer, site->epoch, err) < 0) {
+        sb_room_explain(sb_store_fd(site->store), err);
         sb_packer_abort(packer);
         return -1;
     }
@@ -130,6 +132,8 @@ int sb_layer_run(const struct sb_layer_run *run, struct sb_root **out, struct sb
                                           .warn = run->warn,
                                           .warn_data = run->data};
     int failed = run_steps(run, &context, err);
+    if (failed)
+        sb_room_explain(log.disk, err);
     if (failed && err->code == SB_E_STEP)
         add_log_tail(&log, LAST_LINES, err);
     else if (failed && err->code == SB_E_NO_SPACE)

@@ -71,11 +71,8 @@ static const char *const ignored_failures[] = {"some index files failed to downl
 int sb_step_full(const struct sb_step_log *log, struct sb_error *err) {
     if (!log->disk || (!log->full && !sb_room_is_out(log->disk, NO_ROOM)))
         return -1; /* (not all programs say why they could not write) */
-    sb_autofree char *room = sb_room_text(log->disk);
     err->code = SB_E_NO_SPACE;
-    sb_error_context(err, "the disk is full: %s", room);
-    return sb_error_hint(err, "free some space, run `sbuild prune`, or take another store: "
-                              "--store");
+    return sb_room_explain(log->disk, err);
 }
 
 int sb_step_hint(const struct sb_step *step, const struct sb_step_run_context *context,

@@ -28,6 +28,11 @@ bool sb_room_is_out(int fd, uint64_t few) {
     return fstatvfs(fd, &fs) == 0 && (bytes_of(&fs) < few || is_out_of_inodes(&fs));
 }
 
+static int hint(struct sb_error *err) {
+    return sb_error_hint(err,
+                         "free some space, run `sbuild prune`, or take another store: --store");
+}
+
 int sb_store_room(const struct sb_store *store, uint64_t needed, struct sb_error *err) {
     struct statvfs fs;
     int fd = sb_store_fd(store);
@@ -37,6 +42,16 @@ int sb_store_room(const struct sb_store *store, uint64_t needed, struct sb_error
     sb_fail(err, SB_E_NO_SPACE, "it needs %s of disk, and %s", sb_text_size(needed).text, room);
     return sb_error_hint(err,
                          "free some space, run `sbuild prune`, or take another store: --store");
+}
+
+int sb_room_explain(int fd, struct sb_error *err) {
+    enum { LITTLE = 64 << 20 };
+    if (!err || err->code != SB_E_NO_SPACE || strstr(err->message, " left of ") ||
+        !sb_room_is_out(fd, LITTLE))
+        return -1;
+    sb_autofree char *room = sb_room_text(fd);
+    sb_error_context(err, "the disk is full: %s", room);
+    return hint(err);
 }
 
 /* Lines of mountinfo: id, parent, MAJOR:MINOR, root, where, options, …, "-", type, what, … The last
