@@ -72,7 +72,8 @@ int sb_step_full(const struct sb_step_log *log, struct sb_error *err) {
     if (!log->disk || (!log->full && !sb_room_is_out(log->disk, NO_ROOM)))
         return -1; /* (not all programs say why they could not write) */
     err->code = SB_E_NO_SPACE;
-    return sb_room_explain(log->disk, err);
+    sb_room_tell(log->disk, err);
+    return -1;
 }
 
 int sb_step_hint(const struct sb_step *step, const struct sb_step_run_context *context,

@@ -1,5 +1,6 @@
 /* The output of steps: to the log, to whoever watches, and the end of it to remember. */
 #include <string.h>
+#include <strings.h>
 
 #include "base/file.h"
 #include "builder/execution.h"
@@ -7,15 +8,31 @@
 
 enum { TAIL_LIMIT = 64 * 1024 };
 
-/* Programs remove what they began to write as they fail: later the disk isn't full any more. */
+/* Bytes of the tail that may hold a word whose end has just come; memmem, without case. */
+static bool says(const char *text, size_t len, const char *word) {
+    size_t n = strlen(word);
+    for (; len >= n; text++, len--)
+        if (((unsigned char)*text | 0x20) == (unsigned char)*word && !strncasecmp(text, word, n))
+            return true;
+    return false;
+}
+
+/* Programs remove what they began to write as they fail: later the disk isn't full any more. What
+ * says it of other file systems is not believed. */
 static void look_for_full(struct sb_step_log *log, size_t len) {
-    static const char *const words[] = {"No space left on device", "Disk quota exceeded"};
+    static const struct {
+        const char *text;
+        bool certain;
+    } words[] = {{"no space left on device", false},
+                 {"enospc", false},
+                 {"disk quota exceeded", true},
+                 {"you don't have enough free space in /", true} /* apt, before it begins */};
     const struct sb_buf *tail = &log->tail;
-    for (size_t i = 0; i < 2 && log->disk && !log->full; i++) {
-        size_t seen = len + strlen(words[i]) - 1; /* a part may have come before */
+    for (size_t i = 0; i < sizeof words / sizeof *words && log->disk && !log->full; i++) {
+        size_t seen = len + strlen(words[i].text) - 1; /* a part may have come before */
         seen = seen < log->own ? seen : log->own;
-        if (memmem(tail->data + tail->len - seen, seen, words[i], strlen(words[i])))
-            log->full = i == 1 || sb_room_is_out(log->disk, SB_STEP_LITTLE_ROOM);
+        if (says(tail->data + tail->len - seen, seen, words[i].text))
+            log->full = words[i].certain || sb_room_is_out(log->disk, SB_STEP_LITTLE_ROOM);
     }
 }
 

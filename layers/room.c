@@ -44,14 +44,19 @@ int sb_store_room(const struct sb_store *store, uint64_t needed, struct sb_error
                          "free some space, run `sbuild prune`, or take another store: --store");
 }
 
+void sb_room_tell(int fd, struct sb_error *err) {
+    sb_autofree char *room = sb_room_text(fd);
+    sb_error_context(err, "the disk is full: %s", room);
+    hint(err);
+}
+
 int sb_room_explain(int fd, struct sb_error *err) {
     enum { LITTLE = 64 << 20 };
     if (!err || err->code != SB_E_NO_SPACE || strstr(err->message, " left of ") ||
         !sb_room_is_out(fd, LITTLE))
         return -1;
-    sb_autofree char *room = sb_room_text(fd);
-    sb_error_context(err, "the disk is full: %s", room);
-    return hint(err);
+    sb_room_tell(fd, err);
+    return -1;
 }
 
 /* Lines of mountinfo: id, parent, MAJOR:MINOR, root, where, options, …, "-", type, what, … The last
