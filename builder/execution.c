@@ -165,8 +165,11 @@ static int run(const struct sb_step *step, struct sb_step_run_context *context,
                const struct sb_program *program, struct sb_step_mounts *mounts, struct place *place,
                struct sb_error *err) {
     if (sb_step_mounts_begin(step, context, program, mounts, err) < 0 ||
-        look_up(step, context, program, place, err) < 0 ||
-        sb_step_mounts_give(step, context, &place->user, mounts, err) < 0)
+        look_up(step, context, program, place, err) < 0)
+        return -1;
+    if (mounts->search.len)
+        sb_pairs_set(&place->env, "LOCALDOMAIN", mounts->search.data);
+    if (sb_step_mounts_give(step, context, &place->user, mounts, err) < 0)
         return -1;
     struct sb_limits limits = sb_settings_limits(context->settings);
     enum sb_limit_met met = SB_LIMIT_NONE;

@@ -47,8 +47,9 @@ struct sb_step_log {
     int disk;           /* of the store; with 0, nobody looks whether it is full */
     bool full;          /* the program said so, and it was */
 };
-#define SB_STEP_LITTLE_ROOM (8u << 20) /* bytes: one that needs more at once finds the disk full   \
-                                        */
+#define SB_STEP_LITTLE_ROOM                                                                        \
+    (8u << 20) /* bytes: one that needs more at once finds the disk full                           \
+                */
 void sb_step_log_write(struct sb_step_log *log, const char *text, size_t len);
 /* The last max lines of output, for the error message of a failing step. */
 void sb_step_log_last_lines(const struct sb_step_log *log, int max, struct sb_buf *out);
@@ -103,6 +104,8 @@ struct sb_program {
     const char *workdir;        /* must exist; NULL: context->workdir, or / when that is missing */
     const char *user;           /* name or uid, and maybe :group or :gid; NULL: root */
     bool network;               /* this machine's network, with its resolv.conf */
+    bool no_search; /* but for its search domains, which LOCALDOMAIN has: scripts of packages write
+                       down what domain they think they are in */
     const struct sb_mount *mounts;
     size_t mount_count;
     const char *const *caches; /* cache directories beside the step's own; ends in NULL; may be

@@ -63,19 +63,36 @@ static void add_file(struct sb_step_mounts *mounts, const char *path, const stru
         .path = path, .text = text->data, .len = text->len, .ours = ours, .secret = secret};
 }
 
+/* A copy, without search domains if they are wanted by themselves: the last such line counts. */
+static void copy_resolv_conf(char *text, struct sb_buf *out, struct sb_buf *search) {
+    for (char *line; (line = strsep(&text, "\n"));) {
+        const char *word = line + strspn(line, " \t");
+        bool is_search = !strncmp(word, "search", 6) || !strncmp(word, "domain", 6);
+        if (search && is_search && (word[6] == ' ' || word[6] == '\t')) {
+            sb_buf_reset(search);
+            sb_buf_adds(search, word + 6 + strspn(word + 6, " \t"));
+        } else if (text || *line) {
+            sb_buf_addf(out, "%s\n", line);
+        }
+    }
+}
+
 /* No mounts: packages replace these files. Of resolv.conf nothing may stay, as it tells of this
  * machine. */
-static int add_network(struct sb_step_mounts *mounts, bool network, struct sb_error *err) {
+static int add_network(struct sb_step_mounts *mounts, const struct sb_program *program,
+                       struct sb_error *err) {
     if (read_hosts(mounts->root, &mounts->hosts, err) < 0)
         return -1;
     add_file(mounts, "/etc/hosts", &mounts->hosts, sizeof hosts - 1, false);
-    if (!network)
+    if (!program->network)
         return 0;
     sb_autobuf struct sb_buf text = {0};
     if (sb_file_read(AT_FDCWD, "/etc/resolv.conf", RESOLV_CONF_LIMIT, &text, NULL) < 0)
         sb_buf_reset(&text); /* names in /etc/hosts and addresses still work */
     sb_buf_adds(&mounts->resolv_conf, resolv_conf);
-    sb_buf_add(&mounts->resolv_conf, sb_buf_text(&text), text.len);
+    if (text.data)
+        copy_resolv_conf(text.data, &mounts->resolv_conf,
+                         program->no_search ? &mounts->search : NULL);
     add_file(mounts, "/etc/resolv.conf", &mounts->resolv_conf, mounts->resolv_conf.len, true);
     return 0;
 }
@@ -345,8 +362,7 @@ int sb_step_mounts_begin(const struct sb_step *step, struct sb_step_run_context 
                          const struct sb_program *program, struct sb_step_mounts *out,
                          struct sb_error *err) {
     *out = (struct sb_step_mounts){.root = context->root};
-    if (make_directory(context->store, out, err) < 0 ||
-        add_network(out, program->network, err) < 0 ||
+    if (make_directory(context->store, out, err) < 0 || add_network(out, program, err) < 0 ||
         add_caches(step, context, program, out, err) < 0)
         return -1;
     if (add_own(program, out, err) < 0)
@@ -385,6 +401,7 @@ int sb_step_mounts_end(struct sb_step_mounts *mounts, const struct sb_step *step
         warn_lost(&mounts->files[i], step, context);
     sb_buf_free(&mounts->hosts);
     sb_buf_free(&mounts->resolv_conf);
+    sb_buf_free(&mounts->search);
     sb_root_points_drop(mounts->root, mounts->points, mounts->point_count);
     if (mounts->directory) {
         sb_autofree char *secrets = sb_format("%s/secrets", mounts->directory);

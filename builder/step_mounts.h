@@ -19,8 +19,9 @@ struct sb_step_mounts {
     struct sb_root_file files[2]; /* hosts, resolv.conf */
     size_t file_count;
     struct sb_buf hosts, resolv_conf;
-    bool secrets; /* the tmpfs is mounted */
-    int *locks;   /* of the caches */
+    struct sb_buf search; /* domains that the program's resolv.conf lacks, apart by blanks */
+    bool secrets;         /* the tmpfs is mounted */
+    int *locks;           /* of the caches */
     size_t lock_count;
 };
 
