@@ -158,7 +158,7 @@ static void test_retries(void) {
     check_retries("1s", 1, 3);
     check_retries("2s", 2, 4);
     check_retries("3m", 10, 10);
-    check_retries("10m", 24, 14);
+    check_retries("10m", 24, 13);
     if (kept)
         setenv("SBUILD_PATIENCE", kept, 1);
     else
