@@ -43,7 +43,8 @@ struct sb_step_copy {
 /* run: SCRIPT or {script, shell, workdir, user}. */
 struct sb_step_run {
     char *script;
-    int line;                /* of the recipe file, where the script's first is; 0: unknown */
+    int line;                /* of the recipe file, where the script's first is */
+    bool literal;            /* and its other lines are below that */
     struct sb_strings shell; /* default: sh -eu */
     char *workdir;           /* default: the image's so far, else / */
     char *user;              /* default: root */

@@ -31,8 +31,10 @@ static void check(struct sb_step *step, struct sb_reader *reader, const struct s
     (void)reader;
     const struct sb_yaml *script =
         node->type == SB_YAML_SCALAR ? node : sb_yaml_get(node, "script");
-    if (script)
-        step->run.line = script->literal ? script->line + 1 : 0;
+    if (script) {
+        step->run.literal = script->literal;
+        step->run.line = script->line + script->literal;
+    }
     if (!step->run.shell.n) {
         sb_strings_add(&step->run.shell, "sh");
         sb_strings_add(&step->run.shell, "-eu");
@@ -62,6 +64,10 @@ static char *summary(const struct sb_step *step) {
 
 enum { ARGUMENT_LIMIT = 100000 }; /* bytes; the kernel's is 128 KiB */
 
+static int line_of(const struct sb_step_run *run, size_t line) {
+    return run->literal ? run->line + (int)line - 1 : run->line;
+}
+
 /* What is left of the script once it has failed. */
 struct feeding {
     const struct sb_step *step;
@@ -76,8 +82,7 @@ static char *name_failed(void *data) {
     if (!line)
         return NULL;
     char *command = sb_script_command(f->step->run.script, line, &first);
-    if (f->step->run.line)
-        f->context->failed_line = f->step->run.line + (int)first - 1;
+    f->context->failed_line = line_of(&f->step->run, first);
     return command;
 }
 
@@ -128,7 +133,7 @@ static int run(const struct sb_step *step, struct sb_step_run_context *context,
     const struct sb_step_run *it = &step->run;
     sb_autostrings struct sb_strings argv = {0};
     sb_strings_copy(&argv, &it->shell);
-    size_t first;
+    size_t first = 1;
     sb_autofree char *one =
         sb_script_lines(it->script) == 1 ? sb_script_command(it->script, SIZE_MAX, &first) : NULL;
     struct sb_program program = {
@@ -143,6 +148,7 @@ static int run(const struct sb_step *step, struct sb_step_run_context *context,
         if (result <= 0)
             return result;
     }
+    context->failed_line = line_of(it, first);
     if (strlen(it->script) > ARGUMENT_LIMIT)
         return run_file(step, context, &program, &argv, name, err);
     sb_strings_add(&argv, "-c");
