@@ -318,7 +318,8 @@ static int make_points(struct sb_step_mounts *mounts, struct sb_error *err) {
                            mounts->points[i].path, mounts->points[i].resolved);
         mounts->v[i].destination = mounts->points[i].resolved;
     }
-    qsort(mounts->v, mounts->n, sizeof *mounts->v, by_destination);
+    if (mounts->n)
+        qsort(mounts->v, mounts->n, sizeof *mounts->v, by_destination);
     return 0;
 }
 
