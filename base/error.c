@@ -48,6 +48,26 @@ int sb_fail(struct sb_error *err, enum sb_error_code code, const char *fmt, ...)
     return -1;
 }
 
+static const char *hint_for(int code) {
+    switch (code) {
+    case ENOSPC:
+        return "free some space there: bytes, or files where there may be no more of them";
+    case EDQUOT:
+        return "there is a quota, of a user or a project, and it is used up";
+    case EFBIG:
+        return "it is larger than files may be there, or than a limit allows (ulimit -f)";
+    case EROFS:
+        return "that file system is mounted read-only";
+    case EIO:
+        return "the disk, or what is before it, fails: the kernel's log says more (dmesg)";
+    case EMFILE:
+    case ENFILE:
+        return "more files are open than may be (ulimit -n)";
+    default:
+        return NULL;
+    }
+}
+
 int sb_fail_errno(struct sb_error *err, enum sb_error_code code, const char *fmt, ...) {
     int saved = errno;
     if (!err)
@@ -59,10 +79,11 @@ int sb_fail_errno(struct sb_error *err, enum sb_error_code code, const char *fmt
     va_end(ap);
     sb_fail(err, code, "%s: %s", what, strerror(saved));
     err->os_errno = saved;
-    if (saved == ENOSPC || saved == EDQUOT) {
+    if (saved == ENOSPC || saved == EDQUOT)
         err->code = SB_E_NO_SPACE;
-        sb_error_hint(err, "free some space, or run `sbuild prune`");
-    }
+    const char *hint = hint_for(saved);
+    if (hint)
+        sb_error_hint(err, "%s", hint);
     errno = saved;
     return -1;
 }

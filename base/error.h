@@ -51,7 +51,7 @@ int sb_fail(struct sb_error *err, enum sb_error_code code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
 /* Appends ": " and the text of the current errno; ENOSPC and EDQUOT turn code into SB_E_NO_SPACE.
- */
+ * Says what can be done about a disk that is full, read-only or broken. */
 int sb_fail_errno(struct sb_error *err, enum sb_error_code code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 

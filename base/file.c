@@ -8,6 +8,7 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "base/memory.h"
@@ -197,6 +198,12 @@ int sb_directory_make(int dirfd, const char *path, mode_t mode, struct sb_error 
     if (errno == EEXIST && fstatat(dirfd, path, &st, 0) == 0 && S_ISDIR(st.st_mode))
         return 0;
     return sb_fail_errno(err, SB_E_IO, "creating the directory %s", path);
+}
+
+void sb_directory_plain(int dirfd, const char *path) {
+    sb_autofree char *whole = sb_format("/proc/self/fd/%d/%s", dirfd, path);
+    if (removexattr(whole, "system.posix_acl_default") == 0)
+        removexattr(whole, "system.posix_acl_access");
 }
 
 bool sb_path_exists(int dirfd, const char *path) {

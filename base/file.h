@@ -71,6 +71,10 @@ int sb_directory_open(int dirfd, const char *path, struct sb_error *err);
 /* fsync of a directory, so that a rename in it survives power loss. */
 int sb_directory_sync(int dirfd, struct sb_error *err);
 
+/* Takes away what a directory gives to whatever is made in it: a default ACL, and with it an ACL of
+ * its own. Not all file systems have these. */
+void sb_directory_plain(int dirfd, const char *path);
+
 bool sb_path_exists(int dirfd, const char *path); /* lstat succeeds */
 
 /* Joins, unless name is absolute; the result is the caller's to free. */

@@ -41,6 +41,7 @@ void sb_interrupt_install(void) {
             sigaction(signals[i], &action, NULL);
     }
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* the write fails, which can be told */
 }
 
 int sb_interrupt_signal(void) {

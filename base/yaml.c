@@ -178,6 +178,7 @@ static int parse_scalar(struct parser *p, const yaml_event_t *event, const struc
     struct sb_yaml *node = new_node(p, event, SB_YAML_SCALAR);
     node->text = sb_arena_strndup(p->arena, text, len);
     node->weight_text = (uint32_t)len;
+    node->literal = event->data.scalar.style == YAML_LITERAL_SCALAR_STYLE;
     node->plain = event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE && !event->data.scalar.tag;
     *out = node;
     return add_anchor(p, event, event->data.scalar.anchor, node);

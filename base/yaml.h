@@ -35,6 +35,7 @@ struct sb_yaml {
     enum sb_yaml_type type;
     int line, column; /* from 1; columns count characters */
     bool plain;       /* a scalar that is neither quoted nor a block */
+    bool literal;     /* a block "|": its lines are the file's, from the one below on */
     const char *text; /* of a scalar; holds no NUL */
     size_t count;     /* of items, or of pairs */
     /* Sequence: the items. Mapping: key, value, key, value, …; keys are scalars. */

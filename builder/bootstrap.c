@@ -20,6 +20,7 @@
 #include "base/process.h"
 #include "builder/apt_cache.h"
 #include "builder/apt_sources.h"
+#include "builder/away.h"
 #include "builder/contain.h"
 #include "builder/inroot.h"
 #include "builder/inroot_files.h"
@@ -67,11 +68,15 @@ static const char mount_cache[] =
     "--setup-hook=mkdir -p \"$1/var/lib/apt/lists\" \"$1/var/cache/apt\" && "
     "mount --bind " PLACE "lists \"$1/var/lib/apt/lists\" && "
     "mount --bind " PLACE "apt \"$1/var/cache/apt\"";
+/* Scripts of packages ask it what domain this is. (apt asks outside.) */
+static const char hide_domain[] =
+    "--setup-hook=[ ! -f \"$1/etc/resolv.conf\" ] || "
+    "sed -i '/^[[:space:]]*\\(search\\|domain\\)\\b/d' \"$1/etc/resolv.conf\"";
 static const char unmount_cache[] =
     "--customize-hook=umount \"$1/var/lib/apt/lists\" \"$1/var/cache/apt\"";
 
-static void add_arguments(const struct sb_bootstrap *bootstrap, const struct sb_strings *sources,
-                          struct sb_strings *argv) {
+static void add_arguments(const struct sb_bootstrap *bootstrap, struct sb_registry *registry,
+                          const struct sb_strings *sources, struct sb_strings *argv) {
     static const char *const fixed[] = {"mmdebstrap",
                                         "--mode=root",
                                         "--variant=apt",
@@ -81,9 +86,11 @@ static void add_arguments(const struct sb_bootstrap *bootstrap, const struct sb_
                                         "--skip=cleanup/apt",
                                         "--dpkgopt=force-unsafe-io",
                                         mount_cache,
+                                        hide_domain,
                                         unmount_cache};
     for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++)
         sb_strings_add(argv, fixed[i]);
+    sb_strings_addf(argv, "--aptopt=Acquire::Retries \"%u\"", sb_away_apt_retries(registry));
     sb_autobuf struct sb_buf packages = {0};
     for (size_t i = 0; i < bootstrap->packages.n; i++)
         sb_buf_addf(&packages, "%s%s", i ? "," : "", bootstrap->packages.v[i]);
@@ -103,7 +110,7 @@ static int run_mmdebstrap(const struct sb_bootstrap *bootstrap, struct sb_step_r
     sb_autostrings struct sb_strings argv = {0}, sources = {0};
     sb_apt_sources_lines(bootstrap, sb_apt_mirror(context->settings, bootstrap->distribution),
                          keyring, &sources);
-    add_arguments(bootstrap, &sources, &argv);
+    add_arguments(bootstrap, context->registry, &sources, &argv);
     sb_autobuf struct sb_buf proxy = {0};
     find_proxy(&proxy);
     sb_autofree char *epoch = sb_format("%lld", (long long)context->epoch);

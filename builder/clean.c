@@ -15,7 +15,8 @@
 
 #include "base/file.h"
 #include "base/memory.h"
-#include "builder/root.h"
+#include "base/tree.h"
+#include "builder/root_private.h"
 
 enum action {
     REMOVE, /* files, links and whole directories */
@@ -56,6 +57,8 @@ static const struct rule {
     {"var/lib/systemd", "random-seed", REMOVE},
     {"etc/ssh", "ssh_host_*_key", REMOVE},
     {"etc/ssh", "ssh_host_*_key.pub", REMOVE},
+    {"etc/resolvconf/resolv.conf.d", "original", REMOVE},
+    {"etc", ".resolv.conf.systemd-resolved.bak", REMOVE},
     /* traces of people and programs */
     {"root", ".wget-hsts", REMOVE},
     {"root", ".python_history", REMOVE},
@@ -142,9 +145,37 @@ static bool in_cache(const char *path) {
            (before == strlen(cache) || path[before - strlen(cache) - 1] == '/');
 }
 
-static int clean_python(void *self, const struct sb_tree_entry *e, struct sb_error *err) {
-    (void)self;
-    if (e->type != DT_REG || !in_cache(e->path) || !by_time(e->dir, e->name))
+/* ---- copies of this machine's files ---- */
+
+/* Packages that look after resolv.conf keep a copy of what they found. */
+static bool may_be_copy(const struct sb_tree_entry *e) {
+    return !strncmp(e->path, "etc/", 4) || !strncmp(e->path, "run/", 4) ||
+           strstr(e->name, "resolv") != NULL;
+}
+
+static bool is_copy(const struct sb_tree_entry *e, const struct sb_strings *texts) {
+    sb_autobuf struct sb_buf found = {0};
+    struct stat st;
+    for (size_t i = 0; i < texts->n; i++) {
+        size_t len = strlen(texts->v[i]);
+        if (fstatat(e->dir, e->name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode) ||
+            (size_t)st.st_size != len)
+            continue;
+        sb_autoclose int fd = openat(e->dir, e->name, SB_FILE_FLAGS | O_NOFOLLOW);
+        sb_buf_reset(&found);
+        if (fd >= 0 && sb_fd_read(fd, len, &found, NULL) == 0 && found.len == len &&
+            !memcmp(found.data, texts->v[i], len))
+            return true;
+    }
+    return false;
+}
+
+static int clean_file(void *self, const struct sb_tree_entry *e, struct sb_error *err) {
+    const struct sb_root *root = self;
+    if (e->type != DT_REG)
+        return 0;
+    bool python = in_cache(e->path) && by_time(e->dir, e->name);
+    if (!python && !(root->secrets.n && may_be_copy(e) && is_copy(e, &root->secrets)))
         return 0;
     return unlinkat(e->dir, e->name, 0) < 0
                ? sb_fail_errno(err, SB_E_IO, "removing %.200s", e->path)
@@ -158,5 +189,5 @@ int sb_root_clean(struct sb_root *root, struct sb_error *err) {
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
         if (apply_rule(&rules[i], upper, err) < 0)
             return sb_error_context(err, "removing traces");
-    return sb_tree_walk(upper, ".", clean_python, NULL, NULL, err);
+    return sb_tree_walk(upper, ".", clean_file, NULL, root, err);
 }

@@ -74,18 +74,25 @@ struct attributes {
 };
 enum {
     IDMAP = 0x100000,         /* MOUNT_ATTR_IDMAP */
+    NOSUID = 0x02,            /* MOUNT_ATTR_NOSUID */
+    NOEXEC = 0x08,            /* MOUNT_ATTR_NOEXEC */
     CLONE_TREE = 1,           /* OPEN_TREE_CLONE */
     FROM_DESCRIPTOR = 0x0004, /* MOVE_MOUNT_F_EMPTY_PATH */
 };
 
 /* The directory as a mount of its own that is nowhere yet; users: a user namespace, or -1. */
 static int take_place(const char *directory, int users) {
-    struct attributes attributes = {.propagation = MS_PRIVATE};
+    /* How the store is mounted is no matter of a new root's programs. */
+    struct attributes attributes = {.propagation = MS_PRIVATE, .clear = NOEXEC | NOSUID};
     if (users >= 0) {
         attributes.set = IDMAP;
         attributes.users = (uint64_t)users;
     }
     int fd = (int)syscall(SYS_open_tree, AT_FDCWD, directory, CLONE_TREE | O_CLOEXEC);
+    if (fd >= 0 &&
+        syscall(SYS_mount_setattr, fd, "", AT_EMPTY_PATH, &attributes, sizeof attributes) == 0)
+        return fd;
+    attributes.clear = 0; /* a user may not */
     if (fd >= 0 &&
         syscall(SYS_mount_setattr, fd, "", AT_EMPTY_PATH, &attributes, sizeof attributes) == 0)
         return fd;
@@ -120,6 +127,16 @@ static int make_tmp(char *const *places, size_t count, int users, const char **o
     return 0;
 }
 
+/* mmdebstrap gives the new root this machine's, where packages' scripts ask for it. */
+static void hide_hostname(void) {
+    static const char file[] = "/tmp/.hostname", text[] = "sbuild\n";
+    sb_autoclose int fd = open(file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    if (fd < 0 || write(fd, text, sizeof text - 1) < 0 || fchmod(fd, 0644) < 0)
+        return;
+    mount(file, "/etc/hostname", NULL, MS_BIND, NULL); /* some machines have none */
+    unlink(file);
+}
+
 /* The kernel forgets who is to be told of its parent's death when a process gets other ids. */
 static int become_root(int users) {
     pid_t parent = getppid();
@@ -141,6 +158,7 @@ int sb_contain_apart(char *const *places, size_t count, const char **out_what) {
     if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0 ||
         make_tmp(places, count, users, out_what) < 0)
         return -1;
+    hide_hostname();
     *out_what = "entering a user namespace";
     return inside ? 0 : become_root(users);
 }

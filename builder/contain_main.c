@@ -11,6 +11,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/net.h>
@@ -25,6 +26,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -39,6 +41,7 @@
 #include "base/process.h"
 #include "builder/contain.h"
 #include "builder/contain_private.h"
+#include "builder/userns.h"
 
 enum { FAILED = 125 };
 
@@ -102,15 +105,52 @@ static void hide_cgroups(void) {
 
 /* ---- pid 1 ---- */
 
-/* Limits of whoever runs sbuild must not decide what a build does. */
+/* Limits of whoever runs sbuild must not decide what a build does: here are the kernel's own, as
+ * far as a hard limit may be raised. */
 static void set_limits(void) {
-    struct rlimit files;
-    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_max > 1024) {
-        files.rlim_cur = 1024;
-        setrlimit(RLIMIT_NOFILE, &files);
+    static const struct {
+        int what;
+        rlim_t soft, hard;
+    } all[] = {
+        {RLIMIT_NOFILE, 1024, RLIM_INFINITY},
+        {RLIMIT_CORE, 0, 0},
+        {RLIMIT_AS, RLIM_INFINITY, RLIM_INFINITY},
+        {RLIMIT_CPU, RLIM_INFINITY, RLIM_INFINITY},
+        {RLIMIT_DATA, RLIM_INFINITY, RLIM_INFINITY},
+        {RLIMIT_FSIZE, RLIM_INFINITY, RLIM_INFINITY},
+        {RLIMIT_LOCKS, RLIM_INFINITY, RLIM_INFINITY},
+        {RLIMIT_NPROC, RLIM_INFINITY, RLIM_INFINITY},
+        {RLIMIT_RSS, RLIM_INFINITY, RLIM_INFINITY},
+        {RLIMIT_RTTIME, RLIM_INFINITY, RLIM_INFINITY},
+        {RLIMIT_STACK, 8 << 20, RLIM_INFINITY},
+        {RLIMIT_MEMLOCK, 8 << 20, 8 << 20},
+        {RLIMIT_MSGQUEUE, 819200, 819200},
+        {RLIMIT_NICE, 0, 0},
+        {RLIMIT_RTPRIO, 0, 0},
+    };
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        struct rlimit now, new = {all[i].soft, all[i].hard};
+        if (getrlimit((__rlimit_resource_t)all[i].what, &now) < 0)
+            continue;
+        if (all[i].what == RLIMIT_NOFILE) /* no more than the system has, which nobody can name */
+            new.rlim_max = now.rlim_max;
+        if (setrlimit((__rlimit_resource_t)all[i].what, &new) == 0)
+            continue;
+        new.rlim_max = new.rlim_max < now.rlim_max ? new.rlim_max : now.rlim_max;
+        new.rlim_cur = new.rlim_cur < new.rlim_max ? new.rlim_cur : new.rlim_max;
+        setrlimit((__rlimit_resource_t)all[i].what, &new);
     }
-    struct rlimit core = {0};
-    setrlimit(RLIMIT_CORE, &core);
+}
+
+/* What else a process hands down: 32-bit machines that "setarch" plays, addresses without chance,
+ * groups, keys. What can't be left is nobody's loss. */
+static void leave_surroundings(void) {
+    enum { JOIN_SESSION_KEYRING = 1 };
+    personality(PER_LINUX);
+    /* A user's may be what lets them reach their store; a container has none of them. */
+    if (!sb_userns_inside())
+        (void)!setgroups(0, NULL);
+    syscall(SYS_keyctl, JOIN_SESSION_KEYRING, NULL);
 }
 
 /* Abstract Unix sockets belong to a network, not to a file system: daemons of this machine that
@@ -186,6 +226,7 @@ static _Noreturn void be_first(int keeper, const struct options *options) {
     else if (!strcmp(cgroups, "hide"))
         hide_cgroups();
     set_limits();
+    leave_surroundings();
     umask(022);
     pid_t program = fork();
     if (program == 0)
@@ -270,8 +311,10 @@ int sb_contain_main(int argc, char **argv) {
     const char *what = "";
     if (options.place_count && sb_contain_apart(options.places, options.place_count, &what) < 0)
         fail(what);
-    if (unshare(CLONE_NEWPID | CLONE_NEWNS) < 0)
+    if (unshare(CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWUTS) < 0)
         fail("making a PID namespace");
+    if (sethostname("sbuild", 6) < 0 || setdomainname("(none)", 6) < 0)
+        fail("setting the host's name");
     if (pipe2(alive, O_CLOEXEC) < 0)
         fail("making a pipe");
     pid_t first = fork();

@@ -65,6 +65,10 @@ static json_t *limit(const char *type, rlim_t soft, rlim_t hard) {
 static json_t *limits(const struct sb_container *container) {
     struct rlimit files;
     rlim_t most = 1048576;
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_max < most) {
+        files.rlim_max = most;
+        setrlimit(RLIMIT_NOFILE, &files); /* root may */
+    }
     if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_max < most)
         most = files.rlim_max;
     json_t *out = json_array();

@@ -12,6 +12,7 @@
 #include "builder/contain.h"
 #include "builder/container.h"
 #include "builder/inroot.h"
+#include "builder/step_hints.h"
 #include "builder/step_mounts.h"
 #include "builder/userns.h"
 
@@ -62,7 +63,7 @@ static void make_environment(const struct sb_step *step, const struct sb_step_ru
 
 /* ---- how a program ended ---- */
 
-/* What messages call it: its first line, not too long. */
+/* What messages call it: its first line that says something, not too long. */
 static char *program_name(const char *name, const char *const *argv) {
     sb_autobuf struct sb_buf text = {0};
     if (name)
@@ -71,6 +72,10 @@ static char *program_name(const char *name, const char *const *argv) {
         sb_buf_addf(&text, "%s%s", i ? " " : "", argv[i]);
     const char *start = sb_buf_text(&text);
     start += strspn(start, " \t\r\n");
+    while (*start == '#') {
+        start += strcspn(start, "\n");
+        start += strspn(start, " \t\r\n");
+    }
     size_t len = strcspn(start, "\r\n");
     size_t shown = len < NAME_LIMIT ? len : NAME_LIMIT;
     while (shown < len && ((unsigned char)start[shown] & 0xc0) == 0x80)
@@ -152,9 +157,7 @@ static int look_up(const struct sb_step *step, const struct sb_step_run_context 
 
 /* Only control groups tell; else it is what programs say. */
 static bool lacks_processes(const struct sb_step_log *log) {
-    sb_autobuf struct sb_buf said = {0};
-    sb_step_log_last_lines(log, 20, &said);
-    const char *text = sb_buf_text(&said);
+    const char *text = sb_step_log_said(log);
     return sb_userns_inside() &&
            (strstr(text, "an't fork") || strstr(text, "annot fork") ||
             strstr(text, "fork: Resource temporarily unavailable") || strstr(text, "fork: retry"));
@@ -164,8 +167,11 @@ static int run(const struct sb_step *step, struct sb_step_run_context *context,
                const struct sb_program *program, struct sb_step_mounts *mounts, struct place *place,
                struct sb_error *err) {
     if (sb_step_mounts_begin(step, context, program, mounts, err) < 0 ||
-        look_up(step, context, program, place, err) < 0 ||
-        sb_step_mounts_give(step, context, &place->user, mounts, err) < 0)
+        look_up(step, context, program, place, err) < 0)
+        return -1;
+    if (mounts->search.len)
+        sb_pairs_set(&place->env, "LOCALDOMAIN", mounts->search.data);
+    if (sb_step_mounts_give(step, context, &place->user, mounts, err) < 0)
         return -1;
     struct sb_limits limits = sb_settings_limits(context->settings);
     enum sb_limit_met met = SB_LIMIT_NONE;
@@ -184,15 +190,21 @@ static int run(const struct sb_step *step, struct sb_step_run_context *context,
         .out_met = &met,
     };
     int status;
+    sb_step_log_begin(context->log);
     if (sb_container_run(context->store, context->settings, context->root, &container, context->log,
                          &status, err) < 0)
         return -1;
-    sb_autofree char *name = program_name(program->name, program->argv);
-    if (check_status(name, status, err) == 0)
+    if (status == 0) {
+        sb_step_warn(step, context, program->network);
         return 0;
+    }
+    sb_autofree char *failed = program->failed ? program->failed(program->failed_data) : NULL;
+    sb_autofree char *name = program_name(failed ? failed : program->name, program->argv);
+    check_status(name, status, err);
     if (met == SB_LIMIT_NONE && lacks_processes(context->log))
         met = SB_LIMIT_OF_TASKS;
-    return add_limit(&limits, met, err);
+    add_limit(&limits, met, err);
+    return sb_step_hint(step, context, program->network, status, err);
 }
 
 int sb_step_program(const struct sb_step *step, struct sb_step_run_context *context,
@@ -200,7 +212,8 @@ int sb_step_program(const struct sb_step *step, struct sb_step_run_context *cont
     struct sb_step_mounts mounts = {0};
     struct place place = {0};
     int failed = run(step, context, program, &mounts, &place, err);
-    sb_step_mounts_end(&mounts);
+    if (sb_step_mounts_end(&mounts, step, context, failed ? NULL : err) < 0)
+        failed = -1;
     sb_pairs_free(&place.env);
     return failed;
 }
@@ -227,8 +240,12 @@ int sb_host_program(const struct sb_host_program *program, struct sb_step_log *l
                                  .limits = program->limits,
                                  .out_met = &met};
     int status;
+    sb_step_log_begin(log);
     if (sb_contain_run(&contain, log, &status, err) < 0)
         return -1;
     sb_autofree char *name = program_name(NULL, program->argv);
-    return check_status(name, status, err) < 0 ? add_limit(program->limits, met, err) : 0;
+    if (check_status(name, status, err) == 0)
+        return 0;
+    add_limit(program->limits, met, err);
+    return sb_step_full(log, err);
 }

@@ -43,16 +43,28 @@ struct sb_step_log {
                  size_t len); /* each chunk of output, live; may be NULL */
     void *data;
     struct sb_buf tail; /* the last lines written, kept by sb_step_log_write; at most 64 kB */
+    size_t own;         /* how much of it is of the program that runs, or ran last */
+    int disk;           /* of the store; with 0, nobody looks whether it is full */
+    bool full;          /* the program said so, and it was */
 };
+#define SB_STEP_LITTLE_ROOM                                                                        \
+    (8u << 20) /* bytes: one that needs more at once finds the disk full                           \
+                */
 void sb_step_log_write(struct sb_step_log *log, const char *text, size_t len);
 /* The last max lines of output, for the error message of a failing step. */
 void sb_step_log_last_lines(const struct sb_step_log *log, int max, struct sb_buf *out);
+
+/* From here on it is another program's. */
+void sb_step_log_begin(struct sb_step_log *log);
+/* What the program said last. */
+const char *sb_step_log_said(const struct sb_step_log *log);
 
 struct sb_step_times;
 
 struct sb_step_run_context {
     struct sb_store *store;
     const struct sb_settings *settings; /* mirrors, runtime, pip index */
+    struct sb_registry *registry;       /* for downloads, as sb_fetch has it; may be NULL */
     const struct sb_recipe *recipe;
     const struct sb_recipe_layer *layer;
     struct sb_root *root;         /* mounted */
@@ -65,14 +77,18 @@ struct sb_step_run_context {
     const char *workdir;        /* of the image so far; "/" when none */
     int64_t epoch;              /* SOURCE_DATE_EPOCH for the step */
     struct sb_step_log *log;
-    struct sb_step_times *times; /* builder/step_times.h; may be NULL */
+    struct sb_step_times *times;                /* builder/step_times.h; may be NULL */
+    void (*warn)(void *data, const char *text); /* what a user has to know; may be NULL */
+    void *warn_data;
+    int failed_line; /* of the recipe file: of the command that failed; 0: that of the step */
 };
 
 /* A file or directory of this machine, seen at a place of the root while one program runs. The
  * place need not exist there, and nothing of it stays in the layer. */
 struct sb_mount {
     const char *source;      /* absolute; a file or a directory */
-    const char *destination; /* absolute, in the root; symlinks are followed within the root */
+    const char *destination; /* absolute, in the root; symlinks are followed within the root. Or
+                                "/dev/…", where nothing is a link */
     bool read_only;
 };
 
@@ -83,12 +99,17 @@ struct sb_mount {
  * step's secrets and cache directories are in place. Output goes to context->log. A non-zero exit
  * is SB_E_STEP with the command and the status; the builder adds the log's tail. */
 struct sb_program {
-    const char *const *argv;    /* argv[0] is looked up in the PATH of the root */
-    const char *name;           /* what messages call it; NULL: argv, joined */
+    const char *const *argv; /* argv[0] is looked up in the PATH of the root */
+    const char *name;        /* what messages call it; NULL: argv, joined */
+    /* What of it failed, once it has ended: NULL is all of it. The caller's to free. */
+    char *(*failed)(void *data);
+    void *failed_data;
     const struct sb_pairs *env; /* may be NULL */
     const char *workdir;        /* must exist; NULL: context->workdir, or / when that is missing */
     const char *user;           /* name or uid, and maybe :group or :gid; NULL: root */
     bool network;               /* this machine's network, with its resolv.conf */
+    bool no_search; /* but for its search domains, which LOCALDOMAIN has: scripts of packages write
+                       down what domain they think they are in */
     const struct sb_mount *mounts;
     size_t mount_count;
     const char *const *caches; /* cache directories beside the step's own; ends in NULL; may be

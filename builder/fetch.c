@@ -3,9 +3,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <poll.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -13,13 +13,14 @@
 
 #include "base/file.h"
 #include "base/memory.h"
-#include "base/process.h"
 #include "base/text.h"
+#include "layers/room.h"
 #include "registry/http.h"
+#include "registry/retry.h"
 
 enum {
-    TRIES = 4,  /* without a byte more */
-    STALL = 60, /* seconds without a byte */
+    STALL = 60,      /* seconds without a byte */
+    BREAK_LIMIT = 5, /* times that it broke off without getting further than before */
 };
 #define SIZE_LIMIT (64ull << 30) /* bytes */
 
@@ -35,26 +36,77 @@ char *sb_fetch_public_url(const char *url) {
 /* ---- transfers ---- */
 
 struct download {
+    struct sb_store *store;
+    struct sb_registry *registry;
     const char *url;
-    int fd; /* of the file that it becomes */
-    uint64_t size;
-    int status;
+    int fd;         /* of the file that it becomes */
+    uint64_t size;  /* what there is of it */
+    uint64_t best;  /* the most that there ever was */
+    uint64_t total; /* as the server says; 0: it doesn't */
+    char *version;  /* the server's name for what it sends: a strong ETag, or NULL */
+    bool no_ranges; /* it answers for others than those that are asked for */
+    bool resumed;   /* it was put together of several answers */
+    bool got;       /* this attempt got a byte */
 };
+
+static uint64_t number(const char *text) {
+    char *end;
+    if (!text || *text < '0' || *text > '9')
+        return 0;
+    errno = 0;
+    unsigned long long value = strtoull(text, &end, 10);
+    return *end || errno ? 0 : value;
+}
+
+static int begin_anew(struct download *d, const char *why, struct sb_error *err) {
+    d->size = 0;
+    d->no_ranges = true;
+    sb_fail(err, SB_E_NETWORK, "%s", why);
+    err->os_errno = EAGAIN;
+    return -1;
+}
+
+static bool is_strong(const char *tag) {
+    return tag && *tag == '"';
+}
+
+/* The part that was asked for, of the same file. */
+static int check_part(struct download *d, const struct sb_http_response *response,
+                      struct sb_error *err) {
+    uint64_t from, to;
+    char total[24] = "";
+    const char *range = sb_http_header(response, "content-range");
+    const char *version = sb_http_header(response, "etag");
+    if (!range || sscanf(range, "bytes %" SCNu64 "-%" SCNu64 "/%23[0-9]", &from, &to, total) < 2 ||
+        from != d->size || to < from)
+        return begin_anew(d, "the server sends another part than was asked for", err);
+    if ((d->version && version && strcmp(version, d->version) != 0) ||
+        (d->total && *total && number(total) != d->total))
+        return begin_anew(d, "the file was changed on the server meanwhile", err);
+    if (*total)
+        d->total = number(total);
+    d->resumed = d->resumed || d->size > 0;
+    return 0;
+}
 
 /* A server that doesn't go on where we stopped begins anew. */
 static int on_head(void *data, const struct sb_http_response *response, struct sb_error *err) {
     struct download *d = data;
-    d->status = response->status;
-    if (response->status != 206 && response->status / 100 == 2)
+    if (response->status == 206 && check_part(d, response, err) < 0)
+        return -1;
+    if (response->status != 206 && response->status / 100 == 2) {
+        const char *version = sb_http_header(response, "etag");
+        free(d->version);
+        d->version = is_strong(version) ? sb_strdup(version) : NULL;
+        d->total = number(sb_http_header(response, "content-length"));
         d->size = 0;
-    const char *range = sb_http_header(response, "content-range");
-    uint64_t from;
-    if (response->status == 206 &&
-        (!range || sscanf(range, "bytes %" SCNu64 "-", &from) != 1 || from != d->size))
-        return sb_fail(err, SB_E_NETWORK, "the server sends another part than was asked for");
+        d->resumed = false;
+    }
+    if (d->total > SIZE_LIMIT)
+        return sb_fail(err, SB_E_NETWORK, "it is larger than %s", sb_text_size(SIZE_LIMIT).text);
     if (ftruncate(d->fd, (off_t)d->size) < 0 || lseek(d->fd, (off_t)d->size, SEEK_SET) < 0)
         return sb_fail_errno(err, SB_E_IO, "writing a downloaded file");
-    return 0;
+    return sb_store_room(d->store, d->total > d->size ? d->total - d->size : 0, err);
 }
 
 static int on_bytes(void *data, const void *bytes, size_t len, struct sb_error *err) {
@@ -64,39 +116,55 @@ static int on_bytes(void *data, const void *bytes, size_t len, struct sb_error *
     if (sb_fd_write(d->fd, bytes, len, "a downloaded file", err) < 0)
         return -1;
     d->size += len;
+    d->got = d->got || len > 0;
     return 0;
 }
 
-/* Once. 1: it may work when it is repeated. */
-static int attempt(struct sb_http *http, struct download *d, uint64_t seconds,
+static int refused(struct download *d, const struct sb_http_response *response,
                    struct sb_error *err) {
+    const char *range = sb_http_header(response, "content-range");
+    if (response->status == 416 && d->size > 0) {
+        if (range && !strncmp(range, "bytes */", 8) && number(range + 8) == d->size)
+            return 0; /* all was here already */
+        return begin_anew(d, "the server has less than was fetched", err);
+    }
+    sb_fail(err, SB_E_NETWORK, "the server answers with status %d", response->status);
+    if (response->status == 401 || response->status == 403)
+        sb_error_hint(err, "a download has no password: is the file there for everybody?");
+    else if (response->status == 404 || response->status == 410)
+        sb_error_hint(err, "it is not there (any more): look for another URL of the same file; its "
+                           "digest alone counts");
+    if (sb_retry_worth(0, response, err))
+        err->os_errno = EAGAIN;
+    return -1;
+}
+
+/* Once. */
+static int attempt(struct sb_http *http, struct download *d, uint64_t seconds,
+                   struct sb_http_response *response, struct sb_error *err) {
     sb_autofree char *range = sb_format("bytes=%" PRIu64 "-", d->size);
-    const struct sb_http_header header = {"Range", range};
+    const struct sb_http_header headers[] = {{"Range", range}, {"If-Range", d->version}};
+    bool part = d->size > 0 && !d->no_ranges;
     struct sb_http_request request = {.method = "GET",
                                       .host = "",
                                       .target = d->url,
-                                      .headers = &header,
-                                      .header_count = d->size ? 1 : 0,
+                                      .headers = headers,
+                                      .header_count = part ? 1 + (d->version != NULL) : 0,
                                       .sink = on_bytes,
                                       .head = on_head,
                                       .data = d,
                                       .download = true,
                                       .timeout_seconds = (int)seconds};
-    struct sb_http_response response;
-    d->status = 0;
-    int result = sb_http_perform(http, &request, &response, err);
-    if (result == 0 && response.status / 100 != 2) {
-        int status = response.status;
-        if (status == 416) /* it is shorter than what we have */
-            d->size = 0;
-        result = sb_fail(err, SB_E_NETWORK, "the server answers with status %d", status);
-        if (status == 408 || status == 416 || status == 429 || status >= 500)
-            err->os_errno = EAGAIN;
-    }
-    sb_http_response_free(&response);
-    if (result == 0 || err->code != SB_E_NETWORK || err->os_errno != EAGAIN)
+    d->got = false;
+    int result = sb_http_perform(http, &request, response, err);
+    if (result == 0 && response->status / 100 != 2)
+        return refused(d, response, err);
+    if (result < 0 || !d->total || d->size >= d->total)
         return result;
-    return 1;
+    sb_fail(err, SB_E_NETWORK, "the server sent %" PRIu64 " of %" PRIu64 " bytes", d->size,
+            d->total);
+    err->os_errno = EAGAIN;
+    return -1;
 }
 
 static int64_t seconds_now(void) {
@@ -105,39 +173,71 @@ static int64_t seconds_now(void) {
     return (int64_t)now.tv_sec;
 }
 
-/* What broke off goes on where it stopped, as long as that leads anywhere. */
+static char *host_of(const char *url) {
+    sb_autofree char *public = sb_fetch_public_url(url);
+    const char *host = strstr(public, "://");
+    host = host ? host + 3 : public;
+    return sb_strndup(host, strcspn(host, "/"));
+}
+
+/* 1: again. Bytes that bring it no further are no progress, but show that the server is there. */
+static int after(struct download *d, struct sb_retry *retry, int *breaks,
+                 const struct sb_http_response *response, struct sb_error *err) {
+    bool refused = response->status >= 400 && response->status != 416;
+    if (err->code != SB_E_NETWORK || err->os_errno != EAGAIN)
+        return 0;
+    if (d->got || d->size > d->best)
+        sb_retry_progress(retry);
+    if (d->size > d->best) {
+        d->best = d->size;
+        *breaks = 0;
+    } else if (d->got && ++*breaks >= BREAK_LIMIT) {
+        sb_error_context(err, "it broke off %d times", *breaks);
+        return 0;
+    }
+    struct sb_error failure = *err;
+    int again = sb_retry_again(retry, refused ? 0 : -1, response, &failure);
+    if (again < 0)
+        *err = failure;
+    return again;
+}
+
+/* What broke off goes on where it stopped. */
 static int transfer(struct download *d, uint64_t limit, struct sb_error *err) {
     const struct sb_http_options options = {.stall_seconds = STALL};
     struct sb_http *http = sb_http_new(&options);
-    int64_t end = seconds_now() + (int64_t)limit, left;
-    int result = 1;
-    for (int tries = 0; result > 0 && tries < TRIES; tries++) {
-        uint64_t before = d->size;
-        if ((left = end - seconds_now()) <= 0)
-            break;
-        if (tries)
-            sb_error_clear(err);
-        result = attempt(http, d, (uint64_t)left, err);
-        if (d->size > before)
-            tries = 0;
-        else if (result > 0 && tries + 1 < TRIES)
-            poll(&(struct pollfd){.fd = sb_interrupt_fd(), .events = POLLIN}, 1, 1000 << tries);
+    sb_autofree char *host = host_of(d->url);
+    struct sb_retry retry = sb_registry_retry(d->registry, host);
+    retry.server = true;
+    int64_t end = seconds_now() + (int64_t)limit, left = (int64_t)limit;
+    int result = 1, breaks = 0;
+    while (result > 0 && left > 0) {
+        struct sb_http_response response = {0};
+        sb_error_clear(err);
+        result = attempt(http, d, (uint64_t)left, &response, err);
+        if (result == 0)
+            sb_retry_answered(&retry);
+        else
+            result = after(d, &retry, &breaks, &response, err) > 0 ? 1 : -1;
+        sb_http_response_free(&response);
+        left = end - seconds_now();
     }
     sb_http_free(http);
-    if (result > 0 && seconds_now() >= end) {
+    if (result != 0 && err->code == SB_E_NETWORK && left <= 0) {
         sb_fail(err, SB_E_NETWORK, "it takes longer than %s", sb_text_seconds((double)limit).text);
         sb_error_hint(err, "the settings' limits: {download: TIME} allow more");
+    } else if (result != 0 && err->code == SB_E_NETWORK) {
+        sb_retry_context(&retry, err);
     }
     return result ? -1 : 0;
 }
 
-static int download(const char *url, int fd, uint64_t limit, struct sb_step_log *log,
+static int download(struct download *d, uint64_t limit, struct sb_step_log *log,
                     struct sb_error *err) {
-    sb_autofree char *shown = sb_fetch_public_url(url);
-    struct download d = {.url = url, .fd = fd};
+    sb_autofree char *shown = sb_fetch_public_url(d->url);
     sb_autofree char *line = sb_format("fetching %s\n", shown);
     sb_step_log_write(log, line, strlen(line));
-    if (transfer(&d, limit, err) == 0)
+    if (transfer(d, limit, err) == 0)
         return 0;
     if (err->code == SB_E_NETWORK && !*err->hint)
         sb_error_hint(err, "is the URL right, and does this machine reach it? A proxy is taken "
@@ -185,8 +285,37 @@ static int open_kept(struct sb_store *store, const char *path, const char *url,
     return fd;
 }
 
-int sb_fetch(struct sb_store *store, const char *url, const struct sb_digest *digest,
-             uint64_t seconds, struct sb_step_log *log, struct sb_error *err) {
+/* What was put together of several answers, or may have ended early without a word, is fetched
+ * whole once more when it is not what it should be. */
+static int fetch_right(struct download *d, const struct sb_digest *digest, uint64_t seconds,
+                       struct sb_step_log *log, struct sb_error *err) {
+    if (download(d, seconds, log, err) < 0)
+        return -1;
+    struct sb_error wrong = {0};
+    if (lseek(d->fd, 0, SEEK_SET) < 0)
+        return sb_fail_errno(err, SB_E_IO, "reading a downloaded file");
+    if (check_digest(d->fd, d->url, digest, &wrong) == 0)
+        return 0;
+    bool doubtful = wrong.code == SB_E_INTEGRITY && (d->resumed || !d->total);
+    if (doubtful) {
+        static const char line[] = "it is not whole, or put together wrongly: once more\n";
+        sb_step_log_write(log, line, sizeof line - 1);
+        d->size = d->best = d->total = 0;
+        d->no_ranges = true;
+        if (download(d, seconds, log, err) < 0)
+            return -1;
+        if (lseek(d->fd, 0, SEEK_SET) < 0)
+            return sb_fail_errno(err, SB_E_IO, "reading a downloaded file");
+        return check_digest(d->fd, d->url, digest, err);
+    }
+    if (err)
+        *err = wrong;
+    return -1;
+}
+
+int sb_fetch(struct sb_store *store, struct sb_registry *registry, const char *url,
+             const struct sb_digest *digest, uint64_t seconds, struct sb_step_log *log,
+             struct sb_error *err) {
     static atomic_uint count;
     int tmp = sb_store_tmp_fd(store), private = sb_store_private_fd(store);
     if (tmp < 0)
@@ -200,16 +329,16 @@ int sb_fetch(struct sb_store *store, const char *url, const struct sb_digest *di
     int fd = openat(tmp, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0)
         return sb_fail_errno(err, SB_E_IO, "creating a temporary file");
-    int failed = download(url, fd, seconds, log, err);
-    if (!failed && lseek(fd, 0, SEEK_SET) < 0)
-        failed = sb_fail_errno(err, SB_E_IO, "reading a downloaded file");
-    failed = failed || check_digest(fd, url, digest, err) < 0 ||
-             sb_directory_make(private, "caches/downloads", 0755, err) < 0;
+    struct download d = {.store = store, .registry = registry, .url = url, .fd = fd};
+    int failed = fetch_right(&d, digest, seconds, log, err);
+    free(d.version);
+    failed = failed || sb_directory_make(private, "caches/downloads", 0755, err) < 0;
     if (!failed &&
         (fchmod(fd, 0644) < 0 || fsync(fd) < 0 || renameat(tmp, name, private, path) < 0))
         failed = sb_fail_errno(err, SB_E_IO, "keeping %s", path);
     if (!failed)
         return fd;
+    sb_room_explain(fd, err);
     unlinkat(tmp, name, 0);
     close(fd);
     return -1;

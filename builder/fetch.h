@@ -15,11 +15,13 @@
 #include "builder/execution.h"
 
 /* Opens the file for reading, fetching it within so many seconds when the store doesn't have it. A
- * file with another
- * digest is SB_E_INTEGRITY, and naming both; a server that does not answer is SB_E_NETWORK. The
- * descriptor, or -1. */
-int sb_fetch(struct sb_store *store, const char *url, const struct sb_digest *digest,
-             uint64_t seconds, struct sb_step_log *log, struct sb_error *err);
+ * server that is away is waited for as registries are (registry/retry.h); registry, which may be
+ * NULL, says how long, and tells who watches it. A file with another digest is SB_E_INTEGRITY, and
+ * naming both; a server that does not answer is SB_E_NETWORK. The descriptor, or -1. */
+struct sb_registry;
+int sb_fetch(struct sb_store *store, struct sb_registry *registry, const char *url,
+             const struct sb_digest *digest, uint64_t seconds, struct sb_step_log *log,
+             struct sb_error *err);
 
 /* A URL as people may see it: without a user's name and password, and without a query, which may
  * hold a token. The caller's to free. */

@@ -15,9 +15,10 @@
 #include "builder/fetch.h"
 #include "builder/step_times.h"
 #include "layers/clamp.h"
+#include "layers/room.h"
 #include "layers/trees.h"
 
-enum { LAST_LINES = 40 };
+enum { LAST_LINES = 40, LAST_LINES_FULL = 10 };
 
 /* STORE/sbuild/logs/20260102-030405-backend-app-PID-N.log */
 static int open_log(const struct sb_layer_run *run, char **out_path, struct sb_error *err) {
@@ -50,7 +51,7 @@ static int open_download(void *data, const struct sb_step *step, struct sb_error
     if (log_fd < 0)
         return -1;
     sb_digest_parse_hex(step->download.sha256, &digest);
-    int fd = sb_fetch(site->store, step->download.url, &digest,
+    int fd = sb_fetch(site->store, site->registry, step->download.url, &digest,
                       sb_settings_download_seconds(site->settings), &log, err);
     sb_buf_free(&log.tail);
     if (fd < 0)
@@ -66,6 +67,7 @@ int sb_layer_pack_copy(const struct sb_layer_site *site, const struct sb_copy_li
     if (sb_packer_start(site->store, options, &packer, err) < 0)
         return -1;
     if (sb_copy_pack(list, site->context, &fetch, packer, site->epoch, err) < 0) {
+        sb_room_explain(sb_store_fd(site->store), err);
         sb_packer_abort(packer);
         return -1;
     }
@@ -98,12 +100,15 @@ static int run_step(const struct sb_layer_run *run, const struct sb_step *step,
     context->env = &env;
     context->workdir = step->kind->sees_env ? run->site->workdir : "/";
     tell_hidden(step, context);
+    context->failed_line = 0;
     int failed = step->kind->run(step, context, err);
     context->env = NULL;
     sb_pairs_free(&env);
-    return failed < 0 ? sb_error_context(err, "%s:%d: %s", step->place.file, step->place.line,
-                                         step->kind->name)
-                      : 0;
+    if (failed < 0)
+        sb_error_context(err, "%s:%d: %s", step->place.file,
+                         context->failed_line ? context->failed_line : step->place.line,
+                         step->kind->name);
+    return failed < 0 ? -1 : 0;
 }
 
 static int run_steps(const struct sb_layer_run *run, struct sb_step_run_context *context,
@@ -118,10 +123,10 @@ static int run_steps(const struct sb_layer_run *run, struct sb_step_run_context 
 }
 
 /* What a developer needs to see when a step fails: the end of its output, and where the rest is. */
-static void add_log_tail(const struct sb_step_log *log, struct sb_error *err) {
+static void add_log_tail(const struct sb_step_log *log, int most, struct sb_error *err) {
     sb_autobuf struct sb_buf text = {0};
     sb_autobuf struct sb_buf lines = {0};
-    sb_step_log_last_lines(log, LAST_LINES, &lines);
+    sb_step_log_last_lines(log, most, &lines);
     sb_buf_addf(&text, "%s\n%s%sthe whole log: %s", err->message, sb_buf_text(&lines),
                 lines.len && lines.data[lines.len - 1] != '\n' ? "\n" : "", log->path);
     struct sb_error whole = *err;
@@ -136,10 +141,14 @@ int sb_layer_run(const struct sb_layer_run *run, struct sb_root **out, struct sb
     struct sb_root *root = NULL;
     if (log_fd < 0 || sb_root_mount(site->store, run->trees, &root, err) < 0)
         return -1;
-    struct sb_step_log log = {
-        .fd = log_fd, .path = log_path, .line = run->output, .data = run->data};
+    struct sb_step_log log = {.fd = log_fd,
+                              .path = log_path,
+                              .line = run->output,
+                              .data = run->data,
+                              .disk = sb_store_fd(site->store)};
     struct sb_step_run_context context = {.store = site->store,
                                           .settings = run->settings,
+                                          .registry = site->registry,
                                           .recipe = site->recipe,
                                           .layer = run->layer,
                                           .root = root,
@@ -148,11 +157,17 @@ int sb_layer_run(const struct sb_layer_run *run, struct sb_root **out, struct sb
                                           .secrets = site->secrets,
                                           .epoch = site->epoch,
                                           .log = &log,
-                                          .times = sb_step_times_new()};
+                                          .times = sb_step_times_new(),
+                                          .warn = run->warn,
+                                          .warn_data = run->data};
     int failed = run_steps(run, &context, err);
     sb_step_times_free(context.times);
+    if (failed)
+        sb_room_explain(log.disk, err);
     if (failed && err->code == SB_E_STEP)
-        add_log_tail(&log, err);
+        add_log_tail(&log, LAST_LINES, err);
+    else if (failed && err->code == SB_E_NO_SPACE)
+        add_log_tail(&log, LAST_LINES_FULL, err);
     failed = failed || sb_root_unmount(root, err) < 0 || sb_root_clean(root, err) < 0 ||
              sb_tree_clamp(sb_root_upper(root), site->epoch, err) < 0;
     sb_buf_free(&log.tail);

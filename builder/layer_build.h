@@ -20,6 +20,7 @@ struct sb_layer_run {
     const char *name;                    /* for the log's name */
     const struct sb_strings *trees;      /* of the layers below, lowest first */
     void (*output)(void *data, const char *text, size_t len); /* live output; may be NULL */
+    void (*warn)(void *data, const char *text);               /* may be NULL */
     void *data;
 };
 /* Runs the steps in a root of their own; on success the root is unmounted, its upper directory

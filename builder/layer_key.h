@@ -30,6 +30,7 @@ struct sb_layer_site {
     struct sb_context *context;
     const struct sb_secrets *secrets;
     const struct sb_settings *settings; /* may be NULL */
+    struct sb_registry *registry;       /* for downloads, as sb_fetch has it; may be NULL */
     const char *workdir;                /* of the image so far, the recipe's own included */
     int64_t epoch;
 };

@@ -197,6 +197,7 @@ void sb_root_free(struct sb_root *root) {
         sb_tree_remove(AT_FDCWD, root->directory, NULL);
     sb_strings_free(&root->trees);
     sb_strings_free(&root->stubs);
+    sb_strings_free(&root->secrets);
     free(root->directory);
     free(root->stubs_path);
     free(root->upper);

@@ -3,8 +3,9 @@
  *
  * An overlay mount, in this process's own mount namespace (builder/userns.h), so that no mount
  * outlives the process however it ends. Below all layers lies a directory of stubs, empty at first:
- * sb_root_points adds mount points there (proc, sys, dev, run/secrets, etc/resolv.conf, …), so that
- * they exist in the merged view and never appear in the new layer.
+ * sb_root_points adds mount points there (proc, sys, dev, run/secrets, …), so that
+ * they exist in the merged view and never appear in the new layer. /etc/hosts and /etc/resolv.conf
+ * are no mounts: packages replace them, and nobody can rename a file over a mount.
  */
 #ifndef SB_BUILDER_ROOT_H
 #define SB_BUILDER_ROOT_H
@@ -47,6 +48,27 @@ int sb_root_points(struct sb_root *root, struct sb_root_point *points, size_t co
 /* Afterwards: takes away what could not be done by stubs (a place that this layer or one below has
  * removed), and frees the paths. */
 void sb_root_points_drop(struct sb_root *root, struct sb_root_point *points, size_t count);
+
+/* A file of ours that stands in the root while one program runs, in the place of the image's own or
+ * of none. It may be written to, replaced and removed like any other. */
+struct sb_root_file {
+    const char *path; /* absolute; symlinks are followed within the root */
+    const char *text; /* what it holds */
+    size_t len;
+    size_t ours; /* that many of its first bytes are never the image's; the others are what the
+                    image's own file says */
+    bool secret; /* nothing of it is the image's, nor what a program makes of it, if a file: but
+                    a symlink in its place, or that it was removed */
+    bool lost;   /* filled, of a secret one: a program wrote to it in vain */
+    struct sb_root_file_place *place; /* private to root_files.c */
+};
+/* As with sb_root_points nobody may have a descriptor of the root open. */
+int sb_root_files_place(struct sb_root *root, struct sb_root_file *files, size_t count,
+                        struct sb_error *err);
+/* Afterwards: what the program left alone leaves no trace, what it changed is the image's. Also
+ * after a failure of the above. (sb_root_clean removes copies of a secret one.) */
+int sb_root_files_take(struct sb_root *root, struct sb_root_file *files, size_t count,
+                       struct sb_error *err);
 
 /* The upper directory stays, and belongs to the store's tmp until sb_tree_adopt takes it. */
 int sb_root_unmount(struct sb_root *root, struct sb_error *err);

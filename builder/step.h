@@ -43,7 +43,9 @@ struct sb_step_copy {
 /* run: SCRIPT or {script, shell, workdir, user}. */
 struct sb_step_run {
     char *script;
-    struct sb_strings shell; /* default: sh -eu; the script follows as the argument of -c */
+    int line;                /* of the recipe file, where the script's first is */
+    bool literal;            /* and its other lines are below that */
+    struct sb_strings shell; /* default: sh -eu */
     char *workdir;           /* default: the image's so far, else / */
     char *user;              /* default: root */
 };

@@ -10,6 +10,7 @@
 #include "base/memory.h"
 #include "builder/apt_cache.h"
 #include "builder/apt_sources.h"
+#include "builder/away.h"
 #include "builder/execution.h"
 #include "builder/inroot.h"
 #include "builder/inroot_files.h"
@@ -156,7 +157,7 @@ static int run_apt(const struct sb_step *step, struct sb_step_run_context *conte
         /* Files of an image need not survive a power cut while they are being made. */
         "-oDPkg::Options::=--force-unsafe-io", "-oDPkg::Options::=--force-confdef",
         "-oDPkg::Options::=--force-confold", "-oDPkg::Use-Pty=0", "-oAcquire::Languages=none",
-        "-oAcquire::Retries=3", "-oAPT::Keep-Downloaded-Packages=true",
+        "-oAPT::Keep-Downloaded-Packages=true",
         /* Lists as Release files name them, and no others. */
         "-oAcquire::GzipIndexes=false",
         "-oAcquire::IndexTargets::deb-src::Sources::DefaultEnabled=false"};
@@ -165,6 +166,7 @@ static int run_apt(const struct sb_step *step, struct sb_step_run_context *conte
         sb_strings_add(&argv, (const char *const[]){"sh", "-c", shell, "sh"}[i]);
     for (size_t i = 0; i < sizeof options / sizeof *options; i++)
         sb_strings_add(&argv, options[i]);
+    sb_strings_addf(&argv, "-oAcquire::Retries=%u", sb_away_apt_retries(context->registry));
     sb_strings_copy(&argv, words);
     struct sb_pairs env = {0};
     sb_pairs_set(&env, "DEBIAN_FRONTEND", "noninteractive");
@@ -174,6 +176,7 @@ static int run_apt(const struct sb_step *step, struct sb_step_run_context *conte
                                  .env = &env,
                                  .workdir = "/",
                                  .network = step->network_given ? step->network : true,
+                                 .no_search = true,
                                  .mounts = s->v,
                                  .mount_count = s->n};
     int result = sb_step_program(step, context, &program, err);

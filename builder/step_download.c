@@ -202,7 +202,7 @@ static int run(const struct sb_step *step, struct sb_step_run_context *context,
     if (!sb_digest_parse_hex(download->sha256, &digest))
         return sb_fail(err, SB_E_FAILED, "%s is no SHA-256", download->sha256);
     sb_autoclose int fd =
-        sb_fetch(context->store, download->url, &digest,
+        sb_fetch(context->store, context->registry, download->url, &digest,
                  sb_settings_download_seconds(context->settings), context->log, err);
     if (fd < 0)
         return -1;

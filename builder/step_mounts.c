@@ -13,11 +13,14 @@
 #include "base/json.h"
 #include "base/lock.h"
 #include "base/memory.h"
+#include "builder/inroot_files.h"
 #include "builder/step_times.h"
 
-enum { RESOLV_CONF_LIMIT = 65536 };
+enum { RESOLV_CONF_LIMIT = 65536, HOSTS_LIMIT = 16 << 20 };
 
 static const char hosts[] = "127.0.0.1 localhost\n::1 localhost\n127.0.1.1 sbuild\n";
+/* So that a copy of it is known for one, whatever this machine's says. */
+static const char resolv_conf[] = "# of the machine that builds: no part of the image\n";
 
 static int write_file(const char *directory, const char *name, const void *data, size_t len,
                       mode_t mode, struct sb_error *err) {
@@ -42,20 +45,56 @@ static void add(struct sb_step_mounts *mounts, char *source, const char *destina
 
 /* ---- the network's files ---- */
 
-/* A copy: the machine's own may be a link into /run, and change meanwhile. */
-static int add_network(struct sb_step_mounts *mounts, bool network, struct sb_error *err) {
-    if (write_file(mounts->directory, "hosts", hosts, sizeof hosts - 1, 0644, err) < 0)
+/* The image's own hosts are shown, too, behind ours. */
+static int read_hosts(const struct sb_root *root, struct sb_buf *out, struct sb_error *err) {
+    sb_autoclose int fd = sb_directory_open(AT_FDCWD, sb_root_path(root), err);
+    if (fd < 0)
         return -1;
-    add(mounts, sb_format("%s/hosts", mounts->directory), "/etc/hosts", false, true);
-    if (!network)
+    sb_autobuf struct sb_buf own = {0};
+    if (sb_inroot_read(fd, "/etc/hosts", HOSTS_LIMIT, &own, NULL) < 0)
+        sb_buf_reset(&own);
+    sb_buf_adds(out, hosts);
+    sb_buf_add(out, sb_buf_text(&own), own.len);
+    return 0;
+}
+
+static void add_file(struct sb_step_mounts *mounts, const char *path, const struct sb_buf *text,
+                     size_t ours, bool secret) {
+    mounts->files[mounts->file_count++] = (struct sb_root_file){
+        .path = path, .text = text->data, .len = text->len, .ours = ours, .secret = secret};
+}
+
+/* A copy, without search domains if they are wanted by themselves: the last such line counts. */
+static void copy_resolv_conf(char *text, struct sb_buf *out, struct sb_buf *search) {
+    for (char *line; (line = strsep(&text, "\n"));) {
+        const char *word = line + strspn(line, " \t");
+        bool is_search = !strncmp(word, "search", 6) || !strncmp(word, "domain", 6);
+        if (search && is_search && (word[6] == ' ' || word[6] == '\t')) {
+            sb_buf_reset(search);
+            sb_buf_adds(search, word + 6 + strspn(word + 6, " \t"));
+        } else if (text || *line) {
+            sb_buf_addf(out, "%s\n", line);
+        }
+    }
+}
+
+/* No mounts: packages replace these files. Of resolv.conf nothing may stay, as it tells of this
+ * machine. */
+static int add_network(struct sb_step_mounts *mounts, const struct sb_program *program,
+                       struct sb_error *err) {
+    if (read_hosts(mounts->root, &mounts->hosts, err) < 0)
+        return -1;
+    add_file(mounts, "/etc/hosts", &mounts->hosts, sizeof hosts - 1, false);
+    if (!program->network)
         return 0;
     sb_autobuf struct sb_buf text = {0};
-    struct sb_error ignored = {0};
-    if (sb_file_read(AT_FDCWD, "/etc/resolv.conf", RESOLV_CONF_LIMIT, &text, &ignored) < 0)
+    if (sb_file_read(AT_FDCWD, "/etc/resolv.conf", RESOLV_CONF_LIMIT, &text, NULL) < 0)
         sb_buf_reset(&text); /* names in /etc/hosts and addresses still work */
-    if (write_file(mounts->directory, "resolv.conf", sb_buf_text(&text), text.len, 0644, err) < 0)
-        return -1;
-    add(mounts, sb_format("%s/resolv.conf", mounts->directory), "/etc/resolv.conf", false, true);
+    sb_buf_adds(&mounts->resolv_conf, resolv_conf);
+    if (text.data)
+        copy_resolv_conf(text.data, &mounts->resolv_conf,
+                         program->no_search ? &mounts->search : NULL);
+    add_file(mounts, "/etc/resolv.conf", &mounts->resolv_conf, mounts->resolv_conf.len, true);
     return 0;
 }
 
@@ -213,6 +252,8 @@ static int add_cache(struct sb_step_run_context *context, const struct cache *ca
     if (make_cache(store, id, json, err) < 0)
         return -1;
     sb_strings_addf(&mounts->caches, "caches/%s", id);
+    sb_autofree char *directory = sb_format("caches/%s", id);
+    sb_directory_plain(sb_store_private_fd(store), directory);
     add(mounts, sb_format("%s/sbuild/caches/%s", sb_store_path(store), id), cache->path, true,
         false);
     return 0;
@@ -234,11 +275,17 @@ static int give_caches(const struct sb_step_mounts *mounts, const struct sb_user
 
 /* ---- all of them ---- */
 
+static bool in_dev(const char *path) {
+    return !strncmp(path, "/dev/", 5);
+}
+
 static int add_own(const struct sb_program *program, struct sb_step_mounts *mounts,
                    struct sb_error *err) {
     for (size_t i = 0; i < program->mount_count; i++) {
         const struct sb_mount *mount = &program->mounts[i];
         struct stat st;
+        if (in_dev(mount->destination))
+            continue; /* add_devices */
         if (check_place(mount->destination, err) < 0)
             return -1;
         if (stat(mount->source, &st) < 0)
@@ -273,8 +320,19 @@ static int make_points(struct sb_step_mounts *mounts, struct sb_error *err) {
                            mounts->points[i].path, mounts->points[i].resolved);
         mounts->v[i].destination = mounts->points[i].resolved;
     }
-    qsort(mounts->v, mounts->n, sizeof *mounts->v, by_destination);
+    if (mounts->n)
+        qsort(mounts->v, mounts->n, sizeof *mounts->v, by_destination);
     return 0;
+}
+
+/* /dev is the container's own: nothing has to be there. */
+static void add_devices(const struct sb_program *program, struct sb_step_mounts *mounts) {
+    for (size_t i = 0; i < program->mount_count; i++) {
+        if (!in_dev(program->mounts[i].destination))
+            continue;
+        mounts->v = sb_realloc(mounts->v, mounts->n + 1, sizeof *mounts->v);
+        mounts->v[mounts->n++] = program->mounts[i];
+    }
 }
 
 static int make_directory(struct sb_store *store, struct sb_step_mounts *mounts,
@@ -307,8 +365,7 @@ int sb_step_mounts_begin(const struct sb_step *step, struct sb_step_run_context 
                          const struct sb_program *program, struct sb_step_mounts *out,
                          struct sb_error *err) {
     *out = (struct sb_step_mounts){.root = context->root, .context = context};
-    if (make_directory(context->store, out, err) < 0 ||
-        add_network(out, program->network, err) < 0 ||
+    if (make_directory(context->store, out, err) < 0 || add_network(out, program, err) < 0 ||
         add_caches(step, context, program, out, err) < 0 ||
         sb_step_times_begin(step, context, &out->caches, err) < 0)
         return -1;
@@ -316,7 +373,10 @@ int sb_step_mounts_begin(const struct sb_step *step, struct sb_step_run_context 
         return -1;
     if (step->secrets.n)
         add(out, sb_format("%s/secrets", out->directory), "/run/secrets", true, true);
-    return make_points(out, err);
+    if (make_points(out, err) < 0)
+        return -1;
+    add_devices(program, out);
+    return sb_root_files_place(out->root, out->files, out->file_count, err);
 }
 
 int sb_step_mounts_give(const struct sb_step *step, struct sb_step_run_context *context,
@@ -327,7 +387,25 @@ int sb_step_mounts_give(const struct sb_step *step, struct sb_step_run_context *
     return give_caches(mounts, user, err);
 }
 
-void sb_step_mounts_end(struct sb_step_mounts *mounts) {
+static void warn_lost(const struct sb_root_file *file, const struct sb_step *step,
+                      const struct sb_step_run_context *context) {
+    if (!file->lost || !context->warn)
+        return;
+    sb_autofree char *text =
+        sb_format("%s:%d: what the step wrote to %s is not in the image: with the network it is "
+                  "this machine's file. Bring one by a copy step, or by a run step without network",
+                  step->place.file, step->place.line, file->path);
+    context->warn(context->warn_data, text);
+}
+
+int sb_step_mounts_end(struct sb_step_mounts *mounts, const struct sb_step *step,
+                       const struct sb_step_run_context *context, struct sb_error *err) {
+    int failed = sb_root_files_take(mounts->root, mounts->files, mounts->file_count, err);
+    for (size_t i = 0; i < mounts->file_count && step->kind->type == SB_STEP_RUN; i++)
+        warn_lost(&mounts->files[i], step, context);
+    sb_buf_free(&mounts->hosts);
+    sb_buf_free(&mounts->resolv_conf);
+    sb_buf_free(&mounts->search);
     sb_root_points_drop(mounts->root, mounts->points, mounts->point_count);
     sb_step_times_end(mounts->context);
     if (mounts->directory) {
@@ -345,4 +423,5 @@ void sb_step_mounts_end(struct sb_step_mounts *mounts) {
     free(mounts->locks);
     free(mounts->v);
     *mounts = (struct sb_step_mounts){0};
+    return failed;
 }

@@ -1,6 +1,6 @@
 /*
- * builder/step_mounts: what is mounted into a step's root while one program runs: the network's
- * files, secrets, cache directories, and what the step itself brings.
+ * builder/step_mounts: what is in a step's root only while one program runs: the network's
+ * files, and by mounts secrets, cache directories, and what the step itself brings.
  */
 #ifndef SB_BUILDER_STEP_MOUNTS_H
 #define SB_BUILDER_STEP_MOUNTS_H
@@ -15,9 +15,13 @@ struct sb_step_mounts {
     struct sb_root_point *points;
     size_t point_count;
     struct sb_strings sources;
-    char *directory; /* hosts, resolv.conf and the tmpfs of secrets */
-    bool secrets;    /* the tmpfs is mounted */
-    int *locks;      /* of the caches */
+    char *directory;              /* with the tmpfs of secrets */
+    struct sb_root_file files[2]; /* hosts, resolv.conf */
+    size_t file_count;
+    struct sb_buf hosts, resolv_conf;
+    struct sb_buf search; /* domains that the program's resolv.conf lacks, apart by blanks */
+    bool secrets;         /* the tmpfs is mounted */
+    int *locks;           /* of the caches */
     size_t lock_count;
     struct sb_strings caches; /* their directories, relative to STORE/sbuild */
     struct sb_step_run_context *context;
@@ -32,6 +36,8 @@ int sb_step_mounts_begin(const struct sb_step *step, struct sb_step_run_context 
 int sb_step_mounts_give(const struct sb_step *step, struct sb_step_run_context *context,
                         const struct sb_user *user, struct sb_step_mounts *mounts,
                         struct sb_error *err);
-void sb_step_mounts_end(struct sb_step_mounts *mounts);
+/* Says, to whoever listens to the context, what the program wrote in vain. */
+int sb_step_mounts_end(struct sb_step_mounts *mounts, const struct sb_step *step,
+                       const struct sb_step_run_context *context, struct sb_error *err);
 
 #endif

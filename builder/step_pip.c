@@ -8,6 +8,7 @@
 #include "base/beneath.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "builder/away.h"
 #include "builder/execution.h"
 #include "builder/inroot.h"
 #include "builder/schema.h"
@@ -179,6 +180,8 @@ static int run(const struct sb_step *step, struct sb_step_run_context *context,
     struct sb_pairs env = {0};
     fill_argv(pip, &argv);
     fill_env(pip, context->settings, &env);
+    sb_autofree char *retries = sb_format("%u", sb_away_pip_retries(context->registry));
+    sb_pairs_set(&env, "PIP_RETRIES", retries);
     struct sb_program program = {.argv = (const char *const *)argv.v,
                                  .env = &env,
                                  .workdir = "/",

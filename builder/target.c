@@ -69,6 +69,7 @@ static int attempt_site(struct sb_target *target, struct attempt *a, struct sb_e
                                      .stack = &a->stack,
                                      .secrets = &target->build->request->secrets,
                                      .settings = target->build->settings,
+                                     .registry = target->build->request->registry,
                                      .workdir = target->workdir,
                                      .epoch = target->build->epoch};
     if (a->layer && !target->context &&
@@ -316,6 +317,11 @@ static int add_mend(struct sb_target *target, struct sb_strings *trees, struct s
     return failed;
 }
 
+static void forward_warning(void *data, const char *text) {
+    struct output *o = data;
+    sb_build_warn(o->target->build, "layer %s: %s", o->target->results[o->result].name, text);
+}
+
 /* The trees of all layers so far, the one being packed included. */
 static int collect_trees(struct sb_target *target, size_t result, struct sb_strings *out,
                          struct sb_error *err) {
@@ -353,6 +359,7 @@ static int run_layer(struct sb_target *target, const struct attempt *a, struct s
                                .name = r->name,
                                .trees = &trees,
                                .output = forward_output,
+                               .warn = forward_warning,
                                .data = &output};
     if (collect_trees(target, a->result, &trees, err) < 0 || sb_layer_run(&run, out, err) < 0)
         return sb_error_context(err, "layer %s", r->name);

@@ -94,6 +94,8 @@ bool sb_cli_print_ended(void);
 int sb_cli_flush(struct sb_error *err);
 
 /* "sbuild: error: …" and the hint, on stderr. */
+/* Of a disk that is full, when it is that of the store. */
+void sb_cli_explain(struct sb_error *err);
 void sb_cli_print_error(const struct sb_error *err);
 /* "sbuild: warning: …", on stderr. */
 void sb_cli_print_warning(const char *message);

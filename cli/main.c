@@ -106,8 +106,10 @@ int main(int argc, char **argv) {
     sb_interrupt_install();
     struct sb_error err = {0};
     int status = run(argc, argv, &err) < 0 ? sb_error_exit_status(err.code) : 0;
-    if (status)
+    if (status) {
+        sb_cli_explain(&err);
         sb_cli_print_error(&err);
+    }
     int signal_number = sb_interrupt_signal();
     if (status && err.code == SB_E_INTERRUPTED && signal_number) {
         signal(signal_number, SIG_DFL); /* so that a shell's loop ends too */

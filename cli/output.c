@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -12,12 +13,18 @@
 #include "base/visible.h"
 #include "builder/outputs.h"
 #include "cli/command.h"
+#include "layers/room.h"
+
+/* The one that was opened, for what there is to say of its disk. */
+static char *store_path;
 
 int sb_cli_open(const struct sb_common *common, const char *recipe, struct sb_settings *settings,
                 struct sb_store **store, struct sb_error *err) {
     if (sb_settings_load(recipe, settings, err) < 0)
         return -1;
     sb_autofree char *path = sb_settings_store(settings, common->store);
+    free(store_path);
+    store_path = sb_strdup(path);
     if (sb_store_open(path, store, err) == 0)
         return 0;
     sb_settings_free(settings);
@@ -113,6 +120,14 @@ static void print_message(const char *message) {
         line += n;
     }
     sb_cli_say("%s\n", sb_buf_text(&text));
+}
+
+void sb_cli_explain(struct sb_error *err) {
+    sb_autoclose int fd = store_path && err->code == SB_E_NO_SPACE
+                              ? open(store_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+                              : -1;
+    if (fd >= 0)
+        sb_room_explain(fd, err);
 }
 
 void sb_cli_print_error(const struct sb_error *err) {

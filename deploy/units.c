@@ -194,9 +194,17 @@ static void add_gpu_variable(struct making *m) {
     add_variable(m, "CUDA_VISIBLE_DEVICES", sb_buf_text(&list));
 }
 
+/* Systemd gives the host's to all services; what the image says comes behind. */
+#define NO_LOCALE                                                                                  \
+    "Environment=LANG= LANGUAGE= LC_CTYPE= LC_NUMERIC= LC_TIME= LC_COLLATE= LC_MONETARY= "         \
+    "LC_MESSAGES= LC_PAPER= LC_NAME= LC_ADDRESS= LC_TELEPHONE= LC_MEASUREMENT= "                   \
+    "LC_IDENTIFICATION=\n"
+
 static void add_environment(struct making *m) {
     const struct sb_description *d = m->d;
     const struct sb_pairs *own = m->p->env;
+    if (d->root == SB_ROOT_LAYERS)
+        sb_buf_adds(&m->text, NO_LOCALE);
     for (size_t i = 0; i < d->env.n; i++)
         if (!own || !sb_pairs_get(own, d->env.v[i].name))
             add_variable(m, d->env.v[i].name, d->env.v[i].value);

@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "layers/direct.h"
+#include "layers/room.h"
 #include "layers/store_private.h"
 
 /* A large blob is sent to the disk while it is written, so that the fsync at its end is short. */
@@ -283,8 +284,10 @@ static void tell_watch(struct sb_blob_writer *writer) {
 
 int sb_blob_append(struct sb_blob_writer *writer, const void *data, size_t len,
                    struct sb_error *err) {
-    if (append(writer, data, len, err) < 0)
-        return sb_error_context(err, "the store %s", writer->store->path);
+    if (append(writer, data, len, err) < 0) {
+        sb_error_context(err, "the store %s", writer->store->path);
+        return sb_room_explain(writer->store->fd, err);
+    }
     if (!writer->trusted)
         sb_sha256_add(&writer->sha, data, len);
     writer->size += len;

@@ -147,6 +147,14 @@ static int make(struct sb_store *store, struct sb_error *err) {
     return 0;
 }
 
+/* What the directory above the store gives to all that is made below it (a default ACL) must not
+ * get into layers. */
+static void make_plain(const struct sb_store *store) {
+    static const char *const made_in[] = {".", "tmp", "trees", "caches"};
+    for (size_t i = 0; i < sizeof made_in / sizeof *made_in; i++)
+        sb_directory_plain(store->private_fd, made_in[i]);
+}
+
 /* What keeps stores between jobs may drop empty directories. */
 static int restore_directories(struct sb_store *store, struct sb_error *err) {
     for (size_t i = 0; private_directories[i]; i++)
@@ -204,16 +212,50 @@ static int open_directory(struct sb_store *store, struct sb_error *err) {
     return check_owner(store->fd, "it", err);
 }
 
+/* A few files that can be done without, so that a collector can begin where there may be no more
+ * files. */
+static bool drop_something(struct sb_store *store) {
+    enum { ENOUGH = 16 };
+    static const char *const places[] = {"logs", "contents"};
+    size_t dropped = 0;
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        int fd = sb_directory_open(store->private_fd, places[i], NULL);
+        sb_autoclosedir DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+        if (!dir)
+            sb_close_descriptor(&fd);
+        struct dirent *e;
+        while (dir && dropped < ENOUGH && (e = readdir(dir)))
+            dropped += e->d_name[0] != '.' && unlinkat(fd, e->d_name, 0) == 0;
+    }
+    return dropped > 0;
+}
+
+static int register_live(struct sb_store *store, struct sb_error *err) {
+    struct sb_error failure = {0};
+    if (sb_live_register(store, &failure) == 0)
+        return 0;
+    if (failure.code == SB_E_NO_SPACE) {
+        sb_live_sweep(store);
+        if (sb_live_register(store, NULL) == 0 ||
+            (drop_something(store) && sb_live_register(store, NULL) == 0))
+            return 0;
+    }
+    if (err)
+        *err = failure;
+    return -1;
+}
+
 static int open_parts(struct sb_store *store, struct sb_error *err) {
     bool whole = false;
     if (open_directory(store, err) < 0 || open_existing(store, &whole, err) < 0)
         return -1;
     if (!whole && make(store, err) < 0)
         return -1;
+    make_plain(store);
     /* Held, so that while the collector is at work no process starts. */
     if (sb_store_hold(store, err) < 0)
         return -1;
-    int failed = sb_live_register(store, err);
+    int failed = register_live(store, err);
     sb_store_release(store);
     return failed;
 }
@@ -319,6 +361,8 @@ int sb_store_tmp_fd(struct sb_store *store) {
         if (mkdirat(store->private_fd, tmp, 0700) == 0 || errno == EEXIST)
             store->tmp_fd =
                 openat(store->private_fd, tmp, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (store->tmp_fd >= 0)
+            sb_directory_plain(store->tmp_fd, ".");
         lay_apart(store->tmp_fd);
         if (!store->tmp_path)
             store->tmp_path = sb_format("%s/sbuild/%s", store->path, tmp);

@@ -26,6 +26,7 @@
 #include "base/lock.h"
 #include "base/memory.h"
 #include "layers/origin.h"
+#include "layers/room.h"
 #include "layers/unpack.h"
 
 #define UNPACK_AT_ONCE 2
@@ -276,6 +277,7 @@ static int make(struct sb_store *store, const struct want *want, const struct na
     if (fs < 0)
         return -1;
     if (unpack_like(store, want, dir, fs, err) < 0) {
+        sb_room_explain(fs, err);
         sb_tree_remove(sb_store_tmp_fd(store), n->tmp, NULL);
         return -1;
     }

@@ -36,17 +36,21 @@ static uint64_t patience_of(const struct sb_registry_options *options) {
     return seconds < LONGEST_PATIENCE ? seconds : LONGEST_PATIENCE;
 }
 
+static struct sb_retry_policy policy_of(const struct sb_registry_options *options) {
+    return (struct sb_retry_policy){
+        .patience = patience_of(options) * 1000,
+        .base = number_from_environment("SBUILD_RETRY_BASE_MS", 100),
+        .limit = LONGEST_PAUSE_MS,
+    };
+}
+
 struct sb_registry *sb_registry_new(const struct sb_registry_options *options) {
     struct sb_registry *registry = sb_alloc(sizeof *registry);
     registry->options = *options;
     if (registry->options.http.stall_seconds == 0)
         registry->options.http.stall_seconds =
             (int)number_from_environment("SBUILD_STALL_SECONDS", 0);
-    registry->retry = (struct sb_retry_policy){
-        .patience = patience_of(options) * 1000,
-        .base = number_from_environment("SBUILD_RETRY_BASE_MS", 100),
-        .limit = LONGEST_PAUSE_MS,
-    };
+    registry->retry = policy_of(options);
     registry->chunk = number_from_environment("SBUILD_UPLOAD_CHUNK", SB_UPLOAD_CHUNK);
     registry->http = sb_http_new(&registry->options.http);
     pthread_mutex_init(&registry->lock, NULL);
@@ -66,7 +70,7 @@ void sb_registry_free(struct sb_registry *registry) {
         free(registry->known[i].name);
     free(registry->known);
     sb_strings_free(&registry->claims);
-    free(registry->told_host);
+    free(registry->told_whom);
     pthread_cond_destroy(&registry->unclaimed);
     pthread_mutex_destroy(&registry->lock);
     free(registry);
@@ -173,7 +177,10 @@ struct sb_http_request sb_remote_request(struct sb_remote *remote, const char *m
 }
 
 struct sb_retry sb_registry_retry(struct sb_registry *registry, const char *host) {
-    return (struct sb_retry){.policy = registry->retry, .registry = registry, .host = host};
+    static const struct sb_registry_options none;
+    return (struct sb_retry){.policy = registry ? registry->retry : policy_of(&none),
+                             .registry = registry,
+                             .host = host};
 }
 
 struct sb_retry sb_remote_retry(const struct sb_remote *remote) {
@@ -191,7 +198,7 @@ int sb_remote_once(struct sb_remote *remote, const struct sb_http_request *reque
     if (result == 0)
         atomic_store(&remote->answered, true);
     if (result == 0 && !sb_retry_worth(0, response, NULL))
-        sb_retry_answered(remote->registry, remote->host);
+        sb_retry_answered(&(struct sb_retry){.registry = remote->registry, .host = remote->host});
     pthread_mutex_lock(&remote->registry->lock);
     remote->registry->sent += response->sent;
     remote->registry->received += response->received;

@@ -2,7 +2,6 @@
  * registry/remote_private: what the files of registry/remote share. Nobody else includes it.
  *
  *     remote.c           what registries and repositories are; making requests
- *     retry.c            what is repeated, and when
  *     claim.c            what is done once in a process
  *     remote_error.c     a server's refusal as a message
  *     remote_link.c      URLs that a server names: Location, Link
@@ -16,40 +15,7 @@
 #include <stdatomic.h>
 
 #include "registry/remote.h"
-
-/* ---- retry.c ---- */
-
-struct sb_retry_policy {
-    uint64_t patience; /* milliseconds from the first failure to the last attempt */
-    int attempts;      /* at most; 0: as many as patience allows */
-    uint64_t base;     /* milliseconds before the second attempt at most; doubled for each more */
-    uint64_t limit;    /* … up to this */
-};
-struct sb_retry {
-    struct sb_retry_policy policy;
-    const struct sb_cancel *cancel; /* ends pauses; may be NULL */
-    struct sb_registry *registry;   /* whoever watches it is told of long pauses; may be NULL */
-    const char *host;               /* for that */
-    int made;                       /* attempts without progress so far */
-    int64_t since;                  /* when the first of them failed; 0: none has */
-};
-
-/* How an attempt ended is told by result, response and err, as sb_http_perform left them. Returns 1
- * after a pause: try again. 0: that would not help, or was tried long enough; err is untouched.
- * -1: interrupted, in err. */
-int sb_retry_again(struct sb_retry *retry, int result, const struct sb_http_response *response,
-                   struct sb_error *err);
-/* Something got through: patience begins anew. */
-void sb_retry_progress(struct sb_retry *retry);
-/* Puts in front of the message how often and how long it was tried, if more than once. */
-void sb_retry_context(const struct sb_retry *retry, struct sb_error *err);
-/* The host has answered: who was told of waiting is told so. */
-void sb_retry_answered(struct sb_registry *registry, const char *host);
-/* True for what may work when repeated. */
-bool sb_retry_worth(int result, const struct sb_http_response *response,
-                    const struct sb_error *err);
-/* Of a Retry-After header, in seconds or as a date; at most 60 s; 0 for what can't be read. */
-uint64_t sb_retry_after_ms(const char *value, int64_t now);
+#include "registry/retry.h"
 
 /* ---- remote.c ---- */
 
@@ -74,7 +40,7 @@ struct sb_registry {
     sb_registry_notify *notify;
     void *notify_data;
     int64_t told;    /* when notify was last told of waiting; 0: what was waited for answered */
-    char *told_host; /* of that */
+    char *told_whom; /* of that */
     uint64_t sent, received;
     struct sb_known *known;
     size_t known_count, known_cap;
@@ -98,8 +64,6 @@ void sb_registry_add_trait(struct sb_registry *registry, const char *name, enum 
 struct sb_http_request sb_remote_request(struct sb_remote *remote, const char *method,
                                          const char *target);
 struct sb_retry sb_remote_retry(const struct sb_remote *remote);
-/* For requests that are of no repository. */
-struct sb_retry sb_registry_retry(struct sb_registry *registry, const char *host);
 
 /* One attempt: sb_http_perform, counted. */
 int sb_remote_once(struct sb_remote *remote, const struct sb_http_request *request,

@@ -99,6 +99,10 @@ static char *why(int result, const struct sb_http_response *response, const stru
                       : sb_format("status %d", response->status);
 }
 
+static char *whom(const struct sb_retry *retry) {
+    return sb_format("%s%s", retry->server ? "" : "registry ", retry->host);
+}
+
 /* Many threads may wait for the same: one line does for all. */
 static void tell(const struct sb_retry *retry, int64_t waited, uint64_t delay, int result,
                  const struct sb_http_response *response, const struct sb_error *err) {
@@ -107,8 +111,9 @@ static void tell(const struct sb_retry *retry, int64_t waited, uint64_t delay, i
         return;
     int64_t now = clock_ms();
     sb_autofree char *reason = why(result, response, err);
+    sb_autofree char *name = whom(retry);
     sb_autofree char *text =
-        sb_format("registry %s: %s; waiting for it for %s more at most", retry->host, reason,
+        sb_format("%s: %s; waiting for it for %s more at most", name, reason,
                   sb_text_seconds((double)(retry->policy.patience - waited) / 1000).text);
     pthread_mutex_lock(&registry->lock);
     bool due = !registry->told || now - registry->told >= TELL_EVERY;
@@ -116,19 +121,23 @@ static void tell(const struct sb_retry *retry, int64_t waited, uint64_t delay, i
         registry->notify(registry->notify_data, text);
     if (due) {
         registry->told = now;
-        free(registry->told_host);
-        registry->told_host = sb_strdup(retry->host);
+        free(registry->told_whom);
+        registry->told_whom = sb_steal(name);
     }
     pthread_mutex_unlock(&registry->lock);
 }
 
-void sb_retry_answered(struct sb_registry *registry, const char *host) {
+void sb_retry_answered(const struct sb_retry *retry) {
+    struct sb_registry *registry = retry->registry;
+    if (!registry)
+        return;
     pthread_mutex_lock(&registry->lock);
-    bool told = registry->told != 0 && !strcmp(registry->told_host, host);
+    sb_autofree char *name = registry->told ? whom(retry) : NULL;
+    bool told = name && !strcmp(registry->told_whom, name);
     if (told)
         registry->told = 0;
     if (told && registry->notify) {
-        sb_autofree char *text = sb_format("registry %s: it answers again", host);
+        sb_autofree char *text = sb_format("%s: it answers again", name);
         registry->notify(registry->notify_data, text);
     }
     pthread_mutex_unlock(&registry->lock);

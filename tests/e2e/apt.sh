@@ -4,7 +4,7 @@
 # packages that the first one fetched.
 . tests/e2e/lib.sh
 need_root
-need mmdebstrap runc jq python3
+need mmdebstrap runc jq python3 unshare
 test_user
 
 mkdir src
@@ -13,7 +13,7 @@ cat >packages.yaml <<'EOF'
 name: packages
 from: {debian: bookworm}
 layers:
-  - {name: packages, apt: [cron, python3-minimal]}
+  - {name: packages, apt: [cron, python3-minimal, resolvconf]}
   - {name: app, copy: {from: src, to: /opt/app, owner: "1000:1000"}}
   - {name: warm, run: "python3 -m py_compile /opt/app/module.py; useradd -r made; ls -l /opt/app/__pycache__"}
 image: {user: "1000:1000", cmd: [python3]}
@@ -27,8 +27,21 @@ cp -a src packages.yaml home/
 mkdir -p home/store/sbuild/caches
 cp -a "$SBUILD_STORE/sbuild/caches/packages" "$SBUILD_STORE/sbuild/caches/bootstrap-debian" home/store/sbuild/caches/
 chown -R "$user" home/store home/src home/packages.yaml
+# A machine with another name, resolver, and settings of apt and dpkg.
+mkdir host
+cp -aL /etc/apt/apt.conf.d /etc/dpkg/dpkg.cfg.d /etc/resolv.conf host/
+echo 'APT::Install-Recommends "true";' >host/apt.conf.d/zz-evil
+echo 'path-exclude=/usr/share/doc/*' >host/dpkg.cfg.d/evil
+echo 'search evil.example.com' >>host/resolv.conf
+echo evil >host/hostname
+chmod -R a+rX host
 by_user() {
-	(umask 077 && as_user -C "$T/home" TZ=Asia/Tokyo LANG=de_DE.UTF-8 "$SBUILD" packages.yaml \
+	(umask 077 && unshare --mount --uts --propagation private sh -c 'hostname evil.example.com
+		for file in apt/apt.conf.d dpkg/dpkg.cfg.d resolv.conf hostname; do
+			[ ! -e "/etc/$file" ] || mount --bind "host/${file#*/}" "/etc/$file"
+		done
+		exec "$@"' sh setpriv --reuid "$user" --regid "$(id -g "$user")" --init-groups --reset-env env -C "$T/home" \
+		TZ=Asia/Tokyo LANG=de_DE.UTF-8 "$SBUILD" packages.yaml \
 		--store store -j1 --metadata-file meta >home/digest 2>home/err) || { tail -n 60 home/err && false; }
 }
 check "a user builds it, elsewhere" by_user
@@ -48,8 +61,9 @@ check "python works" chroot $root python3 -c 'import os'
 check_equal "the image says where its programs are" PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
 	"$($SBUILD inspect packages --json | jq -r ".config.Env[0]")"
 check "setgid programs stay" sh -c "[ \"\$(stat -c '%a %G' $root/usr/bin/crontab)\" = '2755 crontab' ] || stat -c '%a %g' $root/usr/bin/crontab | grep -q ^2755"
-for gone in var/log/apt/history.log var/log/dpkg.log var/cache/apt/archives/lock var/lib/apt/lists/lock \
-	var/cache/ldconfig/aux-cache etc/hostname etc/resolv.conf usr/sbin/policy-rc.d run/secrets; do
+check_equal "what became a link in the place of resolv.conf" ../run/resolvconf/resolv.conf "$(readlink $root/etc/resolv.conf)"
+for gone in etc/resolvconf/resolv.conf.d/original var/log/apt/history.log var/log/dpkg.log var/cache/apt/archives/lock var/lib/apt/lists/lock \
+	var/cache/ldconfig/aux-cache etc/hostname usr/sbin/policy-rc.d run/secrets; do
 	check "gone: $gone" test ! -s "$root/$gone"
 done
 check_equal "no file is newer than the epoch" "" \

@@ -39,7 +39,7 @@ OTHER=$secret-by-env "$SBUILD" secret.yaml --secret id=token,src=token --secret 
 	--progress plain --metadata-file meta >digest 2>>err &
 pid=$!
 i=0
-until pgrep -f 'sh -eu -c ls -ln /run/secrets' >/dev/null && pgrep -x sleep >/dev/null || [ $i = 300 ]; do
+until pgrep -f 'sh -eu /dev/sbuild-script' >/dev/null && pgrep -x sleep >/dev/null || [ $i = 300 ]; do
 	sleep 0.05 && i=$((i + 1))
 done
 check "the step was caught at work" test $i -lt 300

@@ -9,6 +9,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "builder/away.h"
 #include "builder/contain.h"
 #include "builder/fetch.h"
 #include "builder/userns.h"
@@ -86,7 +87,7 @@ static int fetch(const char *path, const char *expected, struct sb_buf *out, str
     struct sb_digest digest = sb_digest_of(expected, strlen(expected));
     sb_autofree char *url = sb_format("http://127.0.0.1:%d/%s", port, path);
     sb_error_clear(err);
-    sb_autoclose int fd = sb_fetch(store, url, &digest, 60, &log, err);
+    sb_autoclose int fd = sb_fetch(store, NULL, url, &digest, 60, &log, err);
     close(log.fd);
     sb_buf_free(&log.tail);
     if (fd < 0)
@@ -143,6 +144,27 @@ static void test_damage(void) {
     CHECK_INT(err.code, SB_E_NETWORK); /* the server is gone */
 }
 
+static void check_retries(const char *patience, unsigned apt, unsigned pip) {
+    setenv("SBUILD_PATIENCE", patience, 1);
+    CHECK_INT(sb_away_apt_retries(NULL), apt);
+    CHECK_INT(sb_away_pip_retries(NULL), pip);
+}
+
+/* What apt and pip are told to do themselves. */
+static void test_retries(void) {
+    const char *before = getenv("SBUILD_PATIENCE");
+    sb_autofree char *kept = before ? sb_strdup(before) : NULL;
+    check_retries("0s", 0, 0);
+    check_retries("1s", 1, 3);
+    check_retries("2s", 2, 4);
+    check_retries("3m", 10, 10);
+    check_retries("10m", 24, 13);
+    if (kept)
+        setenv("SBUILD_PATIENCE", kept, 1);
+    else
+        unsetenv("SBUILD_PATIENCE");
+}
+
 static void test_public_url(void) {
     sb_autofree char *secret = sb_fetch_public_url("https://me:pass@host/a@b?token=1#x");
     CHECK_STR(secret, "https://host/a@b");
@@ -155,6 +177,7 @@ int main(int argc, char **argv) {
         return sb_contain_main(argc - 1, argv + 1);
     struct sb_error err = {0};
     test_public_url();
+    test_retries();
     unsetenv("http_proxy");
     if (sb_userns_enter(&err) < 0) {
         printf("fetch: not tested: %s\n", err.message);
