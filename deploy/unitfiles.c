@@ -145,6 +145,14 @@ static int read_kept(const struct sb_node_service *service, uint64_t number, con
     return sb_file_read(service->fd, path, SB_UNIT_TEXT_LIMIT, out, err);
 }
 
+int sb_unitfiles_read(const struct sb_node_service *service, uint64_t number,
+                      enum sb_unit_kind kind, struct sb_buf *out, struct sb_error *err) {
+    sb_autofree char *name = kind == SB_UNIT_MOUNT   ? sb_unit_mount_name(service->name, number)
+                             : kind == SB_UNIT_TIMER ? sb_format("%s.timer", service->name)
+                                                     : sb_strdup(service->unit);
+    return read_kept(service, number, name, out, err);
+}
+
 /* RequiresMountsFor= is the service's directory in the store, where that lay. */
 bool sb_unitfiles_fit(const struct sb_node_service *service, uint64_t number) {
     static const char key[] = "\nRequiresMountsFor=";

@@ -78,7 +78,7 @@ static void check_units(const struct sb_description *d) {
             mark.generation != places[i].generation)
             abort();
         sb_units_free(&units);
-        sb_units_mount_points(d, &places[i], &points);
+        sb_units_mount_points(d, &points);
         for (size_t j = 0; j < points.n; j++)
             if (points.v[j][0] == '/' || strstr(points.v[j], "//") ||
                 !strncmp(points.v[j], "../", 3) || strstr(points.v[j], "/../"))
