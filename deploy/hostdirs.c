@@ -30,7 +30,7 @@ static void add_allowed(const char *name, struct sb_strings *out) {
 
 static bool is_allowed(const struct sb_strings *allowed, const char *path) {
     for (size_t i = 0; i < allowed->n; i++)
-        if (sb_path_is_below(path, allowed->v[i]))
+        if (!allowed->v[i][1] || sb_path_is_below(path, allowed->v[i]))
             return true;
     return false;
 }
