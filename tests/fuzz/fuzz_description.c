@@ -2,6 +2,7 @@
  * make units in which no value has left its line. */
 
 #include "base/text.h"
+#include "builder/rules.h"
 #include "deploy/description.h"
 #include "deploy/units.h"
 #include "tests/fuzz/fuzz.h"
@@ -86,6 +87,25 @@ static void check_units(const struct sb_description *d) {
     }
 }
 
+/* Nothing is mounted in a directory of the node, and none is where the system's are. */
+static void check_host(const struct sb_description *d) {
+    static const char *const never[] = {"/etc", "/proc", "/root", "/run", "/dev", "/sys"};
+    for (size_t i = 0; i < d->host.n; i++) {
+        const char *inside = d->host.v[i].value;
+        for (size_t j = 0; j < sizeof never / sizeof *never; j++)
+            if (sb_mounts_meet(d->host.v[i].name, never[j]))
+                abort();
+        for (size_t j = 0; j < SB_DIRECTORY_COUNT; j++)
+            if (d->directories[j] && sb_mounts_meet(inside, d->directories[j]))
+                abort();
+        for (size_t j = 0; j < d->volumes.n; j++)
+            if (sb_mounts_meet(inside, d->volumes.v[j]))
+                abort();
+        if (sb_mounts_meet(inside, "/run") || sb_mounts_meet(inside, "/etc/hosts"))
+            abort();
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct sb_description d, again;
     struct sb_error err = {0};
@@ -94,6 +114,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
             abort();
         return 0;
     }
+    check_host(&d);
     sb_autobuf struct sb_buf first = {0}, second = {0};
     sb_description_write(&d, &first);
     if (sb_description_parse(first.data, first.len, &again, &err) < 0)
