@@ -267,8 +267,16 @@ static int make_point(const struct work *w, const char *point, struct sb_error *
     return fd < 0 ? sb_fail_errno(err, SB_E_IO, "creating the mount point %s", path) : 0;
 }
 
+/* Those that every root has are in its lowest layer, but for where links of the image lead. */
 static int make_points(const struct work *w, struct sb_error *err) {
     const struct sb_pairs *host = &w->layer->description->host;
+    sb_autostrings struct sb_strings usual = {0};
+    sb_units_mount_points(w->layer->description, &usual);
+    for (size_t i = 0; i < usual.n; i++) {
+        sb_autofree char *point = sb_format("/%s", usual.v[i]);
+        if (make_point(w, point, err) < 0)
+            return -1;
+    }
     for (size_t i = 0; i < host->n; i++)
         if (make_own_point(w, host->v[i].value, err) < 0)
             return -1;

@@ -18,7 +18,8 @@
 #include "base/memory.h"
 
 #define CACHE_LIMIT (32u << 20)
-#define SECONDS     60
+#define SECONDS     20
+#define PROCESSOR   5 /* seconds of it */
 #define MEMORY      (1u << 30)
 
 struct work {
@@ -42,16 +43,16 @@ static _Noreturn void run_ldconfig(const struct work *w) {
     char *const env[] = {NULL};
     const struct itimerval end = {.it_value = {.tv_sec = SECONDS}};
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
     limit(RLIMIT_AS, MEMORY);
-    limit(RLIMIT_CPU, SECONDS);
+    limit(RLIMIT_CPU, PROCESSOR);
     limit(RLIMIT_FSIZE, CACHE_LIMIT);
     limit(RLIMIT_CORE, 0);
     signal(SIGALRM, SIG_DFL);
     if (null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0 || dup2(null, 2) < 0 ||
         setitimer(ITIMER_REAL, &end, NULL) < 0 || chroot(w->at) < 0 || chdir("/") < 0 ||
         setgroups(0, NULL) < 0 || setresgid(w->id, w->id, w->id) < 0 ||
-        setresuid(w->id, w->id, w->id) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+        setresuid(w->id, w->id, w->id) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+        prctl(PR_SET_PDEATHSIG, SIGKILL) < 0) /* which another user does away with */
         _exit(1);
     fexecve(w->program, argv, env);
     _exit(1);
@@ -69,7 +70,7 @@ static int write_config(const struct work *w) {
 /* A file system for the result, of which /run/c is the program's own. */
 static int mount_root(const struct work *w, const char *own) {
     struct stat st;
-    return unshare(CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC) < 0 ||
+    return unshare(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC) < 0 ||
                    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
                    mount("overlay", w->at, "overlay", MS_RDONLY | MS_NODEV | MS_NOSUID,
                          w->options) < 0 ||

@@ -7,10 +7,10 @@ need gcc
 boot_node one
 PORT=$(free_port)
 make_service app "$PORT"
-# One more image, whose own files lead to where a resolver of its distribution would have them.
+# One more image, whose own files lead to where a resolver of its distribution would have them, or nowhere.
 mkdir -p links/etc
 ln -s ../run/systemd/resolve/stub-resolv.conf links/etc/resolv.conf
-ln -s /run/hosts links/etc/hosts
+ln -s /var/lib/none/hosts links/etc/hosts
 LINKS=$(free_port)
 make_service linked "$LINKS"
 sed -i 's|^layers: \[|&{name: links, copy: {from: links, to: /}}, |' linked.yaml

@@ -53,6 +53,33 @@ check "one with /usr/lib64" n sbuild install "$REPOSITORY/fedora:v1"
 check_equal "has it there" /usr/lib64/libcuda.so.1 "$(cached fedora 'libcuda\.so\.1')"
 check_equal "and loads it" 535.104.05 "$(cuda fedora)"
 
+# What an image has of CUDA's compat libraries comes before the driver, as it says so; its own driver does not.
+cp -a debian compat
+mkdir -p compat/usr/local/cuda/compat
+library compat/usr/local/cuda/compat/libcuda.so.999.1 libcuda.so.1 compat
+library "compat/usr/lib/$MULTIARCH/libnvcuvid.so.470.1" libnvcuvid.so.1 470.1
+ln -s libcuda.so.999.1 compat/usr/local/cuda/compat/libcuda.so.1
+ln -s libnvcuvid.so.470.1 "compat/usr/lib/$MULTIARCH/libnvcuvid.so.1"
+echo /usr/local/cuda/compat >compat/etc/ld.so.conf
+gpu_service compat compat
+release compat 1.0.0 >/dev/null 2>err || cat err
+check "an image with compat libraries" n sbuild install "$REPOSITORY/compat:v1"
+check_equal "loads these" compat "$(cuda compat)"
+check_equal "but not a driver of its own" 535.104.05 "$(inside compat /bin/cuda libnvcuvid.so.1)"
+n sbuild uninstall compat >/dev/null 2>&1
+
+# Whose configuration of the loader would take for ever to read: it gets the driver without.
+cp -a debian endless
+mkdir -p endless/etc/ld.so.conf.d
+for i in 1 2 3 4 5 6 7 8; do echo 'include /etc/ld.so.conf.d/*.conf' >endless/etc/ld.so.conf.d/$i.conf; done
+cp endless/etc/ld.so.conf.d/1.conf endless/etc/ld.so.conf
+gpu_service endless endless
+release endless 1.0.0 >/dev/null 2>err || cat err
+check "an image that keeps ldconfig busy" n sbuild install "$REPOSITORY/endless:v1"
+said 'its list of libraries is without the driver'
+check_equal "finds the driver" 535.104.05 "$(cuda endless)"
+n sbuild uninstall endless >/dev/null 2>&1
+
 # ---- the host gets another driver ----
 
 release debian 1.1.0 >/dev/null 2>err || cat err
