@@ -57,7 +57,13 @@ static void find_label(struct sb_node_placement *out) {
 
 void sb_node_placement_start(struct sb_node_placement *out, const struct sb_node *node,
                              const struct sb_description *d, uint64_t gpus) {
-    static const char *const devices[] = {"/dev/nvidia*", "/dev/nvidia-caps/*", NULL};
+    static const char *const devices[] = {"/dev/nvidia[0-9]*",
+                                          "/dev/nvidiactl",
+                                          "/dev/nvidia-modeset",
+                                          "/dev/nvidia-uvm",
+                                          "/dev/nvidia-uvm-tools",
+                                          "/dev/nvidia-caps/*",
+                                          NULL};
     *out = (struct sb_node_placement){0};
     find_label(out);
     out->placement.no_user_namespaces = !sb_ids_have_namespaces();
