@@ -126,6 +126,8 @@ struct sb_service {
     struct sb_pairs env;
     struct sb_strings secrets;
     char *state, *cache, *logs; /* where the service sees its directories; NULL: it has none */
+    struct sb_pairs host;       /* directories of the node, and where it sees them */
+    struct sb_strings devices;  /* kinds of devices beside GPUs: "infiniband" */
     char *root;                 /* "layers", "host"; NULL: the default */
     char *strategy;             /* "recreate", "blue-green"; NULL: the default */
     int64_t spare_port;         /* of blue-green */

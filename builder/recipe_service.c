@@ -138,6 +138,9 @@ static const struct sb_key directory_keys[] = {
      .description = "Where it sees what it can do without; /var/cache/NAME on the host."},
     {"logs", SB_KEY_STRING, AT(logs), .rule = &sb_rule_mount,
      .description = "Where it sees its log files; /var/log/NAME on the host."},
+    {"host", SB_KEY_PAIRS, AT(host), .rule = &sb_rule_host, .most = 100,
+     .description = "Directories of the node that it may read, and where it sees them: "
+                    "{/srv/models: /models}. The node's operator allows them."},
     {0},
 };
 
@@ -170,7 +173,10 @@ const struct sb_key sb_service_keys[] = {
     {"secrets", SB_KEY_STRINGS, AT(secrets), .rule = &sb_rule_secret, .most = 100,
      .description = "Names of secrets that the service needs."},
     {"directories", SB_KEY_MAPPING, 0, .keys = directory_keys,
-     .description = "Directories that it may write to, kept over restarts and upgrades."},
+     .description = "Directories that it may write to, kept over restarts and upgrades; and those "
+                    "of the node that it may read."},
+    {"devices", SB_KEY_STRINGS, AT(devices), .one_or_many = true, .rule = &sb_rule_device,
+     .most = 1, .description = "Devices that it needs beside its GPUs: infiniband."},
     {"root", SB_KEY_STRING, AT(root), .values = roots, .fallback = "layers",
      .description = "layers: the image is its root file system. host: the recipe's own layers, run "
                     "by the host's programs."},
@@ -278,6 +284,33 @@ static void check_directories(struct sb_reader *reader, const struct sb_yaml *no
         }
 }
 
+/* Beside everything else that is mounted, as that might be mounted in a directory of the node. */
+static void check_host(struct sb_reader *reader, const struct sb_yaml *node,
+                       const struct sb_service *service) {
+    const struct sb_yaml *directories = sb_yaml_get(node, "directories");
+    const struct sb_yaml *host = directories ? sb_yaml_get(directories, "host") : NULL;
+    const char *const own[] = {service->state, service->cache, service->logs};
+    if (service->host.n && service->root && !strcmp(service->root, "host"))
+        sb_reader_problem(reader, host, "key \"host\": with root: host it sees the node's files");
+    for (size_t i = 0; host && i < service->host.n; i++) {
+        const char *inside = service->host.v[i].value;
+        const struct sb_yaml *place = sb_yaml_get(host, service->host.v[i].name);
+        if (!sb_schema_check(reader, "host", &sb_rule_mount, inside, place))
+            continue;
+        bool meets = !sb_mount_is_for_host(inside);
+        for (size_t j = 0; j < sizeof own / sizeof *own; j++)
+            meets = meets || (own[j] && sb_mounts_meet(inside, own[j]));
+        for (size_t j = 0; j < i; j++)
+            meets = meets || sb_mounts_meet(inside, service->host.v[j].value);
+        if (meets)
+            sb_reader_problem(
+                reader, place,
+                "key \"host\": at %s, or in it, something else is mounted: expected a "
+                "place of its own, such as /models",
+                inside);
+    }
+}
+
 static void check_dependencies(struct sb_reader *reader, const struct sb_yaml *node,
                                const char *key, const struct sb_recipe *recipe) {
     const struct sb_yaml *list = sb_yaml_get(node, key);
@@ -310,6 +343,7 @@ void sb_service_check(struct sb_reader *reader, const struct sb_yaml *node,
     check_job(reader, node, service);
     check_strategy(reader, node, service);
     check_directories(reader, node, service);
+    check_host(reader, node, service);
     check_dependencies(reader, node, "after", recipe);
     check_dependencies(reader, node, "requires", recipe);
     check_required(reader, node);

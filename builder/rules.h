@@ -45,6 +45,8 @@ extern const struct sb_rule sb_rule_http_path;
 extern const struct sb_rule sb_rule_schedule; /* systemd.time(7), "OnCalendar" */
 extern const struct sb_rule sb_rule_unit;     /* a service, or another unit of systemd */
 extern const struct sb_rule sb_rule_mount;    /* an absolute path that a unit file can hold */
+extern const struct sb_rule sb_rule_host;     /* a directory of a node that a service may see */
+extern const struct sb_rule sb_rule_device;   /* a kind of devices beside GPUs */
 extern const struct sb_rule sb_rule_file;     /* a plain name of a file */
 
 /* What prune knows by name; ends in NULL. */
@@ -54,5 +56,11 @@ extern const char *const sb_prune_categories[];
  * require is to start. Whether this very unit may be is for the node to say
  * (deploy/requirements.h). */
 bool sb_unit_is_requirable(const char *unit);
+
+/* Whether a directory of the node may be shown to a service at a path that passes sb_rule_mount:
+ * where nothing else is mounted, above it or below it. */
+bool sb_mount_is_for_host(const char *inside);
+/* One of two paths that pass sb_rule_mount is, or is below, the other. */
+bool sb_mounts_meet(const char *a, const char *b);
 
 #endif

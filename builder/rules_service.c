@@ -240,3 +240,59 @@ const struct sb_rule sb_rule_mount = {
     .suggest = suggest_mount,
     .longest = 1000,
 };
+
+bool sb_mounts_meet(const char *a, const char *b) {
+    size_t n = strlen(a), m = strlen(b), least = n < m ? n : m;
+    return !strncmp(a, b, least) && (n == m || (n < m ? b : a)[least] == '/');
+}
+
+static bool meets_any(const char *path, const char *const *list) {
+    for (; *list; list++)
+        if (sb_mounts_meet(path, *list))
+            return true;
+    return false;
+}
+
+/* Where systemd mounts what every service gets. In a directory of the host it would make the
+ * places for that. */
+bool sb_mount_is_for_host(const char *inside) {
+    static const char *const mounted[] = {"/dev", "/proc",    "/sys",       "/run",
+                                          "/tmp", "/var/tmp", "/etc/hosts", "/etc/resolv.conf",
+                                          NULL};
+    static const char *const above[] = {"/var/lib", "/var/cache", "/var/log", NULL};
+    for (size_t i = 0; above[i]; i++)
+        if (!strcmp(inside, above[i]))
+            return false;
+    return !meets_any(inside, mounted);
+}
+
+/* Which of the rest it may see, the node says. */
+static bool check_host(const char *text) {
+    static const char *const never[] = {
+        "/boot", "/dev", "/etc",     "/proc",           "/root",
+        "/run",  "/sys", "/var/run", "/var/lib/sbuild", "/var/lib/sbuild-volumes",
+        NULL};
+    return check_mount(text) && !meets_any(text, never);
+}
+
+const struct sb_rule sb_rule_host = {
+    .expected = "an absolute path of letters, digits and _ . @ + - such as /srv/models; none in "
+                "/boot, /dev, /etc, /proc, /root, /run, /sys, and none that has these in it",
+    .pattern = "^(/([A-Za-z0-9_@+-]|[.][A-Za-z0-9_@+-]|[.][.][A-Za-z0-9_.@+-])[A-Za-z0-9_.@+-]*)+$",
+    .check = check_host,
+    .suggest = suggest_mount,
+    .longest = 1000,
+};
+
+static const char *const devices[] = {"infiniband", NULL};
+
+static bool check_device(const char *text) {
+    return !strcmp(text, devices[0]);
+}
+
+const struct sb_rule sb_rule_device = {
+    .expected = "infiniband",
+    .pattern = "^infiniband$",
+    .check = check_device,
+    .nearest = devices,
+};

@@ -8,6 +8,7 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "cli/node.h"
+#include "deploy/hostlayer.h"
 #include "deploy/recover.h"
 
 struct when {
@@ -118,6 +119,9 @@ static void print_one(const json_t *facts) {
                      (long long)sb_json_integer(facts, "port", 0), unit);
     if (sb_json_string(facts, "why", NULL))
         sb_cli_print("\nunhealthy: %s\n", sb_json_string(facts, "why", ""));
+    if (sb_json_string(facts, "gpus_why", NULL))
+        sb_cli_print("\n%s: sbuild install it again once they are\n",
+                     sb_json_string(facts, "gpus_why", ""));
     if (follows)
         sb_cli_print("\nfollows %s every %s\n", sb_json_string(follows, "reference", ""),
                      sb_text_seconds((double)sb_json_integer(follows, "interval", 0)).text);
@@ -189,10 +193,16 @@ static int put_in_order(const char *name, struct sb_store *store, struct sb_erro
     return name ? sb_recover(&node, name, err) : sb_recover_all(&node, err);
 }
 
+static int bring_driver(const char *root, struct sb_store *store, struct sb_error *err) {
+    const struct sb_node node = sb_cli_node(store);
+    return sb_hostlayer_renew_root(&node, root, err);
+}
+
 static int run(int argc, char **argv, struct sb_error *err) {
     struct sb_common common = {0};
-    bool recover = false;
-    const struct sb_option options[] = {{.name = "recover", .flag = &recover}, {0}};
+    bool recover = false, driver = false;
+    const struct sb_option options[] = {
+        {.name = "recover", .flag = &recover}, {.name = "driver", .flag = &driver}, {0}};
     sb_autofree const char **names = sb_alloc(((size_t)argc + 1) * sizeof *names);
     size_t count;
     int parsed =
@@ -201,11 +211,13 @@ static int run(int argc, char **argv, struct sb_error *err) {
         return parsed < 0 ? -1 : sb_cli_flush(err);
     struct sb_settings settings = {0};
     struct sb_store *store;
-    if (sb_options_count(&sb_command_status, count, 0, 1, err) < 0 ||
+    if (sb_options_count(&sb_command_status, count, driver, 1, err) < 0 ||
         sb_cli_open(&common, NULL, &settings, &store, err) < 0)
         return -1;
     const char *name = count ? names[0] : NULL;
-    int rc = recover ? put_in_order(name, store, err) : status(&common, name, store, err);
+    int rc = driver    ? bring_driver(name, store, err)
+             : recover ? put_in_order(name, store, err)
+                       : status(&common, name, store, err);
     sb_store_close(store);
     sb_settings_free(&settings);
     return rc;
@@ -221,6 +233,9 @@ const struct sb_command sb_command_status = {
             "options:\n"
             "  --recover            only finish or undo what a killed command did, once none\n"
             "                       is at work on it; units of this node do that too\n"
+            "  --driver             only bring the driver of this host's GPUs into the root\n"
+            "                       NAME (/run/sbuild/backend/3); units do that before each\n"
+            "                       start of a service\n"
             "  --json               print facts as JSON\n"
             "  --store DIR          the store to look in\n\n"
             "examples:\n"

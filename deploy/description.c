@@ -41,6 +41,7 @@ void sb_description_free(struct sb_description *d) {
     free(d->layers);
     sb_strings_free(&d->argv);
     sb_pairs_free(&d->env);
+    sb_pairs_free(&d->host);
     sb_strings_free(&d->volumes);
     sb_strings_free(&d->secrets);
     sb_strings_free(&d->after);
@@ -100,6 +101,8 @@ static json_t *directories_json(const struct sb_description *d) {
     json_t *object = json_object();
     for (size_t i = 0; i < SB_DIRECTORY_COUNT; i++)
         json_object_set_new(object, directories[i], text_or_null(d->directories[i]));
+    if (d->host.n) /* earlier descriptions have not got it */
+        json_object_set_new(object, "host", env_json(&d->host));
     return object;
 }
 
@@ -146,6 +149,8 @@ json_t *sb_description_json(const struct sb_description *d) {
         "volumes", strings_json(&d->volumes), "secrets", strings_json(&d->secrets), "after",
         strings_json(&d->after), "requires", strings_json(&d->requires), "limits", limits_json(d),
         "harden", harden_json(d));
+    if (d->infiniband) /* nor this */
+        json_object_set_new(json, "devices", json_pack("[s]", "infiniband"));
     json_object_update(json, run);
     json_object_update(json, how);
     return json;
@@ -306,8 +311,8 @@ static void read_image(struct source *s, struct sb_description *out) {
     end_object(s, &image);
 }
 
-static void read_env(struct source *s, struct sb_pairs *out) {
-    struct source env = take_object(s, "env");
+static void read_pairs(struct source *s, const char *name, struct sb_pairs *out) {
+    struct source env = take_object(s, name);
     const char *key;
     json_t *value;
     json_object_foreach (env.left, key, value) {
@@ -353,12 +358,24 @@ static void read_places(struct source *s, struct sb_description *out) {
     struct source limits = take_object(s, "limits"), places = take_object(s, "directories");
     for (size_t i = 0; i < SB_DIRECTORY_COUNT; i++)
         out->directories[i] = take_text(&places, directories[i], true);
+    if (json_object_get(places.left, "host"))
+        read_pairs(&places, "host", &out->host);
     out->memory = (uint64_t)take_number(&limits, "memory", INT64_MAX);
     out->cpu = take_text(&limits, "cpu", true);
     out->tasks = (int64_t)take_number(&limits, "tasks", INT64_MAX);
     out->files = (int64_t)take_number(&limits, "files", INT64_MAX);
     end_object(s, &places);
     end_object(s, &limits);
+}
+
+static void read_devices(struct source *s, struct sb_description *out) {
+    sb_autostrings struct sb_strings devices = {0};
+    if (!json_object_get(s->left, "devices"))
+        return;
+    take_strings(s, "devices", 1, &devices);
+    out->infiniband = sb_strings_has(&devices, "infiniband");
+    if (!out->infiniband)
+        fail(s, "devices", "has none that there are");
 }
 
 static void read_harden(struct source *s, struct sb_description *out) {
@@ -382,7 +399,7 @@ static void read_all(struct source *s, struct sb_description *out) {
     take_strings(s, "argv", 10000, &out->argv);
     out->user = take_text(s, "user", false);
     out->workdir = take_text(s, "workdir", false);
-    read_env(s, &out->env);
+    read_pairs(s, "env", &out->env);
     out->stop_signal = take_text(s, "stopSignal", true);
     out->port = (uint16_t)take_number(s, "port", 65535);
     out->spare_port = (uint16_t)take_number(s, "sparePort", 65535);
@@ -392,6 +409,7 @@ static void read_all(struct source *s, struct sb_description *out) {
     out->start_timeout = (uint32_t)take_number(s, "startTimeout", UINT32_MAX);
     out->stop_timeout = (uint32_t)take_number(s, "stopTimeout", UINT32_MAX);
     read_gpu(s, out);
+    read_devices(s, out);
     out->restart = (enum sb_service_restart)take_choice(s, "restart", restarts);
     out->root = (enum sb_service_root)take_choice(s, "root", roots);
     out->strategy = (enum sb_service_strategy)take_choice(s, "strategy", strategies);

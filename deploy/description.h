@@ -114,6 +114,9 @@ struct sb_description {
     enum sb_service_root root;
     enum sb_service_strategy strategy;
     char *directories[SB_DIRECTORY_COUNT]; /* where it sees them, absolute; NULL: not asked for */
+    struct sb_pairs
+        host;        /* directories of the node that it reads, and where it sees them; sorted */
+    bool infiniband; /* /dev/infiniband as well */
     struct sb_strings volumes;         /* the image's own such paths, sorted (deploy/volumes.h) */
     struct sb_strings secrets;         /* names */
     struct sb_strings after, requires; /* names of units, "backend.service" */

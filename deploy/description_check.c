@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "builder/rules.h"
 #include "deploy/description.h"
+#include "deploy/units.h"
 
 #define TEXT_LIMIT (128u << 10) /* bytes of one word or value; Linux' own limit */
 #define ALL_LIMIT                                                                                  \
@@ -90,6 +91,39 @@ static void check_volumes(struct check *c, const struct sb_description *d) {
         check_mount(c, "volumes", path);
         if (i && strcmp(d->volumes.v[i - 1], path) >= 0)
             fail(c, "volumes", path, "in order, once");
+    }
+}
+
+/* systemd makes the place for what it mounts where that is missing: in a directory of the host,
+ * too, where it is mounted below one. */
+static bool meets_others(const struct sb_description *d, size_t which) {
+    const char *inside = d->host.v[which].value;
+    for (size_t i = 0; i < SB_DIRECTORY_COUNT; i++) {
+        sb_autofree char *own = sb_unit_directory_path(d->name, (enum sb_service_directory)i);
+        if (d->directories[i] &&
+            (sb_mounts_meet(inside, d->directories[i]) || sb_mounts_meet(inside, own)))
+            return true;
+    }
+    for (size_t i = 0; i < d->volumes.n; i++)
+        if (sb_mounts_meet(inside, d->volumes.v[i]))
+            return true;
+    for (size_t i = 0; i < which; i++)
+        if (sb_mounts_meet(inside, d->host.v[i].value))
+            return true;
+    return !sb_mount_is_for_host(inside);
+}
+
+static void check_host(struct check *c, const struct sb_description *d) {
+    if (d->host.n > 100 || (d->host.n && d->root == SB_ROOT_HOST))
+        fail(c, "directories.host", NULL, "for this service");
+    for (size_t i = 0; i < d->host.n && !c->failed; i++) {
+        const struct sb_pair *one = &d->host.v[i];
+        check_rule(c, "directories.host", one->name, &sb_rule_host, false);
+        check_mount(c, "directories.host", one->value);
+        if (!c->failed && meets_others(d, i))
+            fail(c, "directories.host", one->value, "a place of its own");
+        if (i && strcmp(d->host.v[i - 1].name, one->name) >= 0)
+            fail(c, "directories.host", one->name, "in order, once");
     }
 }
 
@@ -203,6 +237,7 @@ int sb_description_check(const struct sb_description *d, struct sb_error *err) {
     check_names(&c, d);
     check_lists(&c, d);
     check_volumes(&c, d);
+    check_host(&c, d);
     check_argv(&c, d);
     check_env(&c, d);
     check_order(&c, d);

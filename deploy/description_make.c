@@ -63,6 +63,9 @@ static bool is_writable(const struct sb_description *d, const char *path) {
     for (size_t i = 0; i < SB_DIRECTORY_COUNT; i++)
         if (d->directories[i] && sb_path_is_below(path, d->directories[i]))
             return true;
+    for (size_t i = 0; i < d->host.n; i++) /* or sees the node's */
+        if (sb_path_is_below(path, d->host.v[i].value))
+            return true;
     return false;
 }
 
@@ -171,6 +174,10 @@ static void from_service(const struct sb_service *s, struct sb_description *out)
     out->directories[SB_DIRECTORY_STATE] = copy(s->state);
     out->directories[SB_DIRECTORY_CACHE] = copy(s->cache);
     out->directories[SB_DIRECTORY_LOGS] = copy(s->logs);
+    for (size_t i = 0; i < s->host.n; i++)
+        sb_pairs_set(&out->host, s->host.v[i].name, s->host.v[i].value);
+    sb_pairs_sort(&out->host);
+    out->infiniband = sb_strings_has(&s->devices, "infiniband");
     sb_strings_copy(&out->secrets, &s->secrets);
     add_units(&s->after, &out->after);
     add_units(&s->requires, &out->requires);

@@ -114,3 +114,75 @@ int sb_dropins_take_back(const struct sb_node_service *service, const char *colo
     unlinkat(units, shared, AT_REMOVEDIR);
     return 0;
 }
+
+/* ---- what they mount ---- */
+
+/* "-/srv/models:/models:rbind", "/scratch:size=1G": from where, and to where. */
+static void add_mount(const char *word, bool bind, struct sb_strings *out) {
+    struct stat st;
+    word += strspn(word, "-+");
+    size_t n = strcspn(word, ":");
+    sb_autofree char *from = sb_strndup(word, n);
+    const char *second = word[n] == ':' ? word + n + 1 : "";
+    sb_autofree char *to =
+        bind && *second ? sb_strndup(second, strcspn(second, ":")) : sb_strdup(from);
+    sb_autofree char *path = *to == '/' && !strpbrk(to, "\"'\\%") ? sb_path_clean(to) : NULL;
+    if (!path || !path[1])
+        return;
+    bool file = bind && stat(from, &st) == 0 && !S_ISDIR(st.st_mode);
+    sb_strings_addf(out, "%s%s", path, file ? "" : "/");
+}
+
+static void add_line(const char *line, struct sb_strings *out) {
+    static const char *const keys[] = {"BindPaths=", "BindReadOnlyPaths=", "TemporaryFileSystem="};
+    line += strspn(line, " \t");
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        if (strncmp(line, keys[i], strlen(keys[i])) != 0)
+            continue;
+        for (const char *word = line + strlen(keys[i]); *word;) {
+            word += strspn(word, " \t");
+            size_t n = strcspn(word, " \t");
+            sb_autofree char *one = sb_strndup(word, n);
+            if (n)
+                add_mount(one, i < 2, out);
+            word += n;
+        }
+    }
+}
+
+/* A backslash at a line's end joins it with the next. */
+static void add_text(char *text, struct sb_strings *out) {
+    for (char *p = text; (p = strstr(p, "\\\n"));)
+        p[0] = p[1] = ' ';
+    for (char *line = text; *line;) {
+        size_t n = strcspn(line, "\n");
+        bool last = !line[n];
+        line[n] = '\0';
+        add_line(line, out);
+        line += n + !last;
+    }
+}
+
+static void add_file(int dir, const char *name, struct sb_strings *out) {
+    size_t n = strlen(name);
+    sb_autobuf struct sb_buf text = {0};
+    if (n > 5 && !strcmp(name + n - 5, ".conf") &&
+        sb_file_read(dir, name, SB_UNIT_TEXT_LIMIT, &text, NULL) == 0 && text.len)
+        add_text(text.data, out);
+}
+
+void sb_dropins_mounts(const struct sb_node_service *service, struct sb_strings *out) {
+    const char *const above[] = {sb_node_units(service->node), "/run/systemd/system"};
+    sb_autofree char *shared = shared_name(service);
+    sb_autofree char *blue = own_name(service, sb_colours[0]);
+    sb_autofree char *green = own_name(service, sb_colours[1]);
+    const char *const directories[] = {"service.d", shared, blue, green};
+    for (size_t i = 0; i < 8; i++) {
+        sb_autofree char *path = sb_path_join(above[i / 4], directories[i % 4]);
+        int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        sb_autoclosedir DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+        for (struct dirent *e; dir && (e = readdir(dir));)
+            add_file(fd, e->d_name, out);
+    }
+    sb_strings_sort(out);
+}

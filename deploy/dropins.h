@@ -20,4 +20,8 @@ int sb_dropins_lend(const struct sb_node_service *service, const char *colour,
 int sb_dropins_take_back(const struct sb_node_service *service, const char *colour,
                          struct sb_error *err);
 
+/* Appends what they mount into the service's root (BindPaths=, BindReadOnlyPaths=,
+ * TemporaryFileSystem=): directories with a slash at the end. */
+void sb_dropins_mounts(const struct sb_node_service *service, struct sb_strings *out);
+
 #endif

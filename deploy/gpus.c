@@ -8,6 +8,8 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/process.h"
+#include "deploy/unitfiles.h"
 
 #define DEVICES     "/dev"
 #define DRIVER      "/proc/driver/nvidia/gpus"
@@ -244,4 +246,83 @@ void sb_gpus_environment(const struct sb_node *node, uint64_t gpus, bool closed,
     sb_pairs_set(out, "CUDA_VISIBLE_DEVICES", sb_buf_text(&list));
     if (!known && !closed) /* else the fastest comes first */
         sb_pairs_set(out, "CUDA_DEVICE_ORDER", "PCI_BUS_ID");
+}
+
+/* ---- what became of it ---- */
+
+unsigned sb_gpus_missing(const struct sb_node *node, const struct sb_description *d,
+                         const struct sb_generation *generation) {
+    unsigned has = count(generation->gpus & present(node));
+    return has < d->gpu ? d->gpu - has : 0;
+}
+
+/* Its unit names by UUID only GPUs that the driver tells of; by number, whichever there are. */
+static bool names_others(const struct sb_node_service *service, uint64_t number) {
+    static const char key[] = "\nEnvironment=\"CUDA_VISIBLE_DEVICES=";
+    char *uuids[SB_GPU_LIMIT] = {0};
+    sb_autobuf struct sb_buf text = {0};
+    bool others = false, any = false;
+    find_uuids(service->node, uuids);
+    for (int i = 0; i < SB_GPU_LIMIT; i++)
+        any = any || uuids[i];
+    const char *word = any && sb_unitfiles_read(service, number, SB_UNIT_SERVICE, &text, NULL) == 0
+                           ? strstr(sb_buf_text(&text), key)
+                           : NULL;
+    for (word = word ? word + strlen(key) : ""; *word && *word != '"' && *word != '\n';) {
+        size_t n = strcspn(word, ",\"\n");
+        bool known = strncmp(word, "GPU-", 4) != 0;
+        for (int i = 0; i < SB_GPU_LIMIT; i++)
+            known = known || (uuids[i] && strlen(uuids[i]) == n && !strncmp(uuids[i], word, n));
+        others = others || !known;
+        word += n + (word[n] == ',');
+    }
+    for (int i = 0; i < SB_GPU_LIMIT; i++)
+        free(uuids[i]);
+    return others;
+}
+
+bool sb_gpus_fit(const struct sb_node_service *service, const struct sb_description *d,
+                 const struct sb_generation *generation) {
+    uint64_t now;
+    struct sb_error ignored = {0};
+    if (d->gpu == 0)
+        return true;
+    if (names_others(service, generation->number))
+        return false;
+    return sb_gpus_missing(service->node, d, generation) == 0 || d->gpu_devices ||
+           sb_gpus_choose(service, d, generation->gpus, &now, &ignored) < 0 ||
+           now == generation->gpus;
+}
+
+/* ---- modules ---- */
+
+static void run(const char *const *argv) {
+    sb_autofree char *program = sb_process_find(argv[0]);
+    sb_autobuf struct sb_buf out = {0};
+    struct sb_error ignored = {0};
+    if (program)
+        sb_process_capture(argv, NULL, 1u << 16, &out, NULL, &ignored);
+}
+
+static bool has_module(const char *device) {
+    sb_autobuf struct sb_buf text = {0};
+    return sb_file_read(AT_FDCWD, "/proc/devices", 1u << 20, &text, NULL) == 0 &&
+           strstr(sb_buf_text(&text), device);
+}
+
+/* Their numbers are what systemd opens them to a service by, at its start. */
+void sb_gpus_load(const struct sb_node *node, uint64_t gpus) {
+    static const char *const modules[] = {"modprobe", "-qa", "nvidia", "nvidia-uvm", NULL};
+    static const char *const shared[] = {"nvidia-modprobe", "-c", "255", "-u", NULL};
+    uint64_t there = present(node);
+    if (!has_module(" nvidia-uvm\n")) {
+        run(modules);
+        run(shared);
+    }
+    for (int i = 0; i < SB_GPU_LIMIT; i++) {
+        sb_autofree char *number = sb_format("%d", i);
+        const char *const one[] = {"nvidia-modprobe", "-c", number, NULL};
+        if (gpus >> i & 1 && !(there >> i & 1))
+            run(one);
+    }
 }

@@ -20,6 +20,7 @@
 #ifndef SB_DEPLOY_GPUS_H
 #define SB_DEPLOY_GPUS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -35,6 +36,18 @@ int sb_gpus_choose(const struct sb_node_service *service, const struct sb_descri
 /* Tells of what a choice left open: fewer GPUs than asked for, or one that another service has. */
 void sb_gpus_tell(const struct sb_node_service *service, const struct sb_description *d,
                   uint64_t gpus);
+
+/* Whether a generation has what it would be given now: a GPU that it lacked may have come since, or
+ * one that its unit names by UUID may have been exchanged. */
+bool sb_gpus_fit(const struct sb_node_service *service, const struct sb_description *d,
+                 const struct sb_generation *generation);
+/* How many of those that it asks for are not there, or not its: 0 when all are. */
+unsigned sb_gpus_missing(const struct sb_node *node, const struct sb_description *d,
+                         const struct sb_generation *generation);
+
+/* Has the driver's modules loaded, and the devices made that are not there: as far as this host has
+ * programs for that (nvidia-modprobe, modprobe). */
+void sb_gpus_load(const struct sb_node *node, uint64_t gpus);
 
 /* Adds what tells CUDA which devices these are, for a service that can open no others (closed) or
  * all of the node's. */

@@ -62,40 +62,45 @@ static void add_device(const char *path, struct sb_buf *out) {
     sb_buf_addf(out, "DeviceAllow=%s rw\n", path);
 }
 
-/* Not PrivateDevices=, which would hide them: and those that the driver makes later. */
+/* By number, which is the driver's for good: nodes that are made later count too. Those that this
+ * node has may have others, and stand in for them. */
 static void add_gpus(const struct sb_description *d, const struct sb_placement *p,
                      struct sb_buf *out) {
-    static const char *const shared[] = {"/dev/nvidiactl", "/dev/nvidia-modeset", "/dev/nvidia-uvm",
-                                         "/dev/nvidia-uvm-tools"};
-    sb_buf_adds(out, "DevicePolicy=closed\n");
+    sb_buf_adds(out, "DeviceAllow=/dev/char/195:255 rw\nDeviceAllow=/dev/char/195:254 rw\n");
+    for (unsigned i = 0; i < SB_GPU_LIMIT; i++)
+        if (p->devices ? p->gpus >> i & 1 : d->gpu_devices ? d->gpu_devices >> i & 1 : i < d->gpu)
+            sb_buf_addf(out, "DeviceAllow=/dev/char/195:%u rw\n", i);
     for (size_t i = 0; p->devices && i < p->devices->n; i++)
         add_device(p->devices->v[i], out);
-    for (size_t i = 0; !p->devices && i < sizeof shared / sizeof *shared; i++)
-        add_device(shared[i], out);
-    for (unsigned i = 0; !p->devices && i < SB_GPU_LIMIT; i++)
-        if (d->gpu_devices ? d->gpu_devices >> i & 1 : i < d->gpu)
-            sb_buf_addf(out, "DeviceAllow=/dev/nvidia%u rw\n", i);
     add_device("char-nvidia-uvm", out);
     add_device("char-nvidia-caps", out);
 }
 
+/* Not PrivateDevices= where it has some, which would hide them, and those that come later. */
 static void add_devices(const struct sb_description *d, const struct sb_placement *p,
                         struct sb_buf *out) {
     if (!is_on(d, SB_HARDEN_PRIVATE_DEVICES))
         return;
+    if (!d->gpu && !d->infiniband) {
+        sb_buf_adds(out, "PrivateDevices=yes\n");
+        return;
+    }
+    sb_buf_adds(out, "DevicePolicy=closed\n");
     if (d->gpu)
         add_gpus(d, p, out);
-    else
-        sb_buf_adds(out, "PrivateDevices=yes\n");
+    if (d->infiniband) {
+        add_device("char-infiniband_verbs", out);
+        add_device("/dev/infiniband/rdma_cm", out);
+    }
 }
 
 void sb_hardening_write(const struct sb_description *d, const struct sb_placement *p, bool root,
                         struct sb_buf *out) {
     if (is_on(d, SB_HARDEN_NO_NEW_PRIVILEGES))
         sb_buf_adds(out, "NoNewPrivileges=yes\nRestrictSUIDSGID=yes\n");
-    else if (is_on(d, SB_HARDEN_OWN_IDS) && d->root == SB_ROOT_HOST)
-        sb_buf_adds(out,
-                    "NoNewPrivileges=yes\n"); /* its root is not nosuid: it has the host's sudo */
+    else if (is_on(d, SB_HARDEN_OWN_IDS) && (d->root == SB_ROOT_HOST || d->host.n))
+        sb_buf_adds(out, "NoNewPrivileges=yes\n"); /* its root, or a directory of the node, is not
+                                                     nosuid: it has the host's sudo */
     add_own_ids(d, p, out);
     add_capabilities(d, p, root, out);
     add_system(d, out);

@@ -11,6 +11,7 @@
 #include "deploy/follow.h"
 #include "deploy/gpus.h"
 #include "deploy/health.h"
+#include "deploy/hostlayer.h"
 #include "deploy/owners.h"
 #include "deploy/prepare.h"
 #include "deploy/provenance.h"
@@ -55,13 +56,20 @@ static int probe_current(const struct install *in, const struct sb_node_slot *cu
     return rc;
 }
 
+/* The host may have got GPUs, another driver, or drop-ins since. That is an operator's reason to
+ * start a service anew, not a timer's. */
+static bool has_what_is_there(const struct install *in, const struct sb_generation *generation) {
+    return in->options->passed_over || (sb_gpus_fit(in->service, &in->description, generation) &&
+                                        sb_hostlayer_fits(in->service, generation->number));
+}
+
 static bool runs_already(const struct install *in, const struct sb_node_slot *current) {
     struct sb_generation generation;
     if (current->generation == 0 ||
         sb_generation_load(in->service, current->generation, &generation, NULL) < 0)
         return false;
     bool same = sb_digest_equal(&generation.bundle, &in->source.manifest.digest) &&
-                generation.state == SB_GENERATION_HEALTHY;
+                generation.state == SB_GENERATION_HEALTHY && has_what_is_there(in, &generation);
     sb_generation_free(&generation);
     return same && sb_unitfiles_fit(in->service, current->generation) &&
            sb_owners_fit(in->service, current->generation, &in->description) &&
@@ -329,6 +337,7 @@ int sb_uninstall(const struct sb_node *node, const char *name, struct sb_error *
         rc = sb_switch_uninstall(service, err);
     }
     sb_node_service_close(service);
+    sb_hostlayer_sweep(node);
     if (sb_watch_no_units(node, rc < 0 ? &ignored : err) < 0)
         rc = -1;
     sb_watch_end(node, name);

@@ -16,8 +16,7 @@ static void add_point(struct sb_strings *out, const char *path, bool directory) 
         sb_strings_add(out, name);
 }
 
-void sb_units_mount_points(const struct sb_description *d, const struct sb_placement *p,
-                           struct sb_strings *out) {
+void sb_units_mount_points(const struct sb_description *d, struct sb_strings *out) {
     static const char *const always[] = {"dev", "proc", "sys", "run", "tmp", "var/tmp"};
     if (d->root == SB_ROOT_HOST)
         return;
@@ -37,11 +36,4 @@ void sb_units_mount_points(const struct sb_description *d, const struct sb_place
     sb_autofree char *workdir = sb_path_clean(d->workdir);
     if (workdir[1])
         add_point(out, workdir + 1, true);
-    for (size_t i = 0; p->binds && i < p->binds->n; i++) {
-        const char *colon = strrchr(p->binds->v[i], ':');
-        const char *inside = colon ? colon + 1 : p->binds->v[i];
-        sb_autofree char *clean = sb_path_clean(inside);
-        if (clean[0] == '/' && clean[1] && strncmp(clean, "/run/", 5) != 0)
-            add_point(out, clean + 1, false);
-    }
 }

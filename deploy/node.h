@@ -6,6 +6,7 @@
  *             description.json   (deploy/description.h)
  *             record.json        where it came from, and what became of it
  *             m/                 mount points: the lowest directory of its root
+ *             h                  what this host brings: the uppermost (deploy/hostlayer.h)
  *             units/             the unit files as they are installed; made before a switch to it,
  *                                and again where other GPUs are to be its (deploy/gpus.h)
  *             units/PORT/        with strategy blue-green: the service's, in each colour
@@ -42,6 +43,7 @@ struct sb_node {
     const char *units;   /* directory of unit files; NULL: /etc/systemd/system */
     const char *devices; /* NULL: /dev */
     const char *driver;  /* what the GPUs' driver says of each; NULL: /proc/driver/nvidia/gpus */
+    const char *host;    /* root directory that its driver's files are in; NULL: "" */
     /* Told what goes on, in a line without newline; may be NULL. */
     void (*say)(void *data, const char *line);
     void *data;

@@ -30,13 +30,13 @@ static bool is_other_gpu(uint64_t gpus, const char *path) {
     return number >= SB_GPU_LIMIT || !(gpus >> number & 1);
 }
 
-static void add_matches(uint64_t gpus, const char *pattern, mode_t type, struct sb_strings *out) {
+static void add_matches(uint64_t gpus, const char *pattern, struct sb_strings *out) {
     glob_t found;
     if (glob(pattern, 0, NULL, &found) != 0)
         return;
     for (size_t i = 0; i < found.gl_pathc; i++) {
         struct stat st;
-        if (stat(found.gl_pathv[i], &st) == 0 && (st.st_mode & S_IFMT) == type &&
+        if (stat(found.gl_pathv[i], &st) == 0 && S_ISCHR(st.st_mode) &&
             !is_other_gpu(gpus, found.gl_pathv[i]))
             sb_strings_add(out, found.gl_pathv[i]);
     }
@@ -57,25 +57,22 @@ static void find_label(struct sb_node_placement *out) {
 
 void sb_node_placement_start(struct sb_node_placement *out, const struct sb_node *node,
                              const struct sb_description *d, uint64_t gpus) {
-    static const char *const devices[] = {"/dev/nvidia*", "/dev/nvidia-caps/*", NULL};
-    /* The driver's libraries belong to the host's kernel module: no image can bring them. */
-    static const char *const libraries[] = {"/usr/lib/*-linux-gnu/libcuda.so*",
-                                            "/usr/lib/*-linux-gnu/libnvidia-*.so*",
-                                            "/usr/lib64/libcuda.so*",
-                                            "/usr/lib64/libnvidia-*.so*",
-                                            "/usr/bin/nvidia-smi",
-                                            NULL};
+    static const char *const devices[] = {"/dev/nvidia[0-9]*",
+                                          "/dev/nvidiactl",
+                                          "/dev/nvidia-modeset",
+                                          "/dev/nvidia-uvm",
+                                          "/dev/nvidia-uvm-tools",
+                                          "/dev/nvidia-caps/*",
+                                          NULL};
     *out = (struct sb_node_placement){0};
     find_label(out);
     out->placement.no_user_namespaces = !sb_ids_have_namespaces();
     if (d->gpu == 0)
         return;
     for (size_t i = 0; devices[i]; i++)
-        add_matches(gpus, devices[i], S_IFCHR, &out->devices);
-    for (size_t i = 0; d->root == SB_ROOT_LAYERS && libraries[i]; i++)
-        add_matches(gpus, libraries[i], S_IFREG, &out->binds);
+        add_matches(gpus, devices[i], &out->devices);
     out->placement.devices = &out->devices;
-    out->placement.binds = out->binds.n ? &out->binds : NULL;
+    out->placement.gpus = gpus;
     bool closed = !(d->harden_off >> SB_HARDEN_PRIVATE_DEVICES & 1);
     if (gpus && !sb_pairs_get(&d->env, "CUDA_VISIBLE_DEVICES"))
         sb_gpus_environment(node, gpus, closed, &out->env);
@@ -111,6 +108,7 @@ int sb_node_placement_check(const struct sb_node_service *service, const struct 
     size_t n = lower_ids(d, ids), bytes = strlen(points);
     if (sb_description_own_ids(d))
         bytes += strlen(points) + sizeof "4294967295"; /* its top */
+    bytes += strlen(points) + 1;                       /* what the host brings */
     for (size_t i = 0; i < n; i++) {
         sb_autofree char *link = sb_link_path(store, &ids[i]);
         bytes += strlen(link) + 1;
@@ -210,12 +208,10 @@ void sb_node_placement_top(struct sb_node_placement *p, char *path) {
     p->lower.v[0] = path;
     p->placement.lower = (const char *const *)p->lower.v;
     p->placement.lower_count = p->lower.n;
-    p->placement.renumbered = true;
 }
 
 void sb_node_placement_free(struct sb_node_placement *p) {
     sb_strings_free(&p->devices);
-    sb_strings_free(&p->binds);
     sb_strings_free(&p->lower);
     sb_pairs_free(&p->env);
     free(p->program);

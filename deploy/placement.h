@@ -11,15 +11,15 @@
 
 struct sb_node_placement {
     struct sb_placement placement; /* borrows from what is below */
-    struct sb_strings devices, binds, lower;
+    struct sb_strings devices, lower;
     struct sb_pairs env;
     char *program;
     char label[256];
     struct sb_user user; /* the image's, once it was looked up */
 };
 
-/* The devices of these GPUs of the node, and its driver's libraries, for a description that asks
- * for GPUs; and, where SELinux is on, the label that the host's own programs have. */
+/* The devices of these GPUs of the node, for a description that asks for GPUs; and, where SELinux
+ * is on, the label that the host's own programs have. */
 void sb_node_placement_start(struct sb_node_placement *out, const struct sb_node *node,
                              const struct sb_description *d, uint64_t gpus);
 /* Where a generation lies; its layers, which are unpacked, get short names (layers/links.h). */
@@ -35,7 +35,7 @@ int sb_node_placement_look(struct sb_node_placement *placement, const struct sb_
                            int root, struct sb_error *err);
 /* It runs with these numbers. */
 void sb_node_placement_run_as(struct sb_node_placement *placement, uint32_t uid, uint32_t gid);
-/* The root gets that directory on top, which it takes (deploy/renumber.h). */
+/* The root gets that directory on top, which it takes (deploy/renumber.h, deploy/hostlayer.h). */
 void sb_node_placement_top(struct sb_node_placement *placement, char *path);
 void sb_node_placement_free(struct sb_node_placement *placement);
 

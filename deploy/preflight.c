@@ -12,6 +12,7 @@
 #include "deploy/claim.h"
 #include "deploy/gpus.h"
 #include "deploy/health.h"
+#include "deploy/hostdirs.h"
 #include "deploy/placement.h"
 #include "deploy/ports.h"
 #include "deploy/prepare.h"
@@ -205,7 +206,8 @@ static int check_answers(const struct sb_node_service *service, const struct sb_
 
 int sb_prepare_check_again(const struct sb_node_service *service, const struct sb_description *d,
                            struct sb_error *err) {
-    return check_secrets(service, d, err) < 0 || check_required(service, d, err) < 0 ||
+    return check_secrets(service, d, err) < 0 || sb_hostdirs_check(service, d, err) < 0 ||
+                   check_required(service, d, err) < 0 ||
                    sb_prepare_check_others(service, d, err) < 0 ||
                    check_answers(service, d, err) < 0
                ? -1

@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "deploy/green.h"
+#include "deploy/hostlayer.h"
 #include "deploy/hostroot.h"
 #include "deploy/ids.h"
 #include "deploy/owners.h"
@@ -37,32 +38,26 @@ static int make_point(int root, const char *name, struct sb_error *err) {
 }
 
 /* The root is read-only: its lowest directory has the mount points that layers may lack. */
-static int make_points(const struct sb_node_service *service, int dir,
-                       const struct sb_description *d, const struct sb_generation *generation,
-                       struct sb_error *err) {
-    struct sb_node_placement here;
+static int make_points(int dir, const struct sb_description *d, struct sb_error *err) {
     sb_autostrings struct sb_strings points = {0};
     if (mkdirat(dir, "m", 0755) < 0)
         return sb_fail_errno(err, SB_E_IO, "creating mount points");
     sb_autoclose int root = sb_directory_open(dir, "m", err);
     if (root < 0)
         return -1;
-    sb_node_placement_start(&here, service->node, d, generation->gpus);
-    sb_units_mount_points(d, &here.placement, &points);
-    sb_node_placement_free(&here);
+    sb_units_mount_points(d, &points);
     for (size_t i = 0; i < points.n; i++)
         if (make_point(root, points.v[i], err) < 0)
             return -1;
     return 0;
 }
 
-static int fill(const struct sb_node_service *service, int dir, const struct sb_description *d,
-                const struct sb_generation *generation, struct sb_error *err) {
+static int fill(int dir, const struct sb_description *d, const struct sb_generation *generation,
+                struct sb_error *err) {
     sb_autobuf struct sb_buf text = {0};
     sb_description_write(d, &text);
     if (sb_file_write(dir, "description.json", text.data, text.len, 0644, err) < 0 ||
-        make_points(service, dir, d, generation, err) < 0 ||
-        sb_generation_write(dir, generation, err) < 0)
+        make_points(dir, d, err) < 0 || sb_generation_write(dir, generation, err) < 0)
         return -1;
     /* Directories are not synced one by one. */
     return syncfs(dir) < 0 ? sb_fail_errno(err, SB_E_IO, "writing a generation") : 0;
@@ -86,7 +81,7 @@ int sb_prepare_generation(const struct sb_node_service *service, const struct sb
     if (mkdirat(service->fd, TEMPORARY, 0755) < 0)
         return sb_fail_errno(err, SB_E_IO, "creating %s/%s", service->path, name);
     sb_autoclose int dir = sb_directory_open(service->fd, TEMPORARY, err);
-    if (dir < 0 || fill(service, dir, d, generation, err) < 0) {
+    if (dir < 0 || fill(dir, d, generation, err) < 0) {
         sb_tree_remove(service->fd, TEMPORARY, NULL);
         return sb_error_context(err, "%s/%s", service->path, name);
     }
@@ -197,6 +192,21 @@ static int take_image_ids(const struct sb_node_service *service, struct sb_node_
     return 0;
 }
 
+/* Above all else. */
+static int add_host(const struct sb_node_service *service, const struct sb_description *d,
+                    struct sb_node_placement *here, struct sb_error *err) {
+    const struct sb_hostlayer layer = {.service = service,
+                                       .description = d,
+                                       .number = here->placement.generation,
+                                       .lower = here->placement.lower,
+                                       .lower_count = here->placement.lower_count,
+                                       .uid = here->placement.uid};
+    if (sb_hostlayer_make(&layer, err) < 0)
+        return -1;
+    sb_node_placement_top(here, sb_hostlayer_path(service, layer.number));
+    return 0;
+}
+
 /* Layers alone: the root as it is without what is the node's. */
 static int look(const struct sb_node_service *service, const struct sb_description *d,
                 struct sb_node_placement *here, struct sb_error *err) {
@@ -217,7 +227,10 @@ static int look(const struct sb_node_service *service, const struct sb_descripti
             return -1;
         sb_node_placement_run_as(here, id, id);
         sb_node_placement_top(here, sb_steal(top));
+        here->placement.renumbered = true;
     }
+    if (add_host(service, d, here, err) < 0)
+        return -1;
     return sb_volumes_make(d, root, here->placement.uid, here->placement.gid, SB_VOLUMES, err);
 }
 

@@ -18,8 +18,8 @@ int sb_prepare_check(const struct sb_node_service *service,
                      const struct sb_description *description, uint64_t number,
                      int *out_systemd_version, struct sb_error *err);
 
-/* That part of it which may have changed since a generation was made: secrets, required units and
- * ports. */
+/* That part of it which may have changed since a generation was made: secrets, directories of the
+ * node, required units and ports. */
 int sb_prepare_check_again(const struct sb_node_service *service,
                            const struct sb_description *description, struct sb_error *err);
 

@@ -3,6 +3,7 @@
 
 #include "base/memory.h"
 #include "deploy/gpus.h"
+#include "deploy/hostlayer.h"
 #include "deploy/install.h"
 #include "deploy/owners.h"
 #include "deploy/prepare.h"
@@ -65,12 +66,14 @@ static int claim(const struct sb_node_service *service, const struct sb_descript
     return sb_watch_operation(service, operation, err);
 }
 
-/* Others may have the devices that it once had: its units are made for those that it gets now.
+/* Others may have the devices that it once had, and the host another driver: its units are made for
+ * what it gets now.
  * Those of an sbuild that gave it no user of its own are made anew too. */
 static int renew_units(struct sb_node_service *service, const struct sb_description *d,
                        const struct sb_generation *generation, struct sb_error *err) {
     int version;
-    bool fit = !has_any_gpus(d) && sb_owners_fit(service, generation->number, d);
+    bool fit = !d->gpu && sb_hostlayer_fits(service, generation->number) &&
+               sb_owners_fit(service, generation->number, d);
     if (fit || (sb_systemd_check(&version, err) == 0 &&
                 sb_prepare_units(service, d, generation, version, err) == 0))
         return 0;

@@ -6,7 +6,9 @@
 #include "base/json.h"
 #include "base/memory.h"
 #include "deploy/follow.h"
+#include "deploy/gpus.h"
 #include "deploy/health.h"
+#include "deploy/hostlayer.h"
 #include "deploy/switch.h"
 #include "deploy/systemd.h"
 #include "deploy/unitfiles.h"
@@ -103,7 +105,26 @@ static json_t *tags(const char *reference) {
     return out;
 }
 
-static void add_current(json_t *out, const struct sb_generation *g) {
+/* What its process may not notice, or tell nobody. */
+static void add_missing(json_t *out, const struct sb_node_service *service,
+                        const struct sb_generation *g) {
+    struct sb_description d;
+    if (sb_generation_description(service, g->number, &d, NULL) < 0)
+        return;
+    unsigned missing = sb_gpus_missing(service->node, &d, g);
+    if (missing) {
+        sb_autofree char *text =
+            sb_format("it asks for %u GPU%s, and %u of %s not there", d.gpu, d.gpu == 1 ? "" : "s",
+                      missing, missing == 1 ? "them is" : "them are");
+        json_object_set_new(out, "gpus_missing", json_integer(missing));
+        set(out, "gpus_why", text);
+    }
+    sb_description_free(&d);
+}
+
+static void add_current(json_t *out, const struct sb_node_service *service,
+                        const struct sb_generation *g) {
+    add_missing(out, service, g);
     json_object_set_new(out, "image", json_string(sb_digest_text(&g->image).text));
     json_object_set_new(out, "bundle", json_string(sb_digest_text(&g->bundle).text));
     json_object_set_new(out, "tags", tags(g->reference ? g->reference : ""));
@@ -174,7 +195,7 @@ static int add_generations(json_t *out, const struct sb_node_service *service, u
     json_t *facts = json_array();
     for (size_t i = 0; i < list.n; i++) {
         if (list.v[i].number == current)
-            add_current(out, &list.v[i]);
+            add_current(out, service, &list.v[i]);
         json_array_append_new(facts, generation_facts(&list.v[i], current));
     }
     json_object_set_new(out, "generations", facts);
@@ -257,5 +278,8 @@ int sb_node_prune(const struct sb_node *node, bool dry_run, struct sb_strings *o
             return -1;
         }
     }
-    return dry_run ? 0 : sb_watch_no_units(node, err);
+    if (dry_run)
+        return 0;
+    sb_hostlayer_sweep(node);
+    return sb_watch_no_units(node, err);
 }

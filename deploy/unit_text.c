@@ -38,6 +38,11 @@ char *sb_unit_root_path(const char *service, uint64_t generation) {
     return sb_format("%s/%s/%" PRIu64, SB_UNIT_ROOTS, service, generation);
 }
 
+char *sb_unit_driver_name(const char *root) {
+    sb_autofree char *name = sb_unit_escape_path(root);
+    return sb_format("sbuild-driver@%s.service", name);
+}
+
 char *sb_unit_directory_path(const char *service, enum sb_service_directory which) {
     static const char *const places[] = {[SB_DIRECTORY_STATE] = "/var/lib",
                                          [SB_DIRECTORY_CACHE] = "/var/cache",

@@ -145,6 +145,14 @@ static int read_kept(const struct sb_node_service *service, uint64_t number, con
     return sb_file_read(service->fd, path, SB_UNIT_TEXT_LIMIT, out, err);
 }
 
+int sb_unitfiles_read(const struct sb_node_service *service, uint64_t number,
+                      enum sb_unit_kind kind, struct sb_buf *out, struct sb_error *err) {
+    sb_autofree char *name = kind == SB_UNIT_MOUNT   ? sb_unit_mount_name(service->name, number)
+                             : kind == SB_UNIT_TIMER ? sb_format("%s.timer", service->name)
+                                                     : sb_strdup(service->unit);
+    return read_kept(service, number, name, out, err);
+}
+
 /* RequiresMountsFor= is the service's directory in the store, where that lay. */
 bool sb_unitfiles_fit(const struct sb_node_service *service, uint64_t number) {
     static const char key[] = "\nRequiresMountsFor=";
@@ -220,13 +228,35 @@ static int make_users(const char *path, struct sb_error *err) {
                    sb_buf_text(&said));
 }
 
+/* The host's databases may have been written anew since, by who knew nothing of them. */
+static bool has_account(const char *database, const char *name) {
+    sb_autobuf struct sb_buf text = {0};
+    sb_autofree char *line = sb_format("\n%s:", name);
+    sb_buf_addc(&text, '\n');
+    return sb_file_read(AT_FDCWD, database, SB_UNIT_TEXT_LIMIT, &text, NULL) == 0 &&
+           strstr(text.data, line);
+}
+
+/* Those that lines "u NAME …" and "g NAME …" of a text are about. */
+static bool has_accounts(const char *text) {
+    for (const char *line = text; *line; line += strcspn(line, "\n"), line += *line == '\n') {
+        bool user = !strncmp(line, "u ", 2);
+        if (!user && strncmp(line, "g ", 2) != 0)
+            continue;
+        sb_autofree char *name = sb_strndup(line + 2, strcspn(line + 2, " \n"));
+        if (!has_account(user ? "/etc/passwd" : "/etc/group", name))
+            return false;
+    }
+    return true;
+}
+
 /* Users of the image that the host doesn't know: systemd runs nobody else. The file in /etc comes
- * after them, from that of the generation: where it is, they are, whatever was killed meanwhile. */
+ * after them, from that of the generation, whatever was killed meanwhile. */
 static int place_users(const char *kept, const char *name, const char *text, struct sb_error *err) {
     sb_autofree char *path = sb_format("/etc/sysusers.d/%s", name);
     sb_autobuf struct sb_buf old = {0};
     if (sb_file_read(AT_FDCWD, path, SB_UNIT_TEXT_LIMIT, &old, NULL) == 0 &&
-        !strcmp(sb_buf_text(&old), text))
+        !strcmp(sb_buf_text(&old), text) && has_accounts(text))
         return 0;
     if (make_users(kept, err) < 0 || sb_directory_make(AT_FDCWD, "/etc/sysusers.d", 0755, err) < 0)
         return -1;

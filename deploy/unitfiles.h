@@ -18,6 +18,10 @@
 int sb_unitfiles_keep(const struct sb_node_service *service, uint64_t number,
                       const struct sb_units *units, struct sb_error *err);
 
+/* Appends the text of one that is kept there; SB_E_NOT_FOUND. Of services that of no colour. */
+int sb_unitfiles_read(const struct sb_node_service *service, uint64_t number,
+                      enum sb_unit_kind kind, struct sb_buf *out, struct sb_error *err);
+
 /* The generation's root is mounted from where the store lies now: it was not moved meanwhile. */
 bool sb_unitfiles_fit(const struct sb_node_service *service, uint64_t number);
 

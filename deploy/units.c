@@ -130,6 +130,21 @@ static void add_list(struct making *m, const char *key, const char *first,
     sb_buf_addc(&m->text, '\n');
 }
 
+/* What has to come before it, where it is to come at all: the driver's own services, which make
+ * devices; and what brings the driver into the root. */
+static void add_gpu_order(struct making *m) {
+    const struct sb_description *d = m->d;
+    if (d->infiniband)
+        sb_buf_adds(&m->text, "After=rdma-hw.target openibd.service\n");
+    if (!d->gpu)
+        return;
+    sb_buf_adds(&m->text, "After=nvidia-persistenced.service nvidia-fabricmanager.service\n");
+    if (d->root != SB_ROOT_LAYERS || m->p->generation == 0)
+        return;
+    sb_autofree char *driver = sb_unit_driver_name(m->root);
+    sb_buf_addf(&m->text, "Wants=%s\nAfter=%s\n", driver, driver);
+}
+
 static void add_unit_section(struct making *m) {
     const struct sb_description *d = m->d;
     add_head(m);
@@ -139,6 +154,9 @@ static void add_unit_section(struct making *m) {
     add_plain(m, "RequiresMountsFor", m->root);
     if (d->volumes.n && d->root == SB_ROOT_LAYERS)
         sb_buf_addf(&m->text, "RequiresMountsFor=" SB_VOLUMES "/%s\n", d->name);
+    for (size_t i = 0; i < d->host.n; i++)
+        add_plain(m, "RequiresMountsFor", d->host.v[i].name);
+    add_gpu_order(m);
     /* Ten failures in ten minutes are no accident any more. */
     sb_buf_adds(&m->text, "StartLimitIntervalSec=10min\nStartLimitBurst=10\n");
 }
@@ -238,9 +256,14 @@ static void add_root(struct making *m) {
         sb_buf_adds(&m->text, "BindPaths=/tmp /var/tmp\n");
 }
 
+/* Directories of the node; and those of the driver's services, where their sockets come and go. */
 static void add_binds(struct making *m) {
-    for (size_t i = 0; m->p->binds && i < m->p->binds->n; i++)
-        sb_buf_addf(&m->text, "BindReadOnlyPaths=-%s\n", m->p->binds->v[i]);
+    const struct sb_description *d = m->d;
+    for (size_t i = 0; i < d->host.n; i++)
+        sb_buf_addf(&m->text, "BindReadOnlyPaths=%s:%s\n", d->host.v[i].name, d->host.v[i].value);
+    if (d->gpu && d->root == SB_ROOT_LAYERS)
+        sb_buf_adds(&m->text,
+                    "BindReadOnlyPaths=-/run/nvidia-persistenced -/run/nvidia-fabricmanager\n");
 }
 
 /* systemd makes them on the host, gives them to the user, and shows them in the root. */
@@ -446,9 +469,6 @@ static int check_placement(const struct sb_placement *p, struct sb_error *err) {
     for (size_t i = 0; p->devices && i < p->devices->n; i++)
         if (strncmp(p->devices->v[i], "/dev/", 5) != 0 || !is_safe_path(p->devices->v[i]))
             return refuse(err, "the device", p->devices->v[i]);
-    for (size_t i = 0; p->binds && i < p->binds->n; i++)
-        if (*p->binds->v[i] != '/' || strpbrk(p->binds->v[i], " \t\n\r\\\"',%"))
-            return refuse(err, "the path", p->binds->v[i]);
     for (size_t i = 0; p->env && i < p->env->n; i++)
         if (!sb_rule_env.check(p->env->v[i].name) || !sb_text_is_utf8(p->env->v[i].value))
             return refuse(err, "the variable", p->env->v[i].name);

@@ -8,7 +8,10 @@
  *     NAME.service                  the service itself; with a colour, NAME-COLOUR.service
  *     NAME.timer                    of a job with a schedule
  *     run-sbuild-NAME-N.mount       its root: an overlay of unpacked layers, read-only
- *     sbuild-UID-GID.conf           for sysusers.d, where the host may not know the user
+ *     sbuild-driver@ROOT.service    is started before one that has GPUs: it brings the driver that
+ *                                   the host has then (deploy/hostlayer.h; written by
+ * deploy/watch.h) sbuild-UID-GID.conf           for sysusers.d, where the host may not know the
+ * user
  *
  * Written for systemd 247 to 257: what a version does not know it only warns about, and what is
  * newer is left out when the placement names an older one.
@@ -63,11 +66,10 @@ struct sb_placement {
     bool renumbered;         /* the topmost directory has files without contents: metacopy */
     bool no_user_namespaces; /* this host has none */
     const struct sb_strings *devices; /* device nodes for the GPUs, as this node has them;
-                                         NULL: all names that there may be. Only with gpu */
-    const struct sb_strings *binds; /* further read-only binds, "PATH" or "HOST:PATH": the driver's
-                                       libraries; may be NULL */
-    const struct sb_pairs *env;     /* variables of this node, which win; may be NULL */
-    const struct sb_digest *bundle; /* the bundle's manifest, for [X-Sbuild]; may be NULL */
+                                         NULL: for review. Only with gpu, as the next */
+    uint64_t gpus;                    /* bit N: /dev/nvidiaN is for it */
+    const struct sb_pairs *env;       /* variables of this node, which win; may be NULL */
+    const struct sb_digest *bundle;   /* the bundle's manifest, for [X-Sbuild]; may be NULL */
 };
 
 enum sb_unit_kind {
@@ -100,9 +102,9 @@ const struct sb_unit *sb_units_find(const struct sb_units *units, enum sb_unit_k
 /* The root file system is read-only, and mount points must be there: appends the directories
  * ("var/lib/backend/", with a slash at the end) and empty files ("etc/resolv.conf") that must exist
  * in it, relative to the root, parents first. A node makes them as a tree of its own, and gives it
- * as the lowest directory of the overlay. */
-void sb_units_mount_points(const struct sb_description *description,
-                           const struct sb_placement *placement, struct sb_strings *out);
+ * as the lowest directory of the overlay. Those of the node's directories are in the uppermost
+ * (deploy/hostlayer.h). */
+void sb_units_mount_points(const struct sb_description *description, struct sb_strings *out);
 
 /* ---- names and words ---- */
 
@@ -117,6 +119,8 @@ void sb_unit_quote(const char *word, bool exec, struct sb_buf *out);
 char *sb_unit_service_name(const char *service, const char *colour);
 char *sb_unit_mount_name(const char *service, uint64_t generation);
 char *sb_unit_root_path(const char *service, uint64_t generation);
+/* "sbuild-driver@run-sbuild-NAME-N.service" for a root; the caller's. */
+char *sb_unit_driver_name(const char *root);
 /* "/var/lib/NAME", "/var/cache/NAME", "/var/log/NAME"; the caller's. */
 char *sb_unit_directory_path(const char *service, enum sb_service_directory which);
 

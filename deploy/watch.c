@@ -12,6 +12,7 @@
 
 #define BOOT_UNIT      "sbuild-recover.service"
 #define WATCH_UNIT     "sbuild-recover@.service"
+#define DRIVER_UNIT    "sbuild-driver@.service"
 #define WATCH_INSTANCE "sbuild-recover@%s.service"
 #define UNIT_LIMIT     (256u << 10)
 
@@ -57,6 +58,27 @@ static int write_watch_unit(const struct sb_node *node, const char *program, str
     return sb_unitfiles_put(node, WATCH_UNIT, text.data, err);
 }
 
+/* Before each start of a service with GPUs; the instance is its root. A driver that can't be
+ * brought is no reason not to start. */
+static int write_driver_unit(const struct sb_node *node, const char *program,
+                             struct sb_error *err) {
+    const char *store = sb_store_path(node->store);
+    sb_autobuf struct sb_buf text = {0};
+    sb_buf_addf(&text,
+                "[Unit]\nDescription=Bring the driver of this host to %%f\n"
+                "RequiresMountsFor=%%f %s\n"
+                "After=systemd-modules-load.service nvidia-persistenced.service\n"
+                "StartLimitIntervalSec=0\n\n[Service]\nType=oneshot\nTimeoutStartSec=5min\n"
+                "ExecStart=",
+                store);
+    sb_unit_quote(program, false, &text);
+    sb_buf_adds(&text, " status %f --driver --store ");
+    sb_unit_quote(store, true, &text);
+    sb_buf_adds(&text, "\nStandardOutput=null\nStandardError=journal\nSyslogLevel=notice\n"
+                       "LogLevelMax=notice\n");
+    return sb_unitfiles_put(node, DRIVER_UNIT, text.data, err);
+}
+
 /* Services come and go under locks of their own; the units are there for all of them. */
 static int lock_units(const struct sb_node *node, struct sb_error *err) {
     return sb_lock_take(sb_store_private_fd(node->store), "keys/recover", SB_LOCK_EXCLUSIVE, err);
@@ -65,7 +87,8 @@ static int lock_units(const struct sb_node *node, struct sb_error *err) {
 int sb_watch_units(const struct sb_node *node, struct sb_error *err) {
     sb_autofree char *program = sb_process_program(err);
     sb_autoclose int lock = program ? lock_units(node, err) : -1;
-    if (lock < 0 || write_watch_unit(node, program, err) < 0)
+    if (lock < 0 || write_watch_unit(node, program, err) < 0 ||
+        write_driver_unit(node, program, err) < 0)
         return -1;
     return write_boot_unit(node, program, err);
 }
@@ -89,6 +112,7 @@ int sb_watch_no_units(const struct sb_node *node, struct sb_error *err) {
     if (names.n > 0 || (!names_store(node, WATCH_UNIT) && !names_store(node, BOOT_UNIT)))
         return 0;
     if (sb_unitfiles_drop(node, WATCH_UNIT, err) < 0 ||
+        sb_unitfiles_drop(node, DRIVER_UNIT, err) < 0 ||
         sb_unitfiles_disable(node, BOOT_UNIT, err) < 0)
         return -1;
     return sb_unitfiles_drop(node, BOOT_UNIT, err);

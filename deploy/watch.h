@@ -5,6 +5,10 @@
  *     /etc/systemd/system/sbuild-recover@.service    sbuild status NAME --recover
  *     /etc/systemd/system/sbuild-recover.service     sbuild status --recover, at boot
  *
+ * Beside them is written what services with GPUs are started after (deploy/hostlayer.h):
+ *
+ *     /etc/systemd/system/sbuild-driver@.service     sbuild status /run/sbuild/NAME/N --driver
+ *
  * An instance of the first is started by each operation, before that is on record. It watches:
  * while the operation's process holds the service's lock it waits. When the lock is free and there
  * is an operation.json, that process died, and it takes the operation over (deploy/recover.h); else
@@ -16,7 +20,7 @@
 #include "base/error.h"
 #include "deploy/node.h"
 
-/* Writes both units, where they are not there yet. */
+/* Writes these units, where they are not there yet. */
 int sb_watch_units(const struct sb_node *node, struct sb_error *err);
 /* Takes them away again, once there are no services. */
 int sb_watch_no_units(const struct sb_node *node, struct sb_error *err);

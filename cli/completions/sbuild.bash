@@ -60,7 +60,7 @@ _sbuild() {
 	login) options="--user --password-stdin --ca --plain-http" ;;
 	install) options="--name --wait --auto --interval --no-auto --auto-run --replace --ca --plain-http --json --progress --store" ;;
 	rollback) options="--wait --json --store" ;;
-	status) options="--recover --json --store" ;;
+	status) options="--recover --driver --json --store" ;;
 	uninstall) options="--store" ;;
 	prune) options="--max-size --older-than --keep-tagged --keep-images --dry-run --json --store" ;;
 	cache) options="--older-than --dry-run --ca --plain-http --json --store" ;;

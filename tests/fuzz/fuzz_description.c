@@ -2,6 +2,7 @@
  * make units in which no value has left its line. */
 
 #include "base/text.h"
+#include "builder/rules.h"
 #include "deploy/description.h"
 #include "deploy/units.h"
 #include "tests/fuzz/fuzz.h"
@@ -78,11 +79,30 @@ static void check_units(const struct sb_description *d) {
             mark.generation != places[i].generation)
             abort();
         sb_units_free(&units);
-        sb_units_mount_points(d, &places[i], &points);
+        sb_units_mount_points(d, &points);
         for (size_t j = 0; j < points.n; j++)
             if (points.v[j][0] == '/' || strstr(points.v[j], "//") ||
                 !strncmp(points.v[j], "../", 3) || strstr(points.v[j], "/../"))
                 abort();
+    }
+}
+
+/* Nothing is mounted in a directory of the node, and none is where the system's are. */
+static void check_host(const struct sb_description *d) {
+    static const char *const never[] = {"/etc", "/proc", "/root", "/run", "/dev", "/sys"};
+    for (size_t i = 0; i < d->host.n; i++) {
+        const char *inside = d->host.v[i].value;
+        for (size_t j = 0; j < sizeof never / sizeof *never; j++)
+            if (sb_mounts_meet(d->host.v[i].name, never[j]))
+                abort();
+        for (size_t j = 0; j < SB_DIRECTORY_COUNT; j++)
+            if (d->directories[j] && sb_mounts_meet(inside, d->directories[j]))
+                abort();
+        for (size_t j = 0; j < d->volumes.n; j++)
+            if (sb_mounts_meet(inside, d->volumes.v[j]))
+                abort();
+        if (sb_mounts_meet(inside, "/run") || sb_mounts_meet(inside, "/etc/hosts"))
+            abort();
     }
 }
 
@@ -94,6 +114,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
             abort();
         return 0;
     }
+    check_host(&d);
     sb_autobuf struct sb_buf first = {0}, second = {0};
     sb_description_write(&d, &first);
     if (sb_description_parse(first.data, first.len, &again, &err) < 0)

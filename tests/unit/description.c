@@ -62,6 +62,31 @@ static void test_round(void) {
     sb_description_free(&d);
 }
 
+static void change(const char *path, const char *value, struct sb_buf *out);
+
+/* What earlier ones have not got is written when it is there. */
+static void test_later_keys(void) {
+    struct sb_description d;
+    struct sb_error err = {0};
+    sb_autobuf struct sb_buf host = {0}, text = {0}, devices = {0};
+    change("directories.host", "{\"/mnt/b\": \"/b\", \"/srv/models\": \"/models\"}", &host);
+    if (CHECK(sb_description_parse(host.data, host.len, &d, &err) == 0)) {
+        CHECK_INT(d.host.n, 2);
+        CHECK_STR(sb_pairs_get(&d.host, "/srv/models"), "/models");
+        sb_description_write(&d, &text);
+        CHECK_STR(sb_buf_text(&text), host.data);
+        sb_description_free(&d);
+    }
+    sb_buf_reset(&text);
+    change("devices", "[\"infiniband\"]", &devices);
+    if (CHECK(sb_description_parse(devices.data, devices.len, &d, &err) == 0)) {
+        CHECK(d.infiniband);
+        sb_description_write(&d, &text);
+        CHECK_STR(sb_buf_text(&text), devices.data);
+        sb_description_free(&d);
+    }
+}
+
 /* Sets a value in the whole one; a NULL value takes the key out. */
 static void change(const char *path, const char *value, struct sb_buf *out) {
     sb_autojson json_t *json = sb_json_parse(whole, strlen(whole), NULL);
@@ -148,6 +173,34 @@ static void test_hostile(void) {
         {"directories.state", "\"/var/../etc\"", "directories"},
         {"directories.state", "\"/a:b\"", "directories"},
         {"directories.state", "\"data\"", "directories"},
+        {"directories.host", "{\"/\": \"/models\"}", "directories.host"},
+        {"directories.host", "{\"/etc\": \"/models\"}", "directories.host"},
+        {"directories.host", "{\"/etc/ssl\": \"/models\"}", "directories.host"},
+        {"directories.host", "{\"/var\": \"/models\"}", "directories.host"},
+        {"directories.host", "{\"/var/lib\": \"/models\"}", "directories.host"},
+        {"directories.host", "{\"/var/run/docker\": \"/models\"}", "directories.host"},
+        {"directories.host", "{\"/proc/1/root\": \"/models\"}", "directories.host"},
+        {"directories.host", "{\"/srv/../etc\": \"/models\"}", "directories.host"},
+        {"directories.host", "{\"/srv:/etc\": \"/models\"}", "directories.host"},
+        {"directories.host", "{\"/srv/%i\": \"/models\"}", "directories.host"},
+        {"directories.host", "{\"/srv/a\": \"/\"}", "directories.host"},
+        {"directories.host", "{\"/srv/a\": \"/dev/shm\"}", "directories.host"},
+        {"directories.host", "{\"/srv/a\": \"/etc\"}", "directories.host"},
+        {"directories.host", "{\"/srv/a\": \"/etc/hosts\"}", "directories.host"},
+        {"directories.host", "{\"/srv/a\": \"/run\"}", "directories.host"},
+        {"directories.host", "{\"/srv/a\": \"/var\"}", "directories.host"},
+        {"directories.host", "{\"/srv/a\": \"/var/lib\"}", "directories.host"},
+        {"directories.host", "{\"/srv/a\": \"/var/lib/backend\"}", "directories.host"},
+        {"directories.host", "{\"/srv/a\": \"/data\"}", "directories.host"},
+        {"directories.host", "{\"/srv/a\": \"/data/y\"}", "directories.host"},
+        {"directories.host", "{\"/srv/a\": \"/var/lib/y/z\"}", "directories.host"},
+        {"directories.host", "{\"/srv/a\": \"/m\", \"/srv/b\": \"/m\"}", "directories.host"},
+        {"directories.host", "{\"/srv/a\": \"/m\", \"/srv/b\": \"/m/n\"}", "directories.host"},
+        {"directories.host", "{\"/srv/a\": 1}", "host: has a value"},
+        {"directories.host", "[]", "host"},
+        {"devices", "[]", "devices"},
+        {"devices", "[\"kvm\"]", "devices"},
+        {"devices", "\"infiniband\"", "devices"},
         {"secrets", "[\"../x\"]", "secrets"},
         {"secrets", "[\"..\"]", "secrets"},
         {"after", "[\"a b.service\"]", "after"},
@@ -294,6 +347,7 @@ static void test_recipe(void) {
 
 int main(void) {
     test_round();
+    test_later_keys();
     test_hostile();
     test_bytes();
     test_image();

@@ -160,10 +160,9 @@ static void test_placement(void) {
     struct sb_error err = {0};
     make(&d);
     struct sb_digest bundle = {{1, 2}};
-    struct sb_strings devices = {0}, binds = {0};
+    struct sb_strings devices = {0};
     struct sb_pairs env = {0};
     sb_strings_add(&devices, "/dev/nvidia5");
-    sb_strings_add(&binds, "/usr/lib/libcuda.so.1:/usr/lib/libcuda.so.1");
     sb_pairs_set(&env, "PYTHONPATH", "/other");
     d.gpu = 1;
     const struct sb_placement p = {.generation = 4,
@@ -177,7 +176,7 @@ static void test_placement(void) {
                                    .uid = 7,
                                    .gid = 8,
                                    .devices = &devices,
-                                   .binds = &binds,
+                                   .gpus = 1u << 5,
                                    .env = &env,
                                    .bundle = &bundle};
     if (!CHECK(sb_units_generate(&d, &p, &units, &err) == 0))
@@ -188,12 +187,18 @@ static void test_placement(void) {
     CHECK(has(unit, "RootDirectory=/run/sbuild/backend/4\nMountAPIVFS=yes"));
     CHECK(has(unit, "TemporaryFileSystem=/run:mode=0755"));
     CHECK(has(unit, "DeviceAllow=/dev/nvidia5 rw"));
+    CHECK(has(unit, "DeviceAllow=/dev/char/195:5 rw")); /* when its node comes later, too */
+    CHECK(has(unit, "DeviceAllow=/dev/char/195:255 rw"));
+    CHECK(has(unit, "DeviceAllow=char-nvidia-uvm rw"));
+    CHECK(!strstr(unit, "195:0"));
     CHECK(has(unit, "DevicePolicy=closed"));
     CHECK(!strstr(unit, "PrivateDevices"));
     CHECK(has(unit, "Environment=\"PYTHONPATH=/other\""));
     CHECK(!strstr(unit, "/application"));
     CHECK(!strstr(unit, "CUDA_VISIBLE_DEVICES")); /* this placement doesn't say */
-    CHECK(has(unit, "BindReadOnlyPaths=-/usr/lib/libcuda.so.1:/usr/lib/libcuda.so.1"));
+    CHECK(has(unit, "BindReadOnlyPaths=-/run/nvidia-persistenced -/run/nvidia-fabricmanager"));
+    CHECK(has(unit, "Wants=sbuild-driver@run-sbuild-backend-4.service\n"
+                    "After=sbuild-driver@run-sbuild-backend-4.service"));
     const struct sb_unit *mount = sb_units_find(&units, SB_UNIT_MOUNT);
     CHECK_STR(mount->name, "run-sbuild-backend-4.mount");
     CHECK(has(mount->text, "RequiresMountsFor=/var/lib/sbuild"));
@@ -208,7 +213,6 @@ static void test_placement(void) {
     CHECK(sb_digest_equal(&mark.bundle, &bundle));
     sb_units_free(&units);
     sb_strings_free(&devices);
-    sb_strings_free(&binds);
     sb_pairs_free(&env);
     sb_description_free(&d);
 }
@@ -393,7 +397,6 @@ static void test_refused(void) {
         {{.colour = "../x"}, "the colour"},
         {{.colour = ""}, "the colour"},
         {{.devices = &device}, "the device"},
-        {{.binds = &device}, "the path"},
         {{.label = "a:b:c:s0:c1,exec"}, "the SELinux context"},
         {{.label = "a\nWhat=x"}, "the SELinux context"},
         {{.systemd_version = 246}, "systemd 246 is too old"},
@@ -456,13 +459,35 @@ static void test_marks(void) {
             printf("    %s\n", not_ours[i]);
 }
 
+/* Directories of the node; devices beside GPUs. */
+static void test_host(void) {
+    struct sb_description d;
+    struct sb_units units;
+    struct sb_error err = {0};
+    make(&d);
+    sb_pairs_set(&d.host, "/srv/models", "/models");
+    d.infiniband = true;
+    d.harden_off = 1u << SB_HARDEN_NO_NEW_PRIVILEGES;
+    const struct sb_placement p = {.generation = 1};
+    if (!CHECK(sb_units_generate(&d, &p, &units, &err) == 0))
+        return;
+    const char *unit = units.v[0].text;
+    CHECK(has(unit, "BindReadOnlyPaths=/srv/models:/models"));
+    CHECK(has(unit, "RequiresMountsFor=/srv/models"));
+    CHECK(has(unit, "NoNewPrivileges=yes")); /* it may have setuid programs */
+    CHECK(has(unit, "DevicePolicy=closed"));
+    CHECK(has(unit, "DeviceAllow=char-infiniband_verbs rw"));
+    CHECK(!strstr(unit, "nvidia") && !strstr(unit, "PrivateDevices="));
+    sb_units_free(&units);
+    sb_description_free(&d);
+}
+
 static void test_points(void) {
     struct sb_description d;
-    const struct sb_placement p = {0};
     struct sb_strings points = {0};
     make(&d);
     d.directories[SB_DIRECTORY_STATE] = text("/srv/data");
-    sb_units_mount_points(&d, &p, &points);
+    sb_units_mount_points(&d, &points);
     static const char *const expected[] = {"proc/", "etc/",      "etc/resolv.conf",
                                            "var/",  "var/lib/",  "var/lib/backend/",
                                            "srv/",  "srv/data/", "app/"};
@@ -479,6 +504,7 @@ int main(void) {
     test_quote();
     test_schedules();
     test_placement();
+    test_host();
     test_ports();
     test_colours();
     test_host_root();

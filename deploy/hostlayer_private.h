@@ -1,0 +1,27 @@
+/*
+ * deploy/hostlayer_private: the layer of what a host brings, while it is made.
+ */
+#ifndef SB_DEPLOY_HOSTLAYER_PRIVATE_H
+#define SB_DEPLOY_HOSTLAYER_PRIVATE_H
+
+#include "base/buffer.h"
+#include "base/error.h"
+#include "deploy/driver.h"
+#include "deploy/hostlayer.h"
+
+#define SB_HOSTLAYER_POOL      "driver"          /* beneath STORE/sbuild: copies of its files */
+#define SB_HOSTLAYER_TEMPORARY SB_TMP_PREFIX "h" /* beneath N/: the layer that is made */
+
+struct sb_hostlayer_work {
+    const struct sb_hostlayer *layer;
+    const struct sb_node *node;
+    struct sb_driver driver;
+    struct sb_strings points; /* of drop-ins: with a slash at the end those of directories */
+    int dir, top, view;       /* N/, the layer that is made, the root without it */
+    char *libraries;          /* the directory of libraries in the root */
+};
+
+/* Fills top, which is empty, under the lock. */
+int sb_hostlayer_fill(struct sb_hostlayer_work *work, struct sb_error *err);
+
+#endif
