@@ -99,7 +99,8 @@ static json_t *health_json(const struct sb_description *d) {
         json_pack("{s:o, s:i, s:o, s:I, s:I}", "http", text_or_null(d->health_http), "tcp",
                   (int)d->health_tcp, "command", text_or_null(d->health_command), "timeout",
                   (json_int_t)d->health_timeout, "interval", (json_int_t)d->health_interval);
-    set_unless(object, "answer", d->health_answer, SB_SERVICE_HEALTH_ANSWER);
+    set_unless(object, "answer", d->health_answer ? d->health_answer : SB_SERVICE_HEALTH_ANSWER,
+               SB_SERVICE_HEALTH_ANSWER);
     set_unless(object, "steady", d->health_steady, SB_SERVICE_HEALTH_STEADY);
     set_text(object, "host", d->health_host);
     return object;

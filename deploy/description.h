@@ -108,7 +108,7 @@ struct sb_description {
     uint16_t health_tcp;
     char *health_host;                        /* that HTTP asks for; NULL: localhost */
     uint32_t health_timeout, health_interval; /* seconds; never 0 */
-    uint32_t health_answer, health_steady;    /* seconds; steady may be 0 */
+    uint32_t health_answer, health_steady;    /* seconds; answer 0: the usual; steady 0: none */
     uint32_t start_timeout, stop_timeout;     /* likewise; of a job start may be 0: no limit */
 
     unsigned gpu;         /* how many */

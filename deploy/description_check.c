@@ -159,8 +159,7 @@ static void check_health(struct check *c, const struct sb_description *d) {
     if (ways > 1 || (d->health_http && !d->port) || (ways && d->type == SB_SERVICE_JOB))
         fail(c, "health", NULL, "one way that the service can be asked in");
     check_rule(c, "health.host", d->health_host, &sb_rule_host, true);
-    if (!d->health_answer || d->health_answer > SB_SERVICE_HEALTH_LIMIT ||
-        d->health_steady > SB_SERVICE_HEALTH_LIMIT)
+    if (d->health_answer > SB_SERVICE_HEALTH_LIMIT || d->health_steady > SB_SERVICE_HEALTH_LIMIT)
         fail(c, "health", NULL, "asked within a day");
     if (!d->health_timeout || !d->health_interval || !d->stop_timeout ||
         (!d->start_timeout && d->type != SB_SERVICE_JOB))

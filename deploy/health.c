@@ -48,7 +48,8 @@ static uint16_t port_of(const struct sb_health *health) {
 
 /* For one answer: what its description allows, but a second at least of what is left. */
 static double answer_seconds(const struct watch *w) {
-    double allowed = w->health->description->health_answer;
+    uint32_t said = w->health->description->health_answer;
+    double allowed = said ? said : SB_SERVICE_HEALTH_ANSWER;
     double left = w->until - sb_clock_seconds();
     if (w->until == 0 || left > allowed)
         return allowed;

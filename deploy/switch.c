@@ -295,9 +295,8 @@ static bool was_switched(const struct sb_node_service *service,
 static int forwards(const struct sb_node_service *service, struct sb_operation *operation,
                     struct sb_error *err) {
     int64_t started = time(NULL);
-    int rc = operation->started
-                 ? 0
-                 : sb_schedule_let_end(service, operation->from, operation->to, err);
+    int rc =
+        operation->started ? 0 : sb_schedule_let_end(service, operation->from, operation->to, err);
     if (rc == 0)
         rc = sb_unitfiles_mount(service, operation->to, err);
     if (rc == 0)
