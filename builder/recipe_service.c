@@ -226,7 +226,8 @@ static void check_health(struct sb_reader *reader, const struct sb_yaml *node,
     int count = 0;
     for (int i = 0; i < 3; i++)
         count += sb_yaml_get(health, ways[i]) != NULL;
-    if (count > 1 || (count == 0 && (!service->type || strcmp(service->type, "notify") != 0)))
+    bool notify = service->type && !strcmp(service->type, "notify");
+    if (count > 1 || (count == 0 && !notify && !service->has_steady))
         sb_reader_problem(reader, health,
                           "key \"health\": expected one of http, tcp and command, found %s",
                           count ? "several" : "none");

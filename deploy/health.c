@@ -339,8 +339,10 @@ static int stay_well(struct watch *w, double seconds, struct sb_error *err) {
     while (sb_clock_seconds() < since + seconds) {
         struct pollfd interrupted = {.fd = sb_interrupt_fd(), .events = POLLIN};
         poll(&interrupted, 1, STEADY_NAP);
-        if (sb_interrupt_check(err) < 0 || look(w, &over, err) < 0)
+        if (sb_interrupt_check(err) < 0)
             return -1;
+        if (look(w, &over, err) < 0)
+            return sb_error_context(err, "it was healthy, and is not any more");
         if (w->status.main_pid != pid)
             return sb_fail(err, SB_E_UNHEALTHY, "its process ended, and was started again");
         struct sb_error own = {0};

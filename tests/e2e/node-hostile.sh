@@ -54,7 +54,7 @@ cat >good.yaml <<-END
 	layers: [{name: app, copy: {from: app, to: /app}}]
 	tags: [semver]
 	image: {user: "1234:1234", workdir: /app, entrypoint: [/app/helper, wait]}
-	service: {stop_timeout: 2s, health: {timeout: 5s, command: "true"}}
+	service: {stop_timeout: 2s, health: {timeout: 5s, steady: 0s, command: "true"}}
 END
 "$SBUILD" bundle good.yaml -o good.tar --units units >out 2>&1 || cat out
 cp units/description.json good.tar.description.json
