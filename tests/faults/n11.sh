@@ -5,7 +5,7 @@
 script slow 1.0.0 'exec nc -ll -p $PORT -e /bin/busybox sh -c "sleep 6; echo HTTP/1.1 200 OK; echo"' \
 	"port: $PORT" "env: {PORT: \"$PORT\"}" 'stop_timeout: 1s' "health: {http: /, timeout: 15s$steady}"
 check "a slow answer" install slow 1.0.0
-n systemctl stop slow
+n systemctl stop slow || :
 check_fails "status of one that is stopped" 7 n sbuild status slow
 PORT2=$(free_port)
 script dies 1.0.0 '/bin/busybox httpd -f -p 127.0.0.1:$PORT -h /app & sleep 4' "port: $PORT2" "env: {PORT: \"$PORT2\"}" \
