@@ -120,12 +120,12 @@ struct sb_service {
     uint64_t health_timeout, health_interval; /* seconds; 0: the default */
     uint64_t health_answer, health_steady;    /* likewise, but that a given steady may be 0 */
     bool has_steady;
-    uint64_t start_timeout, stop_timeout;     /* likewise */
-    int64_t gpu;                              /* number of GPUs */
-    uint64_t gpu_devices;                     /* which of them: bit N for device N; 0: any */
-    bool gpu_shared;                          /* with services that share theirs as well */
-    char *restart;                            /* "always", "on-failure", "no"; NULL: the default */
-    struct sb_strings after, requires;        /* other services, or units */
+    uint64_t start_timeout, stop_timeout; /* likewise */
+    int64_t gpu;                          /* number of GPUs */
+    uint64_t gpu_devices;                 /* which of them: bit N for device N; 0: any */
+    bool gpu_shared;                      /* with services that share theirs as well */
+    char *restart;                        /* "always", "on-failure", "no"; NULL: the default */
+    struct sb_strings after, requires;    /* other services, or units */
     struct sb_pairs env;
     struct sb_strings secrets;
     char *state, *cache, *logs; /* where the service sees its directories; NULL: it has none */

@@ -26,7 +26,7 @@ wait
 END
 # As a supervisor: it lets its worker end what it has begun; the worker itself would not.
 cat >master.sh <<'END'
-/bin/busybox sh -c 'trap "echo worker killed" TERM; sleep 100 & wait $!; sleep 0.2; echo worker on' &
+/bin/busybox sh -c 'trap "echo worker killed; exit" TERM; while :; do sleep 0.1; done' &
 trap 'sleep 1; kill -0 $! && echo "worker untouched"; kill $!; exit 0' TERM
 echo ready
 while :; do sleep 0.1; done
