@@ -1,5 +1,6 @@
 #include "deploy/health.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -8,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/memory.h"
 #include "base/process.h"
 #include "base/text.h"
@@ -131,6 +133,14 @@ static bool is_old(const struct watch *w) {
     return w->status.main_pid && w->status.main_pid == w->health->not_process;
 }
 
+/* For systemd it runs on until what its program left has ended, too: see init/main.c. */
+static bool is_ending(pid_t main) {
+    sb_autofree char *path = sb_format("/proc/%d/comm", (int)main);
+    sb_autobuf struct sb_buf name = {0};
+    return main > 0 && sb_file_read(AT_FDCWD, path, 64, &name, NULL) == 0 &&
+           is(sb_buf_text(&name), "sbuild-ending\n");
+}
+
 /* 0: as it should be. SB_E_UNHEALTHY: not yet; *out_over: and it will not be. */
 static int look(struct watch *w, bool *out_over, struct sb_error *err) {
     struct sb_unit_status *s = &w->status;
@@ -155,6 +165,8 @@ static int look(struct watch *w, bool *out_over, struct sb_error *err) {
     }
     if (runs_to_its_end(w) && is(s->active, "inactive") && is(s->result, "success"))
         return 0;
+    if (is(s->active, "active") && is_ending(s->main_pid))
+        return sb_fail(err, SB_E_UNHEALTHY, "its program ended, and what that left still ends");
     if (is(s->active, "active") && !is(s->sub, "auto-restart"))
         return 0;
     *out_over = is(s->active, "inactive") && is(s->sub, "dead") && !runs_to_its_end(w) &&

@@ -34,7 +34,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define CANNOT_RUN    203 /* as systemd has it: EXIT_EXEC */
+#define CANNOT_RUN    203             /* as systemd has it: EXIT_EXEC */
+#define ENDING        "sbuild-ending" /* what it is called then: deploy/health.c looks at it */
 #define LEFT_MOST     4096
 #define CHILDREN_TEXT (64u << 10)
 #define LAST_WORDS    5000 /* milliseconds, for what is still in the pipes */
@@ -257,6 +258,7 @@ static bool reap(struct init *init) {
             init->program = 0;
             init->status = status;
             init->over = now() + init->patience;
+            prctl(PR_SET_NAME, ENDING);
         }
     }
 }

@@ -294,5 +294,5 @@ layer(1, [entry('app/answer', b'#!/bin/sh\nwhile read -r line && [ \${#line} -gt
 answering "never ends" 0 'printf "HTTP/1.1 200 OK\\\\r\\\\n\\\\r\\\\n"; exec cat /dev/zero'
 answering "never ends, and says that it is ill" 7 'printf "HTTP/1.1 500 No\\\\r\\\\n\\\\r\\\\n"; exec cat /dev/zero'
 answering "comes slowly" 7 'while :; do printf H; sleep 0.2; done'
-answering "has endless headers" 7 'printf "HTTP/1.1 200 OK\\\\r\\\\n"; while :; do echo "X: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"; done'
-answering "leads elsewhere" 7 'printf "HTTP/1.1 302 Found\\\\r\\\\nLocation: http://169.254.169.254/\\\\r\\\\nContent-Length: 0\\\\r\\\\n\\\\r\\\\n"'
+answering "has endless headers" 0 'printf "HTTP/1.1 200 OK\\\\r\\\\n"; while :; do echo "X: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"; done'
+answering "leads elsewhere, where nobody follows," 0 'printf "HTTP/1.1 302 Found\\\\r\\\\nLocation: http://169.254.169.254/\\\\r\\\\nContent-Length: 0\\\\r\\\\n\\\\r\\\\n"'

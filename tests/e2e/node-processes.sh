@@ -15,6 +15,7 @@ echo "by /dev/stderr" >/dev/stderr
 echo "by /proc/self/fd/1" >>/proc/self/fd/1
 ln -s /dev/stdout /tmp/access.log && echo "by a link" >>/tmp/access.log
 printf '<3>with a level\nwithout an end'
+echo
 env | sort | grep -E '^(HOME|XDG|CUDA|TRITON|MPL|NUMBA|TORCH|JOURNAL)' || :
 mkdir -p "$XDG_CACHE_HOME/x" "$TRITON_CACHE_DIR" && echo "can keep caches"
 sleep 1000
@@ -49,18 +50,21 @@ process() { # NAME SCRIPT [LINE OF SERVICE…]
 		layers: [{name: app, copy: {from: app, to: /app}}]
 		image:
 		  repository: $REPOSITORY/$1
-		  user: "1234"
+		  user: "4321"
 		  workdir: /app
 		  entrypoint: [/bin/busybox, sh, /app/$2.sh]
 		service:
 		  stop_timeout: 4s
-		  health: {command: "true", steady: 0s}
+		  health: {command: "true", steady: ${STEADY:-0s}}
 	END
 	shift 2
 	for line; do echo "  $line" >>"$process.yaml"; done
 }
-for name in says wrapped master leaves; do process "$name" "$name"; done
+for name in says wrapped master; do process "$name" "$name"; done
+STEADY=3s
+process leaves leaves
 process crash crash "restart: no"
+STEADY=0s
 process said says 'directories: {cache: /var/keep}' 'env: {NUMBA_CACHE_DIR: /x}'
 for name in says said wrapped master leaves crash; do
 	check "$name is bundled" "$SBUILD" bundle "$name.yaml" --push --tag "$REPOSITORY/$name:1" --progress plain
