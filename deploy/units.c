@@ -345,13 +345,12 @@ static void add_limits(struct making *m) {
         sb_buf_addf(&m->text, "LimitNOFILE=%" PRId64 "\n", d->files);
 }
 
-/* Pauses that grow. systemd counts since the service was started by hand, or released: so they must
- * not grow much. */
+/* Pauses that grow, where systemd has that; for review all is written that every one knows. systemd
+ * counts since the service was started by hand, or released: so they must not grow much. */
 static void add_restart(struct making *m) {
-    int version = m->p->systemd_version;
     sb_buf_addf(&m->text, "Restart=%s\n", sb_service_restart_name(m->d->restart));
     if (m->d->restart != SB_RESTART_NO)
-        sb_buf_adds(&m->text, version && version < VERSION_STEPS
+        sb_buf_adds(&m->text, m->p->systemd_version < VERSION_STEPS
                                   ? "RestartSec=5\n"
                                   : "RestartSec=2\nRestartSteps=6\nRestartMaxDelaySec=15\n");
 }

@@ -72,7 +72,7 @@ done
 
 n() { node_run "$here" "$@"; }
 log() { n journalctl -q -o cat -u "$1"; }
-has() { log "$1" | grep -qxF "$2"; }
+logged() { log "$1" | grep -qxF "$2"; }
 for root in $ROOTS; do
 	here=$root
 	boot_node "$here" "$root"
@@ -81,34 +81,34 @@ for root in $ROOTS; do
 	done
 	# What it says.
 	for way in "fd 1" "fd 2" /dev/stdout /dev/stderr /proc/self/fd/1 "a link"; do
-		check "$root: the journal has what was said by $way" wait_for 10 has says "by $way"
+		check "$root: the journal has what was said by $way" wait_for 10 logged says "by $way"
 	done
 	check "$root: levels count, and a line is what it was" wait_for 5 sh -c \
 		"[ \"\$(nsenter -t $(node_pid "$here") -a journalctl -q -o cat -p err -u says)\" = 'with a level' ]"
 	check_equal "$root: under the program's name" busybox \
 		"$(n journalctl -q -o json -u says | jq -r 'select(.MESSAGE == "by fd 1") | .SYSLOG_IDENTIFIER')"
-	check "$root: caches can be written" wait_for 5 has says "can keep caches"
-	check "$root: there is a home" has says "HOME=/tmp"
-	check "$root: caches are in its own /tmp" has says "XDG_CACHE_HOME=/tmp/.cache"
-	check "$root: or where it keeps caches" wait_for 5 has said "XDG_CACHE_HOME=/var/keep"
-	check "$root: those that go elsewhere too" has said "TRITON_CACHE_DIR=/var/keep/triton"
-	check "$root: what the image says stands" has said "NUMBA_CACHE_DIR=/x"
+	check "$root: caches can be written" wait_for 5 logged says "can keep caches"
+	check "$root: there is a home" logged says "HOME=/tmp"
+	check "$root: caches are in its own /tmp" logged says "XDG_CACHE_HOME=/tmp/.cache"
+	check "$root: or where it keeps caches" wait_for 5 logged said "XDG_CACHE_HOME=/var/keep"
+	check "$root: those that go elsewhere too" logged said "TRITON_CACHE_DIR=/var/keep/triton"
+	check "$root: what the image says stands" logged said "NUMBA_CACHE_DIR=/x"
 	log says >says.log
 	check "$root: nothing tells of a socket" sh -c '! grep JOURNAL_STREAM says.log'
 	# Who is told to stop.
-	wait_for 10 has wrapped ready
+	wait_for 10 logged wrapped ready
 	check "$root: the wrapped one stops" n systemctl stop wrapped
-	check "$root: the server behind a shell had its time" has wrapped "ended well"
-	wait_for 10 has master ready
+	check "$root: the server behind a shell had its time" logged wrapped "ended well"
+	wait_for 10 logged master ready
 	check "$root: the supervisor stops" n systemctl stop master
 	check_equal "$root: it saw to its worker itself, and nobody else before" "worker untouched worker killed" \
 		"$(log master | grep '^worker [uk]' | paste -sd ' ')"
 	# How it ends.
 	check_fails "$root: one that ends at once is no release" 7 n sbuild install "$REPOSITORY/leaves:1" --plain-http --wait=3s
-	check "$root: what it said at last is known" wait_for 5 has leaves "the last words"
-	check "$root: who was left was told" has leaves told
+	check "$root: what it said at last is known" wait_for 5 logged leaves "the last words"
+	check "$root: who was left was told" logged leaves told
 	check_fails "$root: one that crashes is none either" 7 n sbuild install "$REPOSITORY/crash:1" --plain-http
 	check_said "signal"
-	check_equal "$root: nothing is left running" "" "$(n sh -c 'grep -l leaves.sh /proc/[0-9]*/cmdline 2>/dev/null' || :)"
+	check_equal "$root: nothing is left running" "" "$(n sh -c 'grep -l leaves[.]sh /proc/[0-9]*/cmdline 2>/dev/null' || :)"
 	kill_node "$here"
 done
