@@ -60,7 +60,7 @@ int sb_hostroot_ids(const struct sb_node_service *service, const struct sb_descr
 /* After the application's own files, of which none may be in its way. */
 static int complete(const struct sb_description *d, int dir, uint32_t gid, const char *label,
                     struct sb_error *err) {
-    return give(d, dir, gid, err) < 0 ? -1 : sb_initfile_write(dir, label, err);
+    return give(d, dir, gid, err) < 0 ? -1 : sb_initfile_write(dir, -1, label, err);
 }
 
 static int make(const struct sb_node_service *service, const struct sb_description *d, int parent,

@@ -203,7 +203,8 @@ static int write_init(const struct sb_node_service *service, uint64_t number,
                       struct sb_error *err) {
     sb_autofree char *points = sb_format("%" PRIu64 "/m", number);
     sb_autoclose int dir = sb_directory_open(service->fd, points, err);
-    return dir < 0 ? -1 : sb_initfile_write(dir, NULL, err);
+    return dir < 0 ? -1
+                   : sb_initfile_write(dir, sb_store_private_fd(service->node->store), NULL, err);
 }
 
 /* Layers alone: the root as it is without what is the node's. */

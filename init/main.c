@@ -115,7 +115,7 @@ static int open_pipe(struct stream *s, int to) {
     fchmod(ends[1], 0666);
     fcntl(ends[0], F_SETFL, O_NONBLOCK);
     s->from = ends[0];
-    s->to = fcntl(to, F_DUPFD_CLOEXEC, 10);
+    s->to = to;
     return ends[1];
 }
 
@@ -164,16 +164,26 @@ static _Noreturn void run(char **argv, const int ends[2], const sigset_t *mask, 
     _exit(CANNOT_RUN);
 }
 
-/* All that it was given beside these is the program's: a socket that is kept open here would take
+static bool is_own(const struct init *init, int signals, int fd) {
+    for (int i = 0; i < 2; i++)
+        if (fd == init->streams[i].from || fd == init->streams[i].to)
+            return true;
+    return fd == signals;
+}
+
+/* All that it was given beside its own is the program's: a socket that is kept open here would take
  * connections that nobody answers. */
 static void close_others(const struct init *init, int signals) {
-    for (int fd = 3; fd < 65536; fd++) {
-        bool own = fd == signals;
-        for (int i = 0; i < 2; i++)
-            own = own || fd == init->streams[i].from || fd == init->streams[i].to;
-        if (!own && close(fd) < 0 && errno == EBADF && fd > 1024)
-            return;
-    }
+    int most = signals;
+    for (int i = 0; i < 2; i++)
+        most = init->streams[i].from > most ? init->streams[i].from : most;
+    for (int fd = 3; fd < most; fd++)
+        if (!is_own(init, signals, fd))
+            close(fd);
+    if (close_range((unsigned)most + 1, ~0u, 0) == 0)
+        return;
+    for (int fd = most + 1; fd < 4096; fd++)
+        close(fd);
 }
 
 static int start(struct init *init, char **argv, const sigset_t *mask, int signals) {

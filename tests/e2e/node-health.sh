@@ -153,6 +153,14 @@ check "no program for registries is needed to ask it" n env SBUILD_HTTP=/not/the
 # ---- what it runs with ----
 
 check "started often, it is not refused" n sh -c 'for i in 1 2 3 4 5 6 7 8 9 10 11 12; do systemctl restart moved || exit; done'
+n sh -c 'mkdir -p /etc/sbuild/secrets/keeps && echo x >/etc/sbuild/secrets/keeps/token'
+service keeps 1.0.0 '/bin/sleep, "1000"' 'secrets: [token]' 'health: {steady: 0s}'
+check "a service with a secret" n sbuild install "$REPOSITORY/keeps:v1.0.0"
+n sh -c 'mv /etc/sbuild/secrets/keeps/token /root/token; systemctl restart keeps 2>/dev/null; sleep 1'
+check_fails "without it, it does not run" 3 n systemctl is-active keeps
+n mv /root/token /etc/sbuild/secrets/keeps/token
+check "once it is there, it does" wait_for 20 n systemctl is-active keeps
+check "what it took to come to that is no fault of its" n sbuild status keeps
 n mkdir -p /etc/sbuild/environment
 printf 'A=1\nPW=a\\b\n' >"$root/etc/sbuild/environment/vars.env"
 service vars 1.0.0 '/bin/sh, -c, "env >/data/env; exec sleep 1000"' 'directories: {state: /data}' 'health: {command: "test -s /data/env", steady: 0s}'
