@@ -44,7 +44,8 @@ LDFLAGS_$(CONF) += -flto=auto -O2
 endif
 
 VERSION := $(shell cat VERSION)
-COMPILE := $(CC) -I. -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DSB_VERSION=\"$(VERSION)\" $(CPPFLAGS) \
+COMPILE := $(CC) -I. -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DSB_VERSION=\"$(VERSION)\" \
+	-DSB_INIT_FILE=\"$(B)/sbuild-init\" $(CPPFLAGS) \
 	-std=c17 $(WARN) $(CFLAGS_$(CONF)) -fPIE -pthread $(CFLAGS)
 LINK    := $(CC) $(LDFLAGS_$(CONF)) -pie -pthread $(LDFLAGS)
 
@@ -59,9 +60,9 @@ HTTPLIBS := -lcurl -Wl,-Bstatic -ljansson -Wl,-Bdynamic -lssl -lcrypto
 # ---- files ----
 
 ROOMS   := base layers registry builder deploy cli
-SRC     := $(sort $(wildcard $(addsuffix /*.c,$(ROOMS) http)))
+SRC     := $(sort $(wildcard $(addsuffix /*.c,$(ROOMS) http init)))
 HTTPSRC := $(filter-out http/main.c,$(filter http/%,$(SRC)))
-LIBSRC  := $(filter-out cli/main.c http/%,$(SRC))
+LIBSRC  := $(filter-out cli/main.c http/% init/%,$(SRC))
 TESTSRC := $(sort $(wildcard tests/unit/*.c))
 FUZZSRC := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 BENCHSRC := $(sort $(wildcard tests/bench/*.c))
@@ -90,6 +91,14 @@ $(B)/sbuild: $(B)/cli/main.o $(LIB) $(B)/flags
 $(B)/sbuild-http: $(B)/http/main.o $(HTTPLIB) $(LIB) $(B)/flags
 	$(call say,LINK,$@)$(LINK) -o $@ $(filter %.o %.a,$^) $(HTTPLIBS)
 
+# The first process of services: it runs in roots that may have no library, so it brings all that it
+# needs, and no sanitizer. sbuild carries it along (deploy/initfile.c).
+INIT := $(CC) -I. -D_GNU_SOURCE -std=c17 $(WARN) -Os -fno-pie -static -s
+$(B)/sbuild-init: init/main.c $(B)/flags
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)$(INIT) -o $@ $<
+$(B)/deploy/initfile.o: $(B)/sbuild-init
+
 $(LIB): $(LIBSRC:%.c=$(B)/%.o) $(B)/files
 	@rm -f $@
 	@ar rcs $@ $(filter %.o,$^)
@@ -107,7 +116,7 @@ $(B)/%.o: %.c $(B)/flags
 FORCE:
 stamp = @mkdir -p $(@D); echo '$(1)' | cmp -s - $@ || echo '$(1)' >$@
 $(B)/flags: FORCE
-	$(call stamp,$(COMPILE) | $(LINK) $(LIBS))
+	$(call stamp,$(COMPILE) | $(LINK) $(LIBS) | $(INIT))
 $(B)/files: FORCE
 	$(call stamp,$(ALLSRC))
 .PRECIOUS: $(B)/%.o

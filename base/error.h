@@ -30,7 +30,8 @@
     X(SB_E_STEP, "step", 4, "a step of a recipe failed")                                           \
     X(SB_E_NETWORK, "network", 5, "a registry or the network failed")                              \
     X(SB_E_INTEGRITY, "integrity", 6, "a digest, size or signature did not match")                 \
-    X(SB_E_UNHEALTHY, "unhealthy", 7, "a service did not become healthy and was rolled back")
+    X(SB_E_UNHEALTHY, "unhealthy", 7,                                                              \
+      "a service is not healthy; a release that did not become so was rolled back")
 
 enum sb_error_code {
 #define X(code, name, status, meaning) code,

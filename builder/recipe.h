@@ -116,13 +116,16 @@ struct sb_service {
     int64_t port;   /* 0 when not given */
     char *health_http, *health_command;       /* one of them, or health_tcp, or none */
     int64_t health_tcp;                       /* a port; 0 when not given */
+    char *health_host;                        /* that HTTP asks for; NULL: localhost */
     uint64_t health_timeout, health_interval; /* seconds; 0: the default */
-    uint64_t start_timeout, stop_timeout;     /* likewise */
-    int64_t gpu;                              /* number of GPUs */
-    uint64_t gpu_devices;                     /* which of them: bit N for device N; 0: any */
-    bool gpu_shared;                          /* with services that share theirs as well */
-    char *restart;                            /* "always", "on-failure", "no"; NULL: the default */
-    struct sb_strings after, requires;        /* other services, or units */
+    uint64_t health_answer, health_steady;    /* likewise, but that a given steady may be 0 */
+    bool has_steady;
+    uint64_t start_timeout, stop_timeout; /* likewise */
+    int64_t gpu;                          /* number of GPUs */
+    uint64_t gpu_devices;                 /* which of them: bit N for device N; 0: any */
+    bool gpu_shared;                      /* with services that share theirs as well */
+    char *restart;                        /* "always", "on-failure", "no"; NULL: the default */
+    struct sb_strings after, requires;    /* other services, or units */
     struct sb_pairs env;
     struct sb_strings secrets;
     char *state, *cache, *logs; /* where the service sees its directories; NULL: it has none */
@@ -138,6 +141,8 @@ struct sb_service {
     uint64_t memory_limit;            /* bytes; 0: none */
     char *cpu_limit;                  /* "2", "1.5"; NULL: none */
     int64_t tasks_limit, files_limit; /* processes and threads; open files; 0: none */
+    /* "unlimited", or a size; NULL when not given */
+    char *swap_limit, *memlock_limit, *core_limit, *stack_limit;
 };
 
 struct sb_project;

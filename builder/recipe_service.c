@@ -8,7 +8,8 @@
 #include "base/text.h"
 #include "builder/recipe_keys.h"
 
-#define AT(member) offsetof(struct sb_recipe, service.member)
+#define AT(member)   offsetof(struct sb_recipe, service.member)
+#define HEALTH_LIMIT 86400 /* seconds, of one answer and of staying healthy */
 
 static const char *const types[] = {"service", "notify", "simple", "job", "oneshot", NULL};
 static const char *const restarts[] = {"always", "on-failure", "no", NULL};
@@ -117,6 +118,12 @@ static const struct sb_key health_keys[] = {
      .description = "How long the service may take to become healthy."},
     {"interval", SB_KEY_DURATION, AT(health_interval), .fallback = "10s",
      .description = "How often it is asked."},
+    {"answer", SB_KEY_DURATION, AT(health_answer), .fallback = "30s",
+     .description = "How long one answer may take, of HTTP or of the command."},
+    {"steady", SB_KEY_DURATION, AT(health_steady), .given = AT(has_steady), .fallback = "10s",
+     .description = "How long it has to stay healthy before a release has succeeded."},
+    {"host", SB_KEY_STRING, AT(health_host), .rule = &sb_rule_http_host, .fallback = "localhost",
+     .description = "The Host that is asked for, with http."},
     {0},
 };
 
@@ -128,6 +135,16 @@ static const struct sb_key limit_keys[] = {
      .description = "Processes and threads."},
     {"files", SB_KEY_INTEGER, AT(files_limit), .least = 1, .most = 1073741816,
      .description = "Open files."},
+    {"swap", SB_KEY_STRING, AT(swap_limit), .rule = &sb_rule_limit,
+     .fallback = "none with memory, else any",
+     .description = "Swap space, beside memory: 8G, unlimited."},
+    {"memlock", SB_KEY_STRING, AT(memlock_limit), .rule = &sb_rule_limit,
+     .fallback = "unlimited with a GPU, else the host's",
+     .description = "Memory that is locked, as RDMA and pinned buffers want it: 64Mi, unlimited."},
+    {"core", SB_KEY_STRING, AT(core_limit), .rule = &sb_rule_limit, .fallback = "the host's",
+     .description = "The size of a core dump: 0, 1G, unlimited."},
+    {"stack", SB_KEY_STRING, AT(stack_limit), .rule = &sb_rule_limit, .fallback = "the host's",
+     .description = "The stack of a process: 64Mi, unlimited."},
     {0},
 };
 
@@ -157,8 +174,7 @@ const struct sb_key sb_service_keys[] = {
     {"gpu", SB_KEY_CUSTOM, 0, .read = read_gpu, .schema = gpu_schema, .fallback = "0",
      .description = "Number of GPUs that it needs, all its own; a list of which: [0, 1]; or "
                     "{count: 1, shared: true}."},
-    {"restart", SB_KEY_STRING, AT(restart), .values = restarts,
-     .fallback = "always; on-failure for a job",
+    {"restart", SB_KEY_STRING, AT(restart), .values = restarts, .fallback = "always; no for a job",
      .description = "When the service is started again after it ended."},
     {"start_timeout", SB_KEY_DURATION, AT(start_timeout), .fallback = "15m; none for a job",
      .description = "How long it may take to start; a job: to run."},
@@ -209,24 +225,28 @@ static void refuse(struct sb_reader *reader, const struct sb_yaml *node, const c
 static void check_health(struct sb_reader *reader, const struct sb_yaml *node,
                          const struct sb_service *service) {
     static const char *const ways[] = {"http", "tcp", "command"};
-    static const char *const times[] = {"timeout", "interval"};
+    static const char *const times[] = {"timeout", "interval", "answer", "steady"};
     const struct sb_yaml *health = sb_yaml_get(node, "health");
     if (!health || health->type != SB_YAML_MAPPING)
         return;
     int count = 0;
     for (int i = 0; i < 3; i++)
         count += sb_yaml_get(health, ways[i]) != NULL;
-    if (count > 1 || (count == 0 && (!service->type || strcmp(service->type, "notify") != 0)))
+    bool notify = service->type && !strcmp(service->type, "notify");
+    if (count > 1 || (count == 0 && !notify && !service->has_steady))
         sb_reader_problem(reader, health,
                           "key \"health\": expected one of http, tcp and command, found %s",
                           count ? "several" : "none");
     if (service->health_http && !sb_yaml_get(node, "port"))
         sb_reader_problem(reader, sb_yaml_get(health, "http"),
                           "key \"http\": needs the service's port (add port: beside health:)");
-    const uint64_t seconds[] = {service->health_timeout, service->health_interval};
-    for (int i = 0; i < 2; i++)
-        if (seconds[i] > UINT32_MAX)
+    const uint64_t seconds[] = {service->health_timeout, service->health_interval,
+                                service->health_answer, service->health_steady};
+    for (int i = 0; i < 4; i++)
+        if (seconds[i] > (i < 2 ? UINT32_MAX : HEALTH_LIMIT))
             refuse(reader, health, times[i], "is too long");
+    if (!service->health_http)
+        refuse(reader, health, "host", "is of no use without http");
 }
 
 static void check_job(struct sb_reader *reader, const struct sb_yaml *node,

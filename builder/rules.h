@@ -41,6 +41,9 @@ extern const struct sb_rule sb_rule_url; /* http or https */
 extern const struct sb_rule sb_rule_sha256;
 extern const struct sb_rule sb_rule_prune; /* a category of prune, or a pattern */
 extern const struct sb_rule sb_rule_cpu;   /* 2, 1.5 */
+extern const struct sb_rule sb_rule_limit; /* unlimited, or a size: 64Mi */
+extern const struct sb_rule
+    sb_rule_http_host; /* of HTTP: a name or an address, with a port or not */
 extern const struct sb_rule sb_rule_http_path;
 extern const struct sb_rule sb_rule_schedule; /* systemd.time(7), "OnCalendar" */
 extern const struct sb_rule sb_rule_unit;     /* a service, or another unit of systemd */

@@ -5,6 +5,7 @@
 #include <strings.h>
 
 #include "base/memory.h"
+#include "base/text.h"
 #include "builder/rules.h"
 
 #define LOWER "abcdefghijklmnopqrstuvwxyz"
@@ -295,4 +296,42 @@ const struct sb_rule sb_rule_device = {
     .pattern = "^infiniband$",
     .check = check_device,
     .nearest = devices,
+};
+
+/* ---- limits and hosts ---- */
+
+static bool check_limit(const char *text) {
+    uint64_t bytes;
+    return !strcmp(text, "unlimited") || (sb_text_parse_size(text, &bytes) && bytes <= INT64_MAX);
+}
+
+const struct sb_rule sb_rule_limit = {
+    .expected = "a size such as 64Mi, or unlimited",
+    .pattern = "^(unlimited|[0-9]+([.][0-9]*)?([KMGTPkmgtp]i?)?B?)$",
+    .check = check_limit,
+    .number = true,
+    .most = INT64_MAX,
+    .longest = 40,
+};
+
+static bool check_http_host(const char *text) {
+    size_t n =
+        *text == '[' ? strspn(text + 1, "0123456789abcdefABCDEF:.") + 1 : strspn(text, ALNUM "._-");
+    const char *rest = text + n;
+    if (*text == '[' && *rest++ != ']')
+        return false;
+    if (n == 0 || (*text == '[' && n == 1))
+        return false;
+    if (*rest == ':') {
+        size_t digits = strspn(rest + 1, DIGIT);
+        rest = digits > 0 && digits < 6 ? rest + 1 + digits : rest;
+    }
+    return !*rest;
+}
+
+const struct sb_rule sb_rule_http_host = {
+    .expected = "a host such as api.example.com",
+    .pattern = "^([A-Za-z0-9._-]+|\\[[0-9a-fA-F:.]+\\])(:[0-9]{1,5})?$",
+    .check = check_http_host,
+    .longest = 255,
 };

@@ -155,6 +155,17 @@ static json_t *facts_of_one(const struct sb_node *node, const char *name, struct
     return sb_service_status(node, name, &facts, err) < 0 ? NULL : json_pack("[o]", facts);
 }
 
+/* Of one that was asked for by its name, what is wrong with it is the answer. */
+static int judge(const json_t *facts, struct sb_error *err) {
+    const char *health = sb_json_string(facts, "health", "");
+    if (strcmp(health, "unhealthy") != 0)
+        return 0;
+    sb_fail(err, SB_E_UNHEALTHY, "%s is not healthy: %s", sb_json_string(facts, "name", ""),
+            sb_json_string(facts, "why", "no reason is known"));
+    return sb_error_hint(err, "journalctl -u %s shows what it says",
+                         sb_json_string(facts, "unit", ""));
+}
+
 static int status(const struct sb_common *common, const char *name, struct sb_store *store,
                   struct sb_error *err) {
     const struct sb_node node = sb_cli_node(store);
@@ -182,7 +193,7 @@ static int status(const struct sb_common *common, const char *name, struct sb_st
     if (sb_cli_flush(err) < 0)
         return -1;
     if (!failed.code)
-        return 0;
+        return name ? judge(json_array_get(services, 0), err) : 0;
     *err = failed;
     return -1;
 }
@@ -228,8 +239,9 @@ const struct sb_command sb_command_status = {
     .arguments = "[NAME] [OPTION…]",
     .summary = "show the services of this node, their generations and health",
     .help = "With NAME also its generations, why the failed ones failed, and what they said.\n"
-            "Health is asked for now. DISK is what its unpacked layers take; layers that\n"
-            "services share count for each of them, and once in the sum.\n\n"
+            "Health is asked for now; of NAME, the exit status is 7 when it is not well.\n"
+            "DISK is what its unpacked layers take; layers that services share count for\n"
+            "each of them, and once in the sum.\n\n"
             "options:\n"
             "  --recover            only finish or undo what a killed command did, once none\n"
             "                       is at work on it; units of this node do that too\n"

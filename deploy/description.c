@@ -33,7 +33,8 @@ const char *sb_service_restart_name(enum sb_service_restart how) {
 void sb_description_free(struct sb_description *d) {
     char *const texts[] = {d->name,        d->version,        d->repository,  d->schedule,
                            d->user,        d->workdir,        d->stop_signal, d->upstream,
-                           d->health_http, d->health_command, d->cpu};
+                           d->health_http, d->health_command, d->health_host, d->cpu,
+                           d->swap,        d->memlock,        d->core,        d->stack};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         free(texts[i]);
     for (size_t i = 0; i < SB_DIRECTORY_COUNT; i++)
@@ -82,10 +83,28 @@ static json_t *env_json(const struct sb_pairs *env) {
     return object;
 }
 
+/* What came later is left out where it says what was so before, or what nobody said: nodes with an
+ * older sbuild take the document then. */
+static void set_unless(json_t *object, const char *key, uint32_t value, uint32_t usual) {
+    if (value != usual)
+        json_object_set_new(object, key, json_integer(value));
+}
+
+static void set_text(json_t *object, const char *key, const char *value) {
+    if (value)
+        json_object_set_new(object, key, json_string(value));
+}
+
 static json_t *health_json(const struct sb_description *d) {
-    return json_pack("{s:o, s:i, s:o, s:I, s:I}", "http", text_or_null(d->health_http), "tcp",
-                     (int)d->health_tcp, "command", text_or_null(d->health_command), "timeout",
-                     (json_int_t)d->health_timeout, "interval", (json_int_t)d->health_interval);
+    json_t *object =
+        json_pack("{s:o, s:i, s:o, s:I, s:I}", "http", text_or_null(d->health_http), "tcp",
+                  (int)d->health_tcp, "command", text_or_null(d->health_command), "timeout",
+                  (json_int_t)d->health_timeout, "interval", (json_int_t)d->health_interval);
+    set_unless(object, "answer", d->health_answer ? d->health_answer : SB_SERVICE_HEALTH_ANSWER,
+               SB_SERVICE_HEALTH_ANSWER);
+    set_unless(object, "steady", d->health_steady, SB_SERVICE_HEALTH_STEADY);
+    set_text(object, "host", d->health_host);
+    return object;
 }
 
 static json_t *gpu_json(const struct sb_description *d) {
@@ -107,9 +126,14 @@ static json_t *directories_json(const struct sb_description *d) {
 }
 
 static json_t *limits_json(const struct sb_description *d) {
-    return json_pack("{s:I, s:o, s:I, s:I}", "memory", (json_int_t)d->memory, "cpu",
-                     text_or_null(d->cpu), "tasks", (json_int_t)d->tasks, "files",
-                     (json_int_t)d->files);
+    json_t *object = json_pack("{s:I, s:o, s:I, s:I}", "memory", (json_int_t)d->memory, "cpu",
+                               text_or_null(d->cpu), "tasks", (json_int_t)d->tasks, "files",
+                               (json_int_t)d->files);
+    set_text(object, "swap", d->swap);
+    set_text(object, "memlock", d->memlock);
+    set_text(object, "core", d->core);
+    set_text(object, "stack", d->stack);
+    return object;
 }
 
 bool sb_description_own_ids(const struct sb_description *d) {
@@ -196,12 +220,22 @@ static char *take_text(struct source *s, const char *key, bool may_be_null) {
     return NULL;
 }
 
+/* Of keys that are left out where nothing is said. */
+static char *take_text_if(struct source *s, const char *key) {
+    return json_object_get(s->left, key) ? take_text(s, key, false) : NULL;
+}
+
 static json_int_t take_number(struct source *s, const char *key, json_int_t most) {
     sb_autojson json_t *value = take(s, key);
     json_int_t number = json_integer_value(value);
     if (value && (!json_is_integer(value) || number < 0 || number > most))
         fail(s, key, "is no number in its range");
     return s->failed ? 0 : number;
+}
+
+static uint32_t take_seconds_if(struct source *s, const char *key, uint32_t usual) {
+    return json_object_get(s->left, key) ? (uint32_t)take_number(s, key, SB_SERVICE_HEALTH_LIMIT)
+                                         : usual;
 }
 
 static bool take_bool(struct source *s, const char *key) {
@@ -332,6 +366,9 @@ static void read_health(struct source *s, struct sb_description *out) {
     out->health_command = take_text(&health, "command", true);
     out->health_timeout = (uint32_t)take_number(&health, "timeout", UINT32_MAX);
     out->health_interval = (uint32_t)take_number(&health, "interval", UINT32_MAX);
+    out->health_answer = take_seconds_if(&health, "answer", SB_SERVICE_HEALTH_ANSWER);
+    out->health_steady = take_seconds_if(&health, "steady", SB_SERVICE_HEALTH_STEADY);
+    out->health_host = take_text_if(&health, "host");
     end_object(s, &health);
 }
 
@@ -364,6 +401,10 @@ static void read_places(struct source *s, struct sb_description *out) {
     out->cpu = take_text(&limits, "cpu", true);
     out->tasks = (int64_t)take_number(&limits, "tasks", INT64_MAX);
     out->files = (int64_t)take_number(&limits, "files", INT64_MAX);
+    out->swap = take_text_if(&limits, "swap");
+    out->memlock = take_text_if(&limits, "memlock");
+    out->core = take_text_if(&limits, "core");
+    out->stack = take_text_if(&limits, "stack");
     end_object(s, &places);
     end_object(s, &limits);
 }

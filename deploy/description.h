@@ -39,6 +39,9 @@
 #define SB_SERVICE_DRAIN          30
 #define SB_SERVICE_HEALTH_TIMEOUT 60
 #define SB_SERVICE_HEALTH_EVERY   10
+#define SB_SERVICE_HEALTH_ANSWER  30
+#define SB_SERVICE_HEALTH_STEADY  10
+#define SB_SERVICE_HEALTH_LIMIT   86400 /* of these two */
 #define SB_GPU_LIMIT              64
 
 /* X(value, name in JSON, systemd's Type=) */
@@ -103,7 +106,9 @@ struct sb_description {
 
     char *health_http, *health_command; /* one of these, or health_tcp, or none */
     uint16_t health_tcp;
+    char *health_host;                        /* that HTTP asks for; NULL: localhost */
     uint32_t health_timeout, health_interval; /* seconds; never 0 */
+    uint32_t health_answer, health_steady;    /* seconds; answer 0: the usual; steady 0: none */
     uint32_t start_timeout, stop_timeout;     /* likewise; of a job start may be 0: no limit */
 
     unsigned gpu;         /* how many */
@@ -124,6 +129,7 @@ struct sb_description {
     uint64_t memory; /* bytes; 0: no limit, as below */
     char *cpu;       /* "1.5" processors; NULL: no limit */
     int64_t tasks, files;
+    char *swap, *memlock, *core, *stack; /* "unlimited", or bytes; NULL: not said */
 
     unsigned harden_off; /* of SB_HARDEN_… (builder/recipe.h): what is not to be hardened */
 };

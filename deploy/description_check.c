@@ -67,6 +67,12 @@ static void check_names(struct check *c, const struct sb_description *d) {
     check_rule(c, "stopSignal", d->stop_signal, &sb_rule_signal, true);
     check_rule(c, "schedule", d->schedule, &sb_rule_schedule, true);
     check_rule(c, "limits.cpu", d->cpu, &sb_rule_cpu, true);
+    const char *const sizes[] = {d->swap, d->memlock, d->core, d->stack};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        if (sizes[i] && strcmp(sizes[i], "unlimited") != 0 &&
+            (!*sizes[i] || strspn(sizes[i], "0123456789") != strlen(sizes[i]) ||
+             strlen(sizes[i]) > 18))
+            fail(c, "limits", sizes[i], "a number of bytes, or unlimited");
     if (!d->user)
         fail(c, "user", "", sb_rule_user.expected);
     else if (*d->user)
@@ -186,6 +192,9 @@ static void check_health(struct check *c, const struct sb_description *d) {
     int ways = (d->health_http != NULL) + (d->health_tcp != 0) + (d->health_command != NULL);
     if (ways > 1 || (d->health_http && !d->port) || (ways && d->type == SB_SERVICE_JOB))
         fail(c, "health", NULL, "one way that the service can be asked in");
+    check_rule(c, "health.host", d->health_host, &sb_rule_http_host, true);
+    if (d->health_answer > SB_SERVICE_HEALTH_LIMIT || d->health_steady > SB_SERVICE_HEALTH_LIMIT)
+        fail(c, "health", NULL, "asked within a day");
     if (!d->health_timeout || !d->health_interval || !d->stop_timeout ||
         (!d->start_timeout && d->type != SB_SERVICE_JOB))
         fail(c, "health", NULL, "without a time that is 0");

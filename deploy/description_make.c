@@ -1,4 +1,5 @@
 /* A description made from an image and, where there is one, its recipe. */
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -98,7 +99,8 @@ static int from_config(const struct sb_image *image, const struct sb_service *se
     if (!service)
         out->port = exposed_port(config);
     if (!out->version)
-        out->version = copy(sb_json_string(json_object_get(config, "Labels"), SB_LABEL_VERSION, NULL));
+        out->version =
+            copy(sb_json_string(json_object_get(config, "Labels"), SB_LABEL_VERSION, NULL));
     return 0;
 }
 
@@ -124,7 +126,7 @@ static enum sb_service_type type_of(const char *text) {
 
 static enum sb_service_restart restart_of(const char *text, enum sb_service_type type) {
     if (!text)
-        return type == SB_SERVICE_JOB ? SB_RESTART_ON_FAILURE : SB_RESTART_ALWAYS;
+        return type == SB_SERVICE_JOB ? SB_RESTART_NO : SB_RESTART_ALWAYS;
     return !strcmp(text, "always") ? SB_RESTART_ALWAYS
            : !strcmp(text, "no")   ? SB_RESTART_NO
                                    : SB_RESTART_ON_FAILURE;
@@ -143,6 +145,14 @@ static void add_units(const struct sb_strings *names, struct sb_strings *out) {
     }
 }
 
+/* In bytes: "64Mi" is 67108864. */
+static char *size_of(const char *text) {
+    uint64_t bytes;
+    if (!text || !*text)
+        return NULL;
+    return sb_text_parse_size(text, &bytes) ? sb_format("%" PRIu64, bytes) : sb_strdup(text);
+}
+
 static uint32_t seconds(uint64_t given, uint32_t fallback) {
     return given ? (uint32_t)given : fallback;
 }
@@ -158,6 +168,9 @@ static void from_service(const struct sb_service *s, struct sb_description *out)
     out->health_tcp = (uint16_t)s->health_tcp;
     out->health_timeout = seconds(s->health_timeout, SB_SERVICE_HEALTH_TIMEOUT);
     out->health_interval = seconds(s->health_interval, SB_SERVICE_HEALTH_EVERY);
+    out->health_answer = seconds(s->health_answer, SB_SERVICE_HEALTH_ANSWER);
+    out->health_steady = s->has_steady ? (uint32_t)s->health_steady : SB_SERVICE_HEALTH_STEADY;
+    out->health_host = copy(s->health_host);
     out->start_timeout =
         seconds(s->start_timeout, out->type == SB_SERVICE_JOB ? 0 : SB_SERVICE_START_TIMEOUT);
     out->stop_timeout = seconds(s->stop_timeout, SB_SERVICE_STOP_TIMEOUT);
@@ -185,6 +198,10 @@ static void from_service(const struct sb_service *s, struct sb_description *out)
     out->cpu = copy(s->cpu_limit);
     out->tasks = s->tasks_limit;
     out->files = s->files_limit;
+    out->swap = size_of(s->swap_limit);
+    out->memlock = size_of(s->memlock_limit);
+    out->core = size_of(s->core_limit);
+    out->stack = size_of(s->stack_limit);
     out->harden_off = s->harden_off;
 }
 

@@ -52,6 +52,15 @@ static uint64_t read_gpus(const json_t *list) {
     return gpus;
 }
 
+bool sb_generation_ran_well(const struct sb_node_service *service, uint64_t number) {
+    struct sb_generation generation;
+    if (sb_generation_load(service, number, &generation, NULL) < 0)
+        return false;
+    bool well = generation.state == SB_GENERATION_HEALTHY;
+    sb_generation_free(&generation);
+    return well;
+}
+
 json_t *sb_generation_gpus_json(const struct sb_generation *generation) {
     json_t *list = json_array();
     for (int i = 0; i < SB_GPU_LIMIT; i++)

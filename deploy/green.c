@@ -219,7 +219,8 @@ static int wait_for_health(const struct sb_node_service *service, const struct s
                                      .description = d,
                                      .unit = slot->unit,
                                      .port = slot->port,
-                                     .wait = wait};
+                                     .wait = wait,
+                                     .known = sb_generation_ran_well(service, slot->generation)};
     return sb_health_wait(&health, err);
 }
 

@@ -122,5 +122,7 @@ void sb_hardening_write(const struct sb_description *d, const struct sb_placemen
         sb_buf_adds(out, "SystemCallArchitectures=native\nSystemCallFilter=@system-service\n"
                          "SystemCallFilter=~io_uring_setup io_uring_enter io_uring_register\n"
                          "SystemCallErrorNumber=EPERM\n");
-    sb_buf_adds(out, "RemoveIPC=yes\n");
+    /* It is the user's: of one who may be somebody else as well it takes what is theirs. */
+    if (is_on(d, SB_HARDEN_OWN_IDS))
+        sb_buf_adds(out, "RemoveIPC=yes\n");
 }

@@ -22,10 +22,13 @@ struct sb_health {
     uint16_t port;     /* that it listens on, where that is not the description's; or 0 */
     uint32_t wait;     /* seconds; 0: what the description says */
     pid_t not_process; /* the one that is to be replaced, and may still answer; 0: none */
+    bool known;        /* it has run well before: it need not stay so for a while first */
 };
 
-/* Waits until it is well, after it was told to start. SB_E_UNHEALTHY says what was wrong at last:
- * when the time is over, or at once when systemd gave it up. SB_E_INTERRUPTED. */
+/* Waits until it is well, and for long enough, after it was told to start: its time begins when its
+ * process does, and an old one that does not end in its own time is killed. SB_E_UNHEALTHY says
+ * what was wrong at last: when the time is over, or at once when systemd gave it up.
+ * SB_E_INTERRUPTED. */
 int sb_health_wait(const struct sb_health *health, struct sb_error *err);
 /* Asks once. */
 int sb_health_probe(const struct sb_health *health, struct sb_error *err);

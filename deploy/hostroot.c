@@ -9,6 +9,7 @@
 #include "base/memory.h"
 #include "builder/inroot.h"
 #include "deploy/ids.h"
+#include "deploy/initfile.h"
 #include "deploy/renumber.h"
 #include "deploy/units.h"
 #include "layers/unpack.h"
@@ -56,14 +57,22 @@ int sb_hostroot_ids(const struct sb_node_service *service, const struct sb_descr
     return 0;
 }
 
+/* After the application's own files, of which none may be in its way. */
+static int complete(const struct sb_description *d, int dir, uint32_t gid, const char *label,
+                    struct sb_error *err) {
+    return give(d, dir, gid, err) < 0 ? -1 : sb_initfile_write(dir, -1, label, err);
+}
+
 static int make(const struct sb_node_service *service, const struct sb_description *d, int parent,
-                const char *name, uint32_t gid, struct sb_error *err) {
+                const char *name, const struct sb_node_placement *here, uint32_t gid,
+                struct sb_error *err) {
     if (sb_tree_remove(parent, TEMPORARY, err) < 0)
         return -1;
     if (mkdirat(parent, TEMPORARY, 0755) < 0)
         return sb_fail_errno(err, SB_E_IO, "creating %s/%s", SB_UNIT_HOST_ROOT, service->name);
     sb_autoclose int dir = sb_directory_open(parent, TEMPORARY, err);
-    if (dir < 0 || unpack(service->node->store, d, dir, err) < 0 || give(d, dir, gid, err) < 0) {
+    if (dir < 0 || unpack(service->node->store, d, dir, err) < 0 ||
+        complete(d, dir, gid, here->placement.label, err) < 0) {
         sb_tree_remove(parent, TEMPORARY, NULL);
         return -1;
     }
@@ -74,7 +83,8 @@ static int make(const struct sb_node_service *service, const struct sb_descripti
 }
 
 int sb_hostroot_make(const struct sb_node_service *service, const struct sb_description *d,
-                     uint64_t number, uint32_t gid, struct sb_error *err) {
+                     const struct sb_node_placement *here, uint32_t gid, struct sb_error *err) {
+    uint64_t number = here->placement.generation;
     sb_autofree char *path = sb_format("%s/%s", SB_UNIT_HOST_ROOT, service->name);
     sb_autofree char *name = sb_format("%" PRIu64, number);
     if (sb_directory_make(AT_FDCWD, path, 0750, err) < 0)
@@ -85,9 +95,9 @@ int sb_hostroot_make(const struct sb_node_service *service, const struct sb_desc
     if (fchown(parent, 0, gid) < 0 || fchmod(parent, 0750) < 0)
         return sb_fail_errno(err, SB_E_IO, "%s", path);
     if (!sb_path_exists(parent, name))
-        return make(service, d, parent, name, gid, err);
+        return make(service, d, parent, name, here, gid, err);
     sb_autoclose int dir = sb_directory_open(parent, name, err); /* of before it had that number */
-    return dir < 0 ? -1 : give(d, dir, gid, err);
+    return dir < 0 ? -1 : complete(d, dir, gid, here->placement.label, err);
 }
 
 int sb_hostroot_remove(const struct sb_node_service *service, uint64_t number,

@@ -7,6 +7,7 @@
 #include <linux/keyctl.h>
 #include <linux/nsfs.h>
 #include <linux/seccomp.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -17,18 +18,21 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/memory.h"
 
-#define STATUS_LIMIT  (1u << 16)
-#define ENVIRON_LIMIT (4u << 20)
-#define GROUPS_MOST   256
-#define CGROUPS       "/sys/fs/cgroup"
-#define CGROUPS_MOST  16
-#define SPACES        5
-#define NESTED_MOST   33 /* user namespaces; the kernel allows 32 */
+#define STATUS_LIMIT    (1u << 16)
+#define ENVIRON_LIMIT   (4u << 20)
+#define ENVIRON_SECONDS 5
+#define GROUPS_MOST     256
+#define CGROUPS         "/sys/fs/cgroup"
+#define CGROUPS_MOST    16
+#define SPACES          5
+#define NESTED_MOST     33 /* user namespaces; the kernel allows 32 */
 
 /* The mounts first: /proc of another may be in them, and nothing is looked up in it any more. */
 static const char *const spaces[SPACES] = {"ns/mnt", "ns/ipc", "ns/net", "ns/uts", "ns/cgroup"};
@@ -93,9 +97,54 @@ static bool read_status(int dir, struct place *out) {
     }
 }
 
+/* In the child: what it reads goes through a pipe. */
+static _Noreturn void copy_environment(int dir, int to) {
+    char bytes[65536];
+    int fd = openat(dir, "environ", O_RDONLY | O_CLOEXEC);
+    for (size_t sum = 0; fd >= 0 && sum <= ENVIRON_LIMIT;) {
+        ssize_t n = read(fd, bytes, sizeof bytes);
+        if (n == 0)
+            _exit(0);
+        if (n < 0 || write(to, bytes, (size_t)n) != n)
+            break;
+        sum += (size_t)n;
+    }
+    _exit(1);
+}
+
+static bool take_environment(int from, struct sb_buf *out) {
+    char bytes[65536];
+    for (double until = sb_clock_seconds() + ENVIRON_SECONDS; out->len <= ENVIRON_LIMIT;) {
+        double left = until - sb_clock_seconds();
+        struct pollfd ready = {.fd = from, .events = POLLIN};
+        if (left <= 0 || poll(&ready, 1, (int)(left * 1000) + 1) <= 0)
+            return false;
+        ssize_t n = read(from, bytes, sizeof bytes);
+        if (n <= 0)
+            return n == 0;
+        sb_buf_add(out, bytes, (size_t)n);
+    }
+    return false;
+}
+
+/* It lies in the memory of the process, which may have put there what nobody can read in time (a
+ * file of its own file system, memory whose faults it handles): another process waits for that. */
 static bool read_environment(int dir, struct sb_strings *out) {
     sb_autobuf struct sb_buf text = {0};
-    if (sb_file_read(dir, "environ", ENVIRON_LIMIT, &text, NULL) < 0)
+    int ends[2], status = 0;
+    if (pipe2(ends, O_CLOEXEC) < 0)
+        return false;
+    sb_autoclose int from = ends[0];
+    pid_t child = fork();
+    if (child == 0)
+        copy_environment(dir, ends[1]);
+    close(ends[1]);
+    bool taken = child > 0 && take_environment(from, &text);
+    if (child > 0 && !taken)
+        kill(child, SIGKILL);
+    if (child > 0 && waitpid(child, &status, taken ? 0 : WNOHANG) == child && taken)
+        taken = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    if (!taken)
         return false;
     for (size_t at = 0; at < text.len; at += strlen(text.data + at) + 1)
         sb_strings_add(out, text.data + at);

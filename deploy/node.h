@@ -153,6 +153,8 @@ int sb_generation_load(const struct sb_node_service *service, uint64_t number,
 int sb_generation_write(int dirfd, const struct sb_generation *generation, struct sb_error *err);
 int sb_generation_save(const struct sb_node_service *service,
                        const struct sb_generation *generation, struct sb_error *err);
+/* It has been healthy before. */
+bool sb_generation_ran_well(const struct sb_node_service *service, uint64_t number);
 /* [0, 2]: its GPUs; a new reference. */
 json_t *sb_generation_gpus_json(const struct sb_generation *generation);
 int sb_generation_description(const struct sb_node_service *service, uint64_t number,

@@ -179,8 +179,11 @@ static bool is_plain(const char *text) {
 /* What systemd says of these is what the host's database has; who runs in an image expects what the
  * image's has. Its own variables win. */
 static void tell_who(struct sb_node_placement *p, const struct sb_description *d) {
+    /* A user that the image has only a number for has no home: many programs want one. */
+    bool own_tmp = !(d->harden_off >> SB_HARDEN_PRIVATE_TMP & 1);
+    const char *home = !strcmp(p->user.home, "/") && own_tmp ? "/tmp" : p->user.home;
     const char *const told[][2] = {
-        {"HOME", p->user.home}, {"USER", p->user.name}, {"LOGNAME", p->user.name}};
+        {"HOME", home}, {"USER", p->user.name}, {"LOGNAME", p->user.name}};
     for (size_t i = 0; i < sizeof told / sizeof *told; i++)
         if (is_plain(told[i][1]) && !sb_pairs_get(&d->env, told[i][0]))
             sb_pairs_set(&p->env, told[i][0], told[i][1]);

@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "deploy/claim.h"
+#include "deploy/envfile.h"
 #include "deploy/gpus.h"
 #include "deploy/health.h"
 #include "deploy/hostdirs.h"
@@ -90,6 +91,11 @@ static int check_secrets(const struct sb_node_service *service, const struct sb_
     sb_fail(err, SB_E_FAILED, "secrets of %s are missing on this node: %s", service->name,
             sb_buf_text(&missing));
     return sb_error_hint(err, "write each to its file, readable by root alone");
+}
+
+static int check_variables(const struct sb_node_service *service, struct sb_error *err) {
+    sb_autofree char *path = sb_format("%s/%s.env", SB_UNIT_ENV_FILES, service->name);
+    return sb_envfile_check(path, err);
 }
 
 /* systemd would say so when the service before has been stopped already. */
@@ -206,8 +212,8 @@ static int check_answers(const struct sb_node_service *service, const struct sb_
 
 int sb_prepare_check_again(const struct sb_node_service *service, const struct sb_description *d,
                            struct sb_error *err) {
-    return check_secrets(service, d, err) < 0 || sb_hostdirs_check(service, d, err) < 0 ||
-                   check_required(service, d, err) < 0 ||
+    return check_secrets(service, d, err) < 0 || check_variables(service, err) < 0 ||
+                   sb_hostdirs_check(service, d, err) < 0 || check_required(service, d, err) < 0 ||
                    sb_prepare_check_others(service, d, err) < 0 ||
                    check_answers(service, d, err) < 0
                ? -1

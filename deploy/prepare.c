@@ -13,6 +13,7 @@
 #include "deploy/hostlayer.h"
 #include "deploy/hostroot.h"
 #include "deploy/ids.h"
+#include "deploy/initfile.h"
 #include "deploy/owners.h"
 #include "deploy/placement.h"
 #include "deploy/renumber.h"
@@ -207,11 +208,22 @@ static int add_host(const struct sb_node_service *service, const struct sb_descr
     return 0;
 }
 
+/* Generations of before there was one get it when their units are made anew. */
+static int write_init(const struct sb_node_service *service, uint64_t number,
+                      struct sb_error *err) {
+    sb_autofree char *points = sb_format("%" PRIu64 "/m", number);
+    sb_autoclose int dir = sb_directory_open(service->fd, points, err);
+    return dir < 0 ? -1
+                   : sb_initfile_write(dir, sb_store_private_fd(service->node->store), NULL, err);
+}
+
 /* Layers alone: the root as it is without what is the node's. */
 static int look(const struct sb_node_service *service, const struct sb_description *d,
                 struct sb_node_placement *here, struct sb_error *err) {
     uint64_t number = here->placement.generation;
     sb_autofree char *at = sb_format("%s/%" PRIu64 "/m", service->path, number);
+    if (write_init(service, number, err) < 0)
+        return -1;
     sb_autoclose int root =
         sb_rootview_open(here->placement.lower, here->placement.lower_count, at, err);
     if (root < 0 || sb_node_placement_look(here, d, root, err) < 0)
@@ -256,7 +268,7 @@ static int look_and_keep(const struct sb_node_service *service, const struct sb_
         gid = sb_description_own_ids(d) ? uid : gid;
         sb_node_placement_run_as(here, uid, gid);
         if ((sb_description_own_ids(d) && sb_owners_check(service, d, uid, err) < 0) ||
-            sb_hostroot_make(service, d, here->placement.generation, gid, err) < 0)
+            sb_hostroot_make(service, d, here, gid, err) < 0)
             return -1;
     }
     return keep_units(service, d, here, err);

@@ -134,16 +134,27 @@ static void add_current(json_t *out, const struct sb_node_service *service,
 }
 
 /* Of a job, that its timer waits, and how it ended when it ran last. */
-static int scheduled_well(const char *unit, const struct sb_unit_status *timer,
+static int scheduled_well(const char *unit, const struct sb_unit_status *timer, int64_t since,
                           struct sb_error *err) {
     struct sb_unit_status job;
     if (strcmp(timer->active, "active") != 0)
         return sb_fail(err, SB_E_UNHEALTHY, "its timer is %s", timer->active);
     if (sb_systemd_status(unit, &job, err) < 0)
         return -1;
+    if (job.began < since)
+        return 0; /* that was the generation before's */
     return !strcmp(job.result, "success")
                ? 0
                : sb_fail(err, SB_E_UNHEALTHY, "it failed when it ran last (%s)", job.result);
+}
+
+static int64_t since_when(const struct sb_node_service *service, uint64_t number) {
+    struct sb_generation generation;
+    if (sb_generation_load(service, number, &generation, NULL) < 0)
+        return 0;
+    int64_t since = generation.since;
+    sb_generation_free(&generation);
+    return since;
 }
 
 static void add_health(json_t *out, const struct sb_node_service *service,
@@ -164,7 +175,8 @@ static void add_health(json_t *out, const struct sb_node_service *service,
         json_object_set_new(out, "since", json_integer(status.since));
         json_object_set_new(out, "pid", json_integer(status.main_pid));
         json_object_set_new(out, "restarts", json_integer(status.restarts));
-        bool well = (timer ? scheduled_well(service->unit, &status, &why)
+        bool well = (timer ? scheduled_well(service->unit, &status,
+                                            since_when(service, current->generation), &why)
                            : sb_health_probe(&health, &why)) == 0;
         set(out, "health", well ? "healthy" : "unhealthy");
         if (!well && *why.message)

@@ -11,6 +11,7 @@
 #include "deploy/green.h"
 #include "deploy/health.h"
 #include "deploy/owners.h"
+#include "deploy/schedule.h"
 #include "deploy/systemd.h"
 #include "deploy/unitfiles.h"
 #include "deploy/watch.h"
@@ -21,7 +22,8 @@
 
 /* Starts what the unit file says now. Limits on starts count from here: an operator's command is
  * not what they are against. */
-static int restart(const struct sb_node_service *service, uint64_t number, struct sb_error *err) {
+static int restart(const struct sb_node_service *service, uint64_t before, uint64_t number,
+                   struct sb_error *err) {
     sb_autofree char *unit = sb_unitfiles_main(service, number);
     struct sb_error ignored = {0};
     if (sb_systemd_reload(err) < 0 || sb_green_stop(service, NULL, false, err) < 0)
@@ -30,11 +32,13 @@ static int restart(const struct sb_node_service *service, uint64_t number, struc
     bool other = sb_owners_differ(service, number);
     if (other)
         sb_node_say(service->node, "%s: its data become another user's, its own", service->name);
-    if (strcmp(unit, service->unit) != 0)
-        sb_systemd_stop(service->unit, &ignored); /* the next run is the new one's */
+    bool scheduled = strcmp(unit, service->unit) != 0;
+    if (scheduled && !sb_schedule_is_job(service, before, false))
+        sb_systemd_stop(service->unit, &ignored); /* a run that goes on would be left alone */
     if (other && (sb_systemd_stop_alone(service->unit, err) < 0 ||
                   sb_owners_change(service, number, err) < 0))
         return -1;
+    sb_schedule_renew(service, number);
     return sb_systemd_begin("restart", unit, err);
 }
 
@@ -48,7 +52,8 @@ static int wait_for_health(const struct sb_node_service *service, uint64_t numbe
                                      .description = &description,
                                      .unit = unit,
                                      .wait = wait,
-                                     .not_process = old};
+                                     .not_process = old,
+                                     .known = sb_generation_ran_well(service, number)};
     int rc = 0;
     if (!strcmp(unit, service->unit))
         rc = sb_health_wait(&health, err);
@@ -61,15 +66,19 @@ static int wait_for_health(const struct sb_node_service *service, uint64_t numbe
 static int make_current(const struct sb_node_service *service, struct sb_operation *operation,
                         struct sb_error *err) {
     uint64_t number = operation->back ? operation->from : operation->to;
+    uint64_t other = operation->back ? operation->to : operation->from;
     uint32_t wait = operation->back ? 0 : operation->wait;
     struct sb_unit_status before = {0};
     struct sb_error ignored = {0};
     if (sb_green_has(service, number))
         return sb_green_run(service, number, wait, err);
+    if (!operation->started && !operation->back)
+        sb_schedule_hold(service, other, number);
     if (sb_unitfiles_place(service, number, err) < 0)
         return -1;
     if (!operation->started) {
-        if (sb_systemd_status(service->unit, &before, err) < 0 || restart(service, number, err) < 0)
+        if (sb_systemd_status(service->unit, &before, err) < 0 ||
+            restart(service, other, number, err) < 0)
             return -1;
         operation->started = true;
         sb_operation_save(service, operation, &ignored);
@@ -151,6 +160,7 @@ static int take_away(const struct sb_node_service *service, uint64_t number, str
     struct sb_error ignored = {0};
     sb_autofree char *timer = sb_format("%s.timer", service->name);
     sb_systemd_do("stop", timer, &ignored);
+    sb_schedule_forget(service);
     if (sb_systemd_stop(service->unit, &ignored) < 0)
         sb_systemd_do("kill", service->unit, &ignored);
     if (sb_unitfiles_remove(service, err) < 0 || sb_green_remove(service, err) < 0)
@@ -228,6 +238,10 @@ static int restore_units(const struct sb_node_service *service,
                  : sb_unitfiles_place(service, operation->from, err);
     if (rc < 0 || sb_systemd_reload(err) < 0)
         return -1;
+    if (sb_schedule_is_job(service, operation->from, true)) { /* it may have been held */
+        sb_autofree char *timer = sb_format("%s.timer", service->name);
+        sb_systemd_begin("start", timer, &ignored);
+    }
     if (sb_green_revive(service, &ignored) < 0 && ignored.code == SB_E_INTERRUPTED) {
         *err = ignored;
         return -1;
@@ -281,7 +295,10 @@ static bool was_switched(const struct sb_node_service *service,
 static int forwards(const struct sb_node_service *service, struct sb_operation *operation,
                     struct sb_error *err) {
     int64_t started = time(NULL);
-    int rc = sb_unitfiles_mount(service, operation->to, err);
+    int rc =
+        operation->started ? 0 : sb_schedule_let_end(service, operation->from, operation->to, err);
+    if (rc == 0)
+        rc = sb_unitfiles_mount(service, operation->to, err);
     if (rc == 0)
         rc = make_current(service, operation, err);
     if (rc == 0)

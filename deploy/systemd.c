@@ -139,6 +139,11 @@ int sb_systemd_stop_alone(const char *unit, struct sb_error *err) {
     return stop(argv, unit, err);
 }
 
+int sb_systemd_kill(const char *unit, struct sb_error *err) {
+    const char *const argv[] = {"systemctl", "--quiet", "kill", "--signal=KILL", "--", unit, NULL};
+    return run(argv, NULL, err);
+}
+
 int sb_systemd_begin(const char *verb, const char *unit, struct sb_error *err) {
     const char *const argv[] = {"systemctl", "--quiet", "--no-block", verb, "--", unit, NULL};
     return run(argv, NULL, err);
@@ -163,6 +168,10 @@ static void take(struct sb_unit_status *s, const char *key, const char *value) {
         s->reload_needed = !strcmp(value, "yes");
     else if (!strcmp(key, "FragmentPath"))
         snprintf(s->fragment, sizeof s->fragment, "%s", value);
+    else if (!strcmp(key, "Job"))
+        s->has_job = strtoul(value, NULL, 10) > 0;
+    else if (!strcmp(key, "ExecMainStartTimestampMonotonic"))
+        s->began = (int64_t)(strtoull(value, NULL, 10) / 1000000);
     else if (!strcmp(key, "ActiveEnterTimestampMonotonic"))
         s->since = (int64_t)(strtoull(value, NULL, 10) / 1000000);
 }
@@ -204,7 +213,7 @@ int sb_systemd_properties(const char *unit, const char *names, struct sb_pairs *
 int sb_systemd_status(const char *unit, struct sb_unit_status *out, struct sb_error *err) {
     static const char properties[] =
         "--property=LoadState,ActiveState,SubState,Result,MainPID,NRestarts,NeedDaemonReload,"
-        "FragmentPath,ActiveEnterTimestampMonotonic";
+        "FragmentPath,ActiveEnterTimestampMonotonic,ExecMainStartTimestampMonotonic,Job";
     const char *const argv[] = {"systemctl", "show", properties, "--", unit, NULL};
     sb_autobuf struct sb_buf text = {0};
     *out = (struct sb_unit_status){0};
@@ -220,6 +229,7 @@ int sb_systemd_status(const char *unit, struct sb_unit_status *out, struct sb_er
         take(out, line, equals + 1);
     }
     out->since = wall_clock(out->since);
+    out->began = wall_clock(out->began);
     return 0;
 }
 

@@ -31,6 +31,8 @@ int sb_systemd_do(const char *verb, const char *unit, struct sb_error *err);
 int sb_systemd_stop(const char *unit, struct sb_error *err);
 /* The same without stopping what requires it. */
 int sb_systemd_stop_alone(const char *unit, struct sb_error *err);
+/* Kills all its processes. */
+int sb_systemd_kill(const char *unit, struct sb_error *err);
 /* systemctl VERB UNIT, without waiting for the end of the job. */
 int sb_systemd_begin(const char *verb, const char *unit, struct sb_error *err);
 
@@ -40,6 +42,8 @@ struct sb_unit_status {
     unsigned restarts;                              /* by itself, since it was started */
     int64_t since;                                  /* seconds: when it became active; 0 */
     bool reload_needed;
+    bool has_job;        /* systemd is to start or stop it, and has not come to it, or is at it */
+    int64_t began;       /* seconds: when its main process was started last; 0 */
     char fragment[4096]; /* path of its file; "" when there is none */
 };
 int sb_systemd_status(const char *unit, struct sb_unit_status *out, struct sb_error *err);

@@ -2,6 +2,7 @@
 
 #include <ctype.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,9 +12,11 @@
 #include "builder/rules.h"
 #include "deploy/hardening.h"
 #include "deploy/ids.h"
+#include "deploy/initfile.h"
 #include "deploy/volumes.h"
 
 #define VERSION_OLDEST 247
+#define VERSION_STEPS  254        /* that lets pauses between restarts grow */
 #define LINE_LIMIT     (1u << 20) /* systemd's own */
 
 struct making {
@@ -157,24 +160,42 @@ static void add_unit_section(struct making *m) {
     for (size_t i = 0; i < d->host.n; i++)
         add_plain(m, "RequiresMountsFor", d->host.v[i].name);
     add_gpu_order(m);
-    /* Ten failures in ten minutes are no accident any more. */
-    sb_buf_adds(&m->text, "StartLimitIntervalSec=10min\nStartLimitBurst=10\n");
+    /* What it waits for may come back in an hour; and a job may be due every ten seconds. */
+    sb_buf_adds(&m->text, "StartLimitIntervalSec=0\n");
 }
 
 /* ---- [Service] ---- */
 
+/* Of what sb_rule_signal lets through. */
+static int signal_number(const char *text) {
+    if (!text)
+        return SIGTERM;
+    for (int i = 1; i < NSIG; i++)
+        if (sigabbrev_np(i) && !strncmp(text, "SIG", 3) && !strcmp(text + 3, sigabbrev_np(i)))
+            return i;
+    return atoi(text);
+}
+
+static const char *program_of(const struct making *m) {
+    return m->p->program ? m->p->program : m->d->argv.v[0];
+}
+
+/* Behind the first process of all services (init/main.c), under its own name in the journal. */
 static void add_command(struct making *m) {
     const struct sb_description *d = m->d;
-    const char *program = m->p->program ? m->p->program : d->argv.v[0];
+    const char *program = program_of(m), *slash = strrchr(program, '/');
     sb_autofree char *joined = sb_path_join(d->workdir, program);
     sb_autofree char *path = sb_path_clean(joined);
-    sb_buf_adds(&m->text, "ExecStart=");
+    sb_buf_addf(&m->text, "ExecStart=%s/" SB_INIT_PATH " %u %d ",
+                d->root == SB_ROOT_HOST ? m->root : "", d->stop_timeout,
+                signal_number(d->stop_signal));
     add_word(m, strchr(program, '/') ? path : program, "", true);
     for (size_t i = 1; i < d->argv.n; i++) {
         sb_buf_addc(&m->text, ' ');
         add_word(m, d->argv.v[i], "=", true);
     }
     sb_buf_addc(&m->text, '\n');
+    add_plain(m, "SyslogIdentifier", slash && slash[1] ? slash + 1 : program);
 }
 
 static void add_user(struct making *m) {
@@ -218,11 +239,47 @@ static void add_gpu_variable(struct making *m) {
     "LC_MESSAGES= LC_PAPER= LC_NAME= LC_ADDRESS= LC_TELEPHONE= LC_MEASUREMENT= "                   \
     "LC_IDENTIFICATION=\n"
 
+/* ---- caches ---- */
+
+static bool has_own_tmp(const struct sb_description *d) {
+    return !(d->harden_off >> SB_HARDEN_PRIVATE_TMP & 1);
+}
+
+static void add_variable_unless(struct making *m, const char *name, const char *value) {
+    const struct sb_pairs *own = m->p->env;
+    if (!sb_pairs_get(&m->d->env, name) && !(own && sb_pairs_get(own, name)))
+        add_variable(m, name, value);
+}
+
+/* The root is read-only, home directories of the image with it: what programs keep there to be
+ * faster has a place that can be written. Most follow XDG_CACHE_HOME; these do not. */
+static void add_caches(struct making *m) {
+    static const char *const others[][2] = {{"CUDA_CACHE_PATH", "nv"},
+                                            {"MPLCONFIGDIR", "matplotlib"},
+                                            {"NUMBA_CACHE_DIR", "numba"},
+                                            {"TORCHINDUCTOR_CACHE_DIR", "torchinductor"},
+                                            {"TRITON_CACHE_DIR", "triton"}};
+    const struct sb_description *d = m->d;
+    const char *said = sb_pairs_get(&d->env, "XDG_CACHE_HOME");
+    const char *place = said                                 ? said
+                        : d->directories[SB_DIRECTORY_CACHE] ? d->directories[SB_DIRECTORY_CACHE]
+                        : has_own_tmp(d)                     ? "/tmp/.cache"
+                                                             : NULL;
+    if (!place)
+        return;
+    add_variable_unless(m, "XDG_CACHE_HOME", place);
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        sb_autofree char *path = sb_format("%s/%s", place, others[i][1]);
+        add_variable_unless(m, others[i][0], path);
+    }
+}
+
 static void add_environment(struct making *m) {
     const struct sb_description *d = m->d;
     const struct sb_pairs *own = m->p->env;
     if (d->root == SB_ROOT_LAYERS)
         sb_buf_adds(&m->text, NO_LOCALE);
+    add_caches(m);
     for (size_t i = 0; i < d->env.n; i++)
         if (!own || !sb_pairs_get(own, d->env.v[i].name))
             add_variable(m, d->env.v[i].name, d->env.v[i].value);
@@ -252,7 +309,7 @@ static void add_root(struct making *m) {
                 "BindReadOnlyPaths=-/run/systemd/journal/dev-log -/run/systemd/journal/socket\n");
     if (d->type == SB_SERVICE_NOTIFY)
         sb_buf_adds(&m->text, "BindReadOnlyPaths=-/run/systemd/notify\n");
-    if (d->harden_off >> SB_HARDEN_PRIVATE_TMP & 1)
+    if (!has_own_tmp(d))
         sb_buf_adds(&m->text, "BindPaths=/tmp /var/tmp\n");
 }
 
@@ -295,16 +352,38 @@ static unsigned percent(const char *cpu) {
     return value < 1 ? 1 : (unsigned)(value + 0.5);
 }
 
+static void add_limit(struct making *m, const char *key, const char *value) {
+    if (value)
+        sb_buf_addf(&m->text, "%s=%s\n", key, strcmp(value, "unlimited") ? value : "infinity");
+}
+
+/* Memory that is swapped out is memory still. When it is not enough, all that is the service ends,
+ * not the one of its processes that the others wait for, and it is started again. */
 static void add_limits(struct making *m) {
     const struct sb_description *d = m->d;
+    sb_buf_adds(&m->text, "OOMPolicy=stop\n");
     if (d->memory)
         sb_buf_addf(&m->text, "MemoryMax=%" PRIu64 "\n", d->memory);
+    add_limit(m, "MemorySwapMax", d->swap ? d->swap : d->memory ? "0" : NULL);
+    add_limit(m, "LimitMEMLOCK", d->memlock ? d->memlock : d->gpu ? "unlimited" : NULL);
+    add_limit(m, "LimitCORE", d->core);
+    add_limit(m, "LimitSTACK", d->stack);
     if (d->cpu)
         sb_buf_addf(&m->text, "CPUQuota=%u%%\n", percent(d->cpu));
     if (d->tasks)
         sb_buf_addf(&m->text, "TasksMax=%" PRId64 "\n", d->tasks);
     if (d->files)
         sb_buf_addf(&m->text, "LimitNOFILE=%" PRId64 "\n", d->files);
+}
+
+/* Pauses that grow, where systemd has that; for review all is written that every one knows. systemd
+ * counts since the service was started by hand, or released: so they must not grow much. */
+static void add_restart(struct making *m) {
+    sb_buf_addf(&m->text, "Restart=%s\n", sb_service_restart_name(m->d->restart));
+    if (m->d->restart != SB_RESTART_NO)
+        sb_buf_adds(&m->text, m->p->systemd_version < VERSION_STEPS
+                                  ? "RestartSec=5\n"
+                                  : "RestartSec=2\nRestartSteps=6\nRestartMaxDelaySec=15\n");
 }
 
 static void add_running(struct making *m) {
@@ -318,9 +397,7 @@ static void add_running(struct making *m) {
     add_command(m);
     if (d->type == SB_SERVICE_NOTIFY)
         sb_buf_adds(&m->text, "NotifyAccess=all\n"); /* a script around the program may say it */
-    sb_buf_addf(&m->text, "Restart=%s\n", sb_service_restart_name(d->restart));
-    if (d->restart != SB_RESTART_NO)
-        sb_buf_adds(&m->text, "RestartSec=2\n");
+    add_restart(m);
     if (d->start_timeout)
         sb_buf_addf(&m->text, "TimeoutStartSec=%u\n", d->start_timeout);
     else
@@ -371,7 +448,9 @@ static void make_service(struct making *m, struct sb_units *out) {
 
 static void make_timer(struct making *m, struct sb_units *out) {
     add_head(m);
-    sb_buf_addf(&m->text, "\n[Timer]\nOnCalendar=%s\nPersistent=yes\nUnit=%s.service\n",
+    sb_buf_addf(&m->text,
+                "\n[Timer]\nOnCalendar=%s\nAccuracySec=100ms\nPersistent=yes\n"
+                "Unit=%s.service\n",
                 m->d->schedule, m->d->name);
     sb_buf_adds(&m->text, "\n[Install]\nWantedBy=timers.target\n");
     add_mark(m);

@@ -84,7 +84,7 @@ check_equal "status says that it was stopped" "it is inactive (dead)" \
 
 # The kernel may give a socket the very port that it asks, and connects it to itself where nothing listens.
 make_service alone "$(free_port)"
-sed -i 's,health: .*,health: {tcp: 40000},' alone.yaml
+sed -i 's|health: .*|health: {tcp: 40000, steady: 0s}|' alone.yaml
 "$SBUILD" bundle alone.yaml --version 1.0.0 -o "$(node_root one)/root/alone.tar" >/dev/null 2>err || cat err
 one_port() { # COMMAND…: on the node, with a network of one port
 	unshare -n sh -c 'ip link set lo up && echo 40000 40000 >/proc/sys/net/ipv4/ip_local_port_range &&
@@ -124,7 +124,7 @@ job 1.0.0 'exit 3' 'type: job' 'schedule: "*:*:0/2"'
 check "a job on a schedule" n sbuild install "$REPOSITORY/job:v1.0.0"
 check "one that fails whenever it runs is not healthy" wait_for 10 is_unhealthy
 check_equal "and why" "it failed when it ran last (exit-code)" "$(n sbuild status job --json | jq -r '.services[0].why')"
-job 2.0.0 'exec sleep 1000' 'health: {command: "true"}'
+job 2.0.0 'exec sleep 1000' 'health: {command: "true", steady: 0s}'
 check "the next is no job" n sbuild install "$REPOSITORY/job:v2.0.0"
 sleep 2
 check_equal "its timer is gone" inactive "$(n systemctl is-active job.timer || :)"

@@ -54,7 +54,7 @@ cat >good.yaml <<-END
 	layers: [{name: app, copy: {from: app, to: /app}}]
 	tags: [semver]
 	image: {user: "1234:1234", workdir: /app, entrypoint: [/app/helper, wait]}
-	service: {stop_timeout: 2s, health: {timeout: 5s, command: "true"}}
+	service: {stop_timeout: 2s, health: {timeout: 5s, steady: 0s, command: "true"}}
 END
 "$SBUILD" bundle good.yaml -o good.tar --units units >out 2>&1 || cat out
 cp units/description.json good.tar.description.json
@@ -294,5 +294,5 @@ layer(1, [entry('app/answer', b'#!/bin/sh\nwhile read -r line && [ \${#line} -gt
 answering "never ends" 0 'printf "HTTP/1.1 200 OK\\\\r\\\\n\\\\r\\\\n"; exec cat /dev/zero'
 answering "never ends, and says that it is ill" 7 'printf "HTTP/1.1 500 No\\\\r\\\\n\\\\r\\\\n"; exec cat /dev/zero'
 answering "comes slowly" 7 'while :; do printf H; sleep 0.2; done'
-answering "has endless headers" 7 'printf "HTTP/1.1 200 OK\\\\r\\\\n"; while :; do echo "X: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"; done'
-answering "leads elsewhere" 7 'printf "HTTP/1.1 302 Found\\\\r\\\\nLocation: http://169.254.169.254/\\\\r\\\\nContent-Length: 0\\\\r\\\\n\\\\r\\\\n"'
+answering "has endless headers" 0 'printf "HTTP/1.1 200 OK\\\\r\\\\n"; while :; do echo "X: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"; done'
+answering "leads elsewhere, where nobody follows," 0 'printf "HTTP/1.1 302 Found\\\\r\\\\nLocation: http://169.254.169.254/\\\\r\\\\nContent-Length: 0\\\\r\\\\n\\\\r\\\\n"'

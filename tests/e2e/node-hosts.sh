@@ -21,8 +21,8 @@ bundle() { # NAME LINE…
 	for line; do echo "  $line" >>"$name.yaml"; done
 	"$SBUILD" bundle "$name.yaml" -o "$root/root/$name.tar" >out 2>&1 || cat out
 }
-bundle layers 'health: {command: "true", timeout: 5s}'
-bundle light 'root: host' 'health: {command: "test -e group", timeout: 5s}'
+bundle layers 'health: {command: "true", timeout: 5s, steady: 0s}'
+bundle light 'root: host' 'health: {command: "test -e group", timeout: 5s, steady: 0s}'
 
 state() { n sh -c 'find /etc /opt /var/lib/sbuild/sbuild/services /run/sbuild 2>/dev/null' | sort; }
 refused() { # WHAT MESSAGE COMMAND…

@@ -56,7 +56,7 @@ cat >victim.yaml <<-END
 	tags: [semver]
 	layers: [{name: app, copy: {from: app, to: /app}}, {name: secret, run: "echo secret >/app/secret; chmod 600 /app/secret"}]
 	image: {user: worker, workdir: /app, entrypoint: [/bin/sleep, "1000"]}
-	service: {stop_timeout: 1s, secrets: [password], health: {command: "grep -q secret \$CREDENTIALS_DIRECTORY/password && ! test -e /data"}}
+	service: {stop_timeout: 1s, secrets: [password], health: {steady: 0s, command: "grep -q secret \$CREDENTIALS_DIRECTORY/password && ! test -e /data"}}
 END
 # setuid programs and files of each kind of owner come by a step: copies are everybody's.
 cat >probe.yaml <<-END
@@ -74,7 +74,7 @@ cat >probe.yaml <<-END
 	service:
 	  stop_timeout: 1s
 	  directories: {state: /data}
-	  health: {timeout: 30s, command: "test -e /data/found.done && /app/probe rights >/data/health.new && mv /data/health.new /data/health"}
+	  health: {timeout: 30s, steady: 0s, command: "test -e /data/found.done && /app/probe rights >/data/health.new && mv /data/health.new /data/health"}
 END
 for name in victim probe; do
 	"$SBUILD" bundle $name.yaml -o "$name.tar" --units "units-$name" >out 2>&1 || cat out
@@ -132,7 +132,7 @@ use() { # NAME
 	check_equal "worker what is its" "/app/of-1234/file" "$(as "$1-name" 'ls /app/of-*/file 2>/dev/null')"
 	check_equal "with its contents" own "$(as "$1-name" 'cat /app/of-1234/file')"
 	check_equal "they have the names of the image" "root worker" "$(for kind in root name; do as "$1-$kind" 'id -un'; done | paste -sd ' ')"
-	check_equal "and the homes" "HOME=/root HOME=/ HOME=/home" "$(for kind in root ids name; do
+	check_equal "and the homes" "HOME=/root HOME=/tmp HOME=/home" "$(for kind in root ids name; do
 		n sh -c "tr '\\0' '\n' <\"/proc/\$(systemctl show -P MainPID $1-$kind)/environ\"" | grep ^HOME; done | paste -sd ' ')"
 	check "they have a /dev/shm" as "$1-ids" 'echo x >/dev/shm/x && test "$(cat /dev/shm/x)" = x'
 	check_fails "but can't write to their root" 1 as "$1-root" 'echo x >/app/of-0/file'

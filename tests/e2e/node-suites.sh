@@ -59,7 +59,7 @@ special late '/app/notify, "1"' 'type: notify' 'limits: {memory: 100M, cpu: 1.5,
 special never '/app/notify' 'type: notify' 'start_timeout: 1s' 'health: {command: "true", timeout: 1s}'
 special all '/bin/sh, -c, "cat $CREDENTIALS_DIRECTORY/token >/data/seen; echo >/cache/x; echo >/logs/x; exec sleep 1000"' \
 	'gpu: [0]' 'secrets: [token]' 'directories: {state: /data, cache: /cache, logs: /logs}' 'after: [late]' \
-	'health: {command: "grep -q sesame /data/seen", timeout: 3s}'
+	'health: {command: "grep -q sesame /data/seen", timeout: 3s, steady: 0s}'
 special nightly '/bin/true' 'type: job' 'schedule: "*-*-* 03:00"'
 special light '/bin/sh, -c, exec sleep 1000' 'root: host' 'directories: {state: /data}'
 special free '/bin/sh, -c, exec sleep 1000' 'harden: {no_new_privileges: false, capabilities: false, protect_system: false, private_tmp: false,

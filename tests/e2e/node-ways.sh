@@ -29,7 +29,7 @@ script_service() { # NAME PORT SCRIPT [LINE OF SERVICE…]
 	"$SBUILD" bundle "$script_name.yaml" --push >/dev/null 2>err || cat err
 }
 PORT=$(free_port)
-script_service tcp "$PORT" "sleep 0.5; exec nc -ll -p $PORT -e true" "health: {tcp: $PORT, timeout: 5s}"
+script_service tcp "$PORT" "sleep 0.5; exec nc -ll -p $PORT -e true" "health: {tcp: $PORT, timeout: 5s, steady: 0s}"
 check "a port that opens after a while" n sbuild install "$REPOSITORY/tcp:v1.0.0"
 script_service closed "$(free_port)" 'exec sleep 1000' 'health: {tcp: 1, timeout: 2s}'
 check_fails "a port that does not" 7 n sbuild install "$REPOSITORY/closed:v1.0.0"
@@ -37,7 +37,7 @@ said 'nothing listens on port 1'
 check_fails "leaves no unit" 4 n systemctl status -q closed
 check "but a record" n sh -c 'sbuild status closed | grep -q "generation 1 failed"'
 script_service command "$(free_port)" 'sleep 0.3; echo ok >/tmp/state; exec sleep 1000' \
-	'health: {command: "grep -q ok /tmp/state", timeout: 5s}' 'env: {FROM: recipe}'
+	'health: {command: "grep -q ok /tmp/state", timeout: 5s, steady: 0s}' 'env: {FROM: recipe}'
 check "a command in the service's root, with its /tmp" n sbuild install "$REPOSITORY/command:v1.0.0"
 script_service badcommand "$(free_port)" 'exec sleep 1000' 'health: {command: "test -e /tmp/state", timeout: 2s}'
 check_fails "a command that fails" 7 n sbuild install "$REPOSITORY/badcommand:v1.0.0"
@@ -71,7 +71,7 @@ echo more >>/data/kept
 END
 chmod +x gpu/answer
 script_service gpu "$PORT" "exec nc -ll -p $PORT -e /app/answer" \
-	"health: {tcp: $PORT, timeout: 5s}" 'gpu: [0]' 'secrets: [token]' 'directories: {state: /data}'
+	"health: {tcp: $PORT, timeout: 5s, steady: 0s}" 'gpu: [0]' 'secrets: [token]' 'directories: {state: /data}'
 check_fails "a secret that is missing" 1 n sbuild install "$REPOSITORY/gpu:v1.0.0"
 said '/etc/sbuild/secrets/gpu/token'
 n sh -c 'mkdir -p /etc/sbuild/secrets/gpu && echo open-sesame >/etc/sbuild/secrets/gpu/token'

@@ -6,6 +6,7 @@
 #   um              the same with /bin -> usr/bin, /lib -> usr/lib, /var/run -> /run; um.yaml
 #   build NAME [OPTION…]    sbuild build NAME.yaml, its output in $T/NAME.out; quiet when it succeeds
 #   tree IMAGE DIR  what `sbuild export` says the image holds, unpacked in DIR
+# For services on a node, source "$TOP/tests/faults/service.lib" next.
 . tests/e2e/lib.sh
 NAME=faults/$NAME
 

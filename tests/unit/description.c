@@ -328,7 +328,7 @@ static void test_recipe(void) {
                        "\"Volumes\": {\"/data/db\": {}, \"/database\": {}}}");
     if (CHECK(sb_description_make(&image, &recipe, 1, NULL, NULL, &d, &err) == 0)) {
         CHECK_INT(d.type, SB_SERVICE_JOB);
-        CHECK_INT(d.restart, SB_RESTART_ON_FAILURE);
+        CHECK_INT(d.restart, SB_RESTART_NO);
         CHECK_INT(d.port, 0);
         CHECK_INT(d.volumes.n, 1); /* the other is its own already */
         CHECK_STR(d.volumes.v[0], "/database");

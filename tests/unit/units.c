@@ -182,7 +182,8 @@ static void test_placement(void) {
     if (!CHECK(sb_units_generate(&d, &p, &units, &err) == 0))
         return;
     const char *unit = units.v[0].text;
-    CHECK(has(unit, "ExecStart=\"/usr/bin/python3\" \"/app/main.py\" \"--port=8003\" \"18003\""));
+    CHECK(has(unit, "ExecStart=/.sbuild/init 30 15 \"/usr/bin/python3\" \"/app/main.py\" "
+                    "\"--port=8003\" \"18003\""));
     CHECK(has(unit, "User=7\nGroup=8"));
     CHECK(has(unit, "RootDirectory=/run/sbuild/backend/4\nMountAPIVFS=yes"));
     CHECK(has(unit, "TemporaryFileSystem=/run:mode=0755"));
@@ -222,7 +223,9 @@ static void test_ports(void) {
     make(&d);
     const struct sb_placement p = {.colour = "green", .port = 9003};
     sb_autofree char *unit = service(&d, &p, NULL);
-    CHECK(has(unit, "ExecStart=\"python3\" \"/app/main.py\" \"--port=9003\" \"18003\""));
+    CHECK(has(
+        unit,
+        "ExecStart=/.sbuild/init 30 15 \"python3\" \"/app/main.py\" \"--port=9003\" \"18003\""));
     CHECK(has(unit, "Environment=\"BIND=0.0.0.0:9003\""));
     CHECK(has(unit, "Alias=backend.service"));
     CHECK(has(unit, "Port=9003"));
@@ -265,8 +268,8 @@ static void test_host_root(void) {
     const char *unit = units.v[0].text;
     CHECK(!sb_units_find(&units, SB_UNIT_MOUNT));
     CHECK(has(unit, "WorkingDirectory=/opt/backend/2/app"));
-    CHECK(has(unit,
-              "ExecStart=\"python3\" \"/opt/backend/2/app/main.py\" \"--port=8003\" \"18003\""));
+    CHECK(has(unit, "ExecStart=/opt/backend/2/.sbuild/init 30 15 \"python3\" "
+                    "\"/opt/backend/2/app/main.py\" \"--port=8003\" \"18003\""));
     CHECK(has(unit, "Environment=\"PYTHONPATH=/opt/backend/2/app:/application:"
                     "/opt/backend/2/app/lib\""));
     CHECK(has(unit, "ProtectHome=yes"));
@@ -299,6 +302,80 @@ static void test_users(void) {
         CHECK(!strstr(unit, "CapabilityBoundingSet=\n") == root);
         sb_description_free(&d);
     }
+}
+
+/* How it is started again, told to stop, and kept within bounds. */
+static void test_running(void) {
+    struct sb_description d;
+    make(&d);
+    d.stop_signal = text("SIGQUIT");
+    d.memory = 1000;
+    const struct sb_placement old = {.systemd_version = 252}, new = {.systemd_version = 254};
+    sb_autofree char *before = service(&d, &old, NULL), *since = service(&d, &new, NULL);
+    CHECK(has(before, "StartLimitIntervalSec=0"));
+    CHECK(has(before, "Restart=always\nRestartSec=5"));
+    CHECK(!strstr(before, "RestartSteps="));
+    CHECK(has(since, "RestartSec=2\nRestartSteps=6\nRestartMaxDelaySec=15"));
+    CHECK(has(before, "KillSignal=SIGQUIT"));
+    CHECK(strstr(before, "\nExecStart=/.sbuild/init 30 3 \"python3\"") != NULL);
+    CHECK(has(before, "SyslogIdentifier=python3"));
+    CHECK(has(before, "MemoryMax=1000\nMemorySwapMax=0"));
+    CHECK(has(before, "OOMPolicy=stop"));
+    CHECK(!strstr(before, "LimitMEMLOCK") && !strstr(before, "LimitCORE"));
+    d.gpu = 1;
+    d.swap = text("unlimited");
+    d.core = text("0");
+    d.stack = text("67108864");
+    sb_autofree char *gpu = service(&d, &old, NULL);
+    CHECK(has(gpu, "MemorySwapMax=infinity\nLimitMEMLOCK=infinity\nLimitCORE=0\n"
+                   "LimitSTACK=67108864"));
+    d.memlock = text("65536");
+    d.restart = SB_RESTART_NO;
+    free(d.stop_signal);
+    d.stop_signal = text("12");
+    sb_autofree char *set = service(&d, &new, NULL);
+    CHECK(has(set, "LimitMEMLOCK=65536"));
+    CHECK(!strstr(set, "RestartS"));
+    CHECK(strstr(set, "\nExecStart=/.sbuild/init 30 12 ") != NULL);
+    sb_description_free(&d);
+}
+
+static void test_caches(void) {
+    struct sb_description d;
+    make(&d);
+    const struct sb_placement p = {0};
+    sb_autofree char *own = service(&d, &p, NULL);
+    CHECK(has(own, "Environment=\"XDG_CACHE_HOME=/tmp/.cache\""));
+    d.directories[SB_DIRECTORY_CACHE] = text("/cache");
+    sb_pairs_set(&d.env, "NUMBA_CACHE_DIR", "/n");
+    sb_autofree char *kept = service(&d, &p, NULL);
+    CHECK(has(kept, "Environment=\"XDG_CACHE_HOME=/cache\""));
+    CHECK(has(kept, "Environment=\"TRITON_CACHE_DIR=/cache/triton\""));
+    CHECK(!strstr(kept, "/cache/numba"));
+    sb_pairs_set(&d.env, "XDG_CACHE_HOME", "/said");
+    sb_pairs_sort(&d.env);
+    sb_autofree char *said = service(&d, &p, NULL);
+    CHECK(has(said, "Environment=\"MPLCONFIGDIR=/said/matplotlib\""));
+    CHECK(!strstr(said, "=/cache\""));
+    sb_description_free(&d);
+    make(&d);
+    d.harden_off = 1u << SB_HARDEN_PRIVATE_TMP; /* in everybody's /tmp somebody else may have it */
+    sb_autofree char *open = service(&d, &p, NULL);
+    CHECK(!strstr(open, "CACHE"));
+    sb_description_free(&d);
+}
+
+/* What others left there is theirs, where the user may be somebody else as well. */
+static void test_leavings(void) {
+    struct sb_description d;
+    make(&d);
+    const struct sb_placement p = {0};
+    sb_autofree char *own = service(&d, &p, NULL);
+    CHECK(has(own, "RemoveIPC=yes"));
+    d.harden_off = 1u << SB_HARDEN_OWN_IDS;
+    sb_autofree char *shared = service(&d, &p, NULL);
+    CHECK(!strstr(shared, "RemoveIPC"));
+    sb_description_free(&d);
 }
 
 /* Whatever the image's user is: one number, for both, that is the name's. */
@@ -509,6 +586,9 @@ int main(void) {
     test_colours();
     test_host_root();
     test_users();
+    test_running();
+    test_caches();
+    test_leavings();
     test_own_ids();
     test_switches();
     test_refused();
