@@ -111,39 +111,6 @@ static int check_names(const struct sb_build *build, struct sb_error *err) {
     return 0;
 }
 
-static bool is_given(const struct sb_secrets *secrets, const char *name) {
-    for (size_t i = 0; i < secrets->n; i++)
-        if (!strcmp(secrets->v[i].name, name))
-            return true;
-    return false;
-}
-
-static int check_secrets_of(const struct sb_build *build, const struct sb_step *step,
-                            struct sb_error *err) {
-    for (size_t i = 0; i < step->secrets.n; i++) {
-        const char *name = step->secrets.v[i];
-        if (is_given(&build->request->secrets, name))
-            continue;
-        sb_fail(err, SB_E_USAGE, "%s:%d: the secret %s was not given", step->place.file,
-                step->place.line, name);
-        return sb_error_hint(err, "add --secret id=%s,src=FILE or --secret id=%s,env=VARIABLE",
-                             name, name);
-    }
-    return 0;
-}
-
-/* Without its secrets a layer has no key; better said before an hour of other layers. */
-static int check_secrets(const struct sb_build *build, struct sb_error *err) {
-    for (size_t n = 0; n < build->target_count; n++) {
-        const struct sb_recipe *recipe = build->targets[n]->recipe;
-        for (size_t l = 0; l < recipe->layer_count; l++)
-            for (size_t s = 0; s < recipe->layers[l].step_count; s++)
-                if (check_secrets_of(build, &recipe->layers[l].steps[s], err) < 0)
-                    return -1;
-    }
-    return 0;
-}
-
 static int job_count(const struct sb_build *build) {
     if (build->request->jobs > 0)
         return build->request->jobs;
@@ -183,7 +150,7 @@ int sb_build_new(struct sb_store *store, const struct sb_settings *settings,
     pthread_cond_init(&build->changed, NULL);
     build->threads = job_count(build);
     if (read_epoch(&build->epoch, err) < 0 || load_recipes(build, err) < 0 ||
-        check_names(build, err) < 0 || check_secrets(build, err) < 0 ||
+        check_names(build, err) < 0 || sb_build_check_given(build, err) < 0 ||
         open_remote_cache(build, err) < 0) {
         sb_build_free(build);
         return -1;
@@ -206,6 +173,7 @@ void sb_build_free(struct sb_build *build) {
         }
     }
     sb_remote_cache_free(build->remote);
+    sb_strings_free(&build->warned);
     free(build->targets);
     free(build->recipes);
     free(build->requested);
@@ -395,6 +363,8 @@ static int advance(struct sb_build *build, bool again, struct sb_error *err) {
     int left = advance_all(build, SB_TARGET_NO_ROOT, err);
     if (left > 0 && !again) {
         const struct sb_build_request *request = build->request;
+        if (sb_build_check_inputs(build, true, err) < 0)
+            return -1;
         if (request->before_steps && request->before_steps(request->data, err) != 0)
             return -1;
         notify_alone(build);

@@ -133,27 +133,20 @@ static int place_inputs(struct resolve *r, const struct sb_step_copy *copy,
     return 0;
 }
 
-static int resolve_step(struct resolve *r, const struct sb_step_copy *copy) {
-    sb_autostrings struct sb_strings sources = {0};
-    for (size_t i = 0; i < copy->from.n; i++)
-        if (sb_context_expand(r->context, copy->from.v[i], &sources, r->err) < 0)
-            return -1;
+static int resolve_step(struct resolve *r, const struct sb_step *step) {
+    const struct sb_step_copy *copy = &step->copy;
+    sb_autofree char *place =
+        step->place.file ? sb_format("%s:%d", step->place.file, step->place.line) : NULL;
+    const struct sb_selection selection = {&copy->from, &copy->include, &copy->exclude, place};
+    struct sb_input_lists sources = {0};
     bool into = false;
-    const char *to = resolve_destination(r, copy, sources.n > 1, &into);
+    int result = sb_context_select(r->context, &selection, &sources, r->err);
+    const char *to = result < 0 ? NULL : resolve_destination(r, copy, sources.n > 1, &into);
     if (!to || add_parents(r, to) < 0)
-        return -1;
-    struct sb_ignore *include = copy->include.n ? sb_ignore_from(&copy->include) : NULL;
-    struct sb_ignore *exclude = copy->exclude.n ? sb_ignore_from(&copy->exclude) : NULL;
-    int result = 0;
-    for (size_t i = 0; i < sources.n && result == 0; i++) {
-        struct sb_input_list inputs = {0};
-        result = sb_context_scan(r->context, sources.v[i], include, exclude, &inputs, r->err);
-        if (result == 0)
-            result = place_inputs(r, copy, &inputs, to, into);
-        sb_input_list_free(&inputs);
-    }
-    sb_ignore_free(include);
-    sb_ignore_free(exclude);
+        result = -1;
+    for (size_t i = 0; i < sources.n && result == 0; i++)
+        result = place_inputs(r, copy, &sources.v[i], to, into);
+    sb_input_lists_free(&sources);
     return result;
 }
 
@@ -260,7 +253,7 @@ int sb_copy_resolve(const struct sb_step *steps, size_t count, struct sb_context
     struct resolve r = {stack, context, out, err};
     for (size_t i = 0; i < count; i++)
         if ((sb_step_downloads(&steps[i]) ? resolve_download(&r, &steps[i])
-                                          : resolve_step(&r, &steps[i].copy)) < 0)
+                                          : resolve_step(&r, &steps[i])) < 0)
             return sb_error_context(err, "%s:%d", steps[i].place.file, steps[i].place.line);
     return settle(out, err);
 }

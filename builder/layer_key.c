@@ -123,7 +123,7 @@ static int add_inputs(const struct sb_layer_site *site, const struct sb_step *st
     json_object_set_new(out, "inputs", object);
     for (size_t i = 0; i < paths.n; i++) {
         struct sb_input_list list = {0};
-        int failed = sb_context_scan(site->context, paths.v[i], NULL, NULL, &list, err);
+        int failed = sb_context_scan(site->context, paths.v[i], &list, err);
         for (size_t j = 0; j < list.n && !failed; j++)
             if (S_ISREG(list.v[j].mode))
                 set_digest(object, list.v[j].path, &list.v[j].digest);

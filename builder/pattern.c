@@ -394,6 +394,9 @@ bool sb_pattern_match(const struct sb_pattern *pattern, const char *path, size_t
 }
 
 bool sb_pattern_reaches(const struct sb_pattern *pattern, const char *directory, size_t len) {
+    size_t shared = len < pattern->head_len ? len : pattern->head_len;
+    if (memcmp(directory, pattern->head, shared) != 0)
+        return false;
     struct set set;
     start(pattern, &set);
     for (size_t at = 0; at < len;) {
@@ -403,4 +406,14 @@ bool sb_pattern_reaches(const struct sb_pattern *pattern, const char *directory,
         at += size;
     }
     return step(pattern, &set, '/');
+}
+
+const char *sb_pattern_head(const struct sb_pattern *pattern, size_t *out_len) {
+    *out_len = pattern->head_len;
+    return pattern->head;
+}
+
+const char *sb_pattern_tail(const struct sb_pattern *pattern, size_t *out_len) {
+    *out_len = pattern->tail_len;
+    return pattern->tail;
 }

@@ -15,15 +15,23 @@
 #include "builder/context.h"
 #include "builder/ignore.h"
 #include "builder/statcache.h"
+#include "builder/telltale.h"
 
 struct sb_scan {
     int context_fd;
     const char *context_path;
     const struct stat *store; /* is passed over, where it lies in the context */
     struct sb_statcache *stats;
+    const struct sb_context_listener *listener;
     const struct sb_ignore *ignore;            /* of the whole context; may be NULL */
     const struct sb_ignore *include, *exclude; /* relative to the source; may be NULL */
+    bool check;                                /* only whether all may be read: nothing is hashed */
+    bool alone;                                /* of a directory, itself and nothing below */
+    struct sb_telltale *told; /* gets what no image should have by mistake; may be NULL */
 };
+
+#define SB_UNREADABLE_HINT                                                                         \
+    "let the user who builds read it, or leave it out: exclude:, or a line in .dockerignore"
 
 static inline bool sb_same_inode(const struct stat *a, const struct stat *b) {
     return a->st_ino == b->st_ino && a->st_dev == b->st_dev;

@@ -53,6 +53,28 @@ static const char *listing_of(const struct attempt *a) {
     return a->listing.len ? a->listing.data : NULL;
 }
 
+static void warn(void *data, const char *key, const char *text) {
+    const struct sb_target *target = data;
+    sb_build_warn_once(target->build, key, text);
+}
+
+static void tell_reading(void *data, const char *path, uint64_t bytes, uint64_t size) {
+    struct sb_target *target = data;
+    sb_autofree char *text =
+        sb_format("reading %s, %s of %s", path, sb_text_size(bytes).text, sb_text_size(size).text);
+    sb_target_notify(target, target->next, SB_EVENT_READ, text, strlen(text));
+}
+
+int sb_target_open_context(struct sb_target *target, struct sb_error *err) {
+    const struct sb_context_listener listener = {warn, tell_reading, target};
+    if (target->context)
+        return 0;
+    if (sb_context_open(target->recipe->context, target->build->store, &target->context, err) < 0)
+        return -1;
+    sb_context_listen(target->context, &listener);
+    return 0;
+}
+
 static int attempt_site(struct sb_target *target, struct attempt *a, struct sb_error *err) {
     a->layer = layer_of(target, a->result);
     a->site = (struct sb_layer_site){.store = target->build->store,
@@ -64,8 +86,7 @@ static int attempt_site(struct sb_target *target, struct attempt *a, struct sb_e
                                      .env = &target->env,
                                      .workdir = target->workdir,
                                      .epoch = target->build->epoch};
-    if (a->layer && !target->context &&
-        sb_context_open(target->recipe->context, target->build->store, &target->context, err) < 0)
+    if (a->layer && sb_target_open_context(target, err) < 0)
         return -1;
     a->site.context = target->context;
     if (a->layer && sb_layer_looks_below(a->layer))
@@ -441,6 +462,8 @@ static int decide_layer(struct sb_target *target, enum sb_target_effort effort,
         target->next++;
         return 0;
     }
+    if (sb_build_check_inputs(target->build, effort == SB_TARGET_PLAN, err) < 0)
+        return -1;
     free(r->cause);
     r->cause =
         use_cache ? sb_cache_explain(store, &a.key, &owner, &a.list) : sb_strdup("--no-cache");
