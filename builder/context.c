@@ -135,6 +135,7 @@ int sb_context_take(struct sb_context *context, const char *source, const struct
     scan.store = &context->store;
     scan.stats = context->stats;
     scan.ignore = context->ignore;
+    scan.ignore_name = context->ignore_name;
     scan.listener = &context->listener;
     if (!strcmp(source, "."))
         return sb_scan_run(&scan, context->fd, ".", "", list, err);

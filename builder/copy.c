@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/process.h"
+#include "base/sparse.h"
 #include "builder/statcache.h"
 
 void sb_copy_list_free(struct sb_copy_list *list) {
@@ -381,6 +382,60 @@ static int open_parent_in_root(int root_fd, const char *path, struct sb_error *e
     return fd;
 }
 
+/* Both ends of a file that is copied into a root, and what was copied. */
+struct transfer {
+    const struct sb_copy_entry *e;
+    const struct sb_context *context;
+    int in, out;
+    struct sb_sha256 sha;
+    struct sb_error *err;
+};
+
+/* Up to len bytes, or to the end. */
+static int copy_data(struct transfer *t, uint64_t len) {
+    char chunk[65536];
+    while (len > 0) {
+        ssize_t n = read(t->in, chunk, len < sizeof chunk ? (size_t)len : sizeof chunk);
+        if (n < 0)
+            return sb_fail_errno(t->err, SB_E_IO, "%s/%s", sb_context_path(t->context),
+                                 t->e->source);
+        if (n == 0)
+            return 0;
+        sb_sha256_add(&t->sha, chunk, (size_t)n);
+        if (sb_interrupt_check(t->err) < 0 ||
+            sb_fd_write(t->out, chunk, (size_t)n, t->e->path, t->err) < 0)
+            return -1;
+        len -= (uint64_t)n;
+    }
+    return 0;
+}
+
+/* A hole stays one. */
+static int copy_hole(struct transfer *t, uint64_t end, uint64_t len) {
+    static const char zeros[16384];
+    for (; len > 0; len -= len < sizeof zeros ? len : sizeof zeros) {
+        sb_sha256_add(&t->sha, zeros, len < sizeof zeros ? (size_t)len : sizeof zeros);
+        if (sb_interrupt_check(t->err) < 0)
+            return -1;
+    }
+    if (ftruncate(t->out, (off_t)end) < 0 || lseek(t->out, (off_t)end, SEEK_SET) < 0)
+        return sb_fail_errno(t->err, SB_E_IO, "copying to /%s", t->e->path);
+    return 0;
+}
+
+static int copy_sparse(struct transfer *t, uint64_t size) {
+    for (uint64_t at = 0, end; at < size; at = end) {
+        bool hole;
+        if (sb_sparse_next(t->in, at, size, &end, &hole) < 0 ||
+            (!hole && lseek(t->in, (off_t)at, SEEK_SET) < 0))
+            return sb_fail_errno(t->err, SB_E_IO, "%s/%s", sb_context_path(t->context),
+                                 t->e->source);
+        if ((hole ? copy_hole(t, end, end - at) : copy_data(t, end - at)) < 0)
+            return -1;
+    }
+    return 0;
+}
+
 static int write_file(const struct sb_copy_entry *e, const struct sb_context *context, int parent,
                       const char *name, struct sb_error *err) {
     sb_autoclose int in = open_source(e, context, err);
@@ -390,18 +445,13 @@ static int write_file(const struct sb_copy_entry *e, const struct sb_context *co
         openat(parent, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (out < 0)
         return sb_fail_errno(err, SB_E_IO, "copying to /%s", e->path);
-    struct sb_sha256 sha;
-    sb_sha256_start(&sha);
-    char chunk[65536];
-    ssize_t n;
-    while ((n = read(in, chunk, sizeof chunk)) > 0) {
-        sb_sha256_add(&sha, chunk, (size_t)n);
-        if (sb_interrupt_check(err) < 0 || sb_fd_write(out, chunk, (size_t)n, e->path, err) < 0)
-            return -1;
-    }
-    if (n < 0)
-        return sb_fail_errno(err, SB_E_IO, "%s/%s", sb_context_path(context), e->source);
-    struct sb_digest copied = sb_sha256_finish(&sha);
+    struct transfer t = {.e = e, .context = context, .in = in, .out = out, .err = err};
+    struct stat st;
+    sb_sha256_start(&t.sha);
+    bool sparse = fstat(in, &st) == 0 && sb_sparse_is(&st);
+    if ((sparse ? copy_sparse(&t, (uint64_t)st.st_size) : copy_data(&t, UINT64_MAX)) < 0)
+        return -1;
+    struct sb_digest copied = sb_sha256_finish(&t.sha);
     return check_unchanged(e, context, &copied, err);
 }
 

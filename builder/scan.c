@@ -123,10 +123,11 @@ static void warn_sparse(const struct sb_scan *scan, const char *path, const stru
     if (!scan->listener->warn || size < SPARSE_WARNING || held > size / 8)
         return;
     sb_autofree char *text = sb_format(
-        "%s/%s: of its %s all but %s are a hole; the image holds them as zeros, which have to be "
-        "hashed and packed, and written wherever it is unpacked. If it isn't meant to: exclude:, "
-        "or a line in .dockerignore",
-        scan->context_path, path, sb_text_size(size).text, sb_text_size(held).text);
+        "%s/%s: only %s of its %s are on the disk; the image holds the rest as zeros, which are "
+        "hashed, packed, and written wherever it is unpacked; if it isn't meant to, leave the file "
+        "out: exclude:, or a line in %s",
+        scan->context_path, path, sb_text_size(held).text, sb_text_size(size).text,
+        scan->ignore_name);
     scan->listener->warn(scan->listener->data, text, text);
 }
 

@@ -24,6 +24,7 @@ struct sb_scan {
     struct sb_statcache *stats;
     const struct sb_context_listener *listener;
     const struct sb_ignore *ignore;            /* of the whole context; may be NULL */
+    const char *ignore_name;                   /* where lines could be added */
     const struct sb_ignore *include, *exclude; /* relative to the source; may be NULL */
     bool check;                                /* only whether all may be read: nothing is hashed */
     bool alone;                                /* of a directory, itself and nothing below */
