@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/memory.h"
 
 struct sb_arena_chunk {
@@ -25,6 +26,7 @@ void *sb_arena_alloc(struct sb_arena *arena, size_t size) {
         arena->last = chunk;
         start = 0;
     }
+    sb_assert(start + size <= chunk->size);
     chunk->used = start + size;
     return chunk->data + start;
 }

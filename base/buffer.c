@@ -1,13 +1,16 @@
 #include "base/buffer.h"
 
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/memory.h"
 
 void sb_buf_reserve(struct sb_buf *buf, size_t more) {
+    sb_assert(buf->len <= buf->cap && more < SIZE_MAX / 4);
     if (buf->cap - buf->len > more)
         return;
     size_t cap = buf->cap ? buf->cap : 64;

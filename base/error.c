@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/assert.h"
+
 static const struct {
     const char *name;
     int status;
@@ -33,6 +35,7 @@ __attribute__((format(printf, 3, 0))) static void format(char *out, size_t size,
 }
 
 int sb_fail(struct sb_error *err, enum sb_error_code code, const char *fmt, ...) {
+    sb_assert(code != SB_E_NONE);
     if (!err)
         return -1;
     va_list ap;
@@ -67,6 +70,7 @@ int sb_fail_errno(struct sb_error *err, enum sb_error_code code, const char *fmt
 int sb_error_context(struct sb_error *err, const char *fmt, ...) {
     if (!err)
         return -1;
+    sb_assert(err->code != SB_E_NONE);
     char whole[sizeof err->message];
     va_list ap;
     va_start(ap, fmt);

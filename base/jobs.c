@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
+#include "base/assert.h"
 #include "base/memory.h"
 
 struct job {
@@ -44,6 +45,8 @@ void sb_jobs_when_failed(struct sb_jobs *jobs, void (*failed)(void *data), void 
 
 /* The lock is held, but while the job runs. */
 static void run_next(struct sb_jobs *jobs) {
+    sb_assert_locked(&jobs->lock);
+    sb_assert(jobs->next < jobs->n);
     size_t number = jobs->next++;
     struct job job = jobs->v[number]; /* the array may move meanwhile */
     struct sb_error err = {0};
@@ -83,6 +86,7 @@ static void *work(void *data) {
 
 /* The lock is held. */
 static void start_thread(struct sb_jobs *jobs) {
+    sb_assert_locked(&jobs->lock);
     sigset_t all, old;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old); /* signals are for the caller's thread */
@@ -105,6 +109,7 @@ size_t sb_jobs_add(struct sb_jobs *jobs, sb_job *run, void *data) {
 
 /* The lock is held. Where no thread could be had, the one that waits does the work. */
 static void wait_a_little(struct sb_jobs *jobs) {
+    sb_assert_locked(&jobs->lock);
     if (jobs->thread_count == 0 && jobs->next < jobs->n)
         run_next(jobs);
     else
@@ -119,6 +124,7 @@ static int result(struct sb_jobs *jobs, struct sb_error *err) {
 
 int sb_jobs_wait_for(struct sb_jobs *jobs, size_t job, struct sb_error *err) {
     pthread_mutex_lock(&jobs->lock);
+    sb_assert(job < jobs->n);
     while (!jobs->v[job].done)
         wait_a_little(jobs);
     int rc = result(jobs, err);

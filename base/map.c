@@ -5,6 +5,7 @@
 #include <sys/random.h>
 #include <time.h>
 
+#include "base/assert.h"
 #include "base/memory.h"
 
 #define BLOCK_SIZE (64u << 10)
@@ -109,6 +110,7 @@ uint64_t *sb_map_put_n(struct sb_map *map, const char *key, size_t len) {
     if (!slot->key) {
         *slot = (struct sb_map_slot){.key = keep(map, key, len), .hash = hash};
         map->n++;
+        sb_assert(map->n < map->cap); /* or no search would end */
     }
     return &slot->value;
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/assert.h"
 #include "base/memory.h"
 #include "base/process.h"
 #include "builder/remote_cache.h"
@@ -162,6 +163,7 @@ int sb_build_new(struct sb_store *store, const struct sb_settings *settings,
 void sb_build_free(struct sb_build *build) {
     if (!build)
         return;
+    sb_assert(build->running == 0);
     for (size_t i = build->target_count; i-- > 0;)
         sb_target_free(build->targets[i]);
     for (size_t i = 0; i < build->request->recipe_count; i++) {
@@ -198,14 +200,10 @@ static int start_target(struct sb_target *target, struct sb_error *err) {
     struct sb_build *build = target->build;
     if (sb_target_start(target, err) < 0)
         return -1;
+    sb_assert(!target->base || target->base->started);
     pthread_mutex_lock(&build->lock);
-    size_t id = 0;
-    for (size_t i = 0; i < build->target_count; i++)
-        if (build->targets[i] != target && build->targets[i]->started)
-            id = id > build->targets[i]->first_id + build->targets[i]->result_count
-                     ? id
-                     : build->targets[i]->first_id + build->targets[i]->result_count;
-    target->first_id = id;
+    target->first_id = build->next_id;
+    build->next_id += target->result_count;
     pthread_mutex_unlock(&build->lock);
     for (size_t i = 0; i < target->base_count; i++)
         sb_target_notify(target, i, SB_EVENT_LAYER_DONE, NULL, 0);
@@ -262,6 +260,7 @@ static void *target_thread(void *data) {
                      : sb_target_advance(target, SB_TARGET_ALL, &target->err);
     pthread_mutex_lock(&build->lock);
     target->state = result == 0 ? SB_TARGET_DONE : SB_TARGET_FAILED;
+    sb_assert(build->running >= go);
     build->running -= go;
     pthread_cond_broadcast(&build->changed);
     pthread_mutex_unlock(&build->lock);
@@ -355,8 +354,23 @@ static void restart(struct sb_build *build, struct sb_error *err) {
     sb_error_clear(err);
     for (size_t i = build->target_count; i-- > 0;)
         sb_target_reset(build->targets[i]);
+    build->next_id = 0;
     if (build->request->notify)
         build->request->notify(build->request->data, &event);
+}
+
+/* Downloads need no root, as little as copies; whatever is decided here is what
+ * sb_recipe_needs_root tells of the recipes: others rely on it for how many threads this process
+ * may have. */
+static int enter_namespaces(struct sb_build *build, struct sb_error *err) {
+    bool needed = false;
+    for (size_t i = 0; i < build->target_count; i++)
+        needed = needed || (build->targets[i]->state != SB_TARGET_DONE &&
+                            sb_recipe_needs_root(build->targets[i]->recipe));
+    if (!needed)
+        return 0;
+    notify_alone(build);
+    return sb_userns_enter(err) < 0 ? -1 : sb_store_renew(build->store, err);
 }
 
 static int advance(struct sb_build *build, bool again, struct sb_error *err) {
@@ -367,8 +381,7 @@ static int advance(struct sb_build *build, bool again, struct sb_error *err) {
             return -1;
         if (request->before_steps && request->before_steps(request->data, err) != 0)
             return -1;
-        notify_alone(build);
-        if (sb_userns_enter(err) < 0 || sb_store_renew(build->store, err) < 0)
+        if (enter_namespaces(build, err) < 0)
             return -1;
     }
     if (!build->request->share_last)

@@ -13,6 +13,17 @@ bool sb_layer_is_copy(const struct sb_recipe_layer *layer) {
     return true;
 }
 
+bool sb_recipe_needs_root(const struct sb_recipe *recipe) {
+    for (; recipe; recipe = recipe->base) {
+        if (recipe->from.kind == SB_FROM_BOOTSTRAP)
+            return true;
+        for (size_t i = 0; i < recipe->layer_count; i++)
+            if (!sb_layer_is_copy(&recipe->layers[i]))
+                return true;
+    }
+    return false;
+}
+
 bool sb_layer_fetches(const struct sb_recipe_layer *layer) {
     for (size_t i = 0; i < layer->step_count; i++)
         if (sb_step_downloads(&layer->steps[i]))

@@ -38,6 +38,9 @@ struct sb_layer_site {
 /* True when every step of the layer copies, or downloads and unpacks nothing: made without a root
  * file system. */
 bool sb_layer_is_copy(const struct sb_recipe_layer *layer);
+/* True when some layer of the recipe, or of those that it stands on, has steps that run in a root:
+ * what a build of it may have to enter namespaces for, with one thread. */
+bool sb_recipe_needs_root(const struct sb_recipe *recipe);
 /* True when something is downloaded, by a program of this machine. */
 bool sb_layer_fetches(const struct sb_recipe_layer *layer);
 /* True when some step of it runs programs that see the image's environment. */

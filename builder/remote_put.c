@@ -5,6 +5,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/assert.h"
 #include "base/memory.h"
 #include "base/process.h"
 #include "builder/remote_cache_private.h"
@@ -182,6 +183,7 @@ static void do_job(struct sb_remote_cache *cache, struct sb_cache_job *job) {
 
 /* NULL at the end; lock is held. */
 static struct sb_cache_job *next_job(struct sb_remote_cache *cache) {
+    sb_assert_locked(&cache->lock);
     cache->idle++;
     while (!cache->first && !cache->finishing)
         pthread_cond_wait(&cache->changed, &cache->lock);
@@ -210,6 +212,7 @@ static void *work(void *data) {
 
 /* One more thread when there is more to do than there are idle ones; lock is held. */
 static void add_threads(struct sb_remote_cache *cache) {
+    sb_assert_locked(&cache->lock);
     size_t waiting = 0, most = sizeof cache->threads / sizeof *cache->threads;
     for (const struct sb_cache_job *job = cache->first; job; job = job->next)
         waiting++;

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/assert.h"
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/memory.h"
@@ -132,7 +133,12 @@ static void share(struct sb_target *target, const struct attempt *a, bool replac
 /* The layer of results[result] is known: it becomes part of the image. */
 static void accept(struct sb_target *target, size_t result, enum sb_layer_state state) {
     struct sb_layer_result *r = &target->results[result];
+    sb_assert(r->state == SB_LAYER_UNKNOWN && r->layer.descriptor.media_type);
     r->state = state;
+    if (state == SB_LAYER_CACHED) { /* by another process, after a cause had been found */
+        free(r->cause);
+        r->cause = NULL;
+    }
     sb_image_add_layer(&target->image, &r->layer, r->name, r->summary);
     sb_target_notify(target, result, SB_EVENT_LAYER_DONE, NULL, 0);
 }
@@ -207,7 +213,8 @@ static int build_copy(struct sb_target *target, struct attempt *a, struct sb_err
 /* ---- layers with steps ---- */
 
 struct sb_target_packing {
-    pthread_t thread;
+    pthread_t thread; /* if it has_thread */
+    bool has_thread;
     struct sb_target *target;
     struct attempt attempt;
     struct sb_root *root;
@@ -233,7 +240,8 @@ static int finish_packing_locked(struct sb_target *target, int *out_lock, struct
     struct sb_target_packing *p = target->packing;
     if (!p)
         return 0;
-    pthread_join(p->thread, NULL);
+    if (p->has_thread)
+        pthread_join(p->thread, NULL);
     target->packing = NULL;
     struct sb_layer_result *r = &target->results[p->attempt.result];
     int failed = p->result;
@@ -263,6 +271,7 @@ static int finish_packing(struct sb_target *target, struct sb_error *err) {
 /* Takes over lock: the key stays locked until its record is there. */
 static void start_packing(struct sb_target *target, struct attempt *a, struct sb_root *root,
                           double start, int lock) {
+    sb_assert(!target->packing && lock >= 0);
     struct sb_target_packing *p = sb_alloc(sizeof *p);
     p->target = target;
     p->attempt = *a;
@@ -273,10 +282,9 @@ static void start_packing(struct sb_target *target, struct attempt *a, struct sb
     p->lock = lock;
     target->packing = p;
     sb_target_notify(target, p->attempt.result, SB_EVENT_LAYER_PACK, NULL, 0);
-    if (pthread_create(&p->thread, NULL, pack_thread, p) != 0) {
-        pack_thread(p); /* no thread to be had: pack now */
-        p->thread = pthread_self();
-    }
+    p->has_thread = pthread_create(&p->thread, NULL, pack_thread, p) == 0;
+    if (!p->has_thread) /* none to be had: pack now */
+        pack_thread(p);
 }
 
 /* A layer that a repository had a record of can't be had, or isn't what the record says: the build

@@ -28,8 +28,8 @@ struct sb_target {
     size_t
         base_count; /* results that came with a base image; then perhaps a bootstrap; then layers */
     size_t next;    /* index of the first result that isn't decided */
-    size_t first_id; /* event id of results[0] */
-    bool started;
+    size_t first_id;                   /* event id of results[0] */
+    bool started;                      /* of the thread that advances it, as all above */
     struct sb_target_packing *packing; /* the layer before `next`, while it is being packed */
     /* Under the build's lock: */
     enum {
@@ -98,6 +98,7 @@ struct sb_build {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     int running;          /* targets at work, under lock */
+    size_t next_id;       /* event id of the next target that starts, under lock */
     atomic_bool rejected; /* a record of the shared cache was found to be wrong */
     int checked;          /* 1: that inputs are there; 2: and may be read */
     pthread_mutex_t notify_lock;

@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/assert.h"
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/process.h"
@@ -186,6 +187,7 @@ static int ask_helper(int go, int answer, pid_t helper, struct sb_error *err) {
 }
 
 static int enter_as_user(struct sb_error *err) {
+    sb_assert_one_thread();
     struct range uids = {0}, gids = {0};
     int go[2], answer[2];
     if (find_ids(&uids, &gids, err) < 0)

@@ -51,10 +51,11 @@ static json_t *result_json(const struct sb_build_result *result) {
     return facts;
 }
 
-/* failure: what ended it, or NULL. */
+/* An object, however many recipes there were: `images` has one for each. Of one recipe alone, the
+ * facts stand at the top as well. failure: what ended it, or NULL. */
 static json_t *results_json(const struct sb_build *build, const struct sb_build_push *push,
                             size_t count, const struct sb_error *failure) {
-    sb_autojson json_t *all = json_array();
+    json_t *all = json_array();
     for (size_t i = 0; i < count; i++) {
         json_t *one = result_json(sb_build_result(build, i));
         if (failure)
@@ -63,14 +64,34 @@ static json_t *results_json(const struct sb_build *build, const struct sb_build_
             json_object_set_new(one, "pushed", json_deep_copy(sb_build_push_facts(push, i)));
         json_array_append_new(all, one);
     }
-    return json_incref(count == 1 ? json_array_get(all, 0) : all);
+    json_t *facts = count == 1 ? json_copy(json_array_get(all, 0)) : json_object();
+    json_object_set_new(facts, "images", all);
+    return facts;
 }
 
-static void print_summary(const struct sb_build_result *result, double seconds) {
+static bool has_layer(const struct sb_build_result *result, const struct sb_layer_result *layer) {
+    for (size_t i = 0; i < result->layer_count; i++)
+        if (result->layers[i] == layer)
+            return true;
+    return false;
+}
+
+/* A layer that several images stand on was built for the first of them. */
+static bool is_told(const struct sb_build *build, size_t index,
+                    const struct sb_layer_result *layer) {
+    for (size_t i = 0; i < index; i++)
+        if (has_layer(sb_build_result(build, i), layer))
+            return true;
+    return false;
+}
+
+static void print_summary(const struct sb_build *build, size_t index, double seconds) {
+    const struct sb_build_result *result = sb_build_result(build, index);
     size_t built = 0;
     uint64_t size = 0;
     for (size_t i = 0; i < result->layer_count; i++) {
-        built += result->layers[i]->state == SB_LAYER_BUILT;
+        const struct sb_layer_result *layer = result->layers[i];
+        built += layer->state == SB_LAYER_BUILT && !is_told(build, index, layer);
         size += result->layers[i]->layer.descriptor.size;
     }
     sb_cli_say("%s: %zu of %zu layers built, %s, in %s\n", result->recipe->name, built,
@@ -115,7 +136,7 @@ static int report(const struct building *b, double seconds, struct sb_error *err
     if (json)
         return sb_cli_print_json(facts, err);
     for (size_t i = 0; i < count; i++) {
-        print_summary(sb_build_result(b->build, i), seconds);
+        print_summary(b->build, i, seconds);
         if (b->push && sb_cli_push_print(sb_build_push_facts(b->push, i), false, err) < 0)
             return -1;
     }

@@ -100,17 +100,6 @@ static int find_early(const struct sb_build_push *push, size_t index, struct sb_
 
 /* ---- while it is built ---- */
 
-static bool needs_root(const struct sb_recipe *recipe) {
-    for (; recipe; recipe = recipe->base) {
-        if (recipe->from.kind == SB_FROM_BOOTSTRAP)
-            return true;
-        for (size_t i = 0; i < recipe->layer_count; i++)
-            if (!sb_layer_is_copy(&recipe->layers[i]))
-                return true;
-    }
-    return false;
-}
-
 static void send_waiting(const struct sb_build_push *push, struct early *early) {
     if (!early->changed || !push->may_have_threads)
         return;
@@ -230,7 +219,7 @@ int sb_build_push_new(const struct sb_cli_push *options, struct sb_registry *reg
     for (size_t i = 0; i < count; i++) {
         push->facts[i] = json_array();
         push->may_have_threads =
-            push->may_have_threads && !needs_root(sb_build_result(build, i)->recipe);
+            push->may_have_threads && !sb_recipe_needs_root(sb_build_result(build, i)->recipe);
     }
     for (size_t i = 0; i < count; i++)
         if (start_early(push, i, err) < 0) {

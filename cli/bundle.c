@@ -70,7 +70,6 @@ static int take_form(struct bundling *b, struct sb_error *err) {
 
 static int build_image(struct bundling *b, struct sb_error *err) {
     struct sb_build_request *request = &b->request->build;
-    request->share_last = b->pushing;
     if (b->pushing)
         sb_registry_prepare(request->registry);
     if (sb_build_new(b->store, &b->settings, request, &b->build, err) < 0)
@@ -356,6 +355,9 @@ static int make_bundle(struct bundling *b, const char *what, struct sb_error *er
     b->request->build.before_steps = before_steps;
     b->request->build.data = b;
     b->request->build.recipe_count = is_recipe(what);
+    b->request->build.share_last = b->request->build.watch_growth = b->pushing;
+    b->request->source.notify = sb_progress_transfer;
+    b->request->source.data = b->progress;
     b->request->registry = b->push_options.registry;
     if (sb_cli_request_open(b->request, &b->settings, &b->store, err) < 0)
         return -1;
@@ -380,6 +382,7 @@ static int bundle(struct bundling *b, const char *what, struct sb_error *err) {
         sb_build_push_free(sb_steal(b->push));
     sb_progress_free(b->progress);
     b->request->build.notify = NULL;
+    b->request->source.notify = NULL;
     if (!failed && b->units)
         failed = write_units(b, err);
     if (!failed && b->output)

@@ -266,6 +266,6 @@ const struct sb_command sb_command_ls = {
             "examples:\n"
             "  sbuild ls backend:v1.4.2\n"
             "  sbuild ls backend /app -R --layers\n"
-            "  sbuild ls backend -R --bytes | sort -k3 -n | tail    # the largest files\n",
+            "  sbuild ls backend -R -b | grep '^-' | sort -k3 -n | tail   # largest files\n",
     .run = run,
 };

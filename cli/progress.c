@@ -39,8 +39,9 @@ struct sb_progress {
     bool explain, colour;
     struct row *rows;
     size_t row_count, row_cap;
-    int drawn; /* lines on the screen that belong to rows */
-    double last_drawn;
+    int drawn;    /* lines on the screen that belong to rows */
+    int *columns; /* of each of them */
+    double start, last_drawn;
     pthread_mutex_t lock;
     pthread_cond_t stop;
     pthread_t ticker; /* redraws the running times */
@@ -134,39 +135,65 @@ static int terminal_height(void) {
     return 24;
 }
 
-static void erase(struct sb_progress *p) {
-    for (; p->drawn > 0; p->drawn--)
-        fputs("\033[1A\033[2K", stderr);
+/* When a window shrinks, terminals break what is longer than a line now; these clip it. */
+static bool breaks_lines(void) {
+    const char *terminal = getenv("TERM");
+    return terminal && strcmp(terminal, "linux") != 0 && strncmp(terminal, "screen", 6) != 0;
 }
 
-/* At most width columns of text, be it a program's: nothing cut inside a character. */
-static void print_clipped(const char *text, int width) {
+static void erase(struct sb_progress *p) {
+    int width = terminal_width();
+    for (bool breaks = breaks_lines(); p->drawn > 0; p->drawn--)
+        for (int left = p->columns[p->drawn - 1], first = 1; first || (breaks && left > 0);
+             first = 0) {
+            fputs("\033[1A\033[2K", stderr);
+            left -= width;
+        }
+}
+
+/* At most width columns of text, be it a program's: nothing cut inside a character. The columns
+ * that it took. */
+static int print_clipped(const char *text, int width) {
     sb_autobuf struct sb_buf line = {0};
+    int columns = 0;
     sb_visible_add_output(&line, text, strlen(text));
-    for (const char *p = sb_buf_text(&line); *p && width > 0; p++) {
+    for (const char *p = sb_buf_text(&line); *p && columns < width; p++) {
         fputc(*p == '\t' || *p == '\n' ? ' ' : *p, stderr);
         if ((p[1] & 0xC0) != 0x80)
-            width--;
+            columns++;
     }
+    return columns;
 }
 
+/* A line of those that are drawn anew: the mark, then the text, clipped. */
+static void draw_line(struct sb_progress *p, const char *mark, const char *text) {
+    paint(p, "\033[33m");
+    fprintf(stderr, "  %s", mark);
+    paint(p, "\033[0m");
+    fputc(' ', stderr);
+    p->columns = sb_realloc(p->columns, (size_t)p->drawn + 1, sizeof *p->columns);
+    p->columns[p->drawn++] = 4 + print_clipped(text, terminal_width() - 5);
+    fputc('\n', stderr);
+}
+
+/* The time comes first, where no name, however long, can push it out. */
 static void draw(struct sb_progress *p) {
-    int width = terminal_width(), most = terminal_height() - 2;
+    int most = terminal_height() - 3;
+    double now = sb_clock_seconds();
     erase(p);
-    for (size_t i = 0; i < p->row_count && p->drawn < most; i++, p->drawn++) {
-        struct row *row = &p->rows[i];
-        sb_autofree char *text = sb_format("%-24s %7s  %s", row->label,
-                                           sb_text_seconds(sb_clock_seconds() - row->start).text,
-                                           row->packing ? "packing" : sb_buf_text(&row->line));
-        paint(p, "\033[33m");
-        fputs("  ●", stderr);
-        paint(p, "\033[0m");
-        fputc(' ', stderr);
-        print_clipped(text, width - 5);
-        fputc('\n', stderr);
+    for (size_t i = 0; i < p->row_count && p->drawn < most; i++) {
+        const struct row *row = &p->rows[i];
+        sb_autofree char *text =
+            sb_format("%7s  %-24s  %s", sb_text_seconds(now - row->start).text, row->label,
+                      row->packing ? "packing" : sb_buf_text(&row->line));
+        draw_line(p, "●", text);
+    }
+    if (p->drawn > 0) {
+        sb_autofree char *text = sb_format("%7s  in all", sb_text_seconds(now - p->start).text);
+        draw_line(p, " ", text);
     }
     fflush(stderr);
-    p->last_drawn = sb_clock_seconds();
+    p->last_drawn = now;
 }
 
 static void *tick(void *data) {
@@ -538,6 +565,7 @@ int sb_progress_new(const char *how, bool explain, struct sb_progress **out, str
     struct sb_progress *p = *out = sb_alloc(sizeof *p);
     p->style = style;
     p->explain = explain;
+    p->start = sb_clock_seconds();
     p->colour = style == STYLE_TTY && !(no_colour && *no_colour);
     pthread_mutex_init(&p->lock, NULL);
     pthread_cond_init(&p->stop, NULL);
@@ -567,6 +595,7 @@ void sb_progress_free(struct sb_progress *p) {
     while (p->row_count > 0)
         remove_row(p, &p->rows[0]);
     free(p->rows);
+    free(p->columns);
     pthread_mutex_destroy(&p->lock);
     pthread_cond_destroy(&p->stop);
     free(p);

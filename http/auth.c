@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/memory.h"
 #include "base/text.h"
 #include "http/auth_state.h"
@@ -72,6 +73,7 @@ static int find_credential(struct sb_auth *auth, const struct auth_host *host,
  * there is another by now; -1 without an error when there isn't. */
 static int load_credential(struct sb_auth *auth, struct auth_host *host, struct account *account,
                            bool again, const struct sb_credential **out, struct sb_error *err) {
+    sb_assert_locked(&host->fetch);
     bool ecr = account->loaded && is_ecr(&account->credential);
     if (ecr && again)
         sb_ecr_forget(host->host, account->credential.password);
@@ -163,6 +165,7 @@ static int fetch(struct sb_auth *auth, const struct sb_auth_request *request,
 static int fetch_joined(struct sb_auth *auth, const struct sb_auth_request *request,
                         struct auth_host *host, struct account *account, struct issuer *issuer,
                         const struct sb_scopes *wanted, struct sb_error *err) {
+    sb_assert_locked(&host->fetch);
     sb_autoscopes struct sb_scopes all = {0};
     pthread_mutex_lock(&auth->mutex);
     sb_scopes_join(&issuer->asked, wanted);

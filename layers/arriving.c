@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "base/assert.h"
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/process.h"
@@ -28,6 +29,7 @@ struct sb_arriving {
 
 static void let_go(struct sb_arriving *a) {
     pthread_mutex_lock(&a->store->mutex);
+    sb_assert(a->users > 0);
     bool last = --a->users == 0;
     pthread_mutex_unlock(&a->store->mutex);
     if (!last)
@@ -56,6 +58,7 @@ struct sb_arriving *sb_arriving_new(struct sb_store *store, const struct sb_dige
 
 void sb_arriving_written(struct sb_arriving *a, uint64_t size) {
     pthread_mutex_lock(&a->lock);
+    sb_assert(a->state == ARRIVING && size >= a->written);
     a->written = size;
     pthread_cond_signal(&a->moved);
     pthread_mutex_unlock(&a->lock);

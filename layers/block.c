@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+#include "base/assert.h"
 #include "base/memory.h"
 
 #define SPARE_MAX  4
@@ -43,6 +44,7 @@ struct sb_block *sb_block_new(void) {
 }
 
 void sb_block_release(struct sb_block *block) {
+    sb_assert(!block || atomic_load(&block->users) > 0);
     if (!block || atomic_fetch_sub(&block->users, 1) > 1)
         return;
     pthread_mutex_lock(&lock);
@@ -66,6 +68,7 @@ void sb_blocks_keep(void) {
 void sb_blocks_keep_no_more(void) {
     struct sb_block *rest = NULL;
     pthread_mutex_lock(&lock);
+    sb_assert(keepers > 0);
     if (--keepers == 0) {
         rest = sb_steal(spare);
         spare_count = 0;

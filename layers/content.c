@@ -9,6 +9,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "base/assert.h"
 #include "base/memory.h"
 #include "base/uncached.h"
 #include "layers/attributes.h"
@@ -211,6 +212,7 @@ static int write_batch(struct batch *batch, const struct sb_unpack_options *opti
 
 /* Under the lock: the first batch whose file no other thread is at. */
 static struct batch *take_batch(struct sb_content_writer *w) {
+    sb_assert_locked(&w->lock);
     for (size_t i = 0; i < w->queued; i++) {
         struct batch *batch = w->queue[i];
         if (batch->shared && batch->shared->busy)
@@ -226,6 +228,8 @@ static struct batch *take_batch(struct sb_content_writer *w) {
 
 /* Under the lock. */
 static void batch_done(struct sb_content_writer *w, struct batch *batch) {
+    sb_assert_locked(&w->lock);
+    sb_assert(w->running > 0);
     if (batch->shared)
         batch->shared->busy = false;
     if (batch->shared && batch->parts[batch->count - 1].last)
@@ -297,6 +301,7 @@ static void stop_threads(struct sb_content_writer *w) {
 
 /* Under the lock. */
 static int failure(struct sb_content_writer *w, struct sb_error *err) {
+    sb_assert_locked(&w->lock);
     if (w->failed && err)
         *err = w->error;
     return w->failed ? -1 : 0;

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/memory.h"
 #include "base/process.h"
 #include "layers/compressor.h"
@@ -61,6 +62,7 @@ static struct frame *frame_at(struct sb_frames *f, uint64_t number) {
 
 /* Under the lock: takes the next job there is, and its frame. */
 static enum job take_job(struct sb_frames *f, struct frame **out) {
+    sb_assert_locked(&f->lock);
     if (!f->writing && f->written < f->filled && frame_at(f, f->written)->compressed) {
         f->writing = true;
         *out = frame_at(f, f->written);
@@ -109,6 +111,7 @@ static int do_job(struct sb_frames *f, enum job job, struct sb_compressor *compr
 
 /* Under the lock again. */
 static void job_done(struct sb_frames *f, enum job job, struct frame *frame) {
+    sb_assert_locked(&f->lock);
     if (job == JOB_COMPRESS)
         frame->compressed = true;
     if (job == JOB_WRITE) {
@@ -118,6 +121,7 @@ static void job_done(struct sb_frames *f, enum job job, struct frame *frame) {
         f->hashing = false;
         f->hashed++;
     }
+    sb_assert(f->written <= f->compressing && f->hashed <= f->filled);
     if (job != JOB_COMPRESS)
         pthread_cond_signal(&f->room);
     if (f->closed)
@@ -125,6 +129,7 @@ static void job_done(struct sb_frames *f, enum job job, struct frame *frame) {
 }
 
 static void fail(struct sb_frames *f, const struct sb_error *err) {
+    sb_assert_locked(&f->lock);
     if (!f->failed)
         f->error = *err;
     f->failed = true;
@@ -134,6 +139,7 @@ static void fail(struct sb_frames *f, const struct sb_error *err) {
 
 /* Under the lock, which is let go meanwhile: does one job; false when there is none. */
 static bool work_once(struct sb_frames *f, struct sb_compressor *compressor) {
+    sb_assert_locked(&f->lock);
     struct frame *frame = NULL;
     enum job job = take_job(f, &frame);
     if (job == JOB_NONE)
@@ -221,6 +227,7 @@ int sb_frames_start(struct sb_store *store, const struct sb_pack_options *option
 /* Gives the current frame to the threads. */
 static void hand_over(struct sb_frames *f) {
     struct frame *frame = f->current;
+    sb_assert(frame && frame->len <= SB_FRAME_SIZE);
     f->current = NULL;
     f->size += frame->len;
     pthread_mutex_lock(&f->lock);
@@ -234,6 +241,7 @@ static void hand_over(struct sb_frames *f) {
 }
 
 static bool ring_is_full(const struct sb_frames *f) {
+    sb_assert_locked(&f->lock);
     uint64_t done = f->hashed < f->written ? f->hashed : f->written;
     return f->filled - done == f->ring_size;
 }
@@ -283,6 +291,7 @@ unsigned char *sb_frames_room(struct sb_frames *frames, size_t *out_room, struct
 }
 
 void sb_frames_advance(struct sb_frames *frames, size_t len) {
+    sb_assert(frames->current && len <= frames->current->cap - frames->current->len);
     frames->current->len += len;
 }
 

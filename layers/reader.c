@@ -22,6 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/assert.h"
 #include "base/memory.h"
 #include "base/process.h"
 #include "layers/arriving.h"
@@ -173,10 +174,13 @@ static struct slot *slot_of(struct sb_layer_reader *r, uint64_t piece) {
 }
 
 static bool is_ready(struct sb_layer_reader *r, uint64_t piece) {
+    sb_assert_locked(&r->lock);
     return piece < r->filled && slot_of(r, piece)->ready;
 }
 
 static bool has_room(const struct sb_layer_reader *r) {
+    sb_assert_locked(&r->lock);
+    sb_assert(r->hashed <= r->filled && r->consumed <= r->filled);
     uint64_t done = r->hashed < r->consumed ? r->hashed : r->consumed;
     return r->filled - done < (unsigned)r->ring;
 }
@@ -185,6 +189,7 @@ static bool has_room(const struct sb_layer_reader *r) {
 static void advance(struct sb_layer_reader *r, uint64_t *count) {
     pthread_mutex_lock(&r->lock);
     ++*count;
+    sb_assert(*count <= r->end);
     pthread_cond_broadcast(&r->changed);
     pthread_mutex_unlock(&r->lock);
 }

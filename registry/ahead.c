@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/assert.h"
 #include "base/file.h"
 #include "base/memory.h"
 
@@ -107,6 +108,8 @@ static void *run(void *data) {
 
 /* The lock is held. Signals are for the thread that waits for them. */
 static void start(struct sb_ahead *ahead) {
+    sb_assert_locked(&ahead->lock);
+    sb_assert(!ahead->started && ahead->fd >= 0);
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
@@ -119,6 +122,7 @@ static void grow(struct sb_ahead *ahead, int fd, uint64_t size) {
     pthread_mutex_lock(&ahead->lock);
     if (ahead->fd < 0)
         ahead->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    sb_assert(size >= ahead->size);
     ahead->size = size;
     if (!ahead->started && !ahead->dropped && ahead->fd >= 0 &&
         size >= sb_remote_upload_chunk(ahead->remote))
@@ -179,6 +183,7 @@ struct sb_aheads *sb_aheads_new(const struct sb_remote *remote,
 
 /* The lock is held. The one that isn't taken, or NULL. */
 static struct sb_ahead *find(const struct sb_aheads *aheads, size_t id) {
+    sb_assert_locked(&aheads->lock);
     for (size_t i = 0; i < aheads->n; i++)
         if (aheads->v[i]->id == id && !aheads->v[i]->taken)
             return aheads->v[i];

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/assert.h"
 #include "base/memory.h"
 #include "base/process.h"
 #include "registry/remote_private.h"
@@ -10,6 +11,7 @@
 enum { LOOK_UP_MS = 100 }; /* whether it is still wanted */
 
 static void wait_a_little(struct sb_registry *registry) {
+    sb_assert_locked(&registry->lock);
     struct timespec until;
     clock_gettime(CLOCK_REALTIME, &until);
     until.tv_nsec += LOOK_UP_MS * 1000000L;

@@ -52,7 +52,7 @@ _sbuild() {
 	images) options="--json --store" ;;
 	inspect) options="--json --manifest --config --store" ;;
 	ls) options="--recursive --layers --bytes --json --store" ;;
-	diff) options="--json --store" ;;
+	diff) options="--summary --json --store" ;;
 	tag) options="--delete --store" ;;
 	push) options="--compression --format --ca --plain-http --create-repository --json --progress --store" ;;
 	pull) options="--platform --unpack --ca --plain-http --json --progress --store" ;;
