@@ -210,9 +210,19 @@ static int start_target(struct sb_target *target, struct sb_error *err) {
     return 0;
 }
 
+/* The images that recipes stand on, before the first of them is built upon: one may be missing. */
+static int start_roots(struct sb_build *build, struct sb_error *err) {
+    for (size_t i = 0; i < build->target_count; i++)
+        if (!build->targets[i]->base && start_target(build->targets[i], err) < 0)
+            return -1;
+    return 0;
+}
+
 /* One after the other, as far as it goes without a root file system. 1: something is left. */
 static int advance_all(struct sb_build *build, enum sb_target_effort effort, struct sb_error *err) {
     int left = 0;
+    if (start_roots(build, err) < 0)
+        return -1;
     for (size_t i = 0; i < build->target_count; i++) {
         struct sb_target *target = build->targets[i];
         bool ready =
@@ -326,8 +336,18 @@ static void collect_unfinished(struct sb_build *build) {
     }
 }
 
+/* What is wrong with versions and tags is said before anything is built. */
+static int find_versions(struct sb_build *build, struct sb_version *out, struct sb_error *err) {
+    for (size_t i = 0; i < build->request->recipe_count; i++)
+        if (sb_version_find(build->store, build->recipes[i], build->request, &out[i], err) < 0)
+            return -1;
+    return 0;
+}
+
 int sb_build_plan(struct sb_build *build, struct sb_error *err) {
-    if (advance_all(build, SB_TARGET_PLAN, err) < 0)
+    sb_autofree struct sb_version *versions =
+        sb_alloc((build->request->recipe_count + 1) * sizeof *versions);
+    if (find_versions(build, versions, err) < 0 || advance_all(build, SB_TARGET_PLAN, err) < 0)
         return -1;
     for (size_t i = 0; i < build->request->recipe_count; i++)
         collect_result(build, i);
@@ -392,9 +412,8 @@ static int advance(struct sb_build *build, bool again, struct sb_error *err) {
 int sb_build_run(struct sb_build *build, struct sb_error *err) {
     size_t count = build->request->recipe_count;
     sb_autofree struct sb_version *versions = sb_alloc((count + 1) * sizeof *versions);
-    for (size_t i = 0; i < count; i++)
-        if (sb_version_find(build->store, build->recipes[i], build->request, &versions[i], err) < 0)
-            return -1;
+    if (find_versions(build, versions, err) < 0)
+        return -1;
     int failed = advance(build, false, err);
     while (failed && atomic_exchange(&build->rejected, false) && !sb_interrupt_signal()) {
         restart(build, err);

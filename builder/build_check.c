@@ -16,7 +16,7 @@
 struct problems {
     struct sb_buf text;
     struct sb_error first;
-    size_t count;
+    size_t count, shown;
     enum sb_error_code code; /* of the whole */
 };
 
@@ -33,20 +33,23 @@ static void add_problem(struct problems *p, const struct sb_error *err) {
     if (weight(err->code) > weight(p->code))
         p->code = err->code;
     p->count++;
-    if (p->count > SB_RECIPE_ERROR_LIMIT || p->text.len > sizeof err->message / 2)
+    if (p->shown == SB_RECIPE_ERROR_LIMIT || p->text.len > sizeof err->message / 2)
         return;
+    p->shown++;
     sb_buf_addf(&p->text, "%s%.2000s", p->count > 1 ? "\n" : "", err->message);
     if (err->hint[0])
         sb_buf_addf(&p->text, " (%s)", err->hint);
 }
 
-/* -1 when there are any. Frees. */
+/* -1 when there are any; err may be NULL. Frees. */
 static int finish(struct problems *p, struct sb_error *err) {
-    if (p->count == 1)
+    if (p->count > p->shown)
+        sb_buf_addf(&p->text, "\nand %zu more", p->count - p->shown);
+    if (p->count == 1 && err)
         *err = p->first;
     else if (p->count > 1)
-        sb_fail(err, p->code, "%zu things are wrong, and nothing was built:\n%s%s", p->count,
-                sb_buf_text(&p->text), p->count > SB_RECIPE_ERROR_LIMIT ? "\n…" : "");
+        sb_fail(err, p->code, "%zu things are wrong, and no step was run:\n%s", p->count,
+                sb_buf_text(&p->text));
     sb_buf_free(&p->text);
     return p->count > 0 ? -1 : 0;
 }

@@ -367,14 +367,27 @@ static int fail_dropped(const struct sb_selection *selection, struct sb_error *e
     return sb_error_hint(err, "they are held against the names of files that a wildcard finds");
 }
 
+/* Whether the path leads into what would be told of: no more is said of what is in it. */
+static bool leads_into_told(const char *path) {
+    for (const char *end = path; *end; end += *end == '/') {
+        end += strcspn(end, "/");
+        sb_autofree char *upto = sb_strndup(path, (size_t)(end - path));
+        if (sb_telltale_is(upto, S_IFDIR))
+            return true;
+    }
+    return false;
+}
+
 static int take(struct sb_context *c, const struct source *source, struct filter *filter,
                 struct sb_telltale *told, bool check, struct sb_input_lists *out,
                 struct sb_error *err) {
     filter_for(filter, source->path);
     if (source->found && !source->directory && is_dropped(filter, source->path))
         return 0;
-    const struct sb_scan how = {
-        .include = filter->include, .exclude = filter->exclude, .check = check, .told = told};
+    const struct sb_scan how = {.include = filter->include,
+                                .exclude = filter->exclude,
+                                .check = check,
+                                .told = leads_into_told(source->path) ? NULL : told};
     struct sb_input_list list = {0};
     if (sb_context_take(c, source->path, &how, &list, err) < 0) {
         sb_input_list_free(&list);

@@ -209,15 +209,17 @@ static bool is_left_out(const struct walk *walk, const char *path, bool is_direc
     return out;
 }
 
-/* Notes what is in no image on purpose, unless the recipe or the ignore file names it. */
+/* Whether it is what is in no image on purpose. Noted, unless the recipe or the ignore file names
+ * it. */
 static bool is_told(const struct walk *walk, const struct sb_input *input, const char *name) {
     const struct sb_scan *s = walk->scan;
-    if (!s->told || !sb_telltale_is(input->path, input->mode) ||
-        (s->ignore && sb_ignore_mentions(s->ignore, name, true)) ||
-        (s->exclude && sb_ignore_mentions(s->exclude, name, true)) ||
-        (s->include && sb_ignore_mentions(s->include, name, false)))
+    if (!s->told || !sb_telltale_is(input->path, input->mode))
         return false;
-    sb_telltale_add(s->told, input->path);
+    bool named = (s->ignore && sb_ignore_mentions(s->ignore, name, true)) ||
+                 (s->exclude && sb_ignore_mentions(s->exclude, name, true)) ||
+                 (s->include && sb_ignore_mentions(s->include, name, false));
+    if (!named)
+        sb_telltale_add(s->told, input->path);
     return true;
 }
 
