@@ -271,12 +271,14 @@ static int expand(struct sb_context *c, const char *source, struct sources *out,
 static void add_pattern(const struct sb_context *c, const char *source, const char *text,
                         bool lets_in, struct sb_strings *out) {
     const char *bare = text + strspn(text, " \t\r\n");
-    bool takes_back = *bare == '!';
+    bool takes_back = *bare == '!', whole;
     sb_autofree char *clean = sb_path_clean(bare + takes_back + strspn(bare + takes_back, " \t"));
-    bool whole;
-    sb_autofree char *written =
-        strchr(clean, '[') ? written_as(c, source, clean + (*clean == '/'), &whole) : NULL;
-    if (!written || lets_in == takes_back)
+    const char *anchored = clean + (*clean == '/');
+    bool narrow = lets_in != takes_back;
+    sb_autofree char *written = !strchr(clean, '[') ? NULL
+                                : narrow            ? written_as(c, source, anchored, &whole)
+                                                    : sb_pattern_without_classes(anchored);
+    if (!written || !narrow)
         sb_strings_add(out, text);
     if (written)
         sb_strings_addf(out, "%s%s", takes_back ? "!" : "", written);

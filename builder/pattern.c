@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/buffer.h"
 #include "base/memory.h"
 
 enum state_type {
@@ -265,6 +266,20 @@ struct sb_pattern *sb_pattern_compile(const char *text, const char **problem) {
     if (c.pattern->shape == STATES)
         find_inner(c.pattern);
     return c.pattern;
+}
+
+char *sb_pattern_without_classes(const char *text) {
+    if (!strchr(text, '['))
+        return NULL;
+    struct sb_buf out = {0};
+    for (const char *p = text; *p; p++) {
+        if (*p == '[')
+            sb_buf_addc(&out, '\\');
+        sb_buf_addc(&out, *p);
+        if (*p == '\\' && p[1])
+            sb_buf_addc(&out, *++p);
+    }
+    return sb_buf_steal(&out);
 }
 
 void sb_pattern_free(struct sb_pattern *pattern) {

@@ -27,6 +27,10 @@ struct sb_pattern;
 struct sb_pattern *sb_pattern_compile(const char *text, const char **problem);
 void sb_pattern_free(struct sb_pattern *pattern);
 
+/* The text with its classes taken as they are written: "app/[id]/x" is what a directory of that
+ * name needs. NULL when it has none; else the caller's. */
+char *sb_pattern_without_classes(const char *text);
+
 /* Whether it matches the path; with parents, or a directory that leads to it. */
 bool sb_pattern_match(const struct sb_pattern *pattern, const char *path, size_t len, bool parents);
 /* Whether it might match something below a directory. */
