@@ -82,8 +82,12 @@ static int hash_sparse(struct hashing *h, int fd, uint64_t size) {
             return 0;
     }
     bool ended;
-    return lseek(fd, (off_t)size, SEEK_SET) < 0 ? sb_fail_errno(h->err, SB_E_IO, "reading")
-                                                : read_data(h, fd, UINT64_MAX, &ended);
+    struct stat now;
+    if (lseek(fd, (off_t)size, SEEK_SET) < 0 || fstat(fd, &now) < 0)
+        return sb_fail_errno(h->err, SB_E_IO, "reading");
+    if ((uint64_t)now.st_size < size) /* its end looked like a hole */
+        h->size = (uint64_t)now.st_size;
+    return read_data(h, fd, UINT64_MAX, &ended);
 }
 
 int sb_file_digest(int fd, const struct stat *st, const struct sb_file_digest_watch *watch,

@@ -163,6 +163,7 @@ struct growing {
     struct sb_target *target;
     size_t result;
     struct sb_blob_watch watch;
+    struct sb_pack_progress progress;
 };
 
 static void tell_growth(void *data, int fd, uint64_t size) {
@@ -173,16 +174,23 @@ static void tell_growth(void *data, int fd, uint64_t size) {
     sb_target_notify_growth(g->target, g->result, &growth);
 }
 
+static void tell_packing(void *data, uint64_t bytes) {
+    const struct growing *g = data;
+    sb_autofree char *text = sb_format("packing, %s so far", sb_text_size(bytes).text);
+    sb_target_notify(g->target, g->result, SB_EVENT_READ, text, strlen(text));
+}
+
 /* growing must live as long as the layer is packed. */
 static struct sb_pack_options pack_options(struct sb_target *target, size_t result,
                                            struct growing *growing) {
     bool watched = target->build->request->watch_growth;
-    *growing = (struct growing){target, result, {tell_growth, growing}};
+    *growing = (struct growing){target, result, {tell_growth, growing}, {tell_packing, growing}};
     return (struct sb_pack_options){.compression = target->recipe->compression == SB_RECIPE_GZIP
                                                        ? SB_COMPRESSION_GZIP
                                                        : SB_COMPRESSION_ZSTD,
                                     .threads = target->build->threads,
-                                    .watch = watched ? &growing->watch : NULL};
+                                    .watch = watched ? &growing->watch : NULL,
+                                    .progress = &growing->progress};
 }
 
 /* ---- copy layers ---- */
