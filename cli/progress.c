@@ -255,7 +255,8 @@ static void print_json(const struct sb_event *e) {
         [SB_EVENT_LAYER_PACK] = "pack",   [SB_EVENT_LAYER_DONE] = "done",
         [SB_EVENT_WAIT] = "wait",         [SB_EVENT_FETCH] = "fetch",
         [SB_EVENT_READ] = "read",         [SB_EVENT_ALONE] = NULL,
-        [SB_EVENT_LAYER_GROW] = NULL,     [SB_EVENT_RESTART] = NULL};
+        [SB_EVENT_LAYER_GROW] = NULL,     [SB_EVENT_RESTART] = NULL,
+        [SB_EVENT_READ] = "read"};
     const struct sb_layer_result *r = e->layer;
     sb_autojson json_t *o =
         json_pack("{s:s, s:I, s:o, s:o}", "event", names[e->type], "id", (json_int_t)e->id,
@@ -301,18 +302,17 @@ static void show_start(struct sb_progress *p, const struct sb_event *e) {
     row->whole = row->told = true;
 }
 
-/* Of a layer that has not been started, as its key isn't known yet. */
+/* A layer that has not been started has no row yet: its key isn't known. */
 static void show_reading(struct sb_progress *p, const struct sb_event *e) {
     bool fresh = !find_row(p, e->id);
     struct row *row = add_row(p, e);
-    double now = sb_clock_seconds();
     sb_buf_reset(&row->line);
     sb_buf_add(&row->line, e->text, e->text_len);
     row->whole = row->told = true;
-    if (p->style != STYLE_PLAIN || (!fresh && now - row->said < LOG_EVERY))
-        return;
-    row->said = now;
-    sb_cli_say("  %s: %s\n", row->label, sb_buf_text(&row->line));
+    if (p->style == STYLE_PLAIN && (fresh || sb_clock_seconds() - row->said >= LOG_EVERY)) {
+        row->said = sb_clock_seconds();
+        sb_cli_say("  %s: %s\n", row->label, sb_buf_text(&row->line));
+    }
 }
 
 static void show(struct sb_progress *p, const struct sb_event *e) {
