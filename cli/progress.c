@@ -255,8 +255,7 @@ static void print_json(const struct sb_event *e) {
         [SB_EVENT_LAYER_PACK] = "pack",   [SB_EVENT_LAYER_DONE] = "done",
         [SB_EVENT_WAIT] = "wait",         [SB_EVENT_FETCH] = "fetch",
         [SB_EVENT_READ] = "read",         [SB_EVENT_ALONE] = NULL,
-        [SB_EVENT_LAYER_GROW] = NULL,     [SB_EVENT_RESTART] = NULL,
-        [SB_EVENT_READ] = "read"};
+        [SB_EVENT_LAYER_GROW] = NULL,     [SB_EVENT_RESTART] = NULL};
     const struct sb_layer_result *r = e->layer;
     sb_autojson json_t *o =
         json_pack("{s:s, s:I, s:o, s:o}", "event", names[e->type], "id", (json_int_t)e->id,
@@ -302,7 +301,6 @@ static void show_start(struct sb_progress *p, const struct sb_event *e) {
     row->whole = row->told = true;
 }
 
-/* A layer that has not been started has no row yet: its key isn't known. */
 static void show_reading(struct sb_progress *p, const struct sb_event *e) {
     bool fresh = !find_row(p, e->id);
     struct row *row = add_row(p, e);
