@@ -139,6 +139,7 @@ struct source {
     char *path;
     bool found; /* by a wildcard */
     bool directory;
+    bool dropped; /* by include or exclude */
 };
 
 struct sources {
@@ -162,6 +163,19 @@ static void add_found(struct sources *sources, const char *path, bool directory)
     add_source(sources, path);
     sources->v[sources->n - 1].found = true;
     sources->v[sources->n - 1].directory = directory;
+}
+
+static const char *base_name(const char *path) {
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+/* By their own names, then as wildcards found them. */
+static int compare_names(const void *a, const void *b) {
+    const struct source *x = *(const struct source *const *)a;
+    const struct source *y = *(const struct source *const *)b;
+    int order = strcmp(base_name(x->path), base_name(y->path));
+    return order ? order : (x > y) - (x < y);
 }
 
 struct search {
@@ -215,19 +229,48 @@ static int search_below(struct search *s, int fd, const char *path, int depth) {
     return result;
 }
 
-static int fail_unmatched(const struct sb_context *c, const char *source, const char *left_out,
-                          struct sb_error *err) {
+/* The first part of a path that is a link, before any wildcard; the caller's, or NULL. */
+static char *find_link(const struct sb_context *c, const char *pattern) {
+    for (const char *end = strchr(pattern, '/'); end; end = strchr(end + 1, '/')) {
+        char *upto = sb_strndup(pattern, (size_t)(end - pattern));
+        struct stat st;
+        if (fstatat(c->fd, upto, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(st.st_mode))
+            return upto;
+        free(upto);
+    }
+    return NULL;
+}
+
+static int fail_unmatched(const struct sb_context *c, const char *source, const char *pattern,
+                          const char *left_out, struct sb_error *err) {
     sb_fail(err, SB_E_NOT_FOUND, "%s: nothing in the context %s matches", source, c->path);
+    sb_autofree char *link = find_link(c, pattern);
     if (left_out)
-        return sb_error_hint(err, "%s would, but %s leaves it out: add !%s to it", left_out,
-                             c->ignore_name, left_out);
+        sb_error_hint(err, "%s would, but %s leaves it out: add !%s to it", left_out,
+                      c->ignore_name, left_out);
+    else if (link)
+        sb_error_hint(err, "%s is a symbolic link, which isn't followed: name what it leads to",
+                      link);
     return -1;
+}
+
+/* In shells "!" negates a class, in this language it is a character: taken for the one where the
+ * other is meant, it would copy just what was to stay. */
+static bool has_shell_class(const char *pattern) {
+    for (const char *p = pattern; *p; p++) {
+        if (*p == '\\' && p[1])
+            p++;
+        else if (p[0] == '[' && p[1] == '!')
+            return true;
+    }
+    return false;
 }
 
 static int search(struct sb_context *c, const char *source, const char *pattern,
                   struct sources *out, struct sb_error *err) {
-    const char *problem = NULL;
-    struct sb_pattern *compiled = sb_pattern_compile(pattern, &problem);
+    const char *problem = "[! begins no negated class, [^ does";
+    struct sb_pattern *compiled =
+        has_shell_class(pattern) ? NULL : sb_pattern_compile(pattern, &problem);
     if (!compiled) {
         sb_fail(err, SB_E_RECIPE, "%s: malformed pattern: %s", source, problem);
         return sb_error_hint(err, "a backslash before a character takes it as it is");
@@ -236,7 +279,7 @@ static int search(struct sb_context *c, const char *source, const char *pattern,
     size_t before = out->n;
     int result = search_below(&s, c->fd, "", 1);
     if (result == 0 && out->n == before)
-        result = fail_unmatched(c, source, s.left_out, err);
+        result = fail_unmatched(c, source, pattern, s.left_out, err);
     free(s.left_out);
     sb_pattern_free(compiled);
     return result;
@@ -328,8 +371,7 @@ static void filter_for(struct filter *f, const char *source) {
 
 /* Of a file that a wildcard found. */
 static bool is_dropped(const struct filter *f, const char *path) {
-    const char *slash = strrchr(path, '/');
-    const char *name = slash ? slash + 1 : path;
+    const char *name = base_name(path);
     return (f->exclude && sb_ignore_excluded(f->exclude, name, false)) ||
            (f->include && !sb_ignore_excluded(f->include, name, false));
 }
@@ -351,15 +393,38 @@ static void warn(const struct sb_context *c, const struct sb_selection *selectio
         c->listener.warn(c->listener.data, key, text);
 }
 
+/* Of two files of one name that wildcards found, only the later gets anywhere. */
+static void warn_same_names(const struct sb_context *c, const struct sb_selection *selection,
+                            const struct sources *sources) {
+    sb_autofree const struct source **files = sb_alloc((sources->n + 1) * sizeof *files);
+    size_t n = 0;
+    for (size_t i = 0; i < sources->n; i++)
+        if (sources->v[i].found && !sources->v[i].directory && !sources->v[i].dropped)
+            files[n++] = &sources->v[i];
+    if (n > 1)
+        qsort(files, n, sizeof *files, compare_names);
+    for (size_t i = 1; i < n; i++) {
+        if (strcmp(base_name(files[i - 1]->path), base_name(files[i]->path)) != 0)
+            continue;
+        sb_autofree char *text = sb_format(
+            "%s%s%s and %s have one name, and only the later is copied; to keep their directories, "
+            "name one above them in from:, and the pattern in include:",
+            selection->place ? selection->place : "", selection->place ? ": " : "",
+            files[i - 1]->path, files[i]->path);
+        if (c->listener.warn)
+            c->listener.warn(c->listener.data, text, text);
+        return;
+    }
+}
+
 /* Of a source that a wildcard found; named holds the sources as the recipe writes them. */
 static void note(const struct sb_input_list *list, const struct sb_ignore *named,
                  struct sb_telltale *told) {
     const struct sb_input *source = &list->v[0];
     if (S_ISDIR(source->mode) && list->n == 1)
         return;
-    const char *slash = strrchr(source->path, '/');
     if (sb_telltale_is(source->path, source->mode) &&
-        !sb_ignore_mentions(named, slash ? slash + 1 : source->path, false))
+        !sb_ignore_mentions(named, base_name(source->path), false))
         sb_telltale_add(told, source->path);
 }
 
@@ -380,11 +445,12 @@ static bool leads_into_told(const char *path) {
     return false;
 }
 
-static int take(struct sb_context *c, const struct source *source, struct filter *filter,
+static int take(struct sb_context *c, struct source *source, struct filter *filter,
                 struct sb_telltale *told, bool check, struct sb_input_lists *out,
                 struct sb_error *err) {
     filter_for(filter, source->path);
-    if (source->found && !source->directory && is_dropped(filter, source->path))
+    source->dropped = source->found && !source->directory && is_dropped(filter, source->path);
+    if (source->dropped)
         return 0;
     const struct sb_scan how = {.include = filter->include,
                                 .exclude = filter->exclude,
@@ -423,8 +489,10 @@ static int select_all(struct sb_context *c, const struct sb_selection *selection
     }
     if (result == 0 && out->n == 0)
         result = fail_dropped(selection, err);
-    if (result == 0)
+    if (result == 0) {
         warn(c, selection, &told);
+        warn_same_names(c, selection, &sources);
+    }
     sb_ignore_free(named);
     sb_telltale_free(&told);
     return result;
