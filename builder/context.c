@@ -169,7 +169,7 @@ int sb_context_check_path(struct sb_context *context, const char *path, bool dee
     struct sb_input_list list = {0};
     sb_autofree char *clean = sb_context_clean(context, path, err);
     int result = clean ? sb_context_take(context, clean, &how, &list, err) : -1;
-    if (result == 0 && S_ISLNK(list.v[0].mode)) {
+    if (result == 0 && list.n > 0 && S_ISLNK(list.v[0].mode)) {
         result = sb_fail(err, SB_E_NOT_FOUND, "%s/%s is a symbolic link", context->path, clean);
         sb_error_hint(err, "name what it leads to: what a step reads is not reached through links");
     }
