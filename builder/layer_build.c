@@ -115,7 +115,6 @@ int sb_layer_run(const struct sb_layer_run *run, struct sb_root **out, struct sb
                                           .layer = run->layer,
                                           .root = root,
                                           .inputs = site->context,
-                                          .stack = site->stack,
                                           .secrets = site->secrets,
                                           .env = sees_env ? site->env : &no_env,
                                           .workdir = sees_env ? site->workdir : "/",

@@ -95,9 +95,10 @@ static int run(const struct sb_step *step, struct sb_step_run_context *context,
     if (root < 0)
         return -1;
     struct sb_copy_list list = {0};
-    int result = sb_copy_resolve(step, 1, context->inputs, context->stack, &list, err);
+    const struct sb_copy_ground ground = {.root = root};
+    int result = sb_copy_resolve(step, 1, context->inputs, &ground, &list, err);
     if (result == 0)
-        result = sb_copy_lay_out(&list, context->inputs, root, context->epoch, err);
+        result = sb_copy_lay_out(&list, context->inputs, NULL, root, context->epoch, err);
     sb_copy_list_free(&list);
     return result;
 }

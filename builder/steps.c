@@ -26,6 +26,11 @@ const struct sb_step_kind *sb_step_kind_find(const char *name) {
     return NULL;
 }
 
+int sb_step_at(const struct sb_step *step, struct sb_error *err) {
+    return sb_error_context(err, "%s:%d:%d", step->place.file, step->place.line,
+                            step->place.column);
+}
+
 json_t *sb_step_list(const struct sb_strings *list) {
     json_t *out = json_array();
     for (size_t i = 0; i < list->n; i++)

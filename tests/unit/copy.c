@@ -7,6 +7,7 @@
 
 static struct layer_test t;
 static struct sb_stack stack;
+static const struct sb_copy_ground ground = {.stack = &stack};
 
 static void shell(const char *script) {
     sb_autofree char *command = sb_format("cd '%s' && %s", t.dir, script);
@@ -53,7 +54,7 @@ static void check(const char *from, const char *to, const char *expected) {
     struct sb_step step = step_of(from, to);
     sb_autobuf struct sb_buf out = {0};
     CHECK(sb_context_open(t.dir, t.store, &context, &err) == 0);
-    if (sb_copy_resolve(&step, 1, context, &stack, &list, &err) < 0)
+    if (sb_copy_resolve(&step, 1, context, &ground, &list, &err) < 0)
         sb_buf_adds(&out, "error");
     for (size_t i = 0; !err.code && i < list.n; i++) {
         const struct sb_copy_entry *e = &list.v[i];
@@ -89,7 +90,7 @@ static void test_later_wins(void) {
     struct sb_copy_list list = {0};
     struct sb_step steps[] = {step_of("src/a", "/x"), step_of("src/run", "/x")};
     CHECK(sb_context_open(t.dir, t.store, &context, &err) == 0);
-    CHECK(sb_copy_resolve(steps, 2, context, &stack, &list, &err) == 0);
+    CHECK(sb_copy_resolve(steps, 2, context, &ground, &list, &err) == 0);
     CHECK(list.n == 1 && (list.v[0].mode & 07777) == 0755);
     sb_copy_list_free(&list);
     sb_context_close(context);
@@ -111,7 +112,7 @@ static void test_changed_meanwhile(void) {
         struct sb_step step = step_of("src/a", "/x");
         struct sb_packer *packer = NULL;
         CHECK(sb_context_open(t.dir, t.store, &context, &err) == 0);
-        CHECK(sb_copy_resolve(&step, 1, context, &stack, &list, &err) == 0);
+        CHECK(sb_copy_resolve(&step, 1, context, &ground, &list, &err) == 0);
         shell(changes[i]);
         CHECK(sb_packer_start(t.store, &(struct sb_pack_options){0}, &packer, &err) == 0);
         CHECK(sb_copy_pack(&list, context, NULL, packer, 0, &err) < 0);
@@ -129,7 +130,6 @@ static void test_changed_meanwhile(void) {
 static void test_lay_out(void) {
     shell("mkdir -p root/inside outside && ln -s /../../inside root/link && "
           "ln -s ../../../outside root/escape && mkdir root/outside");
-    struct sb_stack none = {0};
     struct sb_error err = {0};
     struct sb_context *context = NULL;
     struct sb_copy_list list = {0};
@@ -138,9 +138,10 @@ static void test_lay_out(void) {
     sb_autofree char *path = sb_format("%s/root", t.dir);
     sb_autoclose int root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     CHECK(sb_context_open(t.dir, t.store, &context, &err) == 0);
+    const struct sb_copy_ground mounted = {.root = root};
     for (int i = 0; i < 3; i++) {
-        CHECK(sb_copy_resolve(&steps[i], 1, context, &none, &list, &err) == 0);
-        CHECK(sb_copy_lay_out(&list, context, root, 1000, &err) == 0);
+        CHECK(sb_copy_resolve(&steps[i], 1, context, &mounted, &list, &err) == 0);
+        CHECK(sb_copy_lay_out(&list, context, NULL, root, 1000, &err) == 0);
         sb_copy_list_free(&list);
         sb_strings_free(&steps[i].copy.from);
         free(steps[i].copy.to);
