@@ -19,6 +19,7 @@
 #include "builder/statcache.h"
 
 #define IGNORE_FILE_LIMIT (1u << 20)
+#define LINKS_LIMIT       40 /* as Linux */
 
 struct sb_context {
     char *path; /* absolute, without links */
@@ -141,11 +142,53 @@ static int check_ignored(const struct sb_context *c, const char *clean, bool dir
     return sb_error_hint(err, "add !%s to .dockerignore, or name another source", clean);
 }
 
+static bool names_directory(const char *source) {
+    size_t n = strlen(source);
+    return (n > 0 && source[n - 1] == '/') || (n > 1 && !strcmp(source + n - 2, "/."));
+}
+
+/* The target of clean when it is a link; else NULL. */
+static char *read_link(struct sb_context *c, const char *clean, struct sb_error *err) {
+    const char *slash = strrchr(clean, '/');
+    sb_autoclose int parent = open_parent(c, clean, err);
+    char target[PATH_MAX];
+    ssize_t n =
+        parent < 0 ? -1 : readlinkat(parent, slash ? slash + 1 : clean, target, sizeof target);
+    return n > 0 && (size_t)n < sizeof target ? sb_strndup(target, (size_t)n) : NULL;
+}
+
+/* A source that ends in "/" is a directory: if it is a link, the one that it leads to, within the
+ * context. Replaces *clean. */
+static int follow_source(struct sb_context *c, const char *source, char **clean,
+                         struct sb_error *err) {
+    for (int links = 0; strcmp(*clean, ".") != 0; links++) {
+        struct sb_error ignored = {0};
+        sb_autofree char *target = read_link(c, *clean, &ignored);
+        if (!target)
+            return 0; /* what else it is is told by who opens it */
+        sb_autofree char *directory = sb_path_dirname(*clean);
+        sb_autofree char *joined = sb_path_join(directory, target);
+        char *next = sb_path_clean(joined);
+        free(*clean);
+        *clean = next;
+        if (target[0] != '/' && links < LINKS_LIMIT && strcmp(next, "..") != 0 &&
+            strncmp(next, "../", 3) != 0)
+            continue;
+        sb_fail(err, SB_E_RECIPE, "%s: the symbolic link leads to %.200s, %s", source, target,
+                links < LINKS_LIMIT ? "outside the context" : "and round and round");
+        return sb_error_hint(err, "name a directory below the context; without the / at its end, "
+                                  "the link itself is copied");
+    }
+    return 0;
+}
+
 int sb_context_scan(struct sb_context *context, const char *source, const struct sb_ignore *include,
                     const struct sb_ignore *exclude, struct sb_input_list *out,
                     struct sb_error *err) {
     sb_autofree char *clean = sb_path_clean(source);
     if (check_source(context, source, clean, err) < 0)
+        return -1;
+    if (names_directory(source) && follow_source(context, source, &clean, err) < 0)
         return -1;
     struct sb_scan scan = {.context_fd = context->fd,
                            .context_path = context->path,

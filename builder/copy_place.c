@@ -121,8 +121,14 @@ static void add(struct placer *p, const struct sb_copy_entry *entry) {
         *sb_map_put(&p->own, entry->path) = p->out->n;
 }
 
+/* As it is there; or else a new one, which belongs to whom that belongs which it leads to. */
 static void add_directory(struct placer *p, const char *path, const struct sb_entry *there) {
-    struct sb_copy_entry entry = {.path = path, .mode = S_IFDIR | 0755, .step = p->step};
+    bool copies = p->step->kind->type == SB_STEP_COPY;
+    struct sb_copy_entry entry = {.path = path,
+                                  .mode = S_IFDIR | 0755,
+                                  .uid = copies ? p->step->copy.uid : p->step->download.uid,
+                                  .gid = copies ? p->step->copy.gid : p->step->download.gid,
+                                  .step = p->step};
     if (there) {
         entry.mode = there->mode;
         entry.uid = there->uid;
@@ -183,7 +189,7 @@ static const char *base_name(const char *path) {
 }
 
 static int check_name(const struct placer *p, const struct sb_input *input) {
-    if (strncmp(base_name(input->path), SB_WHITEOUT_PREFIX, strlen(SB_WHITEOUT_PREFIX)) != 0)
+    if (!sb_step_is_whiteout(base_name(input->path)))
         return 0;
     sb_fail(p->err, SB_E_FAILED, "%s: a layer can't hold a name that begins with \"%s\"",
             input->path, SB_WHITEOUT_PREFIX);

@@ -14,7 +14,6 @@
 #include "builder/copy.h"
 #include "builder/execution.h"
 #include "builder/fetch.h"
-#include "builder/inroot_files.h"
 #include "builder/schema.h"
 #include "builder/step_kinds.h"
 #include "layers/unpack.h"
@@ -58,6 +57,7 @@ static bool name_from_url(struct sb_step_download *download) {
 
 static void check(struct sb_step *step, struct sb_reader *reader, const struct sb_yaml *node) {
     struct sb_step_download *download = &step->download;
+    sb_step_check_path(reader, node, "to", download->to);
     if (!sb_yaml_get(node, "mode"))
         download->mode = 0644;
     for (char *p = download->sha256; p && *p; p++)
@@ -137,31 +137,33 @@ static int unpack_through(const struct decompressor *through, int fd, int direct
     return unpacked < 0 || status < 0 ? -1 : 0;
 }
 
-/* The directory that it is unpacked into, made where it isn't there. */
-static int open_destination(const struct sb_step *step, int root, int64_t epoch,
+/* The directory that it is unpacked into, made where it isn't there: its path without links. */
+static int make_destination(const struct sb_step *step, int root, int64_t epoch, char **out,
                             struct sb_error *err) {
     const struct sb_copy_ground ground = {.root = root};
     struct sb_copy_list list = {0};
-    int fd = -1;
-    if (sb_copy_place_directory(step, step->download.to, &ground, &list, err) == 0 &&
-        sb_copy_lay_out(&list, NULL, NULL, root, epoch, err) == 0)
-        fd = sb_inroot_directory(root, list.n ? list.v[list.n - 1].path : "", epoch, err);
+    int failed = sb_copy_place_directory(step, step->download.to, &ground, &list, err);
+    if (!failed)
+        failed = sb_copy_lay_out(&list, NULL, NULL, root, epoch, err);
+    *out = sb_strdup(list.n ? list.v[list.n - 1].path : "");
     sb_copy_list_free(&list);
-    return fd;
+    return failed;
 }
 
 static int extract(const struct sb_step *step, int fd, int root, int64_t epoch,
                    struct sb_error *err) {
     const struct sb_step_download *download = &step->download;
     struct sb_unpack_owner owner = {download->uid, download->gid};
-    struct sb_unpack_options options = {
-        .form = SB_UNPACK_PLAIN, .strip = (uint32_t)download->strip, .owner = &owner};
-    sb_autoclose int directory = open_destination(step, root, epoch, err);
-    if (directory < 0)
+    sb_autofree char *below = NULL;
+    if (make_destination(step, root, epoch, &below, err) < 0)
         return -1;
+    struct sb_unpack_options options = {.form = SB_UNPACK_ONTO,
+                                        .below = below,
+                                        .strip = (uint32_t)download->strip,
+                                        .owner = &owner};
     const struct decompressor *through = decompressor_of(fd);
-    if ((through ? unpack_through(through, fd, directory, &options, err)
-                 : sb_unpack_fd(fd, directory, &options, err)) == 0)
+    if ((through ? unpack_through(through, fd, root, &options, err)
+                 : sb_unpack_fd(fd, root, &options, err)) == 0)
         return 0;
     sb_autofree char *url = sb_fetch_public_url(download->url);
     return sb_error_context(err, "unpacking %s", url);
@@ -183,8 +185,8 @@ static int place_file(const struct sb_step *step, struct sb_step_run_context *co
     const struct sb_copy_fetch fetch = {open_fetched, context};
     struct sb_copy_list list = {0};
     int failed = sb_copy_resolve(step, 1, NULL, &ground, &list, err);
-    if (!failed)
-        failed = sb_copy_lay_out(&list, NULL, &fetch, root, context->epoch, err);
+    if (!failed && sb_copy_lay_out(&list, NULL, &fetch, root, context->epoch, err) < 0)
+        failed = sb_step_at(step, err);
     sb_copy_list_free(&list);
     return failed;
 }

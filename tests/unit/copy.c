@@ -1,6 +1,7 @@
 /* builder/copy: where copied files land, with which owner and mode, and that nothing leaves the
  * root. */
 #include "builder/copy.h"
+#include "builder/step_kinds.h"
 #include "tests/unit/layer_test.h"
 #include <errno.h>
 #include <sys/stat.h>
@@ -37,7 +38,8 @@ static void make_stack(void) {
 }
 
 static struct sb_step step_of(const char *from, const char *to) {
-    struct sb_step step = {.copy = {.file_mode = -1, .directory_mode = -1}};
+    struct sb_step step = {.kind = &sb_step_kind_copy,
+                           .copy = {.file_mode = -1, .directory_mode = -1}};
     sb_autofree char *copy = sb_strdup(from);
     char *rest = copy;
     for (char *one; (one = strsep(&rest, " "));)
