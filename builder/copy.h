@@ -25,6 +25,7 @@
 #include "base/digest.h"
 #include "base/error.h"
 #include "builder/context.h"
+#include "builder/path_set.h"
 #include "builder/recipe.h"
 #include "layers/contents.h"
 #include "layers/pack.h"
@@ -77,9 +78,10 @@ struct sb_copy_ground {
     const struct sb_stack *stack; /* the layers below; NULL: a root file system, open as root */
     int root;
     /* Of a base in a registry the stack has what its config says, so that every machine decides the
-     * same: no files, no ordinary directories deep down. So a link that seems to lead nowhere may
-     * lead to a directory. */
+     * same: no files, no ordinary directories deep down. These are asked for by unlisted; if that
+     * is NULL, a link that seems to lead nowhere may lead to a directory. */
     bool partial;
+    enum sb_path_known (*unlisted)(void *data, const char *path);
     /* And when that config says nothing, not even all links. Whatever lies where doubts says so is
      * looked for in the base's own tables of contents: whole gives a stack with these, for which
      * layers may be fetched; or, unless fetch, 0 when they aren't here. */

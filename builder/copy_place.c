@@ -45,6 +45,13 @@ static const struct sb_copy_entry *find_own(const struct placer *p, const char *
     return index ? &p->out->v[*index - 1] : NULL;
 }
 
+static bool find_unlisted(const struct placer *p, const char *path, struct sb_entry *out) {
+    enum sb_path_known known = p->ground->unlisted(p->ground->data, path);
+    bool directory = known == SB_PATH_DIRECTORY;
+    *out = (struct sb_entry){.path = path, .mode = directory ? S_IFDIR | 0755 : S_IFREG | 0644};
+    return known != SB_PATH_NONE;
+}
+
 /* Follows no link: those of the directories that path is in were followed before. */
 static bool find(void *self, const char *path, struct sb_entry *out) {
     struct placer *p = self;
@@ -61,6 +68,8 @@ static bool find(void *self, const char *path, struct sb_entry *out) {
         return find_in_root(p, path, out);
     if (sb_stack_cursor_find(p->cursor, path, out))
         return true;
+    if (p->ground->unlisted && sb_stack_cursor_reached(p->cursor))
+        return find_unlisted(p, path, out);
     p->doubted |= p->ground->doubts && p->ground->doubts(path);
     return false;
 }

@@ -107,6 +107,11 @@ static int open_whole(void *data, bool fetch, struct sb_stack *out, struct sb_er
     return target->stack->layers[0] != NULL;
 }
 
+static enum sb_path_known ask_unlisted(void *data, const char *path) {
+    struct sb_target *target = data;
+    return sb_base_paths_unlisted(&target->stack->paths, path);
+}
+
 /* ---- either ---- */
 
 int sb_target_ground(struct sb_target *target, struct sb_copy_ground *out, struct sb_error *err) {
@@ -124,7 +129,8 @@ int sb_target_ground(struct sb_target *target, struct sb_copy_ground *out, struc
         sb_base_paths_read(sb_target_root(target)->said_paths, &stack->paths, err) < 0)
         return sb_error_context(err, "the base %s", sb_target_root(target)->pinned);
     stack->seen = described_stack(target);
-    out->partial = true;
+    out->partial = !stack->paths.complete;
+    out->unlisted = stack->paths.complete ? ask_unlisted : NULL;
     out->doubts = stack->paths.partial ? is_often_a_link : NULL;
     out->whole = open_whole;
     out->data = target;

@@ -86,6 +86,9 @@ bool sb_stack_find(const struct sb_stack *stack, const char *path, struct sb_ent
 struct sb_stack_cursor;
 struct sb_stack_cursor *sb_stack_cursor_new(const struct sb_stack *stack);
 bool sb_stack_cursor_find(struct sb_stack_cursor *cursor, const char *path, struct sb_entry *out);
+/* Whether nothing above the lowest layer hides what that one may have at the path that was looked
+ * for last, and not found. */
+bool sb_stack_cursor_reached(const struct sb_stack_cursor *cursor);
 void sb_stack_cursor_free(struct sb_stack_cursor *cursor); /* NULL is allowed */
 
 /* Follows every symlink within the root, as a chroot would, including the last component; parts

@@ -123,6 +123,8 @@ struct sb_stack_cursor {
     char *directory;      /* of the last path; NULL at first */
     struct range *ranges; /* the uppermost first; without those that say nothing of it */
     size_t count;
+    bool open;    /* no layer but the lowest hides what is below the directory */
+    bool reached; /* nor the path */
     struct sb_buf name;
 };
 
@@ -168,6 +170,7 @@ static void enter(struct sb_stack_cursor *c, const char *path, size_t len) {
     free(c->directory);
     c->directory = sb_strndup(path, len);
     c->count = 0;
+    c->open = false;
     struct look_up l = {.path = c->directory, .name = &c->name};
     for (size_t i = c->stack->n; i-- > 0;) {
         struct range range = {c->stack->v[i], 0, sb_contents_count(c->stack->v[i])};
@@ -178,6 +181,7 @@ static void enter(struct sb_stack_cursor *c, const char *path, size_t len) {
         }
         if (range.low < range.high)
             c->ranges[c->count++] = range;
+        c->open = i == 0;
         if (hides_below(range.layer, &l))
             return;
     }
@@ -222,6 +226,7 @@ bool sb_stack_cursor_find(struct sb_stack_cursor *c, const char *path, struct sb
     if (!c->directory || strncmp(c->directory, path, len) != 0 || c->directory[len])
         enter(c, path, len);
     bool implicit = false;
+    c->reached = c->open;
     for (size_t i = 0; i < c->count; i++) {
         const struct range *range = &c->ranges[i];
         if (has_child(c, range, "", name, &e)) {
@@ -230,10 +235,16 @@ bool sb_stack_cursor_find(struct sb_stack_cursor *c, const char *path, struct sb
             return true;
         }
         implicit = implicit || has_below(c, range, name);
-        if (has_child(c, range, SB_WHITEOUT_PREFIX, name, &e))
+        if (has_child(c, range, SB_WHITEOUT_PREFIX, name, &e)) {
+            c->reached = range->layer == c->stack->v[0];
             break;
+        }
     }
     return implicit;
+}
+
+bool sb_stack_cursor_reached(const struct sb_stack_cursor *cursor) {
+    return cursor->reached;
 }
 
 /* ---- following symlinks ---- */
