@@ -27,7 +27,7 @@ cat >one <<'END'
 # KIND NAME: builds and exports one
 [ "$1" != remote ] || export SBUILD_STORE="$T/remote"
 if "$SBUILD" "w/$1-$2.yaml" >"w/trees/$1-$2.out" 2>&1; then
-	{ "$SBUILD" export "$1-$2:latest" --format rootfs -o - || echo "$1-$2: no export" >&3; } |
+	{ "$SBUILD" export "$1-$2:latest" --format rootfs -o - 2>"w/trees/$1-$2.out" || echo "$1-$2: no export" >&3; } |
 		tar -f - --delete bin/busybox >"w/trees/$1-$2.tar"
 else
 	mv "w/trees/$1-$2.out" "w/trees/$1-$2.failed"
@@ -50,7 +50,7 @@ done
 # ---- BuildKit ----
 
 batches() { # KIND: those that should build, 50 at a time, then one by one as many as there is time for
-	awk '$2 == "builds" { print $1 }' plan | xargs -n 50 | nl -w1 -s' ' >"$1.batches"
+	awk '$2 == "together" { print $1 }' plan | xargs -n 50 | nl -w1 -s' ' >"$1.batches"
 }
 buildkit() { # NUMBER CASE…
 	batch=$1
@@ -69,7 +69,7 @@ if start_docker; then
 		# shellcheck disable=SC2086 # words are wanted
 		check "BuildKit builds" buildkit $batch
 	done <buildkit.batches
-	awk '$2 == "fails" { print $1 }' plan | head -n "$alone" >alone
+	awk '$2 == "alone" { print $1 }' plan | head -n "$alone" >alone
 	while read -r case; do
 		buildkit "$case" "$case" || cp "buildkit-$case.log" "w/trees/buildkit-$case.failed"
 	done <alone
