@@ -12,7 +12,7 @@
 #include "base/map.h"
 #include "base/memory.h"
 #include "builder/copy.h"
-#include "builder/statcache.h"
+#include "builder/copy_list.h"
 
 struct placer {
     const struct sb_copy_ground *ground;
@@ -434,62 +434,6 @@ static int place_download(struct placer *p) {
     return 0;
 }
 
-/* ---- one entry a path ---- */
-
-struct ranked {
-    struct sb_copy_entry entry;
-    size_t rank; /* position before sorting */
-};
-
-static int compare_ranked(const void *a, const void *b) {
-    const struct ranked *x = a, *y = b;
-    int order = sb_path_order(x->entry.path, y->entry.path);
-    return order ? order : (x->rank > y->rank) - (x->rank < y->rank);
-}
-
-static bool is_sorted(const struct sb_copy_list *list) {
-    for (size_t i = 1; i < list->n; i++)
-        if (sb_path_order(list->v[i - 1].path, list->v[i].path) >= 0)
-            return false;
-    return true;
-}
-
-/* Of two with one path: a directory stays as it was made first, of all others the later wins. One
- * source may have both kinds, where a link leads from one of its directories to another. */
-static int merge(struct sb_copy_entry *earlier, const struct sb_copy_entry *later,
-                 struct sb_error *err) {
-    bool both = S_ISDIR(earlier->mode) && S_ISDIR(later->mode);
-    if (S_ISDIR(earlier->mode) != S_ISDIR(later->mode))
-        return sb_fail(err, SB_E_FAILED, "both %s and %s become /%s",
-                       earlier->source ? earlier->source : "a directory",
-                       later->source ? later->source : "a directory", later->path),
-               sb_step_at(later->step, err);
-    if (!both)
-        *earlier = *later;
-    else if (!earlier->source)
-        earlier->source = later->source;
-    return 0;
-}
-
-static int settle(struct sb_copy_list *list, struct sb_error *err) {
-    if (is_sorted(list))
-        return 0;
-    sb_autofree struct ranked *all = sb_realloc(NULL, list->n + 1, sizeof *all);
-    for (size_t i = 0; i < list->n; i++)
-        all[i] = (struct ranked){list->v[i], i};
-    qsort(all, list->n, sizeof *all, compare_ranked);
-    size_t n = 0;
-    for (size_t i = 0; i < list->n; i++) {
-        struct sb_copy_entry *last = n ? &list->v[n - 1] : NULL;
-        if (!last || strcmp(last->path, all[i].entry.path) != 0)
-            list->v[n++] = all[i].entry;
-        else if (merge(last, &all[i].entry, err) < 0)
-            return -1;
-    }
-    list->n = n;
-    return 0;
-}
-
 /* ---- all ---- */
 
 static struct placer start(const struct sb_copy_ground *ground, struct sb_copy_list *out,
@@ -519,28 +463,10 @@ static int place_all(const struct sb_copy_sources *sources, const struct sb_copy
             sb_step_at(p.step, err);
     }
     if (!failed)
-        failed = settle(out, err);
+        failed = sb_copy_settle(out, err);
     *out_doubted = p.doubted;
     end(&p);
     return failed;
-}
-
-/* Every machine makes the layer as the base's config has it; one that knows better says so. */
-static int compare(const struct sb_copy_list *list, const struct sb_copy_list *real,
-                   struct sb_error *err) {
-    for (size_t i = 0; i < list->n || i < real->n; i++) {
-        const struct sb_copy_entry *a = i < list->n ? &list->v[i] : NULL;
-        const struct sb_copy_entry *b = i < real->n ? &real->v[i] : NULL;
-        if (a && b && !strcmp(a->path, b->path))
-            continue;
-        sb_fail(err, SB_E_RECIPE,
-                "to: /%s leads through a symbolic link of the base, or into a directory, of which "
-                "its config doesn't tell",
-                a ? a->path : b->path);
-        sb_error_hint(err, "write where it leads, /%s", b ? b->path : a->path);
-        return sb_step_at(a ? a->step : b->step, err);
-    }
-    return 0;
 }
 
 int sb_copy_place(const struct sb_copy_sources *sources, const struct sb_copy_ground *ground,
@@ -561,7 +487,7 @@ int sb_copy_place(const struct sb_copy_sources *sources, const struct sb_copy_gr
     struct sb_copy_list other = {0};
     failed = place_all(sources, &real, &other, &doubted, err);
     if (!failed)
-        failed = compare(out, &other, err);
+        failed = sb_copy_compare(out, &other, err);
     sb_copy_list_free(&other);
     return failed;
 }

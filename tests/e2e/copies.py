@@ -264,7 +264,7 @@ def make_bases(r, directory, count):
             gone = sorted(k for k in model.nodes if model.nodes[k].kind == "d")
             for path in r.sample(gone, min(len(gone), 2)):
                 again = r.choice(["true", "mkdir -p /%s" % path, "echo file >/%s" % path])
-                layers.append({"name": "r%d" % len(layers), "run": "rm -rf /%s; mkdir -p /%s; %s" % (path, os.path.dirname(path), again)})
+                layers.append({"name": "r%d" % len(layers), "run": "rm -rf /%s; { mkdir -p /%s && %s; } || true" % (path, os.path.dirname(path), again)})
         write_json(directory, name, {"name": name, "from": "shell.yaml", "layers": layers})
 
 
