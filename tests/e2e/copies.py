@@ -41,14 +41,24 @@ class Loop(Exception):
 
 
 class Model:
-    """A tree: paths without links, "" the root."""
+    """A tree: paths without links, "" the root. What a source meets is what was there before it."""
 
     def __init__(self, nodes):
         self.nodes = dict(nodes)
+        self.before = dict(nodes)
+        self.written = {}  # by the source at hand
         self.notes = set()
 
     def at(self, path):
-        return Node("d", 0o755, (0, 0), None) if path == "" else self.nodes.get(path)
+        return Node("d", 0o755, (0, 0), None) if path == "" else self.before.get(path)
+
+    def write(self, path, node):
+        mine = self.written.get(path)
+        if mine and (mine.kind == "d") != (node.kind == "d"):
+            raise Clash(path)
+        if mine and mine.kind == "d":
+            return
+        self.written[path] = self.nodes[path] = node
 
     def follow(self, path):
         """Where path leads with all its links followed; what isn't there is kept as it is."""
@@ -90,10 +100,10 @@ class Model:
                 raise Clash(parent)
 
     def make(self, path, node):
-        above = self.at(path.rpartition("/")[0])
+        above = self.nodes.get(path.rpartition("/")[0])
         if above and above.mode & 0o2000:
             self.notes.add("set-group-id")
-        self.nodes[path] = node
+        self.write(path, node)
 
     def directory(self, path, owner):
         end = self.follow(path)
@@ -108,7 +118,7 @@ class Model:
         if there and there.kind == "l" and node.kind == "f" and self.leads_to_directory(path):
             self.notes.add("file-over-directory-link")
             raise Clash(path)
-        self.nodes[path] = node
+        self.write(path, node)
 
     def enter(self, path, node):
         there = self.at(path)
@@ -130,6 +140,7 @@ class Model:
         """sources: (name, tree), a tree being {relative path: Node} with "" for the source itself."""
         many = len(sources) > 1
         for name, tree in sources:
+            self.before, self.written = dict(self.nodes), {}
             top = tree[""]
             if top.kind == "d":
                 path = self.follow(to)
@@ -264,7 +275,7 @@ def make_bases(r, directory, count):
             gone = sorted(k for k in model.nodes if model.nodes[k].kind == "d")
             for path in r.sample(gone, min(len(gone), 2)):
                 again = r.choice(["true", "mkdir -p /%s" % path, "echo file >/%s" % path])
-                layers.append({"name": "r%d" % len(layers), "run": "rm -rf /%s; { mkdir -p /%s && %s; } || true" % (path, os.path.dirname(path), again)})
+                layers.append({"name": "r%d" % len(layers), "run": "{ rm -rf /%s && mkdir -p /%s && %s; } || true" % (path, os.path.dirname(path), again)})
         write_json(directory, name, {"name": name, "from": "shell.yaml", "layers": layers})
 
 

@@ -8,7 +8,7 @@
 
 static struct layer_test t;
 static struct sb_stack stack;
-static const struct sb_copy_ground ground = {.stack = &stack};
+static struct sb_copy_ground ground = {.stack = &stack};
 
 static void shell(const char *script) {
     sb_autofree char *command = sb_format("cd '%s' && %s", t.dir, script);
@@ -25,6 +25,13 @@ static void make_stack(void) {
         {.path = "up", .link = "../../usr", .mode = S_IFLNK | 0777},
         {.path = "file", .mode = S_IFREG | 0644},
         {.path = "home", .mode = S_IFDIR | 0700, .uid = 1000, .gid = 1000},
+        {.path = "tofile", .link = "file", .mode = S_IFLNK | 0777},
+        {.path = "gone", .link = "no/where", .mode = S_IFLNK | 0777},
+        {.path = "round", .link = "round", .mode = S_IFLNK | 0777},
+        {.path = "usr/bin", .mode = S_IFDIR | 0755},
+        {.path = "usr/bin/sh", .mode = S_IFREG | 0755},
+        {.path = "bin", .link = "usr/bin", .mode = S_IFLNK | 0777},
+        {.path = "top", .link = "/", .mode = S_IFLNK | 0777},
     };
     struct sb_error err = {0};
     struct sb_digest id = sb_digest_of("base", 4);
@@ -84,6 +91,61 @@ static void test_places(void) {
     check("src/sub", "/", "s 644 0:0");
     check("src/a", "/", "a 644 0:0");
     check("src/*", "/g", "g 755 0:0, g/a 644 0:0, g/l 777 0:0, g/run 755 0:0, g/s 644 0:0");
+}
+
+/* What is there decides, by its kind and by the kind of what is copied: docs/recipe.md, "copy". */
+static void test_kinds(void) {
+    /* a directory */
+    check("over/dir", "/", "usr 755 0:0, usr/bin 755 0:0, usr/bin/x 644 0:0");
+    check("over/dirfile", "/", "error");
+    check("over/dirtofile", "/", "error");
+    check("over/dirgone", "/", "error");
+    check("over/dirround", "/", "error");
+    check("over/dirtop", "/", "usr 755 0:0, usr/bin 755 0:0, usr/bin/y 644 0:0");
+    check("src/sub", "/gone", "no 755 0:0, no/where 755 0:0, no/where/s 644 0:0");
+    check("src/sub", "/tofile", "error");
+    check("src/sub", "/round", "error");
+    /* a file */
+    check("over/file", "/", "error");
+    check("over/filebin", "/", "error");
+    check("src/a", "/tofile", "tofile 644 0:0");
+    check("src/a", "/gone", "gone 644 0:0");
+    check("src/a", "/round", "round 644 0:0");
+    check("src/a", "/gone/", "no 755 0:0, no/where 755 0:0, no/where/a 644 0:0");
+    check("src/a", "/tofile/", "error");
+    check("src/a", "/bin", "usr 755 0:0, usr/bin 755 0:0, usr/bin/a 644 0:0");
+    check("src/a", "/bin/sh", "usr 755 0:0, usr/bin 755 0:0, usr/bin/sh 644 0:0");
+    check("src/a", "/top", "a 644 0:0");
+    check("src/a src/run", "/file", "error");
+    /* a link */
+    check("src/l", "/bin", "bin 777 0:0");
+    check("src/l", "/gone", "gone 777 0:0");
+    check("src/l", "/file", "file 777 0:0");
+    check("src/l", "/usr", "usr 755 0:0, usr/l 777 0:0");
+    check("over/link", "/", "error");
+    /* names that remove files */
+    check("over/wh", "/", "error");
+    check("over/wh/.wh.x", "/y", "y 644 0:0");
+    check("over/wh/.wh.x", "/y/", "error");
+    /* two directories of one source that become one */
+    check("over/twice", "/", "usr 755 0:0, usr/bin 755 0:0, usr/bin/t 644 0:0, usr/bin/u 644 0:0");
+    check("over/both", "/", "error");
+}
+
+/* The tables of contents of the layers below, and the same files in a root: one answer. */
+static void test_root(void) {
+    shell("mkdir -p same/usr/lib same/usr/bin same/home && cd same && chmod 711 usr/lib && "
+          "chown 3:4 usr/lib && chmod 700 home && chown 1000:1000 home && ln -s usr/lib lib && "
+          "ln -s /usr/lib abs && ln -s ../../usr up && echo >file && ln -s file tofile && "
+          "ln -s no/where gone && ln -s round round && echo >usr/bin/sh && ln -s usr/bin bin && "
+          "ln -s / top && chmod 755 usr usr/bin");
+    sb_autofree char *path = sb_format("%s/same", t.dir);
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    ground = (struct sb_copy_ground){.root = fd};
+    test_places();
+    test_kinds();
+    ground = (struct sb_copy_ground){.stack = &stack};
+    close(fd);
 }
 
 static void test_later_wins(void) {
@@ -161,14 +223,24 @@ int main(void) {
     t = layer_test_start();
     shell("mkdir -p src/sub && echo a >src/a && echo r >src/run && chmod 755 src/run && "
           "echo s >src/sub/s && ln -s a src/l");
+    shell("mkdir -p over/dir/bin over/dirfile/file over/dirtofile/tofile over/dirgone/gone "
+          "over/dirround/round over/dirtop/top/usr/bin over/file over/filebin over/link over/wh "
+          "over/twice/bin over/twice/usr/bin over/both/bin/n over/both/usr/bin && "
+          "echo x >over/dir/bin/x && echo y >over/dirtop/top/usr/bin/y && echo f >over/file/usr && "
+          "echo f >over/filebin/bin && ln -s x over/link/usr && echo w >over/wh/.wh.x && "
+          "echo t >over/twice/bin/t && echo u >over/twice/usr/bin/u && "
+          "echo n >over/both/usr/bin/n");
     make_stack();
     test_places();
+    test_kinds();
     test_later_wins();
     test_changed_meanwhile();
-    if (geteuid() == 0)
+    if (geteuid() == 0) {
+        test_root();
         test_lay_out();
-    else
+    } else {
         TEST_SKIP("laying out sets owners, which needs root");
+    }
     sb_contents_close(stack.v[0]);
     layer_test_end(&t);
     return test_done();
