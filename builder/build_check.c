@@ -109,7 +109,8 @@ static int check_step(struct sb_target *target, const struct sb_recipe_layer *la
         return 0;
     if (err.code == SB_E_INTERRUPTED)
         return -1;
-    sb_error_context(&err, "layer %s: %s:%d", layer->name, step->place.file, step->place.line);
+    sb_step_at(step, &err);
+    sb_error_context(&err, "layer %s", layer->name);
     add_problem(problems, &err);
     return 0;
 }

@@ -17,6 +17,7 @@
 #include "builder/statcache.h"
 
 #define IGNORE_FILE_LIMIT (1u << 20)
+#define LINKS_LIMIT       40 /* as Linux */
 
 void sb_input_list_free(struct sb_input_list *list) {
     free(list->v);
@@ -127,6 +128,44 @@ static int open_parent(struct sb_context *c, const char *clean, struct sb_error 
     return fd;
 }
 
+static bool names_directory(const char *source) {
+    size_t n = strlen(source);
+    return (n > 0 && source[n - 1] == '/') || (n > 1 && !strcmp(source + n - 2, "/."));
+}
+
+/* The target of clean when it is a link; else NULL. */
+static char *read_link(struct sb_context *c, const char *clean, struct sb_error *err) {
+    const char *slash = strrchr(clean, '/');
+    sb_autoclose int parent = open_parent(c, clean, err);
+    char target[PATH_MAX];
+    ssize_t n =
+        parent < 0 ? -1 : readlinkat(parent, slash ? slash + 1 : clean, target, sizeof target);
+    return n > 0 && (size_t)n < sizeof target ? sb_strndup(target, (size_t)n) : NULL;
+}
+
+int sb_context_follow(struct sb_context *c, const char *source, char **clean,
+                      struct sb_error *err) {
+    for (int links = 0; names_directory(source) && strcmp(*clean, ".") != 0; links++) {
+        struct sb_error ignored = {0};
+        sb_autofree char *target = read_link(c, *clean, &ignored);
+        if (!target)
+            return 0; /* what else it is is told by who opens it */
+        sb_autofree char *directory = sb_path_dirname(*clean);
+        sb_autofree char *joined = sb_path_join(directory, target);
+        char *next = sb_path_clean(joined);
+        free(*clean);
+        *clean = next;
+        if (target[0] != '/' && links < LINKS_LIMIT && strcmp(next, "..") != 0 &&
+            strncmp(next, "../", 3) != 0)
+            continue;
+        sb_fail(err, SB_E_RECIPE, "%s: the symbolic link leads to %.200s, %s", source, target,
+                links < LINKS_LIMIT ? "outside the context" : "and round and round");
+        return sb_error_hint(err, "name a directory below the context; without the / at its end, "
+                                  "the link itself is copied");
+    }
+    return 0;
+}
+
 int sb_context_take(struct sb_context *context, const char *source, const struct sb_scan *how,
                     struct sb_input_list *list, struct sb_error *err) {
     struct sb_scan scan = *how;
@@ -160,7 +199,9 @@ int sb_context_scan(struct sb_context *context, const char *source, struct sb_in
                     struct sb_error *err) {
     const struct sb_scan how = {0};
     sb_autofree char *clean = sb_context_clean(context, source, err);
-    return clean ? sb_context_take(context, clean, &how, out, err) : -1;
+    if (!clean || sb_context_follow(context, source, &clean, err) < 0)
+        return -1;
+    return sb_context_take(context, clean, &how, out, err);
 }
 
 int sb_context_check_path(struct sb_context *context, const char *path, bool deep,

@@ -20,6 +20,11 @@ struct sb_context {
 /* A source as a recipe writes it, cleaned; NULL when it leads out of the context. */
 char *sb_context_clean(const struct sb_context *context, const char *source, struct sb_error *err);
 
+/* A source that ends in "/" is a directory: if it is a link, the one that it leads to, within the
+ * context. Replaces *clean. */
+int sb_context_follow(struct sb_context *context, const char *source, char **clean,
+                      struct sb_error *err);
+
 /* Whether the path is part of what the ignore file leaves of the context: 1 or 0; -1 and err. An
  * excluded directory is when something below it is taken back. */
 int sb_context_has(const struct sb_context *context, const char *path, bool directory,

@@ -291,8 +291,10 @@ static int expand(struct sb_context *c, const char *source, struct sources *out,
     if (!clean)
         return -1;
     if (!has_wildcard(clean)) {
-        add_source(out, clean);
-        return 0;
+        int failed = sb_context_follow(c, source, &clean, err);
+        if (!failed)
+            add_source(out, clean);
+        return failed;
     }
     bool whole;
     sb_autofree char *written = written_as(c, ".", clean, &whole);

@@ -55,7 +55,6 @@ struct sb_step_run_context {
     const struct sb_recipe_layer *layer;
     struct sb_root *root;         /* mounted */
     struct sb_context *inputs;    /* the recipe's context directory */
-    const struct sb_stack *stack; /* what the layers below hold */
     const struct sb_secrets
         *secrets;               /* those given to the build; the step's own are chosen by name */
     const struct sb_pairs *env; /* environment of the image so far (base and image.env) */

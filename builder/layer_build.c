@@ -79,9 +79,12 @@ static int run_steps(const struct sb_layer_run *run, struct sb_step_run_context 
         const struct sb_step *step = &run->layer->steps[i];
         if (sb_interrupt_check(err) < 0)
             return -1;
-        if (step->kind->run(step, context, err) < 0)
-            return sb_error_context(err, "%s:%d: %s", step->place.file, step->place.line,
-                                    step->kind->name);
+        if (step->kind->run(step, context, err) == 0)
+            continue;
+        if (step->kind->type == SB_STEP_COPY || sb_step_downloads(step))
+            return -1; /* it named its place */
+        return sb_error_context(err, "%s:%d: %s", step->place.file, step->place.line,
+                                step->kind->name);
     }
     return 0;
 }
@@ -115,7 +118,6 @@ int sb_layer_run(const struct sb_layer_run *run, struct sb_root **out, struct sb
                                           .layer = run->layer,
                                           .root = root,
                                           .inputs = site->context,
-                                          .stack = site->stack,
                                           .secrets = site->secrets,
                                           .env = sees_env ? site->env : &no_env,
                                           .workdir = sees_env ? site->workdir : "/",

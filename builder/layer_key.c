@@ -7,10 +7,7 @@
 #include "base/memory.h"
 
 bool sb_layer_is_copy(const struct sb_recipe_layer *layer) {
-    for (size_t i = 0; i < layer->step_count; i++)
-        if (layer->steps[i].kind->type != SB_STEP_COPY && !sb_step_downloads(&layer->steps[i]))
-            return false;
-    return true;
+    return sb_layer_copies_first(layer) == layer->step_count;
 }
 
 bool sb_recipe_needs_root(const struct sb_recipe *recipe) {
@@ -31,11 +28,12 @@ bool sb_layer_fetches(const struct sb_recipe_layer *layer) {
     return false;
 }
 
-bool sb_layer_looks_below(const struct sb_recipe_layer *layer) {
-    for (size_t i = 0; i < layer->step_count; i++)
-        if (layer->steps[i].kind->type == SB_STEP_COPY)
-            return true;
-    return sb_layer_is_copy(layer);
+size_t sb_layer_copies_first(const struct sb_recipe_layer *layer) {
+    size_t n = 0;
+    while (n < layer->step_count &&
+           (layer->steps[n].kind->type == SB_STEP_COPY || sb_step_downloads(&layer->steps[n])))
+        n++;
+    return n;
 }
 
 bool sb_layer_sees_env(const struct sb_recipe_layer *layer) {
@@ -146,12 +144,15 @@ static int add_inputs(const struct sb_layer_site *site, const struct sb_step *st
     return 0;
 }
 
-/* A copy step among others: what it copies, by digest. */
+/* A copy step among others: what it copies, by digest. Where that lands is decided when the steps
+ * before have been, and by nothing but them, the layers below and what the step says. */
 static int add_copied(const struct sb_layer_site *site, const struct sb_step *step, json_t *out,
                       struct sb_error *err) {
+    static const struct sb_stack nothing;
+    const struct sb_copy_ground ground = {.stack = &nothing};
     struct sb_copy_list list = {0};
     sb_autobuf struct sb_buf listing = {0};
-    int failed = sb_copy_resolve(step, 1, site->context, site->stack, &list, err);
+    int failed = sb_copy_resolve(step, 1, site->context, &ground, &list, err);
     sb_copy_listing(&list, &listing);
     sb_copy_list_free(&list);
     struct sb_digest digest = sb_digest_of(listing.data, listing.len);
@@ -168,8 +169,10 @@ static int step_json(const struct sb_layer_site *site, const struct sb_step *ste
     if (step->caches.n > 0)
         json_object_set_new(json, "caches", words(&step->caches));
     add_args(site, step, json);
-    if (step->kind->type == SB_STEP_COPY)
+    if (step->kind->type == SB_STEP_COPY) {
+        set_string(json, "to", step->copy.to);
         return add_copied(site, step, json, err);
+    }
     json_t *does = json_object();
     json_object_set_new(json, "does", does);
     step->kind->describe(step, does);
@@ -181,7 +184,8 @@ static int step_json(const struct sb_layer_site *site, const struct sb_step *ste
 static int copy_key(const struct sb_layer_site *site, const struct sb_recipe_layer *layer,
                     struct sb_copy_list *list, struct sb_buf *listing, json_t *key,
                     struct sb_error *err) {
-    if (sb_copy_resolve(layer->steps, layer->step_count, site->context, site->stack, list, err) < 0)
+    if (sb_copy_resolve(layer->steps, layer->step_count, site->context, site->ground, list, err) <
+        0)
         return -1;
     add_common(site, "copy", key);
     sb_copy_listing(list, listing);

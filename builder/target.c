@@ -36,7 +36,7 @@ static struct sb_cache_owner owner_of(const struct sb_target *target, size_t res
 struct attempt {
     const struct sb_recipe_layer *layer; /* NULL: bootstrap */
     size_t result;
-    struct sb_stack stack;
+    struct sb_copy_ground ground;
     struct sb_layer_site site;
     struct sb_cache_key key;
     struct sb_copy_list list;
@@ -81,7 +81,7 @@ static int attempt_site(struct sb_target *target, struct attempt *a, struct sb_e
     a->site = (struct sb_layer_site){.store = target->build->store,
                                      .recipe = target->recipe,
                                      .below = &target->image,
-                                     .stack = &a->stack,
+                                     .ground = &a->ground,
                                      .secrets = &target->build->request->secrets,
                                      .settings = target->build->settings,
                                      .env = &target->env,
@@ -90,8 +90,8 @@ static int attempt_site(struct sb_target *target, struct attempt *a, struct sb_e
     if (a->layer && sb_target_open_context(target, err) < 0)
         return -1;
     a->site.context = target->context;
-    if (a->layer && sb_layer_looks_below(a->layer))
-        return sb_target_stack_open(target, a->layer, &a->stack, err);
+    if (a->layer && sb_layer_is_copy(a->layer))
+        return sb_target_ground(target, &a->ground, err);
     return 0;
 }
 
@@ -370,7 +370,7 @@ static int run_layer(struct sb_target *target, const struct attempt *a, struct s
  * yet: only when no record can be waiting for it. */
 static bool may_run_ahead(const struct sb_target *target, size_t result) {
     const struct sb_recipe_layer *layer = layer_of(target, result);
-    if (!layer || sb_layer_looks_below(layer))
+    if (!layer || sb_layer_is_copy(layer))
         return false;
     const struct sb_build_request *request = target->build->request;
     struct sb_cache_owner owner = owner_of(target, result);
@@ -448,6 +448,23 @@ static int build_steps(struct sb_target *target, struct attempt *a, struct sb_er
 
 /* ---- all layers ---- */
 
+/* The first steps of a layer that is to be built may copy to where the layers below won't have it:
+ * better said before they are fetched and steps run. */
+static int check_first_copies(struct sb_target *target, const struct attempt *a,
+                              struct sb_error *err) {
+    size_t count = a->layer ? sb_layer_copies_first(a->layer) : 0;
+    struct sb_copy_ground ground;
+    struct sb_copy_list list = {0};
+    if (count == 0 || count == a->layer->step_count)
+        return 0;
+    if (sb_target_ground(target, &ground, err) < 0)
+        return -1;
+    ground.whole = NULL; /* nothing is fetched for this */
+    int failed = sb_copy_resolve(a->layer->steps, count, target->context, &ground, &list, err);
+    sb_copy_list_free(&list);
+    return failed ? sb_error_context(err, "layer %s", a->layer->name) : 0;
+}
+
 static int plan_layer(struct sb_target *target, struct attempt *a) {
     struct sb_layer_result *r = &target->results[a->result];
     r->state = SB_LAYER_BUILT;
@@ -479,6 +496,8 @@ static int decide_layer(struct sb_target *target, enum sb_target_effort effort,
         return 0;
     }
     if (sb_build_check_inputs(target->build, effort == SB_TARGET_PLAN, err) < 0)
+        return -1;
+    if (check_first_copies(target, &a, err) < 0)
         return -1;
     free(r->cause);
     r->cause =

@@ -73,11 +73,10 @@ struct sb_target *sb_target_root(struct sb_target *target);
 
 /* ---- target_stack.c ---- */
 
-/* What a layer's copies see of the layers below. Of a base that lies in a registry that is what its
- * config says of its paths (builder/base_paths.h), so that it need not be fetched and every machine
- * sees the same; of all others their tables of contents. */
-int sb_target_stack_open(struct sb_target *target, const struct sb_recipe_layer *layer,
-                         struct sb_stack *out, struct sb_error *err);
+/* What a layer's copies land on. Of a base that lies in a registry that is what its config says of
+ * its paths (builder/base_paths.h), so that it need not be fetched and every machine sees the same;
+ * of all others their tables of contents. Valid until the next layer. */
+int sb_target_ground(struct sb_target *target, struct sb_copy_ground *out, struct sb_error *err);
 void sb_target_stack_free(struct sb_target_stack *stack); /* NULL is allowed */
 /* Says in the image's config what those who build on it need to know. */
 int sb_target_describe_paths(struct sb_target *target, struct sb_error *err);
