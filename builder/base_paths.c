@@ -15,17 +15,30 @@
 #include "layers/unpack.h"
 #include "layers/whiteout.h"
 
-#define VERSION      "1"
+#define VERSION      "2"
+#define VERSION_1    "1"   /* without sets */
+#define FILES_LIMIT  16384 /* paths of an image up to which its files are in the sets */
 #define PARTIAL      " partial"
 #define DEPTH_LISTED 2 /* directories with at most that many components are all listed */
 
+static void free_sets(struct sb_base_paths *paths) {
+    for (size_t i = 0; i < paths->set_count; i++)
+        sb_path_set_free(&paths->sets[i]);
+    free(paths->sets);
+    paths->sets = NULL;
+    paths->set_count = paths->set_cap = 0;
+    paths->complete = false;
+}
+
 void sb_base_paths_free(struct sb_base_paths *paths) {
+    free_sets(paths);
     sb_contents_close(paths->contents);
     *paths = (struct sb_base_paths){0};
 }
 
 void sb_base_paths_scratch(struct sb_base_paths *out) {
-    *out = (struct sb_base_paths){.contents = sb_contents_from_writer(sb_contents_start())};
+    *out = (struct sb_base_paths){.contents = sb_contents_from_writer(sb_contents_start()),
+                                  .complete = true};
 }
 
 /* ---- an image made elsewhere ---- */
@@ -80,10 +93,11 @@ static void assume_conventional(struct sb_base_paths *out) {
 
 /* ---- from and to text: a line an entry, sorted by path ----
  *
- *     1                            the version, perhaps " partial"
+ *     2                            the version, perhaps " partial"
  *     bin TAB >usr/bin             a symbolic link
  *     etc                          a directory, 0755 root:root
  *     tmp TAB 1777 TAB 0:0         another directory
+ *     TAB 17 SGVsbG8=              the set of a layer, the lowest first
  */
 
 /* What can be read back. A layer that has ".wh.a/b" seems to have a directory of that name: it
@@ -126,12 +140,15 @@ static void write_entry(const struct sb_entry *e, struct sb_buf *out) {
 
 char *sb_base_paths_text(const struct sb_base_paths *paths) {
     struct sb_buf out = {0};
-    sb_buf_adds(&out, paths->partial ? VERSION PARTIAL "\n" : VERSION "\n");
+    sb_buf_adds(&out, paths->complete ? VERSION : VERSION_1);
+    sb_buf_adds(&out, paths->partial ? PARTIAL "\n" : "\n");
     for (size_t i = 0; i < sb_contents_count(paths->contents); i++) {
         struct sb_entry e;
         sb_contents_get(paths->contents, i, &e);
         write_entry(&e, &out);
     }
+    for (size_t i = 0; i < paths->set_count; i++)
+        sb_buf_addf(&out, "\t%s\n", paths->sets[i].text);
     return sb_buf_steal(&out);
 }
 
@@ -180,26 +197,44 @@ static bool read_entry(char *line, struct sb_contents_writer *writer) {
     return true;
 }
 
+static bool read_set(const char *line, struct sb_base_paths *out) {
+    SB_GROW(out->sets, out->set_count, out->set_cap);
+    if (!out->complete || !sb_path_set_read(line + 1, &out->sets[out->set_count]))
+        return false;
+    out->set_count++;
+    return true;
+}
+
+static bool read_version(const char *text, struct sb_base_paths *out) {
+    out->complete = !strcmp(text, VERSION);
+    out->partial = !strcmp(text, VERSION_1 PARTIAL);
+    return out->complete || out->partial || !strcmp(text, VERSION_1);
+}
+
 /* 0: the text is not of a version that is known here. */
 static int read_text(const char *text, struct sb_base_paths *out, struct sb_error *err) {
     *out = (struct sb_base_paths){0};
     sb_autofree char *copy = sb_strdup(text);
     char *rest = copy, *first = strsep(&rest, "\n");
-    out->partial = !strcmp(first, VERSION PARTIAL);
-    if (!rest || (!out->partial && strcmp(first, VERSION) != 0))
+    if (!rest || !read_version(first, out)) {
+        *out = (struct sb_base_paths){0};
         return 0;
+    }
     struct sb_contents_writer *writer = sb_contents_start();
     size_t number = 1;
     bool good = true;
     for (char *line; good && *rest && (line = strsep(&rest, "\n"));) {
         number++;
-        good = rest && read_entry(line, writer);
+        good = rest && (*line == '\t'         ? read_set(line, out)
+                        : out->set_count == 0 ? read_entry(line, writer)
+                                              : false);
     }
     if (good) {
         out->contents = sb_contents_from_writer(writer);
         return 1;
     }
     sb_contents_abort(writer);
+    free_sets(out);
     return sb_fail(err, SB_E_INTEGRITY, "line %zu of \"%s\" in the image config is damaged", number,
                    SB_BASE_PATHS_KEY);
 }
@@ -351,9 +386,12 @@ static void take_entry(struct fold *f, const struct sb_entry *e) {
 
 /* What is too much to be kept isn't known to whoever builds on this image: so not here either. */
 static void drop_too_much(struct sb_base_paths *paths) {
-    sb_autofree char *text = paths->contents ? sb_base_paths_text(paths) : NULL;
-    if (text && strlen(text) <= SB_BASE_PATHS_LIMIT)
-        return;
+    for (int turn = 0; turn < 2; turn++) {
+        sb_autofree char *text = paths->contents ? sb_base_paths_text(paths) : NULL;
+        if (text && strlen(text) <= SB_BASE_PATHS_LIMIT)
+            return;
+        free_sets(paths);
+    }
     sb_base_paths_free(paths);
     assume_conventional(paths);
 }
@@ -379,6 +417,14 @@ static int take_layer(struct fold *f, struct sb_error *err) {
     return 0;
 }
 
+static void add_set(struct sb_base_paths *paths, const struct sb_contents *layer) {
+    size_t paths_so_far = sb_contents_count(layer);
+    for (size_t i = 0; i < paths->set_count; i++)
+        paths_so_far += paths->sets[i].n;
+    SB_GROW(paths->sets, paths->set_count, paths->set_cap);
+    sb_path_set_make(layer, paths_so_far <= FILES_LIMIT, &paths->sets[paths->set_count++]);
+}
+
 int sb_base_paths_add(struct sb_base_paths *paths, const struct sb_contents *layer,
                       struct sb_error *err) {
     struct fold f = {.below = paths->contents,
@@ -394,8 +440,14 @@ int sb_base_paths_add(struct sb_base_paths *paths, const struct sb_contents *lay
     }
     sb_contents_close(paths->contents);
     paths->contents = sb_contents_from_writer(f.out);
+    if (paths->complete)
+        add_set(paths, layer);
     drop_too_much(paths);
     return 0;
+}
+
+enum sb_path_known sb_base_paths_unlisted(const struct sb_base_paths *paths, const char *path) {
+    return sb_path_sets_find(paths->sets, paths->set_count, path);
 }
 
 /* ---- the config of an image ---- */
@@ -403,7 +455,7 @@ int sb_base_paths_add(struct sb_base_paths *paths, const struct sb_contents *lay
 /* What the first `known` layers, and 0, 1, … layers more were made from, in count + 1 digests. */
 static struct sb_digest *identify(const struct sb_image *image, size_t known, const char *text) {
     struct sb_digest *ids = sb_alloc((image->layer_count - known + 1) * sizeof *ids);
-    const char *start = text ? text : known ? VERSION PARTIAL : VERSION;
+    const char *start = text ? text : known ? VERSION_1 PARTIAL : VERSION;
     struct sb_sha256 sha;
     sb_sha256_start(&sha);
     sb_sha256_add(&sha, start, strlen(start) + 1);

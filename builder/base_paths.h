@@ -5,7 +5,8 @@
  * Every image that sbuild builds carries in its config, as "dev.sbuild.paths":
  *   - its symbolic links, but for those that are known to lead to something other than a directory,
  *   - its directories whose mode or owner is not 0755 root:root,
- *   - all directories at the root, and all directories in these.
+ *   - all directories at the root, and all directories in these;
+ * and for each layer a set of all its paths (builder/path_set.h), of which one can be asked for.
  * It is made from what the base's config says, and the tables of contents of the layers on top: so
  * it never needs a base's layers, and two machines agree on it. Format: docs/formats.md, "Paths of
  * an image".
@@ -16,6 +17,7 @@
 #include <stdbool.h>
 
 #include "base/error.h"
+#include "builder/path_set.h"
 #include "layers/contents.h"
 #include "layers/image.h"
 
@@ -24,7 +26,10 @@
 
 struct sb_base_paths {
     struct sb_contents *contents; /* of directories and symbolic links */
-    bool partial; /* there are layers of which nothing is known: an image made elsewhere */
+    bool partial;  /* there are layers of which nothing is known: an image made elsewhere */
+    bool complete; /* each layer has a set: what isn't in contents can be asked for */
+    struct sb_path_set *sets; /* the lowest first */
+    size_t set_count, set_cap;
 };
 void sb_base_paths_free(struct sb_base_paths *paths);
 
@@ -35,6 +40,9 @@ json_t *sb_base_paths_said(const struct sb_image *image);
 /* Reads that. Of an image made elsewhere (NULL) it is assumed that it has the directories that
  * every distribution has; it is partial. What can't be read is SB_E_INTEGRITY. */
 int sb_base_paths_read(const json_t *said, struct sb_base_paths *out, struct sb_error *err);
+
+/* What is at a path that contents doesn't have. */
+enum sb_path_known sb_base_paths_unlisted(const struct sb_base_paths *paths, const char *path);
 
 /* Puts a layer on top. When that would be more than the limit, what is left is what is assumed of
  * any image. */

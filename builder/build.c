@@ -132,48 +132,6 @@ static int check_layers(const struct sb_build *build, struct sb_error *err) {
     return 0;
 }
 
-static bool is_given(const struct sb_secrets *secrets, const char *name) {
-    for (size_t i = 0; i < secrets->n; i++)
-        if (!strcmp(secrets->v[i].name, name))
-            return true;
-    return false;
-}
-
-static int check_secrets_of(const struct sb_build *build, const struct sb_step *step,
-                            struct sb_error *err) {
-    for (size_t i = 0; i < step->secrets.n; i++) {
-        const char *name = step->secrets.v[i];
-        if (is_given(&build->request->secrets, name))
-            continue;
-        sb_fail(err, SB_E_USAGE, "%s:%d: the secret %s was not given", step->place.file,
-                step->place.line, name);
-        return sb_error_hint(err, "add --secret id=%s,src=FILE or --secret id=%s,env=VARIABLE",
-                             name, name);
-    }
-    return 0;
-}
-
-/* How many layers of the recipe are built. */
-static size_t layers_of(const struct sb_target *target) {
-    const struct sb_recipe *recipe = target->recipe;
-    for (size_t i = 0; i < recipe->layer_count && target->until; i++)
-        if (!strcmp(recipe->layers[i].name, target->until))
-            return i + 1;
-    return target->until ? 0 : recipe->layer_count; /* it is the bootstrap */
-}
-
-/* Without its secrets a layer has no key; better said before an hour of other layers. */
-static int check_secrets(const struct sb_build *build, struct sb_error *err) {
-    for (size_t n = 0; n < build->target_count; n++) {
-        const struct sb_recipe *recipe = build->targets[n]->recipe;
-        for (size_t l = 0; l < layers_of(build->targets[n]); l++)
-            for (size_t s = 0; s < recipe->layers[l].step_count; s++)
-                if (check_secrets_of(build, &recipe->layers[l].steps[s], err) < 0)
-                    return -1;
-    }
-    return 0;
-}
-
 static int job_count(const struct sb_build *build) {
     if (build->request->jobs > 0)
         return build->request->jobs;
@@ -214,7 +172,7 @@ int sb_build_new(struct sb_store *store, const struct sb_settings *settings,
     build->threads = job_count(build);
     if (read_epoch(&build->epoch, err) < 0 || load_recipes(build, err) < 0 ||
         check_names(build, err) < 0 || check_layers(build, err) < 0 ||
-        sb_build_choose(build, err) < 0 || check_secrets(build, err) < 0 ||
+        sb_build_choose(build, err) < 0 || sb_build_check_given(build, err) < 0 ||
         open_remote_cache(build, err) < 0) {
         sb_build_free(build);
         return -1;
@@ -246,6 +204,7 @@ void sb_build_free(struct sb_build *build) {
             sb_image_free(&build->labelled[i]);
     }
     sb_remote_cache_free(build->remote);
+    sb_strings_free(&build->warned);
     free(build->targets);
     free(build->recipes);
     free(build->requested);
@@ -281,9 +240,19 @@ static int start_target(struct sb_target *target, struct sb_error *err) {
     return 0;
 }
 
+/* The images that recipes stand on, before the first of them is built upon: one may be missing. */
+static int start_roots(struct sb_build *build, struct sb_error *err) {
+    for (size_t i = 0; i < build->target_count; i++)
+        if (!build->targets[i]->base && start_target(build->targets[i], err) < 0)
+            return -1;
+    return 0;
+}
+
 /* One after the other, as far as it goes without a root file system. 1: something is left. */
 static int advance_all(struct sb_build *build, enum sb_target_effort effort, struct sb_error *err) {
     int left = 0;
+    if (start_roots(build, err) < 0)
+        return -1;
     for (size_t i = 0; i < build->target_count; i++) {
         struct sb_target *target = build->targets[i];
         bool ready =
@@ -397,8 +366,18 @@ static void collect_unfinished(struct sb_build *build) {
     }
 }
 
+/* What is wrong with versions and tags is said before anything is built. */
+static int find_versions(struct sb_build *build, struct sb_version *out, struct sb_error *err) {
+    for (size_t i = 0; i < build->request->recipe_count && !build->request->until; i++)
+        if (sb_version_find(build->store, build->recipes[i], build->request, &out[i], err) < 0)
+            return -1;
+    return 0;
+}
+
 int sb_build_plan(struct sb_build *build, struct sb_error *err) {
-    if (advance_all(build, SB_TARGET_PLAN, err) < 0)
+    sb_autofree struct sb_version *versions =
+        sb_alloc((build->request->recipe_count + 1) * sizeof *versions);
+    if (find_versions(build, versions, err) < 0 || advance_all(build, SB_TARGET_PLAN, err) < 0)
         return -1;
     for (size_t i = 0; i < build->request->recipe_count; i++)
         collect_result(build, i);
@@ -474,6 +453,8 @@ static int advance(struct sb_build *build, bool again, struct sb_error *err) {
     int left = advance_all(build, SB_TARGET_NO_ROOT, err);
     if (left > 0 && !again) {
         const struct sb_build_request *request = build->request;
+        if (sb_build_check_inputs(build, true, err) < 0)
+            return -1;
         if (request->before_steps && request->before_steps(request->data, err) != 0)
             return -1;
         if (enter_namespaces(build, err) < 0)
@@ -491,9 +472,8 @@ int sb_build_run(struct sb_build *build, struct sb_error *err) {
     if (build->request->until &&
         sb_version_only_given(build->results[0].recipe, build->request, &given, err) < 0)
         return -1;
-    for (size_t i = 0; i < count && !build->request->until; i++)
-        if (sb_version_find(build->store, build->recipes[i], build->request, &versions[i], err) < 0)
-            return -1;
+    if (find_versions(build, versions, err) < 0)
+        return -1;
     int failed = advance(build, false, err);
     while (failed && atomic_exchange(&build->rejected, false) && !sb_interrupt_signal()) {
         restart(build, err);

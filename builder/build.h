@@ -54,7 +54,9 @@ enum sb_event_type {
     SB_EVENT_LAYER_PACK,   /* its steps are done, it is being packed */
     SB_EVENT_LAYER_DONE,   /* built or found */
     SB_EVENT_WAIT,         /* another process builds the same layer */
-    SB_EVENT_FETCH,      /* layers below it are fetched, as its steps run on them; text says what */
+    SB_EVENT_READ,  /* how far reading a large file of the context is, or packing the layer; text
+                       says it */
+    SB_EVENT_FETCH, /* layers below it are fetched, as its steps run on them; text says what */
     SB_EVENT_LAYER_GROW, /* while it is being packed; growth says how far it is. Only where they are
                             wanted (watch_growth) */
     SB_EVENT_WARNING,    /* of the whole build: layer is NULL */

@@ -1,9 +1,7 @@
 #include "builder/context.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <fnmatch.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,20 +13,11 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/process.h"
-#include "builder/scan.h"
+#include "builder/context_private.h"
 #include "builder/statcache.h"
 
 #define IGNORE_FILE_LIMIT (1u << 20)
-
-struct sb_context {
-    char *path; /* absolute, without links */
-    int fd;
-    struct stat store; /* its directory, which every build changes: no input of one */
-    struct sb_outputs outputs;
-    struct sb_strings left_out; /* of these */
-    struct sb_ignore *ignore;   /* NULL when there is no ignore file */
-    struct sb_statcache *stats;
-};
+#define LINKS_LIMIT       40 /* as Linux */
 
 void sb_input_list_free(struct sb_input_list *list) {
     free(list->v);
@@ -38,11 +27,13 @@ void sb_input_list_free(struct sb_input_list *list) {
 
 static int read_ignore_file(struct sb_context *context, struct sb_error *err) {
     static const char *const names[] = {".sbuildignore", ".dockerignore"};
+    context->ignore_name = names[1];
     for (size_t i = 0; i < 2; i++) {
         sb_autobuf struct sb_buf text = {0};
         struct sb_error missing = {0};
         if (sb_beneath_read(context->fd, names[i], 0, IGNORE_FILE_LIMIT, &text, &missing) == 0) {
             sb_autofree char *origin = sb_path_join(context->path, names[i]);
+            context->ignore_name = names[i];
             return sb_ignore_parse(sb_buf_text(&text), text.len, origin, &context->ignore, err);
         }
         if (missing.code != SB_E_NOT_FOUND) {
@@ -108,15 +99,19 @@ const char *sb_context_path(const struct sb_context *context) {
     return context->path;
 }
 
+void sb_context_listen(struct sb_context *context, const struct sb_context_listener *listener) {
+    context->listener = *listener;
+}
+
 /* ---- scanning: builder/scan.c walks, this finds the source ---- */
 
-static int check_source(const struct sb_context *c, const char *source, const char *clean,
-                        struct sb_error *err) {
-    if (clean[0] == '/' || !strcmp(clean, "..") || !strncmp(clean, "../", 3)) {
-        sb_fail(err, SB_E_RECIPE, "%s: the source lies outside the context %s", source, c->path);
-        return sb_error_hint(err, "give a path relative to the context, or move context: up");
-    }
-    return 0;
+char *sb_context_clean(const struct sb_context *context, const char *source, struct sb_error *err) {
+    sb_autofree char *clean = sb_path_clean(source);
+    if (clean[0] != '/' && strcmp(clean, "..") != 0 && strncmp(clean, "../", 3) != 0)
+        return sb_steal(clean);
+    sb_fail(err, SB_E_RECIPE, "%s: the source lies outside the context %s", source, context->path);
+    sb_error_hint(err, "give a path relative to the context, or move context: up");
+    return NULL;
 }
 
 /* Opens the directory that holds the source, refusing links on the way. */
@@ -140,108 +135,94 @@ static int open_parent(struct sb_context *c, const char *clean, struct sb_error 
     return fd;
 }
 
-static int check_ignored(const struct sb_context *c, const char *clean, bool directory,
-                         struct sb_error *err) {
-    const struct sb_ignore *ignore = c->ignore;
-    if (!ignore || !sb_ignore_excluded(ignore, clean, directory) ||
-        (directory && sb_ignore_may_reinclude_below(ignore, clean)))
-        return 0;
-    sb_fail(err, SB_E_NOT_FOUND, "%s/%s: left out by the context's ignore file", c->path, clean);
-    return sb_error_hint(err, "add !%s to .dockerignore, or name another source", clean);
+static bool names_directory(const char *source) {
+    size_t n = strlen(source);
+    return (n > 0 && source[n - 1] == '/') || (n > 1 && !strcmp(source + n - 2, "/."));
 }
 
-int sb_context_scan(struct sb_context *context, const char *source, const struct sb_ignore *include,
-                    const struct sb_ignore *exclude, struct sb_input_list *out,
-                    struct sb_error *err) {
-    sb_autofree char *clean = sb_path_clean(source);
-    if (check_source(context, source, clean, err) < 0)
-        return -1;
-    struct sb_scan scan = {.context_fd = context->fd,
-                           .context_path = context->path,
-                           .store = &context->store,
-                           .outputs = &context->outputs,
-                           .left_out = &context->left_out,
-                           .stats = context->stats,
-                           .ignore = context->ignore,
-                           .include = include,
-                           .exclude = exclude};
-    if (!strcmp(clean, "."))
-        return sb_scan_run(&scan, context->fd, ".", "", out, err);
-    sb_autoclose int parent = open_parent(context, clean, err);
-    if (parent < 0)
-        return -1;
+/* The target of clean when it is a link; else NULL. */
+static char *read_link(struct sb_context *c, const char *clean, struct sb_error *err) {
     const char *slash = strrchr(clean, '/');
-    const char *name = slash ? slash + 1 : clean;
-    struct stat st;
-    if (fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-        return sb_fail_errno(err, SB_E_NOT_FOUND, "%s/%s", context->path, clean);
-    if (check_ignored(context, clean, S_ISDIR(st.st_mode), err) < 0)
-        return -1;
-    return sb_scan_run(&scan, parent, name, clean, out, err);
+    sb_autoclose int parent = open_parent(c, clean, err);
+    char target[PATH_MAX];
+    ssize_t n =
+        parent < 0 ? -1 : readlinkat(parent, slash ? slash + 1 : clean, target, sizeof target);
+    return n > 0 && (size_t)n < sizeof target ? sb_strndup(target, (size_t)n) : NULL;
 }
 
-/* ---- wildcards ---- */
-
-static bool has_wildcard(const char *text) {
-    return strpbrk(text, "*?[\\") != NULL;
-}
-
-/* Matches the first component of pattern against the names in fd, and goes on below. */
-static int expand_below(struct sb_context *c, int fd, const char *pattern, const char *path,
-                        struct sb_strings *out, struct sb_error *err) {
-    const char *slash = strchr(pattern, '/');
-    sb_autofree char *part =
-        slash ? sb_strndup(pattern, (size_t)(slash - pattern)) : sb_strdup(pattern);
-    struct sb_arena arena = {0};
-    struct sb_names names = {0};
-    int result = 0;
-    if (sb_names_read(fd, &names, &arena) < 0)
-        result = sb_fail_errno(err, SB_E_IO, "%s/%s", c->path, path);
-    for (size_t i = 0; i < names.n && result == 0; i++) {
-        if (fnmatch(part, names.v[i], FNM_PATHNAME) != 0)
-            continue;
-        const char *found = sb_arena_join(&arena, path, names.v[i]);
-        if (!slash) {
-            struct stat st = {0};
-            bool directory =
-                fstatat(fd, names.v[i], &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode);
-            if (sb_same_inode(&st, &c->store))
-                continue;
-            if (S_ISREG(st.st_mode) && sb_outputs_has(&c->outputs, &st, fd, names.v[i])) {
-                if (!sb_strings_has(&c->left_out, found))
-                    sb_strings_add(&c->left_out, found);
-                continue;
-            }
-            if (!c->ignore || !sb_ignore_excluded(c->ignore, found, directory))
-                sb_strings_add(out, found);
-            continue;
-        }
-        sb_autoclose int below =
-            openat(fd, names.v[i], O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        if (below >= 0)
-            result = expand_below(c, below, slash + 1, found, out, err);
-    }
-    free(names.v);
-    sb_arena_free(&arena);
-    return result;
-}
-
-int sb_context_expand(struct sb_context *context, const char *source, struct sb_strings *out,
+int sb_context_follow(struct sb_context *c, const char *source, char **clean,
                       struct sb_error *err) {
-    if (!has_wildcard(source)) {
-        sb_strings_add(out, source);
-        return 0;
-    }
-    sb_autofree char *clean = sb_path_clean(source);
-    if (check_source(context, source, clean, err) < 0)
-        return -1;
-    size_t before = out->n;
-    if (expand_below(context, context->fd, clean, "", out, err) < 0)
-        return -1;
-    if (out->n == before) {
-        sb_fail(err, SB_E_NOT_FOUND, "%s: nothing in the context %s matches", source,
-                context->path);
-        return sb_error_hint(err, "the context's ignore file may leave it out");
+    for (int links = 0; names_directory(source) && strcmp(*clean, ".") != 0; links++) {
+        struct sb_error ignored = {0};
+        sb_autofree char *target = read_link(c, *clean, &ignored);
+        if (!target)
+            return 0; /* what else it is is told by who opens it */
+        sb_autofree char *directory = sb_path_dirname(*clean);
+        sb_autofree char *joined = sb_path_join(directory, target);
+        char *next = sb_path_clean(joined);
+        free(*clean);
+        *clean = next;
+        if (target[0] != '/' && links < LINKS_LIMIT && strcmp(next, "..") != 0 &&
+            strncmp(next, "../", 3) != 0)
+            continue;
+        sb_fail(err, SB_E_RECIPE, "%s: the symbolic link leads to %.200s, %s", source, target,
+                links < LINKS_LIMIT ? "outside the context" : "and round and round");
+        return sb_error_hint(err, "name a directory below the context; without the / at its end, "
+                                  "the link itself is copied");
     }
     return 0;
+}
+
+int sb_context_take(struct sb_context *context, const char *source, const struct sb_scan *how,
+                    struct sb_input_list *list, struct sb_error *err) {
+    struct sb_scan scan = *how;
+    scan.context_fd = context->fd;
+    scan.context_path = context->path;
+    scan.store = &context->store;
+    scan.outputs = &context->outputs;
+    scan.left_out = &context->left_out;
+    scan.stats = context->stats;
+    scan.ignore = context->ignore;
+    scan.ignore_name = context->ignore_name;
+    scan.listener = &context->listener;
+    if (!strcmp(source, "."))
+        return sb_scan_run(&scan, context->fd, ".", "", list, err);
+    sb_autoclose int parent = open_parent(context, source, err);
+    if (parent < 0)
+        return -1;
+    const char *slash = strrchr(source, '/');
+    const char *name = slash ? slash + 1 : source;
+    struct stat st;
+    if (fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return sb_fail_errno(err, SB_E_NOT_FOUND, "%s/%s", context->path, source);
+    int has = sb_context_has(context, source, S_ISDIR(st.st_mode), err);
+    if (has == 0) {
+        sb_fail(err, SB_E_NOT_FOUND, "%s/%s: left out by the context's %s", context->path, source,
+                context->ignore_name);
+        sb_error_hint(err, "add !%s to %s, or name another source", source, context->ignore_name);
+    }
+    return has > 0 ? sb_scan_run(&scan, parent, name, source, list, err) : -1;
+}
+
+int sb_context_scan(struct sb_context *context, const char *source, struct sb_input_list *out,
+                    struct sb_error *err) {
+    const struct sb_scan how = {0};
+    sb_autofree char *clean = sb_context_clean(context, source, err);
+    if (!clean || sb_context_follow(context, source, &clean, err) < 0)
+        return -1;
+    return sb_context_take(context, clean, &how, out, err);
+}
+
+int sb_context_check_path(struct sb_context *context, const char *path, bool deep,
+                          struct sb_error *err) {
+    const struct sb_scan how = {.check = true, .alone = !deep};
+    struct sb_input_list list = {0};
+    sb_autofree char *clean = sb_context_clean(context, path, err);
+    int result = clean ? sb_context_take(context, clean, &how, &list, err) : -1;
+    if (result == 0 && list.n > 0 && S_ISLNK(list.v[0].mode)) {
+        result = sb_fail(err, SB_E_NOT_FOUND, "%s/%s is a symbolic link", context->path, clean);
+        sb_error_hint(err, "name what it leads to: what a step reads is not reached through links");
+    }
+    sb_input_list_free(&list);
+    return result;
 }

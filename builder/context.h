@@ -8,6 +8,7 @@
 #ifndef SB_BUILDER_CONTEXT_H
 #define SB_BUILDER_CONTEXT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -15,7 +16,6 @@
 #include "base/buffer.h"
 #include "base/digest.h"
 #include "base/error.h"
-#include "builder/ignore.h"
 #include "layers/store.h"
 
 struct sb_context;
@@ -48,17 +48,50 @@ struct sb_input_list {
 };
 void sb_input_list_free(struct sb_input_list *list);
 
-/* Appends what a source names, in the order of sb_path_order: the source itself first, then all
- * below. Patterns with * ? [ ] are expanded by sb_context_expand before. include and exclude are
- * relative to the source and may be NULL. A source that does not exist, or that is left out by the
- * ignore file, is an error that says which. */
-int sb_context_scan(struct sb_context *context, const char *source, const struct sb_ignore *include,
-                    const struct sb_ignore *exclude, struct sb_input_list *out,
+/* Appends what a path names, in the order of sb_path_order: the source itself first, then all
+ * below. A source that does not exist, or that is left out by the ignore file, is an error that
+ * says which. */
+int sb_context_scan(struct sb_context *context, const char *source, struct sb_input_list *out,
                     struct sb_error *err);
 
-/* The paths that a source with wildcards matches (Go's path.Match, by component), sorted; one
- * without wildcards is itself. No match at all is an error. */
-int sb_context_expand(struct sb_context *context, const char *source, struct sb_strings *out,
-                      struct sb_error *err);
+/* ---- what a copy step takes ---- */
+
+struct sb_selection {
+    const struct sb_strings *from;              /* paths and patterns, relative to the context */
+    const struct sb_strings *include, *exclude; /* patterns, relative to each source; may be NULL */
+    const char *place; /* of the step, for warnings: "app.yaml:7"; may be NULL */
+};
+
+struct sb_input_lists { /* one for each source, in the order of from */
+    struct sb_input_list *v;
+    size_t n, cap;
+};
+void sb_input_lists_free(struct sb_input_lists *lists);
+
+/* What the sources name. One that exists as it is written is that path; else wildcards are looked
+ * for in what the ignore file leaves of the context, and what lies below a match is part of it. A
+ * file that a wildcard found is held against include and exclude by its name. A source that gives
+ * nothing is an error. */
+int sb_context_select(struct sb_context *context, const struct sb_selection *selection,
+                      struct sb_input_lists *out, struct sb_error *err);
+/* Whether sb_context_select would find all sources; with deep, also whether all may be read.
+ * Nothing is hashed. */
+int sb_context_check(struct sb_context *context, const struct sb_selection *selection, bool deep,
+                     struct sb_error *err);
+
+/* Whether sb_context_scan would find the path, and it is no link; deep as above. */
+int sb_context_check_path(struct sb_context *context, const char *path, bool deep,
+                          struct sb_error *err);
+
+/* ---- who is told ---- */
+
+struct sb_context_listener {
+    /* key: the same for the same warning, whatever the place. */
+    void (*warn)(void *data, const char *key, const char *text);
+    /* While a large file is read, every second or so; from several threads. */
+    void (*reading)(void *data, const char *path, uint64_t bytes, uint64_t size);
+    void *data;
+};
+void sb_context_listen(struct sb_context *context, const struct sb_context_listener *listener);
 
 #endif

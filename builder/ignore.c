@@ -8,16 +8,22 @@
 #include "base/memory.h"
 #include "base/process.h"
 #include "builder/pattern.h"
+#include "builder/pattern_index.h"
 
 struct item {
     struct sb_pattern *pattern;
+    char *text;      /* clean, without "!" */
     bool takes_back; /* "!" */
 };
+
+/* Asking so many patterns one after the other is as fast as looking them up. */
+enum { FEW = 32 };
 
 struct sb_ignore {
     struct item *v;
     size_t n, cap;
     bool any_takes_back;
+    struct sb_pattern_index *index; /* NULL: of few */
 };
 
 /* Length of a white-space character at p, or 0: those of ASCII and of Unicode's White_Space. */
@@ -72,13 +78,31 @@ static void add(struct sb_ignore *ignore, const char *text, size_t len, const ch
         *problem = "nothing but / follows the !";
         return;
     }
-    struct sb_pattern *pattern =
-        sb_pattern_compile(clean[0] == '/' && clean[1] ? clean + 1 : clean, problem);
+    const char *anchored = clean[0] == '/' && clean[1] ? clean + 1 : clean;
+    struct sb_pattern *pattern = sb_pattern_compile(anchored, problem);
     if (!pattern)
         return;
     SB_GROW(ignore->v, ignore->n, ignore->cap);
-    ignore->v[ignore->n++] = (struct item){pattern, takes_back};
+    ignore->v[ignore->n++] = (struct item){pattern, sb_strdup(anchored), takes_back};
     ignore->any_takes_back |= takes_back;
+}
+
+static const struct sb_pattern *pattern_at(const void *ignore, size_t number) {
+    return ((const struct sb_ignore *)ignore)->v[number].pattern;
+}
+
+static void complete(struct sb_ignore *ignore) {
+    if (ignore->n > FEW)
+        ignore->index = sb_pattern_index_new(ignore->n, pattern_at, ignore);
+}
+
+static void release(struct sb_ignore *ignore) {
+    for (size_t i = 0; i < ignore->n; i++) {
+        sb_pattern_free(ignore->v[i].pattern);
+        free(ignore->v[i].text);
+    }
+    free(ignore->v);
+    sb_pattern_index_free(ignore->index);
 }
 
 int sb_ignore_parse(const char *text, size_t len, const char *origin, struct sb_ignore **out,
@@ -103,6 +127,7 @@ int sb_ignore_parse(const char *text, size_t len, const char *origin, struct sb_
         }
         text = newline ? newline + 1 : end;
     }
+    complete(ignore);
     *out = ignore;
     return 0;
 }
@@ -115,6 +140,7 @@ struct sb_ignore *sb_ignore_from(const struct sb_strings *patterns) {
         trim(&text, &len);
         add(ignore, text, len, &problem);
     }
+    complete(ignore);
     return ignore;
 }
 
@@ -125,18 +151,14 @@ bool sb_ignore_valid(const char *pattern) {
     trim(&pattern, &len);
     add(&ignore, pattern, len, &problem);
     bool valid = ignore.n > 0;
-    for (size_t i = 0; i < ignore.n; i++)
-        sb_pattern_free(ignore.v[i].pattern);
-    free(ignore.v);
+    release(&ignore);
     return valid;
 }
 
 void sb_ignore_free(struct sb_ignore *ignore) {
     if (!ignore)
         return;
-    for (size_t i = 0; i < ignore->n; i++)
-        sb_pattern_free(ignore->v[i].pattern);
-    free(ignore->v);
+    release(ignore);
     free(ignore);
 }
 
@@ -156,20 +178,68 @@ static bool decide(const struct sb_ignore *ignore, const char *path, size_t len,
 }
 
 static bool excluded_by_steps(const struct sb_ignore *ignore, const char *path, size_t len) {
-    enum { FEW = 256 };
-    bool few[FEW] = {0};
-    sb_autofree bool *many = ignore->n > FEW ? sb_alloc(ignore->n) : NULL;
-    bool *hit = many ? many : few;
+    bool hit[FEW] = {0};
     for (size_t at = 1; at < len; at++)
         if (path[at] == '/')
             decide(ignore, path, at, hit);
     return decide(ignore, path, len, hit);
 }
 
+/* The same for many patterns. hits: the numbers of those that decided something above, in order;
+ * only they and what the index finds can decide here. next: room for the hits of this step. */
+struct steps {
+    struct sb_pattern_numbers found, hits, next;
+};
+
+static void add_hit(struct sb_pattern_numbers *hits, uint32_t number) {
+    SB_GROW(hits->v, hits->n, hits->cap);
+    hits->v[hits->n++] = number;
+}
+
+static bool decide_among(const struct sb_ignore *ignore, const char *path, size_t len,
+                         struct steps *s) {
+    bool out = false;
+    sb_pattern_index_find(ignore->index, path, len, &s->found);
+    s->next.n = 0;
+    for (size_t f = 0, h = 0; (f < s->found.n || h < s->hits.n) && !sb_interrupt_signal();) {
+        bool hit = h < s->hits.n && (f == s->found.n || s->hits.v[h] <= s->found.v[f]);
+        uint32_t number = hit ? s->hits.v[h++] : s->found.v[f];
+        f += f < s->found.n && s->found.v[f] == number;
+        const struct item *item = &ignore->v[number];
+        if (!hit && item->takes_back == out)
+            hit = sb_pattern_match(item->pattern, path, len, false);
+        if (!hit)
+            continue;
+        add_hit(&s->next, number);
+        out = !item->takes_back;
+    }
+    struct sb_pattern_numbers before = s->hits;
+    s->hits = s->next;
+    s->next = before;
+    return out;
+}
+
+static bool excluded_by_index(const struct sb_ignore *ignore, const char *path, size_t len) {
+    struct steps s = {0};
+    bool out = false;
+    for (size_t at = 1; at <= len; at++)
+        if (at == len || path[at] == '/') {
+            out = decide_among(ignore, path, at, &s);
+            if (out && !ignore->any_takes_back)
+                break;
+        }
+    free(s.found.v);
+    free(s.hits.v);
+    free(s.next.v);
+    return out;
+}
+
 /* Long lists of long patterns take long: once interrupted, the answer doesn't matter any more. */
 bool sb_ignore_excluded(const struct sb_ignore *ignore, const char *path, bool is_directory) {
     (void)is_directory;
     size_t len = strlen(path);
+    if (ignore->index)
+        return excluded_by_index(ignore, path, len);
     if (ignore->any_takes_back)
         return excluded_by_steps(ignore, path, len);
     for (size_t i = 0; i < ignore->n && !sb_interrupt_signal(); i++)
@@ -178,12 +248,43 @@ bool sb_ignore_excluded(const struct sb_ignore *ignore, const char *path, bool i
     return false;
 }
 
-bool sb_ignore_may_reinclude_below(const struct sb_ignore *ignore, const char *directory) {
-    if (!ignore->any_takes_back)
-        return false;
+static bool reaches_below(const struct sb_ignore *ignore, const char *directory, bool takes_back) {
     size_t len = strlen(directory);
-    for (size_t i = 0; i < ignore->n; i++)
-        if (ignore->v[i].takes_back && sb_pattern_reaches(ignore->v[i].pattern, directory, len))
+    for (size_t i = 0; i < ignore->n && !sb_interrupt_signal(); i++)
+        if (ignore->v[i].takes_back == takes_back &&
+            sb_pattern_reaches(ignore->v[i].pattern, directory, len))
             return true;
+    return false;
+}
+
+bool sb_ignore_may_reinclude_below(const struct sb_ignore *ignore, const char *directory) {
+    return ignore->any_takes_back && reaches_below(ignore, directory, true);
+}
+
+bool sb_ignore_may_exclude_below(const struct sb_ignore *ignore, const char *directory) {
+    return reaches_below(ignore, directory, false);
+}
+
+/* Whether a part of a pattern's path stands for the name: all of it, or two characters and more
+ * before a wildcard. */
+static bool part_is(const char *part, size_t len, const char *name) {
+    size_t literal = 0;
+    while (literal < len && !strchr("*?[\\", part[literal]))
+        literal++;
+    return literal == len ? strlen(name) == len && !strncmp(part, name, len)
+                          : literal >= 2 && !strncmp(part, name, literal);
+}
+
+bool sb_ignore_mentions(const struct sb_ignore *ignore, const char *name, bool takes_back) {
+    for (size_t i = 0; i < ignore->n && !sb_interrupt_signal(); i++) {
+        if (ignore->v[i].takes_back != takes_back)
+            continue;
+        for (const char *part = ignore->v[i].text; *part; part += *part == '/') {
+            size_t len = strcspn(part, "/");
+            if (part_is(part, len, name))
+                return true;
+            part += len;
+        }
+    }
     return false;
 }

@@ -6,7 +6,8 @@
  * walks a context, down to its corners (see the tests).
  * "*" and "?" stop at "/", "**" does not, "[a-z]" is a class, a backslash takes the next character
  * as it is. Leading and trailing slashes mean nothing: a pattern is always anchored at the root.
- * Patterns are foreign bytes: matching takes at most length of pattern times length of path.
+ * Patterns are foreign bytes: matching takes at most length of pattern times length of path, and of
+ * a long list only those patterns are asked that have a beginning or an end of the path.
  */
 #ifndef SB_BUILDER_IGNORE_H
 #define SB_BUILDER_IGNORE_H
@@ -37,5 +38,12 @@ bool sb_ignore_excluded(const struct sb_ignore *ignore, const char *path, bool i
 /* False when no "!" pattern could match anything below an excluded directory: a walk may skip it
  * whole. */
 bool sb_ignore_may_reinclude_below(const struct sb_ignore *ignore, const char *directory);
+/* The same of the other patterns: false when none could match anything below a directory that none
+ * matches. */
+bool sb_ignore_may_exclude_below(const struct sb_ignore *ignore, const char *directory);
+
+/* Whether one of its patterns, of those with "!" or of the others, has the name as a part of its
+ * path, be it that wildcards follow its first characters: whoever wrote it thought of that file. */
+bool sb_ignore_mentions(const struct sb_ignore *ignore, const char *name, bool takes_back);
 
 #endif

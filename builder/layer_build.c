@@ -104,7 +104,8 @@ static int run_step(const struct sb_layer_run *run, const struct sb_step *step,
     int failed = step->kind->run(step, context, err);
     context->env = NULL;
     sb_pairs_free(&env);
-    if (failed < 0)
+    bool says_place = step->kind->type == SB_STEP_COPY || sb_step_downloads(step);
+    if (failed < 0 && !says_place)
         sb_error_context(err, "%s:%d: %s", step->place.file,
                          context->failed_line ? context->failed_line : step->place.line,
                          step->kind->name);
@@ -153,7 +154,6 @@ int sb_layer_run(const struct sb_layer_run *run, struct sb_root **out, struct sb
                                           .layer = run->layer,
                                           .root = root,
                                           .inputs = site->context,
-                                          .stack = site->stack,
                                           .secrets = site->secrets,
                                           .epoch = site->epoch,
                                           .log = &log,

@@ -8,10 +8,7 @@
 #include "builder/image_config.h"
 
 bool sb_layer_is_copy(const struct sb_recipe_layer *layer) {
-    for (size_t i = 0; i < layer->step_count; i++)
-        if (layer->steps[i].kind->type != SB_STEP_COPY && !sb_step_downloads(&layer->steps[i]))
-            return false;
-    return true;
+    return sb_layer_copies_first(layer) == layer->step_count;
 }
 
 bool sb_recipe_needs_root(const struct sb_recipe *recipe) {
@@ -32,11 +29,12 @@ bool sb_layer_fetches(const struct sb_recipe_layer *layer) {
     return false;
 }
 
-bool sb_layer_looks_below(const struct sb_recipe_layer *layer) {
-    for (size_t i = 0; i < layer->step_count; i++)
-        if (layer->steps[i].kind->type == SB_STEP_COPY)
-            return true;
-    return sb_layer_is_copy(layer);
+size_t sb_layer_copies_first(const struct sb_recipe_layer *layer) {
+    size_t n = 0;
+    while (n < layer->step_count &&
+           (layer->steps[n].kind->type == SB_STEP_COPY || sb_step_downloads(&layer->steps[n])))
+        n++;
+    return n;
 }
 
 bool sb_layer_keeps_products(const struct sb_recipe_layer *layer) {
@@ -148,7 +146,7 @@ static int add_inputs(const struct sb_layer_site *site, const struct sb_step *st
     json_object_set_new(out, "inputs", object);
     for (size_t i = 0; i < paths.n; i++) {
         struct sb_input_list list = {0};
-        int failed = sb_context_scan(site->context, paths.v[i], NULL, NULL, &list, err);
+        int failed = sb_context_scan(site->context, paths.v[i], &list, err);
         for (size_t j = 0; j < list.n && !failed; j++)
             if (S_ISREG(list.v[j].mode))
                 set_digest(object, list.v[j].path, &list.v[j].digest);
@@ -160,11 +158,12 @@ static int add_inputs(const struct sb_layer_site *site, const struct sb_step *st
     return 0;
 }
 
-/* What they copy, by digest. */
+/* What they copy, by digest: from the ground where they land. */
 static int add_copied(const struct sb_layer_site *site, const struct sb_step *steps, size_t count,
-                      struct sb_copies *copies, json_t *out, struct sb_error *err) {
+                      const struct sb_copy_ground *ground, struct sb_copies *copies, json_t *out,
+                      struct sb_error *err) {
     struct sb_copied *copied = sb_copies_add(copies);
-    if (sb_copy_resolve(steps, count, site->context, site->stack, &copied->list, err) < 0)
+    if (sb_copy_resolve(steps, count, site->context, ground, &copied->list, err) < 0)
         return -1;
     sb_copy_listing(&copied->list, &copied->listing);
     struct sb_digest digest = sb_digest_of(copied->listing.data, copied->listing.len);
@@ -181,8 +180,14 @@ static int step_json(const struct sb_layer_site *site, const struct sb_step *ste
     if (step->caches.n > 0)
         json_object_set_new(json, "caches", words(&step->caches));
     add_args(site, step, json);
-    if (step->kind->type == SB_STEP_COPY)
-        return add_copied(site, step, 1, copies, json, err);
+    /* Among others: where it lands is decided when the steps before have been, and by nothing but
+     * them, the layers below and what the step says. */
+    if (step->kind->type == SB_STEP_COPY) {
+        static const struct sb_stack nothing;
+        const struct sb_copy_ground ground = {.stack = &nothing};
+        set_string(json, "to", step->copy.to);
+        return add_copied(site, step, 1, &ground, copies, json, err);
+    }
     json_t *does = json_object();
     json_object_set_new(json, "does", does);
     step->kind->describe(step, does);
@@ -194,7 +199,7 @@ static int step_json(const struct sb_layer_site *site, const struct sb_step *ste
 static int copy_key(const struct sb_layer_site *site, const struct sb_recipe_layer *layer,
                     struct sb_copies *copies, json_t *key, struct sb_error *err) {
     add_common(site, "copy", key);
-    return add_copied(site, layer->steps, layer->step_count, copies, key, err);
+    return add_copied(site, layer->steps, layer->step_count, site->ground, copies, key, err);
 }
 
 /* For the layer where its steps see the same, as they mostly do. */

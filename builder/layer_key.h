@@ -25,8 +25,8 @@
 struct sb_layer_site {
     struct sb_store *store;
     const struct sb_recipe *recipe;
-    const struct sb_image *below; /* the image so far */
-    const struct sb_stack *stack; /* its tables of contents; needed when a step copies */
+    const struct sb_image *below;        /* the image so far */
+    const struct sb_copy_ground *ground; /* what its copies land on; for a copy layer only */
     struct sb_context *context;
     const struct sb_secrets *secrets;
     const struct sb_settings *settings; /* may be NULL */
@@ -46,11 +46,12 @@ bool sb_layer_fetches(const struct sb_recipe_layer *layer);
 /* What the programs of a step see of the image's environment; free with sb_pairs_free. */
 void sb_layer_environment(const struct sb_layer_site *site, const struct sb_step *step,
                           struct sb_pairs *out);
-/* True when its key needs to know what is in the layers below: where copied files land. */
-bool sb_layer_looks_below(const struct sb_recipe_layer *layer);
 /* True when a script of it has a cache directory: what changed below since that was used last has
  * to be known (builder/step_times.h). */
 bool sb_layer_keeps_products(const struct sb_recipe_layer *layer);
+/* How many of its first steps copy or download, and so land on what the layers below hold: all
+ * steps of a copy layer. */
+size_t sb_layer_copies_first(const struct sb_recipe_layer *layer);
 
 /* copies gets what is copied. */
 int sb_layer_key(const struct sb_layer_site *site, const struct sb_recipe_layer *layer,

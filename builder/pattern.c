@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/buffer.h"
 #include "base/memory.h"
 
 enum state_type {
@@ -42,7 +43,8 @@ struct sb_pattern {
     bool from_name; /* SUFFIX */
     char *head;     /* literal bytes that a match starts with */
     char *tail;     /* … ends in (SUFFIX, STATES) */
-    size_t head_len, tail_len;
+    char *inner;    /* the longest that a match has anywhere (STATES) */
+    size_t head_len, tail_len, inner_len;
     struct state *states;
     size_t state_n, state_cap;
     struct range *ranges;
@@ -217,6 +219,36 @@ static void find_shape(struct sb_pattern *pattern, const char *text) {
     pattern->tail_len = len - tail;
 }
 
+/* decode, backwards; out has room for 4. */
+static size_t encode(uint32_t ch, char *out) {
+    if (ch >= 0x110000u || ch < 0x80) {
+        out[0] = (char)(ch & 0xFF);
+        return 1;
+    }
+    size_t n = ch < 0x800 ? 2 : ch < 0x10000 ? 3 : 4;
+    for (size_t i = n - 1; i > 0; i--, ch >>= 6)
+        out[i] = (char)(0x80 | (ch & 0x3F));
+    out[0] = (char)((0xF00u >> n & 0xFF) | ch);
+    return n;
+}
+
+/* Looked for first: far cheaper than following states. */
+static void find_inner(struct sb_pattern *pattern) {
+    size_t best = 0, best_len = 0, start = 0;
+    for (size_t i = 0; i < pattern->state_n; i++) {
+        if (pattern->states[i].type != CHAR) {
+            start = i + 1;
+        } else if (i + 1 - start > best_len) {
+            best = start;
+            best_len = i + 1 - start;
+        }
+    }
+    pattern->inner = sb_alloc(best_len * 4 + 1);
+    for (size_t i = 0; i < best_len; i++)
+        pattern->inner_len +=
+            encode(pattern->states[best + i].ch, pattern->inner + pattern->inner_len);
+}
+
 struct sb_pattern *sb_pattern_compile(const char *text, const char **problem) {
     const char *ignored;
     size_t len = strlen(text);
@@ -231,7 +263,23 @@ struct sb_pattern *sb_pattern_compile(const char *text, const char **problem) {
         return NULL;
     }
     find_shape(c.pattern, text);
+    if (c.pattern->shape == STATES)
+        find_inner(c.pattern);
     return c.pattern;
+}
+
+char *sb_pattern_without_classes(const char *text) {
+    if (!strchr(text, '['))
+        return NULL;
+    struct sb_buf out = {0};
+    for (const char *p = text; *p; p++) {
+        if (*p == '[')
+            sb_buf_addc(&out, '\\');
+        sb_buf_addc(&out, *p);
+        if (*p == '\\' && p[1])
+            sb_buf_addc(&out, *++p);
+    }
+    return sb_buf_steal(&out);
 }
 
 void sb_pattern_free(struct sb_pattern *pattern) {
@@ -239,6 +287,7 @@ void sb_pattern_free(struct sb_pattern *pattern) {
         return;
     free(pattern->head);
     free(pattern->tail);
+    free(pattern->inner);
     free(pattern->states);
     free(pattern->ranges);
     free(pattern);
@@ -387,13 +436,17 @@ bool sb_pattern_match(const struct sb_pattern *pattern, const char *path, size_t
     case SUFFIX:
         return has_tail(pattern, path, len, parents, pattern->from_name);
     case STATES:
-        return has_tail(pattern, path, len, parents, false) &&
+        return memmem(path, len, pattern->inner, pattern->inner_len) &&
+               has_tail(pattern, path, len, parents, false) &&
                match_states(pattern, path, len, parents);
     }
     return false;
 }
 
 bool sb_pattern_reaches(const struct sb_pattern *pattern, const char *directory, size_t len) {
+    size_t shared = len < pattern->head_len ? len : pattern->head_len;
+    if (memcmp(directory, pattern->head, shared) != 0)
+        return false;
     struct set set;
     start(pattern, &set);
     for (size_t at = 0; at < len;) {
@@ -403,4 +456,14 @@ bool sb_pattern_reaches(const struct sb_pattern *pattern, const char *directory,
         at += size;
     }
     return step(pattern, &set, '/');
+}
+
+const char *sb_pattern_head(const struct sb_pattern *pattern, size_t *out_len) {
+    *out_len = pattern->head_len;
+    return pattern->head;
+}
+
+const char *sb_pattern_tail(const struct sb_pattern *pattern, size_t *out_len) {
+    *out_len = pattern->tail_len;
+    return pattern->tail;
 }

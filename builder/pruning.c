@@ -12,6 +12,7 @@
 #include "base/memory.h"
 #include "base/process.h"
 #include "builder/ignore.h"
+#include "builder/pattern.h"
 #include "builder/rules.h"
 
 /* ---- categories ---- */
@@ -251,6 +252,14 @@ static int walk(struct pruning *p, int root, int written, bool *out_keep) {
     return sb_interrupt_check(p->err);
 }
 
+/* What is named exactly so is removed, too, as exclude: leaves it out. */
+static void add_pattern(struct sb_strings *patterns, const char *text) {
+    sb_autofree char *written = sb_pattern_without_classes(text);
+    sb_strings_add(patterns, text);
+    if (written)
+        sb_strings_add(patterns, written);
+}
+
 int sb_prune_tree(const struct sb_strings *what, int root, int written, struct sb_pruned *out,
                   struct sb_error *err) {
     struct pruning p = {.out = out, .err = err};
@@ -261,7 +270,7 @@ int sb_prune_tree(const struct sb_strings *what, int root, int written, struct s
         for (size_t k = 0; k < p.chosen_count; k++)
             chosen |= p.chosen[k] == category;
         if (!category)
-            sb_strings_add(&patterns, what->v[i]);
+            add_pattern(&patterns, what->v[i]);
         else if (!chosen)
             p.chosen[p.chosen_count++] = category;
     }

@@ -16,6 +16,8 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/process.h"
+#include "base/text.h"
+#include "builder/file_digest.h"
 #include "layers/entry.h"
 
 enum {
@@ -23,6 +25,9 @@ enum {
     THREAD_LIMIT = 8,
     QUEUE_FOR_THREADS = 16, /* directories waiting before it pays to start threads */
 };
+
+/* A file this large of which hardly anything is on the disk is told of. */
+#define SPARSE_WARNING (UINT64_C(4) << 30)
 
 struct item {
     struct sb_input input;
@@ -33,6 +38,7 @@ struct item {
 struct directory {
     const char *path;
     int depth;
+    bool told; /* it, or one above, was noted: no more is said of what is in it */
     struct item *items;
     size_t count;
     bool store;             /* it is one of sbuild's, and no input */
@@ -94,7 +100,36 @@ static int64_t now_ns(void) {
 }
 
 static int fail_at(struct worker *w, const char *path) {
-    return sb_fail_errno(&w->err, SB_E_IO, "%s/%s", w->walk->scan->context_path, path);
+    sb_fail_errno(&w->err, SB_E_IO, "%s/%s", w->walk->scan->context_path, path);
+    if (w->err.os_errno == EACCES)
+        sb_error_hint(&w->err, SB_UNREADABLE_HINT);
+    return -1;
+}
+
+/* Hashes what may be large, telling how far it is. */
+struct reading {
+    const struct sb_context_listener *listener;
+    const char *path;
+    uint64_t size;
+};
+
+static void tell_reading(void *data, uint64_t bytes) {
+    const struct reading *r = data;
+    if (r->listener->reading)
+        r->listener->reading(r->listener->data, r->path, bytes, r->size);
+}
+
+static void warn_sparse(const struct sb_scan *scan, const char *path, const struct stat *st) {
+    uint64_t size = (uint64_t)st->st_size, held = (uint64_t)st->st_blocks * 512;
+    if (!scan->listener->warn || size < SPARSE_WARNING || held > size / 8)
+        return;
+    sb_autofree char *text = sb_format(
+        "%s/%s: only %s of its %s are on the disk; the image holds the rest as zeros, which are "
+        "hashed, packed, and written wherever it is unpacked; if it isn't meant to, leave the file "
+        "out: exclude:, or a line in %s",
+        scan->context_path, path, sb_text_size(held).text, sb_text_size(size).text,
+        scan->ignore_name);
+    scan->listener->warn(scan->listener->data, text, text);
 }
 
 static int digest_file(struct worker *w, int dirfd, const char *name, const struct stat *st,
@@ -110,11 +145,21 @@ static int digest_file(struct worker *w, int dirfd, const char *name, const stru
     if (!S_ISREG(before.st_mode))
         return sb_fail(&w->err, SB_E_FAILED, "%s/%s changed while it was being read",
                        scan->context_path, input->path);
-    if (sb_digest_of_fd(fd, &input->digest, &input->size, &w->err) < 0)
+    warn_sparse(scan, input->path, &before);
+    struct reading reading = {scan->listener, input->path, (uint64_t)before.st_size};
+    const struct sb_file_digest_watch watch = {tell_reading, &reading};
+    if (sb_file_digest(fd, &before, &watch, &input->digest, &input->size, &w->err) < 0)
         return sb_error_context(&w->err, "%s/%s", scan->context_path, input->path);
     if (input->size == (uint64_t)before.st_size)
         sb_statcache_add(scan->stats, input->path, &before, started, &input->digest);
     return 0;
+}
+
+/* Whether it could be hashed; root reads anything. */
+static int check_file(struct worker *w, int dirfd, const char *name, const struct sb_input *input) {
+    if (geteuid() == 0 || faccessat(dirfd, name, R_OK, AT_EACCESS | AT_SYMLINK_NOFOLLOW) == 0)
+        return 0;
+    return fail_at(w, input->path);
 }
 
 static int read_link(struct worker *w, int dirfd, const char *name, struct sb_input *input) {
@@ -132,7 +177,8 @@ static int fill_input(struct worker *w, int dirfd, const char *name, const char 
     *out = (struct sb_input){.path = path, .mode = st->st_mode, .size = (uint64_t)st->st_size};
     out->relative = path + (n < w->walk->source_len ? n : w->walk->source_len);
     if (S_ISREG(st->st_mode))
-        return digest_file(w, dirfd, name, st, out);
+        return w->walk->scan->check ? check_file(w, dirfd, name, out)
+                                    : digest_file(w, dirfd, name, st, out);
     if (S_ISLNK(st->st_mode))
         return read_link(w, dirfd, name, out);
     if (S_ISDIR(st->st_mode))
@@ -157,9 +203,25 @@ static bool is_left_out(const struct walk *walk, const char *path, bool is_direc
         out = true;
         *deeper = *deeper && sb_ignore_may_reinclude_below(s->exclude, relative);
     }
-    if (s->include && !sb_ignore_excluded(s->include, relative, is_directory))
+    if (s->include && !sb_ignore_excluded(s->include, relative, is_directory)) {
         out = true;
+        *deeper = *deeper && sb_ignore_may_exclude_below(s->include, relative);
+    }
     return out;
+}
+
+/* Whether it is what is in no image on purpose. Noted, unless the recipe or the ignore file names
+ * it. */
+static bool is_told(const struct walk *walk, const struct sb_input *input, const char *name) {
+    const struct sb_scan *s = walk->scan;
+    if (!s->told || !sb_telltale_is(input->path, input->mode))
+        return false;
+    bool named = (s->ignore && sb_ignore_mentions(s->ignore, name, true)) ||
+                 (s->exclude && sb_ignore_mentions(s->exclude, name, true)) ||
+                 (s->include && sb_ignore_mentions(s->include, name, false));
+    if (!named)
+        sb_telltale_add(s->told, input->path);
+    return true;
 }
 
 /* ---- one directory ---- */
@@ -234,8 +296,10 @@ static int read_entry(struct worker *w, int fd, const char *name, struct directo
     if (fill_input(w, fd, name, path, &st, &item->input) < 0)
         return -1;
     d->count++;
+    bool told = d->told || (!out && is_told(walk, &item->input, name));
     if (S_ISDIR(st.st_mode)) {
         item->below = new_directory(w, path, d->depth + 1);
+        item->below->told = told;
         push(walk, item->below);
     }
     return 0;
@@ -348,7 +412,7 @@ int sb_scan_run(const struct sb_scan *scan, int parent, const char *name, const 
         return -1;
     }
     add(out, &source);
-    if (!S_ISDIR(st.st_mode))
+    if (!S_ISDIR(st.st_mode) || scan->alone)
         return 0;
     struct directory top = {.path = kept};
     pthread_mutex_init(&walk.lock, NULL);

@@ -16,6 +16,7 @@
 #include "builder/ignore.h"
 #include "builder/outputs.h"
 #include "builder/statcache.h"
+#include "builder/telltale.h"
 
 struct sb_scan {
     int context_fd;
@@ -24,9 +25,17 @@ struct sb_scan {
     const struct sb_outputs *outputs; /* so are these */
     struct sb_strings *left_out;      /* gets the paths of these */
     struct sb_statcache *stats;
+    const struct sb_context_listener *listener;
     const struct sb_ignore *ignore;            /* of the whole context; may be NULL */
+    const char *ignore_name;                   /* where lines could be added */
     const struct sb_ignore *include, *exclude; /* relative to the source; may be NULL */
+    bool check;                                /* only whether all may be read: nothing is hashed */
+    bool alone;                                /* of a directory, itself and nothing below */
+    struct sb_telltale *told; /* gets what no image should have by mistake; may be NULL */
 };
+
+#define SB_UNREADABLE_HINT                                                                         \
+    "let the user who builds read it, or leave it out: exclude:, or a line in .dockerignore"
 
 static inline bool sb_same_inode(const struct stat *a, const struct stat *b) {
     return a->st_ino == b->st_ino && a->st_dev == b->st_dev;

@@ -58,7 +58,7 @@ static const struct sb_key keys[] = {
 };
 
 static void check(struct sb_step *step, struct sb_reader *reader, const struct sb_yaml *node) {
-    (void)reader;
+    sb_step_check_path(reader, node, "to", step->copy.to);
     const struct sb_yaml *mode = sb_yaml_get(node, "mode");
     bool split = mode && mode->type == SB_YAML_MAPPING;
     if (!mode || (split && !sb_yaml_get(mode, "files")))
@@ -95,9 +95,10 @@ static int run(const struct sb_step *step, struct sb_step_run_context *context,
     if (root < 0)
         return -1;
     struct sb_copy_list list = {0};
-    int result = sb_copy_resolve(step, 1, context->inputs, context->stack, &list, err);
-    if (result == 0)
-        result = sb_copy_lay_out(&list, context->inputs, root, context->epoch, err);
+    const struct sb_copy_ground ground = {.root = root};
+    int result = sb_copy_resolve(step, 1, context->inputs, &ground, &list, err);
+    if (result == 0 && sb_copy_lay_out(&list, context->inputs, NULL, root, context->epoch, err) < 0)
+        result = sb_step_at(step, err);
     sb_copy_list_free(&list);
     return result;
 }

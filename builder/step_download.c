@@ -11,9 +11,9 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/process.h"
+#include "builder/copy.h"
 #include "builder/execution.h"
 #include "builder/fetch.h"
-#include "builder/inroot_files.h"
 #include "builder/schema.h"
 #include "builder/step_kinds.h"
 #include "layers/unpack.h"
@@ -57,6 +57,7 @@ static bool name_from_url(struct sb_step_download *download) {
 
 static void check(struct sb_step *step, struct sb_reader *reader, const struct sb_yaml *node) {
     struct sb_step_download *download = &step->download;
+    sb_step_check_path(reader, node, "to", download->to);
     if (!sb_yaml_get(node, "mode"))
         download->mode = 0644;
     for (char *p = download->sha256; p && *p; p++)
@@ -89,49 +90,6 @@ static char *summary(const struct sb_step *step) {
 }
 
 /* ---- running ---- */
-
-static int copy_content(int from, int to, const char *what, struct sb_error *err) {
-    char chunk[65536];
-    ssize_t n;
-    while ((n = read(from, chunk, sizeof chunk)) > 0)
-        if (sb_fd_write(to, chunk, (size_t)n, what, err) < 0)
-            return -1;
-    return n < 0 ? sb_fail_errno(err, SB_E_IO, "reading what was fetched") : 0;
-}
-
-static int place(const struct sb_step_download *download, int fd, int directory, const char *name,
-                 int64_t epoch, struct sb_error *err) {
-    struct stat st;
-    if (fstatat(directory, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode)) {
-        sb_fail(err, SB_E_FAILED, "%s is a directory in the image", download->to);
-        return sb_error_hint(err, "end to: with a / to put the file into it");
-    }
-    if (unlinkat(directory, name, 0) < 0 && errno != ENOENT)
-        return sb_fail_errno(err, SB_E_IO, "replacing %s", download->to);
-    sb_autoclose int out =
-        openat(directory, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (out < 0)
-        return sb_fail_errno(err, SB_E_IO, "creating %s", download->to);
-    struct timespec times[2] = {{.tv_sec = epoch}, {.tv_sec = epoch}};
-    if (copy_content(fd, out, download->to, err) < 0)
-        return -1;
-    if (fchown(out, download->uid, download->gid) < 0 || fchmod(out, (mode_t)download->mode) < 0 ||
-        futimens(out, times) < 0)
-        return sb_fail_errno(err, SB_E_IO, "setting owner and mode of %s", download->to);
-    return 0;
-}
-
-static int place_file(const struct sb_step_download *download, int fd, int root, int64_t epoch,
-                      struct sb_error *err) {
-    sb_autofree char *parent = sb_path_dirname(download->to);
-    const char *name = strrchr(download->to, '/') + 1;
-    sb_autoclose int directory = sb_inroot_directory(root, parent, epoch, err);
-    if (directory < 0)
-        return -1;
-    if (!*name || !strcmp(name, "."))
-        return sb_fail(err, SB_E_FAILED, "%s names no file", download->to);
-    return place(download, fd, directory, name, epoch, err);
-}
 
 /* What layers of images are never compressed with: their own programs unpack it, as tar has them
  * do. */
@@ -179,38 +137,69 @@ static int unpack_through(const struct decompressor *through, int fd, int direct
     return unpacked < 0 || status < 0 ? -1 : 0;
 }
 
-static int extract(const struct sb_step_download *download, int fd, int root, int64_t epoch,
+/* The directory that it is unpacked into, made where it isn't there: its path without links. */
+static int make_destination(const struct sb_step *step, int root, int64_t epoch, char **out,
+                            struct sb_error *err) {
+    const struct sb_copy_ground ground = {.root = root};
+    struct sb_copy_list list = {0};
+    int failed = sb_copy_place_directory(step, step->download.to, &ground, &list, err);
+    if (!failed)
+        failed = sb_copy_lay_out(&list, NULL, NULL, root, epoch, err);
+    *out = sb_strdup(list.n ? list.v[list.n - 1].path : "");
+    sb_copy_list_free(&list);
+    return failed;
+}
+
+static int extract(const struct sb_step *step, int fd, int root, int64_t epoch,
                    struct sb_error *err) {
+    const struct sb_step_download *download = &step->download;
     struct sb_unpack_owner owner = {download->uid, download->gid};
-    struct sb_unpack_options options = {
-        .form = SB_UNPACK_PLAIN, .strip = (uint32_t)download->strip, .owner = &owner};
-    sb_autoclose int directory = sb_inroot_directory(root, download->to, epoch, err);
-    if (directory < 0)
+    sb_autofree char *below = NULL;
+    if (make_destination(step, root, epoch, &below, err) < 0)
         return -1;
+    struct sb_unpack_options options = {.form = SB_UNPACK_ONTO,
+                                        .below = below,
+                                        .strip = (uint32_t)download->strip,
+                                        .owner = &owner};
     const struct decompressor *through = decompressor_of(fd);
-    if ((through ? unpack_through(through, fd, directory, &options, err)
-                 : sb_unpack_fd(fd, directory, &options, err)) == 0)
+    if ((through ? unpack_through(through, fd, root, &options, err)
+                 : sb_unpack_fd(fd, root, &options, err)) == 0)
         return 0;
     sb_autofree char *url = sb_fetch_public_url(download->url);
     return sb_error_context(err, "unpacking %s", url);
 }
 
-static int run(const struct sb_step *step, struct sb_step_run_context *context,
-               struct sb_error *err) {
+static int open_fetched(void *data, const struct sb_step *step, struct sb_error *err) {
+    struct sb_step_run_context *context = data;
     const struct sb_step_download *download = &step->download;
     struct sb_digest digest;
     if (!sb_digest_parse_hex(download->sha256, &digest))
         return sb_fail(err, SB_E_FAILED, "%s is no SHA-256", download->sha256);
-    sb_autoclose int fd =
-        sb_fetch(context->store, context->registry, download->url, &digest,
-                 sb_settings_download_seconds(context->settings), context->log, err);
-    if (fd < 0)
-        return -1;
+    return sb_fetch(context->store, context->registry, download->url, &digest,
+                    sb_settings_download_seconds(context->settings), context->log, err);
+}
+
+static int place_file(const struct sb_step *step, struct sb_step_run_context *context, int root,
+                      struct sb_error *err) {
+    const struct sb_copy_ground ground = {.root = root};
+    const struct sb_copy_fetch fetch = {open_fetched, context};
+    struct sb_copy_list list = {0};
+    int failed = sb_copy_resolve(step, 1, NULL, &ground, &list, err);
+    if (!failed && sb_copy_lay_out(&list, NULL, &fetch, root, context->epoch, err) < 0)
+        failed = sb_step_at(step, err);
+    sb_copy_list_free(&list);
+    return failed;
+}
+
+static int run(const struct sb_step *step, struct sb_step_run_context *context,
+               struct sb_error *err) {
     sb_autoclose int root = sb_directory_open(AT_FDCWD, sb_root_path(context->root), err);
     if (root < 0)
         return -1;
-    return download->extract ? extract(download, fd, root, context->epoch, err)
-                             : place_file(download, fd, root, context->epoch, err);
+    if (!step->download.extract)
+        return place_file(step, context, root, err);
+    sb_autoclose int fd = open_fetched(context, step, err);
+    return fd < 0 ? -1 : extract(step, fd, root, context->epoch, err);
 }
 
 const struct sb_step_kind sb_step_kind_download = {

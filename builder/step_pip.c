@@ -39,6 +39,7 @@ static void check(struct sb_step *step, struct sb_reader *reader, const struct s
         sb_reader_problem(reader, node,
                           "key \"pip\": nothing to install (expected packages, requirements or "
                           "both)");
+    sb_step_check_path(reader, node, "target", pip->target);
     if (!pip->python)
         pip->python = sb_strdup("python3");
 }

@@ -2,8 +2,10 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "builder/schema.h"
 #include "builder/step.h"
 #include "builder/step_kinds.h"
+#include "layers/entry.h"
 
 const struct sb_step_kind *const sb_step_kinds[] = {
     &sb_step_kind_apt,
@@ -24,6 +26,30 @@ const struct sb_step_kind *sb_step_kind_find(const char *name) {
         if (!strcmp(sb_step_kinds[i]->name, name))
             return sb_step_kinds[i];
     return NULL;
+}
+
+int sb_step_at(const struct sb_step *step, struct sb_error *err) {
+    return sb_error_context(err, "%s:%d:%d", step->place.file, step->place.line,
+                            step->place.column);
+}
+
+bool sb_step_is_whiteout(const char *path) {
+    const size_t n = strlen(SB_WHITEOUT_PREFIX);
+    for (const char *p = path; p; p = strchr(p, '/')) {
+        p += *p == '/';
+        if (!strncmp(p, SB_WHITEOUT_PREFIX, n))
+            return true;
+    }
+    return false;
+}
+
+void sb_step_check_path(struct sb_reader *reader, const struct sb_yaml *node, const char *key,
+                        const char *path) {
+    if (path && sb_step_is_whiteout(path))
+        sb_reader_problem(reader, sb_yaml_get(node, key),
+                          "key \"%s\": a layer can't hold a name that begins with \"%s\" (such "
+                          "names mean removed files in a layer)",
+                          key, SB_WHITEOUT_PREFIX);
 }
 
 json_t *sb_step_list(const struct sb_strings *list) {

@@ -49,7 +49,7 @@ static struct sb_cache_owner owner_of(const struct sb_target *target, size_t res
 struct attempt {
     const struct sb_recipe_layer *layer; /* NULL: bootstrap */
     size_t result;
-    struct sb_stack stack;
+    struct sb_copy_ground ground;
     struct sb_layer_site site;
     struct sb_cache_key key;
     struct sb_copies copies;
@@ -61,23 +61,44 @@ static void attempt_free(struct attempt *a) {
 }
 #define autoattempt __attribute__((cleanup(attempt_free)))
 
+static void warn(void *data, const char *key, const char *text) {
+    const struct sb_target *target = data;
+    sb_build_warn_once(target->build, key, text);
+}
+
+static void tell_reading(void *data, const char *path, uint64_t bytes, uint64_t size) {
+    struct sb_target *target = data;
+    sb_autofree char *text =
+        sb_format("reading %s, %s of %s", path, sb_text_size(bytes).text, sb_text_size(size).text);
+    sb_target_notify(target, target->next, SB_EVENT_READ, text, strlen(text));
+}
+
+int sb_target_open_context(struct sb_target *target, struct sb_error *err) {
+    const struct sb_context_listener listener = {warn, tell_reading, target};
+    if (target->context)
+        return 0;
+    if (sb_context_open(target->recipe->context, target->build->store, &target->context, err) < 0)
+        return -1;
+    sb_context_listen(target->context, &listener);
+    return 0;
+}
+
 static int attempt_site(struct sb_target *target, struct attempt *a, struct sb_error *err) {
     a->layer = layer_of(target, a->result);
     a->site = (struct sb_layer_site){.store = target->build->store,
                                      .recipe = target->recipe,
                                      .below = &target->image,
-                                     .stack = &a->stack,
+                                     .ground = &a->ground,
                                      .secrets = &target->build->request->secrets,
                                      .settings = target->build->settings,
                                      .registry = target->build->request->registry,
                                      .workdir = target->workdir,
                                      .epoch = target->build->epoch};
-    if (a->layer && !target->context &&
-        sb_context_open(target->recipe->context, target->build->store, &target->context, err) < 0)
+    if (a->layer && sb_target_open_context(target, err) < 0)
         return -1;
     a->site.context = target->context;
-    if (a->layer && sb_layer_looks_below(a->layer))
-        return sb_target_stack_open(target, a->layer, &a->stack, err);
+    if (a->layer && sb_layer_is_copy(a->layer))
+        return sb_target_ground(target, &a->ground, err);
     return 0;
 }
 
@@ -145,6 +166,7 @@ struct growing {
     struct sb_target *target;
     size_t result;
     struct sb_blob_watch watch;
+    struct sb_pack_progress progress;
 };
 
 static void tell_growth(void *data, int fd, uint64_t size) {
@@ -155,16 +177,23 @@ static void tell_growth(void *data, int fd, uint64_t size) {
     sb_target_notify_growth(g->target, g->result, &growth);
 }
 
+static void tell_packing(void *data, uint64_t bytes) {
+    const struct growing *g = data;
+    sb_autofree char *text = sb_format("packing, %s so far", sb_text_size(bytes).text);
+    sb_target_notify(g->target, g->result, SB_EVENT_READ, text, strlen(text));
+}
+
 /* growing must live as long as the layer is packed. */
 static struct sb_pack_options pack_options(struct sb_target *target, size_t result,
                                            struct growing *growing) {
     bool watched = target->build->request->watch_growth;
-    *growing = (struct growing){target, result, {tell_growth, growing}};
+    *growing = (struct growing){target, result, {tell_growth, growing}, {tell_packing, growing}};
     return (struct sb_pack_options){.compression = target->recipe->compression == SB_RECIPE_GZIP
                                                        ? SB_COMPRESSION_GZIP
                                                        : SB_COMPRESSION_ZSTD,
                                     .threads = target->build->threads,
-                                    .watch = watched ? &growing->watch : NULL};
+                                    .watch = watched ? &growing->watch : NULL,
+                                    .progress = &growing->progress};
 }
 
 /* ---- copy layers ---- */
@@ -370,7 +399,7 @@ static int run_layer(struct sb_target *target, const struct attempt *a, struct s
  * yet: only when no record can be waiting for it. */
 static bool may_run_ahead(const struct sb_target *target, size_t result) {
     const struct sb_recipe_layer *layer = layer_of(target, result);
-    if (!layer || sb_layer_looks_below(layer) || sb_layer_keeps_products(layer))
+    if (!layer || sb_layer_is_copy(layer) || sb_layer_keeps_products(layer))
         return false;
     const struct sb_build_request *request = target->build->request;
     struct sb_cache_owner owner = owner_of(target, result);
@@ -449,6 +478,23 @@ static int build_steps(struct sb_target *target, struct attempt *a, struct sb_er
 
 /* ---- all layers ---- */
 
+/* The first steps of a layer that is to be built may copy to where the layers below won't have it:
+ * better said before they are fetched and steps run. */
+static int check_first_copies(struct sb_target *target, const struct attempt *a,
+                              struct sb_error *err) {
+    size_t count = a->layer ? sb_layer_copies_first(a->layer) : 0;
+    struct sb_copy_ground ground;
+    struct sb_copy_list list = {0};
+    if (count == 0 || count == a->layer->step_count)
+        return 0;
+    if (sb_target_ground(target, &ground, err) < 0)
+        return -1;
+    ground.whole = NULL; /* nothing is fetched for this */
+    int failed = sb_copy_resolve(a->layer->steps, count, target->context, &ground, &list, err);
+    sb_copy_list_free(&list);
+    return failed ? sb_error_context(err, "layer %s", a->layer->name) : 0;
+}
+
 /* In a plan: a layer that is not here. Those above are decided as if it came out as it did last:
  * copies depend on little of what is below, but steps on all of it. */
 static int plan_layer(struct sb_target *target, size_t result, enum sb_layer_state state) {
@@ -518,6 +564,10 @@ static int decide_layer(struct sb_target *target, enum sb_target_effort effort,
         target->next++;
         return 0;
     }
+    if (sb_build_check_inputs(target->build, effort == SB_TARGET_PLAN, err) < 0)
+        return -1;
+    if (check_first_copies(target, &a, err) < 0)
+        return -1;
     free(r->cause);
     r->cause = use_cache ? sb_cache_explain(store, &a.key, &owner, &a.copies)
                          : why_uncached(target, a.result);

@@ -56,6 +56,17 @@ int sb_target_advance(struct sb_target *target, enum sb_target_effort effort, st
 /* As if it had never been started; none of the build's targets may be at work. */
 void sb_target_reset(struct sb_target *target);
 void sb_target_free(struct sb_target *target);
+/* Opens its context, unless it is open. */
+int sb_target_open_context(struct sb_target *target, struct sb_error *err);
+
+/* ---- build_check.c ---- */
+
+/* That all secrets of all steps were given; if not, all else that is wrong is said with it. */
+int sb_build_check_given(struct sb_build *build, struct sb_error *err);
+/* That what the steps of all layers read that come after those that are decided is there; with
+ * deep, also that it may be read. Once a build, and before others work on its targets: later calls
+ * do nothing. All that is wrong is said at once. */
+int sb_build_check_inputs(struct sb_build *build, bool deep, struct sb_error *err);
 
 /* ---- target_start.c ---- */
 
@@ -66,11 +77,10 @@ struct sb_target *sb_target_root(struct sb_target *target);
 
 /* ---- target_stack.c ---- */
 
-/* What a layer's copies see of the layers below. Of a base that lies in a registry that is what its
- * config says of its paths (builder/base_paths.h), so that it need not be fetched and every machine
- * sees the same; of all others their tables of contents. */
-int sb_target_stack_open(struct sb_target *target, const struct sb_recipe_layer *layer,
-                         struct sb_stack *out, struct sb_error *err);
+/* What a layer's copies land on. Of a base that lies in a registry that is what its config says of
+ * its paths (builder/base_paths.h), so that it need not be fetched and every machine sees the same;
+ * of all others their tables of contents. Valid until the next layer. */
+int sb_target_ground(struct sb_target *target, struct sb_copy_ground *out, struct sb_error *err);
 void sb_target_stack_free(struct sb_target_stack *stack); /* NULL is allowed */
 /* Says in the image's config what those who build on it need to know. */
 int sb_target_describe_paths(struct sb_target *target, struct sb_error *err);
@@ -94,7 +104,9 @@ struct sb_build {
     int running;          /* targets at work, under lock */
     size_t next_id;       /* event id of the next target that starts, under lock */
     atomic_bool rejected; /* a record of the shared cache was found to be wrong */
+    int checked;          /* 1: that inputs are there; 2: and may be read */
     pthread_mutex_t notify_lock;
+    struct sb_strings warned; /* what was, under notify_lock */
 };
 
 /* ---- target_events.c ---- */
@@ -106,5 +118,7 @@ void sb_target_notify_growth(struct sb_target *target, size_t result,
                              const struct sb_layer_growth *growth);
 void sb_build_warn(struct sb_build *build, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
+/* Of several with one key only the first is told. */
+void sb_build_warn_once(struct sb_build *build, const char *key, const char *text);
 
 #endif

@@ -44,3 +44,15 @@ void sb_build_warn(struct sb_build *build, const char *fmt, ...) {
         .type = SB_EVENT_WARNING, .text = text, .text_len = strlen(text)};
     tell(build, &event);
 }
+
+void sb_build_warn_once(struct sb_build *build, const char *key, const char *text) {
+    pthread_mutex_lock(&build->notify_lock);
+    bool said = sb_strings_has(&build->warned, key);
+    if (!said)
+        sb_strings_add(&build->warned, key);
+    pthread_mutex_unlock(&build->notify_lock);
+    const struct sb_event event = {
+        .type = SB_EVENT_WARNING, .text = text, .text_len = strlen(text)};
+    if (!said)
+        tell(build, &event);
+}

@@ -16,6 +16,7 @@ struct sb_target_stack {
     size_t layer_count;
     struct sb_base_paths paths;   /* instead of those of a base in a registry */
     struct sb_contents **visible; /* what copies get: borrows from the above */
+    struct sb_stack seen;         /* of either */
 };
 
 void sb_target_stack_free(struct sb_target_stack *stack) {
@@ -97,78 +98,43 @@ static bool is_often_a_link(const char *to) {
     return false;
 }
 
-/* Where a step looks below: of a download, the directory that the file is put into. NULL: it
- * doesn't. The caller's to free. */
-static char *destination_of(const struct sb_step *step) {
-    if (step->kind->type == SB_STEP_COPY)
-        return sb_path_clean(step->copy.to);
-    if (!sb_step_downloads(step))
-        return NULL;
-    sb_autofree char *to = sb_path_clean(step->download.to);
-    return sb_path_dirname(to);
-}
-
-static bool goes_through_links(const struct sb_recipe_layer *layer) {
-    for (size_t i = 0; i < layer->step_count; i++) {
-        sb_autofree char *to = destination_of(&layer->steps[i]);
-        if (to && is_often_a_link(to + 1))
-            return true;
-    }
-    return false;
-}
-
-/* When it is known here all the same that the base has a link on the way, going on would replace
- * it. */
-static int check_destination(struct sb_target *target, const struct sb_step *step,
-                             struct sb_error *err) {
-    sb_autofree char *to = destination_of(step);
-    sb_autofree char *assumed = NULL, *real = NULL;
-    struct sb_stack described = described_stack(target), whole = whole_stack(target->stack);
-    if (!to)
-        return 0;
-    if (sb_stack_resolve(&described, to + 1, &assumed, err) < 0 ||
-        sb_stack_resolve(&whole, to + 1, &real, err) < 0)
+/* The base's own tables of contents after all. */
+static int open_whole(void *data, bool fetch, struct sb_stack *out, struct sb_error *err) {
+    struct sb_target *target = data;
+    if (open_remote(target, fetch, err) < 0)
         return -1;
-    if (!strcmp(assumed, real))
-        return 0;
-    sb_fail(err, SB_E_RECIPE, "%s:%d:%d: to: %s leads through a symbolic link of the base %s",
-            step->place.file, step->place.line, step->place.column, to,
-            sb_target_root(target)->pinned);
-    return sb_error_hint(err, "write where it leads, /%s", real);
+    *out = whole_stack(target->stack);
+    return target->stack->layers[0] != NULL;
 }
 
-static int check_destinations(struct sb_target *target, const struct sb_recipe_layer *layer,
-                              struct sb_error *err) {
-    if (open_remote(target, false, err) < 0)
-        return -1;
-    if (!target->stack->layers[0])
-        return 0; /* not known: the usual case */
-    for (size_t i = 0; i < layer->step_count; i++)
-        if (check_destination(target, &layer->steps[i], err) < 0)
-            return -1;
-    return 0;
+static enum sb_path_known ask_unlisted(void *data, const char *path) {
+    struct sb_target *target = data;
+    return sb_base_paths_unlisted(&target->stack->paths, path);
 }
 
 /* ---- either ---- */
 
-int sb_target_stack_open(struct sb_target *target, const struct sb_recipe_layer *layer,
-                         struct sb_stack *out, struct sb_error *err) {
+int sb_target_ground(struct sb_target *target, struct sb_copy_ground *out, struct sb_error *err) {
     if (!target->stack)
         target->stack = sb_alloc(sizeof *target->stack);
     struct sb_target_stack *stack = target->stack;
     make_room(target);
     if (open_own(target, err) < 0)
         return -1;
-    *out = whole_stack(stack);
+    stack->seen = whole_stack(stack);
+    *out = (struct sb_copy_ground){.stack = &stack->seen};
     if (remote_count(target) == 0)
         return 0;
     if (!stack->paths.contents &&
         sb_base_paths_read(sb_target_root(target)->said_paths, &stack->paths, err) < 0)
         return sb_error_context(err, "the base %s", sb_target_root(target)->pinned);
-    if (stack->paths.partial && goes_through_links(layer))
-        return open_remote(target, true, err);
-    *out = described_stack(target);
-    return stack->paths.partial ? check_destinations(target, layer, err) : 0;
+    stack->seen = described_stack(target);
+    out->partial = !stack->paths.complete;
+    out->unlisted = stack->paths.complete ? ask_unlisted : NULL;
+    out->doubts = stack->paths.partial ? is_often_a_link : NULL;
+    out->whole = open_whole;
+    out->data = target;
+    return 0;
 }
 
 /* ---- for those who build on this image ---- */

@@ -254,8 +254,8 @@ static void print_json(const struct sb_event *e) {
         [SB_EVENT_LAYER_START] = "start", [SB_EVENT_LAYER_OUTPUT] = "output",
         [SB_EVENT_LAYER_PACK] = "pack",   [SB_EVENT_LAYER_DONE] = "done",
         [SB_EVENT_WAIT] = "wait",         [SB_EVENT_FETCH] = "fetch",
-        [SB_EVENT_ALONE] = NULL,          [SB_EVENT_LAYER_GROW] = NULL,
-        [SB_EVENT_RESTART] = NULL};
+        [SB_EVENT_READ] = "read",         [SB_EVENT_ALONE] = NULL,
+        [SB_EVENT_LAYER_GROW] = NULL,     [SB_EVENT_RESTART] = NULL};
     const struct sb_layer_result *r = e->layer;
     sb_autojson json_t *o =
         json_pack("{s:s, s:I, s:o, s:o}", "event", names[e->type], "id", (json_int_t)e->id,
@@ -296,8 +296,21 @@ static void show_start(struct sb_progress *p, const struct sb_event *e) {
         fputc('\n', stderr);
         return;
     }
+    sb_buf_reset(&row->line);
     sb_buf_adds(&row->line, e->layer->summary);
     row->whole = row->told = true;
+}
+
+static void show_reading(struct sb_progress *p, const struct sb_event *e) {
+    bool fresh = !find_row(p, e->id);
+    struct row *row = add_row(p, e);
+    sb_buf_reset(&row->line);
+    sb_buf_add(&row->line, e->text, e->text_len);
+    row->whole = row->told = true;
+    if (p->style == STYLE_PLAIN && (fresh || sb_clock_seconds() - row->said >= LOG_EVERY)) {
+        row->said = sb_clock_seconds();
+        sb_cli_say("  %s: %s\n", row->label, sb_buf_text(&row->line));
+    }
 }
 
 static void show(struct sb_progress *p, const struct sb_event *e) {
@@ -316,6 +329,9 @@ static void show(struct sb_progress *p, const struct sb_event *e) {
             print_plain_line(row); /* the last one ends in no newline */
         if (row)
             row->packing = true;
+        break;
+    case SB_EVENT_READ:
+        show_reading(p, e);
         break;
     case SB_EVENT_FETCH:
         sb_cli_say("  %s %s: %.*s\n", e->layer->recipe, e->layer->name, (int)e->text_len, e->text);

@@ -543,8 +543,8 @@ void sb_contents_get(const struct sb_contents *contents, size_t index, struct sb
     }
 }
 
-size_t sb_contents_seek(const struct sb_contents *contents, const char *path) {
-    size_t low = 0, high = contents->count;
+size_t sb_contents_seek_between(const struct sb_contents *contents, size_t low, size_t high,
+                                const char *path) {
     while (low < high) {
         size_t middle = low + (high - low) / 2;
         if (strcmp(path_at(contents, middle), path) < 0)
@@ -553,6 +553,10 @@ size_t sb_contents_seek(const struct sb_contents *contents, const char *path) {
             high = middle;
     }
     return low;
+}
+
+size_t sb_contents_seek(const struct sb_contents *contents, const char *path) {
+    return sb_contents_seek_between(contents, 0, contents->count, path);
 }
 
 bool sb_contents_find(const struct sb_contents *contents, const char *path, struct sb_entry *out) {

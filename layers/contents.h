@@ -65,6 +65,9 @@ uint64_t sb_contents_names(const struct sb_contents *contents);
 void sb_contents_get(const struct sb_contents *contents, size_t index, struct sb_entry *out);
 /* The first entry whose path is path or comes after it: where what begins with path starts. */
 size_t sb_contents_seek(const struct sb_contents *contents, const char *path);
+/* The same among the entries from the first index up to the second. */
+size_t sb_contents_seek_between(const struct sb_contents *contents, size_t low, size_t high,
+                                const char *path);
 /* False when the layer has no entry of that very path. */
 bool sb_contents_find(const struct sb_contents *contents, const char *path, struct sb_entry *out);
 
@@ -78,6 +81,16 @@ struct sb_stack {
  * entry) is found too, as mode 0755, root's, and so is the root, "": the path in *out is then the
  * one given. */
 bool sb_stack_find(const struct sb_stack *stack, const char *path, struct sb_entry *out);
+/* The same for one path after the other: cheap for those that are in the directory of the one
+ * before. The stack must outlive it. */
+struct sb_stack_cursor;
+struct sb_stack_cursor *sb_stack_cursor_new(const struct sb_stack *stack);
+bool sb_stack_cursor_find(struct sb_stack_cursor *cursor, const char *path, struct sb_entry *out);
+/* Whether nothing above the lowest layer hides what that one may have at the path that was looked
+ * for last, and not found. */
+bool sb_stack_cursor_reached(const struct sb_stack_cursor *cursor);
+void sb_stack_cursor_free(struct sb_stack_cursor *cursor); /* NULL is allowed */
+
 /* Follows every symlink within the root, as a chroot would, including the last component; parts
  * that do not exist are kept as they are. At most 40 links, then SB_E_FAILED. The result is
  * relative ("" is the root) and the caller's to free. */
@@ -86,5 +99,15 @@ int sb_stack_resolve(const struct sb_stack *stack, const char *path, char **out,
 /* The same; adds to *steps the directories that were gone through, counted in each layer. */
 int sb_stack_resolve_counted(const struct sb_stack *stack, const char *path, uint64_t *steps,
                              char **out, struct sb_error *err);
+
+/* Whatever else looks like a file system: find as sb_stack_find; cost is what one look-up counts
+ * for each directory on the way. */
+struct sb_lookup {
+    bool (*find)(void *data, const char *path, struct sb_entry *out);
+    void *data;
+    size_t cost;
+};
+int sb_lookup_resolve(const struct sb_lookup *lookup, const char *path, uint64_t *steps, char **out,
+                      struct sb_error *err);
 
 #endif

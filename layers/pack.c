@@ -8,8 +8,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/memory.h"
 #include "base/process.h"
+#include "base/sparse.h"
 #include "layers/contents.h"
 #include "layers/frames.h"
 #include "layers/tar.h"
@@ -31,6 +33,9 @@ struct sb_packer {
     size_t padding;     /* zero bytes after them */
     uint64_t names;     /* of all entries, as layers/entry.h counts them */
     bool broken;        /* an entry was left half written: there will be no layer */
+    const struct sb_pack_progress *progress;
+    uint64_t packed, asked; /* bytes of content; how many when the clock was last looked at */
+    double told;            /* by the clock, when who watches was last told; 0: not yet */
 };
 
 int sb_packer_start(struct sb_store *store, const struct sb_pack_options *options,
@@ -42,6 +47,7 @@ int sb_packer_start(struct sb_store *store, const struct sb_pack_options *option
     packer->store = store;
     packer->frames = frames;
     packer->contents = sb_contents_start();
+    packer->progress = options->progress;
     *out = packer;
     return 0;
 }
@@ -114,6 +120,23 @@ int sb_packer_data(struct sb_packer *packer, const void *data, size_t len, struc
 
 /* ---- files ---- */
 
+/* That many bytes of the current entry's content went into the stream. */
+static void count(struct sb_packer *packer, uint64_t len) {
+    enum { STEP = 64 << 20 }; /* some tens of milliseconds */
+    packer->left -= len;
+    packer->packed += len;
+    if (!packer->progress || packer->packed - packer->asked < STEP)
+        return;
+    packer->asked = packer->packed;
+    double now = sb_clock_seconds();
+    if (packer->told == 0)
+        packer->told = now;
+    if (now - packer->told < 1)
+        return;
+    packer->told = now;
+    packer->progress->tell(packer->progress->data, packer->packed);
+}
+
 struct source {
     int fd;
     const char *what;
@@ -148,56 +171,57 @@ static int copy_data(struct sb_packer *packer, const struct source *source, uint
         if (source->sha)
             sb_sha256_add(source->sha, to, (size_t)n);
         sb_frames_advance(packer->frames, (size_t)n);
-        packer->left -= (size_t)n;
+        count(packer, (uint64_t)n);
         len -= (size_t)n;
     }
     return 0;
 }
 
+static void hash_zeros(struct sb_sha256 *sha, size_t len) {
+    static const char zeros[16384];
+    for (size_t n; len > 0; len -= n) {
+        n = len < sizeof zeros ? len : sizeof zeros;
+        sb_sha256_add(sha, zeros, n);
+    }
+}
+
+/* A frame's worth at a time, which the threads take over while the next is hashed here. */
 static int copy_zeros(struct sb_packer *packer, const struct source *source, uint64_t len,
                       struct sb_error *err) {
-    static const char zeros[16384];
-    for (uint64_t n = source->sha ? len : 0; n > 0;) {
+    while (len > 0) {
+        size_t piece = len < SB_FRAME_SIZE ? (size_t)len : SB_FRAME_SIZE;
         if (sb_interrupt_check(err) < 0)
             return -1;
-        size_t piece = n < sizeof zeros ? (size_t)n : sizeof zeros;
-        sb_sha256_add(source->sha, zeros, piece);
-        n -= piece;
+        if (source->sha)
+            hash_zeros(source->sha, piece);
+        if (sb_frames_put_zeros(packer->frames, piece, err) < 0)
+            return -1;
+        count(packer, piece);
+        len -= piece;
     }
-    packer->left -= len;
-    return sb_frames_put_zeros(packer->frames, len, err);
+    return 0;
 }
 
 /* Reads the data between holes. */
 static int copy_sparse(struct sb_packer *packer, const struct source *source,
                        struct sb_error *err) {
-    off_t size = (off_t)packer->left;
-    for (off_t at = 0; at < size;) {
-        off_t data = lseek(source->fd, at, SEEK_DATA);
-        if (data < 0 && errno != ENXIO)
+    uint64_t size = packer->left;
+    for (uint64_t at = 0, end; at < size; at = end) {
+        bool hole;
+        if (sb_sparse_next(source->fd, at, size, &end, &hole) < 0 ||
+            (!hole && lseek(source->fd, (off_t)at, SEEK_SET) < 0))
             return sb_fail_errno(err, SB_E_IO, "reading %s", source->what);
-        if (data < 0 || data > size)
-            data = size;
-        if (copy_zeros(packer, source, (uint64_t)(data - at), err) < 0)
+        if ((hole ? copy_zeros(packer, source, end - at, err)
+                  : copy_data(packer, source, end - at, err)) < 0)
             return -1;
-        if (data == size)
-            break;
-        off_t hole = lseek(source->fd, data, SEEK_HOLE);
-        if (hole < 0 || lseek(source->fd, data, SEEK_SET) < 0)
-            return sb_fail_errno(err, SB_E_IO, "reading %s", source->what);
-        if (hole > size)
-            hole = size;
-        if (copy_data(packer, source, (uint64_t)(hole - data), err) < 0)
-            return -1;
-        at = hole;
     }
     return 0;
 }
 
 /* From the file's beginning, and on a file system that can tell. */
 static bool has_holes(int fd, const struct stat *st) {
-    return st->st_blocks < st->st_size / 512 && lseek(fd, 0, SEEK_CUR) == 0 &&
-           lseek(fd, 0, SEEK_HOLE) >= 0 && lseek(fd, 0, SEEK_SET) == 0;
+    return sb_sparse_is(st) && lseek(fd, 0, SEEK_CUR) == 0 && lseek(fd, 0, SEEK_HOLE) >= 0 &&
+           lseek(fd, 0, SEEK_SET) == 0;
 }
 
 static int copy_file(struct sb_packer *packer, const struct source *source, struct sb_error *err) {
@@ -209,7 +233,7 @@ static int copy_file(struct sb_packer *packer, const struct source *source, stru
     struct stat st;
     if (fstat(source->fd, &st) < 0)
         return sb_fail_errno(err, SB_E_IO, "reading %s", source->what);
-    if (S_ISREG(st.st_mode) && has_holes(source->fd, &st)) {
+    if (has_holes(source->fd, &st)) {
         if ((uint64_t)st.st_size != packer->left)
             return changed(source, err);
         return copy_sparse(packer, source, err);

@@ -32,11 +32,19 @@ enum sb_compression {
     SB_COMPRESSION_NONE,
 };
 
+/* Called by the thread that packs, every second or so while much is packed: bytes of content so
+ * far. */
+struct sb_pack_progress {
+    void (*tell)(void *data, uint64_t bytes);
+    void *data;
+};
+
 struct sb_pack_options {
     enum sb_compression compression;
     int level;                         /* 0: the default of the method (zstd 3, gzip 6) */
     int threads;                       /* compressing threads; 0: one a core */
     const struct sb_blob_watch *watch; /* of the layer's blob; any thread calls it; may be NULL */
+    const struct sb_pack_progress *progress; /* may be NULL; must live until the packer ends */
 };
 
 /* A layer that is in the store. */

@@ -115,6 +115,143 @@ bool sb_stack_find(const struct sb_stack *stack, const char *path, struct sb_ent
     return implicit;
 }
 
+/* ---- one path after the other ---- */
+
+/* What a layer has below the directory. */
+struct range {
+    const struct sb_contents *layer;
+    size_t low, high;
+};
+
+struct sb_stack_cursor {
+    const struct sb_stack *stack;
+    char *directory;      /* of the last path; NULL at first */
+    struct range *ranges; /* the uppermost first; without those that say nothing of it */
+    size_t count;
+    bool open;    /* no layer but the lowest hides what is below the directory */
+    bool reached; /* nor the path */
+    struct sb_buf name;
+};
+
+struct sb_stack_cursor *sb_stack_cursor_new(const struct sb_stack *stack) {
+    struct sb_stack_cursor *cursor = sb_alloc(sizeof *cursor);
+    cursor->stack = stack;
+    cursor->ranges = sb_alloc((stack->n + 1) * sizeof *cursor->ranges);
+    return cursor;
+}
+
+void sb_stack_cursor_free(struct sb_stack_cursor *cursor) {
+    if (!cursor)
+        return;
+    free(cursor->directory);
+    free(cursor->ranges);
+    sb_buf_free(&cursor->name);
+    free(cursor);
+}
+
+/* Whether nothing that lower layers have in the directory can be seen. */
+static bool hides_below(const struct sb_contents *layer, struct look_up *l) {
+    struct sb_entry e;
+    if (is_opaque(layer, l, 0))
+        return true;
+    for (size_t start = 0; l->path[start];) {
+        size_t end = start + strcspn(l->path + start, "/");
+        if (has_whiteout(layer, l, start, end) || is_opaque(layer, l, end) ||
+            (find_prefix(layer, l, end, &e) && !S_ISDIR(e.mode)))
+            return true;
+        start = end + (l->path[end] == '/');
+    }
+    return false;
+}
+
+static size_t seek_after(struct sb_stack_cursor *c, const struct range *range, char after) {
+    sb_buf_reset(&c->name);
+    sb_buf_adds(&c->name, c->directory);
+    sb_buf_addc(&c->name, after);
+    return sb_contents_seek_between(range->layer, range->low, range->high, c->name.data);
+}
+
+static void enter(struct sb_stack_cursor *c, const char *path, size_t len) {
+    free(c->directory);
+    c->directory = sb_strndup(path, len);
+    c->count = 0;
+    c->open = false;
+    struct look_up l = {.path = c->directory, .name = &c->name};
+    for (size_t i = c->stack->n; i-- > 0;) {
+        struct range range = {c->stack->v[i], 0, sb_contents_count(c->stack->v[i])};
+        if (len > 0) {
+            size_t low = seek_after(c, &range, '/');
+            range.high = seek_after(c, &range, '/' + 1);
+            range.low = low;
+        }
+        if (range.low < range.high)
+            c->ranges[c->count++] = range;
+        c->open = i == 0;
+        if (hides_below(range.layer, &l))
+            return;
+    }
+}
+
+/* The first entry of the range that is not before the name in the directory. */
+static bool next_of(struct sb_stack_cursor *c, const struct range *range, const char *prefix,
+                    const char *name, const char *after, struct sb_entry *out) {
+    sb_buf_reset(&c->name);
+    if (*c->directory)
+        sb_buf_addf(&c->name, "%s/", c->directory);
+    sb_buf_adds(&c->name, prefix);
+    sb_buf_adds(&c->name, name);
+    sb_buf_adds(&c->name, after);
+    size_t i = sb_contents_seek_between(range->layer, range->low, range->high, c->name.data);
+    if (i < range->high)
+        sb_contents_get(range->layer, i, out);
+    return i < range->high;
+}
+
+static bool has_child(struct sb_stack_cursor *c, const struct range *range, const char *prefix,
+                      const char *name, struct sb_entry *out) {
+    struct sb_entry e;
+    if (!next_of(c, range, prefix, name, "", &e) || strcmp(e.path, c->name.data) != 0)
+        return false;
+    *out = e;
+    return true;
+}
+
+static bool has_below(struct sb_stack_cursor *c, const struct range *range, const char *name) {
+    struct sb_entry e;
+    return next_of(c, range, "", name, "/", &e) && !strncmp(e.path, c->name.data, c->name.len);
+}
+
+bool sb_stack_cursor_find(struct sb_stack_cursor *c, const char *path, struct sb_entry *out) {
+    struct sb_entry directory = {.path = path, .mode = S_IFDIR | 0755}, e;
+    *out = directory;
+    if (!path[0] || names_whiteout(path))
+        return !path[0];
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    size_t len = slash ? (size_t)(slash - path) : 0;
+    if (!c->directory || strncmp(c->directory, path, len) != 0 || c->directory[len])
+        enter(c, path, len);
+    bool implicit = false;
+    c->reached = c->open;
+    for (size_t i = 0; i < c->count; i++) {
+        const struct range *range = &c->ranges[i];
+        if (has_child(c, range, "", name, &e)) {
+            if (!implicit || S_ISDIR(e.mode))
+                *out = e;
+            return true;
+        }
+        implicit = implicit || has_below(c, range, name);
+        if (has_child(c, range, SB_WHITEOUT_PREFIX, name, &e)) {
+            c->reached = range->layer == c->stack->v[0];
+            break;
+        }
+    }
+    return implicit;
+}
+
+bool sb_stack_cursor_reached(const struct sb_stack_cursor *cursor) {
+    return cursor->reached;
+}
+
 /* ---- following symlinks ---- */
 
 /* Takes the last component off. */
@@ -150,6 +287,10 @@ static size_t depth_of(const struct sb_buf *path) {
     return depth;
 }
 
+static bool find_in_stack(void *data, const char *path, struct sb_entry *out) {
+    return sb_stack_find(data, path, out);
+}
+
 int sb_stack_resolve(const struct sb_stack *stack, const char *path, char **out,
                      struct sb_error *err) {
     uint64_t steps = 0;
@@ -158,13 +299,19 @@ int sb_stack_resolve(const struct sb_stack *stack, const char *path, char **out,
 
 int sb_stack_resolve_counted(const struct sb_stack *stack, const char *path, uint64_t *steps,
                              char **out, struct sb_error *err) {
+    const struct sb_lookup lookup = {find_in_stack, (void *)stack, stack->n + 1};
+    return sb_lookup_resolve(&lookup, path, steps, out, err);
+}
+
+int sb_lookup_resolve(const struct sb_lookup *lookup, const char *path, uint64_t *steps, char **out,
+                      struct sb_error *err) {
     sb_autobuf struct sb_buf done = {0};
     sb_autofree char *rest = sb_strdup(path);
     int links = 0;
     const uint64_t most = *steps + WORK_LIMIT;
     for (const char *p = rest; *p;) {
         size_t n = strcspn(p, "/");
-        *steps += (depth_of(&done) + 1) * (stack->n + 1);
+        *steps += (depth_of(&done) + 1) * lookup->cost;
         if (*steps > most)
             return sb_fail(err, SB_E_FAILED,
                            "%.100s: too deep behind symbolic links: more than %d steps to it", path,
@@ -182,7 +329,7 @@ int sb_stack_resolve_counted(const struct sb_stack *stack, const char *path, uin
             if (done.len > SB_PATH_LIMIT)
                 return sb_fail(err, SB_E_FAILED, "%.100s…: becomes a path of more than %d bytes",
                                path, SB_PATH_LIMIT);
-            if (sb_stack_find(stack, done.data, &e) && S_ISLNK(e.mode) && e.link) {
+            if (lookup->find(lookup->data, done.data, &e) && S_ISLNK(e.mode) && e.link) {
                 if (follow(&done, &rest, after, e.link, &links, path, err) < 0)
                     return -1;
                 after = rest;

@@ -14,6 +14,7 @@
 #include "base/memory.h"
 #include "layers/attributes.h"
 #include "layers/content.h"
+#include "layers/onto.h"
 #include "layers/place.h"
 #include "layers/reuse.h"
 #include "layers/store_private.h"
@@ -27,10 +28,15 @@ struct layout {
     /* Applying: paths that this layer made, which its own whiteouts don't concern. */
     struct sb_map made;
     struct sb_map kept; /* directories whose time is noted */
+    struct sb_onto onto;
 };
 
 static bool overlay(const struct layout *l) {
     return l->options->form == SB_UNPACK_OVERLAY;
+}
+
+static bool onto(const struct layout *l) {
+    return l->options->form == SB_UNPACK_ONTO;
 }
 
 static const char *opaque_attribute(const struct sb_unpack_options *options) {
@@ -82,9 +88,15 @@ static int keep_time(struct layout *l, int dir, const char *path, const char *na
 
 static void made_directory(void *self, const char *path) {
     struct layout *l = self;
-    sb_directory_list_add(&l->directories,
-                          &(struct sb_entry){.path = path, .mode = 0755 | S_IFDIR});
+    static const struct sb_unpack_owner root;
+    const struct sb_unpack_owner *owner = l->options->owner ? l->options->owner : &root;
+    sb_directory_list_add(&l->directories, &(struct sb_entry){.path = path,
+                                                              .mode = 0755 | S_IFDIR,
+                                                              .uid = owner->uid,
+                                                              .gid = owner->gid});
     remember(l, path);
+    if (onto(l))
+        sb_onto_made(&l->onto, path);
 }
 
 /* ---- making way ---- */
@@ -355,8 +367,7 @@ static int place_as_it_is(struct layout *l, const struct sb_entry *entry,
     const char *name;
     if (l->options->contents)
         sb_contents_add(l->options->contents, entry);
-    enum sb_whiteout whiteout =
-        l->options->form == SB_UNPACK_PLAIN ? SB_WHITEOUT_NO : sb_whiteout_kind(entry->path);
+    enum sb_whiteout whiteout = onto(l) ? SB_WHITEOUT_NO : sb_whiteout_kind(entry->path);
     if (whiteout == SB_WHITEOUT_IGNORED)
         return 0;
     if (whiteout == SB_WHITEOUT_BAD)
@@ -366,6 +377,9 @@ static int place_as_it_is(struct layout *l, const struct sb_entry *entry,
         return -1;
     if (whiteout != SB_WHITEOUT_NO)
         return place_whiteout(l, dir, name, entry, err);
+    bool done = false;
+    if (onto(l) && (sb_onto_look(&l->onto, dir, name, entry, &done, err) < 0 || done))
+        return done ? 0 : -1;
     int rc;
     if (entry->hard_link)
         rc = place_hard_link(l, dir, name, entry, err);
@@ -379,6 +393,8 @@ static int place_as_it_is(struct layout *l, const struct sb_entry *entry,
         rc = place_node(l, dir, name, entry, err);
     if (rc == 0)
         remember(l, entry->path);
+    if (rc == 0 && onto(l) && S_ISDIR(entry->mode))
+        sb_onto_made(&l->onto, entry->path);
     return rc;
 }
 
@@ -391,15 +407,39 @@ static const char *strip(const char *path, uint32_t count) {
     return path;
 }
 
+/* The entry as it goes below the directory that all is unpacked into; *out_path and *out_link are
+ * the caller's to free. 0: it is left out. */
+static int move_below(const struct layout *l, struct sb_entry *entry, char **out_path,
+                      char **out_link, struct sb_error *err) {
+    const char *below = l->options->below ? l->options->below : "";
+    const char *path = strip(entry->path, l->options->strip);
+    const char *link = entry->hard_link ? strip(entry->link, l->options->strip) : NULL;
+    if (!path)
+        return 0;
+    if (entry->hard_link && !link) {
+        sb_fail(err, SB_E_FAILED, "%.200s is a hard link to %.200s, which strip: %u leaves out",
+                entry->path, entry->link, l->options->strip);
+        return sb_error_hint(err, "unpack it with less strip, to another directory, and move what "
+                                  "is wanted in a run step");
+    }
+    entry->path = *out_path = sb_format("%s%s%s", below, *below ? "/" : "", path);
+    if (link)
+        entry->link = *out_link = sb_format("%s%s%s", below, *below ? "/" : "", link);
+    if (sb_onto_check(&l->onto, entry->path, err) < 0 ||
+        (link && sb_onto_check(&l->onto, entry->link, err) < 0))
+        return -1;
+    return 1;
+}
+
 static int place_entry(void *self, const struct sb_entry *entry, struct sb_entry_data *data,
                        struct sb_error *err) {
     struct layout *l = self;
     const struct sb_unpack_options *options = l->options;
     struct sb_entry changed = *entry;
-    if (!(changed.path = strip(entry->path, options->strip)))
-        return 0;
-    if (entry->hard_link && !(changed.link = strip(entry->link, options->strip)))
-        return 0;
+    sb_autofree char *path = NULL, *link = NULL;
+    int moved = onto(l) ? move_below(l, &changed, &path, &link, err) : 1;
+    if (moved <= 0)
+        return moved;
     if ((options->owner || options->powerless) && (S_ISCHR(entry->mode) || S_ISBLK(entry->mode)))
         return 0;
     if (options->powerless) {
@@ -420,9 +460,13 @@ static void layout_start(struct layout *l, int dirfd, const struct sb_unpack_opt
     l->place.opaque = opaque_attribute(options);
     l->place.made = made_directory;
     l->place.self = l;
+    l->onto =
+        (struct sb_onto){.root = dirfd, .below_len = options->below ? strlen(options->below) : 0};
 }
 
 static int layout_finish(struct layout *l, struct sb_error *err) {
+    if (onto(l) && !l->onto.placed)
+        return sb_fail(err, SB_E_FAILED, "nothing in it is left with strip: %u", l->options->strip);
     if (sb_content_wait(l->content, err) < 0)
         return -1;
     return sb_directory_list_apply(&l->directories, &l->place, l->options, err);
@@ -434,6 +478,7 @@ static void layout_free(struct layout *l) {
     sb_directory_list_free(&l->directories);
     sb_map_free(&l->made);
     sb_map_free(&l->kept);
+    sb_onto_free(&l->onto);
 }
 
 int sb_unpack_fd(int fd, int dirfd, const struct sb_unpack_options *options, struct sb_error *err) {

@@ -74,7 +74,7 @@ drwxr-xr-x 0/0 app/
 drwxr-xr-x 0/0 usr/
 drwxr-xr-x 0/0 usr/bin/
 -rw-r--r-- 0/0 usr/bin/file
-drwxr-xr-x 0/0 home/
+drwxr-xr-x 1000/1000 home/
 drwxr-x--- 1000/1000 home/app/
 drwxr-xr-x 0/0 home/app/x/
 -rw-r--r-- 0/0 home/app/x/file
@@ -275,7 +275,7 @@ recipe hidden "{image: $REGISTRY/other/base:v1}" <<'EOF'
 layers: [{name: app, copy: {from: src/file, to: /data/}}]
 EOF
 check_fails "a link that is known by chance is an error" 3 on "$foreign" build hidden.yaml
-check "that says where it leads" has said 'hint: write where it leads, /srv/data$'
+check "that says where it leads" has said 'hint: write where it leads, /srv/data/file$'
 on "$foreign" push foreign "$REGISTRY/other/top:v1" 2>/dev/null >&2
 recipe second "{image: $REGISTRY/other/top:v1}" <<'EOF'
 layers: [{name: app, copy: {from: src/file, to: /lib/}}]

@@ -38,6 +38,13 @@ static struct sb_contents_writer *write_specs(const char *specs) {
     return writer;
 }
 
+/* What is listed, without the sets of layers that follow. */
+static void without_sets(char *text) {
+    char *sets = strstr(text, "\n\t");
+    if (sets)
+        sets[1] = '\0';
+}
+
 /* Folds layers, and shows the text with "," for newlines and "|" for tabs. */
 static char *fold(const char *const *layers) {
     struct sb_base_paths paths;
@@ -48,6 +55,7 @@ static char *fold(const char *const *layers) {
         sb_contents_close(layer);
     }
     char *text = sb_base_paths_text(&paths);
+    without_sets(text);
     for (char *p = text; *p; p++)
         *p = *p == '\n' ? ',' : *p == '\t' ? '|' : *p;
     sb_base_paths_free(&paths);
@@ -61,44 +69,44 @@ static char *fold(const char *const *layers) {
     } while (0)
 
 static void test_what_is_kept(void) {
-    FOLD("1,", "");
-    FOLD("1,usr,usr/lib,", "usr,usr/lib,usr/lib/x,usr/lib/x/y!,file!");
-    FOLD("1,a,a/b,a/b/c|700|0:0,a/b/d|755|0:7,t|1777|0:0,",
+    FOLD("2,", "");
+    FOLD("2,usr,usr/lib,", "usr,usr/lib,usr/lib/x,usr/lib/x/y!,file!");
+    FOLD("2,a,a/b,a/b/c|700|0:0,a/b/d|755|0:7,t|1777|0:0,",
          "a/b/c 700 0:0,a/b/d 755 0:7,t 1777 0:0");
     /* a whiteout is no directory, whatever seems to be in it */
-    FOLD("1,a,", "a,.wh.a/b!,.wh.b/c/d");
+    FOLD("2,a,", "a,.wh.a/b!,.wh.b/c/d");
     /* links: to directories wherever they are, and those that lead to nothing known */
-    FOLD("1,bin|>usr/bin,lib|>/usr/lib,loose|>gone/far/away,usr,usr/bin,usr/lib,",
+    FOLD("2,bin|>usr/bin,lib|>/usr/lib,loose|>gone/far/away,usr,usr/bin,usr/lib,",
          "bin>usr/bin,lib>/usr/lib,usr/bin/x!,usr/lib/y!,so>usr/lib/y,loose>gone/far/away,a>b,b>a,"
          "chain>so");
-    FOLD("1,a,a/b,a/b/c/up|>../..,", "a/b/c/up>../..,a/b/c/f>../../../a/x,a/x!");
+    FOLD("2,a,a/b,a/b/c/up|>../..,", "a/b/c/up>../..,a/b/c/f>../../../a/x,a/x!");
     /* names that don't fit in a line, or aren't UTF-8 */
-    FOLD("1,ok,", "ok,\x01"
+    FOLD("2,ok,", "ok,\x01"
                   "bad,x\xff>ok");
 }
 
 static void test_layers(void) {
     /* a directory again has the new attributes; implicit ones keep them */
-    FOLD("1,a|700|1:1,", "a 700 1:1", "a/f!");
-    FOLD("1,a,", "a 700 1:1", "a,a/f!");
-    FOLD("1,a,a/b,", "a/b/c 700 1:1", "a/b/c");
+    FOLD("2,a|700|1:1,", "a 700 1:1", "a/f!");
+    FOLD("2,a,", "a 700 1:1", "a,a/f!");
+    FOLD("2,a,a/b,", "a/b/c 700 1:1", "a/b/c");
     /* whiteouts, opaque directories, files in the way */
-    FOLD("1,a,", "a/b,a/b/c 700 1:1,l>a", "a/.wh.b!,.wh.l!");
-    FOLD("1,a-b,a.b,", "a/b,a/b/c 700 1:1,a-b,a.b", ".wh.a!");
-    FOLD("1,a|711|1:1,a/n,", "a 711 1:1,a/b,a/b/c 700 1:1", "a/.wh..wh..opq!,a/n");
-    FOLD("1,new,", "a/b,x 700 1:1", ".wh..wh..opq!,new");
-    FOLD("1,", "a/b/c 700 1:1", "a!");
-    FOLD("1,a,a/b,", "a/b/c 700 1:1", "a/b/c!");
+    FOLD("2,a,", "a/b,a/b/c 700 1:1,l>a", "a/.wh.b!,.wh.l!");
+    FOLD("2,a-b,a.b,", "a/b,a/b/c 700 1:1,a-b,a.b", ".wh.a!");
+    FOLD("2,a|711|1:1,a/n,", "a 711 1:1,a/b,a/b/c 700 1:1", "a/.wh..wh..opq!,a/n");
+    FOLD("2,new,", "a/b,x 700 1:1", ".wh..wh..opq!,new");
+    FOLD("2,", "a/b/c 700 1:1", "a!");
+    FOLD("2,a,a/b,", "a/b/c 700 1:1", "a/b/c!");
     /* what a whiteout hides and the same layer makes again starts anew */
-    FOLD("1,a,", "a 700 1:1,a/b", ".wh.a!,a/f!");
+    FOLD("2,a,", "a 700 1:1,a/b", ".wh.a!,a/f!");
     /* links give way to directories, stated or implied, and directories to links */
-    FOLD("1,bin,", "bin>usr/bin", "bin/f!");
-    FOLD("1,bin|700|0:0,", "bin>usr/bin", "bin 700 0:0");
-    FOLD("1,bin|>usr,usr,", "bin/x/y 700 1:1,usr", "bin>usr");
+    FOLD("2,bin,", "bin>usr/bin", "bin/f!");
+    FOLD("2,bin|700|0:0,", "bin>usr/bin", "bin 700 0:0");
+    FOLD("2,bin|>usr,usr,", "bin/x/y 700 1:1,usr", "bin>usr");
     /* a link to a directory of a lower layer, to a file of one, and to what isn't known there */
-    FOLD("1,d,d/e,l|>d/e,", "d,d/e/f!", "l>d/e");
-    FOLD("1,d,d/e,f|>d/e/f,g|>d/e,", "d/e/f!", "f>d/e/f,g>d/e");
-    FOLD("1,d,f|>d/f,g|>d/f,", "d/f!", "f>d/f,g>d/f", "d/.wh.f!,g>d/f");
+    FOLD("2,d,d/e,l|>d/e,", "d,d/e/f!", "l>d/e");
+    FOLD("2,d,d/e,f|>d/e/f,g|>d/e,", "d/e/f!", "f>d/e/f,g>d/e");
+    FOLD("2,d,f|>d/f,g|>d/f,", "d/f!", "f>d/f,g>d/f", "d/.wh.f!,g>d/f");
 }
 
 static void test_bytes_that_are_not_ours(void) {
@@ -108,7 +116,18 @@ static void test_bytes_that_are_not_ours(void) {
     } cases[] = {
         {"1", 0},
         {"", 0},
-        {"2\na\n", 0},
+        {"3\na\n", 0},
+        {"2 partial\na\n", 0},
+        {"1\n\t0 \n", 2},
+        {"2\n\t0 \na\n", 3},
+        {"2\n\t\n", 2},
+        {"2\n\t1\n", 2},
+        {"2\n\t1 \n", 2},
+        {"2\n\t1 !!!!\n", 2},
+        {"2\n\t-1 AAAA\n", 2},
+        {"2\n\t99999999999999999999 AAAA\n", 2},
+        {"2\n\t1 ////////////////\n", 2},
+        {"2\n\t2 AAAAAAAAAAAAAAAAAAAAAAAA\n", 2},
         {"1 Partial\n", 0},
         {"1\na", 2},
         {"1\n\n", 2},
@@ -259,6 +278,34 @@ static void compare_path(const struct sb_stack *image, const struct sb_stack *ke
         CHECK(!in_image || ordinary);
 }
 
+/* What is there, if anything: in the image, and by what is listed and the sets together. */
+static char kind_at(const struct sb_stack *stack, const struct sb_base_paths *paths,
+                    const char *path) {
+    struct sb_entry e;
+    if (sb_stack_find(stack, path, &e))
+        return S_ISDIR(e.mode) ? 'd' : 'f';
+    enum sb_path_known known = paths ? sb_base_paths_unlisted(paths, path) : SB_PATH_NONE;
+    return known == SB_PATH_DIRECTORY ? 'd' : known == SB_PATH_OTHER ? 'f' : ' ';
+}
+
+static void compare_kind(const struct sb_stack *image, const struct sb_base_paths *paths,
+                         const char *path) {
+    const struct sb_stack listed = {(struct sb_contents **)&paths->contents, 1};
+    const char in_image[] = {kind_at(image, NULL, path), '\0'};
+    const char in_paths[] = {kind_at(&listed, paths, path), '\0'};
+    if (!CHECK_STR(in_paths, in_image))
+        printf("    at %s\n", path);
+}
+
+/* A cursor gives what each look-up by itself gives. */
+static void compare_cursor(const struct sb_stack *image, struct sb_stack_cursor *cursor,
+                           const char *path) {
+    struct sb_entry a, b;
+    bool found = sb_stack_find(image, path, &a);
+    CHECK(sb_stack_cursor_find(cursor, path, &b) == found);
+    CHECK(!found || (a.mode == b.mode && a.uid == b.uid && !strcmp(a.path, b.path)));
+}
+
 static void test_against_images(void) {
     for (int round = 0; round < 400; round++) {
         struct sb_contents *layers[4];
@@ -270,11 +317,17 @@ static void test_against_images(void) {
             sb_base_paths_add(&paths, layers[image.n], NULL);
         }
         const struct sb_stack kept = {&paths.contents, 1};
+        struct sb_stack_cursor *cursor = sb_stack_cursor_new(&image);
         for (int i = 0; i < 100; i++) {
             char path[64];
             random_path(path, sizeof path);
             compare_path(&image, &kept, path);
+            compare_kind(&image, &paths, path);
+            compare_cursor(&image, cursor, path);
+            strcat(path, "-file");
+            compare_kind(&image, &paths, path);
         }
+        sb_stack_cursor_free(cursor);
         for (size_t i = 0; i < image.n; i++)
             sb_contents_close(layers[i]);
         sb_base_paths_free(&paths);
@@ -295,7 +348,11 @@ static void add_layer(struct sb_image *image, const char *specs) {
 static const char *update(struct sb_image *image, size_t known) {
     struct sb_error err = {0};
     CHECK_INT(sb_base_paths_update(t.store, image, known, &err), 0);
-    return json_string_value(json_object_get(image->config, SB_BASE_PATHS_KEY));
+    static char listed[4096];
+    snprintf(listed, sizeof listed, "%s",
+             json_string_value(json_object_get(image->config, SB_BASE_PATHS_KEY)));
+    without_sets(listed);
+    return listed;
 }
 
 static void forget_memos(void) {
@@ -313,12 +370,12 @@ static void test_config(void) {
         add_layer(&whole, layers[i]);
         add_layer(&foreign, layers[i]);
     }
-    const char *expected = "1\nbin\nopt\nopt/x\t700\t5:5\nsrv\nusr\nusr/bin\n";
+    const char *expected = "2\nbin\nopt\nopt/x\t700\t5:5\nsrv\nusr\nusr/bin\n";
     CHECK_STR(update(&whole, 0), expected);
     /* by way of a base: the same */
     sb_image_init(&base, "amd64", NULL);
     add_layer(&base, layers[0]);
-    CHECK_STR(update(&base, 0), "1\nbin\t>usr/bin\ntmp\t1777\t0:0\nusr\nusr/bin\n");
+    CHECK_STR(update(&base, 0), "2\nbin\t>usr/bin\ntmp\t1777\t0:0\nusr\nusr/bin\n");
     sb_image_copy(&top, &base);
     add_layer(&top, layers[1]);
     add_layer(&top, layers[2]);

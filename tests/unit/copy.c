@@ -1,12 +1,14 @@
 /* builder/copy: where copied files land, with which owner and mode, and that nothing leaves the
  * root. */
 #include "builder/copy.h"
+#include "builder/step_kinds.h"
 #include "tests/unit/layer_test.h"
 #include <errno.h>
 #include <sys/stat.h>
 
 static struct layer_test t;
 static struct sb_stack stack;
+static struct sb_copy_ground ground = {.stack = &stack};
 
 static void shell(const char *script) {
     sb_autofree char *command = sb_format("cd '%s' && %s", t.dir, script);
@@ -23,6 +25,13 @@ static void make_stack(void) {
         {.path = "up", .link = "../../usr", .mode = S_IFLNK | 0777},
         {.path = "file", .mode = S_IFREG | 0644},
         {.path = "home", .mode = S_IFDIR | 0700, .uid = 1000, .gid = 1000},
+        {.path = "tofile", .link = "file", .mode = S_IFLNK | 0777},
+        {.path = "gone", .link = "no/where", .mode = S_IFLNK | 0777},
+        {.path = "round", .link = "round", .mode = S_IFLNK | 0777},
+        {.path = "usr/bin", .mode = S_IFDIR | 0755},
+        {.path = "usr/bin/sh", .mode = S_IFREG | 0755},
+        {.path = "bin", .link = "usr/bin", .mode = S_IFLNK | 0777},
+        {.path = "top", .link = "/", .mode = S_IFLNK | 0777},
     };
     struct sb_error err = {0};
     struct sb_digest id = sb_digest_of("base", 4);
@@ -36,7 +45,8 @@ static void make_stack(void) {
 }
 
 static struct sb_step step_of(const char *from, const char *to) {
-    struct sb_step step = {.copy = {.file_mode = -1, .directory_mode = -1}};
+    struct sb_step step = {.kind = &sb_step_kind_copy,
+                           .copy = {.file_mode = -1, .directory_mode = -1}};
     sb_autofree char *copy = sb_strdup(from);
     char *rest = copy;
     for (char *one; (one = strsep(&rest, " "));)
@@ -53,7 +63,7 @@ static void check(const char *from, const char *to, const char *expected) {
     struct sb_step step = step_of(from, to);
     sb_autobuf struct sb_buf out = {0};
     CHECK(sb_context_open(t.dir, t.store, &context, &err) == 0);
-    if (sb_copy_resolve(&step, 1, context, &stack, &list, &err) < 0)
+    if (sb_copy_resolve(&step, 1, context, &ground, &list, &err) < 0)
         sb_buf_adds(&out, "error");
     for (size_t i = 0; !err.code && i < list.n; i++) {
         const struct sb_copy_entry *e = &list.v[i];
@@ -83,13 +93,68 @@ static void test_places(void) {
     check("src/*", "/g", "g 755 0:0, g/a 644 0:0, g/l 777 0:0, g/run 755 0:0, g/s 644 0:0");
 }
 
+/* What is there decides, by its kind and by the kind of what is copied: docs/recipe.md, "copy". */
+static void test_kinds(void) {
+    /* a directory */
+    check("over/dir", "/", "usr 755 0:0, usr/bin 755 0:0, usr/bin/x 644 0:0");
+    check("over/dirfile", "/", "error");
+    check("over/dirtofile", "/", "error");
+    check("over/dirgone", "/", "error");
+    check("over/dirround", "/", "error");
+    check("over/dirtop", "/", "usr 755 0:0, usr/bin 755 0:0, usr/bin/y 644 0:0");
+    check("src/sub", "/gone", "no 755 0:0, no/where 755 0:0, no/where/s 644 0:0");
+    check("src/sub", "/tofile", "error");
+    check("src/sub", "/round", "error");
+    /* a file */
+    check("over/file", "/", "error");
+    check("over/filebin", "/", "error");
+    check("src/a", "/tofile", "tofile 644 0:0");
+    check("src/a", "/gone", "gone 644 0:0");
+    check("src/a", "/round", "round 644 0:0");
+    check("src/a", "/gone/", "no 755 0:0, no/where 755 0:0, no/where/a 644 0:0");
+    check("src/a", "/tofile/", "error");
+    check("src/a", "/bin", "usr 755 0:0, usr/bin 755 0:0, usr/bin/a 644 0:0");
+    check("src/a", "/bin/sh", "usr 755 0:0, usr/bin 755 0:0, usr/bin/sh 644 0:0");
+    check("src/a", "/top", "a 644 0:0");
+    check("src/a src/run", "/file", "error");
+    /* a link */
+    check("src/l", "/bin", "bin 777 0:0");
+    check("src/l", "/gone", "gone 777 0:0");
+    check("src/l", "/file", "file 777 0:0");
+    check("src/l", "/usr", "usr 755 0:0, usr/l 777 0:0");
+    check("over/link", "/", "error");
+    /* names that remove files */
+    check("over/wh", "/", "error");
+    check("over/wh/.wh.x", "/y", "y 644 0:0");
+    check("over/wh/.wh.x", "/y/", "error");
+    /* two directories of one source that become one */
+    check("over/twice", "/", "usr 755 0:0, usr/bin 755 0:0, usr/bin/t 644 0:0, usr/bin/u 644 0:0");
+    check("over/both", "/", "error");
+}
+
+/* The tables of contents of the layers below, and the same files in a root: one answer. */
+static void test_root(void) {
+    shell("mkdir -p same/usr/lib same/usr/bin same/home && cd same && chmod 711 usr/lib && "
+          "chown 3:4 usr/lib && chmod 700 home && chown 1000:1000 home && ln -s usr/lib lib && "
+          "ln -s /usr/lib abs && ln -s ../../usr up && echo >file && ln -s file tofile && "
+          "ln -s no/where gone && ln -s round round && echo >usr/bin/sh && ln -s usr/bin bin && "
+          "ln -s / top && chmod 755 usr usr/bin");
+    sb_autofree char *path = sb_format("%s/same", t.dir);
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    ground = (struct sb_copy_ground){.root = fd};
+    test_places();
+    test_kinds();
+    ground = (struct sb_copy_ground){.stack = &stack};
+    close(fd);
+}
+
 static void test_later_wins(void) {
     struct sb_error err = {0};
     struct sb_context *context = NULL;
     struct sb_copy_list list = {0};
     struct sb_step steps[] = {step_of("src/a", "/x"), step_of("src/run", "/x")};
     CHECK(sb_context_open(t.dir, t.store, &context, &err) == 0);
-    CHECK(sb_copy_resolve(steps, 2, context, &stack, &list, &err) == 0);
+    CHECK(sb_copy_resolve(steps, 2, context, &ground, &list, &err) == 0);
     CHECK(list.n == 1 && (list.v[0].mode & 07777) == 0755);
     sb_copy_list_free(&list);
     sb_context_close(context);
@@ -111,7 +176,7 @@ static void test_changed_meanwhile(void) {
         struct sb_step step = step_of("src/a", "/x");
         struct sb_packer *packer = NULL;
         CHECK(sb_context_open(t.dir, t.store, &context, &err) == 0);
-        CHECK(sb_copy_resolve(&step, 1, context, &stack, &list, &err) == 0);
+        CHECK(sb_copy_resolve(&step, 1, context, &ground, &list, &err) == 0);
         shell(changes[i]);
         CHECK(sb_packer_start(t.store, &(struct sb_pack_options){0}, &packer, &err) == 0);
         CHECK(sb_copy_pack(&list, context, NULL, packer, 0, &err) < 0);
@@ -129,7 +194,6 @@ static void test_changed_meanwhile(void) {
 static void test_lay_out(void) {
     shell("mkdir -p root/inside outside && ln -s /../../inside root/link && "
           "ln -s ../../../outside root/escape && mkdir root/outside");
-    struct sb_stack none = {0};
     struct sb_error err = {0};
     struct sb_context *context = NULL;
     struct sb_copy_list list = {0};
@@ -138,9 +202,10 @@ static void test_lay_out(void) {
     sb_autofree char *path = sb_format("%s/root", t.dir);
     sb_autoclose int root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     CHECK(sb_context_open(t.dir, t.store, &context, &err) == 0);
+    const struct sb_copy_ground mounted = {.root = root};
     for (int i = 0; i < 3; i++) {
-        CHECK(sb_copy_resolve(&steps[i], 1, context, &none, &list, &err) == 0);
-        CHECK(sb_copy_lay_out(&list, context, root, 1000, &err) == 0);
+        CHECK(sb_copy_resolve(&steps[i], 1, context, &mounted, &list, &err) == 0);
+        CHECK(sb_copy_lay_out(&list, context, NULL, root, 1000, &err) == 0);
         sb_copy_list_free(&list);
         sb_strings_free(&steps[i].copy.from);
         free(steps[i].copy.to);
@@ -158,14 +223,24 @@ int main(void) {
     t = layer_test_start();
     shell("mkdir -p src/sub && echo a >src/a && echo r >src/run && chmod 755 src/run && "
           "echo s >src/sub/s && ln -s a src/l");
+    shell("mkdir -p over/dir/bin over/dirfile/file over/dirtofile/tofile over/dirgone/gone "
+          "over/dirround/round over/dirtop/top/usr/bin over/file over/filebin over/link over/wh "
+          "over/twice/bin over/twice/usr/bin over/both/bin/n over/both/usr/bin && "
+          "echo x >over/dir/bin/x && echo y >over/dirtop/top/usr/bin/y && echo f >over/file/usr && "
+          "echo f >over/filebin/bin && ln -s x over/link/usr && echo w >over/wh/.wh.x && "
+          "echo t >over/twice/bin/t && echo u >over/twice/usr/bin/u && "
+          "echo n >over/both/usr/bin/n");
     make_stack();
     test_places();
+    test_kinds();
     test_later_wins();
     test_changed_meanwhile();
-    if (geteuid() == 0)
+    if (geteuid() == 0) {
+        test_root();
         test_lay_out();
-    else
+    } else {
         TEST_SKIP("laying out sets owners, which needs root");
+    }
     sb_contents_close(stack.v[0]);
     layer_test_end(&t);
     return test_done();

@@ -317,6 +317,89 @@ static double seconds(void) {
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
+/* ---- long lists: looked up, with the answers of short ones ---- */
+
+/* The same patterns, with many before them that match nothing. */
+static bool left_out_among_many(const char *patterns, const char *path) {
+    sb_autobuf struct sb_buf all = {0};
+    for (int i = 0; i < 40; i++)
+        sb_buf_addf(&all, "%snowhere-%d/x%d*y%d\n", i % 3 ? "" : "!", i, i, i);
+    sb_buf_adds(&all, patterns);
+    return left_out(sb_buf_text(&all), path);
+}
+
+static void test_many(void) {
+    for (size_t i = 0; i < sizeof single / sizeof *single; i++)
+        if (!CHECK_INT(left_out_among_many(single[i].pattern, single[i].path), single[i].match))
+            printf("    among many: pattern %s, path %s\n", single[i].pattern, single[i].path);
+    for (int i = 0; i < 20000; i++) {
+        sb_autobuf struct sb_buf list = {0};
+        char path[16], pattern[16];
+        random_text(path, "aabb/", 12);
+        for (unsigned n = 1 + pick(6); n > 0; n--) {
+            random_text(pattern, "ab/**?", 8);
+            sb_buf_addf(&list, "%s%s\n", pick(3) ? "" : "!", pattern);
+        }
+        if (!CHECK_INT(left_out_among_many(list.data, path), left_out(list.data, path)))
+            printf("    among many: %s\n    path %s\n", list.data, path);
+    }
+}
+
+/* Tens of thousands of patterns, and a path that nearly begins as they do. */
+static void test_long_list(void) {
+    sb_autobuf struct sb_buf list = {0};
+    for (int i = 0; i < 60000; i++)
+        sb_buf_addf(&list, "%ssrc/%s%d%s\n", i % 2 ? "" : "**/", i % 3 ? "file" : "", i,
+                    i % 2 && i % 5 == 0 ? "*.c" : "");
+    struct sb_error err = {0};
+    struct sb_ignore *ignore = NULL;
+    CHECK_INT(sb_ignore_parse(list.data, list.len, "x", &ignore, &err), 0);
+    double start = seconds();
+    size_t out = 0;
+    for (int i = 0; i < 2000; i++) {
+        sb_autofree char *path = sb_format("src/file%d/deep/er/name.c", i * 31);
+        out += sb_ignore_excluded(ignore, path, false);
+    }
+    CHECK(out > 500 && out < 1900);
+    CHECK(seconds() - start < 1);
+    sb_ignore_free(ignore);
+}
+
+static bool may_exclude(const char *patterns, const char *directory) {
+    struct sb_error err = {0};
+    struct sb_ignore *ignore = NULL;
+    CHECK_INT(sb_ignore_parse(patterns, strlen(patterns), "x", &ignore, &err), 0);
+    bool result = sb_ignore_may_exclude_below(ignore, directory);
+    sb_ignore_free(ignore);
+    return result;
+}
+
+static bool mentions(const char *patterns, const char *name, bool takes_back) {
+    struct sb_error err = {0};
+    struct sb_ignore *ignore = NULL;
+    CHECK_INT(sb_ignore_parse(patterns, strlen(patterns), "x", &ignore, &err), 0);
+    bool result = sb_ignore_mentions(ignore, name, takes_back);
+    sb_ignore_free(ignore);
+    return result;
+}
+
+static void test_reach_and_mention(void) {
+    CHECK(may_exclude("src/**", "src"));
+    CHECK(!may_exclude("src/**", "data"));
+    CHECK(!may_exclude("!data/x\nsrc/**", "data"));
+    CHECK(may_exclude("**/*.c", "data"));
+    CHECK(!may_exclude("src/a/b", "src/ab"));
+    CHECK(mentions(".env", ".env", false));
+    CHECK(mentions("**/.env", ".env", false));
+    CHECK(mentions("conf/.e*", ".env", false));
+    CHECK(mentions(".git/HEAD", ".git", false));
+    CHECK(!mentions("*", ".env", false));
+    CHECK(!mentions(".*", ".env", false));
+    CHECK(!mentions(".envrc", ".env", false));
+    CHECK(!mentions(".env", ".env", true));
+    CHECK(mentions("*\n!.env", ".env", true));
+}
+
 static void test_hostile(void) {
     char path[4001];
     memset(path, 'a', 4000);
@@ -347,6 +430,9 @@ int main(void) {
     test_malformed();
     test_reinclude();
     test_random();
+    test_many();
+    test_long_list();
+    test_reach_and_mention();
     test_hostile();
     return test_done();
 }

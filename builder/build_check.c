@@ -1,0 +1,182 @@
+/*
+ * What can be known of all steps before the first one runs: what they read is there, and was given.
+ *
+ * An hour of other layers is a bad time to be told of a misspelt name. Nothing is looked at while
+ * all layers have a record: then their sources have been read already.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/process.h"
+#include "builder/target.h"
+
+/* ---- all problems at once ---- */
+
+struct problems {
+    struct sb_buf text;
+    struct sb_error first;
+    size_t count, shown;
+    enum sb_error_code code; /* of the whole */
+};
+
+/* What is wrong with a file is said before what is wrong with the machine. */
+static int weight(enum sb_error_code code) {
+    return code == SB_E_RECIPE ? 2 : code == SB_E_USAGE ? 1 : 0;
+}
+
+static void add_problem(struct problems *p, const struct sb_error *err) {
+    if (p->count == 0) {
+        p->first = *err;
+        p->code = err->code;
+    }
+    if (weight(err->code) > weight(p->code))
+        p->code = err->code;
+    p->count++;
+    if (p->shown == SB_RECIPE_ERROR_LIMIT || p->text.len > sizeof err->message / 2)
+        return;
+    p->shown++;
+    sb_buf_addf(&p->text, "%s%.2000s", p->count > 1 ? "\n" : "", err->message);
+    if (err->hint[0])
+        sb_buf_addf(&p->text, " (%s)", err->hint);
+}
+
+/* -1 when there are any; err may be NULL. Frees. */
+static int finish(struct problems *p, struct sb_error *err) {
+    if (p->count > p->shown)
+        sb_buf_addf(&p->text, "\nand %zu more", p->count - p->shown);
+    if (p->count == 1 && err)
+        *err = p->first;
+    else if (p->count > 1)
+        sb_fail(err, p->code, "%zu things are wrong, and no step was run:\n%s", p->count,
+                sb_buf_text(&p->text));
+    sb_buf_free(&p->text);
+    return p->count > 0 ? -1 : 0;
+}
+
+/* ---- secrets ---- */
+
+static bool is_given(const struct sb_secrets *secrets, const char *name) {
+    for (size_t i = 0; i < secrets->n; i++)
+        if (!strcmp(secrets->v[i].name, name))
+            return true;
+    return false;
+}
+
+static void check_secrets(const struct sb_build *build, const struct sb_step *step,
+                          struct problems *problems) {
+    for (size_t i = 0; i < step->secrets.n; i++) {
+        const char *name = step->secrets.v[i];
+        struct sb_error err = {0};
+        if (is_given(&build->request->secrets, name))
+            continue;
+        sb_fail(&err, SB_E_USAGE, "%s:%d: the secret %s was not given", step->place.file,
+                step->place.line, name);
+        sb_error_hint(&err, "add --secret id=%s,src=FILE or --secret id=%s,env=VARIABLE", name,
+                      name);
+        add_problem(problems, &err);
+    }
+}
+
+/* ---- what steps read of their context ---- */
+
+static int check_inputs(struct sb_context *context, const struct sb_step *step, bool deep,
+                        struct sb_error *err) {
+    sb_autostrings struct sb_strings paths = {0};
+    if (step->kind->inputs)
+        step->kind->inputs(step, &paths);
+    for (size_t i = 0; i < paths.n; i++)
+        if (sb_context_check_path(context, paths.v[i], deep, err) < 0)
+            return -1;
+    return 0;
+}
+
+static int check_copy(struct sb_context *context, const struct sb_step *step, bool deep,
+                      struct sb_error *err) {
+    sb_autofree char *place = sb_format("%s:%d", step->place.file, step->place.line);
+    const struct sb_selection selection = {&step->copy.from, &step->copy.include,
+                                           &step->copy.exclude, place};
+    return sb_context_check(context, &selection, deep, err);
+}
+
+/* -1: interrupted. */
+static int check_step(struct sb_target *target, const struct sb_recipe_layer *layer,
+                      const struct sb_step *step, bool deep, struct problems *problems) {
+    struct sb_error err = {0};
+    bool copies = step->kind->type == SB_STEP_COPY;
+    if ((copies ? check_copy(target->context, step, deep, &err)
+                : check_inputs(target->context, step, deep, &err)) == 0)
+        return 0;
+    if (err.code == SB_E_INTERRUPTED)
+        return -1;
+    sb_step_at(step, &err);
+    sb_error_context(&err, "layer %s", layer->name);
+    add_problem(problems, &err);
+    return 0;
+}
+
+/* The first of the recipe's layers that nobody looked at. What a started target is at has been. */
+static size_t first_layer(const struct sb_target *target) {
+    if (!target->started)
+        return 0;
+    size_t own = target->base_count + (target->recipe->from.kind == SB_FROM_BOOTSTRAP);
+    return target->next + 1 > own ? target->next + 1 - own : 0;
+}
+
+/* How many layers of the recipe are built. */
+static size_t layers_of(const struct sb_target *target) {
+    const struct sb_recipe *recipe = target->recipe;
+    for (size_t i = 0; i < recipe->layer_count && target->until; i++)
+        if (!strcmp(recipe->layers[i].name, target->until))
+            return i + 1;
+    return target->until ? 0 : recipe->layer_count; /* it is the bootstrap */
+}
+
+static int check_target(struct sb_target *target, bool deep, struct problems *problems) {
+    const struct sb_recipe *recipe = target->recipe;
+    struct sb_error err = {0};
+    size_t first = first_layer(target), count = layers_of(target);
+    if (first >= count)
+        return 0;
+    if (sb_target_open_context(target, &err) < 0) {
+        add_problem(problems, &err);
+        return 0;
+    }
+    for (size_t l = first; l < count; l++)
+        for (size_t s = 0; s < recipe->layers[l].step_count; s++)
+            if (check_step(target, &recipe->layers[l], &recipe->layers[l].steps[s], deep,
+                           problems) < 0)
+                return -1;
+    return 0;
+}
+
+static int check_targets(struct sb_build *build, bool deep, struct problems *problems,
+                         struct sb_error *err) {
+    for (size_t i = 0; i < build->target_count; i++)
+        if (check_target(build->targets[i], deep, problems) < 0)
+            return sb_interrupt_check(err);
+    return 0;
+}
+
+int sb_build_check_given(struct sb_build *build, struct sb_error *err) {
+    struct problems problems = {0};
+    int failed = 0;
+    for (size_t n = 0; n < build->target_count; n++) {
+        const struct sb_recipe *recipe = build->targets[n]->recipe;
+        for (size_t l = 0; l < layers_of(build->targets[n]); l++)
+            for (size_t s = 0; s < recipe->layers[l].step_count; s++)
+                check_secrets(build, &recipe->layers[l].steps[s], &problems);
+    }
+    if (problems.count > 0)
+        failed = check_targets(build, false, &problems, err);
+    return finish(&problems, failed ? NULL : err) < 0 || failed ? -1 : 0;
+}
+
+int sb_build_check_inputs(struct sb_build *build, bool deep, struct sb_error *err) {
+    if (build->checked > deep)
+        return 0;
+    build->checked = deep ? 2 : 1;
+    struct problems problems = {0};
+    int failed = check_targets(build, deep, &problems, err);
+    return finish(&problems, failed ? NULL : err) < 0 || failed ? -1 : 0;
+}

@@ -1,0 +1,17 @@
+/*
+ * builder/copy_list: what sb_copy_place does with the entries that it found. Private to it.
+ */
+#ifndef SB_BUILDER_COPY_LIST_H
+#define SB_BUILDER_COPY_LIST_H
+
+#include "builder/copy.h"
+
+/* Sorts, and leaves one entry a path. */
+int sb_copy_settle(struct sb_copy_list *list, struct sb_error *err);
+
+/* Every machine makes the layer as the base's config has it; one that knows better says so: an
+ * error when something lands elsewhere in real. Both are of the same sources. */
+int sb_copy_compare(const struct sb_copy_list *list, const struct sb_copy_list *real,
+                    struct sb_error *err);
+
+#endif
