@@ -53,8 +53,8 @@ struct sb_step_run_context {
     const struct sb_settings *settings; /* mirrors, runtime, pip index */
     const struct sb_recipe *recipe;
     const struct sb_recipe_layer *layer;
-    struct sb_root *root;         /* mounted */
-    struct sb_context *inputs;    /* the recipe's context directory */
+    struct sb_root *root;      /* mounted */
+    struct sb_context *inputs; /* the recipe's context directory */
     const struct sb_secrets
         *secrets;               /* those given to the build; the step's own are chosen by name */
     const struct sb_pairs *env; /* environment of the image so far (base and image.env) */
