@@ -218,7 +218,7 @@ struct place {
 static int enter_link(struct placer *p, const struct sb_input *input, struct place *place) {
     struct sb_entry there;
     const char *end;
-    bool found;
+    bool found = false;
     if (follow(p, place->path, &end, &there, &found) < 0)
         return -1;
     if (found ? !S_ISDIR(there.mode) : !p->ground->partial) {
@@ -260,7 +260,7 @@ static int place_directory(struct placer *p, const struct sb_input *input, struc
 static int check_replaced(struct placer *p, const char *what, bool link, const char *path) {
     struct sb_entry there, at_end;
     const char *end;
-    bool found;
+    bool found = false;
     if (!find(p, path, &there))
         return 0;
     if (S_ISDIR(there.mode))
@@ -295,6 +295,8 @@ static int place_leaf(struct placer *p, const struct sb_input *input, const char
 /* The directory that "to", or its directory part, names: made where it isn't there. */
 static int find_directory(struct placer *p, const char *to, const char **out, bool *out_found,
                           struct sb_entry *there) {
+    *out = "";
+    *out_found = false;
     if (follow(p, to, out, there, out_found) < 0)
         return sb_error_context(p->err, "to: /%s", to);
     if (add_parents(p, *out) < 0)
@@ -311,7 +313,7 @@ static bool is_entered(struct placer *p, const struct sb_input *input, const cha
     struct sb_entry there;
     struct sb_error round = {0};
     struct sb_error *err = p->err;
-    bool found;
+    bool found = false;
     if (!find(p, path, &there))
         return false;
     if (S_ISDIR(there.mode))
@@ -327,9 +329,9 @@ static bool is_entered(struct placer *p, const struct sb_input *input, const cha
 /* The one input of a source that is no directory. */
 static int place_file(struct placer *p, const struct sb_copy_source *source, const char *to) {
     const struct sb_input *input = &source->inputs[0];
-    const char *given = p->step->copy.to, *directory, *path;
+    const char *given = p->step->copy.to, *directory = "", *path;
     struct sb_entry there;
-    bool found, into = source->into || given[strlen(given) - 1] == '/' || !*to;
+    bool found = false, into = source->into || given[strlen(given) - 1] == '/' || !*to;
     if (!into) {
         sb_autofree char *parent = sb_path_dirname(to);
         if (find_directory(p, strcmp(parent, ".") != 0 ? parent : "", &directory, &found, &there) <
@@ -398,7 +400,7 @@ static int place_copy(struct placer *p, const struct sb_copy_source *source) {
         return place_file(p, source, to);
     struct sb_entry there;
     struct place top = {.relative = ""};
-    bool found;
+    bool found = false;
     if (find_directory(p, to, &top.path, &found, &there) < 0)
         return -1;
     top.fresh = !found;
@@ -419,9 +421,9 @@ static int place_download(struct placer *p) {
                                   .gid = download->gid,
                                   .step = p->step,
                                   .download = p->step};
-    const char *name = base_name(clean), *directory;
+    const char *name = base_name(clean), *directory = "";
     struct sb_entry there;
-    bool found;
+    bool found = false;
     if (!*name || !sb_digest_parse_hex(download->sha256, &entry.digest))
         return sb_fail(p->err, SB_E_FAILED, "%s names no file", download->to);
     if (find_directory(p, parent + 1, &directory, &found, &there) < 0)
@@ -498,8 +500,8 @@ int sb_copy_place_directory(const struct sb_step *step, const char *path,
     struct placer p = start(ground, out, err);
     sb_autofree char *clean = sb_path_clean(path);
     struct sb_entry there;
-    const char *directory;
-    bool found;
+    const char *directory = "";
+    bool found = false;
     p.step = step;
     int failed = find_directory(&p, clean + (clean[0] == '/'), &directory, &found, &there);
     if (!failed)

@@ -1,5 +1,6 @@
 #include "builder/path_set.h"
 
+#include <endian.h>
 #include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -101,11 +102,13 @@ static bool read_number(struct reader *r, unsigned low, uint64_t *out) {
         value++;
     if (bit < 0)
         return false;
-    for (unsigned i = 0; i < low; i++) {
-        if ((bit = get_bit(r)) < 0)
-            return false;
-        value = value << 1 | (uint64_t)bit;
-    }
+    if (r->end - r->at < low || value >> (BITS - low))
+        return false;
+    uint64_t word; /* there are so many bytes more */
+    memcpy(&word, r->bytes + r->at / 8, sizeof word);
+    if (low > 0)
+        value = value << low | be64toh(word) << r->at % 8 >> (64 - low);
+    r->at += low;
     *out = value;
     return true;
 }
@@ -135,7 +138,7 @@ bool sb_path_set_read(const char *text, struct sb_path_set *out) {
     size_t base64_len = *end == ' ' ? strlen(base64) : 1;
     if (base64_len % 4 != 0 || count > base64_len * 6)
         return false;
-    sb_autofree unsigned char *bytes = sb_alloc(base64_len + 1);
+    sb_autofree unsigned char *bytes = sb_alloc(base64_len + sizeof(uint64_t));
     int n = base64_len ? EVP_DecodeBlock(bytes, (const unsigned char *)base64, (int)base64_len) : 0;
     if (n < 0)
         return false;

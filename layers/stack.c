@@ -209,7 +209,7 @@ static bool next_of(struct sb_stack_cursor *c, const struct range *range, const 
 
 static bool has_child(struct sb_stack_cursor *c, const struct range *range, const char *prefix,
                       const char *name, struct sb_entry *out) {
-    struct sb_entry e;
+    struct sb_entry e = {.path = ""};
     if (!next_of(c, range, prefix, name, "", &e) || strcmp(e.path, c->name.data) != 0)
         return false;
     *out = e;
@@ -217,7 +217,7 @@ static bool has_child(struct sb_stack_cursor *c, const struct range *range, cons
 }
 
 static bool has_below(struct sb_stack_cursor *c, const struct range *range, const char *name) {
-    struct sb_entry e;
+    struct sb_entry e = {.path = ""};
     return next_of(c, range, "", name, "/", &e) && !strncmp(e.path, c->name.data, c->name.len);
 }
 

@@ -26,8 +26,8 @@ static void look_up(const struct sb_base_paths *paths) {
         sb_autofree char *end = NULL;
         if (sb_stack_resolve(&stack, names[i], &end, &err) < 0)
             fuzz_check_error(&err);
-        else
-            sb_stack_find(&stack, end, &found);
+        else if (!sb_stack_find(&stack, end, &found))
+            sb_base_paths_unlisted(paths, end);
     }
 }
 
