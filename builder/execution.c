@@ -11,11 +11,12 @@
 #include "base/text.h"
 #include "builder/contain.h"
 #include "builder/container.h"
+#include "builder/environment.h"
 #include "builder/inroot.h"
 #include "builder/step_mounts.h"
+#include "builder/step_secrets.h"
 #include "builder/userns.h"
-
-#define PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+#include "builder/workdir.h"
 
 enum { NAME_LIMIT = 200 };
 
@@ -38,7 +39,7 @@ static void add_pairs(struct sb_pairs *env, const struct sb_pairs *more) {
 }
 
 static void start_environment(const char *home, bool network, struct sb_pairs *env) {
-    sb_pairs_set(env, "PATH", PATH);
+    sb_pairs_set(env, "PATH", SB_DEFAULT_PATH);
     sb_pairs_set(env, "HOME", home);
     sb_pairs_set(env, "LANG", "C.UTF-8");
     sb_pairs_set(env, "TZ", "UTC");
@@ -108,25 +109,6 @@ static int check_status(const char *name, int status, struct sb_error *err) {
 
 /* ---- in the root ---- */
 
-static bool is_directory(int root, const char *path) {
-    sb_autoclose int fd = sb_inroot_open(root, path, O_PATH | O_DIRECTORY);
-    return fd >= 0;
-}
-
-static int choose_workdir(int root, const struct sb_step_run_context *context,
-                          const struct sb_program *program, const char **out,
-                          struct sb_error *err) {
-    *out = program->workdir ? program->workdir : context->workdir ? context->workdir : "/";
-    if (is_directory(root, *out))
-        return 0;
-    if (!program->workdir) {
-        *out = "/"; /* a later layer may bring the image's */
-        return 0;
-    }
-    sb_fail(err, SB_E_STEP, "the workdir %s is not a directory in the root", program->workdir);
-    return sb_error_hint(err, "make it in an earlier step: run: mkdir -p %s", program->workdir);
-}
-
 /* What is known once the mount points are there. */
 struct place {
     struct sb_user user;
@@ -135,12 +117,18 @@ struct place {
 };
 
 static int look_up(const struct sb_step *step, const struct sb_step_run_context *context,
-                   const struct sb_program *program, struct place *out, struct sb_error *err) {
+                   const struct sb_program *program, const struct sb_step_mounts *mounts,
+                   struct place *out, struct sb_error *err) {
+    const char *image_workdir = context->workdir ? context->workdir : "/";
+    out->workdir = program->workdir ? program->workdir : image_workdir;
     sb_autoclose int root = sb_directory_open(AT_FDCWD, sb_root_path(context->root), err);
     if (root < 0 || sb_inroot_user(root, program->user, &out->user, err) < 0 ||
-        choose_workdir(root, context, program, &out->workdir, err) < 0)
+        sb_workdir_make(root, out->workdir, mounts, program->workdir ? &out->user : NULL,
+                        context->epoch, err) < 0)
         return -1;
     make_environment(step, context, program, out->user.home, &out->env);
+    if (sb_step_secrets_environment(step, context, &out->env, err) < 0)
+        return -1;
     const char *path = sb_pairs_get(&out->env, "PATH");
     if (sb_inroot_has_program(root, program->argv[0], path, out->workdir))
         return 0;
@@ -162,7 +150,7 @@ static int run(const struct sb_step *step, struct sb_step_run_context *context,
                const struct sb_program *program, struct sb_step_mounts *mounts, struct place *place,
                struct sb_error *err) {
     if (sb_step_mounts_begin(step, context, program, mounts, err) < 0 ||
-        look_up(step, context, program, place, err) < 0 ||
+        look_up(step, context, program, mounts, place, err) < 0 ||
         sb_step_mounts_give(step, context, &place->user, mounts, err) < 0)
         return -1;
     struct sb_limits limits = sb_settings_limits(context->settings);
@@ -178,6 +166,7 @@ static int run(const struct sb_step *step, struct sb_step_run_context *context,
         .network = program->network,
         .mounts = mounts->v,
         .mount_count = mounts->n,
+        .secret = sb_step_secrets_in_environment(step),
         .limits = &limits,
         .out_met = &met,
     };
@@ -199,6 +188,7 @@ int sb_step_program(const struct sb_step *step, struct sb_step_run_context *cont
     struct place place = {0};
     int failed = run(step, context, program, &mounts, &place, err);
     sb_step_mounts_end(&mounts);
+    sb_step_secrets_forget(step, &place.env);
     sb_pairs_free(&place.env);
     return failed;
 }

@@ -82,7 +82,7 @@ struct sb_program {
     const char *const *argv;    /* argv[0] is looked up in the PATH of the root */
     const char *name;           /* what messages call it; NULL: argv, joined */
     const struct sb_pairs *env; /* may be NULL */
-    const char *workdir;        /* must exist; NULL: context->workdir, or / when that is missing */
+    const char *workdir;        /* made if it is missing; NULL: context->workdir, likewise */
     const char *user;           /* name or uid, and maybe :group or :gid; NULL: root */
     bool network;               /* this machine's network, with its resolv.conf */
     const struct sb_mount *mounts;

@@ -5,6 +5,7 @@
 
 #include "base/json.h"
 #include "base/memory.h"
+#include "builder/workdir.h"
 
 bool sb_layer_is_copy(const struct sb_recipe_layer *layer) {
     for (size_t i = 0; i < layer->step_count; i++)
@@ -78,6 +79,19 @@ static const struct sb_secret *find_secret(const struct sb_secrets *secrets, con
     return NULL;
 }
 
+/* Where they are, if not in /run/secrets. */
+static void add_secret_places(const struct sb_step *step, json_t *out) {
+    json_t *places = json_array();
+    for (size_t i = 0; i < step->secrets.n; i++)
+        if (*step->secret_places.v[i] || *step->secret_variables.v[i])
+            json_array_append_new(places, json_pack("[s, o, s]", step->secrets.v[i],
+                                                    sb_json_from_bytes(step->secret_places.v[i]),
+                                                    step->secret_variables.v[i]));
+    if (json_array_size(places))
+        json_object_set(out, "secret_places", places);
+    json_decref(places);
+}
+
 static int add_secrets(const struct sb_layer_site *site, const struct sb_step *step, json_t *out,
                        struct sb_error *err) {
     if (step->secrets.n == 0)
@@ -98,6 +112,7 @@ static int add_secrets(const struct sb_layer_site *site, const struct sb_step *s
             return -1;
         set_digest(object, name, &digest);
     }
+    add_secret_places(step, out);
     return 0;
 }
 
@@ -172,6 +187,8 @@ static int copy_key(const struct sb_layer_site *site, const struct sb_recipe_lay
                     struct sb_error *err) {
     if (sb_copy_resolve(layer->steps, layer->step_count, site->context, site->stack, list, err) < 0)
         return -1;
+    if (site->brings_workdir && sb_workdir_add(list, site->stack, site->workdir, err) < 0)
+        return -1;
     add_common(site, "copy", key);
     sb_copy_listing(list, listing);
     struct sb_digest digest = sb_digest_of(listing->data, listing->len);
@@ -189,6 +206,7 @@ static int steps_key(const struct sb_layer_site *site, const struct sb_recipe_la
         json_array_append_new(
             below, json_string(sb_digest_text(&site->below->layers[i].layer.diff_id).text));
     if (sb_layer_sees_env(layer)) {
+        json_object_set_new(key, "environment", json_integer(SB_KEY_ENVIRONMENT));
         json_object_set_new(key, "env", pairs(site->env));
         set_string(key, "workdir", site->workdir);
     }

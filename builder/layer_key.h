@@ -4,9 +4,10 @@
  * Version 1, three kinds:
  *   copy       "content": digest of the listing of what is copied (builder/copy.h), and the epoch.
  * Nothing of the layers below but what the listing shows of them. steps      "below": the diff IDs
- * of all layers below; "env" and "workdir" when a step sees them; for each step its kind, what it
- * does, network, caches, args, secrets (HMAC) and inputs. bootstrap  distribution, suite,
- * components, packages. All have the platform where it matters, the compression and the epoch.
+ * of all layers below; "env", "workdir" and the version of what else there is ("environment") when
+ * a step sees them; for each step its kind, what it does, network, caches, args, secrets (HMAC) and
+ * inputs. bootstrap  distribution, suite, components, packages. All have the platform where it
+ * matters, the compression and the epoch.
  */
 #ifndef SB_BUILDER_LAYER_KEY_H
 #define SB_BUILDER_LAYER_KEY_H
@@ -20,6 +21,8 @@
 #include "layers/image.h"
 
 #define SB_KEY_VERSION 1
+/* Of what programs find beside the image's variables: HOME, places of caches, the workdir. */
+#define SB_KEY_ENVIRONMENT 2
 
 /* What a layer stands on, and is made from. */
 struct sb_layer_site {
@@ -32,6 +35,7 @@ struct sb_layer_site {
     const struct sb_settings *settings; /* may be NULL */
     const struct sb_pairs *env;         /* of the image so far, the recipe's own included */
     const char *workdir;
+    bool brings_workdir; /* a copy layer brings that directory, if it is missing */
     int64_t epoch;
 };
 

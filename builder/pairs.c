@@ -32,7 +32,7 @@ void sb_pairs_set(struct sb_pairs *pairs, const char *name, const char *value) {
     if (pairs->places.n == pairs->n)
         *sb_map_put(&pairs->places, name) = pairs->n + 1;
     SB_GROW(pairs->v, pairs->n, pairs->cap);
-    pairs->v[pairs->n++] = (struct sb_pair){sb_strdup(name), sb_strdup(value)};
+    pairs->v[pairs->n++] = (struct sb_pair){.name = sb_strdup(name), .value = sb_strdup(value)};
 }
 
 static int compare(const void *a, const void *b) {

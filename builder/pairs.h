@@ -10,6 +10,7 @@
 
 struct sb_pair {
     char *name, *value;
+    int line, column; /* where a recipe says it; 0: nowhere */
 };
 struct sb_pairs { /* in the order of the file */
     struct sb_pair *v;

@@ -229,12 +229,14 @@ static void read_pairs(struct sb_reader *reader, const struct sb_key *key,
         const struct sb_yaml *name = node->items[2 * i], *value = node->items[2 * i + 1];
         if (key->rule && !sb_schema_check(reader, key->name, key->rule, name->text, name))
             continue;
-        struct sb_key item = {.name = name->text, .literal = key->literal};
+        struct sb_key item = {
+            .name = name->text, .literal = key->literal, .variables = key->variables};
         sb_autofree char *text = sb_schema_text(reader, &item, value);
         if (!text)
             continue;
         SB_GROW(pairs->v, pairs->n, pairs->cap); /* names differ: YAML has no duplicate keys */
-        pairs->v[pairs->n++] = (struct sb_pair){sb_strdup(name->text), sb_steal(text)};
+        pairs->v[pairs->n++] =
+            (struct sb_pair){sb_strdup(name->text), sb_steal(text), value->line, value->column};
     }
 }
 

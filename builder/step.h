@@ -91,7 +91,10 @@ struct sb_step {
     struct sb_place place;
     /* Common to all kinds, beside the step's own key. */
     bool network_given, network; /* network: none | host */
-    struct sb_strings secrets;   /* names; /run/secrets/NAME during the step only */
+    struct sb_strings secrets;   /* names; each is there during the step only, as /run/secrets/NAME,
+                                    or where one of these says: */
+    struct sb_strings secret_places, secret_variables; /* a file's path, a variable's name, or ""
+                                                        */
     struct sb_strings caches;    /* absolute directories kept between builds, */
     struct sb_strings shares;    /* and for each the name under which recipes share it; "": none */
     struct sb_strings args_used; /* names of args that the step sees: what ${…} in values named; for

@@ -5,7 +5,6 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -13,13 +12,15 @@
 #include "base/json.h"
 #include "base/lock.h"
 #include "base/memory.h"
+#include "builder/step_mounts_private.h"
+#include "builder/step_secrets.h"
 
 enum { RESOLV_CONF_LIMIT = 65536 };
 
 static const char hosts[] = "127.0.0.1 localhost\n::1 localhost\n127.0.1.1 sbuild\n";
 
-static int write_file(const char *directory, const char *name, const void *data, size_t len,
-                      mode_t mode, struct sb_error *err) {
+int sb_step_mounts_write(const char *directory, const char *name, const void *data, size_t len,
+                         mode_t mode, struct sb_error *err) {
     sb_autofree char *path = sb_format("%s/%s", directory, name);
     sb_autoclose int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0 || fchmod(fd, mode) < 0)
@@ -27,9 +28,8 @@ static int write_file(const char *directory, const char *name, const void *data,
     return sb_fd_write(fd, data, len, path, err);
 }
 
-/* source is taken over. */
-static void add(struct sb_step_mounts *mounts, char *source, const char *destination,
-                bool directory, bool read_only) {
+void sb_step_mounts_add(struct sb_step_mounts *mounts, char *source, const char *destination,
+                        bool directory, bool read_only) {
     size_t n = mounts->n;
     sb_strings_take(&mounts->sources, source);
     mounts->v = sb_realloc(mounts->v, n + 1, sizeof *mounts->v);
@@ -43,51 +43,20 @@ static void add(struct sb_step_mounts *mounts, char *source, const char *destina
 
 /* A copy: the machine's own may be a link into /run, and change meanwhile. */
 static int add_network(struct sb_step_mounts *mounts, bool network, struct sb_error *err) {
-    if (write_file(mounts->directory, "hosts", hosts, sizeof hosts - 1, 0644, err) < 0)
+    if (sb_step_mounts_write(mounts->directory, "hosts", hosts, sizeof hosts - 1, 0644, err) < 0)
         return -1;
-    add(mounts, sb_format("%s/hosts", mounts->directory), "/etc/hosts", false, true);
+    sb_step_mounts_add(mounts, sb_format("%s/hosts", mounts->directory), "/etc/hosts", false, true);
     if (!network)
         return 0;
     sb_autobuf struct sb_buf text = {0};
     struct sb_error ignored = {0};
     if (sb_file_read(AT_FDCWD, "/etc/resolv.conf", RESOLV_CONF_LIMIT, &text, &ignored) < 0)
         sb_buf_reset(&text); /* names in /etc/hosts and addresses still work */
-    if (write_file(mounts->directory, "resolv.conf", sb_buf_text(&text), text.len, 0644, err) < 0)
+    if (sb_step_mounts_write(mounts->directory, "resolv.conf", sb_buf_text(&text), text.len, 0644,
+                             err) < 0)
         return -1;
-    add(mounts, sb_format("%s/resolv.conf", mounts->directory), "/etc/resolv.conf", false, true);
-    return 0;
-}
-
-/* ---- secrets ---- */
-
-static const struct sb_secret *find_secret(const struct sb_secrets *secrets, const char *name) {
-    for (size_t i = 0; secrets && i < secrets->n; i++)
-        if (!strcmp(secrets->v[i].name, name))
-            return &secrets->v[i];
-    return NULL;
-}
-
-/* On a tmpfs of this process's own mount namespace: it never touches a disk, and is gone with us.
- */
-static int give_secrets(const struct sb_step *step, const struct sb_step_run_context *context,
-                        const struct sb_user *user, struct sb_step_mounts *mounts,
-                        struct sb_error *err) {
-    sb_autofree char *path = sb_format("%s/secrets", mounts->directory);
-    if (mount("sbuild-secrets", path, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC,
-              "mode=0755,size=64m") < 0)
-        return sb_fail_errno(err, SB_E_FAILED, "mounting a tmpfs for secrets");
-    mounts->secrets = true;
-    for (size_t i = 0; i < step->secrets.n; i++) {
-        const char *name = step->secrets.v[i];
-        const struct sb_secret *secret = find_secret(context->secrets, name);
-        if (!secret || strchr(name, '/') || name[0] == '.')
-            return sb_fail(err, SB_E_RECIPE, "the secret %s was not given", name);
-        sb_autofree char *file = sb_format("%s/%s", path, name);
-        if (write_file(path, name, secret->value, secret->len, 0400, err) < 0)
-            return -1;
-        if (chown(file, user->uid, user->gid) < 0)
-            return sb_fail_errno(err, SB_E_FAILED, "giving the secret %s to its user", name);
-    }
+    sb_step_mounts_add(mounts, sb_format("%s/resolv.conf", mounts->directory), "/etc/resolv.conf",
+                       false, true);
     return 0;
 }
 
@@ -103,7 +72,7 @@ static bool reserved(const char *path) {
     return !strcmp(path, "/");
 }
 
-static int check_place(const char *path, struct sb_error *err) {
+int sb_step_mounts_check_place(const char *path, struct sb_error *err) {
     sb_autofree char *clean = sb_path_clean(path);
     if (path[0] == '/' && !reserved(clean))
         return 0;
@@ -211,8 +180,8 @@ static int add_cache(struct sb_step_run_context *context, const struct cache *ca
     mounts->locks[mounts->lock_count++] = fd;
     if (make_cache(store, id, json, err) < 0)
         return -1;
-    add(mounts, sb_format("%s/sbuild/caches/%s", sb_store_path(store), id), cache->path, true,
-        false);
+    sb_step_mounts_add(mounts, sb_format("%s/sbuild/caches/%s", sb_store_path(store), id),
+                       cache->path, true, false);
     return 0;
 }
 
@@ -237,12 +206,12 @@ static int add_own(const struct sb_program *program, struct sb_step_mounts *moun
     for (size_t i = 0; i < program->mount_count; i++) {
         const struct sb_mount *mount = &program->mounts[i];
         struct stat st;
-        if (check_place(mount->destination, err) < 0)
+        if (sb_step_mounts_check_place(mount->destination, err) < 0)
             return -1;
         if (stat(mount->source, &st) < 0)
             return sb_fail_errno(err, SB_E_IO, "%s", mount->source);
-        add(mounts, sb_strdup(mount->source), mount->destination, S_ISDIR(st.st_mode),
-            mount->read_only);
+        sb_step_mounts_add(mounts, sb_strdup(mount->source), mount->destination,
+                           S_ISDIR(st.st_mode), mount->read_only);
     }
     return 0;
 }
@@ -293,7 +262,7 @@ static int add_caches(const struct sb_step *step, struct sb_step_run_context *co
     collect_caches(step, program, &caches);
     int failed = 0;
     for (size_t i = 0; i < caches.n && !failed; i++)
-        failed = check_place(caches.v[i].path, err) < 0 ||
+        failed = sb_step_mounts_check_place(caches.v[i].path, err) < 0 ||
                          add_cache(context, &caches.v[i], program->user, out, err) < 0
                      ? -1
                      : 0;
@@ -311,15 +280,15 @@ int sb_step_mounts_begin(const struct sb_step *step, struct sb_step_run_context 
         return -1;
     if (add_own(program, out, err) < 0)
         return -1;
-    if (step->secrets.n)
-        add(out, sb_format("%s/secrets", out->directory), "/run/secrets", true, true);
+    if (sb_step_secrets_places(step, out, err) < 0)
+        return -1;
     return make_points(out, err);
 }
 
 int sb_step_mounts_give(const struct sb_step *step, struct sb_step_run_context *context,
                         const struct sb_user *user, struct sb_step_mounts *mounts,
                         struct sb_error *err) {
-    if (step->secrets.n && give_secrets(step, context, user, mounts, err) < 0)
+    if (sb_step_secrets_give(step, context, user, mounts, err) < 0)
         return -1;
     return give_caches(mounts, user, err);
 }
@@ -327,9 +296,7 @@ int sb_step_mounts_give(const struct sb_step *step, struct sb_step_run_context *
 void sb_step_mounts_end(struct sb_step_mounts *mounts) {
     sb_root_points_drop(mounts->root, mounts->points, mounts->point_count);
     if (mounts->directory) {
-        sb_autofree char *secrets = sb_format("%s/secrets", mounts->directory);
-        if (mounts->secrets)
-            umount2(secrets, MNT_DETACH | UMOUNT_NOFOLLOW);
+        sb_step_secrets_end(mounts);
         sb_tree_remove(AT_FDCWD, mounts->directory, NULL);
     }
     for (size_t i = 0; i < mounts->lock_count; i++)

@@ -68,8 +68,13 @@ static int attempt_site(struct sb_target *target, struct attempt *a, struct sb_e
         sb_context_open(target->recipe->context, target->build->store, &target->context, err) < 0)
         return -1;
     a->site.context = target->context;
-    if (a->layer && sb_layer_looks_below(a->layer))
-        return sb_target_stack_open(target, a->layer, &a->stack, err);
+    if (!a->layer || !sb_layer_looks_below(a->layer))
+        return 0;
+    if (sb_target_stack_open(target, a->layer, &a->stack, err) < 0)
+        return -1;
+    a->site.brings_workdir = target->recipe->image.workdir &&
+                             a->result + 1 == target->result_count &&
+                             sb_target_stack_is_whole(target, a->layer);
     return 0;
 }
 
@@ -463,19 +468,21 @@ static bool is_base_unknown(const struct sb_target *target) {
     return false;
 }
 
-static int mark_unknown(struct sb_target *target) {
+static void mark_unknown(struct sb_target *target) {
     for (; target->next < target->result_count; target->next++) {
         target->results[target->next].cause =
             sb_format("depends on what recipe %s turns out to be", target->base->recipe->name);
         sb_target_notify(target, target->next, SB_EVENT_LAYER_DONE, NULL, 0);
     }
-    return 0;
 }
 
 int sb_target_advance(struct sb_target *target, enum sb_target_effort effort,
                       struct sb_error *err) {
-    if (effort == SB_TARGET_PLAN && is_base_unknown(target))
-        return mark_unknown(target);
+    if (effort == SB_TARGET_PLAN && is_base_unknown(target)) {
+        mark_unknown(target);
+        sb_image_configure(&target->image, &target->recipe->image, &target->env);
+        return 0;
+    }
     while (target->next < target->result_count) {
         if (sb_interrupt_check(err) < 0)
             return -1;
@@ -491,7 +498,7 @@ int sb_target_advance(struct sb_target *target, enum sb_target_effort effort,
     }
     if (finish_packing(target, err) < 0)
         return -1;
-    sb_image_configure(&target->image, &target->recipe->image);
+    sb_image_configure(&target->image, &target->recipe->image, &target->env);
     if (effort == SB_TARGET_PLAN)
         return 0;
     if (sb_target_describe_paths(target, err) < 0)

@@ -67,6 +67,9 @@ struct sb_target *sb_target_root(struct sb_target *target);
  * sees the same; of all others their tables of contents. */
 int sb_target_stack_open(struct sb_target *target, const struct sb_recipe_layer *layer,
                          struct sb_stack *out, struct sb_error *err);
+/* Whether it shows all directories below, and not just those that every distribution has: the same
+ * on every machine. */
+bool sb_target_stack_is_whole(const struct sb_target *target, const struct sb_recipe_layer *layer);
 void sb_target_stack_free(struct sb_target_stack *stack); /* NULL is allowed */
 /* Says in the image's config what those who build on it need to know. */
 int sb_target_describe_paths(struct sb_target *target, struct sb_error *err);

@@ -171,6 +171,10 @@ int sb_target_stack_open(struct sb_target *target, const struct sb_recipe_layer 
     return stack->paths.partial ? check_destinations(target, layer, err) : 0;
 }
 
+bool sb_target_stack_is_whole(const struct sb_target *target, const struct sb_recipe_layer *layer) {
+    return !target->stack->paths.partial || goes_through_links(layer);
+}
+
 /* ---- for those who build on this image ---- */
 
 /* Whether what a base holds can be read without fetching anything. */

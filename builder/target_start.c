@@ -6,6 +6,7 @@
 
 #include "base/memory.h"
 #include "builder/base_paths.h"
+#include "builder/environment.h"
 #include "builder/image_config.h"
 #include "builder/source.h"
 #include "builder/target.h"
@@ -78,12 +79,27 @@ static void prepare_results(struct sb_target *target) {
     target->next = target->base_count;
 }
 
+/* A service's variables are needed by bundles only, but what is wrong with them is known now. */
+static int check_service(const struct sb_target *target, struct sb_error *err) {
+    const struct sb_recipe *recipe = target->recipe;
+    struct sb_pairs env = {0};
+    if (recipe->service.env.n == 0)
+        return 0;
+    for (size_t i = 0; i < target->env.n; i++)
+        sb_pairs_set(&env, target->env.v[i].name, target->env.v[i].value);
+    int failed = sb_environment_add(&env, &recipe->service.env, &recipe->args, recipe->path, err);
+    sb_pairs_free(&env);
+    return failed;
+}
+
 int sb_target_start(struct sb_target *target, struct sb_error *err) {
     if (target->started)
         return 0;
     if (start_image(target, err) < 0)
         return -1;
-    sb_image_environment(&target->image, &target->recipe->image, &target->env);
+    if (sb_image_environment(&target->image, target->recipe, &target->env, err) < 0 ||
+        check_service(target, err) < 0)
+        return -1;
     target->workdir = sb_image_workdir(&target->image, &target->recipe->image);
     prepare_results(target);
     target->started = true;
