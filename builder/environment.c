@@ -27,13 +27,12 @@ static int fail_unknown(const struct sb_pairs *env, const struct sb_pairs *args,
     sb_autofree const char **names = sb_alloc((CANDIDATE_LIMIT + 1) * sizeof *names);
     add_names(env, names, add_names(args, names, 0));
     const char *nearest = sb_text_nearest(name, names);
-    sb_fail(err, SB_E_RECIPE,
-            "%s:%d:%d: key \"%s\": ${%.60s} is neither in args nor a variable of the base, nor one "
-            "above",
-            file, pair->line, pair->column, pair->name, name);
-    if (nearest)
-        return sb_error_hint(err, "did you mean ${%s}?", nearest);
-    return sb_error_hint(err, "leave it out, or declare it; write $$ for a dollar sign");
+    sb_autofree char *guess = nearest ? sb_format("did you mean ${%s}?", nearest)
+                                      : sb_strdup("leave it out, or write $$ for a dollar sign");
+    return sb_fail(err, SB_E_RECIPE,
+                   "%s:%d:%d: key \"%s\": ${%.60s} is neither in args, nor a variable of the base "
+                   "or above (%s)",
+                   file, pair->line, pair->column, pair->name, name, guess);
 }
 
 static int expand(const struct sb_pairs *env, const struct sb_pairs *args, const char *file,

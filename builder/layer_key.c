@@ -82,7 +82,7 @@ static const struct sb_secret *find_secret(const struct sb_secrets *secrets, con
 /* Where they are, if not in /run/secrets. */
 static void add_secret_places(const struct sb_step *step, json_t *out) {
     json_t *places = json_array();
-    for (size_t i = 0; i < step->secrets.n; i++)
+    for (size_t i = 0; i < step->secret_places.n; i++)
         if (*step->secret_places.v[i] || *step->secret_variables.v[i])
             json_array_append_new(places, json_pack("[s, o, s]", step->secrets.v[i],
                                                     sb_json_from_bytes(step->secret_places.v[i]),

@@ -26,13 +26,22 @@ static const char *name_in_shown(const char *to) {
     return !strncmp(to, SHOWN "/", n) && to[n] && !strchr(to + n, '/') ? to + n : NULL;
 }
 
+/* A step that says nothing of places has none. */
+static const char *place_of(const struct sb_step *step, size_t i) {
+    return i < step->secret_places.n ? step->secret_places.v[i] : "";
+}
+
+static const char *variable_of(const struct sb_step *step, size_t i) {
+    return i < step->secret_variables.n ? step->secret_variables.v[i] : "";
+}
+
 static bool is_variable(const struct sb_step *step, size_t i) {
-    return *step->secret_variables.v[i];
+    return *variable_of(step, i);
 }
 
 /* The file's name in /run/secrets; NULL when it is elsewhere, or none. */
 static const char *shown_name(const struct sb_step *step, size_t i) {
-    const char *to = step->secret_places.v[i];
+    const char *to = place_of(step, i);
     if (*to)
         return name_in_shown(to);
     return is_variable(step, i) ? NULL : step->secrets.v[i];
@@ -42,7 +51,7 @@ int sb_step_secrets_places(const struct sb_step *step, struct sb_step_mounts *mo
                            struct sb_error *err) {
     bool shown = false;
     for (size_t i = 0; i < step->secrets.n; i++) {
-        const char *to = step->secret_places.v[i];
+        const char *to = place_of(step, i);
         shown = shown || shown_name(step, i);
         if (!*to || name_in_shown(to))
             continue;
@@ -107,7 +116,7 @@ int sb_step_secrets_give(const struct sb_step *step, const struct sb_step_run_co
         const struct sb_secret *secret = find_given(context, step->secrets.v[i], err);
         if (!secret)
             return -1;
-        bool file = *step->secret_places.v[i] || !is_variable(step, i);
+        bool file = *place_of(step, i) || !is_variable(step, i);
         if (file && give(step, i, secret, user, mounts, err) < 0)
             return -1;
     }
@@ -140,7 +149,7 @@ int sb_step_secrets_environment(const struct sb_step *step,
             return sb_error_hint(err, "give it as a file: secrets: [%s]", secret->name);
         }
         char *value = sb_strndup(secret->value ? secret->value : "", len);
-        sb_pairs_set(env, step->secret_variables.v[i], value);
+        sb_pairs_set(env, variable_of(step, i), value);
         explicit_bzero(value, len);
         free(value);
     }
@@ -156,7 +165,7 @@ bool sb_step_secrets_in_environment(const struct sb_step *step) {
 
 void sb_step_secrets_forget(const struct sb_step *step, struct sb_pairs *env) {
     for (size_t i = 0; i < step->secrets.n; i++) {
-        const char *value = sb_pairs_get(env, step->secret_variables.v[i]);
+        const char *value = sb_pairs_get(env, variable_of(step, i));
         if (value)
             explicit_bzero((char *)value, strlen(value));
     }
@@ -164,7 +173,7 @@ void sb_step_secrets_forget(const struct sb_step *step, struct sb_pairs *env) {
 
 char *sb_step_secrets_file(const struct sb_step *step, const char *name) {
     for (size_t i = 0; i < step->secrets.n; i++)
-        if (!strcmp(step->secrets.v[i], name) && shown_name(step, i) && !*step->secret_places.v[i])
+        if (!strcmp(step->secrets.v[i], name) && shown_name(step, i) && !*place_of(step, i))
             return sb_format(SHOWN "/%s", name);
     return NULL;
 }
