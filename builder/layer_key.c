@@ -127,27 +127,33 @@ static void add_args(const struct sb_layer_site *site, const struct sb_step *ste
     }
 }
 
+/* Of a program, that it is one counts, too. */
+static void set_input(json_t *object, const struct sb_input *input) {
+    sb_autofree char *link = S_ISLNK(input->mode) ? sb_format("link to %s", input->link) : NULL;
+    if (link) {
+        set_string(object, input->path, link);
+    } else if (S_ISREG(input->mode)) {
+        const char *program = input->mode & 0100 ? " program" : "";
+        sb_autofree char *text = sb_format("%s%s", sb_digest_text(&input->digest).text, program);
+        set_string(object, input->path, text);
+    }
+}
+
 /* The files of the context that the step reads, other than what it copies. */
 static int add_inputs(const struct sb_layer_site *site, const struct sb_step *step, json_t *out,
                       struct sb_error *err) {
     if (!step->kind->inputs)
         return 0;
-    sb_autostrings struct sb_strings paths = {0};
-    step->kind->inputs(step, &paths);
+    struct sb_input_list list = {0};
     json_t *object = json_object();
     json_object_set_new(out, "inputs", object);
-    for (size_t i = 0; i < paths.n; i++) {
-        struct sb_input_list list = {0};
-        int failed = sb_context_scan(site->context, paths.v[i], NULL, NULL, &list, err);
-        for (size_t j = 0; j < list.n && !failed; j++)
-            if (S_ISREG(list.v[j].mode))
-                set_digest(object, list.v[j].path, &list.v[j].digest);
-        sb_input_list_free(&list);
-        if (failed)
-            return sb_error_context(err, "%s:%d:%d", step->place.file, step->place.line,
-                                    step->place.column);
-    }
-    return 0;
+    int failed = step->kind->inputs(step, site->context, &list, err);
+    for (size_t i = 0; i < list.n && !failed; i++)
+        set_input(object, &list.v[i]);
+    sb_input_list_free(&list);
+    return failed ? sb_error_context(err, "%s:%d:%d", step->place.file, step->place.line,
+                                     step->place.column)
+                  : 0;
 }
 
 /* A copy step among others: what it copies, by digest. */

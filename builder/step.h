@@ -56,13 +56,15 @@ struct sb_step_apt {
         components; /* extra components of the base's own archive to enable, rarely used */
 };
 
-/* pip: [requirement specifiers] or {requirements: FILE, packages: […], python, index_url,
- * find_links, target}. */
+/* pip: [requirement specifiers] or {requirements, constraints, project, packages, python,
+ * index_url, extra_index_urls, find_links, target}. */
 struct sb_step_pip {
-    char *requirements; /* a file of the context */
+    struct sb_strings requirements, constraints; /* files of the context */
+    struct sb_strings projects; /* directories or archives of the context, maybe with "[extra]" */
     struct sb_strings packages;
-    char *python;     /* default "python3" */
-    char *index_url;  /* NULL: PyPI, or what sbuild.yaml's pip mirror says */
+    char *python;    /* default "python3" */
+    char *index_url; /* NULL: PyPI, or what sbuild.yaml's pip mirror says */
+    struct sb_strings extra_index_urls;
     char *find_links; /* a directory of the context with wheels; then no network is needed */
     char *target;     /* --target; NULL: the system's site-packages */
 };
@@ -110,6 +112,8 @@ struct sb_step {
 };
 
 struct sb_step_run_context; /* builder/execution.h */
+struct sb_context;          /* builder/context.h */
+struct sb_input_list;       /* builder/context.h */
 struct sb_key;              /* builder/schema.h */
 struct sb_reader;           /* builder/schema.h */
 struct sb_yaml;             /* base/yaml.h */
@@ -128,9 +132,10 @@ struct sb_step_kind {
     /* Fills out with what the step's result depends on, beside input files: canonical, and without
      * anything that doesn't matter (places, the order of a set). */
     void (*describe)(const struct sb_step *step, json_t *out);
-    /* Adds the paths in the context (files or directories) whose content the step reads; NULL when
-     * it reads none. copy has none here: builder/copy.h looks after it. */
-    void (*inputs)(const struct sb_step *step, struct sb_strings *out);
+    /* Appends what of the context the step reads; NULL when it reads none. What is missing is told,
+     * with what names it. copy has none here: builder/copy.h looks after it. */
+    int (*inputs)(const struct sb_step *step, struct sb_context *context, struct sb_input_list *out,
+                  struct sb_error *err);
     /* One line for progress and the image's history: "apt: python3 python3-torch". The caller's. */
     char *(*summary)(const struct sb_step *step);
     /* Runs it within a mounted root (every kind has this: copy and download may stand in a layer

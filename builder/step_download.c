@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/process.h"
+#include "builder/archive_kind.h"
 #include "builder/execution.h"
 #include "builder/fetch.h"
 #include "builder/inroot_files.h"
@@ -32,7 +33,8 @@ static const struct sb_key keys[] = {
     {"owner", SB_KEY_OWNER, AT(uid), .fallback = "\"0:0\"",
      .description = "Owner of the file, UID:GID."},
     {"extract", SB_KEY_BOOL, AT(extract), .fallback = "false",
-     .description = "Unpack it: a tar, plain or compressed with gzip, zstd, xz or bzip2."},
+     .description =
+         "Unpack it: a zip, or a tar, plain or compressed with gzip, zstd, xz or bzip2."},
     {"strip", SB_KEY_INTEGER, AT(strip), .least = 0, .most = 100, .fallback = "0",
      .description = "Leading directories to drop from the names when unpacking."},
     {0},
@@ -188,9 +190,13 @@ static int extract(const struct sb_step_download *download, int fd, int root, in
     if (directory < 0)
         return -1;
     const struct decompressor *through = decompressor_of(fd);
-    if ((through ? unpack_through(through, fd, directory, &options, err)
-                 : sb_unpack_fd(fd, directory, &options, err)) == 0)
+    bool zip = sb_archive_is_zip(fd);
+    options.mtime = zip ? &epoch : NULL;
+    if ((zip       ? sb_unpack_zip(fd, directory, &options, err)
+         : through ? unpack_through(through, fd, directory, &options, err)
+                   : sb_unpack_fd(fd, directory, &options, err)) == 0)
         return 0;
+    sb_archive_refuse(fd, err);
     sb_autofree char *url = sb_fetch_public_url(download->url);
     return sb_error_context(err, "unpacking %s", url);
 }

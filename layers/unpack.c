@@ -410,6 +410,10 @@ static int place_entry(void *self, const struct sb_entry *entry, struct sb_entry
         changed.uid = options->owner->uid;
         changed.gid = options->owner->gid;
     }
+    if (options->mtime) {
+        changed.mtime = *options->mtime;
+        changed.mtime_nsec = 0;
+    }
     return place_as_it_is(l, &changed, data, err);
 }
 
@@ -447,6 +451,15 @@ int sb_unpack_fd(int fd, int dirfd, const struct sb_unpack_options *options, str
         return -1;
     }
     if (sb_layer_reader_finish(reader, NULL, NULL, err) < 0)
+        return -1;
+    return layout_finish(&l, err);
+}
+
+int sb_unpack_zip(int fd, int dirfd, const struct sb_unpack_options *options,
+                  struct sb_error *err) {
+    __attribute__((cleanup(layout_free))) struct layout l;
+    layout_start(&l, dirfd, options);
+    if (sb_zip_walk(fd, place_entry, &l, err) < 0)
         return -1;
     return layout_finish(&l, err);
 }

@@ -89,7 +89,7 @@ static void check_design_steps(const struct sb_recipe *r) {
     CHECK_STR(steps[0].kind->name, "apt");
     CHECK_STR(steps[0].apt.packages.v[1], "python3-torch");
     CHECK(steps[0].network);
-    CHECK_STR(steps[1].pip.requirements, "requirements.txt");
+    CHECK_STR(steps[1].pip.requirements.v[0], "requirements.txt");
     CHECK_STR(steps[1].pip.python, "python3");
     CHECK_INT(steps[2].prune.what.n, 3);
     CHECK_INT(steps[2].place.line, 11);
