@@ -47,13 +47,31 @@ static void start_environment(const char *home, bool network, struct sb_pairs *e
         add_proxies(env);
 }
 
+/* Where programs leave traces, for who removes them. Without symlinks, as they are then. */
+static void note_homes(struct sb_root *root, int fd, const struct sb_pairs *env) {
+    static const struct {
+        enum sb_root_trace what;
+        const char *name;
+    } all[] = {
+        {SB_ROOT_HOME, "HOME"}, {SB_ROOT_CACHE, "XDG_CACHE_HOME"}, {SB_ROOT_CARGO, "CARGO_HOME"}};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        bool exists;
+        const char *path = sb_pairs_get(env, all[i].name);
+        sb_autofree char *resolved =
+            path && *path == '/' ? sb_inroot_resolve(fd, path, &exists, NULL) : NULL;
+        if (resolved)
+            sb_root_note(root, all[i].what, resolved);
+    }
+}
+
 static void make_environment(const struct sb_step *step, const struct sb_step_run_context *context,
                              const struct sb_program *program, const char *home,
                              struct sb_pairs *env) {
     start_environment(home, program->network, env);
     sb_autofree char *epoch = sb_format("%lld", (long long)context->epoch);
     sb_pairs_set(env, "SOURCE_DATE_EPOCH", epoch);
-    add_pairs(env, context->env);
+    if (sb_step_sees_env(step))
+        add_pairs(env, context->env);
     if (step->kind->type == SB_STEP_RUN && context->recipe)
         add_pairs(env, &context->recipe->args);
     add_pairs(env, program->env);
@@ -127,6 +145,7 @@ static int look_up(const struct sb_step *step, const struct sb_step_run_context 
                         context->epoch, err) < 0)
         return -1;
     make_environment(step, context, program, out->user.home, &out->env);
+    note_homes(context->root, root, &out->env);
     if (sb_step_secrets_environment(step, context, &out->env, err) < 0)
         return -1;
     const char *path = sb_pairs_get(&out->env, "PATH");

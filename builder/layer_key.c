@@ -30,7 +30,7 @@ bool sb_layer_looks_below(const struct sb_recipe_layer *layer) {
 
 bool sb_layer_sees_env(const struct sb_recipe_layer *layer) {
     for (size_t i = 0; i < layer->step_count; i++)
-        if (layer->steps[i].kind->type == SB_STEP_RUN || layer->steps[i].kind->type == SB_STEP_PIP)
+        if (sb_step_sees_env(&layer->steps[i]))
             return true;
     return false;
 }

@@ -11,7 +11,8 @@ struct sb_root {
     char *stubs_path, *upper, *merged;
     struct sb_strings trees; /* lowest first */
     struct sb_strings stubs; /* "/etc/resolv.conf": what sb_root_points added to stubs */
-    unsigned mounts;         /* how often it was mounted */
+    struct sb_strings homes, caches, cargos; /* enum sb_root_trace: "/root" */
+    unsigned mounts;                         /* how often it was mounted */
     bool mounted;
 };
 

@@ -144,6 +144,8 @@ struct sb_step_kind {
                struct sb_error *err);
 };
 
+/* True of those whose programs see the image's environment: apt's are the distribution's own. */
+bool sb_step_sees_env(const struct sb_step *step);
 /* True of a download that unpacks nothing: a file whose content is known before it is fetched. */
 bool sb_step_downloads(const struct sb_step *step);
 

@@ -19,6 +19,10 @@ bool sb_step_downloads(const struct sb_step *step) {
     return step->kind && step->kind->type == SB_STEP_DOWNLOAD && !step->download.extract;
 }
 
+bool sb_step_sees_env(const struct sb_step *step) {
+    return step->kind->type == SB_STEP_RUN || step->kind->type == SB_STEP_PIP;
+}
+
 const struct sb_step_kind *sb_step_kind_find(const char *name) {
     for (size_t i = 0; sb_step_kinds[i]; i++)
         if (!strcmp(sb_step_kinds[i]->name, name))
