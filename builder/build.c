@@ -144,6 +144,31 @@ static int check_secrets(const struct sb_build *build, struct sb_error *err) {
     return 0;
 }
 
+static int check_sources_of(struct sb_target *target, const struct sb_step *step,
+                            struct sb_error *err) {
+    if (!step->kind->look)
+        return 0;
+    if (!target->context &&
+        sb_context_open(target->recipe->context, target->build->store, &target->context, err) < 0)
+        return -1;
+    return step->kind->look(step, target->context, err) < 0
+               ? sb_error_context(err, "%s:%d:%d", step->place.file, step->place.line,
+                                  step->place.column)
+               : 0;
+}
+
+/* What steps read of their contexts is there, before an hour of other layers. */
+static int check_sources(const struct sb_build *build, struct sb_error *err) {
+    for (size_t n = 0; n < build->target_count; n++) {
+        const struct sb_recipe *recipe = build->targets[n]->recipe;
+        for (size_t l = 0; l < recipe->layer_count; l++)
+            for (size_t s = 0; s < recipe->layers[l].step_count; s++)
+                if (check_sources_of(build->targets[n], &recipe->layers[l].steps[s], err) < 0)
+                    return -1;
+    }
+    return 0;
+}
+
 static int job_count(const struct sb_build *build) {
     if (build->request->jobs > 0)
         return build->request->jobs;
@@ -184,7 +209,7 @@ int sb_build_new(struct sb_store *store, const struct sb_settings *settings,
     build->threads = job_count(build);
     if (read_epoch(&build->epoch, err) < 0 || load_recipes(build, err) < 0 ||
         check_names(build, err) < 0 || check_secrets(build, err) < 0 ||
-        open_remote_cache(build, err) < 0) {
+        check_sources(build, err) < 0 || open_remote_cache(build, err) < 0) {
         sb_build_free(build);
         return -1;
     }

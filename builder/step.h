@@ -136,6 +136,8 @@ struct sb_step_kind {
      * with what names it. copy has none here: builder/copy.h looks after it. */
     int (*inputs)(const struct sb_step *step, struct sb_context *context, struct sb_input_list *out,
                   struct sb_error *err);
+    /* Tells what is missing of that, before anything is built; NULL: nothing can be. */
+    int (*look)(const struct sb_step *step, struct sb_context *context, struct sb_error *err);
     /* One line for progress and the image's history: "apt: python3 python3-torch". The caller's. */
     char *(*summary)(const struct sb_step *step);
     /* Runs it within a mounted root (every kind has this: copy and download may stand in a layer

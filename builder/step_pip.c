@@ -84,6 +84,13 @@ static int inputs(const struct sb_step *step, struct sb_context *context, struct
     return failed ? -1 : 0;
 }
 
+static int look(const struct sb_step *step, struct sb_context *context, struct sb_error *err) {
+    struct sb_requirements requirements = {0};
+    int failed = sb_requirements_read(&step->pip, context, &requirements, err);
+    sb_requirements_free(&requirements);
+    return failed;
+}
+
 static char *summary(const struct sb_step *step) {
     const struct sb_step_pip *pip = &step->pip;
     struct sb_buf out = {0};
@@ -98,8 +105,9 @@ static char *summary(const struct sb_step *step) {
 
 /* ---- running ---- */
 
-#define INPUTS "/run/sbuild/pip" /* the context's files, beside one another; pip is started there  \
-                                  */
+#define INPUTS                                                                                     \
+    "/run/sbuild/pip" /* the context's files, beside one another; pip is started there             \
+                       */
 #define CACHE "/root/.cache/pip"
 
 /* Without an interpreter the runtime would only say that a file is missing. */
@@ -238,6 +246,7 @@ const struct sb_step_kind sb_step_kind_pip = {
     .check = check,
     .describe = describe,
     .inputs = inputs,
+    .look = look,
     .summary = summary,
     .run = run,
 };

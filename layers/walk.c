@@ -7,6 +7,7 @@
 #include <archive.h>
 #include <archive_entry.h>
 #include <errno.h>
+#include <locale.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -435,7 +436,8 @@ struct zip {
     uint64_t limit;
 };
 
-/* Permissions as unzip leaves them with an umask of 022, but for those that lock the owner out. */
+/* Permissions as unzip leaves them with an umask of 022; where the owner could not even read, there
+ * were none. */
 static int visit_zip(void *self, const struct sb_entry *entry, struct sb_entry_data *data,
                      struct sb_error *err) {
     const struct zip *zip = self;
@@ -444,7 +446,9 @@ static int visit_zip(void *self, const struct sb_entry *entry, struct sb_entry_d
         return sb_fail(err, SB_E_INTEGRITY, "it unpacks to more than the %llu bytes allowed",
                        (unsigned long long)zip->limit);
     if (S_ISREG(entry->mode) || S_ISDIR(entry->mode))
-        plain.mode = (entry->mode & (S_IFMT | 0755)) | (S_ISDIR(entry->mode) ? 0700 : 0600);
+        plain.mode = entry->mode & (S_IFMT | 0755);
+    if (!(plain.mode & 0400))
+        plain.mode |= S_ISDIR(plain.mode) ? 0755 : 0644;
     return zip->visit(zip->self, &plain, data, err);
 }
 
@@ -457,10 +461,17 @@ int sb_zip_walk(int fd, sb_entry_visit *visit, void *self, struct sb_error *err)
     zip.limit = sb_unpack_limit((uint64_t)st.st_size);
     if (check_zip(fd, (uint64_t)st.st_size, err) < 0)
         return -1;
+    /* A name that is marked as UTF-8 is converted, and in the "C" locale there is none then. */
+    locale_t utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
+    locale_t before = utf8 ? uselocale(utf8) : (locale_t)0;
     int rc = start_zip(&w, fd, err);
     if (rc == 0)
         rc = walk(&w, visit_zip, &zip, err);
     end(&w);
+    if (utf8) {
+        uselocale(before);
+        freelocale(utf8);
+    }
     return rc;
 }
 

@@ -20,7 +20,7 @@ printf '# more\n-r base.txt\n-c ../c.txt\n./pkg\n' >context/req/prod.txt
 echo aa==1 >context/req/base.txt
 echo x >context/pkg/pyproject.toml
 echo other >context/other
-check_fails "a missing constraints file" "[13]" "$SBUILD" build app.yaml
+check_fails "a missing constraints file" "[13]" "$SBUILD" plan app.yaml
 echo bb==1 >context/c.txt
 check "all is there" build app
 tree app:latest app
