@@ -132,7 +132,7 @@ check_equal "from the further index" "version = '1.0'" "$(site cc.py)"
 printf '[global]\nindex-url = http://user:pass-word@127.0.0.1:%s/simple\n' "$port" >pip.conf
 secrets() { # SECRETS
 	printf 'name: app\nfrom: deb.yaml\nlayers: [{name: deps, pip: [secretpkg], secrets: [%s]}]\n' "$1" >app.yaml
-	"$SBUILD" build app.yaml --no-cache --progress plain --secret id=pip_conf,src=pip.conf --secret id=index,env=INDEX >app.out 2>&1 ||
+	"$SBUILD" build app.yaml --progress plain --secret id=pip_conf,src=pip.conf --secret id=index,env=INDEX >app.out 2>&1 ||
 		{ tail -n 40 app.out; return 1; }
 }
 export INDEX="http://user:pass-word@127.0.0.1:$port/simple"
