@@ -51,7 +51,7 @@ LINK    := $(CC) $(LDFLAGS_$(CONF)) -pie -pthread $(LDFLAGS)
 
 # Third parties are linked statically: a process that has nothing to do must not pay for loading
 # libraries (0.7 ms to start, against 4 ms). docs/ARCHITECTURE.md says why each is here.
-LIBS := -Wl,-Bstatic -larchive -lzstd -lcrypto -lyaml -ljansson -ldeflate -lz -lseccomp -Wl,-Bdynamic
+LIBS := -Wl,-Bstatic -larchive -lbz2 -llzma -lnettle -lzstd -lcrypto -lyaml -ljansson -ldeflate -lz -lseccomp -Wl,-Bdynamic
 
 # sbuild-http is a program of its own, started only when a registry is asked, and linked with what
 # the distribution keeps up to date: libcurl and the OpenSSL below it.

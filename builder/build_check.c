@@ -80,17 +80,6 @@ static void check_secrets(const struct sb_build *build, const struct sb_step *st
 
 /* ---- what steps read of their context ---- */
 
-static int check_inputs(struct sb_context *context, const struct sb_step *step, bool deep,
-                        struct sb_error *err) {
-    sb_autostrings struct sb_strings paths = {0};
-    if (step->kind->inputs)
-        step->kind->inputs(step, &paths);
-    for (size_t i = 0; i < paths.n; i++)
-        if (sb_context_check_path(context, paths.v[i], deep, err) < 0)
-            return -1;
-    return 0;
-}
-
 static int check_copy(struct sb_context *context, const struct sb_step *step, bool deep,
                       struct sb_error *err) {
     sb_autofree char *place = sb_format("%s:%d", step->place.file, step->place.line);
@@ -104,8 +93,10 @@ static int check_step(struct sb_target *target, const struct sb_recipe_layer *la
                       const struct sb_step *step, bool deep, struct problems *problems) {
     struct sb_error err = {0};
     bool copies = step->kind->type == SB_STEP_COPY;
+    if (!copies && !step->kind->look)
+        return 0;
     if ((copies ? check_copy(target->context, step, deep, &err)
-                : check_inputs(target->context, step, deep, &err)) == 0)
+                : step->kind->look(step, target->context, deep, &err)) == 0)
         return 0;
     if (err.code == SB_E_INTERRUPTED)
         return -1;

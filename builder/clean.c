@@ -9,8 +9,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <fnmatch.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -40,7 +42,6 @@ static const struct rule {
     {"var/cache/ldconfig", "aux-cache", REMOVE},
     {"var/cache/man", "*", REMOVE},
     {"var/cache/fontconfig", "*", REMOVE},
-    {"root/.cache", "pip", REMOVE},
     /* earlier versions of files */
     {"var/lib/dpkg", "*-old", REMOVE},
     {"var/cache/debconf", "*-old", REMOVE},
@@ -59,12 +60,63 @@ static const struct rule {
     {"etc/ssh", "ssh_host_*_key.pub", REMOVE},
     {"etc/resolvconf/resolv.conf.d", "original", REMOVE},
     {"etc", ".resolv.conf.systemd-resolved.bak", REMOVE},
-    /* traces of people and programs */
-    {"root", ".wget-hsts", REMOVE},
-    {"root", ".python_history", REMOVE},
-    {"root", ".bash_history", REMOVE},
+    /* traces of programs */
     {"tmp", "hsperfdata_*", REMOVE},
     {"tmp", "pip-*", REMOVE},
+};
+
+/* In each directory that was HOME: histories, and what differs from one build to the next. */
+static const struct rule home_rules[] = {
+    {".", ".bash_history", REMOVE},
+    {".", ".ash_history", REMOVE},
+    {".", ".zsh_history", REMOVE},
+    {".", ".python_history", REMOVE},
+    {".", ".node_repl_history", REMOVE},
+    {".", ".sqlite_history", REMOVE},
+    {".", ".psql_history", REMOVE},
+    {".", ".mysql_history", REMOVE},
+    {".", ".rediscli_history", REMOVE},
+    {".", ".wget-hsts", REMOVE},
+    {".", ".lesshst", REMOVE},
+    {".", ".viminfo", REMOVE},
+    {".", ".rnd", REMOVE},
+    {".", ".ccache", REMOVE},
+    {".npm", "_cacache", REMOVE},
+    {".npm", "_logs", REMOVE},
+    {".npm", "_update-notifier-last-checked", REMOVE},
+    {".composer", "cache", REMOVE},
+    {".config/go", "telemetry", REMOVE},
+    {".gnupg", "random_seed", REMOVE},
+    {".local/state", "lesshst", REMOVE},
+    {".nv", "ComputeCache", REMOVE},
+};
+
+/* In each ~/.cache and XDG_CACHE_HOME: caches of tools that fetch or compute them again, and are
+ * there for those who build alone. Not what programs take for their data when they run: models
+ * (huggingface, torch, whisper), browsers (ms-playwright, puppeteer), environments (pre-commit,
+ * pypoetry/virtualenvs), lists of fonts (matplotlib). */
+static const struct rule cache_rules[] = {
+    {".", "pip", REMOVE},
+    {".", "uv", REMOVE},
+    {".", "go-build", REMOVE},
+    {".", "yarn", REMOVE},
+    {".", "node-gyp", REMOVE},
+    {".", "pipenv", REMOVE},
+    {".", "ccache", REMOVE},
+    {".", "sccache", REMOVE},
+    {".", "composer", REMOVE},
+    {".", "conda", REMOVE},
+    {".", "fontconfig", REMOVE},
+    {".", "mesa_shader_cache*", REMOVE},
+    {".", "motd.legal-displayed", REMOVE},
+    {"pypoetry", "cache", REMOVE},
+    {"pypoetry", "artifacts", REMOVE},
+};
+
+/* In each ~/.cargo and CARGO_HOME: when what was last used. */
+static const struct rule cargo_rules[] = {
+    {".", ".global-cache*", REMOVE},
+    {".", ".package-cache*", REMOVE},
 };
 
 /* Opens a directory below, following nothing; -1 and errno. */
@@ -87,14 +139,18 @@ static bool is_whiteout(const struct stat *st) {
     return S_ISCHR(st->st_mode) && st->st_rdev == 0;
 }
 
-static int apply(const struct rule *rule, int dir, const char *name, struct sb_error *err) {
+/* Whether there was something, goes to *out_removed. */
+static int apply(const struct rule *rule, int dir, const char *name, bool *out_removed,
+                 struct sb_error *err) {
     struct stat st;
     if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return errno == ENOENT ? 0 : sb_fail_errno(err, SB_E_IO, "%s/%s", rule->directory, name);
     if (is_whiteout(&st))
         return 0;
-    if (rule->action == REMOVE && !S_ISLNK(st.st_mode))
+    if (rule->action == REMOVE && !S_ISLNK(st.st_mode)) {
+        *out_removed = true;
         return sb_tree_remove(dir, name, err);
+    }
     if (rule->action == EMPTY && S_ISREG(st.st_mode) && st.st_size) {
         sb_autoclose int fd = openat(dir, name, O_WRONLY | O_TRUNC | O_NOFOLLOW | O_CLOEXEC);
         if (fd < 0)
@@ -103,7 +159,7 @@ static int apply(const struct rule *rule, int dir, const char *name, struct sb_e
     return 0;
 }
 
-static int apply_rule(const struct rule *rule, int root, struct sb_error *err) {
+static int apply_rule(const struct rule *rule, int root, bool *out_removed, struct sb_error *err) {
     int fd = open_below(root, rule->directory);
     if (fd < 0)
         return errno == ENOENT || errno == ENOTDIR || errno == ELOOP
@@ -117,7 +173,80 @@ static int apply_rule(const struct rule *rule, int root, struct sb_error *err) {
     struct dirent *e;
     while ((e = readdir(dir)))
         if (strcmp(e->d_name, ".") && strcmp(e->d_name, "..") &&
-            fnmatch(rule->name, e->d_name, 0) == 0 && apply(rule, fd, e->d_name, err) < 0)
+            fnmatch(rule->name, e->d_name, 0) == 0 &&
+            apply(rule, fd, e->d_name, out_removed, err) < 0)
+            return -1;
+    return 0;
+}
+
+/* ---- homes ---- */
+
+/* A directory that was there for nothing else goes too, unless it hides one below. */
+static bool drop_empty(int root, const char *path) {
+    sb_autofree char *parent = sb_path_dirname(path);
+    const char *slash = strrchr(path, '/');
+    sb_autoclose int at = open_below(root, parent);
+    sb_autoclose int fd = open_below(root, path);
+    char value;
+    if (at < 0 || fd < 0 || fgetxattr(fd, "trusted.overlay.opaque", &value, 1) >= 0 ||
+        fgetxattr(fd, "user.overlay.opaque", &value, 1) >= 0)
+        return false;
+    return unlinkat(at, slash ? slash + 1 : path, AT_REMOVEDIR) == 0;
+}
+
+/* path: of a directory in the upper one, "root"; rules are relative to it, or below it. */
+static int apply_below(const struct rule *list, size_t count, int upper, const char *path,
+                       bool drop, struct sb_error *err) {
+    bool any = false;
+    sb_autoclose int base = open_below(upper, path);
+    if (base < 0)
+        return 0;
+    for (size_t i = 0; i < count; i++) {
+        bool removed = false;
+        if (apply_rule(&list[i], base, &removed, err) < 0)
+            return sb_error_context(err, "removing traces in /%s", path);
+        sb_autofree char *directory = sb_strdup(list[i].directory);
+        while (removed && strcmp(directory, ".") != 0 && drop_empty(base, directory)) {
+            char *up = sb_path_dirname(directory);
+            free(directory);
+            directory = up;
+        }
+        any = any || removed;
+    }
+    if (drop && any)
+        drop_empty(upper, path);
+    return 0;
+}
+
+#define APPLY(rules, upper, path, drop, err)                                                       \
+    apply_below(rules, sizeof(rules) / sizeof *(rules), upper, path, drop, err)
+
+static const char *relative(const char *path) {
+    path += strspn(path, "/");
+    return *path ? path : ".";
+}
+
+static int clean_home(int upper, const char *home, struct sb_error *err) {
+    sb_autofree char *cache = sb_path_join(home, ".cache");
+    sb_autofree char *cargo = sb_path_join(home, ".cargo");
+    return APPLY(home_rules, upper, home, false, err) < 0 ||
+                   APPLY(cache_rules, upper, cache, true, err) < 0 ||
+                   APPLY(cargo_rules, upper, cargo, true, err) < 0
+               ? -1
+               : 0;
+}
+
+static int clean_homes(const struct sb_root *root, int upper, struct sb_error *err) {
+    if (clean_home(upper, "root", err) < 0)
+        return -1;
+    for (size_t i = 0; i < root->homes.n; i++)
+        if (clean_home(upper, relative(root->homes.v[i]), err) < 0)
+            return -1;
+    for (size_t i = 0; i < root->caches.n; i++)
+        if (APPLY(cache_rules, upper, relative(root->caches.v[i]), false, err) < 0)
+            return -1;
+    for (size_t i = 0; i < root->cargos.n; i++)
+        if (APPLY(cargo_rules, upper, relative(root->cargos.v[i]), false, err) < 0)
             return -1;
     return 0;
 }
@@ -186,8 +315,11 @@ int sb_root_clean(struct sb_root *root, struct sb_error *err) {
     sb_autoclose int upper = sb_directory_open(AT_FDCWD, sb_root_upper(root), err);
     if (upper < 0)
         return -1;
+    bool removed = false;
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
-        if (apply_rule(&rules[i], upper, err) < 0)
+        if (apply_rule(&rules[i], upper, &removed, err) < 0)
             return sb_error_context(err, "removing traces");
+    if (clean_homes(root, upper, err) < 0)
+        return -1;
     return sb_tree_walk(upper, ".", clean_file, NULL, root, err);
 }

@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -18,10 +19,12 @@
 
 enum { RUNTIME_LOG_LIMIT = 1 << 20 };
 
-/* The program's directory: config.json, state/ (the runtime's), log (the runtime's). */
+/* The program's directory: config.json, state/ (the runtime's, which copies the former), log (the
+ * runtime's). */
 struct bundle {
     char *path, *id;
     int fd;
+    bool mounted; /* a tmpfs */
 };
 
 /* config.json is JSON, and JSON is UTF-8. */
@@ -49,6 +52,10 @@ static int make_bundle(struct sb_store *store, const struct sb_root *root,
     out->path = sb_format("%s/run-%u", sb_store_tmp_path(store), number);
     if (mkdir(out->path, 0700) < 0)
         return sb_fail_errno(err, SB_E_IO, "creating the directory %s", out->path);
+    if (container->secret && mount("sbuild-bundle", out->path, "tmpfs",
+                                   MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700,size=64m") < 0)
+        return sb_fail_errno(err, SB_E_FAILED, "mounting a tmpfs for a step with secrets");
+    out->mounted = container->secret;
     out->fd = sb_directory_open(AT_FDCWD, out->path, err);
     if (out->fd < 0)
         return -1;
@@ -60,9 +67,11 @@ static int make_bundle(struct sb_store *store, const struct sb_root *root,
 }
 
 static void drop_bundle(struct bundle *bundle) {
+    sb_close_descriptor(&bundle->fd);
+    if (bundle->mounted)
+        umount2(bundle->path, MNT_DETACH | UMOUNT_NOFOLLOW);
     if (bundle->path)
         sb_tree_remove(AT_FDCWD, bundle->path, NULL);
-    sb_close_descriptor(&bundle->fd);
     free(bundle->path);
     free(bundle->id);
 }

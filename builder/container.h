@@ -30,6 +30,7 @@ struct sb_container {
     bool network;
     const struct sb_mount *mounts; /* destinations exist in the root, without symlinks; in order */
     size_t mount_count;
+    bool secret;                    /* env has what no disk may have: the bundle is in memory */
     const struct sb_limits *limits; /* see builder/contain.h */
     enum sb_limit_met *out_met;
 };

@@ -204,18 +204,18 @@ int sb_context_take(struct sb_context *context, const char *source, const struct
     return has > 0 ? sb_scan_run(&scan, parent, name, source, list, err) : -1;
 }
 
-int sb_context_scan(struct sb_context *context, const char *source, struct sb_input_list *out,
-                    struct sb_error *err) {
-    const struct sb_scan how = {0};
+int sb_context_scan(struct sb_context *context, const char *source, const struct sb_ignore *exclude,
+                    struct sb_input_list *out, struct sb_error *err) {
+    const struct sb_scan how = {.exclude = exclude};
     sb_autofree char *clean = sb_context_clean(context, source, err);
     if (!clean || sb_context_follow(context, source, &clean, err) < 0)
         return -1;
     return sb_context_take(context, clean, &how, out, err);
 }
 
-int sb_context_check_path(struct sb_context *context, const char *path, bool deep,
-                          struct sb_error *err) {
-    const struct sb_scan how = {.check = true, .alone = !deep};
+int sb_context_check_path(struct sb_context *context, const char *path,
+                          const struct sb_ignore *exclude, bool deep, struct sb_error *err) {
+    const struct sb_scan how = {.exclude = exclude, .check = true, .alone = !deep};
     struct sb_input_list list = {0};
     sb_autofree char *clean = sb_context_clean(context, path, err);
     int result = clean ? sb_context_take(context, clean, &how, &list, err) : -1;

@@ -19,6 +19,7 @@
 #include "layers/store.h"
 
 struct sb_context;
+struct sb_ignore; /* builder/ignore.h */
 
 /* Opens a context and its stat cache. */
 int sb_context_open(const char *directory, struct sb_store *store, struct sb_context **out,
@@ -50,9 +51,9 @@ void sb_input_list_free(struct sb_input_list *list);
 
 /* Appends what a path names, in the order of sb_path_order: the source itself first, then all
  * below. A source that does not exist, or that is left out by the ignore file, is an error that
- * says which. */
-int sb_context_scan(struct sb_context *context, const char *source, struct sb_input_list *out,
-                    struct sb_error *err);
+ * says which. exclude: relative to the source; may be NULL. */
+int sb_context_scan(struct sb_context *context, const char *source, const struct sb_ignore *exclude,
+                    struct sb_input_list *out, struct sb_error *err);
 
 /* ---- what a copy step takes ---- */
 
@@ -80,8 +81,8 @@ int sb_context_check(struct sb_context *context, const struct sb_selection *sele
                      struct sb_error *err);
 
 /* Whether sb_context_scan would find the path, and it is no link; deep as above. */
-int sb_context_check_path(struct sb_context *context, const char *path, bool deep,
-                          struct sb_error *err);
+int sb_context_check_path(struct sb_context *context, const char *path,
+                          const struct sb_ignore *exclude, bool deep, struct sb_error *err);
 
 /* ---- who is told ---- */
 

@@ -32,8 +32,8 @@ int sb_context_follow(struct sb_context *context, const char *source, char **cle
 int sb_context_has(const struct sb_context *context, const char *path, bool directory,
                    struct sb_error *err);
 
-/* One source, clean and without wildcards. list must be empty; include, exclude and check are as in
- * struct sb_scan. */
+/* One source, clean and without wildcards. list is appended to; include, exclude and check are as
+ * in struct sb_scan. */
 int sb_context_take(struct sb_context *context, const char *source, const struct sb_scan *how,
                     struct sb_input_list *list, struct sb_error *err);
 

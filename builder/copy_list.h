@@ -6,6 +6,10 @@
 
 #include "builder/copy.h"
 
+/* What the ground's stack has at a path, of which cursor is one. */
+bool sb_copy_ground_find(const struct sb_copy_ground *ground, struct sb_stack_cursor *cursor,
+                         const char *path, struct sb_entry *out);
+
 /* Sorts, and leaves one entry a path. */
 int sb_copy_settle(struct sb_copy_list *list, struct sb_error *err);
 

@@ -45,8 +45,13 @@ static const struct sb_copy_entry *find_own(const struct placer *p, const char *
     return index ? &p->out->v[*index - 1] : NULL;
 }
 
-static bool find_unlisted(const struct placer *p, const char *path, struct sb_entry *out) {
-    enum sb_path_known known = p->ground->unlisted(p->ground->data, path);
+bool sb_copy_ground_find(const struct sb_copy_ground *ground, struct sb_stack_cursor *cursor,
+                         const char *path, struct sb_entry *out) {
+    if (sb_stack_cursor_find(cursor, path, out))
+        return true;
+    if (!ground->unlisted || !sb_stack_cursor_reached(cursor))
+        return false;
+    enum sb_path_known known = ground->unlisted(ground->data, path);
     bool directory = known == SB_PATH_DIRECTORY;
     *out = (struct sb_entry){.path = path, .mode = directory ? S_IFDIR | 0755 : S_IFREG | 0644};
     return known != SB_PATH_NONE;
@@ -66,10 +71,8 @@ static bool find(void *self, const char *path, struct sb_entry *out) {
     }
     if (!p->cursor)
         return find_in_root(p, path, out);
-    if (sb_stack_cursor_find(p->cursor, path, out))
+    if (sb_copy_ground_find(p->ground, p->cursor, path, out))
         return true;
-    if (p->ground->unlisted && sb_stack_cursor_reached(p->cursor))
-        return find_unlisted(p, path, out);
     p->doubted |= p->ground->doubts && p->ground->doubts(path);
     return false;
 }

@@ -11,12 +11,13 @@
 #include "base/text.h"
 #include "builder/contain.h"
 #include "builder/container.h"
+#include "builder/environment.h"
 #include "builder/inroot.h"
 #include "builder/step_hints.h"
 #include "builder/step_mounts.h"
+#include "builder/step_secrets.h"
 #include "builder/userns.h"
-
-#define PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+#include "builder/workdir.h"
 
 enum { NAME_LIMIT = 200 };
 
@@ -39,12 +40,29 @@ static void add_pairs(struct sb_pairs *env, const struct sb_pairs *more) {
 }
 
 static void start_environment(const char *home, bool network, struct sb_pairs *env) {
-    sb_pairs_set(env, "PATH", PATH);
+    sb_pairs_set(env, "PATH", SB_DEFAULT_PATH);
     sb_pairs_set(env, "HOME", home);
     sb_pairs_set(env, "LANG", "C.UTF-8");
     sb_pairs_set(env, "TZ", "UTC");
     if (network)
         add_proxies(env);
+}
+
+/* Where programs leave traces, for who removes them. Without symlinks, as they are then. */
+static void note_homes(struct sb_root *root, int fd, const struct sb_pairs *env) {
+    static const struct {
+        enum sb_root_trace what;
+        const char *name;
+    } all[] = {
+        {SB_ROOT_HOME, "HOME"}, {SB_ROOT_CACHE, "XDG_CACHE_HOME"}, {SB_ROOT_CARGO, "CARGO_HOME"}};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        bool exists;
+        const char *path = sb_pairs_get(env, all[i].name);
+        sb_autofree char *resolved =
+            path && *path == '/' ? sb_inroot_resolve(fd, path, &exists, NULL) : NULL;
+        if (resolved)
+            sb_root_note(root, all[i].what, resolved);
+    }
 }
 
 static void make_environment(const struct sb_step *step, const struct sb_step_run_context *context,
@@ -115,25 +133,6 @@ static int check_status(const char *name, int status, struct sb_error *err) {
 
 /* ---- in the root ---- */
 
-static bool is_directory(int root, const char *path) {
-    sb_autoclose int fd = sb_inroot_open(root, path, O_PATH | O_DIRECTORY);
-    return fd >= 0;
-}
-
-static int choose_workdir(int root, const struct sb_step_run_context *context,
-                          const struct sb_program *program, const char **out,
-                          struct sb_error *err) {
-    *out = program->workdir ? program->workdir : context->workdir ? context->workdir : "/";
-    if (is_directory(root, *out))
-        return 0;
-    if (!program->workdir) {
-        *out = "/"; /* a later layer may bring the image's */
-        return 0;
-    }
-    sb_fail(err, SB_E_STEP, "the workdir %s is not a directory in the root", program->workdir);
-    return sb_error_hint(err, "make it in an earlier step: run: mkdir -p %s", program->workdir);
-}
-
 /* What is known once the mount points are there. */
 struct place {
     struct sb_user user;
@@ -142,12 +141,19 @@ struct place {
 };
 
 static int look_up(const struct sb_step *step, const struct sb_step_run_context *context,
-                   const struct sb_program *program, struct place *out, struct sb_error *err) {
+                   const struct sb_program *program, const struct sb_step_mounts *mounts,
+                   struct place *out, struct sb_error *err) {
+    const char *image_workdir = context->workdir ? context->workdir : "/";
+    out->workdir = program->workdir ? program->workdir : image_workdir;
     sb_autoclose int root = sb_directory_open(AT_FDCWD, sb_root_path(context->root), err);
     if (root < 0 || sb_inroot_user(root, program->user, &out->user, err) < 0 ||
-        choose_workdir(root, context, program, &out->workdir, err) < 0)
+        sb_workdir_make(root, out->workdir, mounts, program->workdir ? &out->user : NULL,
+                        context->epoch, err) < 0)
         return -1;
     make_environment(step, context, program, out->user.home, &out->env);
+    note_homes(context->root, root, &out->env);
+    if (sb_step_secrets_environment(step, context, &out->env, err) < 0)
+        return -1;
     const char *path = sb_pairs_get(&out->env, "PATH");
     if (sb_inroot_has_program(root, program->argv[0], path, out->workdir))
         return 0;
@@ -167,7 +173,7 @@ static int run(const struct sb_step *step, struct sb_step_run_context *context,
                const struct sb_program *program, struct sb_step_mounts *mounts, struct place *place,
                struct sb_error *err) {
     if (sb_step_mounts_begin(step, context, program, mounts, err) < 0 ||
-        look_up(step, context, program, place, err) < 0)
+        look_up(step, context, program, mounts, place, err) < 0)
         return -1;
     if (mounts->search.len)
         sb_pairs_set(&place->env, "LOCALDOMAIN", mounts->search.data);
@@ -186,6 +192,7 @@ static int run(const struct sb_step *step, struct sb_step_run_context *context,
         .network = program->network,
         .mounts = mounts->v,
         .mount_count = mounts->n,
+        .secret = sb_step_secrets_in_environment(step),
         .limits = &limits,
         .out_met = &met,
     };
@@ -214,6 +221,7 @@ int sb_step_program(const struct sb_step *step, struct sb_step_run_context *cont
     int failed = run(step, context, program, &mounts, &place, err);
     if (sb_step_mounts_end(&mounts, step, context, failed ? NULL : err) < 0)
         failed = -1;
+    sb_step_secrets_forget(step, &place.env);
     sb_pairs_free(&place.env);
     return failed;
 }

@@ -104,7 +104,7 @@ struct sb_program {
     char *(*failed)(void *data);
     void *failed_data;
     const struct sb_pairs *env; /* may be NULL */
-    const char *workdir;        /* must exist; NULL: context->workdir, or / when that is missing */
+    const char *workdir;        /* made if it is missing; NULL: context->workdir, likewise */
     const char *user;           /* name or uid, and maybe :group or :gid; NULL: root */
     bool network;               /* this machine's network, with its resolv.conf */
     bool no_search; /* but for its search domains, which LOCALDOMAIN has: scripts of packages write

@@ -167,6 +167,7 @@ static void explain_key(const json_t *a, const json_t *b, struct sb_buf *out) {
     } plain[] = {{"version", "made by another version of sbuild"},
                  {"kind", "it is another kind of layer"},
                  {"platform", "the platform changed"},
+                 {"environment", "made by another version of sbuild"},
                  {"bootstrap", "the bootstrap changed"}};
     for (size_t i = 0; i < sizeof plain / sizeof *plain; i++) {
         if (!is_same(json_object_get(a, plain[i].key), json_object_get(b, plain[i].key))) {

@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "builder/environment.h"
 
 /* Recipes are UTF-8; only an argument of the command line may not be. */
 static json_t *text_json(const char *text) {
@@ -16,15 +17,9 @@ static json_t *config_of(const struct sb_image *image) {
     return json_is_object(config) ? config : NULL;
 }
 
-static bool is_made_of(const struct sb_pair *pair, const struct sb_strings *args) {
-    for (size_t i = 0; args && i < pair->made_of.n; i++)
-        if (!sb_strings_has(args, pair->made_of.v[i]))
-            return false;
-    return true;
-}
-
-void sb_image_environment(const struct sb_image *image, const struct sb_recipe_image *settings,
-                          const struct sb_strings *args, struct sb_pairs *out) {
+int sb_image_environment(const struct sb_image *image, const struct sb_recipe *recipe,
+                         const struct sb_strings *args, struct sb_pairs *out,
+                         struct sb_error *err) {
     size_t i;
     json_t *item;
     json_array_foreach (json_object_get(config_of(image), "Env"), i, item) {
@@ -35,13 +30,15 @@ void sb_image_environment(const struct sb_image *image, const struct sb_recipe_i
         sb_autofree char *name = sb_strndup(text, (size_t)(equals - text));
         sb_pairs_set(out, name, equals + 1);
     }
-    for (i = 0; i < settings->env.n; i++)
-        if (is_made_of(&settings->env.v[i], args))
-            sb_pairs_set(out, settings->env.v[i].name, settings->env.v[i].value);
+    const struct sb_recipe_image *settings = &recipe->image;
+    if (sb_environment_add(out, &settings->env, &recipe->args, args, recipe->path, err) < 0)
+        return -1;
+    sb_environment_add_path(out, &settings->path);
+    return 0;
 }
 
 void sb_image_add_path(struct sb_image *image) {
-    static const char path[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+    static const char path[] = "PATH=" SB_DEFAULT_PATH;
     if (!config_of(image))
         json_object_set_new(image->config, "config", json_object());
     json_object_set_new(config_of(image), "Env", json_pack("[s]", path));
@@ -51,7 +48,7 @@ char *sb_image_workdir(const struct sb_image *image, const struct sb_recipe_imag
     const char *inherited = sb_json_string(config_of(image), "WorkingDir", "");
     if (settings->workdir)
         return sb_strdup(settings->workdir);
-    return sb_strdup(*inherited ? inherited : "/");
+    return *inherited == '/' ? sb_strdup(inherited) : sb_format("/%s", inherited);
 }
 
 static void set_words(json_t *config, const char *key, const struct sb_strings *words) {
@@ -74,20 +71,16 @@ static void add_members(json_t *config, const char *key, const struct sb_strings
         json_object_set_new(set, members->v[i], json_object());
 }
 
-static void set_environment(const struct sb_image *image, json_t *config,
-                            const struct sb_recipe_image *settings) {
-    struct sb_pairs env = {0};
-    sb_image_environment(image, settings, NULL, &env);
+static void set_environment(json_t *config, const struct sb_pairs *env) {
     json_t *array = json_array();
-    for (size_t i = 0; i < env.n; i++) {
-        sb_autofree char *line = sb_format("%s=%s", env.v[i].name, env.v[i].value);
+    for (size_t i = 0; i < env->n; i++) {
+        sb_autofree char *line = sb_format("%s=%s", env->v[i].name, env->v[i].value);
         json_array_append_new(array, text_json(line));
     }
-    if (env.n > 0)
+    if (env->n > 0)
         json_object_set_new(config, "Env", array);
     else
         json_decref(array);
-    sb_pairs_free(&env);
 }
 
 static void set_labels(json_t *config, const struct sb_pairs *labels) {
@@ -107,13 +100,14 @@ static void set_text(json_t *config, const char *key, const char *value) {
         json_object_set_new(config, key, text_json(value));
 }
 
-void sb_image_configure(struct sb_image *image, const struct sb_recipe_image *settings) {
+void sb_image_configure(struct sb_image *image, const struct sb_recipe_image *settings,
+                        const struct sb_pairs *env) {
     if (!config_of(image))
         json_object_set_new(image->config, "config", json_object());
     json_t *config = config_of(image);
     set_text(config, "User", settings->user);
     add_members(config, "ExposedPorts", &settings->ports);
-    set_environment(image, config, settings);
+    set_environment(config, env);
     if (settings->has_entrypoint) {
         set_words(config, "Entrypoint", &settings->entrypoint);
         json_object_del(config, "Cmd");

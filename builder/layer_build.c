@@ -96,7 +96,10 @@ static void tell_hidden(const struct sb_step *step, const struct sb_step_run_con
 static int run_step(const struct sb_layer_run *run, const struct sb_step *step,
                     struct sb_step_run_context *context, struct sb_error *err) {
     struct sb_pairs env = {0};
-    sb_layer_environment(run->site, step, &env);
+    if (sb_layer_environment(run->site, step, &env, err) < 0) {
+        sb_pairs_free(&env);
+        return -1;
+    }
     context->env = &env;
     context->workdir = step->kind->sees_env ? run->site->workdir : "/";
     tell_hidden(step, context);

@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/memory.h"
 #include "builder/image_config.h"
+#include "builder/workdir.h"
 
 bool sb_layer_is_copy(const struct sb_recipe_layer *layer) {
     return sb_layer_copies_first(layer) == layer->step_count;
@@ -51,10 +52,11 @@ static bool sees_env(const struct sb_recipe_layer *layer) {
     return false;
 }
 
-void sb_layer_environment(const struct sb_layer_site *site, const struct sb_step *step,
-                          struct sb_pairs *out) {
-    if (step->kind->sees_env)
-        sb_image_environment(site->below, &site->recipe->image, &step->args, out);
+int sb_layer_environment(const struct sb_layer_site *site, const struct sb_step *step,
+                         struct sb_pairs *out, struct sb_error *err) {
+    return step->kind->sees_env
+               ? sb_image_environment(site->below, site->recipe, &step->args, out, err)
+               : 0;
 }
 
 static void set_string(json_t *object, const char *key, const char *value) {
@@ -101,6 +103,19 @@ static const struct sb_secret *find_secret(const struct sb_secrets *secrets, con
     return NULL;
 }
 
+/* Where they are, if not in /run/secrets. */
+static void add_secret_places(const struct sb_step *step, json_t *out) {
+    json_t *places = json_array();
+    for (size_t i = 0; i < step->secret_places.n; i++)
+        if (*step->secret_places.v[i] || *step->secret_variables.v[i])
+            json_array_append_new(places, json_pack("[s, o, s]", step->secrets.v[i],
+                                                    sb_json_from_bytes(step->secret_places.v[i]),
+                                                    step->secret_variables.v[i]));
+    if (json_array_size(places))
+        json_object_set(out, "secret_places", places);
+    json_decref(places);
+}
+
 static int add_secrets(const struct sb_layer_site *site, const struct sb_step *step, json_t *out,
                        struct sb_error *err) {
     if (step->secrets.n == 0)
@@ -121,6 +136,7 @@ static int add_secrets(const struct sb_layer_site *site, const struct sb_step *s
             return -1;
         set_digest(object, name, &digest);
     }
+    add_secret_places(step, out);
     return 0;
 }
 
@@ -135,27 +151,33 @@ static void add_args(const struct sb_layer_site *site, const struct sb_step *ste
     }
 }
 
+/* Of a program, that it is one counts, too. */
+static void set_input(json_t *object, const struct sb_input *input) {
+    sb_autofree char *link = S_ISLNK(input->mode) ? sb_format("link to %s", input->link) : NULL;
+    if (link) {
+        set_string(object, input->path, link);
+    } else if (S_ISREG(input->mode)) {
+        const char *program = input->mode & 0100 ? " program" : "";
+        sb_autofree char *text = sb_format("%s%s", sb_digest_text(&input->digest).text, program);
+        set_string(object, input->path, text);
+    }
+}
+
 /* The files of the context that the step reads, other than what it copies. */
 static int add_inputs(const struct sb_layer_site *site, const struct sb_step *step, json_t *out,
                       struct sb_error *err) {
     if (!step->kind->inputs)
         return 0;
-    sb_autostrings struct sb_strings paths = {0};
-    step->kind->inputs(step, &paths);
+    struct sb_input_list list = {0};
     json_t *object = json_object();
     json_object_set_new(out, "inputs", object);
-    for (size_t i = 0; i < paths.n; i++) {
-        struct sb_input_list list = {0};
-        int failed = sb_context_scan(site->context, paths.v[i], &list, err);
-        for (size_t j = 0; j < list.n && !failed; j++)
-            if (S_ISREG(list.v[j].mode))
-                set_digest(object, list.v[j].path, &list.v[j].digest);
-        sb_input_list_free(&list);
-        if (failed)
-            return sb_error_context(err, "%s:%d:%d", step->place.file, step->place.line,
-                                    step->place.column);
-    }
-    return 0;
+    int failed = step->kind->inputs(step, site->context, &list, err);
+    for (size_t i = 0; i < list.n && !failed; i++)
+        set_input(object, &list.v[i]);
+    sb_input_list_free(&list);
+    return failed ? sb_error_context(err, "%s:%d:%d", step->place.file, step->place.line,
+                                     step->place.column)
+                  : 0;
 }
 
 /* What they copy, by digest: from the ground where they land. */
@@ -164,6 +186,8 @@ static int add_copied(const struct sb_layer_site *site, const struct sb_step *st
                       struct sb_error *err) {
     struct sb_copied *copied = sb_copies_add(copies);
     if (sb_copy_resolve(steps, count, site->context, ground, &copied->list, err) < 0)
+        return -1;
+    if (site->brings_workdir && sb_workdir_add(&copied->list, ground, site->workdir, err) < 0)
         return -1;
     sb_copy_listing(&copied->list, &copied->listing);
     struct sb_digest digest = sb_digest_of(copied->listing.data, copied->listing.len);
@@ -203,18 +227,20 @@ static int copy_key(const struct sb_layer_site *site, const struct sb_recipe_lay
 }
 
 /* For the layer where its steps see the same, as they mostly do. */
-static void add_environment(const struct sb_layer_site *site, const struct sb_recipe_layer *layer,
-                            json_t *key, json_t *steps) {
+static int add_environment(const struct sb_layer_site *site, const struct sb_recipe_layer *layer,
+                           json_t *key, json_t *steps, struct sb_error *err) {
     if (!sees_env(layer))
-        return;
+        return 0;
     sb_autojson json_t *all = json_array();
     const json_t *first = NULL;
     bool same = true;
     for (size_t i = 0; i < layer->step_count; i++) {
         struct sb_pairs env = {0};
-        sb_layer_environment(site, &layer->steps[i], &env);
+        int failed = sb_layer_environment(site, &layer->steps[i], &env, err);
         json_array_append_new(all, pairs(&env));
         sb_pairs_free(&env);
+        if (failed)
+            return -1;
         const json_t *one = json_array_get(all, i);
         if (layer->steps[i].kind->sees_env) {
             same = same && (!first || json_equal(first, one));
@@ -226,7 +252,9 @@ static void add_environment(const struct sb_layer_site *site, const struct sb_re
             json_object_set(json_array_get(steps, i), "env", json_array_get(all, i));
     if (same)
         json_object_set(key, "env", (json_t *)first);
+    json_object_set_new(key, "environment", json_integer(SB_KEY_ENVIRONMENT));
     set_string(key, "workdir", site->workdir);
+    return 0;
 }
 
 static int steps_key(const struct sb_layer_site *site, const struct sb_recipe_layer *layer,
@@ -247,8 +275,7 @@ static int steps_key(const struct sb_layer_site *site, const struct sb_recipe_la
         if (failed)
             return -1;
     }
-    add_environment(site, layer, key, steps);
-    return 0;
+    return add_environment(site, layer, key, steps, err);
 }
 
 int sb_layer_key(const struct sb_layer_site *site, const struct sb_recipe_layer *layer,

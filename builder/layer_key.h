@@ -4,9 +4,10 @@
  * Version 1, three kinds:
  *   copy       "content": digest of the listing of what is copied (builder/copy.h), and the epoch.
  * Nothing of the layers below but what the listing shows of them. steps      "below": the diff IDs
- * of all layers below; "env" and "workdir" when a step sees them; for each step its kind, what it
- * does, network, caches, args, secrets (HMAC) and inputs. bootstrap  distribution, suite,
- * components, packages. All have the platform where it matters, the compression and the epoch.
+ * of all layers below; "env", "workdir" and the version of what else there is ("environment") when
+ * a step sees them; for each step its kind, what it does, network, caches, args, secrets (HMAC) and
+ * inputs. bootstrap  distribution, suite, components, packages. All have the platform where it
+ * matters, the compression and the epoch.
  */
 #ifndef SB_BUILDER_LAYER_KEY_H
 #define SB_BUILDER_LAYER_KEY_H
@@ -20,6 +21,8 @@
 #include "layers/image.h"
 
 #define SB_KEY_VERSION 1
+/* Of what programs find beside the image's variables: HOME, places of caches, the workdir. */
+#define SB_KEY_ENVIRONMENT 2
 
 /* What a layer stands on, and is made from. */
 struct sb_layer_site {
@@ -32,6 +35,7 @@ struct sb_layer_site {
     const struct sb_settings *settings; /* may be NULL */
     struct sb_registry *registry;       /* for downloads, as sb_fetch has it; may be NULL */
     const char *workdir;                /* of the image so far, the recipe's own included */
+    bool brings_workdir;                /* a copy layer brings that directory, if it is missing */
     int64_t epoch;
 };
 
@@ -43,9 +47,10 @@ bool sb_layer_is_copy(const struct sb_recipe_layer *layer);
 bool sb_recipe_needs_root(const struct sb_recipe *recipe);
 /* True when something is downloaded, by a program of this machine. */
 bool sb_layer_fetches(const struct sb_recipe_layer *layer);
-/* What the programs of a step see of the image's environment; free with sb_pairs_free. */
-void sb_layer_environment(const struct sb_layer_site *site, const struct sb_step *step,
-                          struct sb_pairs *out);
+/* What the programs of a step see of the image's environment; free with sb_pairs_free, after an
+ * error too. */
+int sb_layer_environment(const struct sb_layer_site *site, const struct sb_step *step,
+                         struct sb_pairs *out, struct sb_error *err);
 /* True when a script of it has a cache directory: what changed below since that was used last has
  * to be known (builder/step_times.h). */
 bool sb_layer_keeps_products(const struct sb_recipe_layer *layer);

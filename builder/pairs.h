@@ -11,6 +11,7 @@
 
 struct sb_pair {
     char *name, *value;
+    int line, column;          /* where a recipe says it; 0: nowhere */
     struct sb_strings made_of; /* names of the arguments in its value, where that was read from a
                                   recipe */
 };

@@ -11,6 +11,7 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "base/yaml.h"
+#include "builder/environment.h"
 #include "builder/project.h"
 #include "builder/recipe_keys.h"
 #include "layers/entry.h"
@@ -282,6 +283,22 @@ static int check_layers(const struct load *load) {
         place->file, place->line, place->column, count, SB_LAYER_LIMIT);
 }
 
+/* What the variables of recipes say of one another, where no image below has further ones that only
+ * it knows. */
+static int check_variables(const struct load *load) {
+    struct sb_pairs env = {0};
+    int failed = 0;
+    if (load->chain[load->depth - 1]->from.kind == SB_FROM_IMAGE)
+        return 0;
+    for (size_t i = load->depth; i-- > 0 && !failed;) {
+        const struct sb_recipe *recipe = load->chain[i];
+        failed = sb_environment_add(&env, &recipe->image.env, &recipe->args, NULL, recipe->path,
+                                    load->err);
+    }
+    sb_pairs_free(&env);
+    return failed;
+}
+
 /* Every --set must have met an arg. */
 static int check_set(const struct load *load) {
     const struct sb_pairs *set = load->options ? load->options->set : NULL;
@@ -320,7 +337,8 @@ int sb_recipe_load(const char *path, const struct sb_recipe_options *options,
     struct sb_recipe *recipe = NULL;
     if (find_project(&load, path) < 0)
         return -1;
-    if (load_one(&load, path, &recipe) < 0 || check_layers(&load) < 0 || check_set(&load) < 0) {
+    if (load_one(&load, path, &recipe) < 0 || check_layers(&load) < 0 || check_set(&load) < 0 ||
+        check_variables(&load) < 0) {
         if (!recipe)
             free_project(load.project);
         sb_recipe_free(recipe);

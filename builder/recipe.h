@@ -68,7 +68,8 @@ struct sb_recipe_image {
     char *repository;             /* NULL when not given */
     struct sb_ecr_options ecr;    /* how it is made where it is missing */
     char *user, *workdir;         /* NULL: inherited from the base */
-    struct sb_pairs env;          /* added to the base's */
+    struct sb_pairs env;          /* added to the base's; templates (builder/environment.h) */
+    struct sb_strings path;       /* directories before the base's PATH */
     bool has_entrypoint, has_cmd; /* an empty list clears the base's */
     struct sb_strings entrypoint, cmd;
     struct sb_strings ports;   /* "8003/tcp" */
@@ -126,7 +127,7 @@ struct sb_service {
     bool gpu_shared;                      /* with services that share theirs as well */
     char *restart;                        /* "always", "on-failure", "no"; NULL: the default */
     struct sb_strings after, requires;    /* other services, or units */
-    struct sb_pairs env;
+    struct sb_pairs env;                  /* added to the image's; templates */
     struct sb_strings secrets;
     char *state, *cache, *logs; /* where the service sees its directories; NULL: it has none */
     struct sb_pairs host;       /* directories of the node, and where it sees them */

@@ -31,8 +31,11 @@ static const struct sb_key image_keys[] = {
      .description = "The user that the program runs as: name or UID, with :GROUP if needed."},
     {"workdir", SB_KEY_STRING, IMAGE(workdir), .rule = &sb_rule_absolute, .fallback = "the base's",
      .description = "The directory that the program starts in."},
-    {"env", SB_KEY_PAIRS, IMAGE(env), .rule = &sb_rule_env, .most = 1000,
-     .description = "Environment variables, added to the base's."},
+    {"env", SB_KEY_PAIRS, IMAGE(env), .rule = &sb_rule_env, .most = 1000, .variables = true,
+     .description = "Environment variables, added to the base's; $NAME in a value is the base's, "
+                    "or one above."},
+    {"path", SB_KEY_STRINGS, IMAGE(path), .rule = &sb_rule_search, .most = 100,
+     .description = "Directories with programs, before those of the base's PATH."},
     {"entrypoint", SB_KEY_STRINGS, IMAGE(entrypoint), .given = IMAGE(has_entrypoint),
      .fallback = "the base's",
      .description = "The program and its first arguments; [] clears the base's."},

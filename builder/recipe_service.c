@@ -184,7 +184,7 @@ const struct sb_key sb_service_keys[] = {
      .description = "Services or units that are started before it, if they are to be."},
     {"requires", SB_KEY_STRINGS, AT(requires), .one_or_many = true, .rule = &sb_rule_unit,
      .most = 100, .description = "Services or units that it can't do without."},
-    {"env", SB_KEY_PAIRS, AT(env), .rule = &sb_rule_env, .most = 1000,
+    {"env", SB_KEY_PAIRS, AT(env), .rule = &sb_rule_env, .most = 1000, .variables = true,
      .description = "Environment variables, added to the image's."},
     {"secrets", SB_KEY_STRINGS, AT(secrets), .rule = &sb_rule_secret, .most = 100,
      .description = "Names of secrets that the service needs."},

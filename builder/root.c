@@ -154,6 +154,14 @@ int sb_root_mount(struct sb_store *store, const struct sb_strings *trees, struct
     return 0;
 }
 
+void sb_root_note(struct sb_root *root, enum sb_root_trace what, const char *path) {
+    struct sb_strings *list = what == SB_ROOT_HOME    ? &root->homes
+                              : what == SB_ROOT_CACHE ? &root->caches
+                                                      : &root->cargos;
+    if (!sb_strings_has(list, path))
+        sb_strings_add(list, path);
+}
+
 const char *sb_root_path(const struct sb_root *root) {
     return root->merged;
 }
@@ -198,6 +206,9 @@ void sb_root_free(struct sb_root *root) {
     sb_strings_free(&root->trees);
     sb_strings_free(&root->stubs);
     sb_strings_free(&root->secrets);
+    sb_strings_free(&root->homes);
+    sb_strings_free(&root->caches);
+    sb_strings_free(&root->cargos);
     free(root->directory);
     free(root->stubs_path);
     free(root->upper);

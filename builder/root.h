@@ -75,6 +75,14 @@ int sb_root_unmount(struct sb_root *root, struct sb_error *err);
 /* Unmounts if still mounted and removes all that wasn't adopted. NULL is allowed. */
 void sb_root_free(struct sb_root *root);
 
+/* Directories, resolved in the root, in which programs that ran there leave their traces. */
+enum sb_root_trace {
+    SB_ROOT_HOME,  /* $HOME; /root is one anyway */
+    SB_ROOT_CACHE, /* $XDG_CACHE_HOME */
+    SB_ROOT_CARGO, /* $CARGO_HOME */
+};
+void sb_root_note(struct sb_root *root, enum sb_root_trace what, const char *path);
+
 /* Removes from the upper directory, once unmounted, what package managers leave and what differs
  * between two builds (builder/clean.c has the list; docs/recipe.md, "What is removed"): what this
  * layer wrote, and nothing else. A file of a layer below that it had only changed is what it was.

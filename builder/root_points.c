@@ -27,15 +27,43 @@ static int settle(int parent, const char *name, mode_t mode) {
     return utimensat(parent, name, no_time, AT_SYMLINK_NOFOLLOW);
 }
 
+/* Who owns the directory in the root that is nearest to a place: a home directory's missing parts
+ * belong to whom it belongs. */
+struct owner {
+    uid_t uid;
+    gid_t gid;
+    size_t known; /* bytes of the path that are that directory's */
+};
+
+static struct owner find_owner(int root, const char *path) {
+    struct owner out = {0};
+    for (const char *slash = path; (slash = strchr(slash + 1, '/'));) {
+        sb_autofree char *part = sb_strndup(path, (size_t)(slash - path));
+        struct stat st;
+        sb_autoclose int fd = sb_inroot_open(root, part, O_PATH | O_DIRECTORY);
+        if (fd < 0 || fstat(fd, &st) < 0)
+            break;
+        out = (struct owner){st.st_uid, st.st_gid, (size_t)(slash - path)};
+    }
+    return out;
+}
+
+static int give(int parent, const char *name, size_t len, const struct owner *owner) {
+    return len > owner->known ? fchownat(parent, name, owner->uid, owner->gid, AT_SYMLINK_NOFOLLOW)
+                              : 0;
+}
+
 /* Opens the directory that holds path, below base, making all that is missing on the way; name_out
  * points into path. The directories of a root may not be trusted, so each is opened by itself. */
-static int open_parent(int base, const char *path, const char **name_out, struct sb_error *err) {
+static int open_parent(int base, const char *path, const struct owner *owner, const char **name_out,
+                       struct sb_error *err) {
     int at = fcntl(base, F_DUPFD_CLOEXEC, 3);
     const char *name = path + 1;
     for (const char *slash; at >= 0 && (slash = strchr(name, '/')); name = slash + 1) {
         sb_autofree char *part = sb_strndup(name, (size_t)(slash - name));
         bool made = mkdirat(at, part, 0755) == 0;
-        int next = made && settle(at, part, 0755) < 0
+        int next = made && (give(at, part, (size_t)(slash - path), owner) < 0 ||
+                            settle(at, part, 0755) < 0)
                        ? -1
                        : openat(at, part, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         int code = errno;
@@ -49,9 +77,10 @@ static int open_parent(int base, const char *path, const char **name_out, struct
     return at;
 }
 
-static int make_point(int base, const char *path, bool directory, struct sb_error *err) {
+static int make_point(int base, const char *path, bool directory, const struct owner *owner,
+                      struct sb_error *err) {
     const char *name;
-    sb_autoclose int parent = open_parent(base, path, &name, err);
+    sb_autoclose int parent = open_parent(base, path, owner, &name, err);
     if (parent < 0)
         return -1;
     if (directory ? mkdirat(parent, name, 0755) < 0 : mknodat(parent, name, S_IFREG | 0644, 0) < 0)
@@ -95,7 +124,8 @@ static int add_stubs(struct sb_root *root, struct sb_root_point *points, size_t 
             return -1;
         if (there || sb_strings_has(&root->stubs, points[i].resolved))
             continue;
-        if (make_point(stubs, points[i].resolved, points[i].directory, err) < 0)
+        struct owner owner = find_owner(fd, points[i].resolved);
+        if (make_point(stubs, points[i].resolved, points[i].directory, &owner, err) < 0)
             return -1;
         sb_strings_add(&root->stubs, points[i].resolved);
         *out_added = true;
@@ -120,7 +150,8 @@ static int make_hidden(struct sb_root *root, struct sb_root_point *points, size_
         struct stat st;
         sb_autoclose int parent = sb_inroot_open(fd, directory, O_RDONLY | O_DIRECTORY);
         bool known = parent >= 0 && fstat(parent, &st) == 0;
-        if (make_point(fd, points[i].resolved, points[i].directory, err) < 0)
+        struct owner owner = find_owner(fd, points[i].resolved);
+        if (make_point(fd, points[i].resolved, points[i].directory, &owner, err) < 0)
             return -1;
         points[i].made = true;
         if (known)

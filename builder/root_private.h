@@ -9,13 +9,14 @@
 struct sb_root {
     char *directory; /* STORE/sbuild/tmp/ID/root-N, with stubs, upper, merged, work-M */
     char *stubs_path, *upper, *merged;
-    char *shown;               /* above all trees, or NULL */
-    unsigned shown_count;      /* how many there were */
-    struct sb_strings trees;   /* lowest first */
-    struct sb_strings stubs;   /* "/etc/resolv.conf": what sb_root_points added to stubs */
-    unsigned mounts;           /* how often it was mounted */
-    unsigned asides;           /* files that were set aside (root_files.c) */
-    struct sb_strings secrets; /* what such files held of which no copy may stay */
+    char *shown;             /* above all trees, or NULL */
+    unsigned shown_count;    /* how many there were */
+    struct sb_strings trees; /* lowest first */
+    struct sb_strings stubs; /* "/etc/resolv.conf": what sb_root_points added to stubs */
+    struct sb_strings homes, caches, cargos; /* enum sb_root_trace: "/root" */
+    unsigned mounts;                         /* how often it was mounted */
+    unsigned asides;                         /* files that were set aside (root_files.c) */
+    struct sb_strings secrets;               /* what such files held of which no copy may stay */
     bool mounted;
 };
 

@@ -353,6 +353,20 @@ const struct sb_rule sb_rule_absolute = {
     .longest = 4000,
 };
 
+#define SEARCH_COMPONENT "([^/.:][^/:]*|[.][^/.:][^/:]*|[.][.][^/:]+|[.])"
+
+static bool check_search(const char *text) {
+    return check_absolute(text) && !strchr(text, ':');
+}
+
+const struct sb_rule sb_rule_search = {
+    .expected = "an absolute path such as /opt/bin, without : and ..",
+    .pattern = "^(/" SEARCH_COMPONENT "?)+$",
+    .check = check_search,
+    .suggest = suggest_absolute,
+    .longest = 4000,
+};
+
 static bool check_inside(const char *text) {
     return *text && *text != '/' && !climbs(text);
 }

@@ -25,6 +25,7 @@ extern const struct sb_rule sb_rule_name;       /* of a recipe or layer */
 extern const struct sb_rule sb_rule_version;    /* semver 2.0.0 */
 extern const struct sb_rule sb_rule_repository; /* of an image, without tag */
 extern const struct sb_rule sb_rule_absolute;   /* an absolute path without .. */
+extern const struct sb_rule sb_rule_search;     /* an absolute path that PATH can hold */
 extern const struct sb_rule sb_rule_inside;     /* a path below the context, or a pattern */
 extern const struct sb_rule sb_rule_pattern;    /* of .dockerignore */
 extern const struct sb_rule sb_rule_user;       /* of the image: name or uid[:gid] */

@@ -61,6 +61,8 @@ struct sb_key {
     int64_t least, most;        /* SB_KEY_INTEGER; lists and pairs: most items, 0: any */
     bool required;
     bool literal;     /* ${NAME} is not replaced */
+    bool variables;   /* SB_KEY_PAIRS: values may name environment variables, too, as $NAME or
+                         ${NAME}: they are kept as templates (builder/environment.h) */
     bool one_or_many; /* SB_KEY_STRINGS: a string stands for a list of one */
     bool not_empty;   /* SB_KEY_STRINGS: at least one; SB_KEY_STRING: not "" */
     bool project;     /* settings: a project may say it, too, as it can't harm who builds */

@@ -6,7 +6,8 @@
 #include "base/text.h"
 #include "builder/schema.h"
 
-#define NAME_CHARS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_"
+#define DIGITS     "0123456789"
+#define NAME_CHARS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_" DIGITS
 
 /* ${A}${A}… of long values must not fill the memory. */
 #define REPLACED_LIMIT (4u << 20)
@@ -30,36 +31,60 @@ static void report_undeclared(struct sb_reader *reader, const char *key, const c
                           key, name);
 }
 
-/* Appends the value of the name between "${" and "}"; returns the length of it all, or 0. */
-static size_t replace_one(struct sb_reader *reader, const char *key, const char *text,
-                          const struct sb_yaml *node, struct sb_buf *out) {
-    size_t n = strspn(text + 2, NAME_CHARS);
-    if (n == 0 || text[2 + n] != '}') {
-        sb_reader_problem(reader, node,
-                          "key \"%s\": malformed ${…} (expected ${NAME} with a name of args; write "
-                          "$$ for a dollar sign)",
-                          key);
-        return 0;
-    }
-    sb_autofree char *name = sb_strndup(text + 2, n);
+/* In a template a dollar sign is written "$$". */
+static void add_value(const struct sb_key *key, const char *value, struct sb_buf *out) {
+    for (; *value; value++)
+        sb_buf_adds(out, key->variables && *value == '$' ? "$$" : (char[]){*value, '\0'});
+}
+
+/* Appends the value of a name, or the name itself if it may be a variable's; false for a problem.
+ */
+static bool add_named(struct sb_reader *reader, const struct sb_key *key, const char *name,
+                      const struct sb_yaml *node, struct sb_buf *out) {
     const char *value = sb_pairs_get(reader->args, name);
+    if (!value && key->variables) {
+        sb_buf_addf(out, "${%s}", name);
+        return true;
+    }
     if (!value) {
-        report_undeclared(reader, key, name, node);
-        return 0;
+        report_undeclared(reader, key->name, name, node);
+        return false;
     }
     reader->replaced_bytes += strlen(value);
     if (reader->replaced_bytes > REPLACED_LIMIT) {
         sb_reader_problem(reader, node, "key \"%s\": ${…} of this file make more than %u bytes",
-                          key, REPLACED_LIMIT);
-        return 0;
+                          key->name, REPLACED_LIMIT);
+        return false;
     }
-    sb_buf_adds(out, value);
+    add_value(key, value, out);
     if (reader->args_used && !sb_strings_has(reader->args_used, name))
         sb_strings_add(reader->args_used, name);
-    return n + 3;
+    return true;
 }
 
-static char *replace(struct sb_reader *reader, const char *key, const struct sb_yaml *node) {
+/* Appends what "$…" stands for; returns the length of it, or 0. */
+static size_t replace_one(struct sb_reader *reader, const struct sb_key *key, const char *text,
+                          const struct sb_yaml *node, struct sb_buf *out) {
+    bool braces = text[1] == '{';
+    const char *start = text + 1 + braces;
+    size_t n = strspn(start, NAME_CHARS);
+    if (!braces && (!key->variables || n == 0 || strchr(DIGITS, *start))) {
+        add_value(key, "$", out);
+        return text[1] == '$' ? 2 : 1;
+    }
+    if (braces && (n == 0 || start[n] != '}')) {
+        sb_reader_problem(reader, node,
+                          "key \"%s\": malformed ${…} (expected ${NAME} with a name of args; write "
+                          "$$ for a dollar sign)",
+                          key->name);
+        return 0;
+    }
+    sb_autofree char *name = sb_strndup(start, n);
+    return add_named(reader, key, name, node, out) ? n + (braces ? 3 : 1) : 0;
+}
+
+static char *replace(struct sb_reader *reader, const struct sb_key *key,
+                     const struct sb_yaml *node) {
     sb_autobuf struct sb_buf out = {0};
     for (const char *p = node->text; *p;) {
         size_t n = strcspn(p, "$");
@@ -67,15 +92,9 @@ static char *replace(struct sb_reader *reader, const char *key, const struct sb_
         p += n;
         if (!*p)
             break;
-        size_t used = 1;
-        if (p[1] == '{') {
-            used = replace_one(reader, key, p, node, &out);
-            if (used == 0)
-                return NULL;
-        } else {
-            sb_buf_addc(&out, '$');
-            used += p[1] == '$';
-        }
+        size_t used = replace_one(reader, key, p, node, &out);
+        if (used == 0)
+            return NULL;
         p += used;
     }
     return sb_buf_steal(&out);
@@ -91,7 +110,7 @@ char *sb_schema_text(struct sb_reader *reader, const struct sb_key *key,
     }
     if (key->literal || !reader->args || !strchr(node->text, '$'))
         return sb_strdup(node->text);
-    return replace(reader, key->name, node);
+    return replace(reader, key, node);
 }
 
 /* A guess at what was meant; "" when there is none that is any better. */

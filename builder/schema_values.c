@@ -5,6 +5,7 @@
 
 #include "base/memory.h"
 #include "base/text.h"
+#include "builder/environment.h"
 #include "builder/schema.h"
 
 typedef void read_function(struct sb_reader *reader, const struct sb_key *key,
@@ -229,7 +230,8 @@ static void read_pairs(struct sb_reader *reader, const struct sb_key *key,
         const struct sb_yaml *name = node->items[2 * i], *value = node->items[2 * i + 1];
         if (key->rule && !sb_schema_check(reader, key->name, key->rule, name->text, name))
             continue;
-        struct sb_key item = {.name = name->text, .literal = key->literal};
+        struct sb_key item = {
+            .name = name->text, .literal = key->literal, .variables = key->variables};
         struct sb_strings made_of = {0}, *used = reader->args_used;
         reader->args_used = used ? used : &made_of;
         sb_autofree char *text = sb_schema_text(reader, &item, value);
@@ -239,7 +241,10 @@ static void read_pairs(struct sb_reader *reader, const struct sb_key *key,
             continue;
         }
         SB_GROW(pairs->v, pairs->n, pairs->cap); /* names differ: YAML has no duplicate keys */
-        pairs->v[pairs->n++] = (struct sb_pair){sb_strdup(name->text), sb_steal(text), made_of};
+        pairs->v[pairs->n++] = (struct sb_pair){sb_strdup(name->text), sb_steal(text), value->line,
+                                                value->column, made_of};
+        if (key->variables)
+            sb_environment_inherit(pairs);
     }
 }
 

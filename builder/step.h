@@ -58,13 +58,15 @@ struct sb_step_apt {
         components; /* extra components of the base's own archive to enable, rarely used */
 };
 
-/* pip: [requirement specifiers] or {requirements: FILE, packages: […], python, index_url,
- * find_links, target}. */
+/* pip: [requirement specifiers] or {requirements, constraints, project, packages, python,
+ * index_url, extra_index_urls, find_links, target}. */
 struct sb_step_pip {
-    char *requirements; /* a file of the context */
+    struct sb_strings requirements, constraints; /* files of the context */
+    struct sb_strings projects; /* directories or archives of the context, maybe with "[extra]" */
     struct sb_strings packages;
-    char *python;     /* default "python3" */
-    char *index_url;  /* NULL: PyPI, or what sbuild.yaml's pip mirror says */
+    char *python;    /* default "python3" */
+    char *index_url; /* NULL: PyPI, or what sbuild.yaml's pip mirror says */
+    struct sb_strings extra_index_urls;
     char *find_links; /* a directory of the context with wheels; then no network is needed */
     char *target;     /* --target; NULL: the system's site-packages */
 };
@@ -93,12 +95,15 @@ struct sb_step {
     struct sb_place place;
     /* Common to all kinds, beside the step's own key. */
     bool network_given, network; /* network: none | host */
-    struct sb_strings secrets;   /* names; /run/secrets/NAME during the step only */
-    struct sb_strings caches;    /* absolute directories kept between builds, */
-    struct sb_strings shares;    /* and for each the name under which recipes share it; "": none */
-    bool args_given;        /* args: says which arguments its programs see; else run sees all */
-    struct sb_strings args; /* those that they see, as environment variables (run), and in the */
-                            /* image's variables that are made of them */
+    struct sb_strings secrets;   /* names; each is there during the step only, as /run/secrets/NAME,
+                                    or where one of these says: */
+    struct sb_strings secret_places, secret_variables; /* a file's path, a variable's name, or ""
+                                                        */
+    struct sb_strings caches; /* absolute directories kept between builds, */
+    struct sb_strings shares; /* and for each the name under which recipes share it; "": none */
+    bool args_given;          /* args: says which arguments its programs see; else run sees all */
+    struct sb_strings args;   /* those that they see, as environment variables (run), and in the */
+                              /* image's variables that are made of them */
     struct sb_strings args_used; /* names of args that it depends on: those, and what ${…} in values
                                     named */
     union {
@@ -112,6 +117,8 @@ struct sb_step {
 };
 
 struct sb_step_run_context; /* builder/execution.h */
+struct sb_context;          /* builder/context.h */
+struct sb_input_list;       /* builder/context.h */
 struct sb_key;              /* builder/schema.h */
 struct sb_reader;           /* builder/schema.h */
 struct sb_yaml;             /* base/yaml.h */
@@ -124,16 +131,22 @@ struct sb_step_kind {
                                   may stand alone */
     bool network;              /* whether it gets the network when the recipe says nothing */
     bool runs_programs;        /* so that secrets: and cache: make sense */
-    bool sees_env;             /* they see the image's environment, so that args: makes sense */
+    bool sees_env;             /* they see the image's environment, so that args: makes sense: not
+                                  apt's, which are the distribution's own */
     /* Reports what a table can't say and fills what is derived; may be NULL. node is the value of
      * the kind's key. */
     void (*check)(struct sb_step *step, struct sb_reader *reader, const struct sb_yaml *node);
     /* Fills out with what the step's result depends on, beside input files: canonical, and without
      * anything that doesn't matter (places, the order of a set). */
     void (*describe)(const struct sb_step *step, json_t *out);
-    /* Adds the paths in the context (files or directories) whose content the step reads; NULL when
-     * it reads none. copy has none here: builder/copy.h looks after it. */
-    void (*inputs)(const struct sb_step *step, struct sb_strings *out);
+    /* Appends what of the context the step reads; NULL when it reads none. What is missing is told,
+     * with what names it. copy has none here: builder/copy.h looks after it. */
+    int (*inputs)(const struct sb_step *step, struct sb_context *context, struct sb_input_list *out,
+                  struct sb_error *err);
+    /* Tells what is missing of that, before anything is built, and with deep what can't be read;
+     * nothing is hashed. NULL: nothing can be. */
+    int (*look)(const struct sb_step *step, struct sb_context *context, bool deep,
+                struct sb_error *err);
     /* One line for progress and the image's history: "apt: python3 python3-torch". The caller's. */
     char *(*summary)(const struct sb_step *step);
     /* Runs it within a mounted root (every kind has this: copy and download may stand in a layer

@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/process.h"
+#include "builder/archive_kind.h"
 #include "builder/copy.h"
 #include "builder/execution.h"
 #include "builder/fetch.h"
@@ -32,7 +33,8 @@ static const struct sb_key keys[] = {
     {"owner", SB_KEY_OWNER, AT(uid), .fallback = "\"0:0\"",
      .description = "Owner of the file, UID:GID."},
     {"extract", SB_KEY_BOOL, AT(extract), .fallback = "false",
-     .description = "Unpack it: a tar, plain or compressed with gzip, zstd, xz or bzip2."},
+     .description =
+         "Unpack it: a zip, or a tar, plain or compressed with gzip, zstd, xz or bzip2."},
     {"strip", SB_KEY_INTEGER, AT(strip), .least = 0, .most = 100, .fallback = "0",
      .description = "Leading directories to drop from the names when unpacking."},
     {0},
@@ -162,9 +164,13 @@ static int extract(const struct sb_step *step, int fd, int root, int64_t epoch,
                                         .strip = (uint32_t)download->strip,
                                         .owner = &owner};
     const struct decompressor *through = decompressor_of(fd);
-    if ((through ? unpack_through(through, fd, root, &options, err)
-                 : sb_unpack_fd(fd, root, &options, err)) == 0)
+    bool zip = sb_archive_is_zip(fd);
+    options.mtime = zip ? &epoch : NULL;
+    if ((zip       ? sb_unpack_zip(fd, root, &options, err)
+         : through ? unpack_through(through, fd, root, &options, err)
+                   : sb_unpack_fd(fd, root, &options, err)) == 0)
         return 0;
+    sb_archive_refuse(fd, err);
     sb_autofree char *url = sb_fetch_public_url(download->url);
     return sb_error_context(err, "unpacking %s", url);
 }

@@ -5,7 +5,6 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -14,6 +13,8 @@
 #include "base/lock.h"
 #include "base/memory.h"
 #include "builder/inroot_files.h"
+#include "builder/step_mounts_private.h"
+#include "builder/step_secrets.h"
 #include "builder/step_times.h"
 
 enum { RESOLV_CONF_LIMIT = 65536, HOSTS_LIMIT = 16 << 20 };
@@ -22,8 +23,8 @@ static const char hosts[] = "127.0.0.1 localhost\n::1 localhost\n127.0.1.1 sbuil
 /* So that a copy of it is known for one, whatever this machine's says. */
 static const char resolv_conf[] = "# of the machine that builds: no part of the image\n";
 
-static int write_file(const char *directory, const char *name, const void *data, size_t len,
-                      mode_t mode, struct sb_error *err) {
+int sb_step_mounts_write(const char *directory, const char *name, const void *data, size_t len,
+                         mode_t mode, struct sb_error *err) {
     sb_autofree char *path = sb_format("%s/%s", directory, name);
     sb_autoclose int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0 || fchmod(fd, mode) < 0)
@@ -31,9 +32,8 @@ static int write_file(const char *directory, const char *name, const void *data,
     return sb_fd_write(fd, data, len, path, err);
 }
 
-/* source is taken over. */
-static void add(struct sb_step_mounts *mounts, char *source, const char *destination,
-                bool directory, bool read_only) {
+void sb_step_mounts_add(struct sb_step_mounts *mounts, char *source, const char *destination,
+                        bool directory, bool read_only) {
     size_t n = mounts->n;
     sb_strings_take(&mounts->sources, source);
     mounts->v = sb_realloc(mounts->v, n + 1, sizeof *mounts->v);
@@ -98,39 +98,6 @@ static int add_network(struct sb_step_mounts *mounts, const struct sb_program *p
     return 0;
 }
 
-/* ---- secrets ---- */
-
-static const struct sb_secret *find_secret(const struct sb_secrets *secrets, const char *name) {
-    for (size_t i = 0; secrets && i < secrets->n; i++)
-        if (!strcmp(secrets->v[i].name, name))
-            return &secrets->v[i];
-    return NULL;
-}
-
-/* On a tmpfs of this process's own mount namespace: it never touches a disk, and is gone with us.
- */
-static int give_secrets(const struct sb_step *step, const struct sb_step_run_context *context,
-                        const struct sb_user *user, struct sb_step_mounts *mounts,
-                        struct sb_error *err) {
-    sb_autofree char *path = sb_format("%s/secrets", mounts->directory);
-    if (mount("sbuild-secrets", path, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC,
-              "mode=0755,size=64m") < 0)
-        return sb_fail_errno(err, SB_E_FAILED, "mounting a tmpfs for secrets");
-    mounts->secrets = true;
-    for (size_t i = 0; i < step->secrets.n; i++) {
-        const char *name = step->secrets.v[i];
-        const struct sb_secret *secret = find_secret(context->secrets, name);
-        if (!secret || strchr(name, '/') || name[0] == '.')
-            return sb_fail(err, SB_E_RECIPE, "the secret %s was not given", name);
-        sb_autofree char *file = sb_format("%s/%s", path, name);
-        if (write_file(path, name, secret->value, secret->len, 0400, err) < 0)
-            return -1;
-        if (chown(file, user->uid, user->gid) < 0)
-            return sb_fail_errno(err, SB_E_FAILED, "giving the secret %s to its user", name);
-    }
-    return 0;
-}
-
 /* ---- caches ---- */
 
 static bool reserved(const char *path) {
@@ -143,7 +110,7 @@ static bool reserved(const char *path) {
     return !strcmp(path, "/");
 }
 
-static int check_place(const char *path, struct sb_error *err) {
+int sb_step_mounts_check_place(const char *path, struct sb_error *err) {
     sb_autofree char *clean = sb_path_clean(path);
     if (path[0] == '/' && !reserved(clean))
         return 0;
@@ -254,8 +221,8 @@ static int add_cache(struct sb_step_run_context *context, const struct cache *ca
     sb_strings_addf(&mounts->caches, "caches/%s", id);
     sb_autofree char *directory = sb_format("caches/%s", id);
     sb_directory_plain(sb_store_private_fd(store), directory);
-    add(mounts, sb_format("%s/sbuild/caches/%s", sb_store_path(store), id), cache->path, true,
-        false);
+    sb_step_mounts_add(mounts, sb_format("%s/sbuild/caches/%s", sb_store_path(store), id),
+                       cache->path, true, false);
     return 0;
 }
 
@@ -286,12 +253,12 @@ static int add_own(const struct sb_program *program, struct sb_step_mounts *moun
         struct stat st;
         if (in_dev(mount->destination))
             continue; /* add_devices */
-        if (check_place(mount->destination, err) < 0)
+        if (sb_step_mounts_check_place(mount->destination, err) < 0)
             return -1;
         if (stat(mount->source, &st) < 0)
             return sb_fail_errno(err, SB_E_IO, "%s", mount->source);
-        add(mounts, sb_strdup(mount->source), mount->destination, S_ISDIR(st.st_mode),
-            mount->read_only);
+        sb_step_mounts_add(mounts, sb_strdup(mount->source), mount->destination,
+                           S_ISDIR(st.st_mode), mount->read_only);
     }
     return 0;
 }
@@ -353,7 +320,7 @@ static int add_caches(const struct sb_step *step, struct sb_step_run_context *co
     collect_caches(step, program, &caches);
     int failed = 0;
     for (size_t i = 0; i < caches.n && !failed; i++)
-        failed = check_place(caches.v[i].path, err) < 0 ||
+        failed = sb_step_mounts_check_place(caches.v[i].path, err) < 0 ||
                          add_cache(context, &caches.v[i], program->user, out, err) < 0
                      ? -1
                      : 0;
@@ -371,9 +338,7 @@ int sb_step_mounts_begin(const struct sb_step *step, struct sb_step_run_context 
         return -1;
     if (add_own(program, out, err) < 0)
         return -1;
-    if (step->secrets.n)
-        add(out, sb_format("%s/secrets", out->directory), "/run/secrets", true, true);
-    if (make_points(out, err) < 0)
+    if (sb_step_secrets_places(step, out, err) < 0 || make_points(out, err) < 0)
         return -1;
     add_devices(program, out);
     return sb_root_files_place(out->root, out->files, out->file_count, err);
@@ -382,7 +347,7 @@ int sb_step_mounts_begin(const struct sb_step *step, struct sb_step_run_context 
 int sb_step_mounts_give(const struct sb_step *step, struct sb_step_run_context *context,
                         const struct sb_user *user, struct sb_step_mounts *mounts,
                         struct sb_error *err) {
-    if (step->secrets.n && give_secrets(step, context, user, mounts, err) < 0)
+    if (sb_step_secrets_give(step, context, user, mounts, err) < 0)
         return -1;
     return give_caches(mounts, user, err);
 }
@@ -409,9 +374,7 @@ int sb_step_mounts_end(struct sb_step_mounts *mounts, const struct sb_step *step
     sb_root_points_drop(mounts->root, mounts->points, mounts->point_count);
     sb_step_times_end(mounts->context);
     if (mounts->directory) {
-        sb_autofree char *secrets = sb_format("%s/secrets", mounts->directory);
-        if (mounts->secrets)
-            umount2(secrets, MNT_DETACH | UMOUNT_NOFOLLOW);
+        sb_step_secrets_end(mounts);
         sb_tree_remove(AT_FDCWD, mounts->directory, NULL);
     }
     for (size_t i = 0; i < mounts->lock_count; i++)

@@ -1,30 +1,37 @@
 /* pip: Python packages. */
-#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include "base/beneath.h"
 #include "base/file.h"
 #include "base/memory.h"
 #include "builder/away.h"
+#include "builder/environment.h"
 #include "builder/execution.h"
 #include "builder/inroot.h"
+#include "builder/pip_layout.h"
 #include "builder/schema.h"
 #include "builder/step_kinds.h"
+#include "builder/step_secrets.h"
 
 #define AT(member) offsetof(struct sb_step, pip.member)
 
 static const struct sb_key keys[] = {
     {"packages", SB_KEY_STRINGS, AT(packages), .shorthand = true, .not_empty = true,
      .rule = &sb_rule_requirement, .description = "Requirement specifiers: fastapi==0.115.0."},
-    {"requirements", SB_KEY_STRING, AT(requirements), .rule = &sb_rule_inside,
-     .description = "A requirements file in the context."},
+    {"requirements", SB_KEY_STRINGS, AT(requirements), .one_or_many = true, .not_empty = true,
+     .most = 100, .rule = &sb_rule_inside,
+     .description = "Requirements files in the context, with all that they name."},
+    {"constraints", SB_KEY_STRINGS, AT(constraints), .one_or_many = true, .most = 100,
+     .rule = &sb_rule_inside, .description = "Constraints files in the context."},
+    {"project", SB_KEY_STRINGS, AT(projects), .one_or_many = true, .not_empty = true, .most = 100,
+     .rule = &sb_rule_inside,
+     .description = "Projects in the context to build and install: \".\", \"libs/core[fast]\"."},
     {"python", SB_KEY_STRING, AT(python), .fallback = "python3", .not_empty = true,
      .description = "The interpreter whose pip is used; a name or a path in the image."},
     {"index_url", SB_KEY_STRING, AT(index_url), .rule = &sb_rule_url, .fallback = "PyPI",
      .description = "The package index to install from."},
+    {"extra_index_urls", SB_KEY_STRINGS, AT(extra_index_urls), .one_or_many = true, .most = 100,
+     .rule = &sb_rule_url, .description = "Further package indexes; none is before another."},
     {"find_links", SB_KEY_STRING, AT(find_links), .rule = &sb_rule_inside,
      .description = "A directory in the context with wheels; no index is asked then."},
     {"target", SB_KEY_STRING, AT(target), .rule = &sb_rule_absolute,
@@ -34,72 +41,96 @@ static const struct sb_key keys[] = {
 
 static void check(struct sb_step *step, struct sb_reader *reader, const struct sb_yaml *node) {
     struct sb_step_pip *pip = &step->pip;
-    if (node->type == SB_YAML_MAPPING && !pip->requirements && !pip->packages.n &&
-        !sb_yaml_get(node, "packages") && !sb_yaml_get(node, "requirements"))
+    if (node->type == SB_YAML_MAPPING && !pip->requirements.n && !pip->packages.n &&
+        !pip->projects.n && !sb_yaml_get(node, "packages") && !sb_yaml_get(node, "requirements") &&
+        !sb_yaml_get(node, "project"))
         sb_reader_problem(reader, node,
                           "key \"pip\": nothing to install (expected packages, requirements or "
-                          "both)");
+                          "project)");
+    if (pip->find_links && pip->extra_index_urls.n)
+        sb_reader_problem(reader, sb_yaml_get(node, "extra_index_urls"),
+                          "key \"extra_index_urls\": stands beside find_links, with which no index "
+                          "is asked (expected one of them)");
     sb_step_check_path(reader, node, "target", pip->target);
     if (!pip->python)
         pip->python = sb_strdup("python3");
 }
 
+static void describe_list(json_t *out, const char *key, const struct sb_strings *list) {
+    if (list->n)
+        json_object_set_new(out, key, sb_step_list(list));
+}
+
 static void describe(const struct sb_step *step, json_t *out) {
     const struct sb_step_pip *pip = &step->pip;
     json_object_set_new(out, "packages", sb_step_list(&pip->packages));
-    if (pip->requirements) /* its content is an input file */
-        json_object_set_new(out, "requirements", json_true());
+    describe_list(out, "requirements", &pip->requirements); /* their content is an input */
+    describe_list(out, "constraints", &pip->constraints);
+    describe_list(out, "project", &pip->projects);
+    describe_list(out, "extra_index_urls", &pip->extra_index_urls);
     json_object_set_new(out, "python", json_string(pip->python));
     if (pip->index_url)
         json_object_set_new(out, "index_url", json_string(pip->index_url));
     if (pip->find_links)
-        json_object_set_new(out, "find_links", json_true());
+        json_object_set_new(out, "find_links", json_string(pip->find_links));
     if (pip->target)
         json_object_set_new(out, "target", json_string(pip->target));
 }
 
-static void inputs(const struct sb_step *step, struct sb_strings *out) {
-    if (step->pip.requirements)
-        sb_strings_add(out, step->pip.requirements);
-    if (step->pip.find_links)
-        sb_strings_add(out, step->pip.find_links);
+/* What the step itself names is told as sources of copies are. */
+static int read_requirements(const struct sb_step_pip *pip, struct sb_context *context,
+                             struct sb_requirements *out, struct sb_error *err) {
+    const struct sb_strings *named[] = {&pip->requirements, &pip->constraints};
+    for (size_t i = 0; i < sizeof named / sizeof *named; i++)
+        for (size_t k = 0; k < named[i]->n; k++)
+            if (sb_context_check_path(context, named[i]->v[k], NULL, false, err) < 0)
+                return -1;
+    for (size_t i = 0; i < pip->projects.n; i++) {
+        sb_autofree char *bare = sb_requirements_without_extras(pip->projects.v[i]);
+        if (sb_context_check_path(context, bare, NULL, false, err) < 0)
+            return -1;
+    }
+    if (pip->find_links && sb_context_check_path(context, pip->find_links, NULL, false, err) < 0)
+        return -1;
+    return sb_requirements_read(pip, context, out, err);
+}
+
+static int inputs(const struct sb_step *step, struct sb_context *context, struct sb_input_list *out,
+                  struct sb_error *err) {
+    struct sb_requirements requirements = {0};
+    int failed = read_requirements(&step->pip, context, &requirements, err) < 0 ||
+                 sb_requirements_scan(&requirements, context, out, err) < 0;
+    sb_requirements_free(&requirements);
+    return failed ? -1 : 0;
+}
+
+static int look(const struct sb_step *step, struct sb_context *context, bool deep,
+                struct sb_error *err) {
+    struct sb_requirements requirements = {0};
+    int failed = read_requirements(&step->pip, context, &requirements, err) < 0 ||
+                 sb_requirements_look(&requirements, context, deep, err) < 0;
+    sb_requirements_free(&requirements);
+    return failed ? -1 : 0;
 }
 
 static char *summary(const struct sb_step *step) {
     const struct sb_step_pip *pip = &step->pip;
+    struct sb_buf out = {0};
     sb_autofree char *packages = sb_step_words("pip", &pip->packages);
-    return pip->requirements ? sb_format("%s -r %s", packages, pip->requirements)
-                             : sb_steal(packages);
+    sb_buf_adds(&out, packages);
+    for (size_t i = 0; i < pip->requirements.n; i++)
+        sb_buf_addf(&out, " -r %s", pip->requirements.v[i]);
+    for (size_t i = 0; i < pip->projects.n; i++)
+        sb_buf_addf(&out, " ./%s", pip->projects.v[i]);
+    return sb_buf_steal(&out);
 }
 
 /* ---- running ---- */
 
-#define REQUIREMENTS "/run/sbuild/requirements.txt"
-#define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-#define WHEELS       "/run/sbuild/wheels"
-
-/* A path of the context as this machine has it; the caller's to free. A symlink on the way might
- * lead out of the context, so there must be none. */
-static char *input_path(const struct sb_step_run_context *context, const char *path,
-                        struct sb_error *err) {
-    sb_autoclose int fd =
-        sb_open_beneath(sb_context_fd(context->inputs), path, O_PATH, SB_BENEATH_NO_LINKS);
-    if (fd < 0) {
-        sb_fail_errno(err, errno == ENOENT ? SB_E_NOT_FOUND : SB_E_IO, "%s in the context %s", path,
-                      sb_context_path(context->inputs));
-        if (errno == ELOOP)
-            sb_error_hint(err, "pip's files may not be reached through symbolic links");
-        return NULL;
-    }
-    sb_autofree char *link = sb_format("/proc/self/fd/%d", fd);
-    char target[4096];
-    ssize_t n = readlink(link, target, sizeof target);
-    if (n < 0 || (size_t)n == sizeof target) {
-        sb_fail_errno(err, SB_E_IO, "%s", link);
-        return NULL;
-    }
-    return sb_strndup(target, (size_t)n);
-}
+#define INPUTS                                                                                     \
+    "/run/sbuild/pip" /* the context's files, beside one another; pip is started there             \
+                       */
+#define CACHE "/root/.cache/pip"
 
 /* Without an interpreter the runtime would only say that a file is missing. */
 static int check_python(const struct sb_step_run_context *context, const char *python,
@@ -108,26 +139,54 @@ static int check_python(const struct sb_step_run_context *context, const char *p
     if (root < 0)
         return -1;
     const char *path = sb_pairs_get(context->env, "PATH");
-    if (sb_inroot_has_program(root, python, path ? path : DEFAULT_PATH, "/"))
+    if (sb_inroot_has_program(root, python, path ? path : SB_DEFAULT_PATH, "/"))
         return 0;
     sb_fail(err, SB_E_STEP, "there is no %s in the image", python);
     return sb_error_hint(err, "install it in a step before this one: - apt: [python3-pip]");
 }
 
+static bool has_name(const struct sb_strings *paths, const char *name) {
+    for (size_t i = 0; i < paths->n; i++) {
+        const char *slash = strrchr(paths->v[i], '/');
+        if (slash && !strcmp(slash + 1, name))
+            return true;
+    }
+    return false;
+}
+
+/* A secret of that name is what pip reads its settings, or passwords, from. */
+static bool give_secret(const struct sb_step *step, const char *name, const char *variable,
+                        struct sb_pairs *env) {
+    sb_autofree char *file = sb_step_secrets_file(step, name);
+    if (file)
+        sb_pairs_set(env, variable, file);
+    return file;
+}
+
 /* By environment: an older pip passes over what it doesn't know, and the index's address, which
  * may hold a password, shows in no list of processes. */
-static void fill_env(const struct sb_step_pip *pip, const struct sb_settings *settings,
+static void fill_env(const struct sb_step *step, const struct sb_settings *settings,
                      struct sb_pairs *env) {
+    const struct sb_step_pip *pip = &step->pip;
     sb_pairs_set(env, "PIP_BREAK_SYSTEM_PACKAGES", "1");
     sb_pairs_set(env, "PIP_ROOT_USER_ACTION", "ignore");
     sb_pairs_set(env, "PIP_DISABLE_PIP_VERSION_CHECK", "1");
     sb_pairs_set(env, "PIP_NO_INPUT", "1");
     sb_pairs_set(env, "PIP_PROGRESS_BAR", "off");
-    const char *index = pip->index_url ? pip->index_url : settings->pip_index;
+    sb_pairs_set(env, "PIP_CACHE_DIR", CACHE); /* whatever HOME is */
+    give_secret(step, "netrc", "NETRC", env);
+    bool configured = give_secret(step, "pip_conf", "PIP_CONFIG_FILE", env) ||
+                      has_name(&step->secret_places, "pip.conf");
+    const char *index = pip->index_url ? pip->index_url : configured ? NULL : settings->pip_index;
     if (pip->find_links)
         sb_pairs_set(env, "PIP_NO_INDEX", "1");
     else if (index)
         sb_pairs_set(env, "PIP_INDEX_URL", index);
+    sb_autobuf struct sb_buf extra = {0};
+    for (size_t i = 0; i < pip->extra_index_urls.n; i++)
+        sb_buf_addf(&extra, "%s%s", i ? " " : "", pip->extra_index_urls.v[i]);
+    if (extra.len)
+        sb_pairs_set(env, "PIP_EXTRA_INDEX_URL", extra.data);
 }
 
 static void fill_argv(const struct sb_step_pip *pip, struct sb_strings *argv) {
@@ -140,15 +199,21 @@ static void fill_argv(const struct sb_step_pip *pip, struct sb_strings *argv) {
     }
     if (pip->find_links) {
         sb_strings_add(argv, "--find-links");
-        sb_strings_add(argv, WHEELS);
+        sb_strings_addf(argv, INPUTS "/%s", pip->find_links);
     }
-    if (pip->requirements) {
+    for (size_t i = 0; i < pip->constraints.n; i++) {
+        sb_strings_add(argv, "-c");
+        sb_strings_addf(argv, "./%s", pip->constraints.v[i]);
+    }
+    for (size_t i = 0; i < pip->requirements.n; i++) {
         sb_strings_add(argv, "-r");
-        sb_strings_add(argv, REQUIREMENTS);
+        sb_strings_addf(argv, "./%s", pip->requirements.v[i]);
     }
-    if (pip->packages.n)
+    if (pip->packages.n || pip->projects.n)
         sb_strings_add(argv, "--");
     sb_strings_copy(argv, &pip->packages);
+    for (size_t i = 0; i < pip->projects.n; i++)
+        sb_strings_addf(argv, "./%s", pip->projects.v[i]);
 }
 
 static bool says_no_pip(const struct sb_step_log *log) {
@@ -157,44 +222,42 @@ static bool says_no_pip(const struct sb_step_log *log) {
     return strstr(sb_buf_text(&said), "No module named pip") != NULL;
 }
 
-static int run(const struct sb_step *step, struct sb_step_run_context *context,
-               struct sb_error *err) {
-    static const char *const caches[] = {"/root/.cache/pip", NULL};
+static int run_pip(const struct sb_step *step, struct sb_step_run_context *context,
+                   const struct sb_pip_layout *layout, struct sb_error *err) {
+    static const char *const caches[] = {CACHE, NULL};
     const struct sb_step_pip *pip = &step->pip;
-    sb_autofree char *requirements = NULL;
-    sb_autofree char *wheels = NULL;
-    struct sb_mount mounts[2];
-    size_t n = 0;
-    if (check_python(context, pip->python, err) < 0)
-        return -1;
-    if (pip->requirements) {
-        if (!(requirements = input_path(context, pip->requirements, err)))
-            return -1;
-        mounts[n++] = (struct sb_mount){requirements, REQUIREMENTS, true};
-    }
-    if (pip->find_links) {
-        if (!(wheels = input_path(context, pip->find_links, err)))
-            return -1;
-        mounts[n++] = (struct sb_mount){wheels, WHEELS, true};
-    }
     sb_autostrings struct sb_strings argv = {0};
     struct sb_pairs env = {0};
     fill_argv(pip, &argv);
-    fill_env(pip, context->settings, &env);
+    fill_env(step, context->settings, &env);
     sb_autofree char *retries = sb_format("%u", sb_away_pip_retries(context->registry));
     sb_pairs_set(&env, "PIP_RETRIES", retries);
     struct sb_program program = {.argv = (const char *const *)argv.v,
                                  .env = &env,
-                                 .workdir = "/",
+                                 .workdir = layout->directory ? INPUTS : "/",
                                  .network = step->network_given ? step->network : !pip->find_links,
-                                 .mounts = mounts,
-                                 .mount_count = n,
+                                 .mounts = layout->mounts,
+                                 .mount_count = layout->mount_count,
                                  .caches = caches};
     int result = sb_step_program(step, context, &program, err);
     sb_pairs_free(&env);
     if (result < 0 && err->code == SB_E_STEP && !err->hint[0] && says_no_pip(context->log))
         sb_error_hint(err, "add a step before this one, - apt: [python3-pip]");
     return result;
+}
+
+static int run(const struct sb_step *step, struct sb_step_run_context *context,
+               struct sb_error *err) {
+    struct sb_requirements requirements = {0};
+    struct sb_pip_layout layout = {0};
+    if (check_python(context, step->pip.python, err) < 0)
+        return -1;
+    int failed = sb_requirements_read(&step->pip, context->inputs, &requirements, err) < 0 ||
+                 sb_pip_layout_make(&requirements, context, INPUTS, &layout, err) < 0 ||
+                 run_pip(step, context, &layout, err) < 0;
+    sb_pip_layout_free(&layout);
+    sb_requirements_free(&requirements);
+    return failed ? -1 : 0;
 }
 
 const struct sb_step_kind sb_step_kind_pip = {
@@ -208,6 +271,7 @@ const struct sb_step_kind sb_step_kind_pip = {
     .check = check,
     .describe = describe,
     .inputs = inputs,
+    .look = look,
     .summary = summary,
     .run = run,
 };

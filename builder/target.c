@@ -83,6 +83,13 @@ int sb_target_open_context(struct sb_target *target, struct sb_error *err) {
     return 0;
 }
 
+/* The recipe's last layer does, where every machine knows what directories are below. */
+static bool brings_workdir(const struct sb_target *target, const struct attempt *a) {
+    const struct sb_recipe *recipe = target->recipe;
+    return recipe->image.workdir && a->layer == &recipe->layers[recipe->layer_count - 1] &&
+           !a->ground.partial;
+}
+
 static int attempt_site(struct sb_target *target, struct attempt *a, struct sb_error *err) {
     a->layer = layer_of(target, a->result);
     a->site = (struct sb_layer_site){.store = target->build->store,
@@ -97,8 +104,11 @@ static int attempt_site(struct sb_target *target, struct attempt *a, struct sb_e
     if (a->layer && sb_target_open_context(target, err) < 0)
         return -1;
     a->site.context = target->context;
-    if (a->layer && sb_layer_is_copy(a->layer))
-        return sb_target_ground(target, &a->ground, err);
+    if (!a->layer || !sb_layer_is_copy(a->layer))
+        return 0;
+    if (sb_target_ground(target, &a->ground, err) < 0)
+        return -1;
+    a->site.brings_workdir = brings_workdir(target, a);
     return 0;
 }
 
@@ -616,7 +626,7 @@ int sb_target_advance(struct sb_target *target, enum sb_target_effort effort,
     if (finish_packing(target, err) < 0)
         return -1;
     warn_of_outputs(target);
-    sb_image_configure(&target->image, &target->recipe->image);
+    sb_image_configure(&target->image, &target->recipe->image, &target->env);
     if (effort == SB_TARGET_PLAN)
         return 0;
     if (sb_target_describe_paths(target, err) < 0)
@@ -636,6 +646,7 @@ void sb_target_reset(struct sb_target *target) {
     free(target->results);
     sb_context_close(target->context);
     sb_image_free(&target->image);
+    sb_pairs_free(&target->env);
     free(target->workdir);
     free(target->pinned);
     json_decref(target->said_paths);

@@ -18,6 +18,7 @@ struct sb_target {
     char *path;             /* of the recipe, absolute and without links */
     struct sb_context *context;
     struct sb_image image; /* so far: the base's layers and this recipe's first `next` ones */
+    struct sb_pairs env;   /* of the image, the recipe's own included */
     char *workdir;
     char *pinned; /* where the base image lies, if in a registry: "host/repository:tag@sha256:…" */
     json_t *said_paths; /* what the base image's config says of its paths; NULL: nothing */

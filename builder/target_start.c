@@ -6,6 +6,7 @@
 
 #include "base/memory.h"
 #include "builder/base_paths.h"
+#include "builder/environment.h"
 #include "builder/image_config.h"
 #include "builder/source.h"
 #include "builder/target.h"
@@ -107,10 +108,27 @@ static void prepare_results(struct sb_target *target) {
             leave_out(target, i + 1);
 }
 
+/* A service's variables are needed by bundles only, but what is wrong with them is known now. */
+static int check_service(const struct sb_target *target, struct sb_error *err) {
+    const struct sb_recipe *recipe = target->recipe;
+    struct sb_pairs env = {0};
+    if (recipe->service.env.n == 0)
+        return 0;
+    for (size_t i = 0; i < target->env.n; i++)
+        sb_pairs_set(&env, target->env.v[i].name, target->env.v[i].value);
+    int failed =
+        sb_environment_add(&env, &recipe->service.env, &recipe->args, NULL, recipe->path, err);
+    sb_pairs_free(&env);
+    return failed;
+}
+
 int sb_target_start(struct sb_target *target, struct sb_error *err) {
     if (target->started)
         return 0;
     if (start_image(target, err) < 0)
+        return -1;
+    if (sb_image_environment(&target->image, target->recipe, NULL, &target->env, err) < 0 ||
+        check_service(target, err) < 0)
         return -1;
     target->workdir = sb_image_workdir(&target->image, &target->recipe->image);
     prepare_results(target);

@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "builder/environment.h"
 #include "builder/image_config.h"
 #include "deploy/description.h"
 
@@ -24,7 +25,8 @@ static void add_words(const json_t *config, const char *key, struct sb_strings *
     }
 }
 
-static void make_env(const json_t *config, const struct sb_service *service, struct sb_pairs *out) {
+static int make_env(const json_t *config, const struct sb_recipe *recipe, struct sb_pairs *out,
+                    struct sb_error *err) {
     size_t i;
     json_t *item;
     json_array_foreach (json_object_get(config, "Env"), i, item) {
@@ -33,9 +35,11 @@ static void make_env(const json_t *config, const struct sb_service *service, str
         if (name)
             sb_pairs_set(out, name, equals + 1);
     }
-    for (i = 0; service && i < service->env.n; i++)
-        sb_pairs_set(out, service->env.v[i].name, service->env.v[i].value);
+    if (recipe &&
+        sb_environment_add(out, &recipe->service.env, &recipe->args, NULL, recipe->path, err) < 0)
+        return -1;
     sb_pairs_sort(out);
+    return 0;
 }
 
 /* The only TCP port that the image names, or 0. */
@@ -82,7 +86,7 @@ static void add_volumes(const struct sb_image *image, struct sb_description *out
     sb_strings_sort(&out->volumes);
 }
 
-static int from_config(const struct sb_image *image, const struct sb_service *service,
+static int from_config(const struct sb_image *image, const struct sb_recipe *recipe,
                        struct sb_description *out, struct sb_error *err) {
     const json_t *config = json_object_get(image->config, "config");
     add_words(config, "Entrypoint", &out->argv);
@@ -95,8 +99,9 @@ static int from_config(const struct sb_image *image, const struct sb_service *se
     out->user = sb_strdup(sb_json_string(config, "User", ""));
     out->workdir = *workdir == '/' ? sb_path_clean(workdir) : sb_format("/%s", workdir);
     out->stop_signal = copy(sb_json_string(config, "StopSignal", NULL));
-    make_env(config, service, &out->env);
-    if (!service)
+    if (make_env(config, recipe, &out->env, err) < 0)
+        return -1;
+    if (!recipe || !recipe->service.present)
         out->port = exposed_port(config);
     if (!out->version)
         out->version =
@@ -219,7 +224,7 @@ static int make(const struct sb_image *image, const struct sb_recipe *recipe,
                              "_ or -, %d at most",
                              SB_SERVICE_NAME_LIMIT);
     }
-    if (from_config(image, service, out, err) < 0)
+    if (from_config(image, recipe, out, err) < 0)
         return -1;
     from_service(service ? service : &none, out);
     add_volumes(image, out);

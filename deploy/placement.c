@@ -11,11 +11,10 @@
 
 #include "base/memory.h"
 #include "base/text.h"
+#include "builder/environment.h"
 #include "deploy/gpus.h"
 #include "deploy/ids.h"
 #include "layers/links.h"
-
-#define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 /* The device of a GPU that is not its. */
 static bool is_other_gpu(uint64_t gpus, const char *path) {
@@ -157,7 +156,7 @@ static char *find_program(int root, const char *name, const char *path, const ch
 
 static int look_up_program(struct sb_node_placement *p, const struct sb_description *d, int root,
                            struct sb_error *err) {
-    const char *path = DEFAULT_PATH;
+    const char *path = SB_DEFAULT_PATH;
     for (size_t i = 0; i < d->env.n; i++)
         if (!strcmp(d->env.v[i].name, "PATH"))
             path = d->env.v[i].value;
@@ -187,6 +186,8 @@ static void tell_who(struct sb_node_placement *p, const struct sb_description *d
     for (size_t i = 0; i < sizeof told / sizeof *told; i++)
         if (is_plain(told[i][1]) && !sb_pairs_get(&d->env, told[i][0]))
             sb_pairs_set(&p->env, told[i][0], told[i][1]);
+    if (d->root == SB_ROOT_LAYERS && !sb_pairs_get(&d->env, "PATH"))
+        sb_pairs_set(&p->env, "PATH", SB_DEFAULT_PATH); /* systemd's lacks /bin, or /sbin */
     p->placement.env = &p->env;
 }
 

@@ -71,7 +71,7 @@ static uint64_t tar_limit(void) {
 }
 
 /* How much tar that many packed bytes may be. */
-static uint64_t limit_of(uint64_t size) {
+uint64_t sb_unpack_limit(uint64_t size) {
     uint64_t least = tar_limit();
     if (size <= least / SB_TAR_RATIO)
         return least;
@@ -81,7 +81,7 @@ static uint64_t limit_of(uint64_t size) {
 static struct sb_layer_reader *reader_new(int fd, uint64_t limit, bool hash) {
     struct sb_layer_reader *r = sb_alloc(sizeof *r);
     r->decoder = sb_decoder_new(fd, limit, hash, &r->stop);
-    r->limit = limit_of(0);
+    r->limit = sb_unpack_limit(0);
     r->end = UINT64_MAX;
     sb_sha256_start(&r->sha);
     pthread_mutex_init(&r->lock, NULL);
@@ -103,7 +103,7 @@ static int open_blob(struct sb_store *store, const struct sb_descriptor *descrip
     if (known)
         sb_decoder_read_direct(r->decoder);
     sb_decoder_follow(r->decoder, arriving);
-    r->limit = limit_of(descriptor->size);
+    r->limit = sb_unpack_limit(descriptor->size);
     *out = r;
     return 0;
 }
@@ -125,7 +125,7 @@ int sb_layer_reader_fd(int fd, struct sb_layer_reader **out, struct sb_error *er
     struct stat st;
     *out = reader_new(own, UINT64_MAX, false);
     if (fstat(own, &st) == 0 && S_ISREG(st.st_mode))
-        (*out)->limit = limit_of((uint64_t)st.st_size);
+        (*out)->limit = sb_unpack_limit((uint64_t)st.st_size);
     return 0;
 }
 

@@ -450,6 +450,10 @@ static int place_entry(void *self, const struct sb_entry *entry, struct sb_entry
         changed.uid = options->owner->uid;
         changed.gid = options->owner->gid;
     }
+    if (options->mtime) {
+        changed.mtime = *options->mtime;
+        changed.mtime_nsec = 0;
+    }
     return place_as_it_is(l, &changed, data, err);
 }
 
@@ -466,7 +470,9 @@ static void layout_start(struct layout *l, int dirfd, const struct sb_unpack_opt
 
 static int layout_finish(struct layout *l, struct sb_error *err) {
     if (onto(l) && !l->onto.placed)
-        return sb_fail(err, SB_E_FAILED, "nothing in it is left with strip: %u", l->options->strip);
+        return l->options->strip ? sb_fail(err, SB_E_FAILED, "nothing in it is left with strip: %u",
+                                           l->options->strip)
+                                 : sb_fail(err, SB_E_FAILED, "nothing is in it");
     if (sb_content_wait(l->content, err) < 0)
         return -1;
     return sb_directory_list_apply(&l->directories, &l->place, l->options, err);
@@ -492,6 +498,15 @@ int sb_unpack_fd(int fd, int dirfd, const struct sb_unpack_options *options, str
         return -1;
     }
     if (sb_layer_reader_finish(reader, NULL, NULL, err) < 0)
+        return -1;
+    return layout_finish(&l, err);
+}
+
+int sb_unpack_zip(int fd, int dirfd, const struct sb_unpack_options *options,
+                  struct sb_error *err) {
+    __attribute__((cleanup(layout_free))) struct layout l;
+    layout_start(&l, dirfd, options);
+    if (sb_zip_walk(fd, place_entry, &l, err) < 0)
         return -1;
     return layout_finish(&l, err);
 }

@@ -74,6 +74,12 @@ int sb_layer_walk(struct sb_store *store, const struct sb_layer *layer, sb_entry
 int sb_layer_reader_walk(struct sb_layer_reader *reader, sb_entry_visit *visit, void *self,
                          struct sb_error *err);
 
+/* The entries of a zip archive, a regular file, with permissions as unzip would give; its offset
+ * moves. What it unpacks to is limited as a tar is, and memory too. */
+int sb_zip_walk(int fd, sb_entry_visit *visit, void *self, struct sb_error *err);
+/* How much so many bytes may unpack to. */
+uint64_t sb_unpack_limit(uint64_t size);
+
 /* The table of contents of a layer: from the store; or, when the blob isn't there, from the source
  * of tables (sb_store_set_contents_source), for this once; or else made from the blob. */
 int sb_layer_contents(struct sb_store *store, const struct sb_layer *layer,
@@ -105,10 +111,13 @@ struct sb_unpack_options {
         *reuse; /* older trees whose files may be shared (layers/reuse.h); may be NULL */
     const struct sb_unpack_owner *owner; /* gives everything to it, whatever the archive says, and
                                             leaves out devices; may be NULL */
+    const int64_t *mtime;                /* of everything, whatever the archive says; may be NULL */
 };
 /* Unpacks a tar of any of the compressions that stands in a file descriptor (a bootstrap's output,
  * an archive) into an open directory. */
 int sb_unpack_fd(int fd, int dirfd, const struct sb_unpack_options *options, struct sb_error *err);
+/* The same of a zip archive. A time in it is that of some time zone: give options.mtime. */
+int sb_unpack_zip(int fd, int dirfd, const struct sb_unpack_options *options, struct sb_error *err);
 /* Unpacks a layer of the store, verifying as sb_layer_walk does. */
 int sb_unpack_layer(struct sb_store *store, const struct sb_layer *layer, int dirfd,
                     const struct sb_unpack_options *options, struct sb_error *err);

@@ -1,15 +1,17 @@
 /*
- * Entries of a tar, through libarchive. sbuild never leaves the "C" locale, in which libarchive
- * gives names as the bytes they are: what is not ASCII it can't convert, warns, and passes on.
- * Whatever it would let pass and sbuild does not want is refused here, so that everything above
- * deals with clean entries only.
+ * Entries of a tar or a zip, through libarchive. sbuild never leaves the "C" locale, in which
+ * libarchive gives names as the bytes they are: what is not ASCII it can't convert, warns, and
+ * passes on. Whatever it would let pass and sbuild does not want is refused here, so that
+ * everything above deals with clean entries only.
  */
 #include <archive.h>
 #include <archive_entry.h>
 #include <errno.h>
+#include <locale.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/map.h"
 #include "base/memory.h"
@@ -25,8 +27,9 @@
 
 struct sb_entry_data {
     struct archive *archive;
-    struct sb_layer_reader *reader;
-    struct sb_error *read_error; /* of the reader, while libarchive was calling it */
+    const char *kind;               /* "tar", "zip" */
+    struct sb_layer_reader *reader; /* NULL: libarchive reads the file itself */
+    struct sb_error *read_error;    /* of the reader, while libarchive was calling it */
     struct sb_error read_error_of;
     bool readable;
     uint64_t size;
@@ -95,12 +98,13 @@ static int tar_error(const struct sb_entry_data *data, struct sb_error *err) {
         return -1;
     }
     const char *text = archive_error_string(data->archive);
-    return sb_fail(err, SB_E_INTEGRITY, "the tar archive is damaged: %s",
+    return sb_fail(err, SB_E_INTEGRITY, "the %s archive is damaged: %s", data->kind,
                    text ? text : "its end is missing");
 }
 
 static int start(struct walk *w, struct sb_layer_reader *reader, struct sb_error *err) {
     w->data.reader = reader;
+    w->data.kind = "tar";
     struct archive *a = w->data.archive = archive_read_new();
     if (!a)
         return sb_fail(err, SB_E_FAILED, "starting libarchive");
@@ -137,13 +141,14 @@ int sb_entry_data_next(struct sb_entry_data *data, const void **out, size_t *out
         *out_len = 0;
     else if (offset < 0 || (uint64_t)offset > data->size ||
              *out_len > data->size - (uint64_t)offset)
-        return sb_fail(err, SB_E_INTEGRITY, "the tar archive is damaged: data beyond a file's end");
+        return sb_fail(err, SB_E_INTEGRITY, "the %s archive is damaged: data beyond a file's end",
+                       data->kind);
     *out_offset = *out_len ? (uint64_t)offset : data->size;
     return 0;
 }
 
 struct sb_block *sb_entry_data_hold(struct sb_entry_data *data, const void *p, size_t len) {
-    return sb_layer_reader_hold(data->reader, p, len);
+    return data->reader ? sb_layer_reader_hold(data->reader, p, len) : NULL;
 }
 
 /* ---- one entry ---- */
@@ -169,18 +174,21 @@ static bool clean_path(const char *path, struct sb_buf *out) {
     return true;
 }
 
-static int take_name(const char *name, const char *what, struct sb_buf *out, struct sb_error *err) {
+static int take_name(const struct walk *w, const char *name, const char *what, struct sb_buf *out,
+                     struct sb_error *err) {
+    const char *kind = w->data.kind;
     if (!name)
-        return sb_fail(err, SB_E_INTEGRITY, "the tar archive has an entry without a %s", what);
+        return sb_fail(err, SB_E_INTEGRITY, "the %s archive has an entry without a %s", kind, what);
     if (strlen(name) > 2 * SB_PATH_LIMIT)
-        return sb_fail(err, SB_E_INTEGRITY, "a %s in the tar archive has more than %d bytes", what,
-                       SB_PATH_LIMIT);
+        return sb_fail(err, SB_E_INTEGRITY, "a %s in the %s archive has more than %d bytes", what,
+                       kind, SB_PATH_LIMIT);
     if (!clean_path(name, out))
         return sb_fail(err, SB_E_INTEGRITY,
-                       "the %s \"%s\" in the tar archive leads out of it with \"..\"", what, name);
+                       "the %s \"%s\" in the %s archive leads out of it with \"..\"", what, name,
+                       kind);
     if (out->len > SB_PATH_LIMIT)
-        return sb_fail(err, SB_E_INTEGRITY, "a %s in the tar archive has more than %d bytes: %s",
-                       what, SB_PATH_LIMIT, out->data);
+        return sb_fail(err, SB_E_INTEGRITY, "a %s in the %s archive has more than %d bytes: %s",
+                       what, kind, SB_PATH_LIMIT, out->data);
     return 0;
 }
 
@@ -225,7 +233,7 @@ static int take_type(struct walk *w, struct archive_entry *e, struct sb_entry *o
     mode_t type = archive_entry_filetype(e), permissions = archive_entry_perm(e) & 07777;
     out->mode = type | permissions;
     if (hard) {
-        if (take_name(hard, "link target", &w->link, err) < 0 ||
+        if (take_name(w, hard, "link target", &w->link, err) < 0 ||
             (w->of_layer && sb_through_resolve(&w->through, &w->link, err) < 0))
             return -1;
         uint64_t *known = sb_map_find(&w->types, w->link.data);
@@ -320,7 +328,9 @@ static int count_names(struct walk *w, const struct sb_entry *entry, struct sb_e
 static int visit_entry(struct walk *w, struct archive_entry *e, sb_entry_visit *visit, void *self,
                        struct sb_error *err) {
     struct sb_entry entry = {0};
-    if (take_name(archive_entry_pathname(e), "name", &w->path, err) < 0)
+    if (archive_entry_is_data_encrypted(e) == 1 || archive_entry_is_metadata_encrypted(e) == 1)
+        return sb_fail(err, SB_E_INTEGRITY, "the %s archive is encrypted", w->data.kind);
+    if (take_name(w, archive_entry_pathname(e), "name", &w->path, err) < 0)
         return -1;
     if (w->path.len == 0)
         return 0;
@@ -338,7 +348,8 @@ static int visit_entry(struct walk *w, struct archive_entry *e, sb_entry_visit *
     if (w->of_layer)
         sb_through_note(&w->through, &entry);
     bool plain = S_ISREG(entry.mode) && !entry.hard_link && archive_entry_sparse_count(e) == 0;
-    w->content_end = plain ? (uint64_t)archive_filter_bytes(w->data.archive, 0) + entry.size : 0;
+    uint64_t at = w->data.reader ? (uint64_t)archive_filter_bytes(w->data.archive, 0) : 0;
+    w->content_end = plain && w->data.reader ? at + entry.size : 0;
     w->data.readable = S_ISREG(entry.mode) && !entry.hard_link && entry.size > 0;
     w->data.size = entry.size;
     return visit(self, &entry, &w->data, err);
@@ -357,26 +368,33 @@ static int next_header(struct walk *w, struct archive_entry **out) {
     return status;
 }
 
+static int walk(struct walk *w, sb_entry_visit *visit, void *self, struct sb_error *err) {
+    int rc = 0;
+    while (rc == 0) {
+        struct archive_entry *e;
+        int status = next_header(w, &e);
+        if (status == ARCHIVE_EOF) {
+            if (w->data.padded && w->content_end > w->data.given)
+                rc = sb_fail(err, SB_E_INTEGRITY,
+                             "the tar archive is damaged: it ends within the file %s",
+                             sb_buf_text(&w->path));
+            break;
+        }
+        if (status != ARCHIVE_OK && status != ARCHIVE_WARN)
+            rc = tar_error(&w->data, err);
+        else
+            rc = visit_entry(w, e, visit, self, err);
+        rc = rc < 0 ? rc : sb_interrupt_check(err);
+    }
+    return rc;
+}
+
 static int walk_tar(struct sb_layer_reader *reader, bool of_layer, sb_entry_visit *visit,
                     void *self, struct sb_error *err) {
     struct walk w = {.of_layer = of_layer};
     int rc = start(&w, reader, err);
-    while (rc == 0) {
-        struct archive_entry *e;
-        int status = next_header(&w, &e);
-        if (status == ARCHIVE_EOF) {
-            if (w.data.padded && w.content_end > w.data.given)
-                rc = sb_fail(err, SB_E_INTEGRITY,
-                             "the tar archive is damaged: it ends within the file %s",
-                             sb_buf_text(&w.path));
-            break;
-        }
-        if (status != ARCHIVE_OK && status != ARCHIVE_WARN)
-            rc = tar_error(&w.data, err);
-        else
-            rc = visit_entry(&w, e, visit, self, err);
-        rc = rc < 0 ? rc : sb_interrupt_check(err);
-    }
+    if (rc == 0)
+        rc = walk(&w, visit, self, err);
     end(&w);
     return rc;
 }
@@ -385,6 +403,93 @@ int sb_layer_reader_walk(struct sb_layer_reader *reader, sb_entry_visit *visit, 
                          struct sb_error *err) {
     return walk_tar(reader, false, visit, self, err);
 }
+
+/* ---- zip ---- */
+
+/* libarchive keeps all of a directory of files in memory, which may be as long as the file: how
+ * many entries it can find there at most. */
+static int check_zip(int fd, uint64_t size, struct sb_error *err) {
+    static const char signature[] = {'P', 'K', 1, 2};
+    const uint64_t most = SB_NAMES_LIMIT / SB_ENTRY_COST;
+    uint64_t found = 0;
+    size_t kept = sizeof signature - 1;
+    if (size / 46 <= most) /* bytes of one */
+        return 0;
+    sb_autofree char *chunk = sb_alloc(1u << 20);
+    for (uint64_t at = 0; at < size;) {
+        ssize_t n = pread(fd, chunk, 1u << 20, (off_t)at);
+        if (n <= 0)
+            return sb_fail_errno(err, SB_E_IO, "reading a zip archive");
+        const char *p = chunk, *stop = chunk + n;
+        while ((p = memmem(p, (size_t)(stop - p), signature, sizeof signature)) && ++found <= most)
+            p++;
+        if (found > most)
+            return sb_names_too_many("the zip archive", err);
+        if (sb_interrupt_check(err) < 0)
+            return -1;
+        at += (uint64_t)n - ((uint64_t)n > kept && at + (uint64_t)n < size ? kept : 0);
+    }
+    return 0;
+}
+
+static int start_zip(struct walk *w, int fd, struct sb_error *err) {
+    w->data.kind = "zip";
+    struct archive *a = w->data.archive = archive_read_new();
+    if (!a)
+        return sb_fail(err, SB_E_FAILED, "starting libarchive");
+    if (archive_read_support_format_zip(a) != ARCHIVE_OK || lseek(fd, 0, SEEK_SET) < 0 ||
+        archive_read_open_fd(a, fd, 65536) != ARCHIVE_OK)
+        return tar_error(&w->data, err);
+    return 0;
+}
+
+struct zip {
+    sb_entry_visit *visit;
+    void *self;
+    struct walk *walk;
+    uint64_t limit;
+};
+
+/* Permissions as unzip leaves them with an umask of 022; where the owner could not even read, there
+ * were none. */
+static int visit_zip(void *self, const struct sb_entry *entry, struct sb_entry_data *data,
+                     struct sb_error *err) {
+    const struct zip *zip = self;
+    struct sb_entry plain = *entry;
+    if (zip->walk->content > zip->limit)
+        return sb_fail(err, SB_E_INTEGRITY, "it unpacks to more than the %llu bytes allowed",
+                       (unsigned long long)zip->limit);
+    if (S_ISREG(entry->mode) || S_ISDIR(entry->mode))
+        plain.mode = entry->mode & (S_IFMT | 0755);
+    if (!(plain.mode & 0400))
+        plain.mode |= S_ISDIR(plain.mode) ? 0755 : 0644;
+    return zip->visit(zip->self, &plain, data, err);
+}
+
+int sb_zip_walk(int fd, sb_entry_visit *visit, void *self, struct sb_error *err) {
+    struct walk w = {0};
+    struct zip zip = {visit, self, &w, 0};
+    struct stat st;
+    if (fstat(fd, &st) < 0)
+        return sb_fail_errno(err, SB_E_IO, "reading a zip archive");
+    zip.limit = sb_unpack_limit((uint64_t)st.st_size);
+    if (check_zip(fd, (uint64_t)st.st_size, err) < 0)
+        return -1;
+    /* A name that is marked as UTF-8 is converted, and in the "C" locale there is none then. */
+    locale_t utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
+    locale_t before = utf8 ? uselocale(utf8) : (locale_t)0;
+    int rc = start_zip(&w, fd, err);
+    if (rc == 0)
+        rc = walk(&w, visit_zip, &zip, err);
+    end(&w);
+    if (utf8) {
+        uselocale(before);
+        freelocale(utf8);
+    }
+    return rc;
+}
+
+/* ---- layers ---- */
 
 static int walk_layer(struct sb_store *store, const struct sb_layer *layer, sb_entry_visit *visit,
                       void *self, struct sb_error *err) {

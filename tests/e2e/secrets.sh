@@ -77,6 +77,46 @@ printf changed >token
 OTHER=$secret-by-env build secret.yaml $same >digest3
 check_equal "a changed secret builds its layer again" uses "$(built | cut -d' ' -f1)"
 
+# ---- other places, and variables ----
+
+cat >places.yaml <<'EOF'
+name: places
+from: base.yaml
+layers:
+  - name: uses
+    secrets: [{name: value, env: VALUE}, {name: value, to: /root/.netrc}, {name: value, to: /run/secrets/mine}]
+    steps:
+      - run: |
+          echo places; [ "$VALUE" = "$(cat /root/.netrc)" ] && [ "$VALUE" = "$(cat /run/secrets/mine)" ]
+          [ "$(ls /run/secrets)" = mine ]
+          stat -c '%u %a' /root/.netrc >/seen
+          ! echo x 2>/dev/null >/root/.netrc
+          sleep 2.5
+      - run: '[ -z "${VALUE:-}" ] && [ ! -s /root/.netrc ] && cat /own >/dev/null'
+        secrets: [{name: value, to: /own}]
+EOF
+printf '%s\n' "$secret" >value
+"$SBUILD" places.yaml --secret id=value,src=value --progress plain --metadata-file meta >digest4 2>err4 &
+pid=$!
+i=0
+until pgrep -f 'sh -eu -c echo places' >/dev/null && pgrep -x sleep >/dev/null || [ $i = 300 ]; do
+	sleep 0.05 && i=$((i + 1))
+done
+check "the step was caught at work, again" test $i -lt 300
+check_equal "no command line and no file of the store has what is in its variable" "" \
+	"$(for p in /proc/[0-9]*; do [ "$p" = "/proc/$$" ] || tr '\0' '\n' <"$p/cmdline" | grep -F "$secret"; done 2>/dev/null
+	find "$SBUILD_STORE" -xdev -type f -exec grep -slF "$secret" {} +)"
+wait $pid || cat err4
+check "a recipe with secrets in other places is built" grep -q ^sha256: digest4
+check_equal "afterwards nothing has it" "" "$(grep -rlF "$secret" "$SBUILD_STORE" err4 digest4 meta)"
+"$SBUILD" export places:latest --format rootfs -o places.tar 2>/dev/null
+check_equal "its file was its user's alone" "0 400" "$(tar -xOf places.tar seen)"
+check_equal "no place leaves a trace" "" "$(tar -tf places.tar | grep -E '(^|/)(own|[.]netrc)$|^run/')"
+check_equal "no tmpfs stays" "" "$(grep -E 'sbuild-(secrets|bundle)' /proc/mounts)"
+sed -i 's/env: VALUE}/env: OTHER}/' places.yaml
+"$SBUILD" plan places.yaml --secret id=value,src=value >plan 2>&1
+check "another variable builds the layer again" has plan 'secret_places changed'
+
 # ---- cache directories ----
 
 cat >cache.yaml <<'EOF'

@@ -42,6 +42,16 @@ int main(void) {
                                          "var/lib/ucf/hashfile.0",
                                          "var/lib/dbus/machine-id",
                                          "root/.wget-hsts",
+                                         "root/.cache/pip/http/x",
+                                         "root/.npm/_cacache/x",
+                                         "home/u/.cache/uv/x",
+                                         "home/u/.cache/pypoetry/cache/x",
+                                         "home/u/.config/go/telemetry/x",
+                                         "home/u/.python_history",
+                                         "home/u/.cargo/.global-cache",
+                                         "opt/cache/pip/x",
+                                         "opt/cargo/.package-cache",
+                                         "tmp/.cache/pip/x",
                                          "etc/ssh/ssh_host_rsa_key",
                                          "etc/ssh/ssh_host_rsa_key.pub",
                                          "tmp/pip-build-x/setup.py",
@@ -53,6 +63,12 @@ int main(void) {
                                        "etc/ssh/sshd_config",
                                        "var/lib/ucf/hashfile",
                                        "root/.bashrc",
+                                       "root/.npm/mine",
+                                       "home/u/.cache/huggingface/hub/model",
+                                       "home/u/.cache/pypoetry/virtualenvs/x",
+                                       "home/u/.cargo/registry/x",
+                                       "home/other/.cache/pip/x",
+                                       "opt/cache/torch/x",
                                        "tmp/mine",
                                        "run/mine",
                                        "usr/lib/x/__pycache__/hashed.cpython-311.pyc",
@@ -77,12 +93,22 @@ int main(void) {
     bool can_mknod = mknod(whiteout, S_IFCHR, makedev(0, 0)) == 0;
 
     struct sb_root root = {.upper = upper};
+    sb_root_note(&root, SB_ROOT_HOME, "/home/u");
+    sb_root_note(&root, SB_ROOT_HOME, "/home/u");
+    sb_root_note(&root, SB_ROOT_HOME, "/tmp");
+    sb_root_note(&root, SB_ROOT_HOME, "/nowhere/at/all");
+    sb_root_note(&root, SB_ROOT_CACHE, "/opt/cache");
+    sb_root_note(&root, SB_ROOT_CARGO, "/opt/cargo");
+    CHECK_INT(root.homes.n, 3);
     struct sb_error err = {0};
     CHECK_INT(sb_root_clean(&root, &err), 0);
     CHECK_STR(err.message, "");
     check_each(traces, false);
     check_each(kept, true);
     CHECK(there("../outside/history.log"));
+    /* Directories that held nothing else. */
+    CHECK(!there("tmp/.cache") && !there("home/u/.config") && !there("root/.cache"));
+    CHECK(there("root/.npm") && there("opt/cache") && there("opt/cargo"));
     CHECK(!can_mknod || there("etc/passwd-"));
     struct stat st;
     sb_autofree char *id = sb_path_join(upper, "etc/machine-id");
@@ -90,6 +116,9 @@ int main(void) {
     /* Nothing left to do, and nothing there at all. */
     CHECK_INT(sb_root_clean(&root, &err), 0);
     CHECK_INT(sb_tree_remove(AT_FDCWD, directory, &err), 0);
+    sb_strings_free(&root.homes);
+    sb_strings_free(&root.caches);
+    sb_strings_free(&root.cargos);
     free(upper);
     return test_done();
 }

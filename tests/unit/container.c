@@ -89,10 +89,13 @@ static void test_endings(struct test_site *site) {
     CHECK_INT(site->err.code, SB_E_STEP);
     CHECK_INT(test_run(site, "false_program; echo on"), -1); /* -e */
     CHECK_STR(site->err.message, "`false_program; echo on` ended with status 127");
-    struct sb_step step = {.run.workdir = "/nowhere"};
+    struct sb_step step = {.run.workdir = "/etc/passwd"};
     CHECK_INT(test_run_step(site, &step, "pwd"), -1);
     CHECK_INT(site->err.code, SB_E_STEP);
-    CHECK(strstr(site->err.message, "/nowhere"));
+    CHECK_STR(site->err.message, "the workdir /etc/passwd is not a directory in the root");
+    step = (struct sb_step){.run.workdir = "/new/place"};
+    says(site, &step, "pwd; stat -c %u:%a /new /new/place", "/new/place\n0:755\n0:755\n");
+    says(site, NULL, "rm -r /new", "");
     step = (struct sb_step){.run.workdir = "/etc"};
     says(site, &step, "pwd", "/etc\n");
     step = (struct sb_step){0};

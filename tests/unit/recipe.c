@@ -89,7 +89,7 @@ static void check_design_steps(const struct sb_recipe *r) {
     CHECK_STR(steps[0].kind->name, "apt");
     CHECK_STR(steps[0].apt.packages.v[1], "python3-torch");
     CHECK(steps[0].network);
-    CHECK_STR(steps[1].pip.requirements, "requirements.txt");
+    CHECK_STR(steps[1].pip.requirements.v[0], "requirements.txt");
     CHECK_STR(steps[1].pip.python, "python3");
     CHECK_INT(steps[2].prune.what.n, 3);
     CHECK_INT(steps[2].place.line, 11);
@@ -191,7 +191,8 @@ static void test_forms(void) {
 /* Words that other readers of YAML turn into something else. */
 static void test_text_stays(void) {
     put("r.yaml", "name: 10\nfrom: scratch\nargs: {V: 1.10, N: no, O: on, T: 0x10}\n"
-                  "image: {env: {A: \"${V}\", B: no, C: 1_000, D: \"$$HOME\", E: $HOME, F: 010}, "
+                  "image: {env: {A: \"${V}\", B: no, C: 1_000, D: \"$$HOME\", E: "
+                  "\"$PATH:$1$$$A$$$\", F: 010}, "
                   "labels: {x: yes}}\nservice: {restart: no, port: \"80\"}\n");
     struct sb_recipe *r = load("r.yaml", NULL);
     if (!CHECK(r)) {
@@ -204,8 +205,9 @@ static void test_text_stays(void) {
     CHECK_STR(sb_pairs_get(&r->image.env, "A"), "1.10");
     CHECK_STR(sb_pairs_get(&r->image.env, "B"), "no");
     CHECK_STR(sb_pairs_get(&r->image.env, "C"), "1_000");
-    CHECK_STR(sb_pairs_get(&r->image.env, "D"), "$HOME");
-    CHECK_STR(sb_pairs_get(&r->image.env, "E"), "$HOME");
+    /* templates: builder/environment.h */
+    CHECK_STR(sb_pairs_get(&r->image.env, "D"), "$$HOME");
+    CHECK_STR(sb_pairs_get(&r->image.env, "E"), "${PATH}:$$1$$${A}$$$$");
     CHECK_STR(sb_pairs_get(&r->image.env, "F"), "010");
     CHECK_STR(sb_pairs_get(&r->image.labels, "x"), "yes");
     CHECK_STR(r->service.restart, "no");
@@ -300,7 +302,18 @@ static const struct {
      "registry.example.com/team/app, in lower case and without tag, found "
      "\"https://Reg.io/Team/App:1\" (did you mean \"reg.io/team/app\"?)"},
     {"image: {env: {U: \"${PROT}\"}}\nargs: {PORT: 1}\n",
-     "r.yaml:3:18: key \"U\": ${PROT} is not declared in args (did you mean ${PORT}?)"},
+     "r.yaml:3:18: key \"U\": ${PROT} is neither in args, nor a variable of the base or above "
+     "(did you mean ${PORT}?)"},
+    {"image: {env: {PATH: \"/a:$PATHS\"}}\n",
+     "r.yaml:3:21: key \"PATH\": ${PATHS} is neither in args, nor a variable of the base or above "
+     "(leave it out, or write $$ for a dollar sign)"},
+    {"image: {path: [a]}\n", "r.yaml:3:16: key \"path\": expected an absolute path such as "
+                             "/opt/bin, without : and .., found "
+                             "\"a\" (did you mean \"/a\"?)"},
+    {"layers: [{name: a, run: x, secrets: [{name: a, env: X}, {name: b, env: X}]}]\n",
+     "r.yaml:3:57: key \"env\": X is the secret a already"},
+    {"layers: [{name: a, run: x, secrets: {name: a, to: /etc/}}]\n",
+     "r.yaml:3:37: key \"to\": expected the whole path of a file, found \"/etc/\""},
     {"image: {env: {U: \"${A:-b}\"}}\n",
      "r.yaml:3:18: key \"U\": malformed ${…} (expected ${NAME} with a name of args; write $$ "
      "for a dollar sign)"},

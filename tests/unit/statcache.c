@@ -24,7 +24,7 @@ static struct sb_digest scan_one(const char *name) {
     struct sb_context *context = NULL;
     struct sb_input_list list = {0};
     CHECK(sb_context_open(t.dir, t.store, &context, &err) == 0);
-    CHECK(sb_context_scan(context, name, &list, &err) == 0);
+    CHECK(sb_context_scan(context, name, NULL, &list, &err) == 0);
     struct sb_digest d = list.n ? list.v[0].digest : (struct sb_digest){{0}};
     sb_input_list_free(&list);
     sb_context_close(context);
@@ -141,7 +141,7 @@ static void make_tree(void) {
 static char *listing(struct sb_context *context, const char *source, struct sb_error *err) {
     struct sb_input_list list = {0};
     struct sb_buf out = {0};
-    if (sb_context_scan(context, source, &list, err) == 0)
+    if (sb_context_scan(context, source, NULL, &list, err) == 0)
         for (size_t i = 0; i < list.n; i++)
             sb_buf_addf(&out, "%s%s ", list.v[i].relative, S_ISLNK(list.v[i].mode) ? "@" : "");
     sb_input_list_free(&list);
@@ -188,7 +188,7 @@ static void test_threads(void) {
     struct sb_context *context = NULL;
     CHECK(sb_context_open(t.dir, t.store, &context, &err) == 0);
     struct sb_input_list list = {0};
-    CHECK(sb_context_scan(context, "many", &list, &err) == 0);
+    CHECK(sb_context_scan(context, "many", NULL, &list, &err) == 0);
     CHECK_INT(list.n, 401);
     for (size_t i = 1; i < list.n; i++)
         CHECK(sb_path_order(list.v[i - 1].path, list.v[i].path) < 0);

@@ -1,0 +1,84 @@
+/* builder/environment: variables that name others, and PATH. */
+#include "builder/environment.h"
+#include "base/memory.h"
+#include "tests/unit/test.h"
+
+static struct sb_pairs env, args;
+
+/* The value that a template gets, or the error. */
+static void check(const char *name, const char *template, const char *expected) {
+    struct sb_error err = {0};
+    struct sb_pairs one = {0};
+    sb_pairs_set(&one, name, template);
+    one.v[0].line = 3;
+    one.v[0].column = 7;
+    int failed = sb_environment_add(&env, &one, &args, NULL, "r.yaml", &err);
+    CHECK_STR(failed ? err.message : sb_pairs_get(&env, name), expected);
+    sb_pairs_free(&one);
+}
+
+static void test_values(void) {
+    check("A", "", "");
+    check("A", "plain", "plain");
+    check("A", "$$", "$");
+    check("A", "$$A$$", "$A$");
+    check("B", "${A}${A}", "$A$$A$"); /* not looked at again */
+    check("A", "x${BASE}y", "xbasey");
+    check("BASE", "more:${BASE}", "more:base");
+    check("PATH", "/a:${PATH}", "/a:" SB_DEFAULT_PATH);
+    check("PATH", "/b:${PATH}", "/b:/a:" SB_DEFAULT_PATH);
+    check("C", "${BASES}",
+          "r.yaml:3:7: key \"C\": ${BASES} is neither in args, nor a variable of the base or above "
+          "(did you mean ${BASE}?)");
+    check("C", "${PROT}",
+          "r.yaml:3:7: key \"C\": ${PROT} is neither in args, nor a variable of the base or above "
+          "(did you mean ${PORT}?)");
+    check("C", "${C}",
+          "r.yaml:3:7: key \"C\": ${C} is neither in args, nor a variable of the base or above "
+          "(leave it out, or write $$ for a dollar sign)");
+}
+
+/* Each is twice the one before. */
+static void test_size(void) {
+    struct sb_error err = {0};
+    struct sb_pairs many = {0};
+    sb_pairs_set(&many, "V0", "0123456789");
+    for (int i = 1; i < 40; i++) {
+        sb_autofree char *name = sb_format("V%d", i);
+        sb_autofree char *value = sb_format("${V%d}${V%d}", i - 1, i - 1);
+        sb_pairs_set(&many, name, value);
+    }
+    CHECK_INT(sb_environment_add(&env, &many, NULL, NULL, "r.yaml", &err), -1);
+    CHECK(strstr(err.message, "more than 4194304 bytes"));
+    sb_pairs_free(&many);
+}
+
+static void check_path(const char *before, const char *directory, const char *expected) {
+    struct sb_pairs own = {0};
+    sb_autostrings struct sb_strings list = {0};
+    if (before)
+        sb_pairs_set(&own, "PATH", before);
+    sb_environment_add_path(&own, &list);
+    CHECK_STR(sb_pairs_get(&own, "PATH"), before);
+    sb_strings_add(&list, directory);
+    sb_strings_add(&list, "/two");
+    sb_environment_add_path(&own, &list);
+    CHECK_STR(sb_pairs_get(&own, "PATH"), expected);
+    sb_environment_add_path(&own, &list); /* again changes nothing */
+    CHECK_STR(sb_pairs_get(&own, "PATH"), expected);
+    sb_pairs_free(&own);
+}
+
+int main(void) {
+    sb_pairs_set(&args, "PORT", "1");
+    sb_pairs_set(&env, "BASE", "base");
+    test_values();
+    test_size();
+    check_path(NULL, "/one", "/one:/two:" SB_DEFAULT_PATH);
+    check_path("/bin:/one:/sbin", "/one", "/one:/two:/bin:/sbin");
+    check_path("/bin", "/bin", "/bin:/two");
+    check_path("", "/one", "/one:/two");
+    sb_pairs_free(&env);
+    sb_pairs_free(&args);
+    return test_done();
+}
