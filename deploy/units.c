@@ -1,6 +1,5 @@
 #include "deploy/units.h"
 
-#include <ctype.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
