@@ -166,7 +166,7 @@ static void add(struct maker *m, char kind, const char *path, size_t len) {
     m->out->v[m->out->n++] = number_of(kind, path, len);
 }
 
-/* Directories that the layer has no entry of, only something in them. */
+/* Directories that the layer has no entry of, only something in them; whiteouts alone make none. */
 static void add_implied(struct maker *m, const char *path) {
     const char *slash = strrchr(path, '/');
     size_t len = slash ? (size_t)(slash - path) : 0;
@@ -205,7 +205,8 @@ void sb_path_set_make(const struct sb_contents *layer, bool files, struct sb_pat
     for (size_t i = 0; i < sb_contents_count(layer); i++) {
         struct sb_entry e;
         sb_contents_get(layer, i, &e);
-        add_implied(&m, e.path);
+        if (sb_whiteout_kind(e.path) == SB_WHITEOUT_NO)
+            add_implied(&m, e.path);
         add_entry(&m, &e, files);
     }
     sb_buf_free(&m.parent);

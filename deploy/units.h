@@ -89,6 +89,8 @@ struct sb_units { /* the service first */
     size_t n, cap;
 };
 
+/* Whether all of a placement can be written in a unit file (unit_check.c). */
+int sb_units_check(const struct sb_placement *placement, struct sb_error *err);
 /* The description must have been checked (parsed, or made here). A placement with characters that
  * can't be written, a program that isn't absolute, or too many lower directories are SB_E_FAILED.
  * On failure out is empty. Free with sb_units_free. */

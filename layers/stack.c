@@ -216,9 +216,20 @@ static bool has_child(struct sb_stack_cursor *c, const struct range *range, cons
     return true;
 }
 
+/* Whiteouts alone make no directory. */
 static bool has_below(struct sb_stack_cursor *c, const struct range *range, const char *name) {
     struct sb_entry e = {.path = ""};
-    return next_of(c, range, "", name, "/", &e) && !strncmp(e.path, c->name.data, c->name.len);
+    if (!next_of(c, range, "", name, "/", &e))
+        return false;
+    size_t i = sb_contents_seek_between(range->layer, range->low, range->high, c->name.data);
+    for (; i < range->high; i++) {
+        sb_contents_get(range->layer, i, &e);
+        if (strncmp(e.path, c->name.data, c->name.len) != 0)
+            return false;
+        if (sb_whiteout_kind(e.path) == SB_WHITEOUT_NO)
+            return true;
+    }
+    return false;
 }
 
 bool sb_stack_cursor_find(struct sb_stack_cursor *c, const char *path, struct sb_entry *out) {
