@@ -3,8 +3,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/assert.h"
 #include "base/clock.h"
@@ -12,12 +10,10 @@
 #include "base/memory.h"
 #include "base/process.h"
 #include "base/text.h"
-#include "builder/base_layers.h"
 #include "builder/cache.h"
 #include "builder/image_config.h"
 #include "builder/layer_build.h"
 #include "builder/remote_cache.h"
-#include "layers/mend.h"
 #include "layers/trees.h"
 
 /* ---- one layer ---- */
@@ -83,13 +79,6 @@ int sb_target_open_context(struct sb_target *target, struct sb_error *err) {
     return 0;
 }
 
-/* The recipe's last layer does, where every machine knows what directories are below. */
-static bool brings_workdir(const struct sb_target *target, const struct attempt *a) {
-    const struct sb_recipe *recipe = target->recipe;
-    return recipe->image.workdir && a->layer == &recipe->layers[recipe->layer_count - 1] &&
-           !a->ground.partial;
-}
-
 static int attempt_site(struct sb_target *target, struct attempt *a, struct sb_error *err) {
     a->layer = layer_of(target, a->result);
     a->site = (struct sb_layer_site){.store = target->build->store,
@@ -108,7 +97,9 @@ static int attempt_site(struct sb_target *target, struct attempt *a, struct sb_e
         return 0;
     if (sb_target_ground(target, &a->ground, err) < 0)
         return -1;
-    a->site.brings_workdir = brings_workdir(target, a);
+    const struct sb_recipe *recipe = target->recipe;
+    bool last = a->layer == &recipe->layers[recipe->layer_count - 1]; /* whatever --until says */
+    a->site.brings_workdir = recipe->image.workdir && last && !a->ground.partial;
     return 0;
 }
 
@@ -308,26 +299,6 @@ static void start_packing(struct sb_target *target, struct attempt *a, struct sb
         pack_thread(p);
 }
 
-/* A layer that a repository had a record of can't be had, or isn't what the record says: the build
- * begins again, and makes it here. What may work in a minute is left alone. */
-static void reject(const struct sb_target *target, size_t layer, struct sb_error *err) {
-    if (layer >= target->image.layer_count || err->code == SB_E_INTERRUPTED ||
-        err->code == SB_E_IO || err->code == SB_E_NO_SPACE || err->os_errno == EAGAIN)
-        return;
-    const struct sb_digest *diff_id = &target->image.layers[layer].layer.diff_id;
-    struct sb_build *build = target->build;
-    for (; target; target = target->base)
-        for (size_t i = target->base_count; i < target->next; i++) {
-            const struct sb_layer_result *r = &target->results[i];
-            if (!sb_digest_equal(&r->layer.diff_id, diff_id) ||
-                !sb_cache_reject(build->store, &r->key))
-                continue;
-            sb_error_context(err, "a shared cache has a record of the layer %s that is wrong",
-                             r->name);
-            atomic_store(&build->rejected, true);
-        }
-}
-
 struct output {
     struct sb_target *target;
     size_t result;
@@ -338,52 +309,9 @@ static void forward_output(void *data, const char *text, size_t len) {
     sb_target_notify(o->target, o->result, SB_EVENT_LAYER_OUTPUT, text, len);
 }
 
-/* It stays with what this process has in the store until its end: a few directories, if any. */
-static int add_mend(struct sb_target *target, struct sb_strings *trees, struct sb_error *err) {
-    static atomic_uint count;
-    struct sb_store *store = target->build->store;
-    const char *tmp = sb_store_tmp_path(store);
-    if (!tmp)
-        return sb_fail_errno(err, SB_E_IO, "making a temporary directory in %s",
-                             sb_store_path(store));
-    char *path = sb_format("%s/mend-%u", tmp, atomic_fetch_add(&count, 1));
-    bool made = false;
-    int failed =
-        sb_mend_make(store, &target->image, (const char *const *)trees->v, path, &made, err);
-    if (made && !failed)
-        sb_strings_take(trees, sb_steal(path));
-    free(path);
-    return failed;
-}
-
 static void forward_warning(void *data, const char *text) {
     struct output *o = data;
     sb_build_warn(o->target->build, "layer %s: %s", o->target->results[o->result].name, text);
-}
-
-/* The trees of all layers so far, the one being packed included. */
-static int collect_trees(struct sb_target *target, size_t result, struct sb_strings *out,
-                         struct sb_error *err) {
-    const struct sb_target *root = sb_target_root(target);
-    struct sb_base_layers_missing missing =
-        sb_base_layers_missing(target->build->store, &target->image);
-    if (missing.count > 0) {
-        sb_autofree char *text =
-            sb_format("fetching %zu layer%s below, %s: its steps run on them", missing.count,
-                      missing.count == 1 ? "" : "s", sb_text_size(missing.bytes).text);
-        sb_target_notify(target, result, SB_EVENT_FETCH, text, strlen(text));
-    }
-    size_t bad;
-    if (sb_base_layers_trees(target->build->store, &target->image, root->pinned, root->base_count,
-                             out, &bad, err) < 0) {
-        reject(target, bad, err);
-        return -1;
-    }
-    if (add_mend(target, out, err) < 0)
-        return -1;
-    if (target->packing)
-        sb_strings_add(out, sb_root_upper(target->packing->root));
-    return 0;
 }
 
 static int run_layer(struct sb_target *target, const struct attempt *a, struct sb_root **out,
@@ -400,7 +328,10 @@ static int run_layer(struct sb_target *target, const struct attempt *a, struct s
                                .output = forward_output,
                                .warn = forward_warning,
                                .data = &output};
-    if (collect_trees(target, a->result, &trees, err) < 0 || sb_layer_run(&run, out, err) < 0)
+    int failed = sb_target_trees(target, a->result, &trees, err);
+    if (!failed && target->packing)
+        sb_strings_add(&trees, sb_root_upper(target->packing->root));
+    if (failed || sb_layer_run(&run, out, err) < 0)
         return sb_error_context(err, "layer %s", r->name);
     return 0;
 }

@@ -76,6 +76,12 @@ int sb_target_start(struct sb_target *target, struct sb_error *err);
 /* The lowest recipe of the chain: the one that stands on no recipe. */
 struct sb_target *sb_target_root(struct sb_target *target);
 
+/* ---- target_trees.c ---- */
+
+/* The trees of all layers of the image so far, for results[result]: lowest first. */
+int sb_target_trees(struct sb_target *target, size_t result, struct sb_strings *out,
+                    struct sb_error *err);
+
 /* ---- target_stack.c ---- */
 
 /* What a layer's copies land on. Of a base that lies in a registry that is what its config says of

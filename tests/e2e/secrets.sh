@@ -99,7 +99,7 @@ printf '%s\n' "$secret" >value
 "$SBUILD" places.yaml --secret id=value,src=value --progress plain --metadata-file meta >digest4 2>err4 &
 pid=$!
 i=0
-until pgrep -f 'sh -eu -c echo places' >/dev/null && pgrep -x sleep >/dev/null || [ $i = 300 ]; do
+until pgrep -f 'sh -eu /dev/sbuild-script' >/dev/null && pgrep -x sleep >/dev/null || [ $i = 300 ]; do
 	sleep 0.05 && i=$((i + 1))
 done
 check "the step was caught at work, again" test $i -lt 300

@@ -44,7 +44,7 @@ echo x >f
 mkdir tree && echo y >tree/y
 recipe pure '[{name: a, copy: {from: f, to: /f}}, {name: b, copy: {from: tree, to: /srv/app/data, owner: "5:6"}}]' '{workdir: /srv/app}'
 check "what leads to a copied directory" build pure
-check_equal "is the workdir" "drwxr-xr-x 0/0" "$(in_image pure srv/app)"
+check_equal "is the workdir, whoever is to have what is copied" "drwxr-xr-x 5/6" "$(in_image pure srv/app)"
 recipe last '[{name: a, copy: {from: tree, to: /w, owner: "5:6"}}]' '{workdir: /w}'
 check "a workdir that is copied" build last
 check_equal "is as it was copied" "drwxr-xr-x 5/6" "$(in_image last w)"

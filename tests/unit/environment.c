@@ -69,11 +69,54 @@ static void check_path(const char *before, const char *directory, const char *ex
     sb_pairs_free(&own);
 }
 
+/* What a step sees that sees none, or one, of two arguments. */
+static void check_seen(const struct sb_pairs *templates, const char *arg, const char *a,
+                       const char *b, const char *c, const char *path) {
+    struct sb_error err = {0};
+    struct sb_pairs own = {0};
+    sb_autostrings struct sb_strings seen = {0};
+    sb_pairs_set(&own, "A", "base");
+    if (arg)
+        sb_strings_add(&seen, arg);
+    CHECK_INT(sb_environment_add(&own, templates, NULL, &seen, "r.yaml", &err), 0);
+    CHECK_STR(sb_pairs_get(&own, "A"), a);
+    CHECK_STR(sb_pairs_get(&own, "B"), b);
+    CHECK_STR(sb_pairs_get(&own, "C"), c);
+    CHECK_STR(sb_pairs_get(&own, "PATH"), path);
+    sb_pairs_free(&own);
+}
+
+/* A is made of an argument, B of another, C of both by B, D likewise; PATH of none. */
+static void test_seen(void) {
+    static const struct {
+        const char *name, *template, *arg;
+    } all[] = {{"A", "1", "ONE"},
+               {"B", "2", "TWO"},
+               {"C", "$$${B}", "ONE"},
+               {"PATH", "/x:${PATH}", NULL},
+               {"D", "${A}${C}", NULL}};
+    struct sb_pairs templates = {0};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        sb_pairs_set(&templates, all[i].name, all[i].template);
+        if (all[i].arg)
+            sb_strings_add(&templates.v[i].made_of, all[i].arg);
+        sb_environment_inherit(&templates);
+    }
+    CHECK_INT(templates.v[2].made_of.n, 2);
+    CHECK_INT(templates.v[3].made_of.n, 0);
+    CHECK_INT(templates.v[4].made_of.n, 2);
+    check_seen(&templates, NULL, "base", NULL, NULL, "/x:" SB_DEFAULT_PATH);
+    check_seen(&templates, "ONE", "1", NULL, NULL, "/x:" SB_DEFAULT_PATH);
+    check_seen(&templates, "TWO", "base", "2", NULL, "/x:" SB_DEFAULT_PATH);
+    sb_pairs_free(&templates);
+}
+
 int main(void) {
     sb_pairs_set(&args, "PORT", "1");
     sb_pairs_set(&env, "BASE", "base");
     test_values();
     test_size();
+    test_seen();
     check_path(NULL, "/one", "/one:/two:" SB_DEFAULT_PATH);
     check_path("/bin:/one:/sbin", "/one", "/one:/two:/bin:/sbin");
     check_path("/bin", "/bin", "/bin:/two");
