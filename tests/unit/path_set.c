@@ -64,7 +64,7 @@ static void test_format(void) {
     struct sb_contents *layer = sb_contents_from_writer(writer);
     struct sb_path_set set;
     sb_path_set_make(layer, true, &set);
-    CHECK_STR(set.text, "5 EZcwWorBGIsn74fgxZL+RhbbwXyFhgtqkA==");
+    CHECK_STR(set.text, "4 uRG69z/h+DFkv5GFtvBfIWGC2qQ=");
     sb_path_set_free(&set);
     sb_contents_close(layer);
 }
