@@ -141,8 +141,8 @@ static int scheduled_well(const char *unit, const struct sb_unit_status *timer, 
         return sb_fail(err, SB_E_UNHEALTHY, "its timer is %s", timer->active);
     if (sb_systemd_status(unit, &job, err) < 0)
         return -1;
-    if (job.began < since)
-        return 0; /* that was the generation before's */
+    if (job.began <= since) /* to the second: that was the generation before's */
+        return 0;
     return !strcmp(job.result, "success")
                ? 0
                : sb_fail(err, SB_E_UNHEALTHY, "it failed when it ran last (%s)", job.result);
@@ -293,5 +293,10 @@ int sb_node_prune(const struct sb_node *node, bool dry_run, struct sb_strings *o
     if (dry_run)
         return 0;
     sb_hostlayer_sweep(node);
-    return sb_watch_no_units(node, err);
+    int rc = sb_watch_no_units(node, err);
+    if (rc < 0 && names.n == 0 && err->code == SB_E_NO_SPACE) { /* no room even for its lock */
+        sb_error_clear(err);
+        rc = 0;
+    }
+    return rc;
 }

@@ -69,7 +69,7 @@ done
 "$SBUILD" four1.yaml four2.yaml four3.yaml four4.yaml --store one --metadata-file meta >digests 2>err
 check_equal "four recipes in one process" 4 "$(sort -u digests | grep -c ^sha256:)"
 check_equal "their base is built once" 1 "$(grep -c '^  building shared shared' err)"
-check_equal "the facts of all are told" "four1 four2 four3 four4" "$(jq -r '[.[].name] | join(" ")' meta)"
+check_equal "the facts of all are told" "four1 four2 four3 four4" "$(jq -r '[.images[].name] | join(" ")' meta)"
 pids=
 for i in 1 2 3 4; do
 	"$SBUILD" "four$i.yaml" --store four >"digest$i" 2>"err$i" &

@@ -13,7 +13,9 @@ cat >report/run <<'END'
 	umask
 	env | grep -v -e ^INVOCATION_ID= -e ^JOURNAL_STREAM= -e ^SYSTEMD_EXEC_PID= -e ^PWD= -e ^SHLVL= -e ^MEMORY_ | grep -v '^L[AC][A-Z_]*=$' | sed 's/report[12]/report/g' | sort
 	for limit in -c -d -e -f -l -m -n -r -s -t -v; do echo "limit $limit $(ulimit -S $limit) $(ulimit -H $limit)"; done
-	grep -e ^Sig[BIC] -e ^Umask -e ^NoNewPrivs -e ^Seccomp: -e ^Cap /proc/self/status
+	# Of ignored signals those that anybody can reset: two are the C library's own.
+	printf 'SigIgn: %x\n' $((0x$(sed -n 's/^SigIgn:.//p' /proc/self/status) & 0x7fffffff))
+	grep -e ^Sig[BC] -e ^Umask -e ^NoNewPrivs -e ^Seccomp: -e ^Cap /proc/self/status
 	cat /proc/self/personality /proc/self/oom_score_adj 2>/dev/null
 	for fd in 0 1 2 3 4 5 6 7 8 9; do [ ! -e /proc/$$/fd/$fd ] || echo "descriptor $fd"; done
 	cut -d' ' -f18,19 /proc/self/stat
