@@ -208,7 +208,7 @@ static int step_json(const struct sb_layer_site *site, const struct sb_step *ste
      * them, the layers below and what the step says. */
     if (step->kind->type == SB_STEP_COPY) {
         static const struct sb_stack nothing;
-        const struct sb_copy_ground ground = {.stack = &nothing};
+        const struct sb_copy_ground ground = {.stack = &nothing, .partial = true};
         set_string(json, "to", step->copy.to);
         return add_copied(site, step, 1, &ground, copies, json, err);
     }
