@@ -16,7 +16,7 @@ find t -mindepth 1 | while read -r path; do
 	stat -c "%n|%F|%a|%s|%t:%T|$link" "$path"
 done >/listing
 END
-count=${SB_ODD_LAYERS:-25} seed=${SB_ODD_SEED:-1} umoci=
+count=${SB_ODD_LAYERS:-12} seed=${SB_ODD_SEED:-1} umoci=
 ! have_peer umoci || umoci=1
 unpacked=0 compared=0 broken=0 refused=0
 for i in $(seq "$seed" $((seed + count - 1))); do

@@ -204,7 +204,7 @@ check_equal "layers are made so, not converted" "$(jq -r .digest gzip.json)" "$(
 
 recipe second
 check "two images at once" "$SBUILD" build app.yaml second.yaml --push --metadata-file two.json
-check_equal "each to its repository" "$REGISTRY/team/app $REGISTRY/team/second" "$(jq -r '[.[].pushed[].repository] | join(" ")' two.json)"
+check_equal "each to its repository" "$REGISTRY/team/app $REGISTRY/team/second" "$(jq -r '[.images[].pushed[].repository] | join(" ")' two.json)"
 if command -v runc >/dev/null || command -v crun >/dev/null; then
 	busybox_root rootfs
 	cat >steps.yaml <<END
@@ -239,7 +239,7 @@ END
 		"$(awk '/"event":"transfer","state":"done"/ && !seen { print "true"; exit } /"event":"done".*"layer":"(left|right)"/ { seen = 1 }' both.events)"
 	check_equal "what they have in common goes once: 2 new layers, 1 of each, 2 configs" 6 "$(count '^PUT .*/blobs/uploads/ID 201')"
 	check_equal "and is mounted for the other, as what the registry had is for both" 4 "$(count '^POST .*uploads/ 201')"
-	check_equal "both are there" "$(jq -r '[.[].digest] | join(" ")' both.json)" "$(registry_digest team/left latest) $(registry_digest team/right latest)"
+	check_equal "both are there" "$(jq -r '[.images[].digest] | join(" ")' both.json)" "$(registry_digest team/left latest) $(registry_digest team/right latest)"
 fi
 
 # ---- other tools ----
