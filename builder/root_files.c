@@ -239,7 +239,7 @@ static int open_file(int parent, const struct sb_root_file_place *place, struct 
 /* What the program made of it, less what is ours. */
 static int keep_changes(int fd, const struct sb_root_file *file, const struct sb_buf *text,
                         struct sb_error *err) {
-    if (text->len < file->ours || memcmp(text->data, file->text, file->ours) != 0)
+    if (text->len < file->ours || memcmp(sb_buf_text(text), file->text, file->ours) != 0)
         return 0;
     if (ftruncate(fd, 0) < 0 || lseek(fd, 0, SEEK_SET) < 0)
         return sb_fail_errno(err, SB_E_IO, "/%s in the root", file->place->path);
@@ -272,7 +272,7 @@ static int take_file(int parent, struct sb_root_file *file, struct sb_error *err
 
 /* Directories that are there for our file alone. */
 static void drop_way(int upper, const struct sb_root_file_place *place) {
-    for (size_t i = place->way_count; i-- > 0;) {
+    for (size_t i = place->way ? place->way_count : 0; i-- > 0;) {
         const struct step_on_way *step = &place->way[i];
         sb_autoclose int fd = step->made ? open_below(upper, step->path) : -1;
         struct stat now;
