@@ -238,6 +238,8 @@ static bool excluded_by_index(const struct sb_ignore *ignore, const char *path, 
 bool sb_ignore_excluded(const struct sb_ignore *ignore, const char *path, bool is_directory) {
     (void)is_directory;
     size_t len = strlen(path);
+    if (len == 0) /* the top itself: patterns are of what is in it */
+        return false;
     if (ignore->index)
         return excluded_by_index(ignore, path, len);
     if (ignore->any_takes_back)
