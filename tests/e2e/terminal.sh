@@ -13,7 +13,7 @@ END
 # A terminal of so many columns that breaks lines anew when it shrinks, as most do: what is on its screen
 # at each moment, and at the end.
 cat >terminal.py <<'END'
-import fcntl, os, pty, re, struct, subprocess, sys, termios, time
+import fcntl, os, pty, re, select, signal, struct, subprocess, sys, termios, time
 before, after, *command = sys.argv[1:]
 width = int(before)
 rows, at = [""], 0
@@ -43,24 +43,34 @@ main, side = pty.openpty()
 resize(main)
 process = subprocess.Popen(command, stderr=side, stdout=subprocess.DEVNULL, stdin=side, env=dict(os.environ, TERM="xterm-256color"))
 os.close(side)
-began, rest = time.time(), b""
-while True:
+began, rest, shrunk = time.time(), b"", int(after) == width
+def take():
+    global rest
     try:
         data = os.read(main, 65536)
     except OSError:
-        break
-    if not data:
-        break
+        return False
     rest += data
     try:
         text, rest = rest.decode(), b""
     except UnicodeDecodeError:
-        continue
+        return bool(data)
     put(text)
     frames.append("\n".join(rows))
-    if int(after) < width and time.time() - began > 1 and "●" in frames[-1]:
+    return bool(data)
+while take():
+    if shrunk or time.time() - began < 1 or "●" not in frames[-1]:
+        continue
+    # Nothing is written while the window changes: what is half drawn would be another test.
+    process.send_signal(signal.SIGSTOP)
+    time.sleep(0.1)
+    while select.select([main], [], [], 0)[0] and take():
+        pass
+    if rows[at] == "":
         shrink(int(after))
         resize(main)
+        shrunk = True
+    process.send_signal(signal.SIGCONT)
 open("frames", "w").write("\f".join(frames))
 print("\n".join(row for row in rows if row))
 sys.exit(process.wait())
