@@ -202,7 +202,9 @@ int sb_directory_make(int dirfd, const char *path, mode_t mode, struct sb_error 
 
 void sb_directory_plain(int dirfd, const char *path) {
     sb_autofree char *whole = sb_format("/proc/self/fd/%d/%s", dirfd, path);
-    if (removexattr(whole, "system.posix_acl_default") == 0)
+    /* Removing one that isn't there costs a transaction of the file system's journal. */
+    if (getxattr(whole, "system.posix_acl_default", NULL, 0) > 0 &&
+        removexattr(whole, "system.posix_acl_default") == 0)
         removexattr(whole, "system.posix_acl_access");
 }
 
