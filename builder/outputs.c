@@ -1,6 +1,7 @@
 #include "builder/outputs.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -89,13 +90,27 @@ static void write_notes(struct sb_store *store, const struct sb_outputs *known,
     sb_file_publish(dir, dir, "outputs", text.data, text.len, NULL);
 }
 
+/* Contexts are in what people work in: a file elsewhere that a command prints to is not worth being
+ * written down at each build that has nothing to do. */
+static bool is_beneath_here(int fd) {
+    char name[32], path[PATH_MAX], here[PATH_MAX];
+    snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
+    ssize_t n = readlink(name, path, sizeof path - 1);
+    if (n <= 0 || !getcwd(here, sizeof here))
+        return true;
+    path[n] = '\0';
+    size_t len = strlen(here);
+    return !strncmp(path, here, len) && (len == 1 || path[len] == '/');
+}
+
 void sb_outputs_note(struct sb_store *store, int dirfd, const char *path) {
     struct stat st;
     struct sb_output one;
     struct sb_error ignored = {0};
     const char *name = path ? path : "";
     if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW | (path ? 0 : AT_EMPTY_PATH)) < 0 ||
-        (!path && !S_ISREG(st.st_mode)) || !describe(&st, dirfd, name, &one))
+        (!path && (!S_ISREG(st.st_mode) || !is_beneath_here(dirfd))) ||
+        !describe(&st, dirfd, name, &one))
         return;
     sb_autoclose int lock =
         sb_lock_take(sb_store_private_fd(store), "outputs.lock", SB_LOCK_EXCLUSIVE, &ignored);

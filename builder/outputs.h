@@ -16,8 +16,8 @@
 #include "layers/store.h"
 
 /* Notes a file, or a directory that was made for such files, as it is now; path is relative to
- * dirfd, and NULL for dirfd itself. What is neither is passed over, and so is a failure: a later
- * build then takes it for an input. */
+ * dirfd, and NULL for dirfd itself, which counts only beneath the working directory. What is
+ * neither is passed over, and so is a failure: a later build then takes it for an input. */
 void sb_outputs_note(struct sb_store *store, int dirfd, const char *path);
 
 struct sb_output;
