@@ -167,10 +167,24 @@ static int look_above(const struct spans *spans, const char *path, size_t number
     return replaced;
 }
 
+/* A directory that was something else before in the same layer hides what layers below have there,
+ * as that did. */
+static void hide_below(struct sb_contents_writer *writer, const struct sb_strings *directories) {
+    for (size_t i = 0; i < directories->n; i++) {
+        sb_autofree char *mark = sb_format("%s/" SB_WHITEOUT_OPAQUE, directories->v[i]);
+        sb_contents_add(writer, &(struct sb_entry){.path = mark, .mode = S_IFREG});
+    }
+    if (directories->n == 0)
+        return;
+    sort_items(writer);
+    drop_earlier(writer);
+}
+
 /* Leaves what is there at the layer's end: of the entries of one path the last, and of those below
  * what was replaced none. All that begins with a file's path follows it. */
 static int drop_replaced(struct sb_contents_writer *writer, struct sb_error *err) {
     const char *base = writer->strings.data;
+    sb_autostrings struct sb_strings opaque = {0};
     struct spans spans = {0};
     size_t kept = 0;
     for (size_t i = 0; i < writer->count; i++) {
@@ -184,10 +198,14 @@ static int drop_replaced(struct sb_contents_writer *writer, struct sb_error *err
             return -1;
         if (!is_directory(&item.record) && spans.n < sizeof spans.v / sizeof *spans.v)
             spans.v[spans.n++] = (struct span){path, item.number, last ? SIZE_MAX : next->number};
+        bool was_other = spans.n > 0 && !strcmp(spans.v[spans.n - 1].path, path);
+        if (last && !replaced && is_directory(&item.record) && was_other)
+            sb_strings_add(&opaque, path);
         if (last && !replaced)
             writer->items[kept++] = item;
     }
     writer->count = kept;
+    hide_below(writer, &opaque);
     return 0;
 }
 

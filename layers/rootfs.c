@@ -281,6 +281,12 @@ static int write_layer(struct rootfs *r, struct sb_store *store, const struct sb
         sb_contents_close(sb_steal(r->contents));
     if (sb_layer_contents(store, layer, &r->contents, err) < 0)
         return -1;
+    for (size_t i = 0; i < sb_contents_count(r->contents); i++) {
+        struct sb_entry entry; /* not all of these marks are in the blob */
+        sb_contents_get(r->contents, i, &entry);
+        if (sb_whiteout_kind(entry.path) == SB_WHITEOUT_HIDES_BELOW)
+            sb_merge_visit(r->merge, &entry);
+    }
     if (sb_layer_walk(store, layer, visit, r, err) < 0)
         return -1;
     enter_waiting(r, first, false);

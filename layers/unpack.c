@@ -367,6 +367,8 @@ static int place_as_it_is(struct layout *l, const struct sb_entry *entry,
     const char *name;
     if (l->options->contents)
         sb_contents_add(l->options->contents, entry);
+    if (sb_whiteout_device(entry)) /* of which no reader sees anything, nor a directory for it */
+        return 0;
     enum sb_whiteout whiteout = onto(l) ? SB_WHITEOUT_NO : sb_whiteout_kind(entry->path);
     if (whiteout == SB_WHITEOUT_IGNORED)
         return 0;
