@@ -108,13 +108,13 @@ static void try_process(int pid) {
                  {"ns/mnt", O_RDONLY, "the namespaces of a process"}};
     char path[64], byte;
     snprintf(path, sizeof path, "/proc/%d", pid);
-    if (access(path, F_OK) == 0)
+    if (access(path, F_OK) == 0 && !is_mine(pid)) /* once more: it may have become the user just now */
         got("SEES", "processes");
     for (size_t i = 0; i < sizeof tries / sizeof *tries; i++)
         try_path(pid, tries[i].tail, tries[i].flags, tries[i].what);
     try_credentials(pid);
     struct iovec own = {&byte, 1}, theirs = {(void *)0x400000, 1};
-    if (!*place && kill(pid, 0) == 0) /* in a namespace its own are hidden, and can't be told from others */
+    if (!*place && kill(pid, 0) == 0 && !is_mine(pid)) /* in a namespace its own are hidden, and can't be told from others */
         got("FOUND", "signals to a process");
     if (process_vm_readv(pid, &own, 1, &theirs, 1, 0) == 1)
         got("FOUND", "bytes of a process");
