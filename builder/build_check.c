@@ -10,6 +10,7 @@
 #include "base/memory.h"
 #include "base/process.h"
 #include "builder/target.h"
+#include "document/schema.h"
 
 /* ---- all problems at once ---- */
 
@@ -33,7 +34,7 @@ static void add_problem(struct problems *p, const struct sb_error *err) {
     if (weight(err->code) > weight(p->code))
         p->code = err->code;
     p->count++;
-    if (p->shown == SB_RECIPE_ERROR_LIMIT || p->text.len > sizeof err->message / 2)
+    if (p->shown == SB_PROBLEM_LIMIT || p->text.len > sizeof err->message / 2)
         return;
     p->shown++;
     sb_buf_addf(&p->text, "%s%.2000s", p->count > 1 ? "\n" : "", err->message);

@@ -5,7 +5,7 @@
 #include "base/buffer.h"
 #include "base/json.h"
 #include "base/memory.h"
-#include "builder/statcache.h"
+#include "context/statcache.h"
 
 /* ---- listings: sorted lines "PATH\0REST\n" ---- */
 

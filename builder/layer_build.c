@@ -11,12 +11,12 @@
 
 #include "base/memory.h"
 #include "base/process.h"
-#include "builder/bootstrap.h"
-#include "builder/fetch.h"
-#include "builder/step_times.h"
 #include "layers/clamp.h"
 #include "layers/room.h"
 #include "layers/trees.h"
+#include "steps/bootstrap.h"
+#include "steps/fetch.h"
+#include "steps/times.h"
 
 enum { LAST_LINES = 40, LAST_LINES_FULL = 10 };
 

@@ -5,8 +5,8 @@
 
 #include "base/json.h"
 #include "base/memory.h"
-#include "builder/image_config.h"
-#include "builder/workdir.h"
+#include "document/image_config.h"
+#include "steps/workdir.h"
 
 bool sb_layer_is_copy(const struct sb_recipe_layer *layer) {
     return sb_layer_copies_first(layer) == layer->step_count;

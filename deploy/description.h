@@ -26,8 +26,8 @@
 #include "base/buffer.h"
 #include "base/digest.h"
 #include "base/error.h"
-#include "builder/pairs.h"
-#include "builder/recipe.h"
+#include "document/pairs.h"
+#include "document/recipe.h"
 #include "layers/image.h"
 
 #define SB_DESCRIPTION_FORMAT     1
@@ -131,7 +131,7 @@ struct sb_description {
     int64_t tasks, files;
     char *swap, *memlock, *core, *stack; /* "unlimited", or bytes; NULL: not said */
 
-    unsigned harden_off; /* of SB_HARDEN_… (builder/recipe.h): what is not to be hardened */
+    unsigned harden_off; /* of SB_HARDEN_… (document/recipe.h): what is not to be hardened */
 };
 
 /* Each fills *out; on failure it is empty. Free with sb_description_free. */

@@ -6,9 +6,9 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/text.h"
-#include "builder/rules.h"
 #include "deploy/description.h"
 #include "deploy/units.h"
+#include "document/rules.h"
 
 #define TEXT_LIMIT (128u << 10) /* bytes of one word or value; Linux' own limit */
 #define ALL_LIMIT                                                                                  \

@@ -8,11 +8,11 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/text.h"
-#include "builder/rules.h"
 #include "deploy/hardening.h"
 #include "deploy/ids.h"
 #include "deploy/initfile.h"
 #include "deploy/volumes.h"
+#include "document/rules.h"
 
 #define VERSION_STEPS 254        /* that lets pauses between restarts grow */
 #define LINE_LIMIT    (1u << 20) /* systemd's own */

@@ -1,6 +1,6 @@
 /*
  * registry/retry: what is asked again, when, and for how long: of repositories (registry/remote)
- * and of other servers (builder/fetch).
+ * and of other servers (steps/fetch).
  */
 #ifndef SB_REGISTRY_RETRY_H
 #define SB_REGISTRY_RETRY_H

@@ -4,7 +4,7 @@
  */
 #include <sys/stat.h>
 
-#include "builder/requirements.h"
+#include "steps/requirements.h"
 #include "tests/fuzz/fuzz.h"
 
 static int top = -1;

@@ -3,6 +3,7 @@
 
 #include "builder/layer_build.h"
 #include "layers/clamp.h"
+#include "sandbox/program.h"
 #include "tests/unit/rootfs.h"
 #include "tests/unit/test.h"
 

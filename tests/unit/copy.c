@@ -1,7 +1,7 @@
-/* builder/copy: where copied files land, with which owner and mode, and that nothing leaves the
+/* context/copy: where copied files land, with which owner and mode, and that nothing leaves the
  * root. */
-#include "builder/copy.h"
-#include "builder/step_kinds.h"
+#include "context/copy.h"
+#include "steps/kinds.h"
 #include "tests/unit/layer_test.h"
 #include <errno.h>
 #include <sys/stat.h>

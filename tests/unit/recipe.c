@@ -1,5 +1,5 @@
 /* Recipes: what is read from good ones, and what is said of bad ones. */
-#include "builder/recipe.h"
+#include "document/recipe.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
@@ -9,7 +9,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
-#include "builder/schema.h"
+#include "document/schema.h"
 #include "tests/unit/test.h"
 
 static void put(const char *name, const char *text) {
@@ -205,7 +205,7 @@ static void test_text_stays(void) {
     CHECK_STR(sb_pairs_get(&r->image.env, "A"), "1.10");
     CHECK_STR(sb_pairs_get(&r->image.env, "B"), "no");
     CHECK_STR(sb_pairs_get(&r->image.env, "C"), "1_000");
-    /* templates: builder/environment.h */
+    /* templates: document/environment.h */
     CHECK_STR(sb_pairs_get(&r->image.env, "D"), "$$HOME");
     CHECK_STR(sb_pairs_get(&r->image.env, "E"), "${PATH}:$$1$$${A}$$$$");
     CHECK_STR(sb_pairs_get(&r->image.env, "F"), "010");

@@ -1,5 +1,5 @@
-/* builder/requirements: what pip's requirements files name in the context, and what leads out. */
-#include "builder/requirements.h"
+/* steps/requirements: what pip's requirements files name in the context, and what leads out. */
+#include "steps/requirements.h"
 #include "tests/unit/layer_test.h"
 
 #include "base/file.h"

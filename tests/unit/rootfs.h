@@ -17,9 +17,9 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/process.h"
-#include "builder/contain.h"
-#include "builder/execution.h"
-#include "builder/userns.h"
+#include "sandbox/contain.h"
+#include "sandbox/userns.h"
+#include "steps/execution.h"
 
 #define TEST_ROOTFS_MAIN(argc, argv)                                                               \
     if ((argc) > 1 && !strcmp((argv)[1], SB_CONTAIN_COMMAND))                                      \
