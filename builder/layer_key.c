@@ -32,15 +32,14 @@ bool sb_layer_fetches(const struct sb_recipe_layer *layer) {
 
 size_t sb_layer_copies_first(const struct sb_recipe_layer *layer) {
     size_t n = 0;
-    while (n < layer->step_count &&
-           (layer->steps[n].kind->type == SB_STEP_COPY || sb_step_downloads(&layer->steps[n])))
+    while (n < layer->step_count && sb_step_placing(&layer->steps[n]))
         n++;
     return n;
 }
 
 bool sb_layer_keeps_products(const struct sb_recipe_layer *layer) {
     for (size_t i = 0; i < layer->step_count; i++)
-        if (layer->steps[i].kind->type == SB_STEP_RUN && layer->steps[i].caches.n > 0)
+        if (layer->steps[i].kind->goes_by_times && layer->steps[i].caches.n > 0)
             return true;
     return false;
 }
@@ -206,10 +205,10 @@ static int step_json(const struct sb_layer_site *site, const struct sb_step *ste
     add_args(site, step, json);
     /* Among others: where it lands is decided when the steps before have been, and by nothing but
      * them, the layers below and what the step says. */
-    if (step->kind->type == SB_STEP_COPY) {
+    if (sb_step_copies(step)) {
         static const struct sb_stack nothing;
         const struct sb_copy_ground ground = {.stack = &nothing, .partial = true};
-        set_string(json, "to", step->copy.to);
+        set_string(json, "to", sb_step_placing(step)->to);
         return add_copied(site, step, 1, &ground, copies, json, err);
     }
     json_t *does = json_object();

@@ -101,11 +101,10 @@ int sb_copy_resolve(const struct sb_step *steps, size_t count, struct sb_context
                     const struct sb_copy_ground *ground, struct sb_copy_list *out,
                     struct sb_error *err);
 
-/* Where a directory at that absolute path is, or would be made: its links followed. An error when
+/* Where the directory that to names is, or would be made: its links followed. An error when
  * something else is there. Adds the directories that lead there, and itself. */
-int sb_copy_place_directory(const struct sb_step *step, const char *path,
-                            const struct sb_copy_ground *ground, struct sb_copy_list *out,
-                            struct sb_error *err);
+int sb_copy_place_directory(const struct sb_placing *placing, const struct sb_copy_ground *ground,
+                            struct sb_copy_list *out, struct sb_error *err);
 
 /* One line an entry: "PATH\0TYPE MODE UID GID DIGEST\n" (of a link: its target's digest); its
  * digest identifies the content. Kept beside the cache record, it is what tells later which file

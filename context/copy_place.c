@@ -22,6 +22,7 @@ struct placer {
     bool keeps_own;                 /* there will be another source, which has to know of them */
     bool doubted;
     const struct sb_step *step;
+    const struct sb_placing *placing; /* of the step */
     struct sb_copy_list *out;
     struct sb_error *err;
 };
@@ -135,11 +136,10 @@ static void add(struct placer *p, const struct sb_copy_entry *entry) {
 
 /* As it is there; or else a new one, which belongs to whom that belongs which it leads to. */
 static void add_directory(struct placer *p, const char *path, const struct sb_entry *there) {
-    bool copies = p->step->kind->type == SB_STEP_COPY;
     struct sb_copy_entry entry = {.path = path,
                                   .mode = S_IFDIR | 0755,
-                                  .uid = copies ? p->step->copy.uid : p->step->download.uid,
-                                  .gid = copies ? p->step->copy.gid : p->step->download.gid,
+                                  .uid = p->placing->uid,
+                                  .gid = p->placing->gid,
                                   .step = p->step};
     if (there) {
         entry.mode = there->mode;
@@ -166,7 +166,7 @@ static int add_parents(struct placer *p, const char *path) {
 }
 
 /* Permissions that don't depend on the umask or the file system of the machine that builds. */
-static mode_t final_mode(const struct sb_step_copy *copy, mode_t mode) {
+static mode_t final_mode(const struct sb_placing *copy, mode_t mode) {
     if (S_ISLNK(mode))
         return S_IFLNK | 0777;
     if (S_ISDIR(mode))
@@ -177,7 +177,7 @@ static mode_t final_mode(const struct sb_step_copy *copy, mode_t mode) {
 }
 
 static void add_input(struct placer *p, const struct sb_input *input, const char *path) {
-    const struct sb_step_copy *copy = &p->step->copy;
+    const struct sb_placing *copy = p->placing;
     struct sb_copy_entry entry = {
         .path = path,
         .source = input->path,
@@ -332,7 +332,7 @@ static bool is_entered(struct placer *p, const struct sb_input *input, const cha
 /* The one input of a source that is no directory. */
 static int place_file(struct placer *p, const struct sb_copy_source *source, const char *to) {
     const struct sb_input *input = &source->inputs[0];
-    const char *given = p->step->copy.to, *directory = "", *path;
+    const char *given = p->placing->to, *directory = "", *path;
     struct sb_entry there;
     bool found = false, into = source->into || given[strlen(given) - 1] == '/' || !*to;
     if (!into) {
@@ -396,7 +396,7 @@ static int place_below(struct placer *p, const struct sb_copy_source *source,
 }
 
 static int place_copy(struct placer *p, const struct sb_copy_source *source) {
-    sb_autofree char *clean = sb_path_clean(p->step->copy.to);
+    sb_autofree char *clean = sb_path_clean(p->placing->to);
     const char *to = clean + (clean[0] == '/');
     const struct sb_input *first = &source->inputs[0];
     if (!S_ISDIR(first->mode))
@@ -416,10 +416,10 @@ static int place_copy(struct placer *p, const struct sb_copy_source *source) {
 
 /* The last component of "to" is the file's own name. */
 static int place_download(struct placer *p) {
-    const struct sb_step_download *download = &p->step->download;
+    const struct sb_placing *download = p->placing;
     sb_autofree char *clean = sb_path_clean(download->to);
     sb_autofree char *parent = sb_path_dirname(clean);
-    struct sb_copy_entry entry = {.mode = S_IFREG | (mode_t)download->mode,
+    struct sb_copy_entry entry = {.mode = S_IFREG | (mode_t)download->file_mode,
                                   .uid = download->uid,
                                   .gid = download->gid,
                                   .step = p->step,
@@ -462,6 +462,7 @@ static int place_all(const struct sb_copy_sources *sources, const struct sb_copy
     for (size_t i = 0; i < sources->n && !failed; i++) {
         const struct sb_copy_source *source = &sources->v[i];
         p.step = source->step;
+        p.placing = sb_step_placing(p.step);
         p.keeps_own = i + 1 < sources->n;
         failed = source->input_count ? place_copy(&p, source) : place_download(&p);
         if (failed)
@@ -497,15 +498,14 @@ int sb_copy_place(const struct sb_copy_sources *sources, const struct sb_copy_gr
     return failed;
 }
 
-int sb_copy_place_directory(const struct sb_step *step, const char *path,
-                            const struct sb_copy_ground *ground, struct sb_copy_list *out,
-                            struct sb_error *err) {
+int sb_copy_place_directory(const struct sb_placing *placing, const struct sb_copy_ground *ground,
+                            struct sb_copy_list *out, struct sb_error *err) {
     struct placer p = start(ground, out, err);
-    sb_autofree char *clean = sb_path_clean(path);
+    sb_autofree char *clean = sb_path_clean(placing->to);
     struct sb_entry there;
     const char *directory = "";
     bool found = false;
-    p.step = step;
+    p.placing = placing;
     int failed = find_directory(&p, clean + (clean[0] == '/'), &directory, &found, &there);
     if (!failed)
         add_directory(&p, directory, found ? &there : NULL);

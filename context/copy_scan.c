@@ -22,7 +22,7 @@ static struct sb_copy_source *add_source(struct sb_copy_sources *out, const stru
 
 static int scan_copy(const struct sb_step *step, struct sb_context *context,
                      struct sb_copy_sources *out, struct sb_error *err) {
-    const struct sb_step_copy *copy = &step->copy;
+    const struct sb_placing *copy = sb_step_placing(step);
     sb_autofree char *place =
         step->place.file ? sb_format("%s:%d", step->place.file, step->place.line) : NULL;
     const struct sb_selection selection = {&copy->from, &copy->include, &copy->exclude, place};

@@ -327,7 +327,8 @@ static void read_step(struct sb_reader *reader, const struct sb_step_kind *kind,
     step->kind = kind;
     step->place = (struct sb_place){reader->file, node->line, node->column};
     reader->args_used = &step->args_used;
-    sb_schema_read(reader, kind->keys, kind->name, value, step);
+    step->own = sb_alloc(kind->size);
+    sb_schema_read(reader, kind->keys, kind->name, value, step->own);
     check_common(reader, step, node);
     read_common(reader, node, step);
     if (kind->check && reader->problem_total == before)
@@ -338,12 +339,20 @@ static void read_step(struct sb_reader *reader, const struct sb_step_kind *kind,
 
 /* Once it is known whether the layer says args:. */
 static void settle_args(const struct sb_reader *reader, struct sb_step *step) {
-    if (!step->args_given && step->kind->type == SB_STEP_RUN)
+    if (!step->args_given && step->kind->sees_args)
         for (size_t i = 0; i < reader->args->n; i++)
             sb_strings_add(&step->args, reader->args->v[i].name);
     for (size_t i = 0; i < step->args.n; i++)
         if (!sb_strings_has(&step->args_used, step->args.v[i]))
             sb_strings_add(&step->args_used, step->args.v[i]);
+}
+
+static void report_none(struct sb_reader *reader, const struct sb_yaml *node, bool layer) {
+    sb_autobuf struct sb_buf names = {0};
+    for (size_t i = 0; sb_step_kinds[i]; i++)
+        sb_buf_addf(&names, "%s%s", i ? ", " : "", sb_step_kinds[i]->name);
+    sb_reader_problem(reader, node, "a %s without a step (expected %sone of %s)",
+                      layer ? "layer" : "step", layer ? "steps or " : "", sb_buf_text(&names));
 }
 
 /* The one kind that a mapping names; NULL and a problem when there is none or more than one. */
@@ -374,10 +383,7 @@ static const struct sb_step_kind *find_kind(struct sb_reader *reader, const stru
                           "key \"steps\": stands beside \"%s\" (expected one of them)",
                           found->name);
     else if (!found && !steps && !unknown)
-        sb_reader_problem(reader, node,
-                          "a %s without a step (expected %sone of apt, pip, run, copy, "
-                          "download, prune)",
-                          layer ? "layer" : "step", layer ? "steps or " : "");
+        report_none(reader, node, layer);
     return steps ? NULL : found;
 }
 
@@ -532,7 +538,9 @@ void sb_layers_free(struct sb_recipe *recipe) {
     for (size_t i = 0; i < recipe->layer_count; i++) {
         struct sb_recipe_layer *layer = &recipe->layers[i];
         for (size_t j = 0; j < layer->step_count; j++) {
-            sb_schema_free(layer->steps[j].kind->keys, &layer->steps[j]);
+            if (layer->steps[j].own)
+                sb_schema_free(layer->steps[j].kind->keys, layer->steps[j].own);
+            free(layer->steps[j].own);
             free_common(&layer->steps[j]);
             sb_strings_free(&layer->steps[j].args_used);
         }

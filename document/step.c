@@ -7,8 +7,18 @@
 #include "document/schema.h"
 #include "layers/entry.h"
 
+const struct sb_placing *sb_step_placing(const struct sb_step *step) {
+    return step->kind && step->kind->placing ? step->kind->placing(step) : NULL;
+}
+
+bool sb_step_copies(const struct sb_step *step) {
+    const struct sb_placing *placing = sb_step_placing(step);
+    return placing && !placing->url;
+}
+
 bool sb_step_downloads(const struct sb_step *step) {
-    return step->kind && step->kind->type == SB_STEP_DOWNLOAD && !step->download.extract;
+    const struct sb_placing *placing = sb_step_placing(step);
+    return placing && placing->url;
 }
 
 const struct sb_step_kind *sb_step_kind_find(const char *name) {

@@ -20,72 +20,15 @@ struct sb_place {
     int line, column; /* from 1; 0 when unknown */
 };
 
-enum sb_step_type {
-    SB_STEP_COPY,
-    SB_STEP_RUN,
-    SB_STEP_APT,
-    SB_STEP_PIP,
-    SB_STEP_DOWNLOAD,
-    SB_STEP_PRUNE,
-};
-
-/* copy: {from, to, exclude, include, owner, mode}. Shorthand: "copy: [SRC…, DEST]" is not offered.
- */
-struct sb_step_copy {
-    struct sb_strings from; /* paths or patterns in the context; from: "." is all of it */
-    char *to;               /* absolute; "…/" or several sources or a directory: into it */
+/* Files that a step puts in places that are known before it runs. */
+struct sb_placing {
+    struct sb_strings from;             /* paths or patterns in the context; "." is all of it */
     struct sb_strings exclude, include; /* .dockerignore patterns, relative to each source's root */
+    const char *url, *sha256; /* instead of from: one file that is fetched; 64 hex digits */
+    char *to;                 /* absolute; "…/" or several sources or a directory: into it */
     uint32_t uid, gid; /* default 0:0; numeric only, as no root file system may be there to ask */
     int32_t file_mode, directory_mode; /* mode: "0644" or {files, directories}; -1: from the source,
                                           reduced to 0755/0644 by its executable bit */
-};
-
-/* run: SCRIPT or {script, shell, workdir, user}. */
-struct sb_step_run {
-    char *script;
-    int line;                /* of the recipe file, where the script's first is */
-    bool literal;            /* and its other lines are below that */
-    struct sb_strings shell; /* default: sh -eu */
-    char *workdir;           /* default: the image's so far, else / */
-    char *user;              /* default: root */
-};
-
-/* apt: [packages] or {packages, recommends}. */
-struct sb_step_apt {
-    struct sb_strings packages;
-    bool recommends;
-    struct sb_strings
-        components; /* extra components of the base's own archive to enable, rarely used */
-};
-
-/* pip: [requirement specifiers] or {requirements, constraints, project, packages, python,
- * index_url, extra_index_urls, find_links, target}. */
-struct sb_step_pip {
-    struct sb_strings requirements, constraints; /* files of the context */
-    struct sb_strings projects; /* directories or archives of the context, maybe with "[extra]" */
-    struct sb_strings packages;
-    char *python;    /* default "python3" */
-    char *index_url; /* NULL: PyPI, or what sbuild.yaml's pip mirror says */
-    struct sb_strings extra_index_urls;
-    char *find_links; /* a directory of the context with wheels; then no network is needed */
-    char *target;     /* --target; NULL: the system's site-packages */
-};
-
-/* download: {url, sha256, to, mode, owner, extract}. */
-struct sb_step_download {
-    char *url;
-    char *sha256; /* 64 hex digits */
-    char *to; /* absolute path of the file, or directory when it ends in "/" or extract is set */
-    int32_t mode; /* default 0644 */
-    uint32_t uid, gid;
-    bool extract;  /* a tar of any compression, unpacked into to */
-    int64_t strip; /* leading path components to drop when extracting */
-};
-
-/* prune: [docs, pyc, tests, man, locales, static, headers, "glob"] : what to remove from what the
- * layer's earlier steps wrote, or from the whole file system when it is a layer of its own. */
-struct sb_step_prune {
-    struct sb_strings what;
 };
 
 struct sb_step_kind;
@@ -106,14 +49,7 @@ struct sb_step {
                               /* image's variables that are made of them */
     struct sb_strings args_used; /* names of args that it depends on: those, and what ${…} in values
                                     named */
-    union {
-        struct sb_step_copy copy;
-        struct sb_step_run run;
-        struct sb_step_apt apt;
-        struct sb_step_pip pip;
-        struct sb_step_download download;
-        struct sb_step_prune prune;
-    };
+    void *own;                   /* the kind's, of kind->size bytes: what its keys are bound to */
 };
 
 struct sb_step_run_context; /* steps/execution.h */
@@ -124,15 +60,21 @@ struct sb_reader;           /* document/schema.h */
 struct sb_yaml;             /* base/yaml.h */
 
 struct sb_step_kind {
-    enum sb_step_type type;
     const char *name;          /* the YAML key */
     const char *description;   /* one line for the schema and the docs */
-    const struct sb_key *keys; /* bound to members of struct sb_step; the one marked as shorthand
-                                  may stand alone */
+    size_t size;               /* of what its keys are bound to, the step's own */
+    const struct sb_key *keys; /* the one marked as shorthand may stand alone */
     bool network;              /* whether it gets the network when the recipe says nothing */
     bool runs_programs;        /* so that secrets: and cache: make sense */
     bool sees_env;             /* they see the image's environment, so that args: makes sense: not
                                   apt's, which are the distribution's own */
+    bool sees_args;     /* the recipe's arguments are variables of them; all, unless args: says */
+    bool is_script;     /* they are the recipe's own text: how such go wrong is known */
+    bool goes_by_times; /* such as make: they see what changed as newer (steps/times.h) */
+    bool keeps_times;   /* unless it places files, what it unpacks has its own times */
+    /* Where it puts what, of a kind that says so before it runs: it needs no root then. It has no
+     * inputs, look or describe beside that. NULL, the function or its answer: it does not. */
+    const struct sb_placing *(*placing)(const struct sb_step *step);
     /* Reports what a table can't say and fills what is derived; may be NULL. node is the value of
      * the kind's key. */
     void (*check)(struct sb_step *step, struct sb_reader *reader, const struct sb_yaml *node);
@@ -155,7 +97,10 @@ struct sb_step_kind {
                struct sb_error *err);
 };
 
-/* True of a download that unpacks nothing: a file whose content is known before it is fetched. */
+/* As its kind says; NULL: it places nothing. */
+const struct sb_placing *sb_step_placing(const struct sb_step *step);
+/* Of a step that places files: those of the context, or else one that is fetched. */
+bool sb_step_copies(const struct sb_step *step);
 bool sb_step_downloads(const struct sb_step *step);
 
 /* Puts the step's place before the error, "app.yaml:5:7: …"; returns -1. */

@@ -35,7 +35,7 @@ struct sb_host_program {
     const char *const *argv;
     const struct sb_pairs *env;            /* may be NULL */
     const char *directory;                 /* NULL: / */
-    const struct sb_contain_place *places; /* not NULL: it is set apart (builder/contain.h) */
+    const struct sb_contain_place *places; /* not NULL: it is set apart (sandbox/contain.h) */
     size_t place_count;
     const struct sb_limits *limits; /* NULL: none */
 };

@@ -17,7 +17,19 @@
 #include "steps/kinds.h"
 #include "steps/program.h"
 
-#define AT(member) offsetof(struct sb_step, apt.member)
+/* apt: [packages] or {packages, recommends}. */
+struct apt {
+    struct sb_strings packages;
+    bool recommends;
+    struct sb_strings
+        components; /* extra components of the base's own archive to enable, rarely used */
+};
+
+static const struct apt *own(const struct sb_step *step) {
+    return step->own;
+}
+
+#define AT(member) offsetof(struct apt, member)
 
 static const struct sb_key keys[] = {
     {"packages", SB_KEY_STRINGS, AT(packages), .shorthand = true, .required = true,
@@ -31,15 +43,15 @@ static const struct sb_key keys[] = {
 };
 
 static void describe(const struct sb_step *step, json_t *out) {
-    json_object_set_new(out, "packages", sb_step_set(&step->apt.packages));
-    if (step->apt.recommends)
+    json_object_set_new(out, "packages", sb_step_set(&own(step)->packages));
+    if (own(step)->recommends)
         json_object_set_new(out, "recommends", json_true());
-    if (step->apt.components.n)
-        json_object_set_new(out, "components", sb_step_set(&step->apt.components));
+    if (own(step)->components.n)
+        json_object_set_new(out, "components", sb_step_set(&own(step)->components));
 }
 
 static char *summary(const struct sb_step *step) {
-    return sb_step_words("apt", &step->apt.packages);
+    return sb_step_words("apt", &own(step)->packages);
 }
 
 /* ---- running ---- */
@@ -93,7 +105,7 @@ static int add_sources(struct stand_ins *s, const struct sb_step *step,
     if (sb_inroot_read(root, path, SOURCES_LIMIT, &text, err) < 0)
         return -1;
     if (!sb_apt_sources_rewrite(sb_buf_text(&text), ends_in(path, ".sources"), settings,
-                                &step->apt.components, &changed))
+                                &own(step)->components, &changed))
         return 0;
     return add_file(s, path, sb_buf_text(&changed), 0644, err);
 }
@@ -219,13 +231,13 @@ static int install(const struct sb_step *step, struct sb_step_run_context *conte
     sb_autostrings struct sb_strings words = {0};
     sb_strings_add(&words, "install");
     sb_strings_add(&words,
-                   step->apt.recommends ? "--install-recommends" : "--no-install-recommends");
+                   own(step)->recommends ? "--install-recommends" : "--no-install-recommends");
     sb_strings_add(&words, "--");
-    sb_strings_copy(&words, &step->apt.packages);
+    sb_strings_copy(&words, &own(step)->packages);
     sb_autobuf struct sb_buf name = {0};
     sb_buf_adds(&name, "apt-get install");
-    for (size_t i = 0; i < step->apt.packages.n; i++)
-        sb_buf_addf(&name, " %s", step->apt.packages.v[i]);
+    for (size_t i = 0; i < own(step)->packages.n; i++)
+        sb_buf_addf(&name, " %s", own(step)->packages.v[i]);
     return run_apt(step, context, s, NULL, name.data, &words, err);
 }
 
@@ -244,8 +256,8 @@ static int run(const struct sb_step *step, struct sb_step_run_context *context,
 }
 
 const struct sb_step_kind sb_step_kind_apt = {
-    .type = SB_STEP_APT,
     .name = "apt",
+    .size = sizeof(struct apt),
     .description = "Install Debian or Ubuntu packages.",
     .keys = keys,
     .network = true,

@@ -8,7 +8,7 @@
 #include "steps/execution.h"
 #include "steps/kinds.h"
 
-#define AT(member) offsetof(struct sb_step, copy.member)
+#define AT(member) offsetof(struct sb_placing, member)
 
 static const struct sb_key mode_keys[] = {
     {"files", SB_KEY_MODE, AT(file_mode), .description = "Permissions of files, octal."},
@@ -24,7 +24,7 @@ static void read_mode(struct sb_reader *reader, const struct sb_key *key,
         sb_schema_read(reader, mode_keys, "mode", node, target);
         return;
     }
-    struct sb_step_copy *copy = &((struct sb_step *)target)->copy;
+    struct sb_placing *copy = target;
     struct sb_key one = mode_keys[0];
     one.name = key->name;
     sb_schema_read_key(reader, &one, node, target);
@@ -58,17 +58,18 @@ static const struct sb_key keys[] = {
 };
 
 static void check(struct sb_step *step, struct sb_reader *reader, const struct sb_yaml *node) {
-    sb_step_check_path(reader, node, "to", step->copy.to);
+    struct sb_placing *copy = step->own;
+    sb_step_check_path(reader, node, "to", copy->to);
     const struct sb_yaml *mode = sb_yaml_get(node, "mode");
     bool split = mode && mode->type == SB_YAML_MAPPING;
     if (!mode || (split && !sb_yaml_get(mode, "files")))
-        step->copy.file_mode = -1;
+        copy->file_mode = -1;
     if (!mode || (split && !sb_yaml_get(mode, "directories")))
-        step->copy.directory_mode = -1;
+        copy->directory_mode = -1;
 }
 
 static void describe(const struct sb_step *step, json_t *out) {
-    const struct sb_step_copy *copy = &step->copy;
+    const struct sb_placing *copy = step->own;
     json_object_set_new(out, "from", sb_step_list(&copy->from));
     json_object_set_new(out, "to", json_string(copy->to));
     if (copy->exclude.n)
@@ -84,8 +85,13 @@ static void describe(const struct sb_step *step, json_t *out) {
 }
 
 static char *summary(const struct sb_step *step) {
-    sb_autofree char *sources = sb_step_words("copy", &step->copy.from);
-    return sb_format("%s to %s", sources, step->copy.to);
+    const struct sb_placing *copy = step->own;
+    sb_autofree char *sources = sb_step_words("copy", &copy->from);
+    return sb_format("%s to %s", sources, copy->to);
+}
+
+static const struct sb_placing *placing(const struct sb_step *step) {
+    return step->own;
 }
 
 /* In a layer of several steps: into the mounted root, among what the others wrote. */
@@ -104,10 +110,11 @@ static int run(const struct sb_step *step, struct sb_step_run_context *context,
 }
 
 const struct sb_step_kind sb_step_kind_copy = {
-    .type = SB_STEP_COPY,
     .name = "copy",
+    .size = sizeof(struct sb_placing),
     .description = "Copy files of the context.",
     .keys = keys,
+    .placing = placing,
     .check = check,
     .describe = describe,
     .summary = summary,

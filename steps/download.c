@@ -19,18 +19,30 @@
 #include "steps/fetch.h"
 #include "steps/kinds.h"
 
-#define AT(member) offsetof(struct sb_step, download.member)
+struct download {
+    struct sb_placing placing;
+    char *url;
+    char *sha256;
+    bool extract;  /* a zip or a tar of any compression, unpacked into to */
+    int64_t strip; /* leading path components to drop when extracting */
+};
+
+static const struct download *own(const struct sb_step *step) {
+    return step->own;
+}
+
+#define AT(member) offsetof(struct download, member)
 
 static const struct sb_key keys[] = {
     {"url", SB_KEY_STRING, AT(url), .required = true, .rule = &sb_rule_url,
      .description = "Where to fetch it from: http or https."},
     {"sha256", SB_KEY_STRING, AT(sha256), .required = true, .rule = &sb_rule_sha256,
      .description = "The SHA-256 of the file, 64 hexadecimal digits."},
-    {"to", SB_KEY_STRING, AT(to), .required = true, .rule = &sb_rule_absolute,
+    {"to", SB_KEY_STRING, AT(placing.to), .required = true, .rule = &sb_rule_absolute,
      .description = "The file to write; a directory when it ends in / or extract is set."},
-    {"mode", SB_KEY_MODE, AT(mode), .fallback = "\"0644\"",
+    {"mode", SB_KEY_MODE, AT(placing.file_mode), .fallback = "\"0644\"",
      .description = "Permissions of the file, octal."},
-    {"owner", SB_KEY_OWNER, AT(uid), .fallback = "\"0:0\"",
+    {"owner", SB_KEY_OWNER, AT(placing.uid), .fallback = "\"0:0\"",
      .description = "Owner of the file, UID:GID."},
     {"extract", SB_KEY_BOOL, AT(extract), .fallback = "false",
      .description =
@@ -41,7 +53,7 @@ static const struct sb_key keys[] = {
 };
 
 /* Adds the name in the URL to a directory; false when the URL ends in none. */
-static bool name_from_url(struct sb_step_download *download) {
+static bool name_from_url(struct download *download) {
     const char *path = strstr(download->url, "://");
     path = path ? strchr(path + 3, '/') : NULL;
     if (!path)
@@ -51,44 +63,50 @@ static bool name_from_url(struct sb_step_download *download) {
         start--;
     if (start == end || path[start] == '.')
         return false;
-    char *whole = sb_format("%s%.*s", download->to, (int)(end - start), path + start);
-    free(download->to);
-    download->to = whole;
+    char *whole = sb_format("%s%.*s", download->placing.to, (int)(end - start), path + start);
+    free(download->placing.to);
+    download->placing.to = whole;
     return true;
 }
 
 static void check(struct sb_step *step, struct sb_reader *reader, const struct sb_yaml *node) {
-    struct sb_step_download *download = &step->download;
-    sb_step_check_path(reader, node, "to", download->to);
+    struct download *download = step->own;
+    sb_step_check_path(reader, node, "to", download->placing.to);
     if (!sb_yaml_get(node, "mode"))
-        download->mode = 0644;
+        download->placing.file_mode = 0644;
     for (char *p = download->sha256; p && *p; p++)
         *p = (char)tolower((unsigned char)*p);
+    download->placing.url = download->url;
+    download->placing.sha256 = download->sha256;
     if (download->strip && !download->extract)
         sb_reader_problem(reader, sb_yaml_get(node, "strip"),
                           "key \"strip\": has a meaning only with extract: true");
-    if (download->url && download->to && !download->extract &&
-        download->to[strlen(download->to) - 1] == '/' && !name_from_url(download))
+    if (download->url && download->placing.to && !download->extract &&
+        download->placing.to[strlen(download->placing.to) - 1] == '/' && !name_from_url(download))
         sb_reader_problem(reader, sb_yaml_get(node, "to"),
                           "key \"to\": the URL ends in no file name (expected the whole path of "
                           "the file)");
 }
 
+static const struct sb_placing *placing(const struct sb_step *step) {
+    return own(step)->extract ? NULL : &own(step)->placing;
+}
+
 /* What the digest names is the same wherever it came from: the URL is no part of this. */
 static void describe(const struct sb_step *step, json_t *out) {
-    const struct sb_step_download *download = &step->download;
+    const struct download *download = own(step);
     json_object_set_new(out, "sha256", json_string(download->sha256));
-    json_object_set_new(out, "to", json_string(download->to));
-    json_object_set_new(out, "mode", sb_step_mode(download->mode));
-    json_object_set_new(out, "uid", json_integer(download->uid));
-    json_object_set_new(out, "gid", json_integer(download->gid));
+    json_object_set_new(out, "to", json_string(download->placing.to));
+    json_object_set_new(out, "mode", sb_step_mode(download->placing.file_mode));
+    json_object_set_new(out, "uid", json_integer(download->placing.uid));
+    json_object_set_new(out, "gid", json_integer(download->placing.gid));
     if (download->extract)
         json_object_set_new(out, "strip", json_integer(download->strip));
 }
 
 static char *summary(const struct sb_step *step) {
-    sb_autofree char *url = sb_fetch_public_url(step->download.url);
-    return sb_format("download: %s to %s", url, step->download.to);
+    sb_autofree char *url = sb_fetch_public_url(own(step)->url);
+    return sb_format("download: %s to %s", url, own(step)->placing.to);
 }
 
 /* ---- running ---- */
@@ -144,7 +162,7 @@ static int make_destination(const struct sb_step *step, int root, int64_t epoch,
                             struct sb_error *err) {
     const struct sb_copy_ground ground = {.root = root};
     struct sb_copy_list list = {0};
-    int failed = sb_copy_place_directory(step, step->download.to, &ground, &list, err);
+    int failed = sb_copy_place_directory(&own(step)->placing, &ground, &list, err);
     if (!failed)
         failed = sb_copy_lay_out(&list, NULL, NULL, root, epoch, err);
     *out = sb_strdup(list.n ? list.v[list.n - 1].path : "");
@@ -154,8 +172,8 @@ static int make_destination(const struct sb_step *step, int root, int64_t epoch,
 
 static int extract(const struct sb_step *step, int fd, int root, int64_t epoch,
                    struct sb_error *err) {
-    const struct sb_step_download *download = &step->download;
-    struct sb_unpack_owner owner = {download->uid, download->gid};
+    const struct download *download = own(step);
+    struct sb_unpack_owner owner = {download->placing.uid, download->placing.gid};
     sb_autofree char *below = NULL;
     if (make_destination(step, root, epoch, &below, err) < 0)
         return -1;
@@ -177,7 +195,7 @@ static int extract(const struct sb_step *step, int fd, int root, int64_t epoch,
 
 static int open_fetched(void *data, const struct sb_step *step, struct sb_error *err) {
     struct sb_step_run_context *context = data;
-    const struct sb_step_download *download = &step->download;
+    const struct download *download = own(step);
     struct sb_digest digest;
     if (!sb_digest_parse_hex(download->sha256, &digest))
         return sb_fail(err, SB_E_FAILED, "%s is no SHA-256", download->sha256);
@@ -202,17 +220,19 @@ static int run(const struct sb_step *step, struct sb_step_run_context *context,
     sb_autoclose int root = sb_directory_open(AT_FDCWD, sb_root_path(context->root), err);
     if (root < 0)
         return -1;
-    if (!step->download.extract)
+    if (!own(step)->extract)
         return place_file(step, context, root, err);
     sb_autoclose int fd = open_fetched(context, step, err);
     return fd < 0 ? -1 : extract(step, fd, root, context->epoch, err);
 }
 
 const struct sb_step_kind sb_step_kind_download = {
-    .type = SB_STEP_DOWNLOAD,
     .name = "download",
+    .size = sizeof(struct download),
     .description = "Fetch a file that is known by its digest.",
     .keys = keys,
+    .keeps_times = true,
+    .placing = placing,
     .network = true,
     .check = check,
     .describe = describe,

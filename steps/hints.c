@@ -88,7 +88,7 @@ int sb_step_hint(const struct sb_step *step, const struct sb_step_run_context *c
     if (says(text, wrong_architecture))
         return sb_error_hint(err, "a program is for another processor than this machine's, or its "
                                   "script has no #! line");
-    if (step->kind->type != SB_STEP_RUN)
+    if (!step->kind->is_script)
         return -1;
     if (status == 127)
         return sb_error_hint(err, "a program that the script calls is not in the image, or not in "
@@ -101,7 +101,7 @@ int sb_step_hint(const struct sb_step *step, const struct sb_step_run_context *c
 
 void sb_step_warn(const struct sb_step *step, const struct sb_step_run_context *context,
                   bool network) {
-    if (!context->warn || step->kind->type != SB_STEP_RUN)
+    if (!context->warn || !step->kind->is_script)
         return;
     if (!says(sb_step_log_said(context->log), ignored_failures))
         return;

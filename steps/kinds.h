@@ -1,17 +1,16 @@
 /*
- * steps/kinds: the rows of the table in steps/kinds.c. A new kind adds its line here and
- * there.
+ * steps/kinds: the kinds of steps, a row for each: steps/NAME.c has its sb_step_kind_NAME.
  */
 #ifndef SB_STEPS_KINDS_H
 #define SB_STEPS_KINDS_H
 
 #include "document/step.h"
 
-extern const struct sb_step_kind sb_step_kind_apt;
-extern const struct sb_step_kind sb_step_kind_pip;
-extern const struct sb_step_kind sb_step_kind_run;
-extern const struct sb_step_kind sb_step_kind_copy;
-extern const struct sb_step_kind sb_step_kind_download;
-extern const struct sb_step_kind sb_step_kind_prune;
+/* In the order of the docs. */
+#define SB_STEP_KINDS(X) X(apt) X(pip) X(run) X(copy) X(download) X(prune)
+
+#define SB_STEP_KIND_DECLARE(name) extern const struct sb_step_kind sb_step_kind_##name;
+SB_STEP_KINDS(SB_STEP_KIND_DECLARE)
+#undef SB_STEP_KIND_DECLARE
 
 #endif

@@ -365,7 +365,7 @@ static void warn_lost(const struct sb_root_file *file, const struct sb_step *ste
 int sb_step_mounts_end(struct sb_step_mounts *mounts, const struct sb_step *step,
                        const struct sb_step_run_context *context, struct sb_error *err) {
     int failed = sb_root_files_take(mounts->root, mounts->files, mounts->file_count, err);
-    for (size_t i = 0; i < mounts->file_count && step->kind->type == SB_STEP_RUN; i++)
+    for (size_t i = 0; i < mounts->file_count && step->kind->is_script; i++)
         warn_lost(&mounts->files[i], step, context);
     sb_buf_free(&mounts->hosts);
     sb_buf_free(&mounts->resolv_conf);

@@ -13,7 +13,11 @@
 #include "steps/pip_layout.h"
 #include "steps/program.h"
 
-#define AT(member) offsetof(struct sb_step, pip.member)
+static const struct sb_pip *own(const struct sb_step *step) {
+    return step->own;
+}
+
+#define AT(member) offsetof(struct sb_pip, member)
 
 static const struct sb_key keys[] = {
     {"packages", SB_KEY_STRINGS, AT(packages), .shorthand = true, .not_empty = true,
@@ -40,7 +44,7 @@ static const struct sb_key keys[] = {
 };
 
 static void check(struct sb_step *step, struct sb_reader *reader, const struct sb_yaml *node) {
-    struct sb_step_pip *pip = &step->pip;
+    struct sb_pip *pip = step->own;
     if (node->type == SB_YAML_MAPPING && !pip->requirements.n && !pip->packages.n &&
         !pip->projects.n && !sb_yaml_get(node, "packages") && !sb_yaml_get(node, "requirements") &&
         !sb_yaml_get(node, "project"))
@@ -62,7 +66,7 @@ static void describe_list(json_t *out, const char *key, const struct sb_strings 
 }
 
 static void describe(const struct sb_step *step, json_t *out) {
-    const struct sb_step_pip *pip = &step->pip;
+    const struct sb_pip *pip = own(step);
     json_object_set_new(out, "packages", sb_step_list(&pip->packages));
     describe_list(out, "requirements", &pip->requirements); /* their content is an input */
     describe_list(out, "constraints", &pip->constraints);
@@ -78,7 +82,7 @@ static void describe(const struct sb_step *step, json_t *out) {
 }
 
 /* What the step itself names is told as sources of copies are. */
-static int read_requirements(const struct sb_step_pip *pip, struct sb_context *context,
+static int read_requirements(const struct sb_pip *pip, struct sb_context *context,
                              struct sb_requirements *out, struct sb_error *err) {
     const struct sb_strings *named[] = {&pip->requirements, &pip->constraints};
     for (size_t i = 0; i < sizeof named / sizeof *named; i++)
@@ -98,7 +102,7 @@ static int read_requirements(const struct sb_step_pip *pip, struct sb_context *c
 static int inputs(const struct sb_step *step, struct sb_context *context, struct sb_input_list *out,
                   struct sb_error *err) {
     struct sb_requirements requirements = {0};
-    int failed = read_requirements(&step->pip, context, &requirements, err) < 0 ||
+    int failed = read_requirements(own(step), context, &requirements, err) < 0 ||
                  sb_requirements_scan(&requirements, context, out, err) < 0;
     sb_requirements_free(&requirements);
     return failed ? -1 : 0;
@@ -107,14 +111,14 @@ static int inputs(const struct sb_step *step, struct sb_context *context, struct
 static int look(const struct sb_step *step, struct sb_context *context, bool deep,
                 struct sb_error *err) {
     struct sb_requirements requirements = {0};
-    int failed = read_requirements(&step->pip, context, &requirements, err) < 0 ||
+    int failed = read_requirements(own(step), context, &requirements, err) < 0 ||
                  sb_requirements_look(&requirements, context, deep, err) < 0;
     sb_requirements_free(&requirements);
     return failed ? -1 : 0;
 }
 
 static char *summary(const struct sb_step *step) {
-    const struct sb_step_pip *pip = &step->pip;
+    const struct sb_pip *pip = own(step);
     struct sb_buf out = {0};
     sb_autofree char *packages = sb_step_words("pip", &pip->packages);
     sb_buf_adds(&out, packages);
@@ -167,7 +171,7 @@ static bool give_secret(const struct sb_step *step, const char *name, const char
  * may hold a password, shows in no list of processes. */
 static void fill_env(const struct sb_step *step, const struct sb_settings *settings,
                      struct sb_pairs *env) {
-    const struct sb_step_pip *pip = &step->pip;
+    const struct sb_pip *pip = own(step);
     sb_pairs_set(env, "PIP_BREAK_SYSTEM_PACKAGES", "1");
     sb_pairs_set(env, "PIP_ROOT_USER_ACTION", "ignore");
     sb_pairs_set(env, "PIP_DISABLE_PIP_VERSION_CHECK", "1");
@@ -189,7 +193,7 @@ static void fill_env(const struct sb_step *step, const struct sb_settings *setti
         sb_pairs_set(env, "PIP_EXTRA_INDEX_URL", extra.data);
 }
 
-static void fill_argv(const struct sb_step_pip *pip, struct sb_strings *argv) {
+static void fill_argv(const struct sb_pip *pip, struct sb_strings *argv) {
     const char *const first[] = {pip->python, "-m", "pip", "install"};
     for (size_t i = 0; i < sizeof first / sizeof *first; i++)
         sb_strings_add(argv, first[i]);
@@ -225,7 +229,7 @@ static bool says_no_pip(const struct sb_step_log *log) {
 static int run_pip(const struct sb_step *step, struct sb_step_run_context *context,
                    const struct sb_pip_layout *layout, struct sb_error *err) {
     static const char *const caches[] = {CACHE, NULL};
-    const struct sb_step_pip *pip = &step->pip;
+    const struct sb_pip *pip = own(step);
     sb_autostrings struct sb_strings argv = {0};
     struct sb_pairs env = {0};
     fill_argv(pip, &argv);
@@ -250,9 +254,9 @@ static int run(const struct sb_step *step, struct sb_step_run_context *context,
                struct sb_error *err) {
     struct sb_requirements requirements = {0};
     struct sb_pip_layout layout = {0};
-    if (check_python(context, step->pip.python, err) < 0)
+    if (check_python(context, own(step)->python, err) < 0)
         return -1;
-    int failed = sb_requirements_read(&step->pip, context->inputs, &requirements, err) < 0 ||
+    int failed = sb_requirements_read(own(step), context->inputs, &requirements, err) < 0 ||
                  sb_pip_layout_make(&requirements, context, INPUTS, &layout, err) < 0 ||
                  run_pip(step, context, &layout, err) < 0;
     sb_pip_layout_free(&layout);
@@ -261,8 +265,8 @@ static int run(const struct sb_step *step, struct sb_step_run_context *context,
 }
 
 const struct sb_step_kind sb_step_kind_pip = {
-    .type = SB_STEP_PIP,
     .name = "pip",
+    .size = sizeof(struct sb_pip),
     .description = "Install Python packages with the image's own pip.",
     .keys = keys,
     .network = true,

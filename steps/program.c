@@ -44,7 +44,7 @@ static void make_environment(const struct sb_step *step, const struct sb_step_ru
     sb_autofree char *epoch = sb_format("%lld", (long long)context->epoch);
     sb_pairs_set(env, "SOURCE_DATE_EPOCH", epoch);
     sb_pairs_add(env, context->env);
-    for (size_t i = 0; step->kind->type == SB_STEP_RUN && i < step->args.n; i++) {
+    for (size_t i = 0; step->kind->sees_args && i < step->args.n; i++) {
         const char *value = sb_pairs_get(&context->recipe->args, step->args.v[i]);
         sb_pairs_set(env, step->args.v[i], value ? value : "");
     }

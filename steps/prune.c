@@ -10,20 +10,30 @@
 #include "steps/kinds.h"
 #include "steps/pruning.h"
 
+/* What to remove from what the layer's earlier steps wrote, or from the whole file system when it
+ * is a layer of its own. */
+struct prune {
+    struct sb_strings what; /* docs, pyc, tests, man, locales, static, headers, or "glob" */
+};
+
+static const struct prune *own(const struct sb_step *step) {
+    return step->own;
+}
+
 static const struct sb_key keys[] = {
-    {"what", SB_KEY_STRINGS, offsetof(struct sb_step, prune.what), .shorthand = true,
-     .required = true, .not_empty = true, .rule = &sb_rule_prune,
+    {"what", SB_KEY_STRINGS, offsetof(struct prune, what), .shorthand = true, .required = true,
+     .not_empty = true, .rule = &sb_rule_prune,
      .description = "Categories (docs, man, locales, pyc, tests, static, headers) and patterns "
                     "such as /opt/**/*.a."},
     {0},
 };
 
 static void describe(const struct sb_step *step, json_t *out) {
-    json_object_set_new(out, "what", sb_step_set(&step->prune.what));
+    json_object_set_new(out, "what", sb_step_set(&own(step)->what));
 }
 
 static char *summary(const struct sb_step *step) {
-    return sb_step_words("prune", &step->prune.what);
+    return sb_step_words("prune", &own(step)->what);
 }
 
 static int run(const struct sb_step *step, struct sb_step_run_context *context,
@@ -37,7 +47,7 @@ static int run(const struct sb_step *step, struct sb_step_run_context *context,
     if (written < 0)
         return -1;
     struct sb_pruned pruned = {0};
-    if (sb_prune_tree(&step->prune.what, root, written, &pruned, err) < 0)
+    if (sb_prune_tree(&own(step)->what, root, written, &pruned, err) < 0)
         return -1;
     sb_autofree char *text =
         sb_format("prune: %llu files removed, %s\n", (unsigned long long)pruned.files,
@@ -47,8 +57,8 @@ static int run(const struct sb_step *step, struct sb_step_run_context *context,
 }
 
 const struct sb_step_kind sb_step_kind_prune = {
-    .type = SB_STEP_PRUNE,
     .name = "prune",
+    .size = sizeof(struct prune),
     .description = "Remove what the image can do without, from what the layer's earlier steps "
                    "wrote, or from everything when it is a layer of its own.",
     .keys = keys,

@@ -401,7 +401,7 @@ static int read_files(struct reading *r, const struct sb_strings *files) {
     return 0;
 }
 
-int sb_requirements_read(const struct sb_step_pip *pip, const struct sb_context *context,
+int sb_requirements_read(const struct sb_pip *pip, const struct sb_context *context,
                          struct sb_requirements *out, struct sb_error *err) {
     struct reading r = {.context = context, .out = out, .err = err};
     if (read_files(&r, &pip->requirements) < 0 || read_files(&r, &pip->constraints) < 0)

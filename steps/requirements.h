@@ -15,6 +15,19 @@
 
 #define SB_REQUIREMENTS_SIZE_LIMIT (4u << 20) /* bytes of one file */
 
+/* pip: [requirement specifiers] or {requirements, constraints, project, packages, python,
+ * index_url, extra_index_urls, find_links, target}. */
+struct sb_pip {
+    struct sb_strings requirements, constraints; /* files of the context */
+    struct sb_strings projects; /* directories or archives of the context, maybe with "[extra]" */
+    struct sb_strings packages;
+    char *python;    /* default "python3" */
+    char *index_url; /* NULL: PyPI, or what sbuild.yaml's pip mirror says */
+    struct sb_strings extra_index_urls;
+    char *find_links; /* a directory of the context with wheels; then no network is needed */
+    char *target;     /* --target; NULL: the system's site-packages */
+};
+
 /* Paths in the context: clean, each once. */
 struct sb_requirements {
     struct sb_strings files;
@@ -25,7 +38,7 @@ struct sb_requirements {
 
 /* Of a step, and all that it names. What is missing, leads out of the context or in a circle is
  * SB_E_RECIPE or SB_E_NOT_FOUND, with the file and the line that name it. */
-int sb_requirements_read(const struct sb_step_pip *pip, const struct sb_context *context,
+int sb_requirements_read(const struct sb_pip *pip, const struct sb_context *context,
                          struct sb_requirements *out, struct sb_error *err);
 void sb_requirements_free(struct sb_requirements *requirements);
 

@@ -10,9 +10,14 @@
 #include "document/schema.h"
 #include "steps/kinds.h"
 #include "steps/program.h"
+#include "steps/run.h"
 #include "steps/script.h"
 
-#define AT(member) offsetof(struct sb_step, run.member)
+static const struct sb_run *own(const struct sb_step *step) {
+    return step->own;
+}
+
+#define AT(member) offsetof(struct sb_run, member)
 
 static const struct sb_key keys[] = {
     {"script", SB_KEY_STRING, AT(script), .shorthand = true, .required = true, .literal = true,
@@ -29,20 +34,21 @@ static const struct sb_key keys[] = {
 
 static void check(struct sb_step *step, struct sb_reader *reader, const struct sb_yaml *node) {
     (void)reader;
+    struct sb_run *run = step->own;
     const struct sb_yaml *script =
         node->type == SB_YAML_SCALAR ? node : sb_yaml_get(node, "script");
     if (script) {
-        step->run.literal = script->literal;
-        step->run.line = script->line + script->literal;
+        run->literal = script->literal;
+        run->line = script->line + script->literal;
     }
-    if (!step->run.shell.n) {
-        sb_strings_add(&step->run.shell, "sh");
-        sb_strings_add(&step->run.shell, "-eu");
+    if (!run->shell.n) {
+        sb_strings_add(&run->shell, "sh");
+        sb_strings_add(&run->shell, "-eu");
     }
 }
 
 static void describe(const struct sb_step *step, json_t *out) {
-    const struct sb_step_run *run = &step->run;
+    const struct sb_run *run = own(step);
     json_object_set_new(out, "script", json_string(run->script));
     json_object_set_new(out, "shell", sb_step_list(&run->shell));
     if (run->workdir)
@@ -53,7 +59,7 @@ static void describe(const struct sb_step *step, json_t *out) {
 
 /* The first line that says something, and a mark when more follow. */
 static char *summary(const struct sb_step *step) {
-    const char *script = step->run.script + strspn(step->run.script, " \t\r\n");
+    const char *script = own(step)->script + strspn(own(step)->script, " \t\r\n");
     size_t len = strcspn(script, "\r\n");
     bool more = script[len + strspn(script + len, " \t\r\n")] != '\0';
     return sb_format("run: %.*s%s", (int)len, script, more ? " …" : "");
@@ -64,7 +70,7 @@ static char *summary(const struct sb_step *step) {
 
 enum { ARGUMENT_LIMIT = 100000 }; /* bytes; the kernel's is 128 KiB */
 
-static int line_of(const struct sb_step_run *run, size_t line) {
+static int line_of(const struct sb_run *run, size_t line) {
     return run->literal ? run->line + (int)line - 1 : run->line;
 }
 
@@ -81,8 +87,8 @@ static char *name_failed(void *data) {
     f->feed = NULL;
     if (!line)
         return NULL;
-    char *command = sb_script_command(f->step->run.script, line, &first);
-    f->context->failed_line = line_of(&f->step->run, first);
+    char *command = sb_script_command(own(f->step)->script, line, &first);
+    f->context->failed_line = line_of(own(f->step), first);
     return command;
 }
 
@@ -92,7 +98,7 @@ static int run_fed(const struct sb_step *step, struct sb_step_run_context *conte
                    struct sb_error *err) {
     int tmp = sb_store_tmp_fd(context->store);
     struct feeding feeding = {.step = step, .context = context};
-    if (sb_script_feed_start(tmp, name, step->run.script, &feeding.feed) < 0)
+    if (sb_script_feed_start(tmp, name, own(step)->script, &feeding.feed) < 0)
         return 1;
     sb_autofree char *path = sb_format("%s/%s", sb_store_tmp_path(context->store), name);
     struct sb_mount mount = {.source = path, .destination = FEED_PLACE, .read_only = true};
@@ -115,7 +121,7 @@ static int run_file(const struct sb_step *step, struct sb_step_run_context *cont
                     struct sb_error *err) {
     sb_autofree char *path = sb_format("%s/%s", sb_store_tmp_path(context->store), name);
     int tmp = sb_store_tmp_fd(context->store);
-    if (sb_file_write(tmp, name, step->run.script, strlen(step->run.script), 0444, err) < 0)
+    if (sb_file_write(tmp, name, own(step)->script, strlen(own(step)->script), 0444, err) < 0)
         return -1;
     struct sb_mount mount = {.source = path, .destination = SCRIPT_PLACE, .read_only = true};
     program->mounts = &mount;
@@ -130,7 +136,7 @@ static int run_file(const struct sb_step *step, struct sb_step_run_context *cont
 static int run(const struct sb_step *step, struct sb_step_run_context *context,
                struct sb_error *err) {
     static atomic_uint count;
-    const struct sb_step_run *it = &step->run;
+    const struct sb_run *it = own(step);
     sb_autostrings struct sb_strings argv = {0};
     sb_strings_copy(&argv, &it->shell);
     size_t first = 1;
@@ -158,12 +164,15 @@ static int run(const struct sb_step *step, struct sb_step_run_context *context,
 }
 
 const struct sb_step_kind sb_step_kind_run = {
-    .type = SB_STEP_RUN,
     .name = "run",
+    .size = sizeof(struct sb_run),
     .description = "Run a script in the image.",
     .keys = keys,
     .runs_programs = true,
     .sees_env = true,
+    .sees_args = true,
+    .is_script = true,
+    .goes_by_times = true,
     .check = check,
     .describe = describe,
     .summary = summary,

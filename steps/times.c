@@ -213,10 +213,9 @@ static int take_inputs(const struct sb_step *step, const struct sb_step_run_cont
     enum sb_inputs_dates dates = SB_INPUTS_NONE;
     for (size_t i = 0; layer && i < layer->step_count && &layer->steps[i] != step; i++) {
         const struct sb_step *before = &layer->steps[i];
-        if (before->kind->type == SB_STEP_DOWNLOAD && before->download.extract)
+        if (!sb_step_placing(before) && before->kind->keeps_times)
             dates = SB_INPUTS_OLD;
-        else if (dates == SB_INPUTS_NONE &&
-                 (before->kind->type == SB_STEP_COPY || before->kind->type == SB_STEP_DOWNLOAD))
+        else if (dates == SB_INPUTS_NONE && sb_step_placing(before))
             dates = SB_INPUTS_EPOCH;
     }
     return sb_inputs_take(sb_root_trees(context->root), sb_root_upper(context->root), dates,
@@ -226,7 +225,7 @@ static int take_inputs(const struct sb_step *step, const struct sb_step_run_cont
 int sb_step_times_begin(const struct sb_step *step, struct sb_step_run_context *context,
                         const struct sb_strings *caches, struct sb_error *err) {
     struct sb_step_times *times = context->times;
-    if (!times || step->kind->type != SB_STEP_RUN)
+    if (!times || !step->kind->goes_by_times)
         return times ? sb_root_show(context->root, NULL, err) : 0;
     struct sb_inputs inputs;
     sb_shown_files_free(&times->shown);

@@ -28,7 +28,7 @@ static void check(const char *text, const char *expected) {
     struct sb_error err = {0};
     struct sb_context *context = NULL;
     struct sb_requirements names = {0};
-    struct sb_step_pip pip = {0};
+    struct sb_pip pip = {0};
     sb_autobuf struct sb_buf out = {0};
     put("req/a.txt", text);
     sb_strings_add(&pip.requirements, "req/a.txt");
