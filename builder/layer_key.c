@@ -194,6 +194,35 @@ static int add_copied(const struct sb_layer_site *site, const struct sb_step *st
     return 0;
 }
 
+/* Among other steps: where it lands is decided when the steps before have been, and by nothing but
+ * them, the layers below and what the step says. */
+static int add_gathered(const struct sb_layer_site *site, const struct sb_step *step,
+                        struct sb_copies *copies, json_t *out, struct sb_error *err) {
+    const struct sb_placing *placing = sb_step_placing(step);
+    struct sb_copied *copied = sb_copies_add(copies);
+    struct sb_copy_sources sources = {0};
+    json_t *from = json_array();
+    set_string(out, "to", placing->to);
+    json_object_set_new(out, "owner", json_pack("[i,i]", (int)placing->uid, (int)placing->gid));
+    json_object_set_new(out, "mode",
+                        json_pack("[i,i]", (int)placing->file_mode, (int)placing->directory_mode));
+    json_object_set_new(out, "from", from);
+    int failed = sb_copy_scan(step, 1, site->context, &sources, err) < 0 ||
+                 sb_copy_gather(&sources, &copied->list, err) < 0;
+    for (size_t i = 0; i < sources.n && !failed; i++)
+        json_array_append_new(from, sb_json_from_bytes(sources.v[i].inputs[0].path));
+    if (!failed) {
+        sb_copy_listing(&copied->list, &copied->listing);
+        sb_arena_take(&copied->list.arena, &sources.arena);
+    }
+    sb_copy_sources_free(&sources);
+    if (failed)
+        return -1;
+    struct sb_digest digest = sb_digest_of(copied->listing.data, copied->listing.len);
+    set_digest(out, "content", &digest);
+    return 0;
+}
+
 static int step_json(const struct sb_layer_site *site, const struct sb_step *step,
                      struct sb_copies *copies, json_t **out, struct sb_error *err) {
     json_t *json = *out = json_object();
@@ -203,14 +232,8 @@ static int step_json(const struct sb_layer_site *site, const struct sb_step *ste
     if (step->caches.n > 0)
         json_object_set_new(json, "caches", words(&step->caches));
     add_args(site, step, json);
-    /* Among others: where it lands is decided when the steps before have been, and by nothing but
-     * them, the layers below and what the step says. */
-    if (sb_step_copies(step)) {
-        static const struct sb_stack nothing;
-        const struct sb_copy_ground ground = {.stack = &nothing, .partial = true};
-        set_string(json, "to", sb_step_placing(step)->to);
-        return add_copied(site, step, 1, &ground, copies, json, err);
-    }
+    if (sb_step_copies(step))
+        return add_gathered(site, step, copies, json, err);
     json_t *does = json_object();
     json_object_set_new(json, "does", does);
     step->kind->describe(step, does);

@@ -96,6 +96,11 @@ struct sb_copy_ground {
 int sb_copy_place(const struct sb_copy_sources *sources, const struct sb_copy_ground *ground,
                   struct sb_copy_list *out, struct sb_error *err);
 
+/* What would be copied, each under its name in the context: for a layer in which it is placed only
+ * when it is its turn. The sources must outlive the list. */
+int sb_copy_gather(const struct sb_copy_sources *sources, struct sb_copy_list *out,
+                   struct sb_error *err);
+
 /* Scans and places; the list has all it needs. */
 int sb_copy_resolve(const struct sb_step *steps, size_t count, struct sb_context *context,
                     const struct sb_copy_ground *ground, struct sb_copy_list *out,

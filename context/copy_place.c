@@ -498,6 +498,19 @@ int sb_copy_place(const struct sb_copy_sources *sources, const struct sb_copy_gr
     return failed;
 }
 
+int sb_copy_gather(const struct sb_copy_sources *sources, struct sb_copy_list *out,
+                   struct sb_error *err) {
+    struct placer p = {.out = out, .err = err};
+    for (size_t i = 0; i < sources->n; i++) {
+        const struct sb_copy_source *source = &sources->v[i];
+        p.step = source->step;
+        p.placing = sb_step_placing(p.step);
+        for (size_t k = 0; k < source->input_count; k++)
+            add_input(&p, &source->inputs[k], source->inputs[k].path);
+    }
+    return sb_copy_settle(out, err);
+}
+
 int sb_copy_place_directory(const struct sb_placing *placing, const struct sb_copy_ground *ground,
                             struct sb_copy_list *out, struct sb_error *err) {
     struct placer p = start(ground, out, err);
