@@ -12,7 +12,7 @@
 #include "layers/descriptor.h"
 #include "layers/image.h"
 #include "layers/unpack.h"
-#include "registry/rewrite.h"
+#include "registry/push_private.h"
 #include "tests/unit/test.h"
 
 static char *directory;
