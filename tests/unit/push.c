@@ -11,7 +11,7 @@
 #include "layers/convert.h"
 #include "layers/descriptor.h"
 #include "layers/image.h"
-#include "layers/unpack.h"
+#include "layers/reader.h"
 #include "registry/push_private.h"
 #include "tests/unit/test.h"
 
