@@ -22,33 +22,13 @@
 #include <stdint.h>
 
 #include "base/arena.h"
-#include "base/digest.h"
 #include "base/error.h"
 #include "context/context.h"
+#include "context/copy_list.h"
 #include "context/path_set.h"
 #include "document/recipe.h"
 #include "layers/contents.h"
 #include "layers/pack.h"
-
-struct sb_copy_entry {
-    const char *path; /* in the image, relative to its root */
-    const char
-        *source; /* in the context; NULL for a directory that only leads to the destination */
-    mode_t mode; /* type and final permissions */
-    uint32_t uid, gid;
-    uint64_t size;
-    struct sb_digest digest;        /* of a regular file */
-    const char *link;               /* of a symlink */
-    const struct sb_step *step;     /* that it is for */
-    const struct sb_step *download; /* that fetches this file: its size isn't known before */
-};
-
-struct sb_copy_list {
-    struct sb_copy_entry *v; /* sorted by sb_path_order, one entry a path */
-    size_t n, cap;
-    struct sb_arena arena;
-};
-void sb_copy_list_free(struct sb_copy_list *list);
 
 /* ---- what there is to copy ---- */
 
@@ -90,6 +70,10 @@ struct sb_copy_ground {
     void *data;
 };
 
+/* What the ground's stack has at a path, of which cursor is one. */
+bool sb_copy_ground_find(const struct sb_copy_ground *ground, struct sb_stack_cursor *cursor,
+                         const char *path, struct sb_entry *out);
+
 /* Of two steps the later one wins, as if they had been done one after the other. What can't be is
  * an error with the step's place, the source, and what is in its way. The sources must outlive the
  * list. */
@@ -110,11 +94,6 @@ int sb_copy_resolve(const struct sb_step *steps, size_t count, struct sb_context
  * something else is there. Adds the directories that lead there, and itself. */
 int sb_copy_place_directory(const struct sb_placing *placing, const struct sb_copy_ground *ground,
                             struct sb_copy_list *out, struct sb_error *err);
-
-/* One line an entry: "PATH\0TYPE MODE UID GID DIGEST\n" (of a link: its target's digest); its
- * digest identifies the content. Kept beside the cache record, it is what tells later which file
- * changed. */
-void sb_copy_listing(const struct sb_copy_list *list, struct sb_buf *out);
 
 /* What is copied in one layer, with the listings: one for a layer of copies, else one for each of
  * its copy steps, in order. */

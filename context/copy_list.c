@@ -7,6 +7,12 @@
 #include "base/memory.h"
 #include "context/statcache.h"
 
+void sb_copy_list_free(struct sb_copy_list *list) {
+    free(list->v);
+    sb_arena_free(&list->arena);
+    *list = (struct sb_copy_list){0};
+}
+
 struct ranked {
     struct sb_copy_entry entry;
     size_t rank; /* position before sorting */
@@ -94,4 +100,42 @@ int sb_copy_compare(const struct sb_copy_list *list, const struct sb_copy_list *
             a->path);
     sb_error_hint(err, "write where it leads, /%s", b->path);
     return sb_step_at(a->step, err);
+}
+
+/* ---- the listing ---- */
+
+/* Appends a space and the number. */
+static size_t add_number(char *out, size_t at, uint32_t value, unsigned base) {
+    char digits[16];
+    size_t n = 0;
+    do
+        digits[n++] = (char)('0' + value % base);
+    while (value /= base);
+    out[at++] = ' ';
+    while (n > 0)
+        out[at++] = digits[--n];
+    return at;
+}
+
+void sb_copy_listing(const struct sb_copy_list *list, struct sb_buf *out) {
+    for (size_t i = 0; i < list->n; i++) {
+        const struct sb_copy_entry *e = &list->v[i];
+        sb_buf_add(out, e->path, strlen(e->path) + 1);
+        char type = S_ISDIR(e->mode) ? 'd' : S_ISLNK(e->mode) ? 'l' : 'f';
+        char head[48]; /* one formatted write for each of many thousand entries is too dear */
+        size_t n = 0;
+        head[n++] = type;
+        n = add_number(head, n, e->mode & 07777u, 8);
+        n = add_number(head, n, e->uid, 10);
+        n = add_number(head, n, e->gid, 10);
+        head[n++] = ' ';
+        sb_buf_add(out, head, n);
+        if (type == 'f')
+            sb_buf_add(out, sb_digest_hex(&e->digest).text, SB_DIGEST_HEX_SIZE - 1);
+        else if (type == 'l') { /* a target may hold a newline: its digest can't */
+            struct sb_digest target = sb_digest_of(e->link, strlen(e->link));
+            sb_buf_adds(out, sb_digest_hex(&target).text);
+        }
+        sb_buf_addc(out, '\n');
+    }
 }

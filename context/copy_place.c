@@ -12,7 +12,6 @@
 #include "base/map.h"
 #include "base/memory.h"
 #include "context/copy.h"
-#include "context/copy_list.h"
 
 struct placer {
     const struct sb_copy_ground *ground;

@@ -164,6 +164,9 @@ bool sb_description_own_ids(const struct sb_description *description);
 /* A name that a service may have. For names that come from a command line too. */
 bool sb_service_name_valid(const char *name);
 
+/* "/var/lib/NAME", "/var/cache/NAME", "/var/log/NAME"; the caller's. */
+char *sb_service_directory_path(const char *service, enum sb_service_directory which);
+
 const char *sb_service_restart_name(enum sb_service_restart how); /* "always", "on-failure", "no" */
 
 #endif

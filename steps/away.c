@@ -1,6 +1,6 @@
 #include "steps/away.h"
 
-#include "registry/retry.h"
+#include "registry/remote.h"
 
 static uint64_t patience_ms(struct sb_registry *registry) {
     return sb_registry_retry(registry, "").policy.patience;

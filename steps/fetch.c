@@ -16,7 +16,7 @@
 #include "base/text.h"
 #include "layers/room.h"
 #include "registry/http.h"
-#include "registry/retry.h"
+#include "registry/remote.h"
 
 enum {
     STALL = 60,      /* seconds without a byte */

@@ -7,7 +7,6 @@
 
 #include "base/file.h"
 #include "base/memory.h"
-#include "context/copy_list.h"
 #include "context/statcache.h"
 #include "sandbox/inroot.h"
 #include "sandbox/inroot_files.h"

@@ -1,13 +1,13 @@
 /*
- * http/auth_state: what http/auth knows of hosts, accounts and tokens. Private to http/auth.
+ * http/auth_private: what http/auth knows of hosts, accounts and tokens (auth_state.c).
  *
  * Two locks: auth->mutex for looking and changing, never held while waiting for anything; and
  * host->fetch, taken first, by whoever asks a token server or looks for credentials of that host,
  * so that one thread does and the others take the result. What an account's credential is changes
  * only with both held, so either is enough to read it.
  */
-#ifndef SB_HTTP_AUTH_STATE_H
-#define SB_HTTP_AUTH_STATE_H
+#ifndef SB_HTTP_AUTH_PRIVATE_H
+#define SB_HTTP_AUTH_PRIVATE_H
 
 #include <pthread.h>
 #include <stdbool.h>

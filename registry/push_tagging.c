@@ -1,4 +1,4 @@
-#include "registry/tagging.h"
+#include "registry/push_private.h"
 
 #include <errno.h>
 #include <stdlib.h>

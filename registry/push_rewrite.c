@@ -1,4 +1,4 @@
-#include "registry/rewrite.h"
+#include "registry/push_private.h"
 
 #include <string.h>
 

@@ -1,6 +1,7 @@
-/* systemd.exec(5), "Security" and "Sandboxing". Not here, as services of Python with compiled parts
- * would break: MemoryDenyWriteExecute= (they compile), ProcSubset=pid (they read /proc/meminfo). */
-#include "deploy/hardening.h"
+/* What keeps a service from all that it doesn't need: systemd.exec(5), "Security" and "Sandboxing".
+ * Not here, as services of Python with compiled parts would break: MemoryDenyWriteExecute= (they
+ * compile), ProcSubset=pid (they read /proc/meminfo). */
+#include "deploy/units_private.h"
 
 #define VERSION_PRIVATE_IPC 248 /* of systemd */
 
