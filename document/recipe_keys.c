@@ -100,6 +100,9 @@ const struct sb_key sb_recipe_keys[] = {
      .description = "The directory that copy takes files from, relative to the recipe's."},
     {"args", SB_KEY_CUSTOM, 0, .read = read_args, .schema = args_schema,
      .description = "Build parameters and their defaults: ${NAME} in values, $NAME in run."},
+    {"stages", SB_KEY_CUSTOM, 0, .read = sb_stages_read, .schema = sb_stages_schema,
+     .description = "Images of this recipe's own, which layers copy from and stages stand on: they "
+                    "are never tagged or pushed, and not built when nothing needs them."},
     {"layers", SB_KEY_CUSTOM, 0, .read = sb_layers_read, .schema = sb_layers_schema,
      .description = "The layers, lowest first."},
     {"image", SB_KEY_MAPPING, 0, .keys = image_keys,

@@ -17,6 +17,43 @@ void sb_from_read(struct sb_reader *reader, const struct sb_key *key, const stru
 json_t *sb_from_schema(const struct sb_key *key);
 void sb_from_free(struct sb_from *from);
 
+/* What image: names, as written or a path of this machine made relative to nothing; the caller's.
+ * Says so when that lies outside the project. */
+char *sb_from_image(struct sb_reader *reader, const struct sb_recipe *recipe, const char *text,
+                    const struct sb_yaml *node);
+
+/* ---- recipe.c ---- */
+
+/* --set, and which of it some recipe had an argument for. */
+struct sb_recipe_setting {
+    const struct sb_pairs *set; /* may be NULL */
+    bool *used;
+};
+/* Fills a recipe whose path, project and family are set. All mistakes are told at once. */
+int sb_recipe_read(const struct sb_recipe_setting *setting, const struct sb_yaml *root,
+                   struct sb_recipe *recipe, struct sb_error *err);
+/* For a line of a list of mistakes: it holds paths that the recipe names. */
+void sb_recipe_make_plain(char *text);
+
+/* ---- recipe_load.c ---- */
+
+/* A new recipe of a family, which owns it. */
+struct sb_recipe *sb_recipe_new(struct sb_recipe_family *family, enum sb_recipe_kind kind);
+/* Its index; an earlier one if it is needed already. */
+size_t sb_recipe_add_need(struct sb_recipe *recipe, struct sb_recipe *needed);
+
+/* ---- recipe_stages.c ---- */
+
+void sb_stages_read(struct sb_reader *reader, const struct sb_key *key, const struct sb_yaml *node,
+                    void *target);
+json_t *sb_stages_schema(const struct sb_key *key);
+/* Finds the stages that the recipe and its stages name, once all of the file was read. */
+void sb_stages_check(struct sb_reader *reader, struct sb_recipe *recipe);
+/* What the tables filled. */
+void sb_stage_free(struct sb_recipe *stage);
+
+/* ---- recipe_layers.c ---- */
+
 /* layers: the recipe's args must be set. */
 void sb_layers_read(struct sb_reader *reader, const struct sb_key *key, const struct sb_yaml *node,
                     void *target);

@@ -384,6 +384,19 @@ const struct sb_rule sb_rule_inside = {
     .longest = 4000,
 };
 
+static bool check_source(const char *text) {
+    return *text && !climbs(text + strspn(text, "/"));
+}
+
+const struct sb_rule sb_rule_source = {
+    .expected = "a path such as src/app, below the context or in the image, without ..",
+    .pattern = "^/*"
+               "(" COMPONENT "(/" COMPONENT "?)*)?$",
+    .check = check_source,
+    .number = true,
+    .longest = 4000,
+};
+
 const struct sb_rule sb_rule_pattern = {
     .expected = "a pattern as in .dockerignore, such as **/__pycache__",
     .check = sb_ignore_valid,

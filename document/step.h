@@ -20,13 +20,23 @@ struct sb_place {
     int line, column; /* from 1; 0 when unknown */
 };
 
+/* Whose files a step takes, if not those of the context. */
+struct sb_origin {
+    char *stage, *recipe, *image; /* one of them, as written; all NULL: the context */
+    struct sb_place place;        /* where that is said */
+    size_t need;                  /* index in the recipe's needs; set unless it is the context */
+};
+bool sb_origin_is_context(const struct sb_origin *origin);
+
 /* Files that a step puts in places that are known before it runs. */
 struct sb_placing {
-    struct sb_strings from;             /* paths or patterns in the context; "." is all of it */
+    struct sb_origin origin;
+    struct sb_strings from;             /* paths or patterns there; "." is all of it */
     struct sb_strings exclude, include; /* .dockerignore patterns, relative to each source's root */
     const char *url, *sha256; /* instead of from: one file that is fetched; 64 hex digits */
     char *to;                 /* absolute; "…/" or several sources or a directory: into it */
     uint32_t uid, gid; /* default 0:0; numeric only, as no root file system may be there to ask */
+    bool owner_given;  /* else what comes from an image keeps its owners */
     int32_t file_mode, directory_mode; /* mode: "0644" or {files, directories}; -1: from the source,
                                           reduced to 0755/0644 by its executable bit */
 };
@@ -102,6 +112,10 @@ const struct sb_placing *sb_step_placing(const struct sb_step *step);
 /* Of a step that places files: those of the context, or else one that is fetched. */
 bool sb_step_copies(const struct sb_step *step);
 bool sb_step_downloads(const struct sb_step *step);
+
+/* The n-th of what a step takes files from, from 0: also the context; NULL when there are no more.
+ */
+struct sb_origin *sb_step_origin(const struct sb_step *step, size_t n);
 
 /* Puts the step's place before the error, "app.yaml:5:7: …"; returns -1. */
 int sb_step_at(const struct sb_step *step, struct sb_error *err);
