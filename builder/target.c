@@ -581,17 +581,26 @@ void sb_target_reset(struct sb_target *target) {
     free(target->workdir);
     free(target->pinned);
     json_decref(target->said_paths);
-    *target = (struct sb_target){.build = target->build,
-                                 .recipe = target->recipe,
-                                 .base = target->base,
-                                 .path = target->path,
-                                 .uncached = target->uncached,
-                                 .until = target->until};
+    const struct sb_target was = *target;
+    *target = (struct sb_target){.build = was.build,
+                                 .recipe = was.recipe,
+                                 .base = was.base,
+                                 .needs = was.needs,
+                                 .need_count = was.need_count,
+                                 .dependents = was.dependents,
+                                 .dependent_count = was.dependent_count,
+                                 .dependent_cap = was.dependent_cap,
+                                 .open = was.need_count,
+                                 .path = was.path,
+                                 .uncached = was.uncached,
+                                 .until = was.until};
 }
 
 void sb_target_free(struct sb_target *target) {
     sb_target_reset(target);
     sb_strings_free(&target->uncached);
+    free(target->needs);
+    free(target->dependents);
     free(target->path);
     free(target);
 }

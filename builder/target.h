@@ -14,8 +14,12 @@
 struct sb_target {
     struct sb_build *build;
     const struct sb_recipe *recipe;
-    struct sb_target *base; /* the target of from: RECIPE, or NULL */
-    char *path;             /* of the recipe, absolute and without links */
+    struct sb_target *base; /* what it stands on, of the same build, or NULL */
+    /* Edges (builder/graph.h): needs as the recipe has them, and back. */
+    struct sb_target **needs, **dependents;
+    size_t need_count, dependent_count, dependent_cap;
+    bool kept;  /* while targets are dropped: not this one */
+    char *path; /* of the recipe, absolute and without links; and what of it is meant */
     struct sb_context *context;
     struct sb_image image; /* so far: the base's layers and this recipe's first `next` ones */
     struct sb_pairs env;   /* of the image, the recipe's own included */
@@ -37,6 +41,7 @@ struct sb_target {
     bool started;       /* of the thread that advances it, as all above */
     struct sb_target_packing *packing; /* the layer before `next`, while it is being packed */
     /* Under the build's lock: */
+    size_t open; /* edges to what isn't done */
     enum {
         SB_TARGET_WAITING,
         SB_TARGET_DONE,

@@ -54,7 +54,7 @@ static int start_image(struct sb_target *target, struct sb_error *err) {
     const struct sb_from *from = &target->recipe->from;
     if (target->base) {
         sb_image_copy(&target->image, &target->base->image);
-        target->unsure = target->base->unsure ? target->base->recipe->name : NULL;
+        target->unsure = target->base->unsure ? target->base->recipe->title : NULL;
         target->blind = target->base->blind;
         return 0;
     }
@@ -99,7 +99,7 @@ static void prepare_results(struct sb_target *target) {
         r->summary = sb_layer_summary(&target->recipe->layers[i]);
     }
     for (size_t i = 0; i < target->result_count; i++)
-        target->results[i].recipe = target->recipe->name;
+        target->results[i].recipe = target->recipe->title;
     for (size_t i = 0; i < target->result_count; i++)
         target->results[i].source = target->recipe;
     target->next = target->base_count;

@@ -331,7 +331,7 @@ static void read_step(struct sb_reader *reader, const struct sb_step_kind *kind,
     sb_schema_read(reader, kind->keys, kind->name, value, step->own);
     check_common(reader, step, node);
     read_common(reader, node, step);
-    if (kind->check && reader->problem_total == before)
+    if (kind->check && (kind->checks_always || reader->problem_total == before))
         kind->check(step, reader, value);
     step->network = step->network_given ? step->network : kind->network;
     reader->args_used = NULL;

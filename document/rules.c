@@ -388,11 +388,24 @@ static bool check_source(const char *text) {
     return *text && !climbs(text + strspn(text, "/"));
 }
 
-const struct sb_rule sb_rule_source = {
-    .expected = "a path such as src/app, below the context or in the image, without ..",
+const struct sb_rule sb_rule_in_image = {
+    .expected = "a path in the image such as /opt/app, without ..",
     .pattern = "^/*"
                "(" COMPONENT "(/" COMPONENT "?)*)?$",
     .check = check_source,
+    .number = true,
+    .longest = 4000,
+};
+
+static bool check_any(const char *text) {
+    (void)text;
+    return true;
+}
+
+const struct sb_rule sb_rule_source = {
+    .expected = "a path",
+    .pattern = "^/*(" COMPONENT "(/" COMPONENT "?)*)?$",
+    .check = check_any,
     .number = true,
     .longest = 4000,
 };

@@ -27,10 +27,12 @@ extern const struct sb_rule sb_rule_repository; /* of an image, without tag */
 extern const struct sb_rule sb_rule_absolute;   /* an absolute path without .. */
 extern const struct sb_rule sb_rule_search;     /* an absolute path that PATH can hold */
 extern const struct sb_rule sb_rule_inside;     /* a path below the context, or a pattern */
-extern const struct sb_rule sb_rule_source;     /* the same, or a path in an image */
-extern const struct sb_rule sb_rule_pattern;    /* of .dockerignore */
-extern const struct sb_rule sb_rule_user;       /* of the image: name or uid[:gid] */
-extern const struct sb_rule sb_rule_env;        /* a name of an environment variable */
+extern const struct sb_rule sb_rule_in_image;   /* a path or a pattern in an image */
+/* One of the two: whoever knows which it is looks at it again. */
+extern const struct sb_rule sb_rule_source;
+extern const struct sb_rule sb_rule_pattern; /* of .dockerignore */
+extern const struct sb_rule sb_rule_user;    /* of the image: name or uid[:gid] */
+extern const struct sb_rule sb_rule_env;     /* a name of an environment variable */
 extern const struct sb_rule sb_rule_label;
 extern const struct sb_rule sb_rule_secret;
 extern const struct sb_rule sb_rule_port; /* 8003, 8003/udp */

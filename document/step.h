@@ -85,6 +85,7 @@ struct sb_step_kind {
     /* Where it puts what, of a kind that says so before it runs: it needs no root then. It has no
      * inputs, look or describe beside that. NULL, the function or its answer: it does not. */
     const struct sb_placing *(*placing)(const struct sb_step *step);
+    bool checks_always; /* its check is for keys that had mistakes, too */
     /* Reports what a table can't say and fills what is derived; may be NULL. node is the value of
      * the kind's key. */
     void (*check)(struct sb_step *step, struct sb_reader *reader, const struct sb_yaml *node);

@@ -84,18 +84,18 @@ static void check_origin(struct sb_reader *reader, const struct sb_yaml *node,
 }
 
 static void check_from(struct sb_reader *reader, const struct sb_yaml *node,
-                       const struct sb_strings *from) {
+                       const struct sb_rule *rule, const struct sb_strings *from) {
     const struct sb_yaml *value = sb_yaml_get(node, "from");
-    for (size_t i = 0; i < from->n; i++)
-        sb_schema_check(reader, "from", &sb_rule_inside, from->v[i],
-                        value->type == SB_YAML_SEQUENCE ? value->items[i] : value);
+    bool many = value && value->type == SB_YAML_SEQUENCE;
+    for (size_t i = 0; value && i < from->n && (!many || from->n == value->count); i++)
+        sb_schema_check(reader, "from", rule, from->v[i], many ? value->items[i] : value);
 }
 
 static void check(struct sb_step *step, struct sb_reader *reader, const struct sb_yaml *node) {
     struct sb_placing *copy = step->own;
     check_origin(reader, node, &copy->origin);
-    if (sb_origin_is_context(&copy->origin))
-        check_from(reader, node, &copy->from);
+    bool context = sb_origin_is_context(&copy->origin);
+    check_from(reader, node, context ? &sb_rule_inside : &sb_rule_in_image, &copy->from);
     sb_step_check_path(reader, node, "to", copy->to);
     const struct sb_yaml *mode = sb_yaml_get(node, "mode");
     bool split = mode && mode->type == SB_YAML_MAPPING;
@@ -157,6 +157,7 @@ const struct sb_step_kind sb_step_kind_copy = {
     .description = "Copy files of the context, or of a stage or an image.",
     .keys = keys,
     .placing = placing,
+    .checks_always = true,
     .check = check,
     .describe = describe,
     .summary = summary,
