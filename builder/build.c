@@ -303,7 +303,7 @@ static int enter_namespaces(struct sb_build *build, struct sb_error *err) {
     bool needed = false;
     for (size_t i = 0; i < build->target_count; i++)
         needed = needed || (build->targets[i]->state != SB_TARGET_DONE &&
-                            sb_recipe_needs_root(build->targets[i]->recipe));
+                            sb_recipe_runs_steps(build->targets[i]->recipe));
     if (!needed)
         return 0;
     notify_alone(build);

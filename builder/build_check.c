@@ -95,6 +95,8 @@ static int check_step(struct sb_target *target, const struct sb_recipe_layer *la
                       const struct sb_step *step, bool deep, struct problems *problems) {
     struct sb_error err = {0};
     bool copies = sb_step_copies(step);
+    if (copies && !sb_origin_is_context(&sb_step_placing(step)->origin))
+        return 0; /* of another target, which may not be there yet */
     if (!copies && !step->kind->look)
         return 0;
     if ((copies ? check_copy(target->context, step, deep, &err)

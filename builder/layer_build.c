@@ -66,7 +66,7 @@ int sb_layer_pack_copy(const struct sb_layer_site *site, const struct sb_copy_li
     struct sb_packer *packer;
     if (sb_packer_start(site->store, options, &packer, err) < 0)
         return -1;
-    if (sb_copy_pack(list, site->context, &fetch, packer, site->epoch, err) < 0) {
+    if (sb_copy_pack(list, site->from, &fetch, packer, site->epoch, err) < 0) {
         sb_room_explain(sb_store_fd(site->store), err);
         sb_packer_abort(packer);
         return -1;
@@ -157,6 +157,7 @@ int sb_layer_run(const struct sb_layer_run *run, struct sb_root **out, struct sb
                                           .layer = run->layer,
                                           .root = root,
                                           .inputs = site->context,
+                                          .from = site->from,
                                           .secrets = site->secrets,
                                           .epoch = site->epoch,
                                           .log = &log,

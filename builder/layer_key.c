@@ -12,12 +12,35 @@ bool sb_layer_is_copy(const struct sb_recipe_layer *layer) {
     return sb_layer_copies_first(layer) == layer->step_count;
 }
 
-bool sb_recipe_needs_root(const struct sb_recipe *recipe) {
-    for (; recipe; recipe = recipe->base) {
-        if (recipe->from.kind == SB_FROM_BOOTSTRAP)
+bool sb_recipe_runs_steps(const struct sb_recipe *recipe) {
+    if (recipe->from.kind == SB_FROM_BOOTSTRAP)
+        return true;
+    for (size_t i = 0; i < recipe->layer_count; i++)
+        if (!sb_layer_is_copy(&recipe->layers[i]))
             return true;
-        for (size_t i = 0; i < recipe->layer_count; i++)
-            if (!sb_layer_is_copy(&recipe->layers[i]))
+    return false;
+}
+
+bool sb_recipe_needs_root(const struct sb_recipe *recipe) {
+    size_t n;
+    struct sb_recipe *const *all = sb_recipe_all(recipe, &n); /* each after what it needs */
+    sb_autofree bool *needed = sb_alloc((n + 1) * sizeof *needed);
+    for (size_t i = n; i-- > 0;) {
+        needed[i] = needed[i] || all[i] == recipe;
+        if (needed[i] && sb_recipe_runs_steps(all[i]))
+            return true;
+        for (size_t k = 0; k < i && needed[i]; k++)
+            for (size_t e = 0; e < all[i]->need_count; e++)
+                needed[k] = needed[k] || all[i]->needs[e] == all[k];
+    }
+    return false;
+}
+
+bool sb_layer_takes(const struct sb_recipe_layer *layer) {
+    for (size_t i = 0; i < layer->step_count; i++) {
+        const struct sb_origin *origin;
+        for (size_t n = 0; (origin = sb_step_origin(&layer->steps[i], n)); n++)
+            if (!sb_origin_is_context(origin))
                 return true;
     }
     return false;
@@ -184,7 +207,7 @@ static int add_copied(const struct sb_layer_site *site, const struct sb_step *st
                       const struct sb_copy_ground *ground, struct sb_copies *copies, json_t *out,
                       struct sb_error *err) {
     struct sb_copied *copied = sb_copies_add(copies);
-    if (sb_copy_resolve(steps, count, site->context, ground, &copied->list, err) < 0)
+    if (sb_copy_resolve(steps, count, site->from, ground, &copied->list, err) < 0)
         return -1;
     if (site->brings_workdir && sb_workdir_add(&copied->list, ground, site->workdir, err) < 0)
         return -1;
@@ -194,20 +217,47 @@ static int add_copied(const struct sb_layer_site *site, const struct sb_step *st
     return 0;
 }
 
+static json_t *diff_ids(const struct sb_image *image) {
+    json_t *out = json_array();
+    for (size_t i = 0; i < image->layer_count; i++)
+        json_array_append_new(out,
+                              json_string(sb_digest_text(&image->layers[i].layer.diff_id).text));
+    return out;
+}
+
+static void add_place(const struct sb_placing *placing, json_t *out) {
+    set_string(out, "to", placing->to);
+    json_object_set_new(out, "owner", json_pack("[i,i]", (int)placing->uid, (int)placing->gid));
+    json_object_set_new(out, "mode",
+                        json_pack("[i,i]", (int)placing->file_mode, (int)placing->directory_mode));
+}
+
+/* What is taken of an image, unseen: by its layers, and what is asked of them. */
+static void add_unseen(const struct sb_layer_site *site, const struct sb_placing *placing,
+                       json_t *out) {
+    add_place(placing, out);
+    json_object_set_new(out, "owner_given", json_boolean(placing->owner_given));
+    json_object_set_new(out, "of", diff_ids(site->origins[placing->origin.need]));
+    json_object_set_new(out, "from", words(&placing->from));
+    json_object_set_new(out, "include", words(&placing->include));
+    json_object_set_new(out, "exclude", words(&placing->exclude));
+}
+
 /* Among other steps: where it lands is decided when the steps before have been, and by nothing but
  * them, the layers below and what the step says. */
 static int add_gathered(const struct sb_layer_site *site, const struct sb_step *step,
                         struct sb_copies *copies, json_t *out, struct sb_error *err) {
     const struct sb_placing *placing = sb_step_placing(step);
+    if (site->by_origin && !sb_origin_is_context(&placing->origin)) {
+        add_unseen(site, placing, out);
+        return 0;
+    }
     struct sb_copied *copied = sb_copies_add(copies);
     struct sb_copy_sources sources = {0};
     json_t *from = json_array();
-    set_string(out, "to", placing->to);
-    json_object_set_new(out, "owner", json_pack("[i,i]", (int)placing->uid, (int)placing->gid));
-    json_object_set_new(out, "mode",
-                        json_pack("[i,i]", (int)placing->file_mode, (int)placing->directory_mode));
+    add_place(placing, out);
     json_object_set_new(out, "from", from);
-    int failed = sb_copy_scan(step, 1, site->context, &sources, err) < 0 ||
+    int failed = sb_copy_scan(step, 1, site->from, &sources, err) < 0 ||
                  sb_copy_gather(&sources, &copied->list, err) < 0;
     for (size_t i = 0; i < sources.n && !failed; i++)
         json_array_append_new(from, sb_json_from_bytes(sources.v[i].inputs[0].path));
@@ -279,15 +329,19 @@ static int add_environment(const struct sb_layer_site *site, const struct sb_rec
     return 0;
 }
 
+/* A copy layer by_origin: where it lands depends on what is below. */
 static int steps_key(const struct sb_layer_site *site, const struct sb_recipe_layer *layer,
                      struct sb_copies *copies, json_t *key, struct sb_error *err) {
-    add_common(site, "steps", key);
-    add_platform(key);
-    json_t *below = json_array();
-    json_object_set_new(key, "below", below);
-    for (size_t i = 0; i < site->below->layer_count; i++)
-        json_array_append_new(
-            below, json_string(sb_digest_text(&site->below->layers[i].layer.diff_id).text));
+    bool copy = sb_layer_is_copy(layer);
+    add_common(site, copy ? "copies" : "steps", key);
+    if (copy)
+        json_object_set_new(key, "brings",
+                            sb_json_from_bytes(site->brings_workdir ? site->workdir : ""));
+    else
+        add_platform(key);
+    if (site->by_origin)
+        json_object_set_new(key, "by", json_string("origin"));
+    json_object_set_new(key, "below", diff_ids(site->below));
     json_t *steps = json_array();
     json_object_set_new(key, "steps", steps);
     for (size_t i = 0; i < layer->step_count; i++) {
@@ -303,8 +357,9 @@ static int steps_key(const struct sb_layer_site *site, const struct sb_recipe_la
 int sb_layer_key(const struct sb_layer_site *site, const struct sb_recipe_layer *layer,
                  struct sb_copies *copies, struct sb_cache_key *out, struct sb_error *err) {
     *out = (struct sb_cache_key){.json = json_object()};
-    int failed = sb_layer_is_copy(layer) ? copy_key(site, layer, copies, out->json, err)
-                                         : steps_key(site, layer, copies, out->json, err);
+    bool placed = sb_layer_is_copy(layer) && !site->by_origin;
+    int failed = placed ? copy_key(site, layer, copies, out->json, err)
+                        : steps_key(site, layer, copies, out->json, err);
     if (failed) {
         sb_cache_key_free(out);
         return sb_error_context(err, "layer %s", layer->name);

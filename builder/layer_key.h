@@ -31,6 +31,9 @@ struct sb_layer_site {
     const struct sb_image *below;        /* the image so far */
     const struct sb_copy_ground *ground; /* what its copies land on; for a copy layer only */
     struct sb_context *context;
+    const struct sb_copy_from *from;       /* that, and the stages and images that steps name */
+    const struct sb_image *const *origins; /* these, by their index in the recipe's needs */
+    bool by_origin; /* what is taken of them counts by the layers that they have, unseen */
     const struct sb_secrets *secrets;
     const struct sb_settings *settings; /* may be NULL */
     struct sb_registry *registry;       /* for downloads, as sb_fetch has it; may be NULL */
@@ -42,8 +45,10 @@ struct sb_layer_site {
 /* True when every step of the layer copies, or downloads and unpacks nothing: made without a root
  * file system. */
 bool sb_layer_is_copy(const struct sb_recipe_layer *layer);
-/* True when some layer of the recipe, or of those that it stands on, has steps that run in a root:
- * what a build of it may have to enter namespaces for, with one thread. */
+/* True when some layer of the recipe itself has steps that run in a root. */
+bool sb_recipe_runs_steps(const struct sb_recipe *recipe);
+/* The same of the recipe and all that it needs: what a build of it may have to enter namespaces
+ * for, with one thread. */
 bool sb_recipe_needs_root(const struct sb_recipe *recipe);
 /* True when something is downloaded, by a program of this machine. */
 bool sb_layer_fetches(const struct sb_recipe_layer *layer);
@@ -57,6 +62,9 @@ bool sb_layer_keeps_products(const struct sb_recipe_layer *layer);
 /* How many of its first steps copy or download, and so land on what the layers below hold: all
  * steps of a copy layer. */
 size_t sb_layer_copies_first(const struct sb_recipe_layer *layer);
+
+/* True when a step of it takes files from a stage, a recipe or an image. */
+bool sb_layer_takes(const struct sb_recipe_layer *layer);
 
 /* copies gets what is copied. */
 int sb_layer_key(const struct sb_layer_site *site, const struct sb_recipe_layer *layer,

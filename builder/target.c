@@ -46,6 +46,7 @@ struct attempt {
     const struct sb_recipe_layer *layer; /* NULL: bootstrap */
     size_t result;
     struct sb_copy_ground ground;
+    struct sb_copy_from from;
     struct sb_layer_site site;
     struct sb_cache_key key;
     struct sb_copies copies;
@@ -93,6 +94,9 @@ static int attempt_site(struct sb_target *target, struct attempt *a, struct sb_e
     if (a->layer && sb_target_open_context(target, err) < 0)
         return -1;
     a->site.context = target->context;
+    a->from = sb_target_sources(target);
+    a->site.from = &a->from;
+    a->site.origins = sb_target_origins(target);
     if (!a->layer || !sb_layer_is_copy(a->layer))
         return 0;
     if (sb_target_ground(target, &a->ground, err) < 0)
@@ -129,6 +133,43 @@ static bool attempt_find(struct sb_target *target, struct attempt *a, bool anywh
     return true;
 }
 
+/* ---- layers that take files of other targets ---- */
+
+/* Their key by what these targets' layers are tells of a record without a look into them. It stands
+ * beside the one by content, which is the layer's. */
+static int origin_key(const struct attempt *a, struct sb_cache_key *out, struct sb_error *err) {
+    struct sb_layer_site site = a->site;
+    struct sb_copies unused = {0};
+    site.by_origin = true;
+    int failed = sb_layer_key(&site, a->layer, &unused, out, err);
+    sb_copies_free(&unused);
+    return failed;
+}
+
+/* 1: there is one, and it is accepted. */
+static int find_by_origin(struct sb_target *target, struct attempt *a, struct sb_error *err) {
+    if (!a->layer || !sb_layer_takes(a->layer) || is_uncached(target, a->result))
+        return 0;
+    if (origin_key(a, &a->key, err) < 0)
+        return -1;
+    bool found = attempt_find(target, a, true);
+    sb_cache_key_free(&a->key);
+    return found;
+}
+
+/* Once the layer is known. It counts for nothing when it can't be written. */
+static void put_by_origin(struct sb_target *target, const struct attempt *a) {
+    const struct sb_layer_result *r = &target->results[a->result];
+    struct sb_cache_facts facts = {.layer = r->layer, .seconds = r->seconds};
+    struct sb_cache_key key = {0};
+    if (!a->layer || !sb_layer_takes(a->layer) || origin_key(a, &key, NULL) < 0)
+        return;
+    if (sb_cache_put(target->build->store, &key, NULL, &facts, NULL) == 0)
+        sb_remote_cache_put(target->build->remote, &key, r->recipe, r->name, &r->layer, r->seconds,
+                            false);
+    sb_cache_key_free(&key);
+}
+
 /* replace: the record that is there was found to be wrong. */
 static void share(struct sb_target *target, const struct attempt *a, bool replace) {
     const struct sb_layer_result *r = &target->results[a->result];
@@ -158,6 +199,7 @@ static int accept_built(struct sb_target *target, const struct attempt *a, struc
     if (sb_cache_put(target->build->store, &a->key, &owner, &facts, err) < 0)
         return -1;
     share(target, a, replace);
+    put_by_origin(target, a);
     accept(target, a->result, SB_LAYER_BUILT);
     return 0;
 }
@@ -340,7 +382,8 @@ static int run_layer(struct sb_target *target, const struct attempt *a, struct s
  * yet: only when no record can be waiting for it. */
 static bool may_run_ahead(const struct sb_target *target, size_t result) {
     const struct sb_recipe_layer *layer = layer_of(target, result);
-    if (!layer || sb_layer_is_copy(layer) || sb_layer_keeps_products(layer))
+    if (!layer || sb_layer_is_copy(layer) || sb_layer_keeps_products(layer) ||
+        sb_layer_takes(layer))
         return false;
     const struct sb_build_request *request = target->build->request;
     struct sb_cache_owner owner = owner_of(target, result);
@@ -431,7 +474,7 @@ static int check_first_copies(struct sb_target *target, const struct attempt *a,
     if (sb_target_ground(target, &ground, err) < 0)
         return -1;
     ground.whole = NULL; /* nothing is fetched for this */
-    int failed = sb_copy_resolve(a->layer->steps, count, target->context, &ground, &list, err);
+    int failed = sb_copy_resolve(a->layer->steps, count, a->site.from, &ground, &list, err);
     sb_copy_list_free(&list);
     return failed ? sb_error_context(err, "layer %s", a->layer->name) : 0;
 }
@@ -457,6 +500,8 @@ static int plan_layer(struct sb_target *target, size_t result, enum sb_layer_sta
 /* Whether a plan can't say what becomes of the next layer. */
 static bool is_unknown(const struct sb_target *target) {
     const struct sb_recipe_layer *layer = layer_of(target, target->next);
+    if (sb_target_unsure_source(target, layer))
+        return true;
     return target->unsure && (target->blind || !layer || !sb_layer_is_copy(layer));
 }
 
@@ -474,16 +519,18 @@ static bool plan_blindly(struct sb_target *target, struct sb_error *err) {
 
 static int plan_unknown(struct sb_target *target, struct sb_error *err) {
     const struct sb_recipe_layer *layer = layer_of(target, target->next);
+    const char *source = sb_target_unsure_source(target, layer);
     struct sb_error why = {0};
-    if (layer && sb_layer_is_copy(layer) && plan_blindly(target, &why))
+    if (layer && !source && sb_layer_is_copy(layer) && plan_blindly(target, &why))
         return 0;
     if (why.code == SB_E_NOT_FOUND || why.code == SB_E_INTERRUPTED) {
         *err = why;
         return -1;
     }
-    bool own = !target->base || !target->base->unsure;
+    bool own = !source && (!target->base || !target->base->unsure);
     target->results[target->next].cause =
-        sb_format("depends on what %s%s turns out to be", own ? "" : "recipe ", target->unsure);
+        sb_format("depends on what %s%s turns out to be", own ? "" : "recipe ",
+                  source ? source : target->unsure);
     return plan_layer(target, target->next, SB_LAYER_UNKNOWN);
 }
 
@@ -494,11 +541,20 @@ static int decide_layer(struct sb_target *target, enum sb_target_effort effort,
     struct sb_layer_result *r = &target->results[a.result];
     struct sb_cache_owner owner = owner_of(target, a.result);
     struct sb_store *store = target->build->store;
-    if (attempt_site(target, &a, err) < 0 || attempt_key(&a, err) < 0)
+    if (attempt_site(target, &a, err) < 0)
+        return -1;
+    int by_origin = find_by_origin(target, &a, err);
+    if (by_origin > 0) {
+        accept(target, a.result, SB_LAYER_CACHED);
+        target->next++;
+        return 0;
+    }
+    if (by_origin < 0 || attempt_key(&a, err) < 0)
         return -1;
     bool use_cache = !is_uncached(target, a.result);
     if (attempt_find(target, &a, use_cache) && use_cache) {
         sb_cache_remember(store, &a.key, &owner);
+        put_by_origin(target, &a);
         if (effort != SB_TARGET_PLAN)
             share(target, &a, false);
         accept(target, a.result, SB_LAYER_CACHED);
@@ -560,6 +616,8 @@ int sb_target_advance(struct sb_target *target, enum sb_target_effort effort,
     sb_image_configure(&target->image, &target->recipe->image, &target->env);
     if (effort == SB_TARGET_PLAN)
         return 0;
+    if (target->recipe->kind != SB_RECIPE_FILE && !target->until)
+        return 0; /* nobody will name it */
     if (sb_target_describe_paths(target, err) < 0)
         return -1;
     return sb_image_save(target->build->store, &target->image, target->build->epoch, err);
@@ -569,6 +627,7 @@ void sb_target_reset(struct sb_target *target) {
     struct sb_error ignored = {0};
     finish_packing(target, &ignored);
     sb_target_stack_free(target->stack);
+    sb_target_sources_free(target->sources);
     for (size_t i = 0; i < target->result_count; i++) {
         free(target->results[i].name);
         free(target->results[i].summary);

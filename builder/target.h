@@ -26,8 +26,9 @@ struct sb_target {
     char *workdir;
     char *pinned; /* where the base image lies, if in a registry: "host/repository:tag@sha256:…" */
     json_t *said_paths; /* what the base image's config says of its paths; NULL: nothing */
-    struct sb_target_stack *stack;   /* what copies see of the layers below; NULL until needed */
-    struct sb_layer_result *results; /* of the base image's or this recipe's own layers */
+    struct sb_target_sources *sources; /* what steps take of other targets; NULL until needed */
+    struct sb_target_stack *stack;     /* what copies see of the layers below; NULL until needed */
+    struct sb_layer_result *results;   /* of the base image's or this recipe's own layers */
     size_t result_count;
     size_t
         base_count; /* results that came with a base image; then perhaps a bootstrap; then layers */
@@ -83,9 +84,25 @@ struct sb_target *sb_target_root(struct sb_target *target);
 
 /* ---- target_trees.c ---- */
 
+/* A layer of the image turned out not to be had, or not to be what a shared cache's record says:
+ * the build begins again, and makes it here. layer: its index. */
+void sb_target_reject(const struct sb_target *target, size_t layer, struct sb_error *err);
 /* The trees of all layers of the image so far, for results[result]: lowest first. */
 int sb_target_trees(struct sb_target *target, size_t result, struct sb_strings *out,
                     struct sb_error *err);
+
+/* ---- target_sources.c ---- */
+
+/* What steps take of the images of other targets, which are done. Files of these are laid out when
+ * they are first wanted, and until the target is reset. */
+struct sb_copy_from sb_target_sources(struct sb_target *target);
+/* Their images, by their index in the recipe's needs; valid as long as the target isn't reset. */
+const struct sb_image *const *sb_target_origins(struct sb_target *target);
+void sb_target_sources_free(struct sb_target_sources *sources); /* NULL is allowed */
+/* In a plan: the title of a recipe that a layer takes something from, and of which it isn't known
+ * yet what it will be; NULL: none. */
+const char *sb_target_unsure_source(const struct sb_target *target,
+                                    const struct sb_recipe_layer *layer);
 
 /* ---- target_stack.c ---- */
 

@@ -462,7 +462,8 @@ static int take(struct sb_context *c, struct source *source, struct filter *filt
     const struct sb_scan how = {.include = filter->include,
                                 .exclude = filter->exclude,
                                 .check = check,
-                                .told = leads_into_told(source->path) ? NULL : told};
+                                .told =
+                                    c->tree.find || leads_into_told(source->path) ? NULL : told};
     struct sb_input_list list = {0};
     if (sb_context_take(c, source->path, &how, &list, err) < 0) {
         sb_input_list_free(&list);
@@ -491,7 +492,7 @@ static int select_all(struct sb_context *c, const struct sb_selection *selection
     for (size_t i = 0; i < sources.n && result == 0; i++) {
         size_t before = out->n;
         result = take(c, &sources.v[i], &filter, &told, check, out, err);
-        if (result == 0 && sources.v[i].found && out->n > before)
+        if (result == 0 && sources.v[i].found && out->n > before && !c->tree.find)
             note(&out->v[before], named, &told);
     }
     if (result == 0 && out->n == 0)

@@ -28,8 +28,11 @@ void sb_copies_free(struct sb_copies *copies) {
     *copies = (struct sb_copies){0};
 }
 
-static int open_source(const struct sb_copy_entry *e, const struct sb_context *context,
+static int open_source(const struct sb_copy_entry *e, const struct sb_copy_from *from,
                        struct sb_error *err) {
+    const struct sb_context *context = sb_copy_context(from, e->step, err);
+    if (!context)
+        return -1;
     int fd = sb_open_beneath(sb_context_fd(context), e->source, SB_FILE_FLAGS, SB_BENEATH_NO_LINKS);
     if (fd < 0)
         return sb_fail_errno(err, SB_E_IO, "%s/%s", sb_context_path(context), e->source);
@@ -43,10 +46,13 @@ static int open_source(const struct sb_copy_entry *e, const struct sb_context *c
     return -1;
 }
 
-static int check_unchanged(const struct sb_copy_entry *e, const struct sb_context *context,
+static int check_unchanged(const struct sb_copy_entry *e, const struct sb_copy_from *from,
                            const struct sb_digest *packed, struct sb_error *err) {
     if (sb_digest_equal(packed, &e->digest))
         return 0;
+    const struct sb_context *context = sb_copy_context(from, e->step, err);
+    if (!context)
+        return -1;
     sb_fail(err, SB_E_FAILED, "%s/%s changed while it was being copied", sb_context_path(context),
             e->source);
     err->os_errno = ESTALE;
@@ -77,7 +83,7 @@ static int pack_download(const struct sb_copy_fetch *fetch, const struct sb_copy
     return check_fetched(e, &packed, err);
 }
 
-int sb_copy_pack(const struct sb_copy_list *list, const struct sb_context *context,
+int sb_copy_pack(const struct sb_copy_list *list, const struct sb_copy_from *from,
                  const struct sb_copy_fetch *fetch, struct sb_packer *packer, int64_t epoch,
                  struct sb_error *err) {
     for (size_t i = 0; i < list->n; i++) {
@@ -99,11 +105,11 @@ int sb_copy_pack(const struct sb_copy_list *list, const struct sb_context *conte
                 return -1;
             continue;
         }
-        sb_autoclose int fd = open_source(e, context, err);
+        sb_autoclose int fd = open_source(e, from, err);
         struct sb_digest packed;
         if (fd < 0 || sb_packer_entry(packer, &entry, err) < 0 ||
             sb_packer_file(packer, fd, e->source, &packed, err) < 0 ||
-            check_unchanged(e, context, &packed, err) < 0)
+            check_unchanged(e, from, &packed, err) < 0)
             return -1;
     }
     return 0;
@@ -113,7 +119,7 @@ int sb_copy_pack(const struct sb_copy_list *list, const struct sb_context *conte
 
 /* Where the parts of a layer are laid out, and from where. */
 struct site {
-    const struct sb_context *context;
+    const struct sb_copy_from *from;
     const struct sb_copy_fetch *fetch;
     int root;
     int64_t epoch;
@@ -182,7 +188,7 @@ static int copy_sparse(struct transfer *t, uint64_t size) {
 static int write_file(const struct site *site, const struct sb_copy_entry *e, int parent,
                       const char *name, struct sb_error *err) {
     sb_autoclose int in = e->download ? site->fetch->open(site->fetch->data, e->download, err)
-                                      : open_source(e, site->context, err);
+                                      : open_source(e, site->from, err);
     if (in < 0)
         return -1;
     sb_autoclose int out =
@@ -197,7 +203,7 @@ static int write_file(const struct site *site, const struct sb_copy_entry *e, in
         return -1;
     struct sb_digest copied = sb_sha256_finish(&t.sha);
     return e->download ? check_fetched(e, &copied, err)
-                       : check_unchanged(e, site->context, &copied, err);
+                       : check_unchanged(e, site->from, &copied, err);
 }
 
 /* Removes what is replaced: a file or a link. */
@@ -233,10 +239,10 @@ static int lay_out_entry(const struct site *site, const struct sb_copy_entry *e,
     return 0;
 }
 
-int sb_copy_lay_out(const struct sb_copy_list *list, const struct sb_context *context,
+int sb_copy_lay_out(const struct sb_copy_list *list, const struct sb_copy_from *from,
                     const struct sb_copy_fetch *fetch, int root_fd, int64_t epoch,
                     struct sb_error *err) {
-    const struct site site = {context, fetch, root_fd, epoch};
+    const struct site site = {from, fetch, root_fd, epoch};
     for (size_t i = 0; i < list->n; i++)
         if (lay_out_entry(&site, &list->v[i], err) < 0)
             return -1;

@@ -144,8 +144,8 @@ static int run(const struct sb_step *step, struct sb_step_run_context *context,
         return -1;
     struct sb_copy_list list = {0};
     const struct sb_copy_ground ground = {.root = root};
-    int result = sb_copy_resolve(step, 1, context->inputs, &ground, &list, err);
-    if (result == 0 && sb_copy_lay_out(&list, context->inputs, NULL, root, context->epoch, err) < 0)
+    int result = sb_copy_resolve(step, 1, context->from, &ground, &list, err);
+    if (result == 0 && sb_copy_lay_out(&list, context->from, NULL, root, context->epoch, err) < 0)
         result = sb_step_at(step, err);
     sb_copy_list_free(&list);
     return result;
