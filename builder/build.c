@@ -160,6 +160,7 @@ static void free_result(struct sb_build_result *result) {
     free(result->version);
     free(result->no_release);
     free((void *)result->layers);
+    free((void *)result->needed);
 }
 
 void sb_build_free(struct sb_build *build) {
@@ -191,9 +192,36 @@ void sb_build_free(struct sb_build *build) {
 
 /* ---- results ---- */
 
+static bool is_in_chain(const struct sb_target *top, const struct sb_target *target) {
+    while (top && top != target)
+        top = top->base;
+    return top != NULL;
+}
+
+/* What is told of targets that others take something from; of images that no steps were added to,
+ * nothing. */
+static void collect_needed(struct sb_build *build, const struct sb_target *top,
+                           struct sb_build_result *result) {
+    size_t count = 0;
+    sb_graph_mark(build, top);
+    for (size_t i = 0; i < build->target_count; i++)
+        count += build->targets[i]->result_count;
+    const struct sb_layer_result **all = sb_alloc((count + 1) * sizeof *all);
+    count = 0;
+    for (size_t i = 0; i < build->target_count; i++) {
+        const struct sb_target *n = build->targets[i];
+        for (size_t k = n->base_count; n->kept && !is_in_chain(top, n) && k < n->result_count; k++)
+            all[count++] = &n->results[k];
+    }
+    free((void *)result->needed);
+    result->needed = all;
+    result->needed_count = count;
+}
+
 static void collect_result(struct sb_build *build, size_t index) {
     struct sb_build_result *result = &build->results[index];
     struct sb_target *target = build->targets[build->requested[index]];
+    collect_needed(build, target, result);
     result->image = target->image; /* shared: the target frees it */
     result->base = sb_target_root(target)->pinned;
     size_t count = 0;

@@ -63,10 +63,13 @@ int sb_graph_add(struct sb_build *build, const struct sb_recipe *recipe, struct 
     return 0;
 }
 
-static void mark(struct sb_target *target) {
-    target->kept = true;
-    for (size_t i = 0; i < target->need_count; i++)
-        mark(target->needs[i]);
+void sb_graph_mark(struct sb_build *build, const struct sb_target *target) {
+    for (size_t i = build->target_count; i-- > 0;) { /* each comes after those that it needs */
+        struct sb_target *one = build->targets[i];
+        one->kept = one == target;
+        for (size_t k = 0; k < one->dependent_count; k++)
+            one->kept = one->kept || one->dependents[k]->kept;
+    }
 }
 
 /* Of those that are dropped. */
@@ -80,7 +83,7 @@ static void forget_dependents(struct sb_target *target) {
 
 void sb_graph_keep(struct sb_build *build, const struct sb_target *target) {
     size_t n = 0;
-    mark((struct sb_target *)target);
+    sb_graph_mark(build, target);
     for (size_t i = 0; i < build->target_count; i++)
         forget_dependents(build->targets[i]);
     for (size_t i = 0; i < build->target_count; i++) {

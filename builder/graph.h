@@ -16,6 +16,8 @@
  * stage or image, however often it is named. */
 int sb_graph_add(struct sb_build *build, const struct sb_recipe *recipe, struct sb_target **out,
                  struct sb_error *err);
+/* Marks as kept those that the given one needs, and itself; all others not. */
+void sb_graph_mark(struct sb_build *build, const struct sb_target *target);
 /* Drops the targets that the given one doesn't need. */
 void sb_graph_keep(struct sb_build *build, const struct sb_target *target);
 

@@ -114,6 +114,9 @@ struct sb_build_result {
                                   "host/repository:tag@sha256:…"; else NULL */
     const struct sb_layer_result *const *layers; /* of the whole chain, lowest first */
     size_t layer_count;
+    /* Of stages and images that something is taken from, each after those that it needs. */
+    const struct sb_layer_result *const *needed;
+    size_t needed_count;
 };
 
 #endif

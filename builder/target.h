@@ -18,7 +18,7 @@ struct sb_target {
     /* Edges (builder/graph.h): needs as the recipe has them, and back. */
     struct sb_target **needs, **dependents;
     size_t need_count, dependent_count, dependent_cap;
-    bool kept;  /* while targets are dropped: not this one */
+    bool kept;  /* by sb_graph_mark */
     char *path; /* of the recipe, absolute and without links; and what of it is meant */
     struct sb_context *context;
     struct sb_image image; /* so far: the base's layers and this recipe's first `next` ones */

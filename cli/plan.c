@@ -15,10 +15,10 @@ static const char *state_name(enum sb_layer_state state) {
     return names[state];
 }
 
-static json_t *plan_json(const struct sb_build_result *result) {
+static json_t *layers_json(const struct sb_layer_result *const *of, size_t count) {
     json_t *layers = json_array();
-    for (size_t i = 0; i < result->layer_count; i++) {
-        const struct sb_layer_result *r = result->layers[i];
+    for (size_t i = 0; i < count; i++) {
+        const struct sb_layer_result *r = of[i];
         json_t *o = json_pack("{s:o, s:o, s:s, s:o}", "recipe", sb_json_from_bytes(r->recipe),
                               "name", sb_json_from_bytes(r->name), "state", state_name(r->state),
                               "does", sb_json_from_text(r->summary));
@@ -30,21 +30,29 @@ static json_t *plan_json(const struct sb_build_result *result) {
             json_object_set_new(o, "key", json_string(sb_digest_text(&r->key).text));
         json_array_append_new(layers, o);
     }
-    return json_pack("{s:o, s:o, s:s*, s:o}", "recipe", sb_json_from_bytes(result->recipe->path),
-                     "name", sb_json_from_bytes(result->recipe->name), "base", result->base,
-                     "layers", layers);
+    return layers;
+}
+
+static json_t *plan_json(const struct sb_build_result *result) {
+    return json_pack("{s:o, s:o, s:s*, s:o, s:o}", "recipe",
+                     sb_json_from_bytes(result->recipe->path), "name",
+                     sb_json_from_bytes(result->recipe->name), "base", result->base, "needed",
+                     layers_json(result->needed, result->needed_count), "layers",
+                     layers_json(result->layers, result->layer_count));
 }
 
 static void print_plan(const struct sb_build_result *result) {
     struct sb_table table = {.columns = 4};
-    for (size_t i = 0; i < result->layer_count; i++) {
-        const struct sb_layer_result *r = result->layers[i];
+    for (size_t i = 0; i < result->needed_count + result->layer_count; i++) {
+        bool own = i >= result->needed_count;
+        const struct sb_layer_result *r =
+            own ? result->layers[i - result->needed_count] : result->needed[i];
         sb_strings_add(&table.cells, state_name(r->state));
         sb_strings_add(&table.cells, r->recipe);
         sb_strings_add(&table.cells, r->name);
         if (r->repository)
             sb_strings_addf(&table.cells, "in %s", r->repository);
-        else if (r->state == SB_LAYER_BASE && i == 0 && result->base)
+        else if (r->state == SB_LAYER_BASE && i == result->needed_count && result->base)
             sb_strings_addf(&table.cells, "from %s", result->base);
         else
             sb_strings_add(&table.cells, r->cause ? r->cause : "");

@@ -72,11 +72,11 @@ int sb_context_open(const char *directory, struct sb_store *store, struct sb_con
 
 struct sb_context *sb_context_of_tree(int fd, const struct sb_context_tree *tree) {
     struct sb_context *c = sb_alloc(sizeof *c);
-    c->path = sb_strdup(tree->title);
+    c->path = sb_format("%s:", tree->title);
     c->fd = fd;
     c->ignore_name = ".dockerignore";
     c->tree = *tree;
-    c->tree.title = c->path;
+    c->tree.title = NULL;
     return c;
 }
 

@@ -248,6 +248,8 @@ static char *find_link(const struct sb_context *c, const char *pattern) {
 
 static int fail_unmatched(const struct sb_context *c, const char *source, const char *pattern,
                           const char *left_out, struct sb_error *err) {
+    if (c->tree.find)
+        return sb_fail(err, SB_E_NOT_FOUND, "%s/%s: nothing there matches", c->path, source);
     sb_fail(err, SB_E_NOT_FOUND, "%s: nothing in the context %s matches", source, c->path);
     sb_autofree char *link = find_link(c, pattern);
     if (left_out)
