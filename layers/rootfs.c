@@ -133,7 +133,7 @@ static bool names_path(const struct rootfs *r, const struct content *content, co
 /* Another content at path; written: into the archive. */
 static void note_content(struct rootfs *r, const char *path, bool written) {
     uint64_t *place = sb_map_put(&r->places, path);
-    if (r->list && *place && !(*place & LOWER)) {
+    if (*place && !(*place & LOWER)) {
         struct content *before = &r->list[*place - 1];
         before->written = before->written && !(written && names_path(r, before, path));
     }
