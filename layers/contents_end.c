@@ -184,12 +184,15 @@ static int find_end(struct end *end, size_t at, struct sb_error *err) {
     if (!found)
         return 0;
     const struct sb_item *there = &writer->items[found - 1];
+    const char *path = path_at(writer, at);
+    size_t len = strlen(path);
+    bool below = !strncmp(target, path, len) && target[len] == '/'; /* goes as the link comes */
     bool whiteout = sb_whiteout_kind(target) != SB_WHITEOUT_NO;
-    if (whiteout || is_directory(&there->record) ||
+    if (below || whiteout || is_directory(&there->record) ||
         is_gone(end, target, there->number, item->number))
         return sb_fail(err, SB_E_INTEGRITY,
-                       "the hard link %s leads to %s, which is no file of the same layer",
-                       path_at(writer, at), target);
+                       "the hard link %s leads to %s, which is no file of the same layer", path,
+                       target);
     end->notes[at].ends = found;
     if (is_hard_link(&there->record)) {
         end->notes[at].ends = end->notes[found - 1].ends;

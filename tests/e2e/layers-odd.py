@@ -93,19 +93,25 @@ class Layer:
 
 
 def is_sound(lines):
-    """A hard link whose target a later member of the same layer replaced is told as damaged by some, and
-    followed by others: nobody makes such."""
-    seen = set()
+    """Whether it can be unpacked at all: no hard link to what is not there, nothing below a file; what this
+    rule leaves of such, all have to refuse. What a link leads to may be replaced afterwards."""
+    seen, files = set(), set()
     for line in lines:
         name, kind, *_ = line.split(" ")
+        parents = [name[:i] for i, c in enumerate(name) if c == "/"]
+        if files.intersection(parents):
+            return False
         for have in list(seen):
             if have == name or have.startswith(name + "/") or name.startswith(have + "/"):
                 if kind != "5" or have != name:
                     seen.discard(have)
         if kind == "1" and line.split("t/", 1)[1].strip() not in seen:
             return False
-        if kind in "01" and "/.wh." not in "/" + name:
+        if "/.wh." in "/" + name:
+            continue
+        if kind in "01":
             seen.add(name)
+        (files.discard if kind in "52" else files.add)(name)
     return True
 
 
@@ -161,13 +167,14 @@ def make(seed, where):
 
 
 def as_umoci(layout, mine):
-    """What umoci shows of that image: in place of a file, a directory that no entry mentions has its mode."""
+    """What umoci shows of that image: a directory that no entry mentions has the mode of what was there before,
+    be it a file or what its own layer takes away."""
     mentioned, others, lines = set(), set(), []
     with open(layout + ".txt", encoding="utf-8") as text:
         for line in text:
             if line.startswith("  "):
                 name, kind, *_ = line.strip().split(" ")
-                (mentioned if kind == "5" else others).add("t/" + name)
+                (mentioned if kind == "5" else others).add("t/" + name.replace(".wh.", ""))
     mentioned -= others
     with open(mine, encoding="utf-8") as tree:
         for line in tree:

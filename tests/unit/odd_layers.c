@@ -105,8 +105,8 @@ static void test_ends(void) {
 
 static void test_names(void) {
     static const struct {
-        const char
-            *entries[4]; /* "d/" a directory, "l>t" a symlink, "c0" a device 0/0, else files */
+        const char *entries[4]; /* "d/" a directory, "l>t" a symlink, "l@t" a hard link, "c0" a
+                                   device 0/0, else files */
         const char *message;
     } cases[] = {
         {{".wh."}, ".wh. is not a whiteout of anything"},
@@ -131,6 +131,19 @@ static void test_names(void) {
         {{"c0"}, NULL},
         {{"d/", "d/c0", "d/x"}, NULL},
         {{"a", "a"}, NULL},
+        {{"a", "b@a", "a/"}, NULL},
+        {{"a", "b@a", "a/", "a/x"}, NULL},
+        {{"d/a", "d"}, NULL},
+        {{"d/a", "b@d/a", "d"}, NULL},
+        {{"d/a", "d", "b@d/a"}, "the hard link b leads to d/a, which is no file of the same layer"},
+        {{"d/", "b@d"}, "the hard link b leads to d, which is no file of the same layer"},
+        {{"a", "a/", "b@a"}, "the hard link b leads to a, which is no file of the same layer"},
+        {{".wh.a", "b@.wh.a"},
+         "the hard link b leads to .wh.a, which is no file of the same layer"},
+        {{"d/a", "d@d/a"}, "the hard link d leads to d/a, which is no file of the same layer"},
+        {{"l>d", "l/a", "d@l/a"},
+         "the hard link d leads to d/a, which is no file of the same layer"},
+        {{"a", "a@a"}, NULL},
         {{"./a", "b//c"}, NULL},
         {{"/a"}, NULL},
         {{"a/../b"}, "leads out of it with \"..\""},
@@ -138,11 +151,13 @@ static void test_names(void) {
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         sb_autobuf struct sb_buf tar = {0}, name = {0};
         for (size_t n = 0; n < 4 && cases[i].entries[n]; n++) {
-            const char *entry = cases[i].entries[n], *arrow = strchr(entry, '>');
-            sb_autofree char *link = sb_strndup(entry, strcspn(entry, ">"));
+            const char *entry = cases[i].entries[n], *arrow = strpbrk(entry, ">@");
+            sb_autofree char *link = sb_strndup(entry, strcspn(entry, ">@"));
             size_t len = strlen(entry);
             sb_buf_addf(&name, "%s ", entry);
-            if (arrow)
+            if (arrow && *arrow == '@')
+                maketar_link(&tar, link, arrow + 1);
+            else if (arrow)
                 maketar_symlink(&tar, link, arrow + 1);
             else if (entry[len - 1] == '/')
                 maketar_dir(&tar, entry, 0755);
