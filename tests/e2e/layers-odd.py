@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """Odd layers, each of which every reader must see alike.
 
+    layers-odd.py image DIR LAYER…  an OCI layout in DIR, image "odd"; a layer: "NAME TYPE MODE LINK, NAME TYPE MODE", with
+                                    tar's types; names are below t/, or absolute
     layers-odd.py make SEED DIR     an OCI layout in DIR, image "odd": two to four layers of odd entries in t/,
                                     the members in DIR.txt; and DIR.umoci, if umoci should see the same
     layers-odd.py tar FILE          what a tar has below t/, one line an entry
@@ -45,7 +47,7 @@ class Layer:
         self.size = rng.randint(1, 50)
 
     def add(self, name, kind=tarfile.REGTYPE, mode=0o644, link="", device=(0, 0)):
-        info = tarfile.TarInfo("t/" + name)
+        info = tarfile.TarInfo(name[1:] if name.startswith("/") else "t/" + name)
         info.type, info.mode, info.linkname, info.mtime = kind, mode, link, 1
         info.devmajor, info.devminor = device
         data = None
@@ -131,26 +133,18 @@ def through_lower(layers):
     return False
 
 
-def make(seed, where):
-    rng = random.Random(int(seed))
+def write(layers, where):
     os.makedirs(where + "/blobs/sha256", exist_ok=True)
-    layers, diff_ids, text, members = [], [], [], []
-    for number in range(rng.randint(2, 4)):
-        for _ in range(1000):
-            layer = Layer(rng)
-            for _ in range(rng.randint(1, 9)):
-                layer.member(number > 0)
-            if is_sound(layer.lines):
-                break
+    diff_ids, blobs, text = [], [], []
+    for number, layer in enumerate(layers):
         data = layer.data()
         diff_ids.append("sha256:" + hashlib.sha256(data).hexdigest())
         blob = put(where, gzip.compress(data, mtime=0))
-        layers.append(dict(blob, mediaType="application/vnd.oci.image.layer.v1.tar+gzip"))
-        members.append(layer.lines)
+        blobs.append(dict(blob, mediaType="application/vnd.oci.image.layer.v1.tar+gzip"))
         text += [f"layer {number}"] + ["  " + line for line in layer.lines]
     config = {"architecture": "amd64", "os": "linux", "config": {"Cmd": ["/bin/sh"]},
               "rootfs": {"type": "layers", "diff_ids": diff_ids}}
-    manifest = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json", "layers": layers,
+    manifest = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json", "layers": blobs,
                 "config": dict(put(where, json.dumps(config).encode()),
                                mediaType="application/vnd.oci.image.config.v1+json")}
     entry = dict(put(where, json.dumps(manifest).encode()), mediaType=manifest["mediaType"],
@@ -159,11 +153,37 @@ def make(seed, where):
         json.dump({"schemaVersion": 2, "manifests": [entry]}, index)
     with open(where + "/oci-layout", "w", encoding="utf-8") as layout:
         layout.write('{"imageLayoutVersion":"1.0.0"}')
-    # A device 0:0 umoci makes, which is a whiteout where layers are unpacked for overlayfs.
-    if not through_lower(members) and not any(" 3 600" in line for line in sum(members, [])):
-        open(where + ".umoci", "w", encoding="utf-8").close()
     with open(where + ".txt", "w", encoding="utf-8") as out:
         out.write("\n".join(text) + "\n")
+
+
+def image(where, *texts):
+    layers = []
+    for text in texts:
+        layer = Layer(random.Random(0))
+        for member in text.split(", "):
+            name, kind, mode, *link = member.split(" ")
+            layer.add(name, kind.encode(), int(mode, 8), *link)
+        layers.append(layer)
+    write(layers, where)
+
+
+def make(seed, where):
+    rng = random.Random(int(seed))
+    layers = []
+    for number in range(rng.randint(2, 4)):
+        for _ in range(1000):
+            layer = Layer(rng)
+            for _ in range(rng.randint(1, 9)):
+                layer.member(number > 0)
+            if is_sound(layer.lines):
+                break
+        layers.append(layer)
+    write(layers, where)
+    # A device 0:0 umoci makes, which is a whiteout where layers are unpacked for overlayfs.
+    members = [layer.lines for layer in layers]
+    if not through_lower(members) and not any(" 3 600" in line for line in sum(members, [])):
+        open(where + ".umoci", "w", encoding="utf-8").close()
 
 
 def as_umoci(layout, mine):
@@ -241,4 +261,4 @@ def of_listing(name):
 
 
 if __name__ == "__main__":
-    {"make": make, "tar": of_tar, "tree": of_tree, "listing": of_listing, "umoci": as_umoci}[sys.argv[1]](*sys.argv[2:])
+    {"make": make, "image": image, "tar": of_tar, "tree": of_tree, "listing": of_listing, "umoci": as_umoci}[sys.argv[1]](*sys.argv[2:])
