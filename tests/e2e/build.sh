@@ -153,6 +153,24 @@ log=$(sed -n 's/^ *the whole log: //p' err)
 check "the log's path is shown" test -f "$log"
 check_equal "the log is whole" 51 "$(grep -cE '^line [0-9]+$|^partial$' "$log")"
 check_equal "nothing on stdout" "" "$(cat out.txt)"
+check_fails "in a log, too" 4 "$SBUILD" fails.yaml --progress plain --metadata-file facts.json
+check_equal "it says each line once" "1 1 1" "$(for line in 'line 1' 'line 50' partial; do grep -c "[ |]$line\$" said; done | paste -sd ' ')"
+check_equal "the last thing is what failed, and where the whole log is" 'fails fails | partial,sbuild: error: layer fails: fails.yaml:7: run: `exit 7` ended with status 7,    the whole log: /,' \
+	"$(tail -n 3 said | sed 's|\(log: /\).*|\1|' | tr '\n' ,)"
+check "metadata have its end: nobody else tells it there" sh -c 'jq -r .error.message facts.json | grep -q "^line 50"'
+recipe long <<'EOF'
+layers:
+  - name: long
+    run: |
+      head -c 30000 /dev/zero | tr '\0' x
+      printf 'a\0b\n'
+      exit 3
+EOF
+check_fails "one with a long line, and bytes of no text" 4 "$SBUILD" long.yaml --progress plain
+check_equal "all of it is said" 30000 "$(sed -n '/^long long | x/p' said | tr -cd x | wc -c)"
+check_said '^    the whole log: /'
+check_fails "in a terminal" 4 "$SBUILD" long.yaml --progress tty
+check "its end is said, and the log's path" sh -c "grep -q '^    .*xxxa' said && grep -q '^    the whole log: /' said"
 check "the output is passed on as JSON" sh -c "grep -h '^{' err.json | jq -es 'map(select(.event == \"output\") | .text) | add | contains(\"line 1\")' >/dev/null"
 recipe talks <<'EOF'
 layers:
