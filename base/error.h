@@ -15,9 +15,8 @@
 #ifndef SB_BASE_ERROR_H
 #define SB_BASE_ERROR_H
 
-#include <stddef.h>
-
 #include <stdbool.h>
+#include <stddef.h>
 
 /* X(code, name, exit status, meaning) */
 #define SB_ERROR_CODES(X)                                                                          \

@@ -85,9 +85,23 @@ static struct row *add_row(struct sb_progress *p, const struct sb_event *e) {
     return row;
 }
 
+static void print_plain_line(const struct row *row) {
+    sb_autobuf struct sb_buf line = {0};
+    sb_visible_add_output(&line, sb_buf_text(&row->line), row->line.len);
+    sb_cli_say("%s | %s\n", row->label, sb_buf_text(&line));
+}
+
+/* What comes now is of something else: a last line without a newline is told. */
+static void end_output(const struct sb_progress *p, struct row *row) {
+    if (p->style == STYLE_PLAIN && !row->is_blob && row->line.len > 0 && !row->told)
+        print_plain_line(row);
+    row->told = true;
+}
+
 static void remove_row(struct sb_progress *p, struct row *row) {
     if (!row)
         return;
+    end_output(p, row);
     free(row->label);
     sb_buf_free(&row->line);
     size_t i = (size_t)(row - p->rows);
@@ -111,11 +125,13 @@ static void take_output(struct row *row, const char *text, size_t len,
         } else if (text[i] == '\r') {
             row->whole = true;
         } else {
-            if (row->line.len >= LINE_LIMIT && line && ((unsigned char)text[i] & 0xC0) != 0x80) {
+            bool inside = ((unsigned char)text[i] & 0xC0) == 0x80; /* of a character of UTF-8 */
+            bool over = row->line.len >= (inside ? LINE_LIMIT + 3 : LINE_LIMIT);
+            if (over && line) {
                 line(row);
                 sb_buf_reset(&row->line);
             }
-            if (row->line.len < LINE_LIMIT + 4)
+            if (!over || line)
                 sb_buf_addc(&row->line, text[i]);
         }
     }
@@ -250,19 +266,6 @@ static void print_done(struct sb_progress *p, const struct sb_event *e) {
 
 /* ---- events ---- */
 
-static void print_plain_line(const struct row *row) {
-    sb_autobuf struct sb_buf line = {0};
-    sb_visible_add_output(&line, sb_buf_text(&row->line), row->line.len);
-    sb_cli_say("%s | %s\n", row->label, sb_buf_text(&line));
-}
-
-/* The last line ends in no newline. */
-static void end_output(const struct sb_progress *p, struct row *row) {
-    if (p->style == STYLE_PLAIN && !row->is_blob && row->line.len > 0 && !row->told)
-        print_plain_line(row);
-    row->told = true;
-}
-
 static void show_start(struct sb_progress *p, const struct sb_event *e) {
     struct row *row = add_row(p, e);
     if (p->style == STYLE_PLAIN) {
@@ -280,6 +283,7 @@ static void show_start(struct sb_progress *p, const struct sb_event *e) {
 static void show_reading(struct sb_progress *p, const struct sb_event *e) {
     bool fresh = !find_row(p, e->id);
     struct row *row = add_row(p, e);
+    end_output(p, row);
     sb_buf_reset(&row->line);
     sb_buf_add(&row->line, e->text, e->text_len);
     row->whole = row->told = true;
@@ -535,15 +539,13 @@ void sb_progress_said(const struct sb_progress *p, struct sb_error *err) {
 void sb_progress_free(struct sb_progress *p) {
     if (!p)
         return;
-    for (size_t i = 0; i < p->row_count; i++)
-        end_output(p, &p->rows[i]);
     if (p->watched)
         sb_registry_tell(p->watched, sb_cli_registry_say, NULL);
     stop_ticker(p);
     erase(p);
-    fflush(stderr);
     while (p->row_count > 0)
         remove_row(p, &p->rows[0]);
+    fflush(stderr);
     free(p->rows);
     free(p->columns);
     pthread_mutex_destroy(&p->lock);

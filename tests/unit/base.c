@@ -63,6 +63,32 @@ static void test_error_cut(void) {
     CHECK(strlen(err.message) < sizeof err.message);
 }
 
+/* What it repeats of a program's output can be taken out, whatever was put in front of it since. */
+static void test_error_output(void) {
+    struct sb_error err = {0};
+    sb_fail(&err, SB_E_STEP, "run: ended\none\ntwo\nthe log");
+    err.output_at = strlen("run: ended\n");
+    err.output_len = strlen("one\ntwo\n");
+    sb_error_context(&err, "layer %s", "app");
+    CHECK_STR(err.message, "layer app: run: ended\none\ntwo\nthe log");
+    struct sb_error whole = err;
+    sb_error_drop_output(&err);
+    CHECK_STR(err.message, "layer app: run: ended\nthe log");
+    sb_error_drop_output(&err);
+    CHECK_STR(err.message, "layer app: run: ended\nthe log");
+    err = whole;
+    sb_fail(&err, SB_E_STEP, "something else, which is long enough for such a part of it");
+    sb_error_drop_output(&err);
+    CHECK_STR(err.message, "something else, which is long enough for such a part of it");
+    char longer[sizeof err.message - 30];
+    memset(longer, 'x', sizeof longer - 1);
+    longer[sizeof longer - 1] = '\0';
+    sb_error_context(&whole, "%s", longer); /* cut inside of it: what is left is not taken for it */
+    err = whole;
+    sb_error_drop_output(&whole);
+    CHECK_STR(whole.message, err.message);
+}
+
 static void test_error_codes(void) {
     CHECK_STR(sb_error_name(SB_E_NONE), "none");
     CHECK_STR(sb_error_name(SB_E_INTEGRITY), "integrity");
@@ -537,6 +563,7 @@ int main(void) {
         return 1;
     test_error();
     test_error_cut();
+    test_error_output();
     test_error_codes();
     test_buffer();
     test_strings();
