@@ -87,7 +87,7 @@ static void tell_hidden(const struct sb_step *step, const struct sb_step_run_con
                 "sbuild: %s does not see %s, which is made of the argument %s (args: [%s] shows "
                 "it; args: [] says that it is not needed)\n",
                 step->kind->name, pair->name, pair->made_of.v[k], pair->made_of.v[k]);
-            sb_step_log_write(context->log, text, strlen(text));
+            sb_step_log_say(context->log, text);
             break;
         }
     }

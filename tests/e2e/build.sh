@@ -204,6 +204,9 @@ layers:
     run: printf '10%%\r20%%\r\ndos\r\n\nlast'
 EOF
 build talks.yaml >/dev/null || cat err
+printf 'name: says\nfrom: base.yaml\nlayers: [{name: says, steps: [{run: "printf last"}, {prune: [pyc]}]}]\n' >says.yaml
+"$SBUILD" says.yaml --progress plain >/dev/null 2>says || cat says
+check_equal "what sbuild says is on a line of its own" "says says | last,says says | prune: 0 files removed, 0 B," "$(grep '|' says | tr '\n' ,)"
 check_equal "plain progress: lines may end as they like" "20%,dos,,last," \
 	"$(sed -n 's/^talks talks | //p' err | tr '\n' ,)"
 "$SBUILD" talks.yaml --no-cache --progress json >/dev/null 2>err
