@@ -134,8 +134,8 @@ static void keep_end(struct sb_buf *lines, size_t most) {
     const char *newline = memchr(from, '\n', most - 1);
     bool whole = newline != NULL;
     from = whole ? newline + 1 : from;
-    while (!whole && ((unsigned char)*from & 0xC0) == 0x80)
-        from++;
+    for (int i = 0; i < 3 && !whole && ((unsigned char)*from & 0xC0) == 0x80; i++)
+        from++; /* no part of a character */
     sb_autofree char *text = sb_format("%s%s", whole ? "" : "…", from);
     sb_buf_reset(lines);
     sb_buf_adds(lines, text);
@@ -143,17 +143,19 @@ static void keep_end(struct sb_buf *lines, size_t most) {
 
 /* What a developer needs to see when a step fails: the end of its output, and where the rest is. */
 static void add_log_tail(const struct sb_step_log *log, int most, struct sb_error *err) {
-    enum { FOR_MORE = 1024 }; /* what is still put in front of it, and the words here */
+    enum { FOR_MORE = 1024 }; /* bytes of what is still put in front of it */
     sb_autobuf struct sb_buf text = {0};
     sb_autobuf struct sb_buf lines = {0};
-    size_t said = strlen(err->message), others = said + strlen(log->path) + FOR_MORE;
+    sb_autobuf struct sb_buf rest = {0};
+    sb_buf_addf(&rest, "the whole log: %s", log->path);
+    size_t said = strlen(err->message), others = said + rest.len + FOR_MORE;
     sb_step_log_last_lines(log, most, &lines);
     for (size_t i = 0; i < lines.len; i++) /* an error is a string */
         lines.data[i] = lines.data[i] ? lines.data[i] : '?';
     keep_end(&lines, sizeof err->message > others ? sizeof err->message - others : 1);
     if (lines.len && lines.data[lines.len - 1] != '\n')
         sb_buf_addc(&lines, '\n');
-    sb_buf_addf(&text, "%s\n%sthe whole log: %s", err->message, sb_buf_text(&lines), log->path);
+    sb_buf_addf(&text, "%s\n%s%s", err->message, sb_buf_text(&lines), rest.data);
     struct sb_error whole = *err;
     sb_fail(&whole, err->code, "%s", text.data);
     memcpy(err->message, whole.message, sizeof err->message);
