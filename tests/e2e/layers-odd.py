@@ -3,16 +3,18 @@
 
     layers-odd.py image DIR LAYER…  an OCI layout in DIR, image "odd"; a layer: "NAME TYPE MODE LINK, NAME TYPE MODE", with
                                     tar's types; names are below t/, or absolute
-    layers-odd.py make SEED DIR     an OCI layout in DIR, image "odd": two to four layers of odd entries in t/,
-                                    the members in DIR.txt; and DIR.umoci, if umoci should see the same
+    layers-odd.py make FIRST COUNT  OCI layouts in case-SEED/layout, image "odd": two to four layers of odd entries in t/,
+                                    the members in layout.txt; and layout.umoci, if umoci should see the same
     layers-odd.py tar FILE          what a tar has below t/, one line an entry
     layers-odd.py tree DIR          the same of a directory, made by somebody else
     layers-odd.py listing FILE      the same of what the step of layers-odd.sh printed
-    layers-odd.py umoci DIR FILE    FILE, such a list of the image in DIR, without what umoci makes of implied directories
+    layers-odd.py umoci FILE        FILE, such a list of the image in layout, without what umoci makes of implied directories
+    layers-odd.py read KIND FILE OUT…  several of the last four, each printed to OUT
 
 A line: path, type, mode, and the size of a file, the target of a symlink, or the device. Hard links are
 listed as what they lead to.
 """
+import contextlib
 import gzip
 import hashlib
 import io
@@ -56,7 +58,7 @@ class Layer:
             info.size = self.size
             data = io.BytesIO(b"x" * self.size)
         self.tar.addfile(info, data)
-        self.lines.append(f"{name} {kind.decode()} {mode:o} {link}")
+        self.lines.append(f"{name} {kind.decode()} {mode:o} {link or (device if kind == tarfile.CHRTYPE else '')}")
 
     def member(self, below):
         rng = self.rng
@@ -168,8 +170,13 @@ def image(where, *texts):
     write(layers, where)
 
 
+def make_all(first, count):
+    for seed in range(int(first), int(first) + int(count)):
+        make(seed, f"case-{seed}/layout")
+
+
 def make(seed, where):
-    rng = random.Random(int(seed))
+    rng = random.Random(seed)
     layers = []
     for number in range(rng.randint(2, 4)):
         for _ in range(1000):
@@ -182,15 +189,15 @@ def make(seed, where):
     write(layers, where)
     # A device 0:0 umoci makes, which is a whiteout where layers are unpacked for overlayfs.
     members = [layer.lines for layer in layers]
-    if not through_lower(members) and not any(" 3 600" in line for line in sum(members, [])):
+    if not through_lower(members) and not any(" 3 600 (0, 0)" in line for line in sum(members, [])):
         open(where + ".umoci", "w", encoding="utf-8").close()
 
 
-def as_umoci(layout, mine):
+def as_umoci(mine):
     """What umoci shows of that image: a directory that no entry mentions has the mode of what was there before,
     be it a file or what its own layer takes away."""
     mentioned, others, lines = set(), set(), []
-    with open(layout + ".txt", encoding="utf-8") as text:
+    with open("layout.txt", encoding="utf-8") as text:
         for line in text:
             if line.startswith("  "):
                 name, kind, *_ = line.strip().split(" ")
@@ -260,5 +267,14 @@ def of_listing(name):
     show(tree)
 
 
+READERS = {"tar": of_tar, "tree": of_tree, "listing": of_listing, "umoci": as_umoci}
+
+
+def read(*several):
+    for kind, name, out in zip(several[::3], several[1::3], several[2::3]):
+        with open(out, "w", encoding="utf-8") as file, contextlib.redirect_stdout(file):
+            READERS[kind](name)
+
+
 if __name__ == "__main__":
-    {"make": make, "image": image, "tar": of_tar, "tree": of_tree, "listing": of_listing, "umoci": as_umoci}[sys.argv[1]](*sys.argv[2:])
+    dict(READERS, make=make_all, image=image, read=read)[sys.argv[1]](*sys.argv[2:])
