@@ -196,12 +196,18 @@ def make(seed, where):
 def as_umoci(mine):
     """What umoci shows of that image: a directory that no entry mentions has the mode of what was there before,
     be it a file or what its own layer takes away."""
-    mentioned, others, lines = set(), set(), []
+    mentioned, own, others, lines = set(), set(), set(), []
     with open("layout.txt", encoding="utf-8") as text:
         for line in text:
-            if line.startswith("  "):
-                name, kind, *_ = line.strip().split(" ")
-                (mentioned if kind == "5" else others).add("t/" + name.replace(".wh.", ""))
+            name, kind, *_ = line.strip().split(" ")
+            if not line.startswith("  "):
+                mentioned, own = mentioned | own, set()
+            elif name.endswith(".wh..wh..opq"):
+                hidden = "t/" + name.removesuffix(".wh..wh..opq")
+                mentioned = {path for path in mentioned if not path.startswith(hidden)}
+            else:
+                (own if kind == "5" else others).add("t/" + name.replace(".wh.", ""))
+    mentioned |= own
     mentioned -= others
     with open(mine, encoding="utf-8") as tree:
         for line in tree:
