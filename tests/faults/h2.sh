@@ -1,6 +1,6 @@
 # For people: what shells complete is tests/e2e/completions, what a shrinking window shows tests/e2e/terminal.
 . tests/faults/lib.sh
-need jq
+need jq runc
 mkdir src src/deep
 echo x >src/x
 head -c 3000 /dev/zero >src/deep/largest
