@@ -207,6 +207,9 @@ def as_umoci(mine):
                 mentioned = {path for path in mentioned if not path.startswith(hidden)}
             else:
                 (own if kind == "5" else others).add("t/" + name.replace(".wh.", ""))
+                if ".wh." in name:
+                    hidden = "t/" + name.replace(".wh.", "") + "/"
+                    mentioned = {path for path in mentioned if not path.startswith(hidden)}
     mentioned |= own
     mentioned -= others
     with open(mine, encoding="utf-8") as tree:
