@@ -344,10 +344,11 @@ int sb_rootfs_write(struct sb_store *store, const struct sb_image *image,
     if (sb_merge_implied(r.merge, write_implied, &r, err) < 0)
         return -1;
     for (size_t i = 0; r.lower_count > 0 && i < r.link_count; i++) {
-        uint64_t *first = sb_map_find(&r.lower, r.links[i].target);
+        const char *target = r.links[i].target; /* NULL: it never had to wait */
+        const uint64_t *first = target ? sb_map_find(&r.lower, target) : NULL;
         if (first && *first)
             return sb_fail(err, SB_E_INTEGRITY, "the hard link %s leads to %s, which no layer has",
-                           r.links[i].path, r.links[i].target);
+                           r.links[i].path, target);
     }
     return 0;
 }

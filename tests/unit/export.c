@@ -159,6 +159,8 @@ static void check_hard_links(void) {
     makeimage_layer(store, &image, &one, 0);
     makeimage_layer(store, &image, &two, 0);
     check_rootfs(&image);
+    maketar_file(&none, "f", "text"); /* others have what they lead to */
+    maketar_link(&none, "k", "f");
     maketar_link(&none, "l", "nowhere");
     maketar_end(&none);
     makeimage_layer(store, &image, &none, 0);
