@@ -105,7 +105,7 @@ static int check_layers(const struct sb_build *build, struct sb_error *err) {
     return 0;
 }
 
-static int job_count(const struct sb_build *build) {
+int sb_build_threads(const struct sb_build *build) {
     if (build->request->jobs > 0)
         return build->request->jobs;
     if (build->settings->jobs > 0)
@@ -142,7 +142,6 @@ int sb_build_new(struct sb_store *store, const struct sb_settings *settings,
     pthread_mutex_init(&build->lock, NULL);
     pthread_mutex_init(&build->notify_lock, NULL);
     pthread_cond_init(&build->changed, NULL);
-    build->threads = job_count(build);
     if (read_epoch(&build->epoch, err) < 0 || load_recipes(build, err) < 0 ||
         check_names(build, err) < 0 || check_layers(build, err) < 0 ||
         sb_build_choose(build, err) < 0 || sb_build_check_given(build, err) < 0 ||

@@ -156,12 +156,13 @@ int sb_graph_advance(struct sb_build *build, enum sb_target_effort effort, struc
  * half-way ends its layer, and nothing new begins. */
 static bool wait_for_turn(struct sb_target *target) {
     struct sb_build *build = target->build;
+    const int threads = sb_build_threads(build);
     bool go = true;
     pthread_mutex_lock(&build->lock);
     for (;;) {
         for (size_t i = 0; i < build->target_count; i++)
             go = go && build->targets[i]->state != SB_TARGET_FAILED;
-        if (!go || (target->open == 0 && build->running < build->threads))
+        if (!go || (target->open == 0 && build->running < threads))
             break;
         pthread_cond_wait(&build->changed, &build->lock);
     }
