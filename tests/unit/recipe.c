@@ -293,7 +293,7 @@ static const struct {
     {"service: {prot: 1}\n",
      "r.yaml:3:11: key \"prot\": unknown key in service (did you mean \"port\"?)"},
     {"zzz: 1\n", "r.yaml:3:1: key \"zzz\": unknown key in recipe (expected one of name, "
-                 "version, from, context, args, layers, image, tags, compression, service)"},
+                 "version, from, context, args, stages, layers, image, tags, compression, service)"},
     {"version: v1.2\n", "r.yaml:3:10: key \"version\": expected a semantic version such as "
                         "1.4.2, found \"v1.2\" (did you mean \"1.2.0\"?)"},
     {"tags: [semvar]\n", "r.yaml:3:8: key \"tags\": expected one of semver, git, date, found "
@@ -382,11 +382,11 @@ static void test_messages(void) {
     for (size_t i = 0; i < sizeof messages / sizeof *messages; i++)
         CHECK_STR(refusal_with(messages[i].more), messages[i].message);
     CHECK_STR(refusal("name: x\nfrom: debian:bookworm\n"),
-              "r.yaml:2:7: key \"from\": expected scratch, a recipe such as base.yaml, {image: …}, "
+              "r.yaml:2:7: key \"from\": expected scratch, a recipe such as base.yaml, {image: …}, {stage: …}, "
               "{debian: …} or {ubuntu: …}, found \"debian:bookworm\" (did you mean {image: "
               "debian:bookworm}?)");
     CHECK_STR(refusal("name: x\nfrom: {debian: bookworm, ubuntu: jammy}\n"),
-              "r.yaml:2:7: key \"from\": expected one of image, recipe, debian and ubuntu, found "
+              "r.yaml:2:7: key \"from\": expected one of image, recipe, stage, debian and ubuntu, found "
               "several");
     CHECK_STR(refusal("name: x\nfrom: {image: a, mirror: \"http://m\"}\n"),
               "r.yaml:2:26: key \"mirror\": has a meaning only with debian or ubuntu");
@@ -401,7 +401,7 @@ static void test_many_errors(void) {
         refusal("nam: x\nfrom: nothing\ntags: [a]\nimage: {user: \"a b\", ports: [0, 1, x]}\n"),
         "r.yaml:1:1: key \"nam\": unknown key in recipe (did you mean \"name\"?)\n"
         "r.yaml:1:1: key \"name\": missing in recipe\n"
-        "r.yaml:2:7: key \"from\": expected scratch, a recipe such as base.yaml, {image: …}, "
+        "r.yaml:2:7: key \"from\": expected scratch, a recipe such as base.yaml, {image: …}, {stage: …}, "
         "{debian: …} or {ubuntu: …}, found \"nothing\"\n"
         "r.yaml:3:8: key \"tags\": expected one of semver, git, date, found \"a\"\n"
         "r.yaml:4:15: key \"user\": expected a user such as \"1000:1000\" or app, found \"a "
