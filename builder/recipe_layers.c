@@ -3,10 +3,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/json.h"
 #include "base/memory.h"
 #include "base/text.h"
 #include "builder/recipe_keys.h"
+#include "builder/step_mounts.h"
 #include "layers/entry.h"
 
 #define AT(member) offsetof(struct sb_step, member)
@@ -28,6 +30,17 @@ static json_t *network_schema(const struct sb_key *key) {
     static const char *const values[] = {"none", "host", NULL};
     (void)key;
     return sb_schema_of_key(&(struct sb_key){.type = SB_KEY_CHOICE, .values = values});
+}
+
+/* Of a place in the root where a step gets something from outside. */
+static void check_place(struct sb_reader *reader, const struct sb_yaml *node, const char *key,
+                        const char *path) {
+    sb_autofree char *clean = sb_path_clean(path);
+    if (sb_step_mounts_reserved(clean))
+        sb_reader_problem(reader, node,
+                          "key \"%s\": expected a place other than /, and not in /proc, /sys or "
+                          "/dev, which a step has of its own, found %s",
+                          key, sb_text_shown(path).text);
 }
 
 struct cache {
@@ -57,6 +70,8 @@ static void read_cache(struct sb_reader *reader, const struct sb_yaml *node, str
     struct cache cache = {0};
     size_t before = reader->problem_total;
     sb_schema_read(reader, cache_keys, "cache", node, &cache);
+    if (cache.path && reader->problem_total == before)
+        check_place(reader, node, "cache", cache.path);
     if (cache.path && reader->problem_total == before)
         add_cache(step, cache.path, cache.shared);
     sb_schema_free(cache_keys, &cache);
@@ -175,6 +190,8 @@ static void read_secret(struct sb_reader *reader, const struct sb_yaml *node,
     sb_schema_read(reader, secret_keys, "secrets", node, &secret);
     if (secret.name && reader->problem_total == before)
         check_secret(reader, node, step, &secret);
+    if (secret.to && reader->problem_total == before)
+        check_place(reader, node, "to", secret.to);
     if (secret.name && reader->problem_total == before)
         add_secret(step, secret.name, secret.to ? secret.to : "",
                    secret.variable ? secret.variable : "");

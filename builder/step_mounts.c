@@ -100,7 +100,7 @@ static int add_network(struct sb_step_mounts *mounts, const struct sb_program *p
 
 /* ---- caches ---- */
 
-static bool reserved(const char *path) {
+bool sb_step_mounts_reserved(const char *path) {
     static const char *const places[] = {"/proc", "/sys", "/dev", NULL};
     for (size_t i = 0; places[i]; i++) {
         size_t len = strlen(places[i]);
@@ -112,7 +112,7 @@ static bool reserved(const char *path) {
 
 int sb_step_mounts_check_place(const char *path, struct sb_error *err) {
     sb_autofree char *clean = sb_path_clean(path);
-    if (path[0] == '/' && !reserved(clean))
+    if (path[0] == '/' && !sb_step_mounts_reserved(clean))
         return 0;
     return sb_fail(err, SB_E_STEP,
                    "%s: nothing can be mounted there (/, /proc, /sys and /dev are taken, and a "
@@ -280,7 +280,7 @@ static int make_points(struct sb_step_mounts *mounts, struct sb_error *err) {
     if (sb_root_points(mounts->root, mounts->points, mounts->point_count, err) < 0)
         return -1;
     for (size_t i = 0; i < mounts->n; i++) {
-        if (reserved(mounts->points[i].resolved))
+        if (sb_step_mounts_reserved(mounts->points[i].resolved))
             return sb_fail(err, SB_E_STEP,
                            "%s leads to %s in the root: nothing can be mounted "
                            "there",

@@ -40,4 +40,7 @@ int sb_step_mounts_give(const struct sb_step *step, struct sb_step_run_context *
 int sb_step_mounts_end(struct sb_step_mounts *mounts, const struct sb_step *step,
                        const struct sb_step_run_context *context, struct sb_error *err);
 
+/* Whether an absolute, clean path is one of those that the container itself needs. */
+bool sb_step_mounts_reserved(const char *path);
+
 #endif
