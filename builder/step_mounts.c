@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/idmap.h"
 #include "base/json.h"
 #include "base/lock.h"
 #include "base/memory.h"
@@ -165,6 +166,9 @@ static json_t *describe_cache(const struct cache *cache, const struct sb_recipe 
         json_object_set_new(json, "shared", json_string(cache->shared));
     else
         json_object_set_new(json, "recipe", sb_json_from_bytes(real ? real : path));
+    sb_autofree char *ids = sb_idmap_note(); /* who owns what is in it depends on them */
+    if (ids)
+        json_object_set_new(json, "ids", json_string(ids));
     return json;
 }
 
