@@ -88,7 +88,15 @@ sed -e "s|from: $T/base.yaml|from: base.yaml|" home/ids.yaml >ids.yaml
 owners() { as_user "$SBUILD" export ids --format rootfs -o - | tar -xO -f - owners | xargs; }
 check "a step gives files to others" as_user "$SBUILD" ids.yaml
 check_equal "their owners are seen above" "1234:77 5:5" "$(owners)"
-for file in /etc/subuid /etc/subgid; do echo "$user:3000000000:1000000" >>$file; done
+range() { # add|del: usermod changes nobody who runs something, and one process at a time has the files
+	for _ in 1 2 3 4 5; do
+		! usermod "--$1-subuids" 3000000000-3000999999 "--$1-subgids" 3000000000-3000999999 "$user" 2>usermod.err || return 0
+		sleep 0.2
+	done
+	cat usermod.err && false
+}
+kill "$(cat pids/user)" && while kill -0 "$(cat pids/user)" 2>/dev/null; do sleep 0.05; done
+check "the user gets more ids" range add
 sed -i s/ONE/TWO/ ids.yaml
 check "the user's ids are others now" as_user "$SBUILD" ids.yaml
 check_equal "the owners are the same" "1234:77 5:5" "$(owners)"
@@ -103,10 +111,18 @@ cat >large.yaml <<-END
 	  - {name: user, run: {script: "id -u", user: "400000"}}
 END
 check "ids beyond 65535 are there where the user has them" as_user "$SBUILD" large.yaml
-sed -i "/^$user:3000000000:/d" /etc/subuid /etc/subgid
+check "the user has the first ids only" range del
 sed -i s/TWO/THREE/ ids.yaml
 check "back to the first ids" as_user "$SBUILD" ids.yaml
 check_equal "again the same" "1234:77 5:5" "$(owners)"
 sed -i 's/id -u/id -g/' large.yaml
 check_fails "too large an id" 1 as_user "$SBUILD" large.yaml
+check_said 'hint: .*subordinate ids'
+sed -i 's/{name: user.*/{name: user, run: "chown 400000 \/owners"}/; /name: copied\|name: given/d' large.yaml
+sed -i 's/^layers:/layers:\n  - {name: made, run: touch \/owners}/' large.yaml
+check_fails "nor can a step give files to it" 4 as_user "$SBUILD" large.yaml
+check_said 'hint: .*subordinate ids'
+sed -i 's/{name: user.*/{name: user, run: {script: "true", user: "400000"}}/' large.yaml
+check_fails "nor run as it" 4 as_user "$SBUILD" large.yaml
+check_said 'is 400000:0, which whoever builds has no ids for'
 check_said 'hint: .*subordinate ids'
