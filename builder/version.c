@@ -110,6 +110,21 @@ static int check_whole_name(const char *name, struct sb_error *err) {
     return failed;
 }
 
+/* "app:v1" and "team/app" are no mere tags, and no whole names, either. */
+static int hint_tag(const char *tag, struct sb_error *err) {
+    bool named = strpbrk(tag, ":/") != NULL;
+    const char *colon = strrchr(tag, ':');
+    sb_autofree char *clean = sb_tag_clean(colon && colon[1] ? colon + 1 : named ? "v1" : tag);
+    if (!*clean)
+        return -1;
+    return named ? sb_error_hint(err,
+                                 "the image has the recipe's name: only its tag is given, as in "
+                                 "--tag %.128s, or a whole name with a host, as in "
+                                 "--tag registry.example.com/team/app:%.128s",
+                                 clean, clean)
+                 : sb_error_hint(err, "for example --tag %.128s", clean);
+}
+
 static int check_tags(const struct sb_strings *tags, struct sb_error *err) {
     for (size_t i = 0; i < tags->n; i++) {
         if (sb_reference_has_host(tags->v[i])) {
@@ -121,8 +136,7 @@ static int check_tags(const struct sb_strings *tags, struct sb_error *err) {
             continue;
         sb_fail(err, SB_E_USAGE, "--tag %s: a tag has up to 128 letters, digits, _ . and -",
                 tags->v[i]);
-        sb_autofree char *clean = sb_tag_clean(tags->v[i]);
-        return *clean ? sb_error_hint(err, "for example --tag %.128s", clean) : -1;
+        return hint_tag(tags->v[i], err);
     }
     return 0;
 }

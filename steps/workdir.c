@@ -31,8 +31,10 @@ int sb_workdir_make(int root, const char *workdir, const struct sb_step_mounts *
         return 0;
     bool exists;
     sb_autofree char *resolved = sb_inroot_resolve(root, workdir, &exists, err);
-    if (!resolved)
-        return -1;
+    if (!resolved) {
+        sb_error_context(err, "the workdir");
+        return sb_error_hint(err, "links of the image that lead to one another are in the way");
+    }
     if (is_mounted(resolved, mounts))
         return 0;
     sb_autoclose int other = sb_inroot_open(root, resolved, O_PATH | O_NOFOLLOW);
