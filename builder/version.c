@@ -32,6 +32,13 @@ static int hint_version(const struct sb_version *v, struct sb_error *err) {
     if (v->git.shallow)
         return sb_error_hint(err, "this checkout is shallow, and tags may be missing: run "
                                   "`git fetch --unshallow --tags`");
+    struct sb_semver meant;
+    const char *number = v->git.odd + strcspn(v->git.odd, "0123456789");
+    if (v->git.odd[0] && sb_semver_parse(number, &meant))
+        return sb_error_hint(err,
+                             "the tag %.128s is not of that form: say --version %.100s, or "
+                             "`git tag v%.100s` on the same commit",
+                             v->git.odd, number, number);
     if (v->git.odd[0])
         return sb_error_hint(err,
                              "the tag %.128s is no version by semver.org; add version: 0.1.0 to "
