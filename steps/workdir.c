@@ -31,10 +31,8 @@ int sb_workdir_make(int root, const char *workdir, const struct sb_step_mounts *
         return 0;
     bool exists;
     sb_autofree char *resolved = sb_inroot_resolve(root, workdir, &exists, err);
-    if (!resolved) {
-        sb_error_context(err, "the workdir");
-        return sb_error_hint(err, "links of the image that lead to one another are in the way");
-    }
+    if (!resolved)
+        return sb_error_context(err, "the workdir");
     if (is_mounted(resolved, mounts))
         return 0;
     sb_autoclose int other = sb_inroot_open(root, resolved, O_PATH | O_NOFOLLOW);
