@@ -8,6 +8,7 @@
 
 void sb_reader_check_place(struct sb_reader *reader, const struct sb_yaml *node, const char *key,
                            const char *path) {
+    sb_reader_check_names(reader, node, key, path);
     sb_autofree char *clean = sb_path_clean(path);
     if (sb_step_reserved(clean))
         sb_reader_problem(reader, node,

@@ -1,5 +1,6 @@
 #include "document/step.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -43,8 +44,23 @@ bool sb_step_is_whiteout(const char *path) {
     return false;
 }
 
+void sb_reader_check_names(struct sb_reader *reader, const struct sb_yaml *node, const char *key,
+                           const char *path) {
+    for (size_t n; path && *path; path += n + (path[n] == '/')) {
+        n = strcspn(path, "/");
+        if (n <= NAME_MAX)
+            continue;
+        sb_reader_problem(reader, node,
+                          "key \"%s\": a name of %zu bytes, %.20s… (no file system holds more "
+                          "than %d)",
+                          key, n, path, NAME_MAX);
+        return;
+    }
+}
+
 void sb_step_check_path(struct sb_reader *reader, const struct sb_yaml *node, const char *key,
                         const char *path) {
+    sb_reader_check_names(reader, sb_yaml_get(node, key), key, path);
     if (path && sb_step_is_whiteout(path))
         sb_reader_problem(reader, sb_yaml_get(node, key),
                           "key \"%s\": a layer can't hold a name that begins with \"%s\" (such "
