@@ -353,7 +353,10 @@ static void read_step(struct sb_reader *reader, const struct sb_step_kind *kind,
     step->place = (struct sb_place){reader->file, node->line, node->column};
     reader->args_used = &step->args_used;
     step->own = sb_alloc(kind->size);
+    reader->beside = common_keys;
+    reader->inside = kind->name;
     sb_schema_read(reader, kind->keys, kind->name, value, step->own);
+    reader->beside = NULL;
     check_common(reader, step, node);
     read_common(reader, node, step);
     if (kind->check && reader->problem_total == before)
