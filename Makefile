@@ -59,7 +59,7 @@ HTTPLIBS := -lcurl -Wl,-Bstatic -ljansson -Wl,-Bdynamic -lssl -lcrypto
 
 # ---- files ----
 
-ROOMS   := base layers registry builder deploy cli
+ROOMS   := base layers registry document context sandbox steps builder deploy cli
 SRC     := $(sort $(wildcard $(addsuffix /*.c,$(ROOMS) http init)))
 HTTPSRC := $(filter-out http/main.c,$(filter http/%,$(SRC)))
 LIBSRC  := $(filter-out cli/main.c http/% init/%,$(SRC))
@@ -101,11 +101,11 @@ $(B)/deploy/initfile.o: $(B)/sbuild-init
 
 $(LIB): $(LIBSRC:%.c=$(B)/%.o) $(B)/files
 	@rm -f $@
-	@ar rcs $@ $(filter %.o,$^)
+	@ar rcsP $@ $(filter %.o,$^)
 
 $(HTTPLIB): $(HTTPSRC:%.c=$(B)/%.o) $(B)/files
 	@rm -f $@
-	@ar rcs $@ $(filter %.o,$^)
+	@ar rcsP $@ $(filter %.o,$^)
 
 $(B)/%.o: %.c $(B)/flags
 	@mkdir -p $(@D)

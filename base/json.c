@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "base/text.h"
+#include "base/utf8.h"
 
 void sb_json_drop(json_t **value) {
     json_decref(*value);
@@ -101,7 +101,7 @@ json_t *sb_json_from_bytes(const char *bytes) {
 json_t *sb_json_from_text(const char *text) {
     sb_autobuf struct sb_buf out = {0};
     for (size_t n; *text; text += n) {
-        n = sb_text_utf8_length(text);
+        n = sb_utf8_length(text);
         if (n)
             sb_buf_add(&out, text, n);
         else

@@ -13,6 +13,7 @@
 
 #include "base/buffer.h"
 #include "base/error.h"
+#include "base/interrupt.h"
 
 struct sb_process_options {
     const char *const *argv; /* NULL-terminated; argv[0] is looked up in PATH */
@@ -53,15 +54,5 @@ char *sb_process_program(struct sb_error *err);
  * these numbers, and what is read or printed would be theirs. To use one still fails. First of
  * all. */
 void sb_process_take_standard(void);
-
-/* Forwards interruption: SIGINT, SIGTERM and SIGHUP set a flag and write to a pipe, instead of
- * ending the process. Call once, early, before threads. */
-void sb_interrupt_install(void);
-/* 0, or the signal that asked this process to stop. */
-int sb_interrupt_signal(void);
-/* Readable once interrupted; for poll. -1 before sb_interrupt_install. */
-int sb_interrupt_fd(void);
-/* -1 with SB_E_INTERRUPTED once interrupted, else 0. Long loops ask now and then. */
-int sb_interrupt_check(struct sb_error *err);
 
 #endif

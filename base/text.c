@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/buffer.h"
+#include "base/utf8.h"
 #include "base/visible.h"
 
 /* Damerau-Levenshtein with adjacent swaps, of the first 63 bytes. */
@@ -115,26 +116,9 @@ bool sb_text_parse_duration(const char *text, uint64_t *out_seconds) {
     return true;
 }
 
-size_t sb_text_utf8_length(const char *text) {
-    const unsigned char *p = (const unsigned char *)text;
-    int more = *p < 0x80 ? 0 : (*p >> 5) == 6 ? 1 : (*p >> 4) == 14 ? 2 : (*p >> 3) == 30 ? 3 : -1;
-    if (more < 0 || !*p)
-        return 0;
-    unsigned code = more == 0 ? *p : *p & (0x3Fu >> more);
-    for (int i = 1; i <= more; i++) {
-        if ((p[i] & 0xC0) != 0x80)
-            return 0;
-        code = code << 6 | (p[i] & 0x3F);
-    }
-    static const unsigned least[] = {0, 0x80, 0x800, 0x10000};
-    if (code < least[more] || code > 0x10FFFF || (code >= 0xD800 && code <= 0xDFFF))
-        return 0;
-    return (size_t)more + 1;
-}
-
 bool sb_text_is_utf8(const char *text) {
     for (size_t n; *text; text += n) {
-        n = sb_text_utf8_length(text);
+        n = sb_utf8_length(text);
         if (n == 0)
             return false;
     }

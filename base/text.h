@@ -34,7 +34,5 @@ struct sb_text_shown sb_text_shown(const char *text);
 
 /* True for well-formed UTF-8 without NUL. */
 bool sb_text_is_utf8(const char *text);
-/* The bytes of the well-formed character that text begins with; 0 when it begins with none. */
-size_t sb_text_utf8_length(const char *text);
 
 #endif

@@ -11,8 +11,8 @@
 
 #include "base/buffer.h"
 #include "base/clock.h"
+#include "base/interrupt.h"
 #include "base/memory.h"
-#include "base/process.h"
 
 #define OPEN_LEVELS      48 /* descriptors held, however deep it goes */
 #define CLEANING_SECONDS 5

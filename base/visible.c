@@ -3,13 +3,13 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "base/text.h"
+#include "base/utf8.h"
 
 /* Bytes of the character at p, of at most len, and which it is; 0 when it is none. */
 static size_t decode(const char *p, size_t len, unsigned *out_code) {
     char one[5] = {0};
     memcpy(one, p, len < 4 ? len : 4);
-    size_t n = sb_text_utf8_length(one);
+    size_t n = sb_utf8_length(one);
     unsigned code = (unsigned char)one[0];
     if (n > 1)
         code &= 0xFFu >> (n + 1);

@@ -10,11 +10,11 @@
 #include "base/memory.h"
 #include "base/process.h"
 #include "builder/choice.h"
-#include "builder/image_config.h"
 #include "builder/remote_cache.h"
 #include "builder/target.h"
-#include "builder/userns.h"
 #include "builder/version.h"
+#include "document/image_config.h"
+#include "sandbox/userns.h"
 
 /* 2020-01-01: any constant will do, and this one is plainly not a time of building. */
 #define DEFAULT_EPOCH INT64_C(1577836800)

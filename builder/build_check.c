@@ -10,6 +10,7 @@
 #include "base/memory.h"
 #include "base/process.h"
 #include "builder/target.h"
+#include "document/schema.h"
 
 /* ---- all problems at once ---- */
 
@@ -33,7 +34,7 @@ static void add_problem(struct problems *p, const struct sb_error *err) {
     if (weight(err->code) > weight(p->code))
         p->code = err->code;
     p->count++;
-    if (p->shown == SB_RECIPE_ERROR_LIMIT || p->text.len > sizeof err->message / 2)
+    if (p->shown == SB_PROBLEM_LIMIT || p->text.len > sizeof err->message / 2)
         return;
     p->shown++;
     sb_buf_addf(&p->text, "%s%.2000s", p->count > 1 ? "\n" : "", err->message);
@@ -82,9 +83,10 @@ static void check_secrets(const struct sb_build *build, const struct sb_step *st
 
 static int check_copy(struct sb_context *context, const struct sb_step *step, bool deep,
                       struct sb_error *err) {
+    const struct sb_placing *placing = sb_step_placing(step);
     sb_autofree char *place = sb_format("%s:%d", step->place.file, step->place.line);
-    const struct sb_selection selection = {&step->copy.from, &step->copy.include,
-                                           &step->copy.exclude, place};
+    const struct sb_selection selection = {&placing->from, &placing->include, &placing->exclude,
+                                           place};
     return sb_context_check(context, &selection, deep, err);
 }
 
@@ -92,7 +94,7 @@ static int check_copy(struct sb_context *context, const struct sb_step *step, bo
 static int check_step(struct sb_target *target, const struct sb_recipe_layer *layer,
                       const struct sb_step *step, bool deep, struct problems *problems) {
     struct sb_error err = {0};
-    bool copies = step->kind->type == SB_STEP_COPY;
+    bool copies = sb_step_copies(step);
     if (!copies && !step->kind->look)
         return 0;
     if ((copies ? check_copy(target->context, step, deep, &err)

@@ -13,7 +13,7 @@
 
 #include "base/digest.h"
 #include "base/error.h"
-#include "builder/copy.h"
+#include "context/copy.h"
 #include "layers/pack.h"
 #include "layers/store.h"
 

@@ -11,7 +11,8 @@
 #include "base/text.h"
 #include "layers/descriptor.h"
 #include "layers/image.h"
-#include "layers/unpack.h"
+#include "layers/reader.h"
+#include "layers/walk.h"
 
 #define TAG_PREFIX "k1-"
 #define VERSION    "1"

@@ -5,7 +5,7 @@
 #include "base/buffer.h"
 #include "base/json.h"
 #include "base/memory.h"
-#include "builder/statcache.h"
+#include "context/statcache.h"
 
 /* ---- listings: sorted lines "PATH\0REST\n" ---- */
 
@@ -43,18 +43,19 @@ static bool is_same_line(const struct line *line, const struct sb_buf *now) {
            !memcmp(now->data + path, line->rest, line->rest_len);
 }
 
-/* Files are told by their names in the context, where people know them; gone ones by the image's.
- */
+/* Files are told by their names in the context, where people know them; gone ones by the image's,
+ * if the listing has these. */
 static void compare_listings(const char *at, size_t len, const struct sb_copy_list *list,
                              struct changes *out) {
     const char *end = at + len;
     struct line old = {0};
     bool has_old = next_line(&at, end, &old);
     sb_autobuf struct sb_buf text = {0};
+    bool gathered = list->n && list->v[list->n - 1].source == list->v[list->n - 1].path;
     for (size_t i = 0; has_old || i < list->n;) {
         const struct sb_copy_entry *e = i < list->n ? &list->v[i] : NULL;
         int order = !has_old ? 1 : !e ? -1 : sb_path_order(old.path, e->path);
-        sb_autofree char *name = !e || order < 0           ? sb_format("/%s", old.path)
+        sb_autofree char *name = !e || order < 0 ? sb_format("%s%s", gathered ? "" : "/", old.path)
                                  : e->source && *e->source ? sb_strdup(e->source)
                                                            : sb_format("/%s", e->path);
         sb_buf_reset(&text);

@@ -11,12 +11,12 @@
 
 #include "base/memory.h"
 #include "base/process.h"
-#include "builder/bootstrap.h"
-#include "builder/fetch.h"
-#include "builder/step_times.h"
 #include "layers/clamp.h"
 #include "layers/room.h"
 #include "layers/trees.h"
+#include "steps/bootstrap.h"
+#include "steps/fetch.h"
+#include "steps/times.h"
 
 enum { LAST_LINES = 40, LAST_LINES_FULL = 10 };
 
@@ -50,8 +50,8 @@ static int open_download(void *data, const struct sb_step *step, struct sb_error
     struct sb_digest digest;
     if (log_fd < 0)
         return -1;
-    sb_digest_parse_hex(step->download.sha256, &digest);
-    int fd = sb_fetch(site->store, site->registry, step->download.url, &digest,
+    sb_digest_parse_hex(sb_step_placing(step)->sha256, &digest);
+    int fd = sb_fetch(site->store, site->registry, sb_step_placing(step)->url, &digest,
                       sb_settings_download_seconds(site->settings), &log, err);
     sb_buf_free(&log.tail);
     if (fd < 0)
@@ -107,7 +107,7 @@ static int run_step(const struct sb_layer_run *run, const struct sb_step *step,
     int failed = step->kind->run(step, context, err);
     context->env = NULL;
     sb_pairs_free(&env);
-    bool says_place = step->kind->type == SB_STEP_COPY || sb_step_downloads(step);
+    bool says_place = sb_step_placing(step) != NULL;
     if (failed < 0 && !says_place)
         sb_error_context(err, "%s:%d: %s", step->place.file,
                          context->failed_line ? context->failed_line : step->place.line,

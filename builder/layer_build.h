@@ -6,7 +6,7 @@
 
 #include "base/error.h"
 #include "builder/layer_key.h"
-#include "builder/settings.h"
+#include "document/settings.h"
 
 /* Packs what a copy layer copies. SB_E_FAILED with os_errno ESTALE: a file changed meanwhile. */
 int sb_layer_pack_copy(const struct sb_layer_site *site, const struct sb_copy_list *list,

@@ -5,8 +5,8 @@
 
 #include "base/json.h"
 #include "base/memory.h"
-#include "builder/image_config.h"
-#include "builder/workdir.h"
+#include "document/image_config.h"
+#include "steps/workdir.h"
 
 bool sb_layer_is_copy(const struct sb_recipe_layer *layer) {
     return sb_layer_copies_first(layer) == layer->step_count;
@@ -32,15 +32,14 @@ bool sb_layer_fetches(const struct sb_recipe_layer *layer) {
 
 size_t sb_layer_copies_first(const struct sb_recipe_layer *layer) {
     size_t n = 0;
-    while (n < layer->step_count &&
-           (layer->steps[n].kind->type == SB_STEP_COPY || sb_step_downloads(&layer->steps[n])))
+    while (n < layer->step_count && sb_step_placing(&layer->steps[n]))
         n++;
     return n;
 }
 
 bool sb_layer_keeps_products(const struct sb_recipe_layer *layer) {
     for (size_t i = 0; i < layer->step_count; i++)
-        if (layer->steps[i].kind->type == SB_STEP_RUN && layer->steps[i].caches.n > 0)
+        if (layer->steps[i].kind->goes_by_times && layer->steps[i].caches.n > 0)
             return true;
     return false;
 }
@@ -195,6 +194,35 @@ static int add_copied(const struct sb_layer_site *site, const struct sb_step *st
     return 0;
 }
 
+/* Among other steps: where it lands is decided when the steps before have been, and by nothing but
+ * them, the layers below and what the step says. */
+static int add_gathered(const struct sb_layer_site *site, const struct sb_step *step,
+                        struct sb_copies *copies, json_t *out, struct sb_error *err) {
+    const struct sb_placing *placing = sb_step_placing(step);
+    struct sb_copied *copied = sb_copies_add(copies);
+    struct sb_copy_sources sources = {0};
+    json_t *from = json_array();
+    set_string(out, "to", placing->to);
+    json_object_set_new(out, "owner", json_pack("[i,i]", (int)placing->uid, (int)placing->gid));
+    json_object_set_new(out, "mode",
+                        json_pack("[i,i]", (int)placing->file_mode, (int)placing->directory_mode));
+    json_object_set_new(out, "from", from);
+    int failed = sb_copy_scan(step, 1, site->context, &sources, err) < 0 ||
+                 sb_copy_gather(&sources, &copied->list, err) < 0;
+    for (size_t i = 0; i < sources.n && !failed; i++)
+        json_array_append_new(from, sb_json_from_bytes(sources.v[i].inputs[0].path));
+    if (!failed) {
+        sb_copy_listing(&copied->list, &copied->listing);
+        sb_arena_take(&copied->list.arena, &sources.arena);
+    }
+    sb_copy_sources_free(&sources);
+    if (failed)
+        return -1;
+    struct sb_digest digest = sb_digest_of(copied->listing.data, copied->listing.len);
+    set_digest(out, "content", &digest);
+    return 0;
+}
+
 static int step_json(const struct sb_layer_site *site, const struct sb_step *step,
                      struct sb_copies *copies, json_t **out, struct sb_error *err) {
     json_t *json = *out = json_object();
@@ -204,14 +232,8 @@ static int step_json(const struct sb_layer_site *site, const struct sb_step *ste
     if (step->caches.n > 0)
         json_object_set_new(json, "caches", words(&step->caches));
     add_args(site, step, json);
-    /* Among others: where it lands is decided when the steps before have been, and by nothing but
-     * them, the layers below and what the step says. */
-    if (step->kind->type == SB_STEP_COPY) {
-        static const struct sb_stack nothing;
-        const struct sb_copy_ground ground = {.stack = &nothing, .partial = true};
-        set_string(json, "to", step->copy.to);
-        return add_copied(site, step, 1, &ground, copies, json, err);
-    }
+    if (sb_step_copies(step))
+        return add_gathered(site, step, copies, json, err);
     json_t *does = json_object();
     json_object_set_new(json, "does", does);
     step->kind->describe(step, does);

@@ -2,7 +2,7 @@
  * builder/layer_key: what a layer depends on, as the JSON that its cache key is computed over.
  *
  * Version 1, three kinds:
- *   copy       "content": digest of the listing of what is copied (builder/copy.h), and the epoch.
+ *   copy       "content": digest of the listing of what is copied (context/copy.h), and the epoch.
  * Nothing of the layers below but what the listing shows of them. steps      "below": the diff IDs
  * of all layers below; "env", "workdir" and the version of what else there is ("environment") when
  * a step sees them; for each step its kind, what it does, network, caches, args, secrets (HMAC) and
@@ -14,11 +14,11 @@
 
 #include "base/error.h"
 #include "builder/cache.h"
-#include "builder/context.h"
-#include "builder/copy.h"
-#include "builder/execution.h"
-#include "builder/recipe.h"
+#include "context/context.h"
+#include "context/copy.h"
+#include "document/recipe.h"
 #include "layers/image.h"
+#include "steps/execution.h"
 
 #define SB_KEY_VERSION 1
 /* Of what programs find beside the image's variables: HOME, places of caches, the workdir. */
@@ -52,7 +52,7 @@ bool sb_layer_fetches(const struct sb_recipe_layer *layer);
 int sb_layer_environment(const struct sb_layer_site *site, const struct sb_step *step,
                          struct sb_pairs *out, struct sb_error *err);
 /* True when a script of it has a cache directory: what changed below since that was used last has
- * to be known (builder/step_times.h). */
+ * to be known (steps/times.h). */
 bool sb_layer_keeps_products(const struct sb_recipe_layer *layer);
 /* How many of its first steps copy or download, and so land on what the layers below hold: all
  * steps of a copy layer. */

@@ -13,7 +13,7 @@
 
 #include "base/digest.h"
 #include "base/error.h"
-#include "builder/project.h"
+#include "document/project.h"
 
 #define SB_LOCKFILE_LIMIT (1u << 20) /* bytes */
 

@@ -10,8 +10,9 @@
 #include "builder/remote_cache_private.h"
 #include "layers/compressor.h"
 #include "layers/contents.h"
+#include "layers/reader.h"
 #include "layers/tar.h"
-#include "layers/unpack.h"
+#include "layers/walk.h"
 
 /* ---- which are known ---- */
 

@@ -14,7 +14,7 @@
 #define SB_BUILDER_SOURCE_H
 
 #include "base/error.h"
-#include "builder/recipe.h"
+#include "document/recipe.h"
 #include "layers/image.h"
 #include "registry/reference.h"
 #include "registry/remote.h"

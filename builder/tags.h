@@ -10,7 +10,7 @@
 
 #include "base/buffer.h"
 #include "base/error.h"
-#include "builder/git.h"
+#include "context/git.h"
 
 #define SB_TAG_LIMIT 128 /* characters; distribution-spec 1.1, "Pulling manifests" */
 

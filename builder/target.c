@@ -11,9 +11,9 @@
 #include "base/process.h"
 #include "base/text.h"
 #include "builder/cache.h"
-#include "builder/image_config.h"
 #include "builder/layer_build.h"
 #include "builder/remote_cache.h"
+#include "document/image_config.h"
 #include "layers/trees.h"
 
 /* ---- one layer ---- */

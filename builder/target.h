@@ -7,9 +7,9 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "builder/build.h"
-#include "builder/context.h"
 #include "builder/layer_key.h"
+#include "builder/request.h"
+#include "context/context.h"
 
 struct sb_target {
     struct sb_build *build;
@@ -85,7 +85,7 @@ int sb_target_trees(struct sb_target *target, size_t result, struct sb_strings *
 /* ---- target_stack.c ---- */
 
 /* What a layer's copies land on. Of a base that lies in a registry that is what its config says of
- * its paths (builder/base_paths.h), so that it need not be fetched and every machine sees the same;
+ * its paths (context/base_paths.h), so that it need not be fetched and every machine sees the same;
  * of all others their tables of contents. Valid until the next layer. */
 int sb_target_ground(struct sb_target *target, struct sb_copy_ground *out, struct sb_error *err);
 void sb_target_stack_free(struct sb_target_stack *stack); /* NULL is allowed */

@@ -7,8 +7,8 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "builder/base_layers.h"
-#include "builder/base_paths.h"
 #include "builder/target.h"
+#include "context/base_paths.h"
 #include "layers/unpack.h"
 
 struct sb_target_stack {

@@ -5,11 +5,11 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "builder/base_paths.h"
-#include "builder/environment.h"
-#include "builder/image_config.h"
 #include "builder/source.h"
 #include "builder/target.h"
+#include "context/base_paths.h"
+#include "document/environment.h"
+#include "document/image_config.h"
 
 struct sb_target *sb_target_root(struct sb_target *target) {
     while (target->base)

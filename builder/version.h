@@ -8,10 +8,10 @@
 #define SB_BUILDER_VERSION_H
 
 #include "base/error.h"
-#include "builder/build.h"
-#include "builder/git.h"
-#include "builder/recipe.h"
+#include "builder/request.h"
 #include "builder/tags.h"
+#include "context/git.h"
+#include "document/recipe.h"
 #include "layers/image.h"
 #include "layers/store.h"
 #include "registry/release.h"

@@ -14,7 +14,7 @@
 
 #include "base/buffer.h"
 #include "base/error.h"
-#include "builder/settings.h"
+#include "document/settings.h"
 #include "layers/store.h"
 
 struct sb_command {

@@ -9,7 +9,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/text.h"
-#include "builder/outputs.h"
+#include "context/outputs.h"
 
 static int write_stdout(const struct sb_cli_export *job, struct sb_error *err) {
     if (isatty(STDOUT_FILENO)) {

@@ -7,8 +7,8 @@
 #include "base/memory.h"
 #include "base/process.h"
 #include "base/text.h"
-#include "builder/contain.h"
 #include "cli/command.h"
+#include "sandbox/contain.h"
 
 static const struct sb_command *const commands[] = {
     &sb_command_build,  &sb_command_plan,      &sb_command_bundle,  &sb_command_lock,

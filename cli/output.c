@@ -11,8 +11,8 @@
 #include "base/json.h"
 #include "base/memory.h"
 #include "base/visible.h"
-#include "builder/outputs.h"
 #include "cli/command.h"
+#include "context/outputs.h"
 #include "layers/room.h"
 
 /* The one that was opened, for what there is to say of its disk. */

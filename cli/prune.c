@@ -5,10 +5,10 @@
 #include "base/json.h"
 #include "base/memory.h"
 #include "base/text.h"
-#include "builder/userns.h"
 #include "cli/node.h"
 #include "deploy/status.h"
 #include "layers/collect.h"
+#include "sandbox/userns.h"
 
 struct limits {
     const char *max_size, *older_than, *keep_images;

@@ -6,8 +6,8 @@
 
 #include <stdbool.h>
 
-#include "builder/settings.h"
 #include "cli/command.h"
+#include "document/settings.h"
 #include "registry/reference.h"
 #include "registry/remote.h"
 

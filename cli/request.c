@@ -9,7 +9,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/stream.h"
-#include "builder/outputs.h"
+#include "context/outputs.h"
 #include "layers/origin.h"
 
 enum { SECRET_LIMIT = 1 << 20 };

@@ -1,7 +1,7 @@
 #include "cli/transfer.h"
 
 #include "base/memory.h"
-#include "builder/userns.h"
+#include "sandbox/userns.h"
 
 int sb_cli_transfer_open(struct sb_cli_transfer *t, const struct sb_cli_registry *options,
                          bool unpacks, struct sb_error *err) {

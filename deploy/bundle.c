@@ -10,7 +10,8 @@
 #include "deploy/units.h"
 #include "layers/convert.h"
 #include "layers/pack.h"
-#include "layers/unpack.h"
+#include "layers/reader.h"
+#include "layers/walk.h"
 #include "registry/reference.h"
 
 #define DESCRIPTION   SB_BUNDLE_DIRECTORY "/description.json"

@@ -189,7 +189,7 @@ int sb_claim_check_units(const struct sb_node_service *service, const struct sb_
 static void add_claims(const struct sb_description *d, struct sb_strings *out) {
     for (size_t i = 0; i < SB_DIRECTORY_COUNT; i++)
         if (d->directories[i])
-            sb_strings_take(out, sb_unit_directory_path(d->name, (enum sb_service_directory)i));
+            sb_strings_take(out, sb_service_directory_path(d->name, (enum sb_service_directory)i));
     if (d->root == SB_ROOT_HOST)
         sb_strings_addf(out, "%s/%s", SB_UNIT_HOST_ROOT, d->name);
 }

@@ -30,6 +30,13 @@ const char *sb_service_restart_name(enum sb_service_restart how) {
     return restarts[how];
 }
 
+char *sb_service_directory_path(const char *service, enum sb_service_directory which) {
+    static const char *const places[] = {[SB_DIRECTORY_STATE] = "/var/lib",
+                                         [SB_DIRECTORY_CACHE] = "/var/cache",
+                                         [SB_DIRECTORY_LOGS] = "/var/log"};
+    return sb_format("%s/%s", places[which], service);
+}
+
 void sb_description_free(struct sb_description *d) {
     char *const texts[] = {d->name,        d->version,        d->repository,  d->schedule,
                            d->user,        d->workdir,        d->stop_signal, d->upstream,

@@ -26,8 +26,8 @@
 #include "base/buffer.h"
 #include "base/digest.h"
 #include "base/error.h"
-#include "builder/pairs.h"
-#include "builder/recipe.h"
+#include "document/pairs.h"
+#include "document/recipe.h"
 #include "layers/image.h"
 
 #define SB_DESCRIPTION_FORMAT     1
@@ -131,7 +131,7 @@ struct sb_description {
     int64_t tasks, files;
     char *swap, *memlock, *core, *stack; /* "unlimited", or bytes; NULL: not said */
 
-    unsigned harden_off; /* of SB_HARDEN_… (builder/recipe.h): what is not to be hardened */
+    unsigned harden_off; /* of SB_HARDEN_… (document/recipe.h): what is not to be hardened */
 };
 
 /* Each fills *out; on failure it is empty. Free with sb_description_free. */
@@ -163,6 +163,9 @@ bool sb_description_own_ids(const struct sb_description *description);
 
 /* A name that a service may have. For names that come from a command line too. */
 bool sb_service_name_valid(const char *name);
+
+/* "/var/lib/NAME", "/var/cache/NAME", "/var/log/NAME"; the caller's. */
+char *sb_service_directory_path(const char *service, enum sb_service_directory which);
 
 const char *sb_service_restart_name(enum sb_service_restart how); /* "always", "on-failure", "no" */
 

@@ -6,9 +6,8 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/text.h"
-#include "builder/rules.h"
 #include "deploy/description.h"
-#include "deploy/units.h"
+#include "document/rules.h"
 
 #define TEXT_LIMIT (128u << 10) /* bytes of one word or value; Linux' own limit */
 #define ALL_LIMIT                                                                                  \
@@ -105,7 +104,7 @@ static void check_volumes(struct check *c, const struct sb_description *d) {
 static bool meets_others(const struct sb_description *d, size_t which) {
     const char *inside = d->host.v[which].value;
     for (size_t i = 0; i < SB_DIRECTORY_COUNT; i++) {
-        sb_autofree char *own = sb_unit_directory_path(d->name, (enum sb_service_directory)i);
+        sb_autofree char *own = sb_service_directory_path(d->name, (enum sb_service_directory)i);
         if (d->directories[i] &&
             (sb_mounts_meet(inside, d->directories[i]) || sb_mounts_meet(inside, own)))
             return true;

@@ -7,9 +7,9 @@
 #include "base/json.h"
 #include "base/memory.h"
 #include "base/text.h"
-#include "builder/environment.h"
-#include "builder/image_config.h"
 #include "deploy/description.h"
+#include "document/environment.h"
+#include "document/image_config.h"
 
 static char *copy(const char *text) {
     return text && *text ? sb_strdup(text) : NULL;

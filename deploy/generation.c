@@ -10,6 +10,7 @@
 #include "base/memory.h"
 #include "deploy/hostroot.h"
 #include "deploy/node.h"
+#include "deploy/units.h"
 #include "layers/pin.h"
 
 #define RECORD_LIMIT (4u << 20)
@@ -160,6 +161,12 @@ int sb_generation_description(const struct sb_node_service *service, uint64_t nu
                               struct sb_description *out, struct sb_error *err) {
     sb_autofree char *name = sb_format("%" PRIu64, number);
     return read_description(service, name, out, err);
+}
+
+char *sb_generation_coloured_unit(const struct sb_node_service *service, uint64_t number,
+                                  uint16_t port, const char *colour) {
+    sb_autofree char *unit = sb_unit_service_name(service->name, colour);
+    return sb_format("%" PRIu64 "/units/%u/%s", number, port, unit);
 }
 
 /* ---- all of them ---- */

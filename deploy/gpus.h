@@ -24,8 +24,8 @@
 #include <stdint.h>
 
 #include "base/error.h"
-#include "builder/pairs.h"
 #include "deploy/node.h"
+#include "document/pairs.h"
 
 /* Bit N of *out: /dev/nvidiaN is for this service, which prefers those that it has. A node that has
  * fewer GPUs than are asked for gives what it has. SB_E_FAILED says who has those that are not

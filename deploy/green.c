@@ -16,17 +16,11 @@
 
 /* ---- what a generation brings ---- */
 
-char *sb_green_kept(const struct sb_node_service *service, uint64_t number, uint16_t port,
-                    const char *colour) {
-    sb_autofree char *unit = sb_unit_service_name(service->name, colour);
-    return sb_format("%" PRIu64 "/units/%u/%s", number, port, unit);
-}
-
 bool sb_green_has(const struct sb_node_service *service, uint64_t number) {
     struct sb_description d;
     if (number == 0 || sb_generation_description(service, number, &d, NULL) < 0)
         return false;
-    sb_autofree char *kept = sb_green_kept(service, number, d.port, sb_colours[0]);
+    sb_autofree char *kept = sb_generation_coloured_unit(service, number, d.port, sb_colours[0]);
     bool has = d.strategy == SB_STRATEGY_BLUE_GREEN && sb_path_exists(service->fd, kept);
     sb_description_free(&d);
     return has;
@@ -187,7 +181,7 @@ static int choose(const struct sb_node_service *service, const struct sb_descrip
 static int place(const struct sb_node_service *service, uint64_t number,
                  const struct coming *coming, struct sb_error *err) {
     const struct sb_node_slot *slot = &coming->slot;
-    sb_autofree char *path = sb_green_kept(service, number, slot->port, slot->colour);
+    sb_autofree char *path = sb_generation_coloured_unit(service, number, slot->port, slot->colour);
     sb_autobuf struct sb_buf text = {0};
     if (!coming->there && slot->generation && retire(service, slot, false, err) < 0)
         return -1;

@@ -34,10 +34,6 @@
 
 /* Whether a generation is made to run in a colour. */
 bool sb_green_has(const struct sb_node_service *service, uint64_t number);
-/* The text of its unit in one colour, on one of its two ports, as it is kept with the generation:
- * path relative to the service's directory; the caller's. */
-char *sb_green_kept(const struct sb_node_service *service, uint64_t number, uint16_t port,
-                    const char *colour);
 /* The unit that a generation runs in, or was to run in beside the current one; the caller's. */
 char *sb_green_unit(const struct sb_node_service *service, uint64_t number);
 

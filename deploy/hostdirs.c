@@ -9,10 +9,10 @@
 
 #include "base/file.h"
 #include "base/memory.h"
-#include "builder/rules.h"
 #include "deploy/claim.h"
 #include "deploy/units.h"
 #include "deploy/volumes.h"
+#include "document/rules.h"
 
 /* Lines of operators', as the host resolves them: what is not there allows nothing. */
 static void add_allowed(const char *name, struct sb_strings *out) {

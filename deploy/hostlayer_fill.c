@@ -12,11 +12,11 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/text.h"
-#include "builder/inroot.h"
 #include "deploy/hostlayer_private.h"
 #include "deploy/ldcache.h"
 #include "deploy/rootview.h"
 #include "deploy/units.h"
+#include "sandbox/inroot.h"
 
 /* ---- directories ---- */
 

@@ -7,10 +7,10 @@
 
 #include "base/file.h"
 #include "base/memory.h"
-#include "builder/inroot.h"
-#include "builder/rules.h"
+#include "deploy/description.h"
 #include "deploy/hostlayer_private.h"
-#include "deploy/units.h"
+#include "document/rules.h"
+#include "sandbox/inroot.h"
 
 struct place {
     char *path, *real; /* as a unit names it, and without the image's links */
@@ -51,7 +51,7 @@ static void add_all(const struct sb_hostlayer_work *w, struct places *out) {
     for (size_t i = 0; always[i]; i++)
         add(w, always[i], shared_tmp && strstr(always[i], "/tmp"), out);
     for (size_t i = 0; i < SB_DIRECTORY_COUNT; i++) {
-        sb_autofree char *own = sb_unit_directory_path(d->name, (enum sb_service_directory)i);
+        sb_autofree char *own = sb_service_directory_path(d->name, (enum sb_service_directory)i);
         if (!d->directories[i])
             continue;
         add(w, own, true, out);

@@ -7,12 +7,12 @@
 
 #include "base/file.h"
 #include "base/memory.h"
-#include "builder/inroot.h"
 #include "deploy/ids.h"
 #include "deploy/initfile.h"
 #include "deploy/renumber.h"
 #include "deploy/units.h"
 #include "layers/unpack.h"
+#include "sandbox/inroot.h"
 
 #define TEMPORARY SB_TMP_PREFIX "generation"
 

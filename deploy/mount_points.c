@@ -27,7 +27,7 @@ void sb_units_mount_points(const struct sb_description *d, struct sb_strings *ou
     for (size_t i = 0; i < SB_DIRECTORY_COUNT; i++) {
         if (!d->directories[i])
             continue;
-        sb_autofree char *host = sb_unit_directory_path(d->name, (enum sb_service_directory)i);
+        sb_autofree char *host = sb_service_directory_path(d->name, (enum sb_service_directory)i);
         add_point(out, host + 1, true);
         add_point(out, d->directories[i] + 1, true);
     }

@@ -159,6 +159,10 @@ bool sb_generation_ran_well(const struct sb_node_service *service, uint64_t numb
 json_t *sb_generation_gpus_json(const struct sb_generation *generation);
 int sb_generation_description(const struct sb_node_service *service, uint64_t number,
                               struct sb_description *out, struct sb_error *err);
+/* The text of its unit in one colour, on one of its two ports, as it is kept with it: a path
+ * relative to the service's directory; the caller's. */
+char *sb_generation_coloured_unit(const struct sb_node_service *service, uint64_t number,
+                                  uint16_t port, const char *colour);
 struct sb_generation_list {
     struct sb_generation *v;
     size_t n, cap;

@@ -11,7 +11,6 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "base/tree.h"
-#include "deploy/green.h"
 #include "deploy/ids.h"
 #include "deploy/units.h"
 #include "deploy/volumes.h"
@@ -77,7 +76,8 @@ static bool find_ids(const struct sb_node_service *service, uint64_t number,
                      const struct sb_description *d, uint32_t *out_uid, uint32_t *out_gid) {
     sb_autobuf struct sb_buf text = {0};
     sb_autofree char *plain = sb_format("%" PRIu64 "/units/%s", number, service->unit);
-    sb_autofree char *coloured = sb_green_kept(service, number, d->port, sb_colours[0]);
+    sb_autofree char *coloured =
+        sb_generation_coloured_unit(service, number, d->port, sb_colours[0]);
     if (sb_file_read(service->fd, plain, SB_UNIT_TEXT_LIMIT, &text, NULL) < 0 &&
         sb_file_read(service->fd, coloured, SB_UNIT_TEXT_LIMIT, &text, NULL) < 0)
         return false;
@@ -97,7 +97,7 @@ bool sb_owners_fit(const struct sb_node_service *service, uint64_t number,
 static void find_data(const struct sb_description *d, struct sb_strings *out) {
     for (size_t i = 0; i < SB_DIRECTORY_COUNT; i++)
         if (d->directories[i])
-            sb_strings_take(out, sb_unit_directory_path(d->name, (enum sb_service_directory)i));
+            sb_strings_take(out, sb_service_directory_path(d->name, (enum sb_service_directory)i));
     for (size_t i = 0; i < d->volumes.n && d->root == SB_ROOT_LAYERS; i++)
         sb_strings_take(out, sb_volume_path(d->name, d->volumes.v[i]));
 }

@@ -11,9 +11,9 @@
 
 #include "base/memory.h"
 #include "base/text.h"
-#include "builder/environment.h"
 #include "deploy/gpus.h"
 #include "deploy/ids.h"
+#include "document/environment.h"
 #include "layers/links.h"
 
 /* The device of a GPU that is not its. */

@@ -5,9 +5,9 @@
 #define SB_DEPLOY_PLACEMENT_H
 
 #include "base/error.h"
-#include "builder/inroot.h"
 #include "deploy/node.h"
 #include "deploy/units.h"
+#include "sandbox/inroot.h"
 
 struct sb_node_placement {
     struct sb_placement placement; /* borrows from what is below */

@@ -9,7 +9,6 @@
 
 #include "base/file.h"
 #include "base/memory.h"
-#include "deploy/green.h"
 #include "deploy/hostlayer.h"
 #include "deploy/hostroot.h"
 #include "deploy/ids.h"
@@ -124,7 +123,8 @@ static int keep_colour(const struct sb_node_service *service, const struct sb_de
     if (sb_units_generate(d, &placement, &units, err) < 0)
         return -1;
     const char *text = sb_units_find(&units, SB_UNIT_SERVICE)->text;
-    sb_autofree char *file = sb_green_kept(service, placement.generation, port, colour);
+    sb_autofree char *file =
+        sb_generation_coloured_unit(service, placement.generation, port, colour);
     sb_autofree char *directory = sb_path_dirname(file);
     int rc = sb_directory_make(service->fd, directory, 0755, err);
     if (rc == 0)

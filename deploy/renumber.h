@@ -21,8 +21,8 @@
 #include <stdint.h>
 
 #include "base/error.h"
-#include "builder/inroot.h"
 #include "deploy/node.h"
+#include "sandbox/inroot.h"
 
 /* Makes it for a generation of layers, if it is not there. root is what it would be on top of
  * (deploy/rootview.h), user the image's. *out is its absolute path, the caller's. */

@@ -12,7 +12,7 @@
 
 #include "base/buffer.h"
 #include "base/error.h"
-#include "builder/pairs.h"
+#include "document/pairs.h"
 
 #define SB_SYSTEMD_OLDEST 247 /* the first with LoadCredential= */
 #define SB_SYSTEMD_UNITS  "/etc/systemd/system"

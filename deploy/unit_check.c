@@ -3,8 +3,8 @@
 #include <string.h>
 
 #include "base/text.h"
-#include "builder/rules.h"
 #include "deploy/units.h"
+#include "document/rules.h"
 
 #define VERSION_OLDEST 247
 

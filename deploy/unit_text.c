@@ -43,13 +43,6 @@ char *sb_unit_driver_name(const char *root) {
     return sb_format("sbuild-driver@%s.service", name);
 }
 
-char *sb_unit_directory_path(const char *service, enum sb_service_directory which) {
-    static const char *const places[] = {[SB_DIRECTORY_STATE] = "/var/lib",
-                                         [SB_DIRECTORY_CACHE] = "/var/cache",
-                                         [SB_DIRECTORY_LOGS] = "/var/log"};
-    return sb_format("%s/%s", places[which], service);
-}
-
 char *sb_unit_mount_name(const char *service, uint64_t generation) {
     sb_autofree char *path = sb_unit_root_path(service, generation);
     sb_autofree char *name = sb_unit_escape_path(path);

@@ -8,11 +8,11 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/text.h"
-#include "builder/rules.h"
-#include "deploy/hardening.h"
 #include "deploy/ids.h"
 #include "deploy/initfile.h"
+#include "deploy/units_private.h"
 #include "deploy/volumes.h"
+#include "document/rules.h"
 
 #define VERSION_STEPS 254        /* that lets pauses between restarts grow */
 #define LINE_LIMIT    (1u << 20) /* systemd's own */
@@ -328,7 +328,8 @@ static void add_directories(struct making *m) {
         const char *path = m->d->directories[i];
         if (!path)
             continue;
-        sb_autofree char *host = sb_unit_directory_path(m->d->name, (enum sb_service_directory)i);
+        sb_autofree char *host =
+            sb_service_directory_path(m->d->name, (enum sb_service_directory)i);
         sb_buf_addf(&m->text, "%sDirectory=%s\n%sDirectoryMode=0750\n", keys[i], m->d->name,
                     keys[i]);
         if (strcmp(host, path) != 0)

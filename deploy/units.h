@@ -123,8 +123,6 @@ char *sb_unit_mount_name(const char *service, uint64_t generation);
 char *sb_unit_root_path(const char *service, uint64_t generation);
 /* "sbuild-driver@run-sbuild-NAME-N.service" for a root; the caller's. */
 char *sb_unit_driver_name(const char *root);
-/* "/var/lib/NAME", "/var/cache/NAME", "/var/log/NAME"; the caller's. */
-char *sb_unit_directory_path(const char *service, enum sb_service_directory which);
 
 /* ---- reading them back ---- */
 

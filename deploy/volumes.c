@@ -11,8 +11,8 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "base/tree.h"
-#include "builder/inroot.h"
 #include "layers/entry.h"
+#include "sandbox/inroot.h"
 
 #define PIECE (1u << 20)
 

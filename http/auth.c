@@ -7,7 +7,7 @@
 #include "base/assert.h"
 #include "base/memory.h"
 #include "base/text.h"
-#include "http/auth_state.h"
+#include "http/auth_private.h"
 #include "http/base64.h"
 #include "http/challenge.h"
 #include "http/credentials.h"

@@ -13,6 +13,7 @@
 
 #include "base/buffer.h"
 #include "base/error.h"
+#include "http/auth_request.h"
 #include "http/credential.h"
 #include "http/settings.h"
 
@@ -21,12 +22,6 @@ struct sb_auth;
 /* Reads nothing yet. settings must outlive it. */
 struct sb_auth *sb_auth_new(const struct sb_settings *settings);
 void sb_auth_free(struct sb_auth *auth); /* NULL is allowed */
-
-struct sb_auth_request {
-    const char *host;   /* the registry as in references: "docker.io", "127.0.0.1:5000" */
-    const char *origin; /* "https://registry-1.docker.io", "http://127.0.0.1:5000": without path */
-    const char *scope;  /* "repository:team/app:pull,push"; several separated by blanks; NULL */
-};
 
 /* What is known to be asked for without a new request's 401: a token, or credentials for a host
  * that asked for Basic before. Returns 1 and the value of the Authorization header ("Bearer …") in

@@ -1,4 +1,4 @@
-#include "http/auth_state.h"
+#include "http/auth_private.h"
 
 #include <stdlib.h>
 #include <string.h>

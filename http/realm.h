@@ -8,8 +8,9 @@
 #include <stdbool.h>
 
 #include "base/error.h"
-#include "http/auth.h"
+#include "http/auth_request.h"
 #include "http/origin.h"
+#include "http/settings.h"
 
 /* May what is secret go there? By TLS always; without only on this machine, or where the settings
  * say so. */

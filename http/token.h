@@ -8,9 +8,10 @@
 #include <stdbool.h>
 
 #include "base/error.h"
-#include "http/auth.h"
+#include "http/auth_request.h"
 #include "http/credential.h"
 #include "http/scope.h"
+#include "http/settings.h"
 
 struct sb_token_request {
     const struct sb_auth_request *request; /* for which a token is wanted */

@@ -9,15 +9,14 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/process.h"
-#include "layers/store_private.h"
 
 #define LOOK_UP 200000000 /* nanoseconds */
 
 enum state { ARRIVING, ARRIVED, BROKEN };
 
 struct sb_arriving {
-    struct sb_store *store;
-    struct sb_arriving *next; /* of the store's; guarded by its mutex, as fd and users are */
+    struct sb_arrivals *all;
+    struct sb_arriving *next; /* of all; guarded by their mutex, as fd and users are */
     struct sb_digest digest;
     int fd; /* -1: taken */
     unsigned users;
@@ -28,10 +27,10 @@ struct sb_arriving {
 };
 
 static void let_go(struct sb_arriving *a) {
-    pthread_mutex_lock(&a->store->mutex);
+    pthread_mutex_lock(&a->all->mutex);
     sb_assert(a->users > 0);
     bool last = --a->users == 0;
-    pthread_mutex_unlock(&a->store->mutex);
+    pthread_mutex_unlock(&a->all->mutex);
     if (!last)
         return;
     sb_close_descriptor(&a->fd);
@@ -40,19 +39,19 @@ static void let_go(struct sb_arriving *a) {
     free(a);
 }
 
-struct sb_arriving *sb_arriving_new(struct sb_store *store, const struct sb_digest *digest, int tmp,
-                                    const char *name) {
+struct sb_arriving *sb_arriving_new(struct sb_arrivals *all, const struct sb_digest *digest,
+                                    int tmp, const char *name) {
     int fd = openat(tmp, name, SB_FILE_FLAGS | O_NOFOLLOW);
     if (fd < 0)
         return NULL;
     struct sb_arriving *a = sb_alloc(sizeof *a);
-    *a = (struct sb_arriving){.store = store, .digest = *digest, .fd = fd, .users = 1};
+    *a = (struct sb_arriving){.all = all, .digest = *digest, .fd = fd, .users = 1};
     pthread_mutex_init(&a->lock, NULL);
     pthread_cond_init(&a->moved, NULL);
-    pthread_mutex_lock(&store->mutex);
-    a->next = store->arriving;
-    store->arriving = a;
-    pthread_mutex_unlock(&store->mutex);
+    pthread_mutex_lock(&all->mutex);
+    a->next = all->first;
+    all->first = a;
+    pthread_mutex_unlock(&all->mutex);
     return a;
 }
 
@@ -67,12 +66,12 @@ void sb_arriving_written(struct sb_arriving *a, uint64_t size) {
 void sb_arriving_end(struct sb_arriving *a, bool good) {
     if (!a)
         return;
-    pthread_mutex_lock(&a->store->mutex);
-    struct sb_arriving **place = &a->store->arriving;
+    pthread_mutex_lock(&a->all->mutex);
+    struct sb_arriving **place = &a->all->first;
     while (*place != a)
         place = &(*place)->next;
     *place = a->next;
-    pthread_mutex_unlock(&a->store->mutex);
+    pthread_mutex_unlock(&a->all->mutex);
     pthread_mutex_lock(&a->lock);
     a->state = good ? ARRIVED : BROKEN;
     pthread_cond_signal(&a->moved);
@@ -80,17 +79,17 @@ void sb_arriving_end(struct sb_arriving *a, bool good) {
     let_go(a);
 }
 
-struct sb_arriving *sb_arriving_follow(struct sb_store *store, const struct sb_digest *digest,
+struct sb_arriving *sb_arriving_follow(struct sb_arrivals *all, const struct sb_digest *digest,
                                        int *out_fd) {
-    pthread_mutex_lock(&store->mutex);
-    struct sb_arriving *a = store->arriving;
+    pthread_mutex_lock(&all->mutex);
+    struct sb_arriving *a = all->first;
     while (a && !(a->fd >= 0 && sb_digest_equal(&a->digest, digest)))
         a = a->next;
     if (a) {
         a->users++;
         *out_fd = sb_steal_fd(&a->fd);
     }
-    pthread_mutex_unlock(&store->mutex);
+    pthread_mutex_unlock(&all->mutex);
     return a;
 }
 

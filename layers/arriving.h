@@ -9,6 +9,7 @@
 #ifndef SB_LAYERS_ARRIVING_H
 #define SB_LAYERS_ARRIVING_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -16,19 +17,24 @@
 #include "base/digest.h"
 #include "base/error.h"
 
-struct sb_store;
 struct sb_arriving;
 
+/* Those of a store. */
+struct sb_arrivals {
+    pthread_mutex_t mutex;
+    struct sb_arriving *first;
+};
+
 /* The writer's side. name: of the file, in the directory tmp. NULL when it can't be opened. */
-struct sb_arriving *sb_arriving_new(struct sb_store *store, const struct sb_digest *digest, int tmp,
-                                    const char *name);
+struct sb_arriving *sb_arriving_new(struct sb_arrivals *all, const struct sb_digest *digest,
+                                    int tmp, const char *name);
 void sb_arriving_written(struct sb_arriving *arriving, uint64_t size);
 /* good: the blob is verified and in the store. NULL is allowed. */
 void sb_arriving_end(struct sb_arriving *arriving, bool good);
 
 /* The reader's side: the blob and a descriptor of its own, or NULL when none is arriving, or
  * another reader follows it. */
-struct sb_arriving *sb_arriving_follow(struct sb_store *store, const struct sb_digest *digest,
+struct sb_arriving *sb_arriving_follow(struct sb_arrivals *all, const struct sb_digest *digest,
                                        int *out_fd);
 /* Waits until the first size bytes are written, or the whole blob is there. */
 int sb_arriving_wait(struct sb_arriving *arriving, uint64_t size, const atomic_bool *stop,

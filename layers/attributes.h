@@ -13,7 +13,7 @@
 #include "base/error.h"
 #include "layers/entry.h"
 #include "layers/place.h"
-#include "layers/unpack.h"
+#include "layers/unpack_options.h"
 
 /* Extended attributes that no layer gets to set: overlayfs' own could redirect one directory to
  * another, and labels of security modules are the host's. layers/xattrs leaves out the same. */

@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "layers/direct.h"
+#include "layers/origin.h"
 #include "layers/room.h"
 #include "layers/store_private.h"
 
@@ -201,7 +202,8 @@ static int write_stage(struct sb_blob_writer *writer, struct sb_error *err) {
 
 void sb_blob_announce(struct sb_blob_writer *writer, const struct sb_digest *digest) {
     writer->trusted = true;
-    writer->arriving = sb_arriving_new(writer->store, digest, writer->store->tmp_fd, writer->name);
+    writer->arriving =
+        sb_arriving_new(&writer->store->arrivals, digest, writer->store->tmp_fd, writer->name);
 }
 
 static int write_cached(struct sb_blob_writer *writer, const void *data, size_t len,

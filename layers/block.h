@@ -1,13 +1,13 @@
 /*
  * layers/block: decoded bytes that outlive the call which they came with, so that another thread
- * can write them. The inside of layers/unpack.
+ * can write them: between layers/reader and layers/content.
  */
 #ifndef SB_LAYERS_BLOCK_H
 #define SB_LAYERS_BLOCK_H
 
 #include <stdatomic.h>
 
-#include "layers/unpack.h"
+#include "layers/layer.h"
 
 #define SB_BLOCK_SIZE SB_FRAME_SIZE
 
@@ -25,11 +25,5 @@ void sb_block_release(struct sb_block *block); /* NULL is allowed */
  * kernel has made once; and large pages are used. For whoever needs many. */
 void sb_blocks_keep(void);
 void sb_blocks_keep_no_more(void);
-
-/* Makes the caller a user of the block that these bytes, just got from the reader, lie in. NULL
- * when they don't lie in one: then they must be copied. */
-struct sb_block *sb_layer_reader_hold(struct sb_layer_reader *reader, const void *data, size_t len);
-/* The same for bytes of an entry. */
-struct sb_block *sb_entry_data_hold(struct sb_entry_data *entry, const void *data, size_t len);
 
 #endif

@@ -464,3 +464,21 @@ void sb_collect_report_free(struct sb_collect_report *report) {
     sb_strings_free(&report->tags);
     *report = (struct sb_collect_report){0};
 }
+
+int sb_store_usage(struct sb_store *store, struct sb_store_usage *out, struct sb_error *err) {
+    *out = (struct sb_store_usage){0};
+    struct sb_inventory inventory;
+    if (sb_inventory_take(store, NULL, NULL, &inventory, err) < 0)
+        return -1;
+    out->kinds[SB_ITEM_OTHER] = inventory.other;
+    for (size_t i = 0; i < inventory.n; i++) {
+        out->kinds[inventory.v[i].kind].count++;
+        out->kinds[inventory.v[i].kind].bytes += inventory.v[i].bytes;
+    }
+    for (size_t i = 0; i < inventory.shared_count; i++)
+        out->kinds[inventory.shared[i].kind].bytes += inventory.shared[i].inode.bytes;
+    for (size_t i = 0; i < SB_ITEM_KIND_COUNT; i++)
+        out->total += out->kinds[i].bytes;
+    sb_inventory_free(&inventory);
+    return 0;
+}

@@ -23,34 +23,9 @@
 
 #include "base/buffer.h"
 #include "base/error.h"
+#include "layers/item.h"
 #include "layers/store.h"
 
-/* X(kind, name for people and --json) */
-#define SB_ITEM_KINDS(X)                                                                           \
-    X(SB_ITEM_BLOB, "blobs")                                                                       \
-    X(SB_ITEM_TREE, "trees")                                                                       \
-    X(SB_ITEM_CACHE, "caches")                                                                     \
-    X(SB_ITEM_RECORD, "records")                                                                   \
-    X(SB_ITEM_LISTING, "listings")                                                                 \
-    X(SB_ITEM_ORIGIN, "origins")                                                                   \
-    X(SB_ITEM_CONTENTS, "contents")                                                                \
-    X(SB_ITEM_LOG, "logs")                                                                         \
-    X(SB_ITEM_NOTE, "notes")                                                                       \
-    X(SB_ITEM_TEMPORARY, "temporaries")                                                            \
-    X(SB_ITEM_OTHER, "other")
-
-enum sb_item_kind {
-#define X(kind, name) kind,
-    SB_ITEM_KINDS(X)
-#undef X
-        SB_ITEM_KIND_COUNT,
-};
-const char *sb_item_kind_name(enum sb_item_kind kind);
-
-/* Bytes are those that files and directories take on the disk, as du counts them. */
-struct sb_store_amount {
-    uint64_t count, bytes;
-};
 struct sb_store_usage {
     struct sb_store_amount kinds[SB_ITEM_KIND_COUNT];
     uint64_t total;

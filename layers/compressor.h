@@ -10,7 +10,7 @@
 #include <stddef.h>
 
 #include "base/error.h"
-#include "layers/pack.h"
+#include "layers/layer.h"
 
 struct sb_compressor;
 

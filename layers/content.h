@@ -9,7 +9,12 @@
 #ifndef SB_LAYERS_CONTENT_H
 #define SB_LAYERS_CONTENT_H
 
-#include "layers/unpack.h"
+#include <stdint.h>
+
+#include "base/error.h"
+#include "layers/entry.h"
+#include "layers/unpack_options.h"
+#include "layers/walk.h"
 
 struct sb_content_writer;
 

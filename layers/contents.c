@@ -14,7 +14,6 @@
 #include "base/buffer.h"
 #include "base/file.h"
 #include "base/memory.h"
-#include "layers/store_private.h"
 #include "layers/whiteout.h"
 
 /* The file, version 1; numbers are little-endian. A header, a record for each entry in byte order
@@ -497,10 +496,6 @@ int sb_contents_open_foreign(int fd, const struct sb_digest *diff_id, struct sb_
 const void *sb_contents_bytes(const struct sb_contents *contents, size_t *out_len) {
     *out_len = contents->length;
     return contents->map;
-}
-
-void sb_store_set_contents_source(struct sb_store *store, const struct sb_contents_source *source) {
-    store->contents_source = source ? *source : (struct sb_contents_source){0};
 }
 
 void sb_contents_close(struct sb_contents *contents) {

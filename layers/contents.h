@@ -48,16 +48,6 @@ int sb_contents_open_foreign(int fd, const struct sb_digest *diff_id, struct sb_
 const void *sb_contents_bytes(const struct sb_contents *contents, size_t *out_len);
 void sb_contents_close(struct sb_contents *contents);
 
-/* Asked by sb_layer_contents (layers/unpack.h) for the table of a layer whose blob is not in the
- * store, before the blob is fetched. -1: it has none; err may be NULL. Called from any thread. */
-struct sb_contents_source {
-    int (*open)(void *data, struct sb_store *store, const struct sb_layer *layer,
-                struct sb_contents **out, struct sb_error *err);
-    void *data;
-};
-/* source is copied; NULL takes it away. Set it before threads start. */
-void sb_store_set_contents_source(struct sb_store *store, const struct sb_contents_source *source);
-
 size_t sb_contents_count(const struct sb_contents *contents);
 /* What its names take of an image's budget (layers/entry.h). */
 uint64_t sb_contents_names(const struct sb_contents *contents);

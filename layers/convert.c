@@ -10,7 +10,7 @@
 #include "base/memory.h"
 #include "layers/descriptor.h"
 #include "layers/frames.h"
-#include "layers/unpack.h"
+#include "layers/reader.h"
 
 #define RECORD_LIMIT (64u << 10)
 

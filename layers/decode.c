@@ -14,7 +14,6 @@
 #include "base/uncached.h"
 #include "layers/arriving.h"
 #include "layers/direct.h"
-#include "layers/pack.h"
 
 #ifndef READ_SIZE /* fuzzers have a smaller one: their inputs come in several reads as well */
 #define READ_SIZE (512u << 10)

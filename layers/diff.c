@@ -7,8 +7,8 @@
 #include "base/memory.h"
 #include "base/process.h"
 #include "layers/contents.h"
-#include "layers/unpack.h"
 #include "layers/view.h"
+#include "layers/walk.h"
 
 /* Small, as there are as many as both images together have files. */
 struct pair {

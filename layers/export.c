@@ -10,8 +10,8 @@
 #include "base/process.h"
 #include "layers/archive.h"
 #include "layers/descriptor.h"
+#include "layers/reader.h"
 #include "layers/rootfs.h"
-#include "layers/unpack.h"
 
 #define COPY_SIZE (256u << 10)
 

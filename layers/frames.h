@@ -18,7 +18,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
-#include "layers/pack.h"
+#include "layers/layer.h"
 #include "layers/store.h"
 
 struct sb_frames;

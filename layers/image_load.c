@@ -6,6 +6,7 @@
 #include "base/memory.h"
 #include "layers/descriptor.h"
 #include "layers/image_private.h"
+#include "layers/origin.h"
 #include "layers/store_private.h"
 
 #define INDEX_DEPTH_LIMIT 2

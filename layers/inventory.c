@@ -10,16 +10,8 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "layers/origin.h"
 #include "layers/store_private.h"
-
-const char *sb_item_kind_name(enum sb_item_kind kind) {
-    static const char *const names[] = {
-#define X(item, name) [item] = name,
-        SB_ITEM_KINDS(X)
-#undef X
-    };
-    return names[kind];
-}
 
 /* ---- the size of a directory with all that is below ---- */
 
@@ -274,22 +266,4 @@ struct sb_item *sb_inventory_find(const struct sb_inventory *inventory, enum sb_
     if (inventory->n == 0)
         return NULL;
     return bsearch(&key, inventory->v, inventory->n, sizeof *inventory->v, compare_items);
-}
-
-int sb_store_usage(struct sb_store *store, struct sb_store_usage *out, struct sb_error *err) {
-    *out = (struct sb_store_usage){0};
-    struct sb_inventory inventory;
-    if (sb_inventory_take(store, NULL, NULL, &inventory, err) < 0)
-        return -1;
-    out->kinds[SB_ITEM_OTHER] = inventory.other;
-    for (size_t i = 0; i < inventory.n; i++) {
-        out->kinds[inventory.v[i].kind].count++;
-        out->kinds[inventory.v[i].kind].bytes += inventory.v[i].bytes;
-    }
-    for (size_t i = 0; i < inventory.shared_count; i++)
-        out->kinds[inventory.shared[i].kind].bytes += inventory.shared[i].inode.bytes;
-    for (size_t i = 0; i < SB_ITEM_KIND_COUNT; i++)
-        out->total += out->kinds[i].bytes;
-    sb_inventory_free(&inventory);
-    return 0;
 }

@@ -9,7 +9,10 @@
 #include <sys/stat.h>
 #include <time.h>
 
-#include "layers/collect.h"
+#include "base/buffer.h"
+#include "base/error.h"
+#include "layers/item.h"
+#include "layers/store.h"
 
 /* Items that an image or a record needs. Pointers into an inventory. */
 struct sb_needs {

@@ -8,7 +8,8 @@
 #include "base/json.h"
 #include "base/memory.h"
 #include "layers/frames.h"
-#include "layers/unpack.h"
+#include "layers/reader.h"
+#include "layers/walk.h"
 
 #define MEMBER_LIMIT 100000
 #define LINK_LIMIT   8

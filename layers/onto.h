@@ -1,5 +1,5 @@
 /*
- * layers/onto: an archive that is unpacked over what an image has, as builder/copy has it: it goes
+ * layers/onto: an archive that is unpacked over what an image has, as context/copy has it: it goes
  * through links to directories, files and links replace one another, directories that are there
  * stay as they are, and nothing is replaced by something of another kind. Private to layers/unpack.
  *

@@ -96,10 +96,6 @@ bool sb_blob_known(struct sb_store *store, const struct sb_digest *digest, uint6
 
 /* ---- fetching ---- */
 
-void sb_store_set_source(struct sb_store *store, const struct sb_blob_source *source) {
-    store->source = source ? *source : (struct sb_blob_source){0};
-}
-
 static int missing(struct sb_store *store, const struct sb_descriptor *blob, bool known,
                    struct sb_error *err) {
     sb_fail(err, SB_E_NOT_FOUND, "the blob %s is not in the store %s",

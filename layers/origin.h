@@ -16,6 +16,14 @@
 
 #define SB_ORIGINS_LIMIT 8 /* names kept for one blob */
 
+#define SB_ORIGINS_DIRECTORY "sbuild/origins"
+
+struct sb_origin_name {
+    char text[sizeof SB_ORIGINS_DIRECTORY "/" + 64];
+};
+/* Of the file, relative to STORE. */
+struct sb_origin_name sb_origin_name(const struct sb_digest *digest);
+
 /* Puts a name in front of those known for that blob. */
 int sb_blob_add_origin(struct sb_store *store, const struct sb_digest *digest, const char *name,
                        struct sb_error *err);
@@ -27,17 +35,6 @@ int sb_blob_origins(struct sb_store *store, const struct sb_digest *digest, stru
                     struct sb_error *err);
 /* True when the blob is in the store, or an origin of it is known; marks both used. */
 bool sb_blob_known(struct sb_store *store, const struct sb_digest *digest, uint64_t size);
-
-/* Fetches one blob whole into the store (sb_blob_begin … sb_blob_commit with the expected digest).
- * Called from any thread; two threads may ask for one blob, then one fetches and the other waits:
- * the store sees to that, across processes too. */
-struct sb_blob_source {
-    int (*fetch)(void *data, struct sb_store *store, const struct sb_descriptor *blob,
-                 const struct sb_strings *origins, struct sb_error *err);
-    void *data;
-};
-/* source is copied; NULL takes it away. Set it before threads start. */
-void sb_store_set_source(struct sb_store *store, const struct sb_blob_source *source);
 
 /* Makes sure that the blob is in the store. SB_E_NOT_FOUND when it isn't, and no origin or source
  * is known. */

@@ -12,6 +12,7 @@
 #include "layers/descriptor.h"
 #include "layers/image.h"
 #include "layers/inventory.h"
+#include "layers/origin.h"
 #include "layers/store_private.h"
 
 #define RECORD_LIMIT (64u << 20)

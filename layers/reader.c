@@ -10,7 +10,7 @@
  * Each keeps a count of the pieces it is done with; a piece is filled anew once hasher and caller
  * are both past it. One lock and one condition suffice: a piece is megabytes.
  */
-#include "layers/unpack.h"
+#include "layers/reader.h"
 
 #include <fcntl.h>
 #include <pthread.h>
@@ -93,7 +93,7 @@ static int open_blob(struct sb_store *store, const struct sb_descriptor *descrip
                      struct sb_layer_reader **out, struct sb_error *err) {
     int fd;
     struct sb_arriving *arriving =
-        known ? sb_arriving_follow(store, &descriptor->digest, &fd) : NULL;
+        known ? sb_arriving_follow(&store->arrivals, &descriptor->digest, &fd) : NULL;
     if (!arriving && (fd = sb_blob_open(store, &descriptor->digest, descriptor->size, err)) < 0)
         return -1;
     known = arriving || (known && sb_blob_is_written(store, &descriptor->digest));

@@ -13,7 +13,6 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/uncached.h"
-#include "layers/unpack.h"
 
 #define STEP          (64u << 10)  /* bytes compared at a time */
 #define UNCACHED_FROM (128u << 10) /* as layers/content writes them */

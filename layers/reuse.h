@@ -22,6 +22,7 @@
 #include "base/error.h"
 #include "layers/content.h"
 #include "layers/entry.h"
+#include "layers/walk.h"
 
 #define SB_REUSE_TREES 8
 

@@ -17,6 +17,7 @@
 #include "base/memory.h"
 #include "layers/merge.h"
 #include "layers/unpack.h"
+#include "layers/walk.h"
 #include "layers/whiteout.h"
 
 /* A link that is seen and has not been written. */

@@ -265,6 +265,7 @@ int sb_store_open(const char *path, struct sb_store **out, struct sb_error *err)
     struct sb_store *store = sb_alloc(sizeof *store);
     store->fd = store->private_fd = store->lock_fd = store->live_fd = store->tmp_fd = -1;
     pthread_mutex_init(&store->mutex, NULL);
+    pthread_mutex_init(&store->arrivals.mutex, NULL);
     pthread_cond_init(&store->released, NULL);
     sb_autofree char *here = path[0] == '/' ? NULL : getcwd(NULL, 0);
     store->path = here ? sb_path_join(here, path) : sb_strdup(path);
@@ -301,6 +302,7 @@ void sb_store_close(struct sb_store *store) {
     sb_close_descriptor(&store->fd);
     pthread_cond_destroy(&store->released);
     pthread_mutex_destroy(&store->mutex);
+    pthread_mutex_destroy(&store->arrivals.mutex);
     free(store->tmp_path);
     free(store->path);
     free(store);
@@ -333,6 +335,14 @@ const char *sb_store_path(const struct sb_store *store) {
 
 int sb_store_fd(const struct sb_store *store) {
     return store->fd;
+}
+
+void sb_store_set_source(struct sb_store *store, const struct sb_blob_source *source) {
+    store->source = source ? *source : (struct sb_blob_source){0};
+}
+
+void sb_store_set_contents_source(struct sb_store *store, const struct sb_contents_source *source) {
+    store->contents_source = source ? *source : (struct sb_contents_source){0};
 }
 
 int sb_store_private_fd(const struct sb_store *store) {

@@ -143,6 +143,31 @@ int sb_blob_commit(struct sb_blob_writer *writer, const struct sb_digest *expect
                    struct sb_digest *out_digest, uint64_t *out_size, struct sb_error *err);
 void sb_blob_abort(struct sb_blob_writer *writer); /* NULL is allowed */
 
+/* ---- what the store does not hold, and others can bring ---- */
+
+/* Fetches one blob whole into the store (sb_blob_begin … sb_blob_commit with the expected digest).
+ * Called from any thread; two threads may ask for one blob, then one fetches and the other waits:
+ * the store sees to that, across processes too. */
+struct sb_blob_source {
+    int (*fetch)(void *data, struct sb_store *store, const struct sb_descriptor *blob,
+                 const struct sb_strings *origins, struct sb_error *err);
+    void *data;
+};
+/* source is copied; NULL takes it away. Set it before threads start. */
+void sb_store_set_source(struct sb_store *store, const struct sb_blob_source *source);
+
+struct sb_layer;
+struct sb_contents;
+/* Asked by sb_layer_contents (layers/unpack.h) for the table of a layer whose blob is not in the
+ * store, before the blob is fetched. -1: it has none; err may be NULL. Called from any thread. */
+struct sb_contents_source {
+    int (*open)(void *data, struct sb_store *store, const struct sb_layer *layer,
+                struct sb_contents **out, struct sb_error *err);
+    void *data;
+};
+/* source is copied; NULL takes it away. Set it before threads start. */
+void sb_store_set_contents_source(struct sb_store *store, const struct sb_contents_source *source);
+
 /* ---- tags: entries of index.json, named "NAME:TAG" ---- */
 
 struct sb_tagged {

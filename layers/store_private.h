@@ -8,14 +8,11 @@
 #include <time.h>
 
 #include "layers/arriving.h"
-#include "layers/contents.h"
-#include "layers/origin.h"
 #include "layers/store.h"
 
 #define SB_STORE_VERSION 1 /* the text of sbuild/lock; see docs/formats.md, "store" */
 
-#define SB_BLOBS_DIRECTORY   "blobs/sha256"
-#define SB_ORIGINS_DIRECTORY "sbuild/origins"
+#define SB_BLOBS_DIRECTORY "blobs/sha256"
 
 struct sb_store {
     char *path;
@@ -27,6 +24,7 @@ struct sb_store {
 
     struct sb_blob_source source;              /* fetch is NULL when there is none */
     struct sb_contents_source contents_source; /* open is NULL when there is none */
+    struct sb_arrivals arrivals;
 
     pthread_mutex_t mutex; /* guards all below */
     pthread_cond_t released;
@@ -37,7 +35,6 @@ struct sb_store {
     char *tmp_path;
     struct sb_digest *written; /* large blobs that this process wrote */
     size_t written_count, written_cap;
-    struct sb_arriving *arriving;
 };
 
 /* ---- live.c ---- */
@@ -71,14 +68,6 @@ bool sb_blob_is_written(struct sb_store *store, const struct sb_digest *digest);
 /* As sb_blob_read, but leaves the blob's last use alone. */
 int sb_blob_peek(struct sb_store *store, const struct sb_descriptor *descriptor, size_t limit,
                  struct sb_buf *out, struct sb_error *err);
-
-/* ---- origin.c ---- */
-
-struct sb_origin_name {
-    char text[sizeof SB_ORIGINS_DIRECTORY "/" + 64];
-};
-/* Relative to STORE. */
-struct sb_origin_name sb_origin_name(const struct sb_digest *digest);
 
 /* ---- index.c ---- */
 

@@ -8,7 +8,7 @@
  * needed and may be removed at any time that no one uses them.
  *
  * Everything that reads or writes trees needs to be root, or root of a user namespace with
- * subordinate ids (builder/userns.h).
+ * subordinate ids (sandbox/userns.h).
  */
 #ifndef SB_LAYERS_TREES_H
 #define SB_LAYERS_TREES_H

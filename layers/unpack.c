@@ -18,6 +18,7 @@
 #include "layers/place.h"
 #include "layers/reuse.h"
 #include "layers/store_private.h"
+#include "layers/walk.h"
 #include "layers/whiteout.h"
 
 struct layout {

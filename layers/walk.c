@@ -4,6 +4,8 @@
  * passes on. Whatever it would let pass and sbuild does not want is refused here, so that
  * everything above deals with clean entries only.
  */
+#include "layers/walk.h"
+
 #include <archive.h>
 #include <archive_entry.h>
 #include <errno.h>
@@ -19,7 +21,6 @@
 #include "layers/attributes.h"
 #include "layers/block.h"
 #include "layers/through.h"
-#include "layers/unpack.h"
 
 #define XATTR_COUNT_LIMIT 1024
 #define XATTR_NAME_LIMIT  255

@@ -9,7 +9,7 @@
 #include "base/json.h"
 #include "base/memory.h"
 #include "base/text.h"
-#include "registry/remote_private.h"
+#include "registry/remote.h"
 #include "registry/ways.h"
 
 /* ---- calls of the API ---- */
@@ -208,23 +208,6 @@ int sb_ecr_ensure_repository(struct sb_registry *registry, const char *host, con
     if (made > 0 && options->lifecycle_keep > 0)
         return keep_last(&api, options->lifecycle_keep, err);
     return made < 0 ? -1 : 0;
-}
-
-int sb_ecr_missing(const char *host, const char *repository, bool *done, struct sb_error *err) {
-    struct sb_ecr_host ecr;
-    *done = sb_ecr_host_parse(host, &ecr);
-    if (!*done)
-        return -1;
-    if (ecr.is_public)
-        sb_fail(err, SB_E_NETWORK, "repository %s does not exist in public ECR", repository);
-    else
-        sb_fail(err, SB_E_NETWORK, "repository %s does not exist in account %s, region %s",
-                repository, ecr.account, ecr.region);
-    return sb_error_hint(err,
-                         "create it, or have a template for creation on push, or let sbuild: "
-                         "`sbuild push --create-repository`, or in the recipe repository: {name: "
-                         "%s/%s, create: true}",
-                         host, repository);
 }
 
 int sb_ecr_check_quotas(const char *host, const struct sb_descriptor *blobs, size_t blob_count,

@@ -33,10 +33,6 @@ struct sb_ecr_options {
 int sb_ecr_ensure_repository(struct sb_registry *registry, const char *host, const char *repository,
                              const struct sb_ecr_options *options, struct sb_error *err);
 
-/* The registry said that there is no such repository (NAME_UNKNOWN): for ECR an error that says
- * where, and a hint; *done is true then. Otherwise err is left alone. Returns -1. */
-int sb_ecr_missing(const char *host, const char *repository, bool *done, struct sb_error *err);
-
 /* What ECR would refuse after an upload of gigabytes: blobs over 52,000 MiB, more than 1,000 tags
  * of one image. SB_E_NETWORK. */
 int sb_ecr_check_quotas(const char *host, const struct sb_descriptor *blobs, size_t blob_count,

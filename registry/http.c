@@ -22,18 +22,6 @@ struct sb_http {
     struct sb_http_program *program; /* NULL: not started */
 };
 
-const struct sb_registry_host *sb_registry_hosts_find(const struct sb_registry_hosts *hosts,
-                                                      const char *host) {
-    const struct sb_registry_host *others = NULL;
-    for (size_t i = 0; hosts && i < hosts->n; i++) {
-        if (!strcmp(hosts->v[i].host, host))
-            return &hosts->v[i];
-        if (!strcmp(hosts->v[i].host, "*"))
-            others = &hosts->v[i];
-    }
-    return others;
-}
-
 struct sb_http *sb_http_new(const struct sb_http_options *options) {
     struct sb_http *http = sb_alloc(sizeof *http);
     if (options)

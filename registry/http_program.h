@@ -8,7 +8,7 @@
 
 #include "base/buffer.h"
 #include "base/error.h"
-#include "registry/http.h"
+#include "registry/http_options.h"
 
 /* The command line of a mode of the program that is run by itself ("login"), up to the host and
  * what is set for it; for execv. */

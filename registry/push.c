@@ -1,5 +1,5 @@
 /*
- * One job for each blob and each tag (registry/tagging.h), all on the same few threads.
+ * One job for each blob and each tag (push_tagging.c), all on the same few threads.
  *
  * What is known to be in the repository (an origin of the blob says so, or it was accepted just
  * now) is not asked for: the registry itself refuses a manifest whose blobs it lacks, and then all
@@ -22,8 +22,7 @@
 #include "layers/origin.h"
 #include "registry/ahead.h"
 #include "registry/fetch.h"
-#include "registry/rewrite.h"
-#include "registry/tagging.h"
+#include "registry/push_private.h"
 
 #define PARALLEL_DEFAULT 4
 #define MOUNTS_TRIED     2

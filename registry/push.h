@@ -100,7 +100,7 @@ void sb_pusher_grow(struct sb_pusher *pusher, size_t id, const char *media_type,
 void sb_pusher_add(struct sb_pusher *pusher, size_t id, const struct sb_layer *layer);
 
 /* Sends what is left of the image, the config, and at last the manifest under all tags
- * (registry/tagging.h), then reads each tag back. Without tags the manifest is only put by its
+ * (push_tagging.c), then reads each tag back. Without tags the manifest is only put by its
  * digest. image must be saved in the store. Free out in every case. */
 int sb_pusher_finish(struct sb_pusher *pusher, const struct sb_image *image,
                      const struct sb_push_tags *tags, struct sb_push_result *out,

@@ -53,6 +53,7 @@ struct sb_registry *sb_registry_new(const struct sb_registry_options *options) {
     registry->retry = policy_of(options);
     registry->chunk = number_from_environment("SBUILD_UPLOAD_CHUNK", SB_UPLOAD_CHUNK);
     registry->http = sb_http_new(&registry->options.http);
+    sb_retry_watch_init(&registry->watch);
     pthread_mutex_init(&registry->lock, NULL);
     pthread_cond_init(&registry->unclaimed, NULL);
     return registry;
@@ -70,7 +71,7 @@ void sb_registry_free(struct sb_registry *registry) {
         free(registry->known[i].name);
     free(registry->known);
     sb_strings_free(&registry->claims);
-    free(registry->told_whom);
+    sb_retry_watch_free(&registry->watch);
     pthread_cond_destroy(&registry->unclaimed);
     pthread_mutex_destroy(&registry->lock);
     free(registry);
@@ -85,6 +86,10 @@ void sb_registry_traffic(struct sb_registry *registry, uint64_t *out_sent, uint6
     *out_sent = registry->sent;
     *out_received = registry->received;
     pthread_mutex_unlock(&registry->lock);
+}
+
+void sb_registry_tell(struct sb_registry *registry, sb_registry_notify *notify, void *data) {
+    sb_retry_watch_set(&registry->watch, notify, data);
 }
 
 static struct sb_known *find_known(struct sb_registry *registry, const char *name) {
@@ -179,7 +184,7 @@ struct sb_http_request sb_remote_request(struct sb_remote *remote, const char *m
 struct sb_retry sb_registry_retry(struct sb_registry *registry, const char *host) {
     static const struct sb_registry_options none;
     return (struct sb_retry){.policy = registry ? registry->retry : policy_of(&none),
-                             .registry = registry,
+                             .watch = registry ? &registry->watch : NULL,
                              .host = host};
 }
 
@@ -198,12 +203,17 @@ int sb_remote_once(struct sb_remote *remote, const struct sb_http_request *reque
     if (result == 0)
         atomic_store(&remote->answered, true);
     if (result == 0 && !sb_retry_worth(0, response, NULL))
-        sb_retry_answered(&(struct sb_retry){.registry = remote->registry, .host = remote->host});
+        sb_retry_answered(
+            &(struct sb_retry){.watch = &remote->registry->watch, .host = remote->host});
     pthread_mutex_lock(&remote->registry->lock);
     remote->registry->sent += response->sent;
     remote->registry->received += response->received;
     pthread_mutex_unlock(&remote->registry->lock);
     return result;
+}
+
+int sb_remote_pause(const struct sb_remote *remote, uint64_t ms, struct sb_error *err) {
+    return sb_retry_pause(remote->cancel, ms, err);
 }
 
 int sb_remote_context(const struct sb_remote *remote, const char *what, struct sb_error *err) {

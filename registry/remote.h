@@ -28,6 +28,7 @@
 #include "base/error.h"
 #include "layers/store.h"
 #include "registry/http.h"
+#include "registry/retry.h"
 
 struct sb_registry_options {
     struct sb_http_options http;
@@ -51,6 +52,10 @@ void sb_registry_prepare(struct sb_registry *registry);
 typedef void sb_registry_notify(void *data, const char *text);
 /* NULL: nobody. What was set before is not called any more once this returns. */
 void sb_registry_tell(struct sb_registry *registry, sb_registry_notify *notify, void *data);
+
+/* As patient as the registry's settings, or SBUILD_PATIENCE, say; registry may be NULL. For
+ * requests that are of no repository. */
+struct sb_retry sb_registry_retry(struct sb_registry *registry, const char *host);
 
 /* Bytes of bodies that went over the network so far, both ways. */
 void sb_registry_traffic(struct sb_registry *registry, uint64_t *out_sent, uint64_t *out_received);

@@ -3,8 +3,8 @@
 
 #include "base/json.h"
 #include "base/text.h"
-#include "registry/ecr.h"
 #include "registry/remote_private.h"
+#include "registry/ways.h"
 
 enum {
     SHOWN_ERRORS = 3, /* of a list */
@@ -150,7 +150,7 @@ int sb_remote_refused(const struct sb_remote *remote, const struct sb_http_respo
         err->os_errno = EAGAIN;
     bool ecr = false;
     if (remote->push && response->status == 404 && sb_remote_said(response, "NAME_UNKNOWN"))
-        sb_ecr_missing(remote->host, remote->repository, &ecr, err);
+        sb_registry_missing(remote->host, remote->repository, &ecr, err);
     if (ecr && err)
         err->code = code;
     return sb_remote_context(remote, what, err);

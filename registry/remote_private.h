@@ -15,7 +15,6 @@
 #include <stdatomic.h>
 
 #include "registry/remote.h"
-#include "registry/retry.h"
 
 /* ---- remote.c ---- */
 
@@ -36,11 +35,8 @@ struct sb_registry {
     struct sb_retry_policy retry;
     uint64_t chunk; /* bytes of one request of an upload */
     struct sb_http *http;
+    struct sb_retry_watch watch;
     pthread_mutex_t lock; /* for all below */
-    sb_registry_notify *notify;
-    void *notify_data;
-    int64_t told;    /* when notify was last told of waiting; 0: what was waited for answered */
-    char *told_whom; /* of that */
     uint64_t sent, received;
     struct sb_known *known;
     size_t known_count, known_cap;

@@ -1,3 +1,5 @@
+#include "registry/retry.h"
+
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -8,7 +10,6 @@
 #include "base/memory.h"
 #include "base/process.h"
 #include "base/text.h"
-#include "registry/remote_private.h"
 
 enum {
     LONGEST_WAIT = 60, /* seconds that a server may ask for */
@@ -81,17 +82,28 @@ static int wait_ms(const struct sb_cancel *cancel, uint64_t ms, struct sb_error 
     }
 }
 
-int sb_remote_pause(const struct sb_remote *remote, uint64_t ms, struct sb_error *err) {
-    return wait_ms(remote->cancel, jitter(ms), err);
+int sb_retry_pause(const struct sb_cancel *cancel, uint64_t ms, struct sb_error *err) {
+    return wait_ms(cancel, jitter(ms), err);
 }
 
 /* ---- telling ---- */
 
-void sb_registry_tell(struct sb_registry *registry, sb_registry_notify *notify, void *data) {
-    pthread_mutex_lock(&registry->lock);
-    registry->notify = notify;
-    registry->notify_data = data;
-    pthread_mutex_unlock(&registry->lock);
+void sb_retry_watch_init(struct sb_retry_watch *watch) {
+    *watch = (struct sb_retry_watch){0};
+    pthread_mutex_init(&watch->lock, NULL);
+}
+
+void sb_retry_watch_free(struct sb_retry_watch *watch) {
+    free(watch->told_whom);
+    pthread_mutex_destroy(&watch->lock);
+}
+
+void sb_retry_watch_set(struct sb_retry_watch *watch, void (*notify)(void *data, const char *text),
+                        void *data) {
+    pthread_mutex_lock(&watch->lock);
+    watch->notify = notify;
+    watch->data = data;
+    pthread_mutex_unlock(&watch->lock);
 }
 
 static char *why(int result, const struct sb_http_response *response, const struct sb_error *err) {
@@ -106,8 +118,8 @@ static char *whom(const struct sb_retry *retry) {
 /* Many threads may wait for the same: one line does for all. */
 static void tell(const struct sb_retry *retry, int64_t waited, uint64_t delay, int result,
                  const struct sb_http_response *response, const struct sb_error *err) {
-    struct sb_registry *registry = retry->registry;
-    if (!registry || waited + (int64_t)delay < TELL_AFTER)
+    struct sb_retry_watch *watch = retry->watch;
+    if (!watch || waited + (int64_t)delay < TELL_AFTER)
         return;
     int64_t now = clock_ms();
     sb_autofree char *reason = why(result, response, err);
@@ -115,32 +127,32 @@ static void tell(const struct sb_retry *retry, int64_t waited, uint64_t delay, i
     sb_autofree char *text =
         sb_format("%s: %s; waiting for it for %s more at most", name, reason,
                   sb_text_seconds((double)(retry->policy.patience - waited) / 1000).text);
-    pthread_mutex_lock(&registry->lock);
-    bool due = !registry->told || now - registry->told >= TELL_EVERY;
-    if (due && registry->notify)
-        registry->notify(registry->notify_data, text);
+    pthread_mutex_lock(&watch->lock);
+    bool due = !watch->told || now - watch->told >= TELL_EVERY;
+    if (due && watch->notify)
+        watch->notify(watch->data, text);
     if (due) {
-        registry->told = now;
-        free(registry->told_whom);
-        registry->told_whom = sb_steal(name);
+        watch->told = now;
+        free(watch->told_whom);
+        watch->told_whom = sb_steal(name);
     }
-    pthread_mutex_unlock(&registry->lock);
+    pthread_mutex_unlock(&watch->lock);
 }
 
 void sb_retry_answered(const struct sb_retry *retry) {
-    struct sb_registry *registry = retry->registry;
-    if (!registry)
+    struct sb_retry_watch *watch = retry->watch;
+    if (!watch)
         return;
-    pthread_mutex_lock(&registry->lock);
-    sb_autofree char *name = registry->told ? whom(retry) : NULL;
-    bool told = name && !strcmp(registry->told_whom, name);
+    pthread_mutex_lock(&watch->lock);
+    sb_autofree char *name = watch->told ? whom(retry) : NULL;
+    bool told = name && !strcmp(watch->told_whom, name);
     if (told)
-        registry->told = 0;
-    if (told && registry->notify) {
+        watch->told = 0;
+    if (told && watch->notify) {
         sb_autofree char *text = sb_format("%s: it answers again", name);
-        registry->notify(registry->notify_data, text);
+        watch->notify(watch->data, text);
     }
-    pthread_mutex_unlock(&registry->lock);
+    pthread_mutex_unlock(&watch->lock);
 }
 
 /* ---- again ---- */

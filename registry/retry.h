@@ -1,11 +1,31 @@
 /*
  * registry/retry: what is asked again, when, and for how long: of repositories (registry/remote)
- * and of other servers (builder/fetch).
+ * and of other servers (steps/fetch).
  */
 #ifndef SB_REGISTRY_RETRY_H
 #define SB_REGISTRY_RETRY_H
 
-#include "registry/remote.h"
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/cancel.h"
+#include "base/error.h"
+#include "registry/http.h"
+
+/* Who is told of long pauses: one line, from any thread, of what many may wait for. */
+struct sb_retry_watch {
+    pthread_mutex_t lock; /* for all below */
+    void (*notify)(void *data, const char *text);
+    void *data;
+    int64_t told;    /* when it was last told of waiting; 0: what was waited for answered */
+    char *told_whom; /* of that */
+};
+void sb_retry_watch_init(struct sb_retry_watch *watch);
+void sb_retry_watch_free(struct sb_retry_watch *watch);
+/* NULL: nobody. What was set before is not called any more once this returns. */
+void sb_retry_watch_set(struct sb_retry_watch *watch, void (*notify)(void *data, const char *text),
+                        void *data);
 
 struct sb_retry_policy {
     uint64_t patience; /* milliseconds from the first failure to the last attempt */
@@ -16,7 +36,7 @@ struct sb_retry_policy {
 struct sb_retry {
     struct sb_retry_policy policy;
     const struct sb_cancel *cancel; /* ends pauses; may be NULL */
-    struct sb_registry *registry;   /* whoever watches it is told of long pauses; may be NULL */
+    struct sb_retry_watch *watch;   /* may be NULL */
     const char *host;               /* for that */
     bool server;                    /* it is of no registry */
     int made;                       /* attempts without progress so far */
@@ -37,11 +57,10 @@ void sb_retry_answered(const struct sb_retry *retry);
 /* True for what may work when repeated. */
 bool sb_retry_worth(int result, const struct sb_http_response *response,
                     const struct sb_error *err);
+/* A pause of anything up to ms milliseconds, between attempts of one's own. -1 when interrupted or
+ * cancelled. */
+int sb_retry_pause(const struct sb_cancel *cancel, uint64_t ms, struct sb_error *err);
 /* Of a Retry-After header, in seconds or as a date; at most 60 s; 0 for what can't be read. */
 uint64_t sb_retry_after_ms(const char *value, int64_t now);
-
-/* As patient as the registry's settings, or SBUILD_PATIENCE, say; registry may be NULL. For
- * requests that are of no repository. */
-struct sb_retry sb_registry_retry(struct sb_registry *registry, const char *host);
 
 #endif

@@ -41,3 +41,21 @@ bool sb_registry_tag_immutable(int status, const char *body, size_t len) {
     }
     return false;
 }
+
+int sb_registry_missing(const char *host, const char *repository, bool *done,
+                        struct sb_error *err) {
+    struct sb_ecr_host ecr;
+    *done = sb_ecr_host_parse(host, &ecr);
+    if (!*done)
+        return -1;
+    if (ecr.is_public)
+        sb_fail(err, SB_E_NETWORK, "repository %s does not exist in public ECR", repository);
+    else
+        sb_fail(err, SB_E_NETWORK, "repository %s does not exist in account %s, region %s",
+                repository, ecr.account, ecr.region);
+    return sb_error_hint(err,
+                         "create it, or have a template for creation on push, or let sbuild: "
+                         "`sbuild push --create-repository`, or in the recipe repository: {name: "
+                         "%s/%s, create: true}",
+                         host, repository);
+}

@@ -14,6 +14,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/error.h"
+
 struct sb_registry_ways {
     bool ecr;
     uint64_t min_chunk; /* bytes of each chunk of an upload but the last; 0: what the server says */
@@ -29,5 +31,9 @@ struct sb_registry_ways sb_registry_ways(const char *host);
 /* True when an answer to the PUT of a manifest (status and body) says that the tag exists and may
  * not be moved: the repository's tags are immutable. */
 bool sb_registry_tag_immutable(int status, const char *body, size_t len);
+
+/* The registry said that there is no such repository (NAME_UNKNOWN): for ECR an error that says
+ * where, and a hint; *done is true then. Otherwise err is left alone. Returns -1. */
+int sb_registry_missing(const char *host, const char *repository, bool *done, struct sb_error *err);
 
 #endif

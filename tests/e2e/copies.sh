@@ -47,6 +47,18 @@ for kind in pure mixed remote; do
 	note "$(tail -n 1 .check), in $(($(date +%s) - began)) s"
 done
 
+# What two sources do to one another depends on what is there: here the first goes through a link, which the second replaces.
+mkdir -p w/twice/a/d w/links/real
+echo 1 >w/twice/a/d/file
+ln -s elsewhere w/twice/d
+ln -s real w/links/d
+printf 'name: links\nfrom: shell.yaml\nlayers: [{name: l, copy: {from: links, to: /}}]\n' >w/links.yaml
+printf 'name: twice\nfrom: links.yaml\ncontext: twice\nlayers: [{name: l, steps: [{run: true}, {copy: {from: [a, d], to: /}}]}]\n' >w/twice.yaml
+check "of two sources the second replaces what the first went through" "$SBUILD" w/twice.yaml
+"$SBUILD" export twice:latest --format rootfs -o twice.tar 2>/dev/null
+check_equal "the link is the second's" "d -> elsewhere" "$(tar -tvf twice.tar d | sed 's/.* d/d/')"
+check "the file is where the first led" tar -xOf twice.tar real/file
+
 # ---- BuildKit ----
 
 batches() { # KIND: those that should build, 50 at a time, then one by one as many as there is time for

@@ -1,6 +1,6 @@
 /* Any bytes as an index of packages that a step left behind, a Release file or a list: what it
  * names are plain names of files. The first byte chooses. */
-#include "builder/apt_index.h"
+#include "steps/apt_index.h"
 #include "tests/fuzz/fuzz.h"
 
 static bool want_all(void *data, const struct sb_digest *digest) {

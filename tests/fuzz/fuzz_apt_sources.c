@@ -1,6 +1,6 @@
 /* Any bytes as a list of package archives in an image, of both formats: what is rewritten twice is
  * as it was the first time. The first byte chooses. */
-#include "builder/apt_sources.h"
+#include "steps/apt_sources.h"
 #include "tests/fuzz/fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {

@@ -1,6 +1,6 @@
 /* Any bytes as what an image's config says of its paths: refused, or it is written as it was read,
  * and copies find their way in it. */
-#include "builder/base_paths.h"
+#include "context/base_paths.h"
 #include "layers/contents.h"
 #include "tests/fuzz/fuzz.h"
 

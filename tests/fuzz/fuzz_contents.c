@@ -4,7 +4,7 @@
  */
 #include <libdeflate.h>
 
-#include "builder/base_paths.h"
+#include "context/base_paths.h"
 #include "layers/contents.h"
 #include "tests/fuzz/fuzz.h"
 

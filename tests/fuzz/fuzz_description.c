@@ -2,9 +2,9 @@
  * make units in which no value has left its line. */
 
 #include "base/text.h"
-#include "builder/rules.h"
 #include "deploy/description.h"
 #include "deploy/units.h"
+#include "document/rules.h"
 #include "tests/fuzz/fuzz.h"
 
 static bool starts_with_one_of(const char *line, const char *const *starts) {

@@ -1,8 +1,8 @@
 /* Any bytes as the keys of a layer's two last builds and the listing of what was copied: something
  * is said of what changed. */
 #include "base/json.h"
-#include "builder/copy.h"
 #include "builder/explain.h"
+#include "context/copy.h"
 #include "tests/fuzz/fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {

@@ -5,10 +5,11 @@
  */
 #include "base/map.h"
 #include "layers/block.h"
+#include "layers/reader.h"
 #include "layers/rootfs.h"
 #include "layers/store.h"
 #include "layers/tar.h"
-#include "layers/unpack.h"
+#include "layers/walk.h"
 #include "layers/whiteout.h"
 #include "tests/fuzz/layers.h"
 

@@ -4,9 +4,9 @@
  */
 #include <sys/stat.h>
 
-#include "builder/git.h"
-#include "builder/git_state.h"
-#include "builder/git_view.h"
+#include "context/git.h"
+#include "context/git_state.h"
+#include "context/git_view.h"
 #include "tests/fuzz/fuzz.h"
 
 static struct fuzz_parts parts;

@@ -1,6 +1,6 @@
 /* The index of a git checkout: whoever made the checkout wrote it. */
 
-#include "builder/git_index.h"
+#include "context/git_index.h"
 #include "tests/fuzz/fuzz.h"
 
 static bool visit(void *data, const struct sb_git_index_entry *entry) {

@@ -1,7 +1,7 @@
 /* Any bytes as an ignore file and a path, separated by the first NUL. A list that is looked up in
  * answers as one that is asked pattern by pattern; nothing is left out below what can't be. */
 
-#include "builder/ignore.h"
+#include "document/ignore.h"
 #include "tests/fuzz/fuzz.h"
 
 /* The same with patterns before it that match nothing, so that there are many. */

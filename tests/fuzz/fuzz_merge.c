@@ -3,7 +3,7 @@
  * unpacked: merged from the top down, looked up and resolved through their tables of contents, and
  * as what an image's config says of its paths.
  */
-#include "builder/base_paths.h"
+#include "context/base_paths.h"
 #include "layers/contents.h"
 #include "layers/merge.h"
 #include "tests/fuzz/layers.h"

@@ -6,6 +6,7 @@
  */
 #include <dirent.h>
 
+#include "layers/origin.h"
 #include "layers/store_private.h"
 #include "registry/pull.h"
 #include "tests/fuzz/documents.h"

@@ -3,7 +3,7 @@
  * time.
  */
 #include "layers/block.h"
-#include "layers/unpack.h"
+#include "layers/reader.h"
 #include "tests/fuzz/fuzz.h"
 
 /* A bomb must end soon. Below the size of one frame all is done on this thread; one input in 256

@@ -1,6 +1,6 @@
 /* Any bytes as a recipe: YAML, keys, values, suggestions, messages. The file is written to a
  * directory of its own, so that from: and context: find nothing else. */
-#include "builder/recipe.h"
+#include "document/recipe.h"
 #include "tests/fuzz/fuzz.h"
 
 static void check_steps(const struct sb_recipe *recipe) {

@@ -4,7 +4,7 @@
  */
 #include <sys/stat.h>
 
-#include "builder/requirements.h"
+#include "steps/requirements.h"
 #include "tests/fuzz/fuzz.h"
 
 static int top = -1;
@@ -60,7 +60,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         start();
     struct sb_error err = {0};
     struct sb_requirements names = {0};
-    struct sb_step_pip pip = {0};
+    struct sb_pip pip = {0};
     FUZZ_CHECK(sb_file_write(top, "r/a.txt", data, size, 0644, NULL) == 0);
     sb_strings_add(&pip.requirements, "r/a.txt");
     if (sb_requirements_read(&pip, NULL, &names, &err) < 0)

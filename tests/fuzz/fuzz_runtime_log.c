@@ -1,5 +1,5 @@
 /* Any bytes as the log that a container runtime leaves: its errors in one line, or none. */
-#include "builder/container.c"
+#include "sandbox/container.c"
 #include "tests/fuzz/fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {

@@ -1,7 +1,7 @@
 /* Any bytes as a project's settings and as the user's: refused with file and line, or read. */
 #include <sys/stat.h>
 
-#include "builder/settings.h"
+#include "document/settings.h"
 #include "tests/fuzz/fuzz.h"
 
 static void start(void) {

@@ -3,7 +3,7 @@
 #include <libdeflate.h>
 #include <sys/stat.h>
 
-#include "builder/statcache.h"
+#include "context/statcache.h"
 #include "tests/fuzz/fuzz.h"
 
 enum { HEADER = 24, CHECK_AT = 8, COUNT_AT = 12, SIZE_AT = 16 };

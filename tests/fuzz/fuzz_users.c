@@ -2,7 +2,7 @@
  */
 #include <sys/stat.h>
 
-#include "builder/inroot.h"
+#include "sandbox/inroot.h"
 #include "tests/fuzz/fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {

@@ -1,6 +1,6 @@
 /* What Release files and lists of packages say: by whom it may have been written is anybody's
  * guess. */
-#include "builder/apt_index.h"
+#include "steps/apt_index.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
@@ -10,7 +10,7 @@
 #include "base/buffer.h"
 #include "base/file.h"
 #include "base/memory.h"
-#include "builder/apt_kept.h"
+#include "steps/apt_kept.h"
 #include "tests/unit/test.h"
 
 #define A "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"

@@ -2,7 +2,7 @@
 #include <stdlib.h>
 
 #include "base/memory.h"
-#include "builder/apt_sources.h"
+#include "steps/apt_sources.h"
 #include "tests/unit/test.h"
 
 static char *lines(const char *distribution, const char *suite, const char *recipe_mirror,

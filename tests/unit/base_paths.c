@@ -1,6 +1,6 @@
-/* builder/base_paths: what is kept of an image's paths, layer upon layer, and that copies find in
+/* context/base_paths: what is kept of an image's paths, layer upon layer, and that copies find in
  * it what they would find in the image itself. */
-#include "builder/base_paths.h"
+#include "context/base_paths.h"
 
 #include <stdlib.h>
 #include <sys/stat.h>

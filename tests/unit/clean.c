@@ -7,7 +7,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
-#include "builder/root_private.h"
+#include "sandbox/root_private.h"
 #include "tests/unit/test.h"
 
 static char *upper;

@@ -3,6 +3,7 @@
 
 #include "builder/layer_build.h"
 #include "layers/clamp.h"
+#include "sandbox/program.h"
 #include "tests/unit/rootfs.h"
 #include "tests/unit/test.h"
 
@@ -64,14 +65,14 @@ static void test_environment(struct test_site *site) {
 }
 
 static void test_users(struct test_site *site) {
-    struct sb_step step = {.run.user = "app"};
+    struct sb_step step = {.own = &(struct sb_run){.user = "app"}};
     says(site, &step, "id -u; id -g; id -G; echo $HOME; echo x > /dev/stdout",
          "1000\n1001\n1001 44\n/home/app\nx\n");
-    step = (struct sb_step){.run.user = "app:video"};
+    step = (struct sb_step){.own = &(struct sb_run){.user = "app:video"}};
     says(site, &step, "id -u; id -G", "1000\n44\n");
-    step = (struct sb_step){.run.user = "1234:5"};
+    step = (struct sb_step){.own = &(struct sb_run){.user = "1234:5"}};
     says(site, &step, "id -u; id -G", "1234\n5\n");
-    step = (struct sb_step){.run.user = "nobody"};
+    step = (struct sb_step){.own = &(struct sb_run){.user = "nobody"}};
     CHECK_INT(test_run_step(site, &step, "id"), -1);
     CHECK_INT(site->err.code, SB_E_STEP);
     CHECK(strstr(site->err.message, "no user nobody"));
@@ -89,17 +90,17 @@ static void test_endings(struct test_site *site) {
     CHECK_INT(site->err.code, SB_E_STEP);
     CHECK_INT(test_run(site, "false_program; echo on"), -1); /* -e */
     CHECK_STR(site->err.message, "`false_program; echo on` ended with status 127");
-    struct sb_step step = {.run.workdir = "/etc/passwd"};
+    struct sb_step step = {.own = &(struct sb_run){.workdir = "/etc/passwd"}};
     CHECK_INT(test_run_step(site, &step, "pwd"), -1);
     CHECK_INT(site->err.code, SB_E_STEP);
     CHECK_STR(site->err.message, "the workdir /etc/passwd is not a directory in the root");
-    step = (struct sb_step){.run.workdir = "/new/place"};
+    step = (struct sb_step){.own = &(struct sb_run){.workdir = "/new/place"}};
     says(site, &step, "pwd; stat -c %u:%a /new /new/place", "/new/place\n0:755\n0:755\n");
     says(site, NULL, "rm -r /new", "");
-    step = (struct sb_step){.run.workdir = "/etc"};
+    step = (struct sb_step){.own = &(struct sb_run){.workdir = "/etc"}};
     says(site, &step, "pwd", "/etc\n");
-    step = (struct sb_step){0};
-    sb_strings_add(&step.run.shell, "bash");
+    step = (struct sb_step){.own = &(struct sb_run){0}};
+    sb_strings_add(&((struct sb_run *)step.own)->shell, "bash");
     CHECK_INT(test_run_step(site, &step, "true"), -1);
     CHECK_STR(site->err.message, "the root has no program bash");
     /* What is left in the background doesn't hold the step up. */
@@ -112,15 +113,15 @@ static void test_long_script(struct test_site *site) {
     while (script.len < 300000)
         sb_buf_adds(&script, "# a comment that makes this script long\n");
     sb_buf_adds(&script, "echo end; ls -d /run 2>/dev/null | wc -l\n");
-    struct sb_step step = {.run.user = "app"};
+    struct sb_step step = {.own = &(struct sb_run){.user = "app"}};
     says(site, &step, script.data, "begin\nend\n0\n");
     says(site, NULL, "echo one\n[ ! -e /run ] && ls -l /dev/sbuild-script | cut -c 1-10\n",
          "one\npr--r--r--\n");
     /* Who is not known to read line by line gets a file. */
-    sb_strings_add(&step.run.shell, "env");
-    sb_strings_add(&step.run.shell, "sh");
+    sb_strings_add(&((struct sb_run *)step.own)->shell, "env");
+    sb_strings_add(&((struct sb_run *)step.own)->shell, "sh");
     says(site, &step, script.data, "begin\nend\n1\n");
-    sb_strings_free(&step.run.shell);
+    sb_strings_free(&((struct sb_run *)step.own)->shell);
     sb_buf_free(&script);
     says(site, NULL, "cat /run/sbuild-script", ""); /* its place, until the layer is done */
 }
@@ -173,7 +174,7 @@ static void test_secrets(struct test_site *site) {
     site->secrets = (struct sb_secrets){.v = &secret, .n = 1, .cap = 1};
     site->log.line = look_for_secret;
     site->log.data = site;
-    struct sb_step step = {.run.user = "app"};
+    struct sb_step step = {.own = &(struct sb_run){.user = "app"}};
     sb_strings_add(&step.secrets, "token");
     says(site, &step, "stat -c '%a %u %g' /run/secrets/token; wc -c < /run/secrets/token",
          "400 1000 1001\n13\n");
@@ -200,7 +201,7 @@ static void test_caches(struct test_site *site) {
     sb_strings_add(&step.caches, "/var/cache/thing");
     says(site, &step, "cat /var/cache/thing/file", "kept\n");
     says(site, NULL, "ls -A /var/cache/thing | wc -l", "0\n");
-    step = (struct sb_step){.run.user = "app"};
+    step = (struct sb_step){.own = &(struct sb_run){.user = "app"}};
     sb_strings_add(&step.caches, "/home/app/.cache/pip");
     says(site, &step, "cd ~/.cache/pip; touch a; stat -c %u a .", "1000\n1000\n");
     step = (struct sb_step){0};

@@ -11,6 +11,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "layers/unpack.h"
 #include "tests/unit/maketar.h"
 #include "tests/unit/test.h"
 

@@ -1,7 +1,7 @@
-/* builder/copy: where copied files land, with which owner and mode, and that nothing leaves the
+/* context/copy: where copied files land, with which owner and mode, and that nothing leaves the
  * root. */
-#include "builder/copy.h"
-#include "builder/step_kinds.h"
+#include "context/copy.h"
+#include "steps/kinds.h"
 #include "tests/unit/layer_test.h"
 #include <errno.h>
 #include <sys/stat.h>
@@ -45,14 +45,22 @@ static void make_stack(void) {
 }
 
 static struct sb_step step_of(const char *from, const char *to) {
-    struct sb_step step = {.kind = &sb_step_kind_copy,
-                           .copy = {.file_mode = -1, .directory_mode = -1}};
+    struct sb_placing *placing = sb_alloc(sizeof *placing);
+    struct sb_step step = {.kind = &sb_step_kind_copy, .own = placing};
+    placing->file_mode = placing->directory_mode = -1;
     sb_autofree char *copy = sb_strdup(from);
     char *rest = copy;
     for (char *one; (one = strsep(&rest, " "));)
-        sb_strings_add(&step.copy.from, one);
-    step.copy.to = sb_strdup(to);
+        sb_strings_add(&placing->from, one);
+    placing->to = sb_strdup(to);
     return step;
+}
+
+static void free_step(struct sb_step *step) {
+    struct sb_placing *placing = step->own;
+    sb_strings_free(&placing->from);
+    free(placing->to);
+    free(placing);
 }
 
 /* "path type+mode uid:gid" of every entry, or the error. */
@@ -73,8 +81,7 @@ static void check(const char *from, const char *to, const char *expected) {
     CHECK_STR(sb_buf_text(&out), expected);
     sb_copy_list_free(&list);
     sb_context_close(context);
-    sb_strings_free(&step.copy.from);
-    free(step.copy.to);
+    free_step(&step);
 }
 
 static void test_places(void) {
@@ -159,8 +166,7 @@ static void test_later_wins(void) {
     sb_copy_list_free(&list);
     sb_context_close(context);
     for (int i = 0; i < 2; i++) {
-        sb_strings_free(&steps[i].copy.from);
-        free(steps[i].copy.to);
+        free_step(&steps[i]);
     }
 }
 
@@ -184,8 +190,7 @@ static void test_changed_meanwhile(void) {
         sb_packer_abort(packer);
         sb_copy_list_free(&list);
         sb_context_close(context);
-        sb_strings_free(&step.copy.from);
-        free(step.copy.to);
+        free_step(&step);
     }
     shell("rm -rf src/a; echo a >src/a");
 }
@@ -207,8 +212,7 @@ static void test_lay_out(void) {
         CHECK(sb_copy_resolve(&steps[i], 1, context, &mounted, &list, &err) == 0);
         CHECK(sb_copy_lay_out(&list, context, NULL, root, 1000, &err) == 0);
         sb_copy_list_free(&list);
-        sb_strings_free(&steps[i].copy.from);
-        free(steps[i].copy.to);
+        free_step(&steps[i]);
     }
     sb_context_close(context);
     struct stat st;

@@ -1,5 +1,5 @@
-/* builder/environment: variables that name others, and PATH. */
-#include "builder/environment.h"
+/* document/environment: variables that name others, and PATH. */
+#include "document/environment.h"
 #include "base/memory.h"
 #include "tests/unit/test.h"
 

@@ -9,10 +9,10 @@
 
 #include "base/file.h"
 #include "base/memory.h"
-#include "builder/away.h"
-#include "builder/contain.h"
-#include "builder/fetch.h"
-#include "builder/userns.h"
+#include "sandbox/contain.h"
+#include "sandbox/userns.h"
+#include "steps/away.h"
+#include "steps/fetch.h"
 #include "tests/unit/test.h"
 
 static const char content[] = "0123456789abcdefghij";

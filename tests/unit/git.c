@@ -1,5 +1,5 @@
-/* builder/git: real checkouts of every kind, and when its memory may answer instead of git. */
-#include "builder/git.h"
+/* context/git: real checkouts of every kind, and when its memory may answer instead of git. */
+#include "context/git.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
@@ -9,7 +9,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/process.h"
-#include "builder/git_index.h"
+#include "context/git_index.h"
 #include "tests/unit/test.h"
 
 static char *directory; /* the checkouts are below it; the working directory is one of them */

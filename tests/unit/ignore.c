@@ -1,12 +1,12 @@
 /* Patterns of .dockerignore: what they match, what a list of them leaves out, and that no pattern
  * takes forever. */
-#include "builder/ignore.h"
+#include "document/ignore.h"
 
 #include <stdlib.h>
 #include <time.h>
 
 #include "base/memory.h"
-#include "builder/pattern.h"
+#include "document/pattern.h"
 #include "tests/unit/test.h"
 
 /* Whether a list of patterns, one a line, leaves a path out. */

@@ -13,7 +13,6 @@
 #include "base/memory.h"
 #include "layers/collect.h"
 #include "layers/image.h"
-#include "layers/unpack.h"
 #include "tests/unit/test.h"
 
 static char *directory;

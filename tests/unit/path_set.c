@@ -1,5 +1,5 @@
-/* builder/path_set: what is in a set is found in it, read back or not, and next to nothing else. */
-#include "builder/path_set.h"
+/* context/path_set: what is in a set is found in it, read back or not, and next to nothing else. */
+#include "context/path_set.h"
 
 #include <stdio.h>
 #include <stdlib.h>

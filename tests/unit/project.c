@@ -1,5 +1,5 @@
-/* builder/project: what a recipe may name, and what it may not. */
-#include "builder/project.h"
+/* document/project: what a recipe may name, and what it may not. */
+#include "document/project.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
@@ -8,7 +8,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
-#include "builder/recipe.h"
+#include "document/recipe.h"
 #include "tests/unit/test.h"
 
 static struct sb_error err;

@@ -6,8 +6,8 @@
 
 #include "base/file.h"
 #include "base/memory.h"
-#include "builder/pruning.h"
-#include "builder/rules.h"
+#include "document/rules.h"
+#include "steps/pruning.h"
 #include "tests/unit/test.h"
 
 static void test_categories(void) {

@@ -11,8 +11,8 @@
 #include "layers/convert.h"
 #include "layers/descriptor.h"
 #include "layers/image.h"
-#include "layers/unpack.h"
-#include "registry/rewrite.h"
+#include "layers/reader.h"
+#include "registry/push_private.h"
 #include "tests/unit/test.h"
 
 static char *directory;

@@ -11,7 +11,7 @@
 #include "base/buffer.h"
 #include "base/file.h"
 #include "base/memory.h"
-#include "layers/unpack.h"
+#include "layers/reader.h"
 #include "tests/unit/test.h"
 
 static struct sb_store *store;

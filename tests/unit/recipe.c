@@ -1,5 +1,5 @@
 /* Recipes: what is read from good ones, and what is said of bad ones. */
-#include "builder/recipe.h"
+#include "document/recipe.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
@@ -9,8 +9,19 @@
 
 #include "base/file.h"
 #include "base/memory.h"
-#include "builder/schema.h"
+#include "document/schema.h"
+#include "steps/requirements.h"
 #include "tests/unit/test.h"
+
+/* What a step's key depends on: a string, or the index-th of a list; valid until the next call. */
+static const char *told(const struct sb_step *step, const char *key, size_t index) {
+    static json_t *does;
+    json_decref(does);
+    does = json_object();
+    step->kind->describe(step, does);
+    const json_t *value = json_object_get(does, key);
+    return json_string_value(json_is_array(value) ? json_array_get(value, index) : value);
+}
 
 static void put(const char *name, const char *text) {
     struct sb_error err = {0};
@@ -87,25 +98,26 @@ static void check_design_steps(const struct sb_recipe *r) {
         return;
     const struct sb_step *steps = r->layers[0].steps;
     CHECK_STR(steps[0].kind->name, "apt");
-    CHECK_STR(steps[0].apt.packages.v[1], "python3-torch");
+    CHECK_STR(told(&steps[0], "packages", 1), "python3-torch");
     CHECK(steps[0].network);
-    CHECK_STR(steps[1].pip.requirements.v[0], "requirements.txt");
-    CHECK_STR(steps[1].pip.python, "python3");
-    CHECK_INT(steps[2].prune.what.n, 3);
+    CHECK_STR(((const struct sb_pip *)steps[1].own)->requirements.v[0], "requirements.txt");
+    CHECK_STR(((const struct sb_pip *)steps[1].own)->python, "python3");
+    CHECK_STR(told(&steps[2], "what", 2), "tests");
     CHECK_INT(steps[2].place.line, 11);
     CHECK_INT(steps[2].place.column, 9);
     const struct sb_step *copy = r->layers[1].steps;
-    CHECK_STR(copy->copy.from.v[0], "src/backend");
-    CHECK_STR(copy->copy.to, "/app");
-    CHECK_STR(copy->copy.exclude.v[0], "**/__pycache__");
-    CHECK_INT(copy->copy.uid, 1000);
-    CHECK_INT(copy->copy.gid, 1000);
-    CHECK_INT(copy->copy.file_mode, -1);
-    CHECK_INT(copy->copy.directory_mode, -1);
+    const struct sb_placing *placing = sb_step_placing(copy);
+    CHECK_STR(placing->from.v[0], "src/backend");
+    CHECK_STR(placing->to, "/app");
+    CHECK_STR(placing->exclude.v[0], "**/__pycache__");
+    CHECK_INT(placing->uid, 1000);
+    CHECK_INT(placing->gid, 1000);
+    CHECK_INT(placing->file_mode, -1);
+    CHECK_INT(placing->directory_mode, -1);
     const struct sb_step *run = r->layers[2].steps;
-    CHECK_STR(run->run.script, "python3 -m compileall -q /app");
-    CHECK_STR(run->run.shell.v[0], "sh");
-    CHECK_STR(run->run.shell.v[1], "-eu");
+    CHECK_STR(told(run, "script", 0), "python3 -m compileall -q /app");
+    CHECK_STR(told(run, "shell", 0), "sh");
+    CHECK_STR(told(run, "shell", 1), "-eu");
     CHECK(!run->network && run->network_given);
     CHECK_STR(run->secrets.v[0], "hf_token");
     CHECK_STR(run->caches.v[0], "/root/.cache/pip");
@@ -168,14 +180,14 @@ static void test_forms(void) {
     struct sb_recipe *r = load("r.yaml", NULL);
     if (!CHECK(r))
         return;
-    CHECK_INT(r->layers[2].steps->copy.file_mode, 0640);
-    CHECK_INT(r->layers[2].steps->copy.directory_mode, 0750);
-    CHECK_STR(r->layers[3].steps->download.to, "/opt/f.tgz");
-    CHECK_INT(r->layers[3].steps->download.mode, 0644);
-    CHECK_STR(r->layers[3].steps->download.sha256,
+    CHECK_INT(sb_step_placing(r->layers[2].steps)->file_mode, 0640);
+    CHECK_INT(sb_step_placing(r->layers[2].steps)->directory_mode, 0750);
+    CHECK_STR(sb_step_placing(r->layers[3].steps)->to, "/opt/f.tgz");
+    CHECK_INT(sb_step_placing(r->layers[3].steps)->file_mode, 0644);
+    CHECK_STR(sb_step_placing(r->layers[3].steps)->sha256,
               "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef");
-    CHECK_STR(r->layers[4].steps->run.script, "echo ${X} $$"); /* a script stays as it is */
-    CHECK_STR(r->layers[4].steps->run.shell.v[0], "bash");
+    CHECK_STR(told(r->layers[4].steps, "script", 0), "echo ${X} $$"); /* a script stays as it is */
+    CHECK_STR(told(r->layers[4].steps, "shell", 0), "bash");
     for (size_t i = 0; i < r->layer_count; i++) {
         const struct sb_step *step = r->layers[i].steps;
         sb_autofree char *summary = step->kind->summary(step);
@@ -205,7 +217,7 @@ static void test_text_stays(void) {
     CHECK_STR(sb_pairs_get(&r->image.env, "A"), "1.10");
     CHECK_STR(sb_pairs_get(&r->image.env, "B"), "no");
     CHECK_STR(sb_pairs_get(&r->image.env, "C"), "1_000");
-    /* templates: builder/environment.h */
+    /* templates: document/environment.h */
     CHECK_STR(sb_pairs_get(&r->image.env, "D"), "$$HOME");
     CHECK_STR(sb_pairs_get(&r->image.env, "E"), "${PATH}:$$1$$${A}$$$$");
     CHECK_STR(sb_pairs_get(&r->image.env, "F"), "010");
@@ -230,7 +242,7 @@ static void test_args(void) {
         CHECK_STR(r->base->image.ports.v[0], "9000/tcp");
         CHECK_STR(sb_pairs_get(&r->base->args, "ONLY_BASE"), "y");
         CHECK(!sb_pairs_get(&r->args, "ONLY_BASE"));
-        CHECK_STR(r->layers[0].steps->copy.to, "/9000");
+        CHECK_STR(sb_step_placing(r->layers[0].steps)->to, "/9000");
         CHECK_STR(r->layers[0].steps->args_used.v[0], "PORT");
         CHECK_INT(r->layers[0].steps->args_used.n, 1);
         CHECK_INT(r->layers[1].steps->args_used.n, 2);

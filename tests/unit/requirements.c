@@ -1,5 +1,5 @@
-/* builder/requirements: what pip's requirements files name in the context, and what leads out. */
-#include "builder/requirements.h"
+/* steps/requirements: what pip's requirements files name in the context, and what leads out. */
+#include "steps/requirements.h"
 #include "tests/unit/layer_test.h"
 
 #include "base/file.h"
@@ -28,7 +28,7 @@ static void check(const char *text, const char *expected) {
     struct sb_error err = {0};
     struct sb_context *context = NULL;
     struct sb_requirements names = {0};
-    struct sb_step_pip pip = {0};
+    struct sb_pip pip = {0};
     sb_autobuf struct sb_buf out = {0};
     put("req/a.txt", text);
     sb_strings_add(&pip.requirements, "req/a.txt");

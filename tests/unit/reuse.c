@@ -12,6 +12,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "layers/collect.h"
 #include "layers/inventory.h"
 #include "layers/trees.h"
 #include "layers/unpack.h"

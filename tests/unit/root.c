@@ -2,7 +2,7 @@
 #include <pthread.h>
 #include <sys/mount.h>
 
-#include "builder/inroot.h"
+#include "sandbox/inroot.h"
 #include "tests/unit/rootfs.h"
 #include "tests/unit/test.h"
 

@@ -17,9 +17,10 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/process.h"
-#include "builder/contain.h"
-#include "builder/execution.h"
-#include "builder/userns.h"
+#include "sandbox/contain.h"
+#include "sandbox/userns.h"
+#include "steps/execution.h"
+#include "steps/run.h"
 
 #define TEST_ROOTFS_MAIN(argc, argv)                                                               \
     if ((argc) > 1 && !strcmp((argv)[1], SB_CONTAIN_COMMAND))                                      \
@@ -135,16 +136,20 @@ static inline int test_run_step(struct test_site *site, struct sb_step *step, co
                                           .epoch = 1700000000,
                                           .log = &site->log};
     step->kind = sb_step_kind_find("run");
-    step->run.script = sb_strdup(script);
-    if (!step->run.shell.n) {
-        sb_strings_add(&step->run.shell, "sh");
-        sb_strings_add(&step->run.shell, "-eu");
+    struct sb_run plain = {0}, *run = step->own ? step->own : &plain;
+    step->own = run;
+    run->script = sb_strdup(script);
+    if (!run->shell.n) {
+        sb_strings_add(&run->shell, "sh");
+        sb_strings_add(&run->shell, "-eu");
     }
     sb_buf_reset(&site->output);
     sb_error_clear(&site->err);
     int result = step->kind->run(step, &context, &site->err);
-    free(step->run.script);
-    sb_strings_free(&step->run.shell);
+    free(run->script);
+    sb_strings_free(&run->shell);
+    if (run == &plain)
+        step->own = NULL;
     sb_strings_free(&step->caches);
     sb_strings_free(&step->secrets);
     return result;

@@ -2,7 +2,7 @@
  *
  *     build/release/tests/unit/schema --write     writes recipes/schema.json anew
  */
-#include "builder/schema.h"
+#include "document/schema.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
@@ -12,8 +12,8 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/memory.h"
-#include "builder/recipe.h"
-#include "builder/rules.h"
+#include "document/recipe.h"
+#include "document/rules.h"
 #include "tests/unit/schema_validator.h"
 #include "tests/unit/test.h"
 

@@ -1,4 +1,4 @@
-#include "builder/script.h"
+#include "steps/script.h"
 
 #include <fcntl.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* Settings: where they are looked for, which of them win, and how mistakes are named. */
-#include "builder/settings.h"
+#include "document/settings.h"
 
 #include <fcntl.h>
 #include <stdlib.h>

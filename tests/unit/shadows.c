@@ -1,5 +1,5 @@
 /* Which files of a stack of trees stand in the place of others: compared with looking each up. */
-#include "builder/shadows.h"
+#include "steps/shadows.h"
 
 #include <fcntl.h>
 #include <stdio.h>

@@ -1,4 +1,4 @@
-/* base/sparse, builder/file_digest: holes are told from data, and hash as the zeros they are. */
+/* base/sparse, context/file_digest: holes are told from data, and hash as the zeros they are. */
 #include "base/sparse.h"
 
 #include <fcntl.h>
@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "base/memory.h"
-#include "builder/file_digest.h"
+#include "context/file_digest.h"
 #include "tests/unit/test.h"
 
 static int told;

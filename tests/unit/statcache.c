@@ -1,12 +1,12 @@
-/* builder/statcache and builder/context: digests that are remembered, and when they must not be. */
+/* context/statcache and context/context: digests that are remembered, and when they must not be. */
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <time.h>
 
-#include "builder/context.h"
-#include "builder/statcache.h"
+#include "context/context.h"
+#include "context/statcache.h"
 #include "tests/unit/layer_test.h"
 
 static struct layer_test t;

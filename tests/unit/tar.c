@@ -6,8 +6,9 @@
 #include "base/buffer.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "layers/reader.h"
 #include "layers/tar.h"
-#include "layers/unpack.h"
+#include "layers/walk.h"
 #include "tests/unit/test.h"
 
 /* The records of the pax header that encoding entry makes, "" for none, "error" for a refusal. */

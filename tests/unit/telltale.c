@@ -1,5 +1,5 @@
-/* builder/telltale: what is warned of, and what is not; the lines that leave it out. */
-#include "builder/telltale.h"
+/* context/telltale: what is warned of, and what is not; the lines that leave it out. */
+#include "context/telltale.h"
 
 #include <stdlib.h>
 #include <sys/stat.h>

@@ -9,8 +9,8 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/process.h"
-#include "builder/rules.h"
 #include "deploy/ids.h"
+#include "document/rules.h"
 #include "tests/unit/test.h"
 
 /* ---- names ---- */

@@ -1,0 +1,13 @@
+/*
+ * base/utf8: the characters that text is made of (RFC 3629).
+ */
+#ifndef SB_BASE_UTF8_H
+#define SB_BASE_UTF8_H
+
+#include <stddef.h>
+
+/* The bytes of the well-formed character that text, which ends in NUL, begins with; 0 when it
+ * begins with none. */
+size_t sb_utf8_length(const char *text);
+
+#endif

@@ -1,0 +1,119 @@
+/*
+ * builder/request: what is asked of a build, what it tells while it is at work, and what it gives.
+ */
+#ifndef SB_BUILDER_REQUEST_H
+#define SB_BUILDER_REQUEST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buffer.h"
+#include "base/error.h"
+#include "document/recipe.h"
+#include "document/settings.h"
+#include "layers/image.h"
+#include "layers/store.h"
+#include "registry/release.h"
+#include "registry/remote.h"
+#include "steps/execution.h"
+
+enum sb_layer_state {
+    SB_LAYER_UNKNOWN, /* plan: depends on a layer below that has to be built first */
+    SB_LAYER_CACHED,
+    SB_LAYER_BUILT, /* plan: has to be built */
+    SB_LAYER_BASE,  /* came with a base image */
+};
+
+struct sb_layer_result {
+    const char *recipe; /* the recipe's name */
+    const struct sb_recipe *source;
+    char *name;    /* the layer's */
+    char *summary; /* its steps in one line */
+    enum sb_layer_state state;
+    char *cause;            /* why it is built; NULL when cached */
+    struct sb_digest key;   /* valid unless unknown */
+    const char *repository; /* of the shared cache, when it was found there just now; else NULL */
+    struct sb_layer layer;
+    double seconds; /* building and packing */
+};
+
+enum sb_event_type {
+    SB_EVENT_LAYER_START,  /* a layer is being built */
+    SB_EVENT_LAYER_OUTPUT, /* text of a step */
+    SB_EVENT_LAYER_PACK,   /* its steps are done, it is being packed */
+    SB_EVENT_LAYER_DONE,   /* built or found */
+    SB_EVENT_WAIT,         /* another process builds the same layer */
+    SB_EVENT_READ,  /* how far reading a large file of the context is, or packing the layer; text
+                       says it */
+    SB_EVENT_FETCH, /* layers below it are fetched, as its steps run on them; text says what */
+    SB_EVENT_LAYER_GROW, /* while it is being packed; growth says how far it is. Only where they are
+                            wanted (watch_growth) */
+    SB_EVENT_WARNING,    /* of the whole build: layer is NULL */
+    SB_EVENT_RESTART,    /* what was told of layers counts for nothing: all begins again, with one
+                            record less of a shared cache; layer is NULL */
+    SB_EVENT_ALONE, /* now this process must have one thread, until the next event: who listens ends
+                        its own; layer is NULL */
+};
+/* The first size bytes of the layer's blob are in the file fd, and stay as they are; it is open
+ * until the listener returns. 0: packing failed, or begins anew. */
+struct sb_layer_growth {
+    int fd;
+    uint64_t size;
+    const char *media_type; /* that the layer will have */
+};
+struct sb_event {
+    enum sb_event_type type;
+    size_t id; /* of the layer within this build, from 0: the same in all its events */
+    const struct sb_layer_result *layer;
+    const char *text;
+    size_t text_len;
+    const struct sb_layer_growth *growth;
+};
+
+struct sb_build_request {
+    const char *const *recipes;
+    size_t recipe_count;
+    struct sb_strings allow;   /* --allow: directories that recipes may read beneath, too */
+    struct sb_pairs set;       /* --set */
+    struct sb_secrets secrets; /* --secret */
+    struct sb_strings tags;    /* --tag: tags, or whole names that begin with a registry's host */
+    const char *version;       /* --version; NULL: the recipe's, or git's */
+    bool no_cache;
+    struct sb_strings no_cache_layers; /* --no-cache=LAYER, or RECIPE/LAYER */
+    const char *until; /* --until: the last layer that is built; what results gets no tags but those
+                          of --tag. NULL: all are */
+    /* The shared cache: repositories. Neither is used without a registry. */
+    struct sb_strings cache_from; /* --cache-from */
+    const char *cache_to;         /* --cache-to; may be NULL */
+    bool share_last; /* nothing is sent to cache_to before sb_build_share: what is pushed to the
+                        same registry meanwhile is mounted then */
+    const enum sb_recipe_compression *compression; /* instead of the recipes'; NULL: theirs */
+    struct sb_registry *registry; /* for bases and caches that lie in one; NULL: none is asked */
+    int jobs; /* threads that compress, and recipes at once; 0: the settings', else one a core */
+    bool watch_growth;
+    /* Called once, before the first step runs, and not at all when none has to: whoever needs the
+     * result to be worth the wait asks now. Not 0 ends the build, with its error. May be NULL. */
+    int (*before_steps)(void *data, struct sb_error *err);
+    /* Called from any thread, never two at a time. May be NULL. */
+    void (*notify)(void *data, const struct sb_event *event);
+    void *data;
+};
+
+struct sb_build_result {
+    const struct sb_recipe *recipe;
+    struct sb_image image;  /* complete after sb_build_run; should that have failed, only where its
+                               descriptor has a media type */
+    struct sb_strings tags; /* full names: "backend:v1.4.2", "host/team/backend:v1.4.2" */
+    struct sb_release release; /* its version, and what may be done with that */
+    struct sb_strings told;    /* tags for a registry, beside those of the release */
+    char *version;             /* what git says of one that is no release: "0.5.1-dev.3+gabc123f", a
+                                  label of the image; else NULL */
+    char *no_release;          /* why it is none: "3 commits after v0.5.0" */
+    const char *base;          /* where its base image lies, if in a registry:
+                                  "host/repository:tag@sha256:…"; else NULL */
+    const struct sb_layer_result *const *layers; /* of the whole chain, lowest first */
+    size_t layer_count;
+};
+
+#endif

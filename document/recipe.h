@@ -1,0 +1,186 @@
+/*
+ * document/recipe: recipe files, parsed and checked (DESIGN.md section 3; docs/recipe.md).
+ *
+ * Parsing is driven by tables of keys (document/schema.h): the same tables give the errors, the
+ * suggestions and recipes/schema.json, so they can't disagree. Every error of a file is found in
+ * one pass, each as "file:line:column: what was wrong (expected …; did you mean …?)".
+ *
+ *     struct sb_recipe *recipe;
+ *     if (sb_recipe_load("recipes/backend.yaml", &options, &recipe, &err) < 0) …
+ *     for (size_t i = 0; i < recipe->layer_count; i++) …
+ *     sb_recipe_free(recipe);
+ */
+#ifndef SB_DOCUMENT_RECIPE_H
+#define SB_DOCUMENT_RECIPE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buffer.h"
+#include "base/error.h"
+#include "document/pairs.h"
+#include "document/step.h"
+#include "registry/ecr.h"
+
+#define SB_RECIPE_SIZE_LIMIT  (1u << 20) /* bytes of one file */
+#define SB_RECIPE_DEPTH_LIMIT 32         /* recipes on top of one another */
+#define SB_RECIPE_ARG_LIMIT   100
+
+enum sb_from_kind {
+    SB_FROM_SCRATCH,
+    SB_FROM_RECIPE,    /* another recipe file */
+    SB_FROM_IMAGE,     /* an image: in the store, in an OCI layout or archive, in a registry */
+    SB_FROM_BOOTSTRAP, /* debian: or ubuntu:, through mmdebstrap */
+};
+
+struct sb_bootstrap {
+    char *distribution;           /* "debian" or "ubuntu" */
+    char *suite;                  /* "bookworm" */
+    struct sb_strings components; /* default: main */
+    struct sb_strings packages;   /* beyond the minimum (packages:) */
+    char *mirror;                 /* NULL: the distribution's own; goes into sources.list */
+};
+
+struct sb_from {
+    enum sb_from_kind kind;
+    struct sb_place place;
+    char *recipe; /* path of the file, relative to the working directory or absolute */
+    char *image;  /* as written: "docker.io/nvidia/cuda:…", "oci:PATH:TAG", "oci-archive:FILE" */
+    struct sb_bootstrap bootstrap;
+};
+
+struct sb_recipe_layer {
+    char *name;
+    struct sb_place place;
+    struct sb_step *steps; /* a layer written with one step directly has just that one */
+    size_t step_count;
+};
+
+enum sb_tag_scheme {
+    SB_TAG_SEMVER = 1,
+    SB_TAG_GIT = 2,
+    SB_TAG_DATE = 4,
+};
+
+struct sb_recipe_image {
+    char *repository;             /* NULL when not given */
+    struct sb_ecr_options ecr;    /* how it is made where it is missing */
+    char *user, *workdir;         /* NULL: inherited from the base */
+    struct sb_pairs env;          /* added to the base's; templates (document/environment.h) */
+    struct sb_strings path;       /* directories before the base's PATH */
+    bool has_entrypoint, has_cmd; /* an empty list clears the base's */
+    struct sb_strings entrypoint, cmd;
+    struct sb_strings ports;   /* "8003/tcp" */
+    struct sb_strings volumes; /* absolute paths */
+    struct sb_pairs labels;
+    char *stop_signal; /* "SIGTERM"; NULL: inherited */
+};
+
+/* What a service is kept from, unless it says NAME: false (harden:). X(bit, key, meaning) */
+#define SB_HARDEN_SWITCHES(X)                                                                      \
+    X(SB_HARDEN_NO_NEW_PRIVILEGES, "no_new_privileges",                                            \
+      "It gets no rights that it has not, by no program.")                                         \
+    X(SB_HARDEN_CAPABILITIES, "capabilities",                                                      \
+      "It has no capabilities; as root those that containers have.")                               \
+    X(SB_HARDEN_PROTECT_SYSTEM, "protect_system",                                                  \
+      "All but its own directories is read-only, home directories of the host are hidden.")        \
+    X(SB_HARDEN_PROTECT_KERNEL, "protect_kernel",                                                  \
+      "Settings, modules, logs, clock and control groups of the kernel are out of its reach.")     \
+    X(SB_HARDEN_PROTECT_PROCESSES, "protect_processes", "It sees no processes of other users.")    \
+    X(SB_HARDEN_PRIVATE_TMP, "private_tmp", "It has a /tmp and /var/tmp of its own.")              \
+    X(SB_HARDEN_PRIVATE_DEVICES, "private_devices", "It has no devices but its GPUs.")             \
+    X(SB_HARDEN_NAMESPACES, "namespaces", "It makes no namespaces.")                               \
+    X(SB_HARDEN_ADDRESS_FAMILIES, "address_families",                                              \
+      "It opens no sockets but of IP, Unix and Netlink.")                                          \
+    X(SB_HARDEN_SYSTEM_CALLS, "system_calls",                                                      \
+      "It makes no system calls but those that services need.")                                    \
+    X(SB_HARDEN_REALTIME, "realtime", "It gets no realtime scheduling.")                           \
+    X(SB_HARDEN_OWN_IDS, "own_ids", "It runs as a user of the host that is its alone.")
+
+enum sb_harden {
+#define X(bit, key, meaning) bit,
+    SB_HARDEN_SWITCHES(X)
+#undef X
+        SB_HARDEN_COUNT
+};
+
+#define SB_DRAIN_LIMIT 86400
+
+/* service: is parsed and checked here, and kept for bundles and Kubernetes manifests. */
+struct sb_service {
+    bool present;
+    char *type; /* "service" (runs on, the default), "notify", "simple"; "job" or "oneshot" (runs to
+                   its end) */
+    char *schedule; /* systemd.time(7), "OnCalendar"; NULL: none. Only of a job */
+    int64_t port;   /* 0 when not given */
+    char *health_http, *health_command;       /* one of them, or health_tcp, or none */
+    int64_t health_tcp;                       /* a port; 0 when not given */
+    char *health_host;                        /* that HTTP asks for; NULL: localhost */
+    uint64_t health_timeout, health_interval; /* seconds; 0: the default */
+    uint64_t health_answer, health_steady;    /* likewise, but that a given steady may be 0 */
+    bool has_steady;
+    uint64_t start_timeout, stop_timeout; /* likewise */
+    int64_t gpu;                          /* number of GPUs */
+    uint64_t gpu_devices;                 /* which of them: bit N for device N; 0: any */
+    bool gpu_shared;                      /* with services that share theirs as well */
+    char *restart;                        /* "always", "on-failure", "no"; NULL: the default */
+    struct sb_strings after, requires;    /* other services, or units */
+    struct sb_pairs env;                  /* added to the image's; templates */
+    struct sb_strings secrets;
+    char *state, *cache, *logs; /* where the service sees its directories; NULL: it has none */
+    struct sb_pairs host;       /* directories of the node, and where it sees them */
+    struct sb_strings devices;  /* kinds of devices beside GPUs: "infiniband" */
+    char *root;                 /* "layers", "host"; NULL: the default */
+    char *strategy;             /* "recreate", "blue-green"; NULL: the default */
+    int64_t spare_port;         /* of blue-green */
+    char *upstream;             /* name of the file that says which port serves; NULL: NAME.conf */
+    uint64_t drain;             /* seconds, when given: 0 means at once */
+    bool has_drain;
+    unsigned harden_off;              /* bit of each enum sb_harden that is false */
+    uint64_t memory_limit;            /* bytes; 0: none */
+    char *cpu_limit;                  /* "2", "1.5"; NULL: none */
+    int64_t tasks_limit, files_limit; /* processes and threads; open files; 0: none */
+    /* "unlimited", or a size; NULL when not given */
+    char *swap_limit, *memlock_limit, *core_limit, *stack_limit;
+};
+
+struct sb_project;
+
+struct sb_recipe {
+    char *path;                       /* as found, for messages */
+    const struct sb_project *project; /* what it may name; one for the whole chain */
+    char *name;
+    char *version; /* NULL when not given */
+    struct sb_from from;
+    char *context;        /* directory: working-directory-relative or absolute; exists */
+    struct sb_pairs args; /* after --set; values are final */
+    struct sb_recipe_layer *layers;
+    size_t layer_count;
+    struct sb_recipe_image image;
+    unsigned tags; /* of sb_tag_scheme */
+    enum sb_recipe_compression {
+        SB_RECIPE_ZSTD,
+        SB_RECIPE_GZIP,
+    } compression;
+    struct sb_service service;
+    struct sb_recipe *base; /* the parsed recipe of from, when kind is SB_FROM_RECIPE; owned */
+};
+
+struct sb_recipe_options {
+    const struct sb_strings *allowed; /* --allow; may be NULL */
+    const struct sb_strings *trusted; /* trust: of the user's settings; may be NULL */
+    const struct sb_pairs *set; /* --set K=V: replaces args of that name; a name that no recipe of
+                                   the chain declares is an error. May be NULL */
+};
+
+/* Loads a recipe and, through from:, those below it. Cycles, chains deeper than the limit, more
+ * than SB_LAYER_LIMIT layers over the whole chain, duplicate layer names in one recipe, secrets or
+ * args that are used and not declared, files outside the project: all are errors with a place. On
+ * failure err is SB_E_RECIPE and its message has a line for each error (SB_E_NOT_FOUND when the
+ * file itself is missing). Free with sb_recipe_free. */
+int sb_recipe_load(const char *path, const struct sb_recipe_options *options,
+                   struct sb_recipe **out, struct sb_error *err);
+void sb_recipe_free(struct sb_recipe *recipe);
+
+#endif

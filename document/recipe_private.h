@@ -1,0 +1,38 @@
+/*
+ * document/recipe_private: how the parts of document/recipe share the work; for them alone.
+ */
+#ifndef SB_DOCUMENT_RECIPE_PRIVATE_H
+#define SB_DOCUMENT_RECIPE_PRIVATE_H
+
+#include "document/recipe.h"
+#include "document/schema.h"
+
+/* All of a recipe; targets are struct sb_recipe. */
+extern const struct sb_key sb_recipe_keys[];
+extern const struct sb_key sb_service_keys[];
+
+/* from: a string or a mapping. The recipe's path must be set. */
+void sb_from_read(struct sb_reader *reader, const struct sb_key *key, const struct sb_yaml *node,
+                  void *target);
+json_t *sb_from_schema(const struct sb_key *key);
+void sb_from_free(struct sb_from *from);
+
+/* layers: the recipe's args must be set. */
+void sb_layers_read(struct sb_reader *reader, const struct sb_key *key, const struct sb_yaml *node,
+                    void *target);
+json_t *sb_layers_schema(const struct sb_key *key);
+void sb_layers_free(struct sb_recipe *recipe);
+/* The definitions that the schema of layers refers to are added to an object. */
+void sb_layers_define(json_t *definitions);
+
+/* Notes that what a key names lies outside the project, as sb_project_resolve says. */
+void sb_reader_outside(struct sb_reader *reader, const struct sb_yaml *node, const char *key,
+                       const struct sb_error *why);
+
+/* What the tables can't say of image: and service:. */
+void sb_image_check(struct sb_reader *reader, const struct sb_yaml *node,
+                    const struct sb_recipe *recipe);
+void sb_service_check(struct sb_reader *reader, const struct sb_yaml *node,
+                      const struct sb_recipe *recipe);
+
+#endif

@@ -1,0 +1,16 @@
+/*
+ * sandbox/container_private: what the files behind sandbox/container.h share.
+ */
+#ifndef SB_SANDBOX_CONTAINER_PRIVATE_H
+#define SB_SANDBOX_CONTAINER_PRIVATE_H
+
+#include <jansson.h>
+
+#include "sandbox/container.h"
+
+/* config.json of runtime-spec 1.0. own_users: in a user namespace of its own, with the numbers of
+ * this one. A new reference. */
+json_t *sb_container_config(const struct sb_root *root, const struct sb_container *container,
+                            bool own_users);
+
+#endif
