@@ -192,20 +192,21 @@ static int run_once(struct sb_store *store, const struct sb_settings *settings,
 int sb_container_run(struct sb_store *store, const struct sb_settings *settings,
                      const struct sb_root *root, const struct sb_container *container,
                      struct sb_step_log *log, int *out_status, struct sb_error *err) {
-    static atomic_bool impossible;
+    static atomic_bool impossible[2]; /* without the network, with it */
+    atomic_bool *never = &impossible[container->network];
     struct sb_error failure = {0};
     if (check_text(container, err) < 0)
         return -1;
-    if (atomic_load(&impossible) || sb_userns_inside())
-        return run_once(store, settings, root, container, false, log, out_status, err);
-    if (run_once(store, settings, root, container, true, log, out_status, &failure) == 0)
+    bool tried = !atomic_load(never) && !sb_userns_inside();
+    if (tried && run_once(store, settings, root, container, true, log, out_status, &failure) == 0)
         return 0;
-    if (failure.code != SB_E_FAILED ||
-        run_once(store, settings, root, container, false, log, out_status, NULL) < 0) {
+    if (tried && failure.code != SB_E_FAILED) {
         if (err)
             *err = failure;
         return -1;
     }
-    atomic_store(&impossible, true);
-    return 0;
+    int failed = run_once(store, settings, root, container, false, log, out_status, err);
+    if (tried && !failed)
+        atomic_store(never, true);
+    return failed;
 }
