@@ -213,6 +213,27 @@ check "what the release before had already" n sbuild install /root/hostile.tar
 make_hostile "d['after'] = ['second.service']"
 check_fails "two that wait for one another" 1 n sbuild install /root/hostile.tar
 said 'good is to be started after second.service'
+make_hostile "d['name'] = 'third'; d['after'] = ['good.service']"
+check "one that waits for one of them" n sbuild install /root/hostile.tar
+n sbuild uninstall second >/dev/null 2>&1
+make_hostile "d['name'] = 'second'; d['after'] = ['third.service']"
+check "and one that waits for it" n sbuild install /root/hostile.tar
+make_hostile "d['after'] = ['second.service']"
+check_fails "three that wait for one another" 1 n sbuild install /root/hostile.tar
+said 'good is to be started after second.service'
+# At boot systemd leaves out what it likes of a circle: here units of the host could be in it.
+printf '[Unit]\nAfter=multi-user.target\n[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/true\n[Install]\nWantedBy=multi-user.target\n' >"$root/etc/systemd/system/late.service"
+printf '[Unit]\nAfter=late.service\n' >"$root/etc/systemd/system/later.target"
+n sh -c 'systemctl daemon-reload; systemctl enable --now late'
+for unit in late.service later.target graphical.target; do
+	make_hostile "d['after'] = ['$unit']"
+	check_fails "after $unit, which comes after all services" 1 n sbuild install /root/hostile.tar
+	said "good is to be started after $unit, and that after multi-user.target"
+done
+make_hostile "d['after'] = ['multi-user.target', 'dbus.service', 'network.target', 'is-not-there.service']"
+check "after what does not" n sbuild install /root/hostile.tar
+n sh -c 'systemctl disable --now late; rm /etc/systemd/system/late.service /etc/systemd/system/later.target; systemctl daemon-reload'
+check "the third goes" n sbuild uninstall third
 for service in second good; do check "$service goes" n sbuild uninstall $service; done
 n systemctl stop there once
 n rm /etc/systemd/system/once.service /etc/systemd/system/there.service /etc/systemd/system/by-hand.service /etc/systemd/system/friendly.service
