@@ -192,7 +192,7 @@ static struct sb_pack_options pack_options(struct sb_target *target, size_t resu
     return (struct sb_pack_options){.compression = target->recipe->compression == SB_RECIPE_GZIP
                                                        ? SB_COMPRESSION_GZIP
                                                        : SB_COMPRESSION_ZSTD,
-                                    .threads = target->build->threads,
+                                    .threads = sb_build_threads(target->build),
                                     .watch = watched ? &growing->watch : NULL,
                                     .progress = &growing->progress};
 }

@@ -99,7 +99,6 @@ struct sb_build {
     const struct sb_build_request *request;
     struct sb_remote_cache *remote; /* NULL without a shared cache */
     int64_t epoch;
-    int threads;                /* that compress, for one layer */
     struct sb_target **targets; /* a base before what stands on it */
     size_t target_count, target_cap;
     struct sb_recipe **recipes; /* of the request */
@@ -123,6 +122,8 @@ void sb_target_notify(struct sb_target *target, size_t result, enum sb_event_typ
                       const char *text, size_t text_len);
 void sb_target_notify_growth(struct sb_target *target, size_t result,
                              const struct sb_layer_growth *growth);
+/* That compress, for one layer; as many recipes are built at once. */
+int sb_build_threads(const struct sb_build *build);
 void sb_build_warn(struct sb_build *build, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 /* Of several with one key only the first is told. */

@@ -220,6 +220,8 @@ static int build_images(struct building *b, struct sb_error *err) {
         sb_progress_error(b->progress, err);
     if (failed)
         report_failure(b, err);
+    if (failed && b->progress)
+        sb_progress_said(b->progress, err);
     if (failed) /* what is still being sent tells its progress */
         sb_build_push_free(sb_steal(b->push));
     sb_progress_free(b->progress);

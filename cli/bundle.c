@@ -407,6 +407,8 @@ static int bundle(struct bundling *b, const char *what, struct sb_error *err) {
         sb_progress_error(b->progress, err);
     if (failed)
         report_failure(b, err);
+    if (failed && b->progress)
+        sb_progress_said(b->progress, err);
     if (failed)
         sb_build_push_free(sb_steal(b->push));
     sb_progress_free(b->progress);

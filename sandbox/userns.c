@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
-#include <pwd.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +17,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/process.h"
+#include "base/userdb.h"
 
 enum { SUBORDINATE_IDS = 65535, ANSWER_LIMIT = 4096 };
 
@@ -55,8 +55,9 @@ static struct range find_range(const char *path, const char *user, uid_t uid) {
 }
 
 static int find_ids(struct range *uids, struct range *gids, struct sb_error *err) {
-    struct passwd *pw = getpwuid(geteuid());
-    sb_autofree char *user = pw ? sb_strdup(pw->pw_name) : sb_format("%u", geteuid());
+    sb_autofree char *number = sb_format("%u", geteuid()), *name = NULL;
+    sb_userdb_find(SB_USERDB_USERS, number, &name, NULL, NULL);
+    const char *user = name ? name : number; /* /etc/subuid may have either */
     static const char *const programs[] = {"newuidmap", "newgidmap"};
     for (int i = 0; i < 2; i++) {
         sb_autofree char *program = sb_process_find(programs[i]);

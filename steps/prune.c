@@ -52,7 +52,7 @@ static int run(const struct sb_step *step, struct sb_step_run_context *context,
     sb_autofree char *text =
         sb_format("prune: %llu files removed, %s\n", (unsigned long long)pruned.files,
                   sb_text_size(pruned.bytes).text);
-    sb_step_log_write(context->log, text, strlen(text));
+    sb_step_log_say(context->log, text);
     return 0;
 }
 
