@@ -173,7 +173,7 @@ static int check_order(const struct sb_node_service *service, const struct sb_de
     for (size_t i = 0; i < 2; i++)
         for (size_t j = 0; j < lists[i]->n; j++) {
             const char *unit = lists[i]->v[j], *met;
-            if (!strcmp(unit, wanting) || is_early(unit))
+            if (is_early(unit))
                 continue;
             if (comes_after(unit, &end, &met, err) < 0)
                 return -1;
