@@ -527,11 +527,21 @@ static int plan_unknown(struct sb_target *target, struct sb_error *err) {
         *err = why;
         return -1;
     }
-    bool own = !source && (!target->base || !target->base->unsure);
+    bool own = source || !target->base || !target->base->unsure;
     target->results[target->next].cause =
         sb_format("depends on what %s%s turns out to be", own ? "" : "recipe ",
                   source ? source : target->unsure);
     return plan_layer(target, target->next, SB_LAYER_UNKNOWN);
+}
+
+/* What the layer reads is not there, or can't be read: so may be what others read. */
+static int fail_key(struct sb_target *target, enum sb_target_effort effort, struct sb_error *err) {
+    struct sb_error all = {0};
+    target->keyless = true;
+    if (err->code != SB_E_INTERRUPTED &&
+        sb_build_check_inputs(target->build, effort == SB_TARGET_PLAN, &all) < 0)
+        *err = all;
+    return -1;
 }
 
 /* Decides results[next]; 1 when it would need a root and effort forbids it. */
@@ -549,8 +559,10 @@ static int decide_layer(struct sb_target *target, enum sb_target_effort effort,
         target->next++;
         return 0;
     }
-    if (by_origin < 0 || attempt_key(&a, err) < 0)
+    if (by_origin < 0)
         return -1;
+    if (attempt_key(&a, err) < 0)
+        return fail_key(target, effort, err);
     bool use_cache = !is_uncached(target, a.result);
     if (attempt_find(target, &a, use_cache) && use_cache) {
         sb_cache_remember(store, &a.key, &owner);
@@ -578,21 +590,6 @@ static int decide_layer(struct sb_target *target, enum sb_target_effort effort,
     return failed;
 }
 
-/* Other machines, where sbuild did not write them, would take them. */
-static void warn_of_outputs(struct sb_target *target) {
-    if (!target->context)
-        return;
-    const struct sb_strings *paths = sb_context_left_out(target->context);
-    if (paths->n == 0)
-        return;
-    sb_autofree char *more =
-        paths->n > 1 ? sb_format(" and %zu more", paths->n - 1) : sb_strdup("");
-    sb_build_warn(target->build,
-                  "%s: left out %s%s, which sbuild wrote; name them in .sbuildignore, and they are "
-                  "left out everywhere",
-                  target->recipe->path, paths->v[0], more);
-}
-
 int sb_target_advance(struct sb_target *target, enum sb_target_effort effort,
                       struct sb_error *err) {
     while (target->next < target->result_count) {
@@ -612,7 +609,7 @@ int sb_target_advance(struct sb_target *target, enum sb_target_effort effort,
     }
     if (finish_packing(target, err) < 0)
         return -1;
-    warn_of_outputs(target);
+    sb_target_warn_outputs(target);
     sb_image_configure(&target->image, &target->recipe->image, &target->env);
     if (effort == SB_TARGET_PLAN)
         return 0;

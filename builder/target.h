@@ -39,6 +39,7 @@ struct sb_target {
     /* In a plan, once a layer has to be built: what it was last stands for what it will be. */
     const char *unsure; /* that layer, or the recipe that has it; NULL: none so far */
     bool blind;         /* of one of them nothing is known */
+    bool keyless;       /* what results[next] reads isn't there, or can't be read */
     bool started;       /* of the thread that advances it, as all above */
     struct sb_target_packing *packing; /* the layer before `next`, while it is being packed */
     /* Under the build's lock: */
@@ -148,6 +149,8 @@ void sb_target_notify_growth(struct sb_target *target, size_t result,
 int sb_build_threads(const struct sb_build *build);
 void sb_build_warn(struct sb_build *build, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
+/* What sbuild wrote was no input: other machines, where it did not write them, would take it. */
+void sb_target_warn_outputs(struct sb_target *target);
 /* Of several with one key only the first is told. */
 void sb_build_warn_once(struct sb_build *build, const char *key, const char *text);
 

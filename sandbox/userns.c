@@ -19,7 +19,9 @@
 #include "base/process.h"
 #include "base/userdb.h"
 
+/* At least so many, and more where the user has them: images have owners beyond, too. */
 enum { SUBORDINATE_IDS = 65535, ANSWER_LIMIT = 4096 };
+static const unsigned long most_ids = 4294967294ul; /* all but root and (uid_t)-1 */
 
 struct range {
     unsigned long start, count;
@@ -93,7 +95,7 @@ static int map_ids(const char *program, pid_t pid, unsigned own, const struct ra
     sb_strings_add(&argv, "1");
     sb_strings_add(&argv, "1");
     sb_strings_addf(&argv, "%lu", range->start);
-    sb_strings_addf(&argv, "%d", SUBORDINATE_IDS);
+    sb_strings_addf(&argv, "%lu", range->count < most_ids ? range->count : most_ids);
     sb_autobuf struct sb_buf out = {0};
     sb_autobuf struct sb_buf diagnostics = {0};
     int status = sb_process_capture((const char *const *)argv.v, NULL, ANSWER_LIMIT, &out,

@@ -30,6 +30,9 @@ static const struct sb_key keys[] = {
 
 static void describe(const struct sb_step *step, json_t *out) {
     json_object_set_new(out, "what", sb_step_set(&own(step)->what));
+    for (size_t i = 0; i < own(step)->what.n; i++)
+        if (sb_prune_directories(own(step)->what.v[i]) > 0)
+            json_object_set_new(out, "follows", json_true());
 }
 
 static char *summary(const struct sb_step *step) {
