@@ -558,6 +558,7 @@ int sb_target_advance(struct sb_target *target, enum sb_target_effort effort,
         return -1;
     warn_of_outputs(target);
     sb_image_configure(&target->image, &target->recipe->image, &target->env);
+    sb_image_say_health(&target->image, &target->recipe->service);
     if (effort == SB_TARGET_PLAN)
         return 0;
     if (sb_target_describe_paths(target, err) < 0)

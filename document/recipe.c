@@ -11,6 +11,7 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "base/yaml.h"
+#include "document/arguments.h"
 #include "document/environment.h"
 #include "document/project.h"
 #include "document/recipe_private.h"
@@ -135,6 +136,13 @@ static void read_args(struct load *load, struct sb_reader *reader, const struct 
         struct sb_key key = {.name = name->text};
         if (!sb_schema_check(reader, "args", &sb_rule_env, name->text, name))
             continue;
+        if (sb_argument_is_platform(name->text)) {
+            sb_reader_problem(reader, name,
+                              "key \"%s\": every recipe has it: what is built for (expected "
+                              "another name)",
+                              name->text);
+            continue;
+        }
         sb_autofree char *fallback = sb_schema_text(reader, &key, node->items[2 * i + 1]);
         const char *set = set_value(load, name->text);
         if (fallback)
@@ -195,15 +203,20 @@ static void finish_image(struct sb_recipe_image *image) {
 static int read_recipe(struct load *load, const struct sb_yaml *root, struct sb_recipe *recipe) {
     struct sb_reader reader = {.file = recipe->path, .args = &recipe->args};
     const struct sb_yaml *args = sb_yaml_get(root, "args");
+    const struct sb_yaml *build = sb_yaml_get(root, "build");
     const struct sb_yaml *service = sb_yaml_get(root, "service");
     if (root->type != SB_YAML_MAPPING) {
         sb_reader_problem(&reader, root, "expected keys such as name: and from:, found %s",
                           sb_yaml_type_name(root));
         return sb_reader_finish(&reader, load->err);
     }
+    sb_arguments_add_platform(&recipe->args, load->options ? load->options->platform : NULL);
     if (args)
         read_args(load, &reader, args, recipe);
+    if (build)
+        sb_schema_read(&reader, sb_build_keys, "build", build, recipe);
     sb_schema_read(&reader, sb_recipe_keys, "recipe", root, recipe);
+    sb_environment_inherit_all(&recipe->build.env, &recipe->image.env);
     check_context(&reader, root, recipe);
     finish_image(&recipe->image);
     sb_image_check(&reader, sb_yaml_get(root, "image"), recipe);
@@ -305,6 +318,11 @@ static int check_set(const struct load *load) {
     for (size_t i = 0; set && i < set->n; i++) {
         if (load->set_used[i])
             continue;
+        if (sb_argument_is_platform(set->v[i].name)) {
+            sb_fail(load->err, SB_E_USAGE, "--set %s: it can't be set: it is what is built for",
+                    set->v[i].name);
+            return -1;
+        }
         sb_autostrings struct sb_strings names = {0};
         for (size_t r = 0; r < load->depth; r++)
             for (size_t a = 0; a < load->chain[r]->args.n; a++)
@@ -357,6 +375,7 @@ void sb_recipe_free(struct sb_recipe *recipe) {
         sb_from_free(&recipe->from);
         sb_pairs_free(&recipe->args);
         sb_schema_free(sb_recipe_keys, recipe);
+        sb_schema_free(sb_build_keys, recipe);
         free(recipe->path);
         free(recipe);
         recipe = base;

@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "document/arguments.h"
 #include "document/recipe_private.h"
 #include "layers/entry.h"
 
@@ -82,8 +83,8 @@ static json_t *caches_schema(const struct sb_key *key) {
                      CACHE_LIMIT, "items", "$ref", "#/$defs/cache", "$ref", "#/$defs/cache");
 }
 
-static void report_argument(struct sb_reader *reader, const char *key, const char *name,
-                            const struct sb_yaml *node) {
+void sb_reader_undeclared(struct sb_reader *reader, const char *key, const char *name,
+                          const struct sb_yaml *node) {
     const char *names[SB_RECIPE_ARG_LIMIT + 1];
     size_t n = 0;
     for (; n < reader->args->n && n < SB_RECIPE_ARG_LIMIT; n++)
@@ -106,8 +107,8 @@ static void read_args(struct sb_reader *reader, const struct sb_key *key,
     step->args_given = true;
     for (size_t i = 0; i < step->args.n; i++)
         if (!sb_pairs_get(reader->args, step->args.v[i]))
-            report_argument(reader, key->name, step->args.v[i],
-                            node->type == SB_YAML_SEQUENCE ? node->items[i] : node);
+            sb_reader_undeclared(reader, key->name, step->args.v[i],
+                                 node->type == SB_YAML_SEQUENCE ? node->items[i] : node);
 }
 
 static json_t *args_list_schema(const struct sb_key *key) {
@@ -211,6 +212,9 @@ static const struct sb_key common_keys[] = {
                     "variable; they are in no layer, log or cache record."},
     {"cache", SB_KEY_CUSTOM, 0, .read = read_caches, .schema = caches_schema,
      .description = "Directories that are kept between builds, and in no layer."},
+    {"env", SB_KEY_PAIRS, AT(env), .rule = &sb_rule_env, .most = 1000, .variables = true,
+     .description = "Environment variables of the step's programs, and of nothing else; $NAME in a "
+                    "value is one that they have anyway, or one above."},
     {"args", SB_KEY_CUSTOM, 0, .read = read_args, .schema = args_list_schema,
      .fallback = "all for run, none for pip",
      .description = "The arguments that the step's programs see, and that it depends on; [] is "
@@ -232,13 +236,15 @@ static void free_common(struct sb_step *step) {
     sb_strings_free(&step->caches);
     sb_strings_free(&step->shares);
     sb_strings_free(&step->args);
+    sb_strings_free(&step->platform_args);
+    free(step->left_out);
 }
 
 static bool is_common(const char *name) {
     for (const struct sb_key *key = common_keys; key->name; key++)
         if (!strcmp(key->name, name))
             return true;
-    return false;
+    return !strcmp(name, sb_when_keys[0].name);
 }
 
 /* An unknown key, with all that could stand there: more for layers, the kinds for both. */
@@ -253,6 +259,7 @@ static void report_unknown(struct sb_reader *reader, const struct sb_yaml *key, 
         names[n++] = sb_step_kinds[i]->name;
     for (const struct sb_key *common = common_keys; common->name; common++)
         names[n++] = common->name;
+    names[n++] = sb_when_keys[0].name;
     names[n] = NULL;
     sb_schema_unknown(reader, key, layer ? "layer" : "step", names);
 }
@@ -299,6 +306,31 @@ static void add_default_secret(struct sb_step *step, size_t own, const struct sb
     add_secret(step, name, to, variable);
 }
 
+static void append_pair(struct sb_pairs *to, struct sb_pair pair) {
+    SB_GROW(to->v, to->n, to->cap);
+    to->v[to->n++] = pair;
+}
+
+/* The layer's come first: the step's own win, and may name them. */
+static void add_default_env(struct sb_step *step, const struct sb_pairs *defaults) {
+    struct sb_pairs own = step->env;
+    step->env = (struct sb_pairs){0};
+    for (size_t i = 0; i < defaults->n; i++) {
+        const struct sb_pair *pair = &defaults->v[i];
+        append_pair(&step->env, (struct sb_pair){.name = sb_strdup(pair->name),
+                                                 .value = sb_strdup(pair->value),
+                                                 .line = pair->line,
+                                                 .column = pair->column});
+        for (size_t k = 0; k < pair->made_of.n; k++)
+            if (!sb_strings_has(&step->args_used, pair->made_of.v[k]))
+                sb_strings_add(&step->args_used, pair->made_of.v[k]);
+    }
+    for (size_t i = 0; i < own.n; i++)
+        append_pair(&step->env, own.v[i]);
+    free(own.v);
+    sb_map_free(&own.places);
+}
+
 /* A layer's network:, secrets: and cache: are meant for those of its steps that can use them. */
 static void add_defaults(struct sb_step *step, const struct sb_step *defaults) {
     if (!step->network_given && defaults->network_given &&
@@ -316,15 +348,18 @@ static void add_defaults(struct sb_step *step, const struct sb_step *defaults) {
             add_default_secret(step, own, defaults, i);
         for (size_t i = 0; i < defaults->caches.n; i++)
             add_cache(step, defaults->caches.v[i], defaults->shares.v[i]);
+        add_default_env(step, &defaults->env);
     }
 }
 
 /* Reads the value of a kind's key; node is the mapping around it. */
 static void read_step(struct sb_reader *reader, const struct sb_step_kind *kind,
-                      const struct sb_yaml *node, struct sb_step *step) {
+                      const struct sb_yaml *node, const struct sb_recipe_build *build,
+                      struct sb_step *step) {
     const struct sb_yaml *value = sb_yaml_get(node, kind->name);
     size_t before = reader->problem_total;
     step->kind = kind;
+    step->build = build;
     step->place = (struct sb_place){reader->file, node->line, node->column};
     reader->args_used = &step->args_used;
     step->own = sb_alloc(kind->size);
@@ -340,8 +375,11 @@ static void read_step(struct sb_reader *reader, const struct sb_step_kind *kind,
 /* Once it is known whether the layer says args:. */
 static void settle_args(const struct sb_reader *reader, struct sb_step *step) {
     if (!step->args_given && step->kind->sees_args)
-        for (size_t i = 0; i < reader->args->n; i++)
-            sb_strings_add(&step->args, reader->args->v[i].name);
+        for (size_t i = 0; i < reader->args->n; i++) {
+            const char *name = reader->args->v[i].name;
+            if (!sb_argument_is_platform(name) || sb_strings_has(&step->platform_args, name))
+                sb_strings_add(&step->args, name);
+        }
     for (size_t i = 0; i < step->args.n; i++)
         if (!sb_strings_has(&step->args_used, step->args.v[i]))
             sb_strings_add(&step->args_used, step->args.v[i]);
@@ -389,6 +427,12 @@ static const struct sb_step_kind *find_kind(struct sb_reader *reader, const stru
 
 /* ---- layers ---- */
 
+static char *read_when(struct sb_reader *reader, const struct sb_yaml *node) {
+    const struct sb_yaml *when = sb_yaml_get(node, sb_when_keys[0].name);
+    return when ? sb_when_read(reader, when) : NULL;
+}
+
+/* defaults: what the layer says of all of them. */
 static void read_steps(struct sb_reader *reader, const struct sb_yaml *list,
                        const struct sb_step *defaults, struct sb_recipe_layer *layer) {
     if (list->type != SB_YAML_SEQUENCE || list->count == 0) {
@@ -415,14 +459,15 @@ static void read_steps(struct sb_reader *reader, const struct sb_yaml *list,
         if (!kind)
             continue;
         layer->step_count++;
-        read_step(reader, kind, node, step);
+        read_step(reader, kind, node, defaults->build, step);
+        step->left_out = read_when(reader, node);
         add_defaults(step, defaults);
         settle_args(reader, step);
     }
 }
 
 static void read_layer(struct sb_reader *reader, const struct sb_yaml *node,
-                       struct sb_recipe_layer *layer) {
+                       const struct sb_recipe_build *build, struct sb_recipe_layer *layer) {
     layer->place = (struct sb_place){reader->file, node->line, node->column};
     if (node->type != SB_YAML_MAPPING) {
         sb_reader_problem(reader, node,
@@ -436,15 +481,16 @@ static void read_layer(struct sb_reader *reader, const struct sb_yaml *node,
         sb_schema_read_key(reader, &layer_keys[0], name, layer);
     else
         sb_reader_problem(reader, node, "key \"name\": missing in layer");
+    layer->left_out = read_when(reader, node);
     const struct sb_step_kind *kind = find_kind(reader, node, true);
     const struct sb_yaml *steps = sb_yaml_get(node, "steps");
     if (kind) {
         layer->steps = sb_alloc(sizeof *layer->steps);
         layer->step_count = 1;
-        read_step(reader, kind, node, layer->steps);
+        read_step(reader, kind, node, build, layer->steps);
         settle_args(reader, layer->steps);
     } else if (steps) {
-        struct sb_step defaults = {0};
+        struct sb_step defaults = {.build = build};
         read_common(reader, node, &defaults);
         read_steps(reader, steps, &defaults, layer);
         free_common(&defaults);
@@ -485,8 +531,9 @@ void sb_layers_read(struct sb_reader *reader, const struct sb_key *key, const st
     recipe->layers = sb_alloc(node->count * sizeof *recipe->layers);
     recipe->layer_count = node->count;
     for (size_t i = 0; i < node->count; i++)
-        read_layer(reader, node->items[i], &recipe->layers[i]);
+        read_layer(reader, node->items[i], &recipe->build, &recipe->layers[i]);
     check_names(reader, recipe, node);
+    sb_layers_leave_out(recipe);
 }
 
 /* ---- the schema ---- */
@@ -495,6 +542,8 @@ void sb_layers_read(struct sb_reader *reader, const struct sb_key *key, const st
 static json_t *step_schema(const struct sb_key *more, json_t *steps) {
     json_t *schema = sb_schema_of_keys(common_keys);
     json_t *properties = json_object_get(schema, "properties"), *one = json_array();
+    sb_autojson json_t *when = sb_schema_of_keys(sb_when_keys);
+    json_object_update(properties, json_object_get(when, "properties"));
     if (more) {
         sb_autojson json_t *table = sb_schema_of_keys(more);
         json_object_update(properties, json_object_get(table, "properties"));
@@ -534,18 +583,26 @@ void sb_layers_define(json_t *definitions) {
     }
 }
 
-void sb_layers_free(struct sb_recipe *recipe) {
-    for (size_t i = 0; i < recipe->layer_count; i++) {
-        struct sb_recipe_layer *layer = &recipe->layers[i];
-        for (size_t j = 0; j < layer->step_count; j++) {
-            if (layer->steps[j].own)
-                sb_schema_free(layer->steps[j].kind->keys, layer->steps[j].own);
-            free(layer->steps[j].own);
-            free_common(&layer->steps[j]);
-            sb_strings_free(&layer->steps[j].args_used);
-        }
-        free(layer->steps);
-        free(layer->name);
+static void free_layer(struct sb_recipe_layer *layer) {
+    for (size_t j = 0; j < layer->step_count; j++) {
+        if (layer->steps[j].own)
+            sb_schema_free(layer->steps[j].kind->keys, layer->steps[j].own);
+        free(layer->steps[j].own);
+        free_common(&layer->steps[j]);
+        sb_strings_free(&layer->steps[j].args_used);
     }
+    free(layer->steps);
+    free(layer->name);
+    free(layer->left_out);
+}
+
+void sb_layers_free(struct sb_recipe *recipe) {
+    for (size_t i = 0; i < recipe->layer_count; i++)
+        free_layer(&recipe->layers[i]);
+    for (size_t i = 0; i < recipe->left_out_count; i++) {
+        free_layer(&recipe->left_out[i].layer);
+        free(recipe->left_out[i].why);
+    }
+    free(recipe->left_out);
     free(recipe->layers);
 }

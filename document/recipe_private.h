@@ -22,9 +22,20 @@ void sb_layers_read(struct sb_reader *reader, const struct sb_key *key, const st
                     void *target);
 json_t *sb_layers_schema(const struct sb_key *key);
 void sb_layers_free(struct sb_recipe *recipe);
+/* when: of a layer or a step: why it is left out, NULL where it is not. The caller's. */
+char *sb_when_read(struct sb_reader *reader, const struct sb_yaml *node);
+extern const struct sb_key sb_when_keys[];
+/* Takes what says that it is left out from the layers to recipe->left_out. */
+void sb_layers_leave_out(struct sb_recipe *recipe);
 /* The definitions that the schema of layers refers to are added to an object. */
 void sb_layers_define(json_t *definitions);
 
+/* build: comes before the layers, whose steps point to it. */
+extern const struct sb_key sb_build_keys[];
+
+/* Notes that the arguments have no such name. */
+void sb_reader_undeclared(struct sb_reader *reader, const char *key, const char *name,
+                          const struct sb_yaml *node);
 /* Notes that what a key names lies outside the project, as sb_project_resolve says. */
 void sb_reader_outside(struct sb_reader *reader, const struct sb_yaml *node, const char *key,
                        const struct sb_error *why);

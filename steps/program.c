@@ -49,6 +49,13 @@ static void make_environment(const struct sb_step *step, const struct sb_step_ru
         sb_pairs_set(env, step->args.v[i], value ? value : "");
     }
     sb_pairs_add(env, program->env);
+    sb_pairs_add(env, context->own_env);
+}
+
+const char *sb_step_path(const struct sb_step_run_context *context) {
+    const char *own = context->own_env ? sb_pairs_get(context->own_env, "PATH") : NULL;
+    const char *seen = context->env ? sb_pairs_get(context->env, "PATH") : NULL;
+    return own ? own : seen ? seen : SB_DEFAULT_PATH;
 }
 
 /* ---- in the root ---- */
