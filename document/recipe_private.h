@@ -22,6 +22,14 @@ void sb_layers_read(struct sb_reader *reader, const struct sb_key *key, const st
                     void *target);
 json_t *sb_layers_schema(const struct sb_key *key);
 void sb_layers_free(struct sb_recipe *recipe);
+/* secrets: of a step, or of all in a layer; the schemas of the list and of one. */
+void sb_secrets_read(struct sb_reader *reader, const struct sb_key *key, const struct sb_yaml *node,
+                     void *target);
+json_t *sb_secrets_schema(const struct sb_key *key);
+json_t *sb_secret_schema(void);
+/* The layer's, but for those in whose place the step has others. */
+void sb_secrets_add_defaults(struct sb_step *step, const struct sb_step *defaults);
+
 /* when: of a layer or a step: why it is left out, NULL where it is not. The caller's. */
 char *sb_when_read(struct sb_reader *reader, const struct sb_yaml *node);
 extern const struct sb_key sb_when_keys[];

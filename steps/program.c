@@ -14,6 +14,7 @@
 #include "sandbox/inroot.h"
 #include "sandbox/program.h"
 #include "sandbox/userns.h"
+#include "steps/authorities.h"
 #include "steps/hints.h"
 #include "steps/mounts.h"
 #include "steps/workdir.h"
@@ -79,6 +80,8 @@ static int look_up(const struct sb_step *step, const struct sb_step_run_context 
         return -1;
     make_environment(step, context, program, out->user.home, &out->env);
     note_homes(context->root, root, &out->env);
+    if (sb_step_authorities_give(mounts, root, &out->env, err) < 0)
+        return -1;
     if (sb_step_secrets_environment(step, context, &out->env, err) < 0)
         return -1;
     const char *path = sb_pairs_get(&out->env, "PATH");
