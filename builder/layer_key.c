@@ -52,6 +52,24 @@ static bool has_environment(const struct sb_recipe_layer *layer) {
     return false;
 }
 
+/* Of a value that names what is there, but not for this step: better said so. */
+static int explain_hidden(const struct sb_step *step, const struct sb_pairs *templates,
+                          struct sb_error *err) {
+    for (size_t i = 0; i < templates->n; i++) {
+        const struct sb_pair *pair = &templates->v[i];
+        const char *hidden = sb_environment_hidden(pair, &step->args);
+        sb_autofree char *name = sb_format("${%s}", pair->name);
+        for (size_t k = 0; k < step->env.n && hidden; k++)
+            if (strstr(step->env.v[k].value, name))
+                return sb_fail(err, SB_E_RECIPE,
+                               "%s:%d:%d: key \"%s\": %s is made of the argument %s, which the "
+                               "step does not see (args: [%s] shows it)",
+                               step->place.file, step->env.v[k].line, step->env.v[k].column,
+                               step->env.v[k].name, name, hidden, hidden);
+    }
+    return -1;
+}
+
 /* Of a copy of what it sees, as values may name that, and one another. */
 static int own_environment(const struct sb_layer_site *site, const struct sb_step *step,
                            struct sb_step_environment *env, struct sb_error *err) {
@@ -62,6 +80,10 @@ static int own_environment(const struct sb_layer_site *site, const struct sb_ste
     for (size_t i = 0; i < step->env.n && !failed; i++)
         sb_pairs_set(&env->own, step->env.v[i].name, sb_pairs_get(&all, step->env.v[i].name));
     sb_pairs_free(&all);
+    if (failed && step->kind->sees_env) {
+        explain_hidden(step, &site->recipe->image.env, err);
+        explain_hidden(step, &site->recipe->build.env, err);
+    }
     return failed;
 }
 
