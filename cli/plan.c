@@ -71,10 +71,10 @@ static json_t *left_out_json(const struct line *line) {
 
 static void add_json(const struct line *line, void *out) {
     const struct sb_layer_result *r = line->layer;
-    if (!r) {
+    if (line->left_out)
         json_array_append_new(out, left_out_json(line));
+    if (!r)
         return;
-    }
     json_t *o = json_pack("{s:o, s:o, s:s, s:o}", "recipe", sb_json_from_bytes(r->recipe), "name",
                           sb_json_from_bytes(r->name), "state", state_name(r->state), "does",
                           sb_json_from_text(r->summary));
@@ -95,19 +95,29 @@ static json_t *plan_json(const struct sb_build_result *result) {
                      "layers", layers);
 }
 
+static void add_left_out(const struct line *line, struct sb_strings *cells) {
+    const struct sb_left_out *left = line->left_out;
+    sb_strings_add(cells, LEFT_OUT);
+    sb_strings_add(cells, line->recipe->name);
+    sb_strings_add(cells, left->layer.name);
+    if (left->step)
+        sb_strings_addf(cells, "step %zu (%s): %s", left->step, left->layer.steps->kind->name,
+                        left->why);
+    else
+        sb_strings_add(cells, left->why);
+}
+
 static void add_row(const struct line *line, void *out) {
     struct sb_strings *cells = out;
     const struct sb_layer_result *r = line->layer;
-    const struct sb_left_out *left = line->left_out;
-    sb_strings_add(cells, r ? state_name(r->state) : LEFT_OUT);
-    sb_strings_add(cells, line->recipe->name);
-    sb_strings_add(cells, r ? r->name : left->layer.name);
-    if (left && left->step)
-        sb_strings_addf(cells, "step %zu (%s): %s", left->step, left->layer.steps->kind->name,
-                        left->why);
-    else if (left)
-        sb_strings_add(cells, left->why);
-    else if (r->repository)
+    if (line->left_out)
+        add_left_out(line, cells);
+    if (!r)
+        return;
+    sb_strings_add(cells, state_name(r->state));
+    sb_strings_add(cells, r->recipe);
+    sb_strings_add(cells, r->name);
+    if (r->repository)
         sb_strings_addf(cells, "in %s", r->repository);
     else if (r->state == SB_LAYER_BASE && line->base)
         sb_strings_addf(cells, "from %s", line->base);

@@ -121,7 +121,8 @@ void sb_image_configure(struct sb_image *image, const struct sb_recipe_image *se
 }
 
 static json_t *nanoseconds(uint64_t seconds) {
-    return json_integer((json_int_t)(seconds * UINT64_C(1000000000)));
+    const json_int_t second = 1000000000, most = INT64_MAX / second;
+    return json_integer(seconds < (uint64_t)most ? (json_int_t)seconds * second : most * second);
 }
 
 /* Docker's extension of the config. Over HTTP or TCP it has nothing but a program of the image,
