@@ -42,9 +42,13 @@ static int add_mend(struct sb_target *target, struct sb_strings *trees, struct s
         return sb_fail_errno(err, SB_E_IO, "making a temporary directory in %s",
                              sb_store_path(store));
     char *path = sb_format("%s/mend-%u", tmp, atomic_fetch_add(&count, 1));
+    size_t layer_count = target->image.layer_count;
+    sb_autofree const struct sb_layer **layers = sb_alloc((layer_count + 1) * sizeof *layers);
+    for (size_t i = 0; i < layer_count; i++)
+        layers[i] = &target->image.layers[i].layer;
+    const struct sb_mend_stack what = {layers, (const char *const *)trees->v, layer_count, NULL};
     bool made = false;
-    int failed =
-        sb_mend_make(store, &target->image, (const char *const *)trees->v, path, &made, err);
+    int failed = sb_mend_make(store, &what, path, &made, err);
     if (made && !failed)
         sb_strings_take(trees, sb_steal(path));
     free(path);

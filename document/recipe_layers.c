@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/json.h"
 #include "base/memory.h"
 #include "base/text.h"
@@ -47,8 +48,19 @@ static const struct sb_key cache_keys[] = {
 
 enum { CACHE_LIMIT = 32 }; /* of one step */
 
+/* Which of the step's caches has that place; their count when none has. */
+static size_t find_cache(const struct sb_step *step, const char *path) {
+    sb_autofree char *clean = sb_path_clean(path);
+    for (size_t i = 0; i < step->caches.n; i++) {
+        sb_autofree char *other = sb_path_clean(step->caches.v[i]);
+        if (!strcmp(other, clean))
+            return i;
+    }
+    return step->caches.n;
+}
+
 static void add_cache(struct sb_step *step, const char *path, const char *shared) {
-    if (sb_strings_has(&step->caches, path))
+    if (find_cache(step, path) < step->caches.n)
         return;
     sb_strings_add(&step->caches, path);
     sb_strings_add(&step->shares, shared ? shared : "");
@@ -58,6 +70,13 @@ static void read_cache(struct sb_reader *reader, const struct sb_yaml *node, str
     struct cache cache = {0};
     size_t before = reader->problem_total;
     sb_schema_read(reader, cache_keys, "cache", node, &cache);
+    if (cache.path && reader->problem_total == before)
+        sb_reader_check_place(reader, node, "cache", cache.path);
+    size_t found = cache.path ? find_cache(step, cache.path) : step->caches.n;
+    if (found < step->caches.n && strcmp(step->shares.v[found], cache.shared ? cache.shared : ""))
+        sb_reader_problem(reader, node, "key \"cache\": %s is %s already",
+                          sb_text_shown(cache.path).text,
+                          *step->shares.v[found] ? "another that is shared" : "the recipe's own");
     if (cache.path && reader->problem_total == before)
         add_cache(step, cache.path, cache.shared);
     sb_schema_free(cache_keys, &cache);
@@ -134,6 +153,9 @@ static const struct sb_key common_keys[] = {
      .fallback = "all for run, none for pip",
      .description = "The arguments that the step's programs see, and that it depends on; [] is "
                     "none."},
+    {SB_WHEN, SB_KEY_CUSTOM, 0, .read = sb_when_skip, .schema = sb_when_schema,
+     .description = "Left out where an argument, or PLATFORM or PLATFORM_ARCH, has another value; "
+                    "of a list any."},
     {0},
 };
 
@@ -159,7 +181,7 @@ static bool is_common(const char *name) {
     for (const struct sb_key *key = common_keys; key->name; key++)
         if (!strcmp(key->name, name))
             return true;
-    return !strcmp(name, sb_when_keys[0].name);
+    return false;
 }
 
 /* An unknown key, with all that could stand there: more for layers, the kinds for both. */
@@ -174,7 +196,6 @@ static void report_unknown(struct sb_reader *reader, const struct sb_yaml *key, 
         names[n++] = sb_step_kinds[i]->name;
     for (const struct sb_key *common = common_keys; common->name; common++)
         names[n++] = common->name;
-    names[n++] = sb_when_keys[0].name;
     names[n] = NULL;
     sb_schema_unknown(reader, key, layer ? "layer" : "step", names);
 }
@@ -186,8 +207,8 @@ static void check_common(struct sb_reader *reader, const struct sb_step *step,
                          const struct sb_yaml *node) {
     for (const struct sb_key *key = common_keys; key->name; key++) {
         const struct sb_yaml *value = sb_yaml_get(node, key->name);
-        bool fits =
-            step->kind->runs_programs || (step->kind->network && !strcmp(key->name, "network"));
+        bool fits = step->kind->runs_programs || !strcmp(key->name, SB_WHEN) ||
+                    (step->kind->network && !strcmp(key->name, "network"));
         if (value && !strcmp(key->name, "args") && !step->kind->sees_env)
             sb_reader_problem(
                 reader, value,
@@ -264,7 +285,10 @@ static void read_step(struct sb_reader *reader, const struct sb_step_kind *kind,
     step->place = (struct sb_place){reader->file, node->line, node->column};
     reader->args_used = &step->args_used;
     step->own = sb_alloc(kind->size);
+    reader->beside = common_keys;
+    reader->inside = kind->name;
     sb_schema_read(reader, kind->keys, kind->name, value, step->own);
+    reader->beside = NULL;
     check_common(reader, step, node);
     read_common(reader, node, step);
     if (kind->check && reader->problem_total == before)
@@ -329,7 +353,7 @@ static const struct sb_step_kind *find_kind(struct sb_reader *reader, const stru
 /* ---- layers ---- */
 
 static char *read_when(struct sb_reader *reader, const struct sb_yaml *node) {
-    const struct sb_yaml *when = sb_yaml_get(node, sb_when_keys[0].name);
+    const struct sb_yaml *when = sb_yaml_get(node, SB_WHEN);
     return when ? sb_when_read(reader, when) : NULL;
 }
 
@@ -363,6 +387,7 @@ static void read_steps(struct sb_reader *reader, const struct sb_yaml *list,
         read_step(reader, kind, node, defaults->build, step);
         step->left_out = read_when(reader, node);
         add_defaults(step, defaults);
+        sb_step_check_places(reader, node, step);
         settle_args(reader, step);
     }
 }
@@ -389,6 +414,7 @@ static void read_layer(struct sb_reader *reader, const struct sb_yaml *node,
         layer->steps = sb_alloc(sizeof *layer->steps);
         layer->step_count = 1;
         read_step(reader, kind, node, build, layer->steps);
+        sb_step_check_places(reader, node, layer->steps);
         settle_args(reader, layer->steps);
     } else if (steps) {
         struct sb_step defaults = {.build = build};
@@ -443,8 +469,6 @@ void sb_layers_read(struct sb_reader *reader, const struct sb_key *key, const st
 static json_t *step_schema(const struct sb_key *more, json_t *steps) {
     json_t *schema = sb_schema_of_keys(common_keys);
     json_t *properties = json_object_get(schema, "properties"), *one = json_array();
-    sb_autojson json_t *when = sb_schema_of_keys(sb_when_keys);
-    json_object_update(properties, json_object_get(when, "properties"));
     if (more) {
         sb_autojson json_t *table = sb_schema_of_keys(more);
         json_object_update(properties, json_object_get(table, "properties"));

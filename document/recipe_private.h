@@ -32,7 +32,12 @@ void sb_secrets_add_defaults(struct sb_step *step, const struct sb_step *default
 
 /* when: of a layer or a step: why it is left out, NULL where it is not. The caller's. */
 char *sb_when_read(struct sb_reader *reader, const struct sb_yaml *node);
-extern const struct sb_key sb_when_keys[];
+#define SB_WHEN "when"
+/* In the table of keys: it is read apart, as it is neither the step's own nor does the step depend
+ * on it. */
+void sb_when_skip(struct sb_reader *reader, const struct sb_key *key, const struct sb_yaml *node,
+                  void *target);
+json_t *sb_when_schema(const struct sb_key *key);
 /* Takes what says that it is left out from the layers to recipe->left_out. */
 void sb_layers_leave_out(struct sb_recipe *recipe);
 /* The definitions that the schema of layers refers to are added to an object. */
@@ -47,6 +52,14 @@ void sb_reader_undeclared(struct sb_reader *reader, const char *key, const char 
 /* Notes that what a key names lies outside the project, as sb_project_resolve says. */
 void sb_reader_outside(struct sb_reader *reader, const struct sb_yaml *node, const char *key,
                        const struct sb_error *why);
+
+/* Of a place in the root where a step gets something from outside: one that its container needs
+ * is a problem. */
+void sb_reader_check_place(struct sb_reader *reader, const struct sb_yaml *node, const char *key,
+                           const char *path);
+/* Of all those of a step: a secret's file is in none's way. */
+void sb_step_check_places(struct sb_reader *reader, const struct sb_yaml *node,
+                          const struct sb_step *step);
 
 /* What the tables can't say of image: and service:. */
 void sb_image_check(struct sb_reader *reader, const struct sb_yaml *node,

@@ -46,6 +46,10 @@ static void check_secret(struct sb_reader *reader, const struct sb_yaml *node,
     if (n && secret->to[n - 1] == '/')
         sb_reader_problem(reader, node, "key \"to\": expected the whole path of a file, found %s",
                           sb_text_shown(secret->to).text);
+    if (secret->variable && !strcmp(secret->variable, "PATH"))
+        sb_reader_problem(reader, node,
+                          "key \"env\": PATH says where programs are, and is told "
+                          "when one isn't there (expected another variable)");
     for (size_t i = 0; i < step->secrets.n; i++) {
         bool same = !strcmp(step->secrets.v[i], secret->name);
         if (secret->to && !strcmp(step->secret_places.v[i], secret->to) && !same)
@@ -64,6 +68,8 @@ static void read_secret(struct sb_reader *reader, const struct sb_yaml *node,
     sb_schema_read(reader, secret_keys, "secrets", node, &secret);
     if (secret.name && reader->problem_total == before)
         check_secret(reader, node, step, &secret);
+    if (secret.to && reader->problem_total == before)
+        sb_reader_check_place(reader, node, "to", secret.to);
     if (secret.name && reader->problem_total == before)
         add_secret(step, secret.name, secret.to ? secret.to : "",
                    secret.variable ? secret.variable : "");

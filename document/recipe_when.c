@@ -72,29 +72,21 @@ char *sb_when_read(struct sb_reader *reader, const struct sb_yaml *node) {
     return why.len ? sb_buf_steal(&why) : NULL;
 }
 
-static void read_nothing(struct sb_reader *reader, const struct sb_key *key,
-                         const struct sb_yaml *node, void *target) {
+void sb_when_skip(struct sb_reader *reader, const struct sb_key *key, const struct sb_yaml *node,
+                  void *target) {
     (void)reader;
     (void)key;
     (void)node;
     (void)target;
 }
 
-static json_t *schema(const struct sb_key *key) {
+json_t *sb_when_schema(const struct sb_key *key) {
     (void)key;
     const struct sb_key values = {
         .type = SB_KEY_STRINGS, .one_or_many = true, .not_empty = true, .most = VALUE_LIMIT};
     return json_pack("{s:s, s:i, s:i, s:o}", "type", "object", "minProperties", 1, "maxProperties",
                      CONDITION_LIMIT, "additionalProperties", sb_schema_of_key(&values));
 }
-
-/* Read apart: it is neither the step's own nor does the step depend on it. */
-const struct sb_key sb_when_keys[] = {
-    {"when", SB_KEY_CUSTOM, 0, .read = read_nothing, .schema = schema,
-     .description = "Left out where an argument, or PLATFORM or PLATFORM_ARCH, has another value; "
-                    "of a list any."},
-    {0},
-};
 
 /* ---- taking them out ---- */
 

@@ -94,3 +94,56 @@ check "all of it" diff trusted ca.pem
 chmod 600 home/.config/sbuild/ca.pem
 check_fails "one that may not be read is told of" 1 as_user HOME="$T/home" "$SBUILD" trust.yaml --no-cache
 check_said 'steps: .authorities: .*ca.pem'
+
+# The user's subordinate ids: all of the largest range are there, and when it becomes another one, layers that were
+# unpacked with the former have their owners all the same.
+cat >home/ids.yaml <<-END
+	name: ids
+	from: $T/base.yaml
+	layers:
+	  - {name: made, run: touch /made && chown 1234:77 /made && mkdir /dir && touch /dir/f && chown -R 5:5 /dir}
+	  - {name: used, run: "stat -c %u:%g /made /dir/f >/owners; cp -a /dir /copy; echo ONE >/n", cache: [/kept]}
+	  - {name: user, run: {script: "id -u >>/kept/ids", user: worker}, cache: [/kept]}
+END
+sed -e "s|from: $T/base.yaml|from: base.yaml|" home/ids.yaml >ids.yaml
+owners() { as_user "$SBUILD" export ids --format rootfs -o - | tar -xO -f - owners | xargs; }
+check "a step gives files to others" as_user "$SBUILD" ids.yaml
+check_equal "their owners are seen above" "1234:77 5:5" "$(owners)"
+range() { # add|del: usermod changes nobody who runs something, and one process at a time has the files
+	for _ in 1 2 3 4 5; do
+		! usermod "--$1-subuids" 3000000000-3000999999 "--$1-subgids" 3000000000-3000999999 "$user" 2>usermod.err || return 0
+		sleep 0.2
+	done
+	cat usermod.err && false
+}
+kill "$(cat pids/user)" && while kill -0 "$(cat pids/user)" 2>/dev/null; do sleep 0.05; done
+check "the user gets more ids" range add
+sed -i s/ONE/TWO/ ids.yaml
+check "the user's ids are others now" as_user "$SBUILD" ids.yaml
+check_equal "the owners are the same" "1234:77 5:5" "$(owners)"
+check_equal "of what was copied, too" 5/5 \
+	"$(as_user "$SBUILD" export ids --format rootfs -o - | tar --numeric-owner -tvf - copy/f | awk '{ print $2 }')"
+cat >large.yaml <<-END
+	name: large
+	from: base.yaml
+	layers:
+	  - {name: copied, copy: {from: base.yaml, to: /c/, owner: "400000:400001"}}
+	  - {name: given, run: "stat -c %u:%g /c/base.yaml >/owners; chown 999999:999999 /owners"}
+	  - {name: user, run: {script: "id -u", user: "400000"}}
+END
+check "ids beyond 65535 are there where the user has them" as_user "$SBUILD" large.yaml
+check "the user has the first ids only" range del
+sed -i s/TWO/THREE/ ids.yaml
+check "back to the first ids" as_user "$SBUILD" ids.yaml
+check_equal "again the same" "1234:77 5:5" "$(owners)"
+sed -i 's/id -u/id -g/' large.yaml
+check_fails "too large an id" 1 as_user "$SBUILD" large.yaml
+check_said 'hint: .*subordinate ids'
+sed -i 's/{name: user.*/{name: user, run: "chown 400000 \/owners"}/; /name: copied\|name: given/d' large.yaml
+sed -i 's/^layers:/layers:\n  - {name: made, run: touch \/owners}/' large.yaml
+check_fails "nor can a step give files to it" 4 as_user "$SBUILD" large.yaml
+check_said 'hint: .*subordinate ids'
+sed -i 's/{name: user.*/{name: user, run: {script: "true", user: "400000"}}/' large.yaml
+check_fails "nor run as it" 4 as_user "$SBUILD" large.yaml
+check_said 'is 400000:0, which whoever builds has no ids for'
+check_said 'hint: .*subordinate ids'
