@@ -59,6 +59,27 @@ for who in root user; do
 	check_equal "nor on the host's network, but for sockets" "tried" "$(tries $who host | grep -v "$sockets")"
 done
 
+# Programs of root's build have numbers, and whoever has an account of that number is another user still: what
+# they read and write through /proc is neither the step's secret nor the image's file.
+printf s3cret-of-a-step >given
+for network in none host; do
+	cat >number.yaml <<-END
+		name: number
+		from: base.yaml
+		layers:
+		  - {name: home, run: mkdir -m 777 /home}
+		  - {name: try, network: $network, run: {script: echo good >/home/f && sleep 3 && cat /home/f, user: "$(id -u "$user"):$(id -g "$user")"}, secrets: [key]}
+	END
+	"$SBUILD" number.yaml --no-cache --progress plain --secret "id=key,src=$T/given" >number.out 2>&1 &
+	build=$!
+	for _ in $(seq 100); do ! pgrep -u "$user" -x sleep >pid || break; sleep 0.05; done
+	check "a step runs as the user's number (network $network)" test -s pid
+	check_equal "who reads none of its secrets" "" \
+		"$(as_user sh -c 'cat /proc/$1/root/run/secrets/key /proc/$1/environ; echo evil >/proc/$1/root/home/f' sh "$(cat pid)" 2>/dev/null)"
+	check "the build is done" wait "$build"
+	check "and has what it made" grep -q '| good$' number.out
+done
+
 # What a build leaves is no other user's: programs that are setuid lie below directories that nobody enters.
 cat >setuid.yaml <<-END
 	name: setuid
