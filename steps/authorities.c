@@ -117,10 +117,23 @@ static int give_settings(const char *directory, int root, struct sb_pairs *env,
     return 0;
 }
 
+/* Whether the step itself has a file where programs look without being told: a secret. It is alone
+ * then, as it would be in a variable. */
+static bool brings_own(const struct sb_step_mounts *mounts, int root) {
+    for (size_t i = 0; bundles[i]; i++) {
+        bool exists;
+        sb_autofree char *path = sb_inroot_resolve(root, bundles[i], &exists, NULL);
+        for (size_t k = 0; k < mounts->n && path; k++)
+            if (!strcmp(mounts->v[k].destination, path))
+                return true;
+    }
+    return false;
+}
+
 int sb_step_authorities_give(const struct sb_step_mounts *mounts, int root, struct sb_pairs *env,
                              struct sb_error *err) {
     sb_autobuf struct sb_buf text = {0};
-    if (!mounts->authorities)
+    if (!mounts->authorities || brings_own(mounts, root))
         return 0;
     if (read_authorities(mounts->context->settings->authorities, &text, err) < 0)
         return -1;

@@ -112,6 +112,17 @@ sed "s|from: .*|from: base.yaml|" home/trust.yaml >trust.yaml
 check "a user of a step reads what the settings name, as a user's build" as_user HOME="$T/home" "$SBUILD" trust.yaml --progress plain
 sed -n 's/^trust look | //p' .check | grep -v touch >trusted
 check "all of it" diff trusted ca.pem
+cat >home/own.yaml <<END
+name: own
+from: $T/base.yaml
+layers:
+  - name: look
+    network: host
+    secrets: [{name: ca, to: /etc/ssl/certs/ca-certificates.crt}]
+    run: '[ -z "\${SSL_CERT_FILE-}" ] && [ "\$(cat /etc/ssl/certs/ca-certificates.crt)" = own ]'
+END
+echo own >home/own.pem && chmod 644 home/own.pem
+check "where a step brings its own as a secret, that is alone" as_user HOME="$T/home" "$SBUILD" home/own.yaml --allow "$T" --secret id=ca,src=home/own.pem
 chmod 600 home/.config/sbuild/ca.pem
 check_fails "one that may not be read is told of" 1 as_user HOME="$T/home" "$SBUILD" trust.yaml --no-cache
 check_said 'steps: .authorities: .*ca.pem'
