@@ -11,6 +11,7 @@
 #include "base/process.h"
 #include "builder/target.h"
 #include "document/schema.h"
+#include "steps/authorities.h"
 
 /* ---- all problems at once ---- */
 
@@ -169,11 +170,32 @@ int sb_build_check_given(struct sb_build *build, struct sb_error *err) {
     return finish(&problems, failed ? NULL : err) < 0 || failed ? -1 : 0;
 }
 
+static bool has_network(const struct sb_target *target) {
+    const struct sb_recipe *recipe = target->recipe;
+    for (size_t l = first_layer(target); l < layers_of(target); l++)
+        for (size_t s = 0; s < recipe->layers[l].step_count; s++)
+            if (recipe->layers[l].steps[s].kind->runs_programs &&
+                recipe->layers[l].steps[s].network)
+                return true;
+    return false;
+}
+
+/* Whom steps believe that have the network. */
+static void check_authorities(const struct sb_build *build, struct problems *problems) {
+    struct sb_error err = {0};
+    bool wanted = false;
+    for (size_t i = 0; i < build->target_count && !wanted; i++)
+        wanted = has_network(build->targets[i]);
+    if (wanted && sb_step_authorities_check(build->settings, &err) < 0)
+        add_problem(problems, &err);
+}
+
 int sb_build_check_inputs(struct sb_build *build, bool deep, struct sb_error *err) {
     if (build->checked > deep)
         return 0;
     build->checked = deep ? 2 : 1;
     struct problems problems = {0};
+    check_authorities(build, &problems);
     int failed = check_targets(build, deep, &problems, err);
     return finish(&problems, failed ? NULL : err) < 0 || failed ? -1 : 0;
 }

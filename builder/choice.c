@@ -27,9 +27,25 @@ static bool is_meant(const char *text, const struct sb_target *target, const cha
            (!strcmp(of, target->recipe->name) || !strcmp(of, target->recipe->title));
 }
 
+/* The layer of that name that a recipe leaves out; NULL: there is none. */
+static const struct sb_left_out *find_left_out(const struct sb_build *build, const char *text) {
+    for (size_t t = 0; t < build->target_count; t++) {
+        const struct sb_recipe *recipe = build->targets[t]->recipe;
+        for (size_t i = 0; i < recipe->left_out_count; i++)
+            if (!recipe->left_out[i].step &&
+                is_meant(text, build->targets[t], recipe->left_out[i].layer.name))
+                return &recipe->left_out[i];
+    }
+    return NULL;
+}
+
 static int fail_unknown(const struct sb_build *build, const char *option, const char *text,
                         struct sb_error *err) {
     sb_autostrings struct sb_strings names = {0};
+    const struct sb_left_out *left = find_left_out(build, text);
+    if (left)
+        return sb_fail(err, SB_E_USAGE, "%s%s: that layer is left out: %s", option, text,
+                       left->why);
     for (size_t t = 0; t < build->target_count; t++) {
         const char *name;
         for (size_t i = 0; (name = layer_name(build->targets[t], i)); i++) {

@@ -5,6 +5,7 @@
 
 #include "base/json.h"
 #include "base/memory.h"
+#include "document/environment.h"
 #include "document/image_config.h"
 #include "steps/workdir.h"
 
@@ -67,18 +68,62 @@ bool sb_layer_keeps_products(const struct sb_recipe_layer *layer) {
     return false;
 }
 
-static bool sees_env(const struct sb_recipe_layer *layer) {
+static bool has_environment(const struct sb_recipe_layer *layer) {
     for (size_t i = 0; i < layer->step_count; i++)
-        if (layer->steps[i].kind->sees_env)
+        if (layer->steps[i].kind->sees_env || layer->steps[i].env.n)
             return true;
     return false;
 }
 
+/* Of a value that names what is there, but not for this step: better said so. */
+static int explain_hidden(const struct sb_step *step, const struct sb_pairs *templates,
+                          struct sb_error *err) {
+    for (size_t i = 0; i < templates->n; i++) {
+        const struct sb_pair *pair = &templates->v[i];
+        const char *hidden = sb_environment_hidden(pair, &step->args);
+        sb_autofree char *name = sb_format("${%s}", pair->name);
+        for (size_t k = 0; k < step->env.n && hidden; k++)
+            if (strstr(step->env.v[k].value, name))
+                return sb_fail(err, SB_E_RECIPE,
+                               "%s:%d:%d: key \"%s\": %s is made of the argument %s, which the "
+                               "step does not see (args: [%s] shows it)",
+                               step->place.file, step->env.v[k].line, step->env.v[k].column,
+                               step->env.v[k].name, name, hidden, hidden);
+    }
+    return -1;
+}
+
+/* Of a copy of what it sees, as values may name that, and one another. */
+static int own_environment(const struct sb_layer_site *site, const struct sb_step *step,
+                           struct sb_step_environment *env, struct sb_error *err) {
+    struct sb_pairs all = {0};
+    sb_pairs_add(&all, &env->seen);
+    int failed =
+        sb_environment_add(&all, &step->env, &site->recipe->args, NULL, site->recipe->path, err);
+    for (size_t i = 0; i < step->env.n && !failed; i++)
+        sb_pairs_set(&env->own, step->env.v[i].name, sb_pairs_get(&all, step->env.v[i].name));
+    sb_pairs_free(&all);
+    if (failed && step->kind->sees_env) {
+        explain_hidden(step, &site->recipe->image.env, err);
+        explain_hidden(step, &site->recipe->build.env, err);
+    }
+    return failed;
+}
+
 int sb_layer_environment(const struct sb_layer_site *site, const struct sb_step *step,
-                         struct sb_pairs *out, struct sb_error *err) {
-    return step->kind->sees_env
-               ? sb_image_environment(site->below, site->recipe, &step->args, out, err)
-               : 0;
+                         struct sb_step_environment *out, struct sb_error *err) {
+    const struct sb_recipe *recipe = site->recipe;
+    if (step->kind->sees_env &&
+        (sb_image_environment(site->below, recipe, &step->args, &out->seen, err) < 0 ||
+         sb_environment_add(&out->seen, &recipe->build.env, &recipe->args, &step->args,
+                            recipe->path, err) < 0))
+        return -1;
+    return step->env.n ? own_environment(site, step, out, err) : 0;
+}
+
+void sb_step_environment_free(struct sb_step_environment *env) {
+    sb_pairs_free(&env->seen);
+    sb_pairs_free(&env->own);
 }
 
 static void set_string(json_t *object, const char *key, const char *value) {
@@ -301,16 +346,18 @@ static int copy_key(const struct sb_layer_site *site, const struct sb_recipe_lay
 /* For the layer where its steps see the same, as they mostly do. */
 static int add_environment(const struct sb_layer_site *site, const struct sb_recipe_layer *layer,
                            json_t *key, json_t *steps, struct sb_error *err) {
-    if (!sees_env(layer))
+    if (!has_environment(layer))
         return 0;
     sb_autojson json_t *all = json_array();
     const json_t *first = NULL;
     bool same = true;
     for (size_t i = 0; i < layer->step_count; i++) {
-        struct sb_pairs env = {0};
+        struct sb_step_environment env = {0};
         int failed = sb_layer_environment(site, &layer->steps[i], &env, err);
-        json_array_append_new(all, pairs(&env));
-        sb_pairs_free(&env);
+        json_array_append_new(all, pairs(&env.seen));
+        if (env.own.n)
+            json_object_set_new(json_array_get(steps, i), "own_env", pairs(&env.own));
+        sb_step_environment_free(&env);
         if (failed)
             return -1;
         const json_t *one = json_array_get(all, i);
@@ -322,6 +369,8 @@ static int add_environment(const struct sb_layer_site *site, const struct sb_rec
     for (size_t i = 0; i < layer->step_count && !same; i++)
         if (layer->steps[i].kind->sees_env)
             json_object_set(json_array_get(steps, i), "env", json_array_get(all, i));
+    if (!first)
+        return 0;
     if (same)
         json_object_set(key, "env", (json_t *)first);
     json_object_set_new(key, "environment", json_integer(SB_KEY_ENVIRONMENT));

@@ -52,10 +52,15 @@ bool sb_recipe_runs_steps(const struct sb_recipe *recipe);
 bool sb_recipe_needs_root(const struct sb_recipe *recipe);
 /* True when something is downloaded, by a program of this machine. */
 bool sb_layer_fetches(const struct sb_recipe_layer *layer);
-/* What the programs of a step see of the image's environment; free with sb_pairs_free, after an
- * error too. */
+/* What the programs of a step see of the image's environment and of the recipe's build: env, and
+ * the variables that it says itself, which may name these and win over all; free both with
+ * sb_pairs_free, after an error too. */
+struct sb_step_environment {
+    struct sb_pairs seen, own;
+};
 int sb_layer_environment(const struct sb_layer_site *site, const struct sb_step *step,
-                         struct sb_pairs *out, struct sb_error *err);
+                         struct sb_step_environment *out, struct sb_error *err);
+void sb_step_environment_free(struct sb_step_environment *env);
 /* True when a script of it has a cache directory: what changed below since that was used last has
  * to be known (steps/times.h). */
 bool sb_layer_keeps_products(const struct sb_recipe_layer *layer);

@@ -611,6 +611,7 @@ int sb_target_advance(struct sb_target *target, enum sb_target_effort effort,
         return -1;
     sb_target_warn_outputs(target);
     sb_image_configure(&target->image, &target->recipe->image, &target->env);
+    sb_image_say_health(&target->image, &target->recipe->service);
     if (effort == SB_TARGET_PLAN)
         return 0;
     if (target->recipe->kind != SB_RECIPE_FILE && !target->until)

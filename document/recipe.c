@@ -9,6 +9,8 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "base/yaml.h"
+#include "document/arguments.h"
+#include "document/environment.h"
 #include "document/project.h"
 #include "document/recipe_private.h"
 
@@ -40,6 +42,13 @@ static void read_args(const struct sb_recipe_setting *setting, struct sb_reader 
         struct sb_key key = {.name = name->text};
         if (!sb_schema_check(reader, "args", &sb_rule_env, name->text, name))
             continue;
+        if (sb_argument_is_platform(name->text)) {
+            sb_reader_problem(reader, name,
+                              "key \"%s\": every recipe has it: what is built for (expected "
+                              "another name)",
+                              name->text);
+            continue;
+        }
         sb_autofree char *fallback = sb_schema_text(reader, &key, node->items[2 * i + 1]);
         const char *set = set_value(setting, name->text);
         if (fallback)
@@ -101,15 +110,20 @@ int sb_recipe_read(const struct sb_recipe_setting *setting, const struct sb_yaml
                    struct sb_recipe *recipe, struct sb_error *err) {
     struct sb_reader reader = {.file = recipe->path, .args = &recipe->args};
     const struct sb_yaml *args = sb_yaml_get(root, "args");
+    const struct sb_yaml *build = sb_yaml_get(root, "build");
     const struct sb_yaml *service = sb_yaml_get(root, "service");
     if (root->type != SB_YAML_MAPPING) {
         sb_reader_problem(&reader, root, "expected keys such as name: and from:, found %s",
                           sb_yaml_type_name(root));
         return sb_reader_finish(&reader, err);
     }
+    sb_arguments_add_platform(&recipe->args, setting->platform);
     if (args)
         read_args(setting, &reader, args, recipe);
+    if (build)
+        sb_schema_read(&reader, sb_build_keys, "build", build, recipe);
     sb_schema_read(&reader, sb_recipe_keys, "recipe", root, recipe);
+    sb_environment_inherit_all(&recipe->build.env, &recipe->image.env);
     check_context(&reader, root, recipe);
     sb_stages_check(&reader, recipe);
     finish_image(&recipe->image);

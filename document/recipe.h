@@ -21,6 +21,7 @@
 #include "base/error.h"
 #include "document/pairs.h"
 #include "document/step.h"
+#include "layers/image.h"
 #include "registry/ecr.h"
 
 #define SB_RECIPE_SIZE_LIMIT  (1u << 20) /* bytes of one file */
@@ -59,6 +60,21 @@ struct sb_recipe_layer {
     struct sb_place place;
     struct sb_step *steps; /* a layer written with one step directly has just that one */
     size_t step_count;
+    char *left_out; /* while the recipe is read: why; NULL: it is not */
+};
+
+/* A layer, or a step of one, whose when: says that it isn't there. Nothing of it is looked at. */
+struct sb_left_out {
+    struct sb_recipe_layer layer; /* of a step: with that step alone */
+    size_t step;                  /* its number in the layer, from 1; 0: the whole layer */
+    size_t before;                /* index of the layer that it would be below, or is in */
+    char *why;                    /* "PLATFORM_ARCH is arm64, not amd64" */
+};
+
+/* What steps see, and the image does not. */
+struct sb_recipe_build {
+    struct sb_strings shell; /* of scripts that name none; empty: the kind's */
+    struct sb_pairs env;     /* templates, as those of the image, which they may name */
 };
 
 enum sb_tag_scheme {
@@ -169,9 +185,13 @@ struct sb_recipe {
     char *version; /* NULL when not given */
     struct sb_from from;
     char *context;        /* directory: working-directory-relative or absolute; exists */
-    struct sb_pairs args; /* after --set; values are final */
+    struct sb_pairs args; /* after --set; values are final. Those of the platform come first
+                             (document/arguments.h) */
+    struct sb_recipe_build build;
     struct sb_recipe_layer *layers;
     size_t layer_count;
+    struct sb_left_out *left_out; /* in the order of the file */
+    size_t left_out_count, left_out_cap;
     struct sb_recipe_image image;
     unsigned tags; /* of sb_tag_scheme */
     enum sb_recipe_compression {
@@ -189,8 +209,9 @@ struct sb_recipe {
 };
 
 struct sb_recipe_options {
-    const struct sb_strings *allowed; /* --allow; may be NULL */
-    const struct sb_strings *trusted; /* trust: of the user's settings; may be NULL */
+    const struct sb_platform *platform; /* that is built for; NULL: this machine's */
+    const struct sb_strings *allowed;   /* --allow; may be NULL */
+    const struct sb_strings *trusted;   /* trust: of the user's settings; may be NULL */
     const struct sb_pairs *set; /* --set K=V: replaces args of that name; a name that no recipe of
                                    the chain declares is an error. May be NULL */
 };

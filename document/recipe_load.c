@@ -12,6 +12,7 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "base/yaml.h"
+#include "document/arguments.h"
 #include "document/environment.h"
 #include "document/project.h"
 #include "document/recipe_private.h"
@@ -80,6 +81,7 @@ static void free_one(struct sb_recipe *recipe) {
     sb_layers_free(recipe);
     sb_from_free(&recipe->from);
     sb_pairs_free(&recipe->args);
+    sb_schema_free(sb_build_keys, recipe);
     if (recipe->kind == SB_RECIPE_FILE)
         sb_schema_free(sb_recipe_keys, recipe);
     else
@@ -381,6 +383,11 @@ static int check_set(const struct load *load) {
     for (size_t i = 0; set && i < set->n; i++) {
         if (load->setting.used[i])
             continue;
+        if (sb_argument_is_platform(set->v[i].name)) {
+            sb_fail(load->err, SB_E_USAGE, "--set %s: it can't be set: it is what is built for",
+                    set->v[i].name);
+            return -1;
+        }
         sb_autostrings struct sb_strings names = {0};
         for (size_t r = 0; r < family->n; r++)
             for (size_t a = 0; a < family->v[r]->args.n; a++)
@@ -402,6 +409,7 @@ int sb_recipe_load(const char *path, const struct sb_recipe_options *options,
     struct sb_error ignored;
     struct load load = {.options = options, .err = err ? err : &ignored};
     load.setting.set = options ? options->set : NULL;
+    load.setting.platform = options ? options->platform : NULL;
     sb_autofree bool *used = sb_alloc((load.setting.set ? load.setting.set->n : 0) + 1);
     load.setting.used = used;
     load.family = sb_alloc(sizeof *load.family);

@@ -26,7 +26,8 @@ char *sb_from_image(struct sb_reader *reader, const struct sb_recipe *recipe, co
 
 /* --set, and which of it some recipe had an argument for. */
 struct sb_recipe_setting {
-    const struct sb_pairs *set; /* may be NULL */
+    const struct sb_platform *platform; /* as the options have it */
+    const struct sb_pairs *set;         /* may be NULL */
     bool *used;
 };
 /* Fills a recipe whose path, project and family are set. All mistakes are told at once. */
@@ -59,9 +60,33 @@ void sb_layers_read(struct sb_reader *reader, const struct sb_key *key, const st
                     void *target);
 json_t *sb_layers_schema(const struct sb_key *key);
 void sb_layers_free(struct sb_recipe *recipe);
+/* secrets: of a step, or of all in a layer; the schemas of the list and of one. */
+void sb_secrets_read(struct sb_reader *reader, const struct sb_key *key, const struct sb_yaml *node,
+                     void *target);
+json_t *sb_secrets_schema(const struct sb_key *key);
+json_t *sb_secret_schema(void);
+/* The layer's, but for those in whose place the step has others. */
+void sb_secrets_add_defaults(struct sb_step *step, const struct sb_step *defaults);
+
+/* when: of a layer or a step: why it is left out, NULL where it is not. The caller's. */
+char *sb_when_read(struct sb_reader *reader, const struct sb_yaml *node);
+#define SB_WHEN "when"
+/* In the table of keys: it is read apart, as it is neither the step's own nor does the step depend
+ * on it. */
+void sb_when_skip(struct sb_reader *reader, const struct sb_key *key, const struct sb_yaml *node,
+                  void *target);
+json_t *sb_when_schema(const struct sb_key *key);
+/* Takes what says that it is left out from the layers to recipe->left_out. */
+void sb_layers_leave_out(struct sb_recipe *recipe);
 /* The definitions that the schema of layers refers to are added to an object. */
 void sb_layers_define(json_t *definitions);
 
+/* build: comes before the layers, whose steps point to it. */
+extern const struct sb_key sb_build_keys[];
+
+/* Notes that the arguments have no such name. */
+void sb_reader_undeclared(struct sb_reader *reader, const char *key, const char *name,
+                          const struct sb_yaml *node);
 /* Notes that what a key names lies outside the project, as sb_project_resolve says. */
 void sb_reader_outside(struct sb_reader *reader, const struct sb_yaml *node, const char *key,
                        const struct sb_error *why);

@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "document/environment.h"
 #include "document/recipe_private.h"
 
 #define AT(member)    offsetof(struct sb_recipe, member)
@@ -44,8 +45,9 @@ static void read_stage(struct sb_reader *reader, const struct sb_yaml *node,
     file->stages[file->stage_count++] = stage;
     stage->path = sb_strdup(file->path);
     stage->from.place = (struct sb_place){file->path, node->line, node->column};
-    for (size_t i = 0; i < file->args.n; i++)
-        sb_pairs_set(&stage->args, file->args.v[i].name, file->args.v[i].value);
+    sb_pairs_copy(&stage->args, &file->args);
+    sb_strings_copy(&stage->build.shell, &file->build.shell);
+    sb_pairs_copy(&stage->build.env, &file->build.env);
     if (node->type == SB_YAML_MAPPING)
         sb_schema_read(reader, keys, "stages", node, stage);
     else
@@ -156,6 +158,7 @@ void sb_stages_check(struct sb_reader *reader, struct sb_recipe *file) {
     for (size_t i = 0; i < file->stage_count; i++) {
         struct sb_recipe *stage = file->stages[i];
         stage->context = sb_strdup(file->context);
+        sb_environment_inherit_all(&stage->build.env, &stage->image.env);
         stage->compression = file->compression;
         stage->title = sb_format("%s/%s", file->title, stage->name ? stage->name : "");
         check_one(reader, file, i, stage);

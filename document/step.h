@@ -13,6 +13,7 @@
 
 #include "base/buffer.h"
 #include "base/error.h"
+#include "document/pairs.h"
 
 /* A place in a recipe file. file belongs to the recipe. */
 struct sb_place {
@@ -42,6 +43,7 @@ struct sb_placing {
 };
 
 struct sb_step_kind;
+struct sb_recipe_build; /* document/recipe.h */
 
 struct sb_step {
     const struct sb_step_kind *kind;
@@ -57,6 +59,11 @@ struct sb_step {
     bool args_given;          /* args: says which arguments its programs see; else run sees all */
     struct sb_strings args;   /* those that they see, as environment variables (run), and in the */
                               /* image's variables that are made of them */
+    struct sb_strings platform_args; /* those of the platform that it sees by default, as its script
+                                        names them */
+    struct sb_pairs env;             /* that its programs have; templates, of what it sees */
+    const struct sb_recipe_build *build; /* its recipe's; may be NULL */
+    char *left_out;              /* while the recipe is read: why (when:); NULL: it is not */
     struct sb_strings args_used; /* names of args that it depends on: those, and what ${…} in values
                                     named */
     void *own;                   /* the kind's, of kind->size bytes: what its keys are bound to */

@@ -53,8 +53,9 @@ struct sb_step_run_context {
         *secrets;               /* those given to the build; the step's own are chosen by name */
     const struct sb_pairs *env; /* what the step sees of the image's environment so far (base and
                                    image.env); may be NULL */
-    const char *workdir;        /* of the image so far; "/" when none */
-    int64_t epoch;              /* SOURCE_DATE_EPOCH for the step */
+    const struct sb_pairs *own_env; /* the step's own: wins over all; may be NULL */
+    const char *workdir;            /* of the image so far; "/" when none */
+    int64_t epoch;                  /* SOURCE_DATE_EPOCH for the step */
     struct sb_step_log *log;
     struct sb_step_times *times;                /* steps/times.h; may be NULL */
     void (*warn)(void *data, const char *text); /* what a user has to know; may be NULL */
