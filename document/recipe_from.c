@@ -65,16 +65,16 @@ static char *resolve_image(const struct sb_recipe *recipe, const char *text) {
 }
 
 /* What lies on this machine lies in the project. That it is missing is told when it is wanted. */
-static void check_local(struct sb_reader *reader, const struct sb_recipe *recipe, const char *image,
-                        const struct sb_yaml *node) {
+static void check_local(struct sb_reader *reader, const struct sb_recipe *recipe, const char *key,
+                        const char *image, const struct sb_yaml *node) {
     struct sb_error why = {0};
     sb_autofree char *path = image ? sb_import_path(image) : NULL;
     sb_autofree char *real = path ? sb_project_resolve(recipe->project, path, &why) : NULL;
     struct stat st;
     if (path && !real && why.code == SB_E_RECIPE)
-        sb_reader_outside(reader, node, "from", &why);
+        sb_reader_outside(reader, node, key, &why);
     else if (real && stat(real, &st) == 0 && !S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode))
-        sb_reader_problem(reader, node, "key \"from\": %s is neither a file nor a directory",
+        sb_reader_problem(reader, node, "key \"%s\": %s is neither a file nor a directory", key,
                           sb_text_shown(path).text);
 }
 
@@ -84,7 +84,7 @@ static const char expected[] =
 static void read_string(struct sb_reader *reader, const struct sb_recipe *recipe, const char *text,
                         const struct sb_yaml *node, struct sb_from *from) {
     char *image = resolve_image(recipe, text);
-    check_local(reader, recipe, image, node);
+    check_local(reader, recipe, "from", image, node);
     if (!strcmp(text, "scratch")) {
         from->kind = SB_FROM_SCRATCH;
     } else if (image) {
@@ -139,10 +139,10 @@ static void check_mapping(struct sb_reader *reader, const struct sb_yaml *node) 
                                   details[i]);
 }
 
-char *sb_from_image(struct sb_reader *reader, const struct sb_recipe *recipe, const char *text,
-                    const struct sb_yaml *node) {
+char *sb_from_image(struct sb_reader *reader, const struct sb_recipe *recipe, const char *key,
+                    const char *text, const struct sb_yaml *node) {
     char *local = resolve_image(recipe, text);
-    check_local(reader, recipe, local, node);
+    check_local(reader, recipe, key, local, node);
     return local ? local : sb_strdup(text);
 }
 
@@ -153,7 +153,7 @@ static void read_mapping(struct sb_reader *reader, const struct sb_recipe *recip
     check_mapping(reader, node);
     if (said.image) {
         from->kind = SB_FROM_IMAGE;
-        from->image = sb_from_image(reader, recipe, said.image, sb_yaml_get(node, "image"));
+        from->image = sb_from_image(reader, recipe, "from", said.image, sb_yaml_get(node, "image"));
     } else if (said.stage) {
         from->kind = SB_FROM_STAGE;
         from->stage = sb_steal(said.stage);

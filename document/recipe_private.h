@@ -17,10 +17,10 @@ void sb_from_read(struct sb_reader *reader, const struct sb_key *key, const stru
 json_t *sb_from_schema(const struct sb_key *key);
 void sb_from_free(struct sb_from *from);
 
-/* What image: names, as written or a path of this machine made relative to nothing; the caller's.
- * Says so when that lies outside the project. */
-char *sb_from_image(struct sb_reader *reader, const struct sb_recipe *recipe, const char *text,
-                    const struct sb_yaml *node);
+/* What image: names (key says which key), as written or a path of this machine made relative to
+ * nothing; the caller's. Says so when that lies outside the project. */
+char *sb_from_image(struct sb_reader *reader, const struct sb_recipe *recipe, const char *key,
+                    const char *text, const struct sb_yaml *node);
 
 /* ---- recipe.c ---- */
 

@@ -132,7 +132,7 @@ static void check_origin(struct sb_reader *reader, const struct sb_recipe *file,
             origin->need = sb_recipe_add_need(recipe, file->stages[at]);
     } else if (origin->image) {
         const struct sb_yaml place = {.line = origin->place.line, .column = origin->place.column};
-        char *image = sb_from_image(reader, file, origin->image, &place);
+        char *image = sb_from_image(reader, file, "image", origin->image, &place);
         free(origin->image);
         origin->image = image;
     }
