@@ -91,15 +91,14 @@ static int check_names(const struct sb_build *build, struct sb_error *err) {
 /* The image specification wants one at least (manifest.md), and so does whoever reads images. */
 static int check_layers(const struct sb_build *build, struct sb_error *err) {
     for (size_t i = 0; i < build->request->recipe_count; i++) {
-        const struct sb_recipe *lowest = build->recipes[i];
-        size_t layers = 0;
-        const struct sb_left_out *left_out = NULL;
-        for (const struct sb_recipe *r = lowest; r; r = r->base) {
-            layers += r->layer_count;
+        const struct sb_recipe *r = build->recipes[i];
+        size_t layers = r->layer_count;
+        const struct sb_left_out *left_out = r->left_out_count ? r->left_out : NULL;
+        for (; r->base; layers += r->layer_count) {
+            r = r->base;
             left_out = left_out || r->left_out_count == 0 ? left_out : r->left_out;
-            lowest = r;
         }
-        if (layers > 0 || lowest->from.kind != SB_FROM_SCRATCH)
+        if (layers > 0 || r->from.kind != SB_FROM_SCRATCH)
             continue;
         sb_fail(err, SB_E_RECIPE, "%s: its image would have no layer", build->recipes[i]->path);
         if (left_out)

@@ -94,9 +94,10 @@ int sb_target_trees(struct sb_target *target, size_t result, struct sb_strings *
 
 /* ---- target_sources.c ---- */
 
-/* What steps take of the images of other targets, which are done. Files of these are laid out when
- * they are first wanted, and until the target is reset. */
-struct sb_copy_from sb_target_sources(struct sb_target *target);
+/* What steps take files from: the context, as far as it is open, and the images of other targets,
+ * which are done. Files of these are laid out when they are first wanted, and until the target is
+ * reset. */
+const struct sb_copy_from *sb_target_sources(struct sb_target *target);
 /* Their images, by their index in the recipe's needs; valid as long as the target isn't reset. */
 const struct sb_image *const *sb_target_origins(struct sb_target *target);
 void sb_target_sources_free(struct sb_target_sources *sources); /* NULL is allowed */

@@ -31,6 +31,7 @@ struct taken {
 };
 
 struct sb_target_sources {
+    struct sb_copy_from from;
     struct source *v; /* by the index in the target's needs */
     size_t n;
     const struct sb_image **origins;
@@ -135,7 +136,7 @@ static int resolve(const struct source *source, const char *from, struct sb_stri
     bool wild = *rest != '\0';
     char *split = wild || whole ? rest : strrchr(clean, '/') ? strrchr(clean, '/') + 1 : clean;
     if (!strcmp(clean, "."))
-        split = rest = clean + 1;
+        split = clean + 1;
     sb_autofree char *head = sb_strndup(clean, (size_t)(split - clean));
     sb_autofree char *end = NULL;
     if (sb_stack_resolve(&source->stack, strcmp(head, ".") ? head : "", &end, err) < 0)
@@ -213,6 +214,8 @@ static const struct sb_copy_tree *tree_of(void *data, const struct sb_step *step
     return &taken->tree;
 }
 
-struct sb_copy_from sb_target_sources(struct sb_target *target) {
-    return (struct sb_copy_from){target->context, tree_of, target};
+const struct sb_copy_from *sb_target_sources(struct sb_target *target) {
+    struct sb_copy_from *from = &sources_of(target)->from;
+    *from = (struct sb_copy_from){target->context, tree_of, target};
+    return from;
 }

@@ -36,11 +36,10 @@ struct load {
     const struct sb_recipe_options *options;
     struct sb_recipe_setting setting;
     struct sb_recipe_family *family;
-    struct loading { /* files that are not complete: each was named by the one before */
+    struct loading { /* files that are not complete: each is named by the one before */
         struct sb_recipe *recipe;
         struct file_id id;
-        const struct sb_place *place; /* where it is named */
-        const char *key;
+        const char *key; /* by which it is named */
     } loading[SB_RECIPE_DEPTH_LIMIT];
     size_t depth;
     struct loaded {
@@ -235,14 +234,13 @@ static int read_new(struct load *load, const char *path, const struct sb_buf *te
     return result;
 }
 
-/* by: NULL for the one that was asked for. */
 static int load_one(struct load *load, const char *path, const struct reference *by,
                     struct sb_recipe **out) {
     sb_autobuf struct sb_buf text = {0};
     struct file_id id = {0};
     if (read_file(load->family->project, path, &text, &id, load->err) < 0) {
         sb_autofree char *message = sb_strdup(load->err->message);
-        return by ? fail_named(load, by, message) : -1;
+        return load->depth ? fail_named(load, by, message) : -1;
     }
     for (size_t i = 0; i < load->depth; i++)
         if (is_same(&load->loading[i].id, &id))
@@ -258,8 +256,7 @@ static int load_one(struct load *load, const char *path, const struct reference 
         return fail_named(load, by, "too many recipes, stages and images are needed");
     if (read_new(load, path, &text, out) < 0)
         return -1;
-    load->loading[load->depth++] =
-        (struct loading){*out, id, by ? by->place : NULL, by ? by->key : NULL};
+    load->loading[load->depth++] = (struct loading){*out, id, by->key};
     if (find_needs(load, *out) < 0)
         return -1;
     load->depth--;
@@ -414,7 +411,9 @@ int sb_recipe_load(const char *path, const struct sb_recipe_options *options,
     load.setting.used = used;
     load.family = sb_alloc(sizeof *load.family);
     struct sb_recipe *recipe = NULL;
-    int failed = find_project(&load, path) < 0 || load_one(&load, path, NULL, &recipe) < 0 ||
+    const struct sb_place start = {path, 1, 1};
+    const struct reference asked = {&start, "recipe"};
+    int failed = find_project(&load, path) < 0 || load_one(&load, path, &asked, &recipe) < 0 ||
                  check_layers(&load) < 0 || check_set(&load) < 0 || check_variables(&load) < 0;
     free(load.loaded);
     if (failed) {

@@ -17,6 +17,7 @@ struct sb_unpack_owner {
     uint32_t uid, gid;
 };
 struct sb_contents_writer;
+struct sb_entry;
 struct sb_reuse;
 struct sb_unpack_options {
     enum sb_unpack_form form;
