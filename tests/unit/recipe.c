@@ -330,7 +330,7 @@ static const struct {
      "r.yaml:3:18: key \"U\": malformed ${…} (expected ${NAME} with a name of args; write $$ "
      "for a dollar sign)"},
     {"layers:\n- {name: a}\n", "r.yaml:4:3: a layer without a step (expected steps or one of "
-                               "apt, pip, run, copy, download, prune)"},
+                               "apt, pip, conda, run, copy, download, git, prune)"},
     {"layers:\n- {name: a, run: x, apt: [b]}\n",
      "r.yaml:4:21: key \"apt\": a second step (expected one; put several into steps: [{run: "
      "…}, {apt: …}])"},
