@@ -242,9 +242,11 @@ static int add_inputs(const struct sb_layer_site *site, const struct sb_step *st
     for (size_t i = 0; i < list.n && !failed; i++)
         set_input(object, &list.v[i]);
     sb_input_list_free(&list);
-    return failed ? sb_error_context(err, "%s:%d:%d", step->place.file, step->place.line,
-                                     step->place.column)
-                  : 0;
+    if (failed > 0)
+        json_object_del(out, "inputs");
+    return failed < 0 ? sb_error_context(err, "%s:%d:%d", step->place.file, step->place.line,
+                                         step->place.column)
+                      : 0;
 }
 
 /* What they copy, by digest: from the ground where they land. */
@@ -329,6 +331,8 @@ static int step_json(const struct sb_layer_site *site, const struct sb_step *ste
     add_args(site, step, json);
     if (sb_step_copies(step))
         return add_gathered(site, step, copies, json, err);
+    if (step->kind->resolve && step->kind->resolve(step, site->secrets, err) < 0)
+        return sb_step_at(step, err);
     json_t *does = json_object();
     json_object_set_new(json, "does", does);
     step->kind->describe(step, does);

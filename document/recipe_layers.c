@@ -139,7 +139,7 @@ static json_t *args_list_schema(const struct sb_key *key) {
 /* What may stand beside a step's own key, and beside steps: for all of them. */
 static const struct sb_key common_keys[] = {
     {"network", SB_KEY_CUSTOM, 0, .read = read_network, .schema = network_schema,
-     .fallback = "none for run; host for apt, pip and download",
+     .fallback = "none for run; host for apt, pip, conda, download and git",
      .description = "Whether the step reaches the network: none or host."},
     {"secrets", SB_KEY_CUSTOM, 0, .read = sb_secrets_read, .schema = sb_secrets_schema,
      .description = "Secrets to show the step as /run/secrets/NAME, as another file, or as a "
@@ -508,11 +508,17 @@ void sb_layers_define(json_t *definitions) {
     }
 }
 
+static void free_own(struct sb_step *step) {
+    if (step->own && step->kind->free)
+        step->kind->free(step->own);
+    if (step->own)
+        sb_schema_free(step->kind->keys, step->own);
+    free(step->own);
+}
+
 static void free_layer(struct sb_recipe_layer *layer) {
     for (size_t j = 0; j < layer->step_count; j++) {
-        if (layer->steps[j].own)
-            sb_schema_free(layer->steps[j].kind->keys, layer->steps[j].own);
-        free(layer->steps[j].own);
+        free_own(&layer->steps[j]);
         free_common(&layer->steps[j]);
         sb_strings_free(&layer->steps[j].args_used);
     }

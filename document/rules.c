@@ -410,6 +410,17 @@ const struct sb_rule sb_rule_source = {
     .longest = 4000,
 };
 
+static bool check_either(const char *text) {
+    return text[strspn(text, "/")] && !climbs(text);
+}
+
+const struct sb_rule sb_rule_either = {
+    .expected = "a path in the context, or an absolute one of the image",
+    .pattern = "^/*" COMPONENT "(/" COMPONENT "?)*$",
+    .check = check_either,
+    .longest = 4000,
+};
+
 const struct sb_rule sb_rule_pattern = {
     .expected = "a pattern as in .dockerignore, such as **/__pycache__",
     .check = sb_ignore_valid,
@@ -498,6 +509,19 @@ const struct sb_rule sb_rule_suite = {
     .pattern = "^[a-z][a-z0-9.-]*$",
     .check = check_suite,
     .suggest = suggest_lower,
+    .longest = 128,
+};
+
+/* Of the form "stable/updates", and of archives without suites: "/", "./", "ubuntu2204/". */
+static bool check_suite_path(const char *text) {
+    return starts(text, LOWER UPPER DIGIT "./") && only(text, LOWER UPPER DIGIT "./_~-") &&
+           !climbs(text);
+}
+
+const struct sb_rule sb_rule_suite_path = {
+    .expected = "a suite such as stable, or a path that ends in / for an archive without suites",
+    .pattern = "^[A-Za-z0-9./][A-Za-z0-9._/~-]*$",
+    .check = check_suite_path,
     .longest = 128,
 };
 

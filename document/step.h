@@ -70,6 +70,7 @@ struct sb_step {
 };
 
 struct sb_step_run_context; /* steps/execution.h */
+struct sb_secrets;          /* steps/execution.h */
 struct sb_context;          /* context/context.h */
 struct sb_input_list;       /* context/context.h */
 struct sb_key;              /* document/schema.h */
@@ -93,13 +94,22 @@ struct sb_step_kind {
      * inputs, look or describe beside that. NULL, the function or its answer: it does not. */
     const struct sb_placing *(*placing)(const struct sb_step *step);
     bool checks_always; /* its check is for keys that had mistakes, too */
+    /* Frees what keys that read themselves (SB_KEY_CUSTOM) filled of the kind's own; may be NULL.
+     */
+    void (*free)(void *own);
     /* Reports what a table can't say and fills what is derived; may be NULL. node is the value of
      * the kind's key. */
     void (*check)(struct sb_step *step, struct sb_reader *reader, const struct sb_yaml *node);
+    /* Finds what a name that may stand for something else tomorrow stands for now, before the key
+     * of the step's layer is made; the step keeps it, and asks no second time. NULL: there is no
+     * such name. */
+    int (*resolve)(const struct sb_step *step, const struct sb_secrets *secrets,
+                   struct sb_error *err);
     /* Fills out with what the step's result depends on, beside input files: canonical, and without
      * anything that doesn't matter (places, the order of a set). */
     void (*describe)(const struct sb_step *step, json_t *out);
-    /* Appends what of the context the step reads; NULL when it reads none. What is missing is told,
+    /* Appends what of the context the step reads; NULL when its kind reads none, 1 when this one
+     * has no key that could name any. What is missing is told,
      * with what names it. copy has none here: context/copy.h looks after it. */
     int (*inputs)(const struct sb_step *step, struct sb_context *context, struct sb_input_list *out,
                   struct sb_error *err);

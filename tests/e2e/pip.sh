@@ -217,6 +217,45 @@ unset XDG_CONFIG_HOME
 check_equal "nor any key" "" "$("$SBUILD" plan app.yaml | grep -v '^cached')"
 check_store "after authorities"
 
+# ---- real indexes: PyPI, and one of our own beside it ----
+printf 'six==1.16.0 \\\n  --hash=sha256:8abb2f1d86890a2dfb989f9a77cfcfd3e47c2a354b01111771326f8aa26e0254\n' >context/req/hashed.txt
+# The authorities of this machine: PyPI may be reached through a proxy with one of its own.
+printf '[global]\ncert = /run/secrets/ca\n' >pypi.conf
+real() { # PIP
+	printf 'name: app\nfrom: deb.yaml\ncontext: context\nlayers: [{name: deps, pip: %s, secrets: [pip_conf, ca]}]\n' "$1" >app.yaml
+	"$SBUILD" build app.yaml --progress plain --metadata-file meta --secret id=pip_conf,src=pypi.conf \
+		--secret id=ca,src=/etc/ssl/certs/ca-certificates.crt >pypi.out 2>&1 || { tail -n 40 pypi.out; return 1; }
+}
+if real '{requirements: req/hashed.txt}' >/dev/null; then
+	check_equal "from PyPI, by its hash" 1.16.0 "$(site six.py | sed -n 's/^__version__ = "\(.*\)"/\1/p')"
+	python3 -m venv pypi-server && pypi-server/bin/pip install -q pypiserver >venv.out 2>&1 || cat venv.out
+	second=$(free_port)
+	mkdir -p packages && cp context/dd-1.0-py3-none-any.whl packages/
+	pypi-server/bin/pypi-server run -i 127.0.0.1 -p "$second" -P . -a . --disable-fallback packages >pypiserver.log 2>&1 &
+	until curl -so /dev/null "http://127.0.0.1:$second/simple/"; do sleep 0.2; kill -0 $! || break; done
+	check "packages of PyPI and of a second index" real "{packages: [dd, six], extra_index_urls: \"http://127.0.0.1:$second/simple\"}"
+	check_equal "of the second" "version = '1.0'" "$(site dd.py)"
+	check_equal "nothing else is in the layer" "" "$(top | tar -t | grep -E '^(root|tmp|run)/.|pip.*cache')"
+elif grep -Eq 'Could not (resolve|connect|fetch)|No matching distribution|Network is unreachable|Connection' pypi.out; then
+	skip "PyPI can't be reached: $(grep -E 'Could not|No matching' pypi.out | tail -n 1)"
+else
+	check "from PyPI" sh -c "cat pypi.out; false"
+fi
+
+# ---- conda ----
+printf 'name: x\nchannels: []\ndependencies: []\n' >context/environment.yml
+printf 'name: app\nfrom: deb.yaml\ncontext: context\nlayers: [{name: env, conda: {environment: environment.yml, prefix: /opt/env}}]\n' >app.yaml
+check_fails "an image without conda" 4 "$SBUILD" build app.yaml
+check_said 'there is no micromamba, mamba or conda'
+if command -v micromamba >/dev/null; then
+	cp "$(command -v micromamba)" context/micromamba
+	printf 'name: app\nfrom: deb.yaml\ncontext: context\nlayers:\n  - {name: tool, copy: {from: micromamba, to: /usr/local/bin/}}\n  - {name: env, conda: {environment: environment.yml, prefix: /opt/env}}\n' >app.yaml
+	check "an environment by micromamba" built
+	check "is at its prefix" sh -c "zstd -dcq '$SBUILD_STORE'/blobs/sha256/$(jq -r '.layers[-1].digest[7:]' meta) | tar -t | grep -q opt/env/conda-meta/"
+else
+	skip "conda: there is no micromamba here to make an environment with"
+fi
+
 # ---- mistakes ----
 wrong() { # WHAT TEXT PATTERN
 	printf -- "$2" >context/req/bad.txt

@@ -292,8 +292,9 @@ static const struct {
 } messages[] = {
     {"service: {prot: 1}\n",
      "r.yaml:3:11: key \"prot\": unknown key in service (did you mean \"port\"?)"},
-    {"zzz: 1\n", "r.yaml:3:1: key \"zzz\": unknown key in recipe (expected one of name, "
-                 "version, from, context, args, build, stages, layers, image, tags, compression, service)"},
+    {"zzz: 1\n",
+     "r.yaml:3:1: key \"zzz\": unknown key in recipe (expected one of name, "
+     "version, from, context, args, build, stages, layers, image, tags, compression, service)"},
     {"version: v1.2\n", "r.yaml:3:10: key \"version\": expected a semantic version such as "
                         "1.4.2, found \"v1.2\" (did you mean \"1.2.0\"?)"},
     {"tags: [semvar]\n", "r.yaml:3:8: key \"tags\": expected one of semver, git, date, found "
@@ -330,7 +331,7 @@ static const struct {
      "r.yaml:3:18: key \"U\": malformed ${…} (expected ${NAME} with a name of args; write $$ "
      "for a dollar sign)"},
     {"layers:\n- {name: a}\n", "r.yaml:4:3: a layer without a step (expected steps or one of "
-                               "apt, pip, run, copy, download, prune)"},
+                               "apt, pip, conda, run, copy, download, git, prune)"},
     {"layers:\n- {name: a, run: x, apt: [b]}\n",
      "r.yaml:4:21: key \"apt\": a second step (expected one; put several into steps: [{run: "
      "…}, {apt: …}])"},
@@ -340,8 +341,8 @@ static const struct {
     {"layers:\n- {name: a, rnu: x}\n",
      "r.yaml:4:13: key \"rnu\": unknown key in layer (did you mean \"run\"?)"},
     {"layers:\n- {name: a, steps: [{run: x, name: y}]}\n",
-     "r.yaml:4:30: key \"name\": unknown key in step (expected one of apt, pip, run, copy, "
-     "download, prune, network, secrets, cache, env, args, when)"},
+     "r.yaml:4:30: key \"name\": unknown key in step (expected one of apt, pip, conda, run, copy, "
+     "download, git, prune, network, secrets, cache, env, args, when)"},
     {"layers:\n- {name: a, copy: {from: /a, to: /b}}\n",
      "r.yaml:4:26: key \"from\": expected a path below the context such as src/app (context: "
      "says where that is), found \"/a\" (did you mean \"a\"?)"},
@@ -382,12 +383,14 @@ static void test_messages(void) {
     for (size_t i = 0; i < sizeof messages / sizeof *messages; i++)
         CHECK_STR(refusal_with(messages[i].more), messages[i].message);
     CHECK_STR(refusal("name: x\nfrom: debian:bookworm\n"),
-              "r.yaml:2:7: key \"from\": expected scratch, a recipe such as base.yaml, {image: …}, {stage: …}, "
+              "r.yaml:2:7: key \"from\": expected scratch, a recipe such as base.yaml, {image: …}, "
+              "{stage: …}, "
               "{debian: …} or {ubuntu: …}, found \"debian:bookworm\" (did you mean {image: "
               "debian:bookworm}?)");
-    CHECK_STR(refusal("name: x\nfrom: {debian: bookworm, ubuntu: jammy}\n"),
-              "r.yaml:2:7: key \"from\": expected one of image, recipe, stage, debian and ubuntu, found "
-              "several");
+    CHECK_STR(
+        refusal("name: x\nfrom: {debian: bookworm, ubuntu: jammy}\n"),
+        "r.yaml:2:7: key \"from\": expected one of image, recipe, stage, debian and ubuntu, found "
+        "several");
     CHECK_STR(refusal("name: x\nfrom: {image: a, mirror: \"http://m\"}\n"),
               "r.yaml:2:26: key \"mirror\": has a meaning only with debian or ubuntu");
     CHECK_STR(refusal("just a text\n"),
@@ -401,7 +404,8 @@ static void test_many_errors(void) {
         refusal("nam: x\nfrom: nothing\ntags: [a]\nimage: {user: \"a b\", ports: [0, 1, x]}\n"),
         "r.yaml:1:1: key \"nam\": unknown key in recipe (did you mean \"name\"?)\n"
         "r.yaml:1:1: key \"name\": missing in recipe\n"
-        "r.yaml:2:7: key \"from\": expected scratch, a recipe such as base.yaml, {image: …}, {stage: …}, "
+        "r.yaml:2:7: key \"from\": expected scratch, a recipe such as base.yaml, {image: …}, "
+        "{stage: …}, "
         "{debian: …} or {ubuntu: …}, found \"nothing\"\n"
         "r.yaml:3:8: key \"tags\": expected one of semver, git, date, found \"a\"\n"
         "r.yaml:4:15: key \"user\": expected a user such as \"1000:1000\" or app, found \"a "
