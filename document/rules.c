@@ -5,8 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "document/ignore.h"
-
 #define LOWER "abcdefghijklmnopqrstuvwxyz"
 #define UPPER "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 #define DIGIT "0123456789"
@@ -323,6 +321,10 @@ const struct sb_rule sb_rule_signal = {
     .number = true,
     .most = 64,
 };
+
+static void suggest_absolute(const char *text, struct sb_buf *out) {
+    sb_buf_addf(out, "/%s", text);
+}
 
 static bool check_http_path(const char *text) {
     if (*text != '/')
