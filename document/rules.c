@@ -1,5 +1,7 @@
 #include "document/rules.h"
 
+#include "document/ignore.h"
+
 #include <ctype.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -322,10 +324,6 @@ const struct sb_rule sb_rule_signal = {
     .most = 64,
 };
 
-static void suggest_absolute(const char *text, struct sb_buf *out) {
-    sb_buf_addf(out, "/%s", text);
-}
-
 static bool check_http_path(const char *text) {
     if (*text != '/')
         return false;
@@ -335,11 +333,15 @@ static bool check_http_path(const char *text) {
     return true;
 }
 
+static void suggest_http_path(const char *text, struct sb_buf *out) {
+    sb_rule_absolute.suggest(text, out);
+}
+
 const struct sb_rule sb_rule_http_path = {
     .expected = "the path of a URL such as /health",
     .pattern = "^/[!-~]*$",
     .check = check_http_path,
-    .suggest = suggest_absolute,
+    .suggest = suggest_http_path,
     .longest = 2000,
 };
 
