@@ -183,6 +183,8 @@ void sb_build_free(struct sb_build *build) {
     sb_remote_cache_free(build->remote);
     sb_strings_free(&build->warned);
     free(build->targets);
+    free(build->last_path);
+    free(build->last_real);
     free(build->recipes);
     free(build->requested);
     free(build->results);

@@ -18,12 +18,19 @@ static struct sb_target *find_target(const struct sb_build *build, const char *p
 
 /* What tells nodes apart, and, in records, what was built last: the file's own path, and what of it
  * is meant. */
-static char *path_of(const struct sb_recipe *recipe, struct sb_error *err) {
-    char path[PATH_MAX];
-    if (!realpath(recipe->path, path)) {
-        sb_fail_errno(err, SB_E_NOT_FOUND, "%s", recipe->path);
-        return NULL;
+static char *path_of(struct sb_build *build, const struct sb_recipe *recipe, struct sb_error *err) {
+    char real[PATH_MAX];
+    if (!build->last_path || strcmp(build->last_path, recipe->path) != 0) {
+        if (!realpath(recipe->path, real)) {
+            sb_fail_errno(err, SB_E_NOT_FOUND, "%s", recipe->path);
+            return NULL;
+        }
+        free(build->last_path);
+        free(build->last_real);
+        build->last_path = sb_strdup(recipe->path);
+        build->last_real = sb_strdup(real);
     }
+    const char *path = build->last_real;
     return recipe->kind == SB_RECIPE_STAGE   ? sb_format("%s:stage:%s", path, recipe->name)
            : recipe->kind == SB_RECIPE_IMAGE ? sb_format("%s:image:%s", path, recipe->from.image)
                                              : sb_strdup(path);
@@ -38,7 +45,7 @@ static void add_edge(struct sb_target *target, struct sb_target *needed) {
 
 int sb_graph_add(struct sb_build *build, const struct sb_recipe *recipe, struct sb_target **out,
                  struct sb_error *err) {
-    sb_autofree char *path = path_of(recipe, err);
+    sb_autofree char *path = path_of(build, recipe, err);
     if (!path)
         return -1;
     *out = find_target(build, path);

@@ -37,6 +37,16 @@ bool sb_recipe_needs_root(const struct sb_recipe *recipe) {
     return false;
 }
 
+bool sb_layer_reads_context(const struct sb_recipe_layer *layer) {
+    for (size_t i = 0; i < layer->step_count; i++) {
+        const struct sb_step *step = &layer->steps[i];
+        if (step->kind->inputs ||
+            (sb_step_copies(step) && sb_origin_is_context(&sb_step_placing(step)->origin)))
+            return true;
+    }
+    return false;
+}
+
 bool sb_layer_takes(const struct sb_recipe_layer *layer) {
     for (size_t i = 0; i < layer->step_count; i++) {
         const struct sb_origin *origin;

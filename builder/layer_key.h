@@ -68,6 +68,8 @@ bool sb_layer_keeps_products(const struct sb_recipe_layer *layer);
  * steps of a copy layer. */
 size_t sb_layer_copies_first(const struct sb_recipe_layer *layer);
 
+/* True when a step of it reads files of the context. */
+bool sb_layer_reads_context(const struct sb_recipe_layer *layer);
 /* True when a step of it takes files from a stage, a recipe or an image. */
 bool sb_layer_takes(const struct sb_recipe_layer *layer);
 

@@ -125,8 +125,9 @@ struct sb_build {
     int64_t epoch;
     struct sb_target **targets; /* a base before what stands on it */
     size_t target_count, target_cap;
-    struct sb_recipe **recipes; /* of the request */
-    size_t *requested;          /* indexes into targets, of the request */
+    char *last_path, *last_real; /* of a recipe, and without links: the stages of a file have one */
+    struct sb_recipe **recipes;  /* of the request */
+    size_t *requested;           /* indexes into targets, of the request */
     struct sb_build_result *results;
     struct sb_image *labelled; /* of each result that says its version in a label */
     pthread_mutex_t lock;

@@ -41,7 +41,7 @@ int sb_attempt_site(struct sb_target *target, struct sb_attempt *a, struct sb_er
                                      .registry = target->build->request->registry,
                                      .workdir = target->workdir,
                                      .epoch = target->build->epoch};
-    if (a->layer && sb_target_open_context(target, err) < 0)
+    if (a->layer && sb_layer_reads_context(a->layer) && sb_target_open_context(target, err) < 0)
         return -1;
     a->site.context = target->context;
     a->site.from = sb_target_sources(target);
