@@ -158,6 +158,8 @@ int sb_step_program(const struct sb_step *step, struct sb_step_run_context *cont
     struct sb_step_mounts mounts = {0};
     struct place place = {0};
     int failed = run(step, context, program, &mounts, &place, err);
+    if (!failed)
+        sb_step_mounts_succeeded(&mounts);
     if (sb_step_mounts_end(&mounts, step, context, failed ? NULL : err) < 0)
         failed = -1;
     sb_step_secrets_forget(step, &place.env);
