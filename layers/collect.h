@@ -35,7 +35,7 @@ int sb_store_usage(struct sb_store *store, struct sb_store_usage *out, struct sb
 #define SB_COLLECT_NONE UINT64_MAX
 
 /*
- * Always removed: what dead processes left, blobs and their origins that no tag and no record
+ * Always removed: what dead processes left, roots of failed steps, blobs and their origins that no tag and no record
  * reaches, records whose blob is gone and has no origin, trees and tables of contents that no tag
  * and no record refers to, listings of files that no record refers to. Then, in this order and the
  * least recently used first, what was last used too long ago, and while the store is larger than

@@ -3,6 +3,7 @@
  *
  *     cgroups=keep|read-only|hide
  *     network=none                    it has none of this machine's
+ *     input=pipe|terminal             descriptor 3 is its input; it is the terminal's first process
  *     join=DIRECTORY                  each: a control group
  *     place=NAME=DIRECTORY            each: it is set apart (sandbox/contain_apart.c)
  *
@@ -25,6 +26,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/personality.h>
 #include <sys/prctl.h>
@@ -48,6 +50,7 @@ enum { FAILED = 125 };
 struct options {
     const char *cgroups;
     bool no_network;
+    bool terminal;                   /* descriptors 0 to 2 are one, for the program alone */
     char *places[SB_CONTAIN_PLACES]; /* NAME=DIRECTORY */
     size_t place_count;
     char **argv; /* of the program */
@@ -67,6 +70,14 @@ static void take_report(void) {
         _exit(FAILED);
     if (null > 0)
         close(null);
+}
+
+/* Whether it is a terminal. */
+static bool take_input(const char *kind) {
+    if (dup2(3, 0) < 0)
+        fail("taking the input");
+    close(3);
+    return !strcmp(kind, "terminal");
 }
 
 /* ---- cgroups ---- */
@@ -205,11 +216,43 @@ static _Noreturn void execute(char **argv, bool no_network) {
     fail(argv[0]);
 }
 
+/* A signal that sbuild queued for the program, or 0. */
+static int passed_on(const siginfo_t *info) {
+    int signal = info->si_value.sival_int;
+    return info->si_signo == SB_CONTAIN_PASS_ON && info->si_code == SI_QUEUE && signal > 0 &&
+                   signal < NSIG
+               ? signal
+               : 0;
+}
+
+static void set_signals(sigset_t *out) {
+    sigemptyset(out);
+    sigaddset(out, SIGCHLD);
+    sigaddset(out, SIGTERM);
+    sigaddset(out, SB_CONTAIN_PASS_ON);
+    sigprocmask(SIG_BLOCK, out, NULL);
+}
+
 static int exit_status(int status) {
     return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
-static _Noreturn void be_first(int keeper, const struct options *options) {
+/* Until the program has ended. */
+static _Noreturn void stand_by(pid_t program, const sigset_t *signals) {
+    for (;;) {
+        int status;
+        pid_t pid = waitpid(-1, &status, WNOHANG);
+        if (pid == program)
+            _exit(exit_status(status));
+        if (pid < 0 && errno != EINTR)
+            _exit(FAILED);
+        siginfo_t info;
+        if (pid == 0 && sigwaitinfo(signals, &info) > 0 && passed_on(&info))
+            kill(program, passed_on(&info));
+    }
+}
+
+static _Noreturn void be_first(int keeper, const struct options *options, const sigset_t *signals) {
     const char *cgroups = options->cgroups;
     /* The keeper's death is told by the kernel from here on, and by the pipe before. */
     prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -217,6 +260,8 @@ static _Noreturn void be_first(int keeper, const struct options *options) {
     if (poll(&alive, 1, 0) != 0)
         _exit(FAILED);
     setsid();
+    if (options->terminal && ioctl(0, TIOCSCTTY, 0) < 0)
+        fail("taking the terminal");
     if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
         fail("making a private mount namespace");
     if (mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
@@ -234,14 +279,7 @@ static _Noreturn void be_first(int keeper, const struct options *options) {
     if (program < 0)
         fail("starting a process");
     close(report);
-    for (;;) {
-        int status;
-        pid_t pid = wait(&status);
-        if (pid == program)
-            _exit(exit_status(status));
-        if (pid < 0 && errno != EINTR)
-            _exit(FAILED);
-    }
+    stand_by(program, signals);
 }
 
 /* ---- the keeper ---- */
@@ -255,8 +293,12 @@ static int keep(pid_t first, const sigset_t *signals) {
             return exit_status(status);
         if (pid < 0 && errno != EINTR)
             return FAILED;
-        if (sigwaitinfo(signals, NULL) == SIGTERM)
+        siginfo_t info;
+        int signal = sigwaitinfo(signals, &info);
+        if (signal == SIGTERM)
             kill(first, SIGKILL);
+        else if (signal > 0 && passed_on(&info))
+            sigqueue(first, SB_CONTAIN_PASS_ON, info.si_value);
     }
 }
 
@@ -279,6 +321,8 @@ static bool take_option(char *option, struct options *out) {
         out->no_network = !strcmp(value, "none");
     else if (!strcmp(option, "place") && out->place_count < SB_CONTAIN_PLACES)
         out->places[out->place_count++] = value;
+    else if (!strcmp(option, "input"))
+        out->terminal = take_input(value);
     else if (!strcmp(option, "join"))
         join(value);
     else
@@ -304,10 +348,7 @@ int sb_contain_main(int argc, char **argv) {
     take_report();
     take_options(argc, argv, &options);
     sigset_t signals;
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGCHLD);
-    sigaddset(&signals, SIGTERM);
-    sigprocmask(SIG_BLOCK, &signals, NULL);
+    set_signals(&signals);
     const char *what = "";
     if (options.place_count && sb_contain_apart(options.places, options.place_count, &what) < 0)
         fail(what);
@@ -320,7 +361,7 @@ int sb_contain_main(int argc, char **argv) {
     pid_t first = fork();
     if (first == 0) {
         close(alive[1]);
-        be_first(alive[0], &options);
+        be_first(alive[0], &options, &signals);
     }
     if (first < 0)
         fail("starting a process");

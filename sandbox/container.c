@@ -125,6 +125,8 @@ static int run_with(const struct sb_runtime *runtime, const struct bundle *bundl
         .network = container->network,
         .limits = container->limits,
         .out_met = container->out_met,
+        .streams = container->streams,
+        .stop = container->stop,
     };
     if (sb_contain_run(&contain, log, out_status, err) < 0)
         return -1;

@@ -108,7 +108,14 @@ static json_t *process(const struct sb_container *container) {
     json_object_set_new(caps, "permitted", capability_names(!container->network));
     json_object_set_new(caps, "effective", capability_names(!container->network));
     json_t *out = json_object();
-    json_object_set_new(out, "terminal", json_false());
+    bool terminal = container->streams && sb_streams_has_terminal(container->streams);
+    json_object_set_new(out, "terminal", json_boolean(terminal));
+    if (terminal) {
+        struct winsize size = sb_streams_size(container->streams);
+        json_object_set_new(
+            out, "consoleSize",
+            json_pack("{s:i, s:i}", "height", (int)size.ws_row, "width", (int)size.ws_col));
+    }
     json_object_set_new(out, "user", user(container));
     json_object_set_new(out, "args", args);
     json_object_set_new(out, "env", env);
@@ -153,17 +160,20 @@ static json_t *mounts(const struct sb_container *container) {
     return out;
 }
 
-static json_t *namespaces(bool network) {
-    static const char *const types[] = {"pid", "mount", "ipc", "uts", "network", NULL};
+static json_t *namespaces(const struct sb_container *container) {
+    static const char *const types[] = {"pid", "mount", "ipc", "uts", NULL};
     json_t *out = json_array();
-    for (size_t i = 0; types[i + (network ? 1 : 0)]; i++)
+    for (size_t i = 0; types[i]; i++)
         json_array_append_new(out, json_pack("{s:s}", "type", types[i]));
+    if (!container->network)
+        json_array_append_new(
+            out, json_pack("{s:s, s:s*}", "type", "network", "path", container->own_network));
     return out;
 }
 
 json_t *sb_container_config(const struct sb_root *root, const struct sb_container *container) {
     json_t *spec_linux = json_object();
-    json_object_set_new(spec_linux, "namespaces", namespaces(container->network));
+    json_object_set_new(spec_linux, "namespaces", namespaces(container));
     json_object_set_new(spec_linux, "maskedPaths", strings(masked_paths));
     json_object_set_new(spec_linux, "readonlyPaths", strings(read_only_paths));
     json_object_set_new(spec_linux, "seccomp", sb_seccomp_profile());
