@@ -366,9 +366,14 @@ static void collect_unfinished(struct sb_build *build) {
     }
 }
 
+/* What is made is no release, nor on its way to be one. */
+static bool is_partial(const struct sb_build_request *request) {
+    return request->until || request->untagged;
+}
+
 /* What is wrong with versions and tags is said before anything is built. */
 static int find_versions(struct sb_build *build, struct sb_version *out, struct sb_error *err) {
-    for (size_t i = 0; i < build->request->recipe_count && !build->request->until; i++)
+    for (size_t i = 0; i < build->request->recipe_count && !is_partial(build->request); i++)
         if (sb_version_find(build->store, build->recipes[i], build->request, &out[i], err) < 0)
             return -1;
     return 0;
@@ -404,6 +409,8 @@ static int tag_results(struct sb_build *build, const struct sb_version *versions
         struct sb_build_result *result = &build->results[i];
         struct sb_version_tags tags;
         collect_result(build, i);
+        if (build->request->untagged)
+            continue;
         if (build->request->until) {
             if (sb_version_only_given(result->recipe, build->request, &result->tags, err) < 0)
                 return -1;

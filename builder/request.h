@@ -86,7 +86,8 @@ struct sb_build_request {
     /* The shared cache: repositories. Neither is used without a registry. */
     struct sb_strings cache_from; /* --cache-from */
     const char *cache_to;         /* --cache-to; may be NULL */
-    const char *store_option; /* --store, for what is said of it; NULL: not given */
+    bool untagged;                /* whatever else is said, no tag is set, and no test is run */
+    const char *store_option;     /* --store, for what is said of it; NULL: not given */
     bool share_last; /* nothing is sent to cache_to before sb_build_share: what is pushed to the
                         same registry meanwhile is mounted then */
     const enum sb_recipe_compression *compression; /* instead of the recipes'; NULL: theirs */

@@ -11,7 +11,6 @@
 #include "builder/base_layers.h"
 #include "builder/cache.h"
 #include "builder/target.h"
-#include "layers/mend.h"
 
 /* A layer that a repository had a record of can't be had, or isn't what the record says: the build
  * begins again, and makes it here. What may work in a minute is left alone. */
@@ -33,24 +32,6 @@ static void reject(const struct sb_target *target, size_t layer, struct sb_error
         }
 }
 
-/* It stays with what this process has in the store until its end: a few directories, if any. */
-static int add_mend(struct sb_target *target, struct sb_strings *trees, struct sb_error *err) {
-    static atomic_uint count;
-    struct sb_store *store = target->build->store;
-    const char *tmp = sb_store_tmp_path(store);
-    if (!tmp)
-        return sb_fail_errno(err, SB_E_IO, "making a temporary directory in %s",
-                             sb_store_path(store));
-    char *path = sb_format("%s/mend-%u", tmp, atomic_fetch_add(&count, 1));
-    bool made = false;
-    int failed =
-        sb_mend_make(store, &target->image, (const char *const *)trees->v, path, &made, err);
-    if (made && !failed)
-        sb_strings_take(trees, sb_steal(path));
-    free(path);
-    return failed;
-}
-
 int sb_target_trees(struct sb_target *target, size_t result, struct sb_strings *out,
                     struct sb_error *err) {
     const struct sb_target *root = sb_target_root(target);
@@ -68,5 +49,5 @@ int sb_target_trees(struct sb_target *target, size_t result, struct sb_strings *
         reject(target, bad, err);
         return -1;
     }
-    return add_mend(target, out, err);
+    return sb_base_layers_mend(target->build->store, &target->image, out, err);
 }

@@ -105,6 +105,7 @@ int sb_cli_request_open(struct sb_cli_request *r, struct sb_settings *settings,
         if (add_secret(r, r->secrets.v[i], err) < 0)
             return -1;
     r->build.recipes = r->recipes;
+    r->build.store_option = r->common.store;
     if (parse_jobs(r, err) < 0 ||
         sb_cli_open(&r->common, r->build.recipe_count ? r->recipes[0] : NULL, settings, store,
                     err) < 0)
