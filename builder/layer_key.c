@@ -13,6 +13,8 @@ bool sb_layer_is_copy(const struct sb_recipe_layer *layer) {
 }
 
 bool sb_recipe_needs_root(const struct sb_recipe *recipe) {
+    if (recipe->test_count > 0)
+        return true;
     for (; recipe; recipe = recipe->base) {
         if (recipe->from.kind == SB_FROM_BOOTSTRAP)
             return true;
@@ -223,8 +225,8 @@ static int add_gathered(const struct sb_layer_site *site, const struct sb_step *
     return 0;
 }
 
-static int step_json(const struct sb_layer_site *site, const struct sb_step *step,
-                     struct sb_copies *copies, json_t **out, struct sb_error *err) {
+int sb_layer_step_json(const struct sb_layer_site *site, const struct sb_step *step,
+                       struct sb_copies *copies, json_t **out, struct sb_error *err) {
     json_t *json = *out = json_object();
     set_string(json, "kind", step->kind->name);
     json_object_set_new(json, "network",
@@ -292,7 +294,7 @@ static int steps_key(const struct sb_layer_site *site, const struct sb_recipe_la
     json_object_set_new(key, "steps", steps);
     for (size_t i = 0; i < layer->step_count; i++) {
         json_t *step = NULL;
-        int failed = step_json(site, &layer->steps[i], copies, &step, err);
+        int failed = sb_layer_step_json(site, &layer->steps[i], copies, &step, err);
         json_array_append_new(steps, step);
         if (failed)
             return -1;

@@ -15,6 +15,14 @@ static const char *state_name(enum sb_layer_state state) {
     return names[state];
 }
 
+static const char *test_state(enum sb_test_state state) {
+    static const char *const names[] = {[SB_TEST_UNKNOWN] = "unknown",
+                                        [SB_TEST_CACHED] = "cached",
+                                        [SB_TEST_RUN] = "test",
+                                        [SB_TEST_SKIPPED] = "skipped"};
+    return names[state];
+}
+
 static json_t *plan_json(const struct sb_build_result *result) {
     json_t *layers = json_array();
     for (size_t i = 0; i < result->layer_count; i++) {
@@ -30,9 +38,15 @@ static json_t *plan_json(const struct sb_build_result *result) {
             json_object_set_new(o, "key", json_string(sb_digest_text(&r->key).text));
         json_array_append_new(layers, o);
     }
-    return json_pack("{s:o, s:o, s:s*, s:o}", "recipe", sb_json_from_bytes(result->recipe->path),
-                     "name", sb_json_from_bytes(result->recipe->name), "base", result->base,
-                     "layers", layers);
+    json_t *tests = json_array();
+    for (size_t i = 0; i < result->test_count; i++)
+        json_array_append_new(tests,
+                              json_pack("{s:s, s:o}", "state", test_state(result->tests[i].state),
+                                        "does", sb_json_from_text(result->tests[i].summary)));
+    return json_pack("{s:o, s:o, s:s*, s:o, s:o}", "recipe",
+                     sb_json_from_bytes(result->recipe->path), "name",
+                     sb_json_from_bytes(result->recipe->name), "base", result->base, "layers",
+                     layers, "tests", tests);
 }
 
 static void print_plan(const struct sb_build_result *result) {
@@ -48,6 +62,13 @@ static void print_plan(const struct sb_build_result *result) {
             sb_strings_addf(&table.cells, "from %s", result->base);
         else
             sb_strings_add(&table.cells, r->cause ? r->cause : "");
+    }
+    for (size_t i = 0; i < result->test_count; i++) {
+        const struct sb_test_result *test = &result->tests[i];
+        sb_strings_add(&table.cells, test_state(test->state));
+        sb_strings_add(&table.cells, result->recipe->name);
+        sb_strings_addf(&table.cells, "test %zu", i + 1);
+        sb_strings_add(&table.cells, test->state == SB_TEST_CACHED ? "" : test->summary);
     }
     sb_table_print(&table);
     sb_strings_free(&table.cells);
@@ -89,6 +110,7 @@ static int run(int argc, char **argv, struct sb_error *err) {
         SB_REQUEST_OPTIONS(request),
         SB_CLI_REGISTRY_OPTIONS(request.registry),
         {.name = "until", .text = &request.build.until},
+        {.name = "skip-tests", .flag = &request.build.skip_tests},
         {0},
     };
     int result =
@@ -106,8 +128,9 @@ const struct sb_command sb_command_plan = {
     .help = "One line for each layer: cached, or to be built and because of what.\n\n"
             "options:\n"
             "  --json               the same as JSON\n"
-            "  --until LAYER        of a build that ends with that layer\n" SB_CLI_REGISTRY_HELP
-                SB_REQUEST_HELP "\n"
+            "  --until LAYER        of a build that ends with that layer\n"
+            "  --skip-tests         of one that runs no test\n" SB_CLI_REGISTRY_HELP SB_REQUEST_HELP
+            "\n"
             "examples:\n"
             "  sbuild plan recipes/backend.yaml\n"
             "  sbuild plan recipes/backend.yaml --json | jq -r '.layers[] | .state, .name'\n",

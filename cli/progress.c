@@ -253,9 +253,10 @@ static void print_json(const struct sb_event *e) {
     static const char *const names[] = {
         [SB_EVENT_LAYER_START] = "start", [SB_EVENT_LAYER_OUTPUT] = "output",
         [SB_EVENT_LAYER_PACK] = "pack",   [SB_EVENT_LAYER_DONE] = "done",
-        [SB_EVENT_WAIT] = "wait",         [SB_EVENT_FETCH] = "fetch",
-        [SB_EVENT_READ] = "read",         [SB_EVENT_ALONE] = NULL,
-        [SB_EVENT_LAYER_GROW] = NULL,     [SB_EVENT_RESTART] = NULL};
+        [SB_EVENT_TEST] = "test",         [SB_EVENT_WAIT] = "wait",
+        [SB_EVENT_FETCH] = "fetch",       [SB_EVENT_READ] = "read",
+        [SB_EVENT_ALONE] = NULL,          [SB_EVENT_LAYER_GROW] = NULL,
+        [SB_EVENT_RESTART] = NULL};
     const struct sb_layer_result *r = e->layer;
     sb_autojson json_t *o =
         json_pack("{s:s, s:I, s:o, s:o}", "event", names[e->type], "id", (json_int_t)e->id,
@@ -290,7 +291,8 @@ static void print_plain_line(const struct row *row) {
 static void show_start(struct sb_progress *p, const struct sb_event *e) {
     struct row *row = add_row(p, e);
     if (p->style == STYLE_PLAIN) {
-        sb_cli_say("  building %s: %s", row->label, e->layer->summary);
+        sb_cli_say("  %s %s: %s", e->layer->source ? "building" : "testing", row->label,
+                   e->layer->summary);
         if (p->explain && e->layer->cause)
             sb_cli_say("  (%s)", e->layer->cause);
         fputc('\n', stderr);
@@ -346,6 +348,11 @@ static void show(struct sb_progress *p, const struct sb_event *e) {
         break;
     case SB_EVENT_WAIT:
         sb_cli_say("  waiting for another build of %s %s\n", e->layer->recipe, e->layer->name);
+        break;
+    case SB_EVENT_TEST:
+        remove_row(p, row);
+        sb_cli_say("  passed %s %s  %s\n", e->layer->recipe, e->layer->name,
+                   sb_text_seconds(e->layer->seconds).text);
         break;
     case SB_EVENT_LAYER_DONE:
         remove_row(p, find_row(p, e->id));

@@ -14,7 +14,7 @@
 #include "base/process.h"
 #include "base/text.h"
 #include "deploy/inside.h"
-#include "deploy/loopback.h"
+#include "base/loopback.h"
 #include "deploy/systemd.h"
 
 #define ACCEPT_SECONDS 5   /* for a connection */

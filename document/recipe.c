@@ -196,6 +196,7 @@ static int read_recipe(struct load *load, const struct sb_yaml *root, struct sb_
     struct sb_reader reader = {.file = recipe->path, .args = &recipe->args};
     const struct sb_yaml *args = sb_yaml_get(root, "args");
     const struct sb_yaml *service = sb_yaml_get(root, "service");
+    const struct sb_yaml *tests = sb_yaml_get(root, "test");
     if (root->type != SB_YAML_MAPPING) {
         sb_reader_problem(&reader, root, "expected keys such as name: and from:, found %s",
                           sb_yaml_type_name(root));
@@ -207,6 +208,8 @@ static int read_recipe(struct load *load, const struct sb_yaml *root, struct sb_
     check_context(&reader, root, recipe);
     finish_image(&recipe->image);
     sb_image_check(&reader, sb_yaml_get(root, "image"), recipe);
+    if (tests)
+        sb_tests_check(&reader, tests, recipe);
     if (service)
         sb_service_check(&reader, service, recipe);
     return sb_reader_finish(&reader, load->err);
@@ -354,6 +357,7 @@ void sb_recipe_free(struct sb_recipe *recipe) {
     while (recipe) {
         struct sb_recipe *base = recipe->base;
         sb_layers_free(recipe);
+        sb_tests_free(recipe);
         sb_from_free(&recipe->from);
         sb_pairs_free(&recipe->args);
         sb_schema_free(sb_recipe_keys, recipe);

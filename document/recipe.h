@@ -26,6 +26,7 @@
 #define SB_RECIPE_SIZE_LIMIT  (1u << 20) /* bytes of one file */
 #define SB_RECIPE_DEPTH_LIMIT 32         /* recipes on top of one another */
 #define SB_RECIPE_ARG_LIMIT   100
+#define SB_RECIPE_TEST_LIMIT  256
 
 enum sb_from_kind {
     SB_FROM_SCRATCH,
@@ -55,6 +56,12 @@ struct sb_recipe_layer {
     struct sb_place place;
     struct sb_step *steps; /* a layer written with one step directly has just that one */
     size_t step_count;
+};
+
+struct sb_recipe_test {
+    struct sb_place place;
+    bool service;        /* starts the service, and asks for its health */
+    struct sb_step step; /* else: a script */
 };
 
 enum sb_tag_scheme {
@@ -163,6 +170,8 @@ struct sb_recipe {
         SB_RECIPE_ZSTD,
         SB_RECIPE_GZIP,
     } compression;
+    struct sb_recipe_test *tests;
+    size_t test_count;
     struct sb_service service;
     struct sb_recipe *base; /* the parsed recipe of from, when kind is SB_FROM_RECIPE; owned */
 };

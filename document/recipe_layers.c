@@ -387,6 +387,23 @@ static const struct sb_step_kind *find_kind(struct sb_reader *reader, const stru
     return steps ? NULL : found;
 }
 
+bool sb_step_read(struct sb_reader *reader, const struct sb_yaml *node, struct sb_step *out) {
+    const struct sb_step_kind *kind = find_kind(reader, node, false);
+    if (!kind)
+        return false;
+    read_step(reader, kind, node, out);
+    settle_args(reader, out);
+    return true;
+}
+
+void sb_step_free(struct sb_step *step) {
+    if (step->own)
+        sb_schema_free(step->kind->keys, step->own);
+    free(step->own);
+    free_common(step);
+    sb_strings_free(&step->args_used);
+}
+
 /* ---- layers ---- */
 
 static void read_steps(struct sb_reader *reader, const struct sb_yaml *list,
@@ -537,13 +554,8 @@ void sb_layers_define(json_t *definitions) {
 void sb_layers_free(struct sb_recipe *recipe) {
     for (size_t i = 0; i < recipe->layer_count; i++) {
         struct sb_recipe_layer *layer = &recipe->layers[i];
-        for (size_t j = 0; j < layer->step_count; j++) {
-            if (layer->steps[j].own)
-                sb_schema_free(layer->steps[j].kind->keys, layer->steps[j].own);
-            free(layer->steps[j].own);
-            free_common(&layer->steps[j]);
-            sb_strings_free(&layer->steps[j].args_used);
-        }
+        for (size_t j = 0; j < layer->step_count; j++)
+            sb_step_free(&layer->steps[j]);
         free(layer->steps);
         free(layer->name);
     }

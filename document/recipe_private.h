@@ -25,6 +25,19 @@ void sb_layers_free(struct sb_recipe *recipe);
 /* The definitions that the schema of layers refers to are added to an object. */
 void sb_layers_define(json_t *definitions);
 
+/* One step of a list, of a kind that its mapping names. False, and a problem, when it names none.
+ * Frees with sb_step_free, which takes what was zeroed. */
+bool sb_step_read(struct sb_reader *reader, const struct sb_yaml *node, struct sb_step *out);
+void sb_step_free(struct sb_step *step);
+
+/* test: */
+void sb_tests_read(struct sb_reader *reader, const struct sb_key *key, const struct sb_yaml *node,
+                   void *target);
+json_t *sb_tests_schema(const struct sb_key *key);
+void sb_tests_check(struct sb_reader *reader, const struct sb_yaml *list,
+                    const struct sb_recipe *recipe);
+void sb_tests_free(struct sb_recipe *recipe);
+
 /* Notes that what a key names lies outside the project, as sb_project_resolve says. */
 void sb_reader_outside(struct sb_reader *reader, const struct sb_yaml *node, const char *key,
                        const struct sb_error *why);
