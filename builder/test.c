@@ -282,10 +282,3 @@ int sb_tests_run(struct sb_build *build, struct sb_error *err) {
             return -1;
     return 0;
 }
-
-bool sb_tests_start_service(const struct sb_recipe *recipe) {
-    for (size_t i = 0; i < recipe->test_count; i++)
-        if (recipe->tests[i].service)
-            return true;
-    return false;
-}

@@ -18,7 +18,4 @@ int sb_tests_find(struct sb_build *build, bool *out_pending, struct sb_error *er
 int sb_tests_run(struct sb_build *build, struct sb_error *err);
 void sb_tests_free_results(struct sb_build_result *result);
 
-/* Whether one of them starts the service, with its secrets. */
-bool sb_tests_start_service(const struct sb_recipe *recipe);
-
 #endif

@@ -34,6 +34,7 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -230,11 +231,34 @@ static void set_signals(sigset_t *out) {
     sigaddset(out, SIGCHLD);
     sigaddset(out, SIGTERM);
     sigaddset(out, SB_CONTAIN_PASS_ON);
+    sigaddset(out, SIGWINCH);
     sigprocmask(SIG_BLOCK, out, NULL);
 }
 
 static int exit_status(int status) {
     return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+/* Not all runtimes tell the program's terminal of a new size: the program that they started is
+ * theirs, and its input the terminal, unless it has put something else there. */
+static void resize(pid_t runtime) {
+    sb_autofree char *path = sb_format("/proc/%d/task/%d/children", (int)runtime, (int)runtime);
+    sb_autobuf struct sb_buf children = {0};
+    struct winsize size;
+    if (sb_file_read(AT_FDCWD, path, 4096, &children, NULL) < 0 || ioctl(0, TIOCGWINSZ, &size) < 0)
+        return;
+    long child = strtol(sb_buf_text(&children), NULL, 10);
+    sb_autofree char *input = sb_format("/proc/%ld/fd/0", child);
+    sb_autoclose int seen = child > 0 ? open(input, O_PATH | O_CLOEXEC) : -1;
+    struct stat st;
+    enum { PTS_FIRST = 136, PTS_LAST = 143 };
+    if (seen < 0 || fstat(seen, &st) < 0 || !S_ISCHR(st.st_mode) || major(st.st_rdev) < PTS_FIRST ||
+        major(st.st_rdev) > PTS_LAST)
+        return;
+    sb_autofree char *again = sb_format("/proc/self/fd/%d", seen);
+    sb_autoclose int fd = open(again, O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+    if (fd >= 0)
+        ioctl(fd, TIOCSWINSZ, &size);
 }
 
 /* Until the program has ended. */
@@ -247,7 +271,10 @@ static _Noreturn void stand_by(pid_t program, const sigset_t *signals) {
         if (pid < 0 && errno != EINTR)
             _exit(FAILED);
         siginfo_t info;
-        if (pid == 0 && sigwaitinfo(signals, &info) > 0 && passed_on(&info))
+        int signal = pid == 0 ? sigwaitinfo(signals, &info) : 0;
+        if (signal == SIGWINCH)
+            resize(program);
+        else if (signal > 0 && passed_on(&info))
             kill(program, passed_on(&info));
     }
 }

@@ -1,5 +1,5 @@
 #!/bin/sh
-# sbuild run: programs in images and where a step failed; their terminals, signals and statuses.
+# sbuild run: programs in images and where a step failed; their terminals, signals and statuses. Tests of recipes.
 . tests/e2e/lib.sh
 need_root
 need python3
@@ -38,8 +38,8 @@ check_fails "nor an image that is not there" 125 "$SBUILD" run sha256:123456789
 check_fails "nor a wrong option" 125 "$SBUILD" run --shel app
 check_said 'did you mean --shell'
 check_equal "no network" "lo" "$(run app ls /sys/class/net)"
-echo hidden >secret
-check_equal "secrets" hidden "$(run -u root --secret id=token,src=secret app cat /run/secrets/token)"
+echo a-h1dden-value >secret
+check_equal "secrets" a-h1dden-value "$(run -u root --secret id=token,src=secret app cat /run/secrets/token)"
 check_equal "a shell: what the image has" /bin/sh "$(echo 'echo $0' | run --shell app)"
 check_store "after all that"
 
@@ -140,12 +140,12 @@ check_equal "the root as it was left" "first fast left /w 1234 green fast" \
 	"$(run --failed sh -c 'cat /first left; ls; echo $PWD $(id -u) $COLOUR $MODE' | paste -sd ' ')"
 check "it says what failed" has err 'failing.yaml:9: run: .* ended with status 4'
 check "and what is missing" has err 'without its secret token'
-check_equal "the secret, given again" hidden "$(run --failed --secret id=token,src=secret cat /run/secrets/token)"
+check_equal "the secret, given again" a-h1dden-value "$(run --failed --secret id=token,src=secret cat /run/secrets/token)"
 check_equal "what it keeps between builds" kept "$(run --failed cat /cache/object)"
 run --failed sh -c 'echo changed >/cache/object; echo changed >left; echo more >/w/more' || cat err
 check_equal "neither changes" "kept fast left" "$(run --failed sh -c 'cat /cache/object left; ls' | paste -sd ' ')"
 check_equal "a shell, and as root" "0 /w" "$(echo 'echo $(id -u) $PWD' | run --failed --shell --user root)"
-check "no secret is in anything that is kept" sh -c '! grep -r hidden "$SBUILD_STORE"'
+check "no secret is in anything that is kept" sh -c '! grep -r a-h1dden-value "$SBUILD_STORE"'
 check_fails "another fails" 4 "$SBUILD" failing.yaml --secret id=token,src=secret --set MODE=slow
 check_equal "the last one is kept" "1 slow" "$(ls "$SBUILD_STORE/sbuild/failed" | wc -l) $(run --failed cat left)"
 "$SBUILD" run --failed sh -c 'echo ready; while :; do sleep 0.1; done' >out 2>err &
@@ -166,9 +166,9 @@ check_store "in the end"
 if command -v setpriv >/dev/null && command -v newuidmap >/dev/null; then
 	test_user
 	cp -r base.yaml rootfs failing.yaml "$T/home/" && chown -R "$user" "$T/home"
-	as() { as_user SBUILD_STORE="$T/home/store" HOME="$T/home" -C "$T/home" "$@"; }
+	as() { as_user -C "$T/home" SBUILD_STORE="$T/home/store" HOME="$T/home" "$@"; }
 	check_equal "a user: a program" "0 1" "$(as "$SBUILD" run base.yaml sh -c 'id -u; ls /sys/class/net | wc -l' 2>err | paste -sd ' ')"
-	echo hidden >"$T/home/secret" && chown "$user" "$T/home/secret"
+	echo a-h1dden-value >"$T/home/secret" && chown "$user" "$T/home/secret"
 	check_fails "a user: a step fails" 4 as "$SBUILD" failing.yaml --secret id=token,src=secret
 	check_equal "a user: where it failed" "fast 1234 kept" "$(as "$SBUILD" run --failed sh -c 'cat left; id -u; cat /cache/object' 2>err | paste -sd ' ')"
 	as "$SBUILD" prune >pruned 2>&1 || cat pruned
@@ -176,3 +176,67 @@ if command -v setpriv >/dev/null && command -v newuidmap >/dev/null; then
 else
 	skip "no users with subordinate ids here"
 fi
+
+# ---- tests of recipes
+
+cat >tested.yaml <<'END'
+name: tested
+from: base.yaml
+args: {WORD: yes}
+layers: [{name: www, run: "mkdir -p /www && echo well >/www/health"}]
+image: {user: worker, workdir: /www, env: {X: y}, entrypoint: [httpd, -f, -p, "8003", -h, /www]}
+test:
+  - run: test "$X $(id -u) $PWD ${LANG:-none}" = "y 1234 /www none"
+  - run: |
+      test $WORD = yes
+      touch /tmp/mark
+  - run: test ! -e /tmp/mark && cat health
+    secrets: [token]
+  - service
+service: {port: 8003, health: {http: /health, timeout: 6s}, secrets: [token], directories: {state: /www/state}}
+END
+tested() { "$SBUILD" tested.yaml --secret id=token,src=secret --progress plain "$@"; }
+check_fails "the secrets of tests are known before" 2 "$SBUILD" tested.yaml
+check_said 'the secret token was not given'
+"$SBUILD" plan tested.yaml --secret id=token,src=secret >plan
+check "a plan says that they depend on what is built" has plan '^unknown +tested +test 1'
+check "all pass" tested --metadata-file meta.json
+check_equal "the metadata says so" "passed passed passed passed False" \
+	"$(python3 -c 'import json; m = json.load(open("meta.json")); print(*[t["state"] for t in m["tests"]], m["tests_skipped"])')"
+tested >out 2>&1 || cat out
+check_equal "they are not run again" 0 "$(grep -c testing out)"
+"$SBUILD" plan tested.yaml --secret id=token,src=secret >plan
+check_equal "a plan says that, too" 4 "$(grep -Ec '^cached +tested +test' plan)"
+check "nothing of a test is in the image" sh -c '! "$SBUILD" ls -R tested | grep -E "mark|state|secrets"'
+printf 'a new value' >secret2
+"$SBUILD" plan tested.yaml --secret id=token,src=secret2 >plan
+check_equal "but with another secret those that have it" "cached cached test test" "$(awk '$3 == "test" { print $1 }' plan | paste -sd ' ')"
+"$SBUILD" plan tested.yaml --secret id=token,src=secret --set WORD=no >plan
+check_equal "and with another argument those that see it" "test test test cached" "$(awk '$3 == "test" { print $1 }' plan | paste -sd ' ')"
+before=$("$SBUILD" images --json)
+check_fails "one fails: status 4" 4 tested --set WORD=no --tag other --metadata-file meta.json
+check_said 'tested.yaml:9: test: run: .*`test \$WORD = yes` ended with status 1|tested.yaml:9: test: `test \$WORD = yes` ended with status 1'
+check_equal "nothing got a name" "$before" "$("$SBUILD" images --json)"
+check_equal "the metadata has the error, and which it was" "4 failed" \
+	"$(python3 -c 'import json; m = json.load(open("meta.json")); print(m["error"]["status"], [t["state"] for t in m["tests"]][1])')"
+check_equal "where it failed" "/www 1234 no" "$(run --failed sh -c 'echo $PWD $(id -u) $WORD')"
+check "--skip-tests" tested --set WORD=no --skip-tests --metadata-file meta.json
+check_equal "the metadata says so" True "$(python3 -c 'import json; print(json.load(open("meta.json"))["tests_skipped"])')"
+check "--until runs none" tested --set WORD=no --until www
+sed -i 's|http: /health|http: /nothing|' tested.yaml
+check_fails "a service that isn't well" 4 tested
+check_said 'tested.yaml:14: test: the service was not healthy within 6.00 s: http://127.0.0.1:8003/nothing answers 404'
+sed -i 's|http: /nothing|command: test -e health|' tested.yaml
+check "health by a command" tested
+sed -i 's|command: test -e health|tcp: 8003|' tested.yaml
+check "health by a port" tested
+sed -i 's|entrypoint: .*|entrypoint: [sh, -c, "echo my last words; exit 5"]}|' tested.yaml
+check_fails "a service that ends" 4 tested
+check_said 'the service ended with status 5 before it was healthy'
+check_said 'my last words'
+if [ -n "$made_user" ]; then
+	sed -i 's|entrypoint: .*|entrypoint: [httpd, -f, -p, "8003", -h, /www]}|; s|tcp: 8003|http: /health|' tested.yaml
+	cp tested.yaml "$T/home/" && chown "$user" "$T/home/tested.yaml"
+	check "a user: tests" as "$SBUILD" tested.yaml --secret id=token,src=secret
+fi
+check_store "after the tests"
