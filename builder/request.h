@@ -41,7 +41,8 @@ struct sb_layer_result {
 enum sb_test_state {
     SB_TEST_UNKNOWN, /* plan: depends on a layer that has to be built first */
     SB_TEST_CACHED,  /* it passed before, in an image like this one */
-    SB_TEST_RUN,     /* plan: it will be run; else it passed */
+    SB_TEST_RUN,     /* it is to be run */
+    SB_TEST_PASSED,
     SB_TEST_SKIPPED,
     SB_TEST_FAILED,
 };

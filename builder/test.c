@@ -255,7 +255,7 @@ static int run_one(struct sb_build *build, size_t index, size_t which,
     if (sb_interrupt_check(err) < 0 ||
         run_in_root(target, &target->recipe->tests[which], trees, &shown, err) < 0)
         return -1;
-    result->state = SB_TEST_RUN;
+    result->state = SB_TEST_PASSED;
     result->seconds = shown.layer.seconds = sb_clock_seconds() - start;
     tell(&shown, SB_EVENT_TEST, NULL, 0);
     return note_passed(build->store, target->recipe, result, err);
