@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -16,6 +15,7 @@
 #include "base/visible.h"
 #include "cli/command.h"
 #include "cli/registry.h"
+#include "cli/terminal.h"
 
 #define LOG_EVERY 10 /* seconds */
 
@@ -121,29 +121,9 @@ static void paint(const struct sb_progress *p, const char *sequence) {
         fputs(sequence, stderr);
 }
 
-static int terminal_width(void) {
-    struct winsize size;
-    if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
-        return size.ws_col;
-    return 80;
-}
-
-static int terminal_height(void) {
-    struct winsize size;
-    if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_row > 2)
-        return size.ws_row;
-    return 24;
-}
-
-/* When a window shrinks, terminals break what is longer than a line now; these clip it. */
-static bool breaks_lines(void) {
-    const char *terminal = getenv("TERM");
-    return terminal && strcmp(terminal, "linux") != 0 && strncmp(terminal, "screen", 6) != 0;
-}
-
 static void erase(struct sb_progress *p) {
-    int width = terminal_width();
-    for (bool breaks = breaks_lines(); p->drawn > 0; p->drawn--)
+    int width = sb_terminal_width();
+    for (bool breaks = sb_terminal_breaks_lines(); p->drawn > 0; p->drawn--)
         for (int left = p->columns[p->drawn - 1], first = 1; first || (breaks && left > 0);
              first = 0) {
             fputs("\033[1A\033[2K", stderr);
@@ -172,13 +152,13 @@ static void draw_line(struct sb_progress *p, const char *mark, const char *text)
     paint(p, "\033[0m");
     fputc(' ', stderr);
     p->columns = sb_realloc(p->columns, (size_t)p->drawn + 1, sizeof *p->columns);
-    p->columns[p->drawn++] = 4 + print_clipped(text, terminal_width() - 5);
+    p->columns[p->drawn++] = 4 + print_clipped(text, sb_terminal_width() - 5);
     fputc('\n', stderr);
 }
 
 /* The time comes first, where no name, however long, can push it out. */
 static void draw(struct sb_progress *p) {
-    int most = terminal_height() - 3;
+    int most = sb_terminal_height() - 3;
     double now = sb_clock_seconds();
     erase(p);
     for (size_t i = 0; i < p->row_count && p->drawn < most; i++) {
