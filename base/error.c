@@ -43,6 +43,7 @@ int sb_fail(struct sb_error *err, enum sb_error_code code, const char *fmt, ...)
     err->code = code;
     err->os_errno = 0;
     err->hint[0] = '\0';
+    err->output_at = err->output_len = 0;
     format(err->message, sizeof err->message, fmt, ap);
     va_end(ap);
     return -1;
@@ -99,8 +100,12 @@ int sb_error_context(struct sb_error *err, const char *fmt, ...) {
     va_end(ap);
     size_t n = strlen(whole);
     int m = snprintf(whole + n, sizeof whole - n, ": %s", err->message);
-    if (m < 0 || (size_t)m >= sizeof whole - n)
+    bool cut = m < 0 || (size_t)m >= sizeof whole - n;
+    if (cut)
         mark_cut(whole, sizeof whole);
+    err->output_at += err->output_len ? n + strlen(": ") : 0;
+    if (cut && err->output_at + err->output_len > strlen(whole))
+        err->output_at = err->output_len = 0;
     memcpy(err->message, whole, sizeof whole);
     return -1;
 }
@@ -113,6 +118,14 @@ int sb_error_hint(struct sb_error *err, const char *fmt, ...) {
     format(err->hint, sizeof err->hint, fmt, ap);
     va_end(ap);
     return -1;
+}
+
+void sb_error_drop_output(struct sb_error *err) {
+    char *output = err->message + err->output_at;
+    if (err->output_at + err->output_len > strlen(err->message))
+        return;
+    memmove(output, output + err->output_len, strlen(output + err->output_len) + 1);
+    err->output_at = err->output_len = 0;
 }
 
 void sb_error_clear(struct sb_error *err) {

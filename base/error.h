@@ -16,6 +16,7 @@
 #define SB_BASE_ERROR_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 /* X(code, name, exit status, meaning) */
 #define SB_ERROR_CODES(X)                                                                          \
@@ -45,6 +46,8 @@ struct sb_error {
     int os_errno;        /* errno of the call that failed, or 0 */
     char message[16384]; /* one line, or several for a list of recipe errors; cut with "…" */
     char hint[512];      /* what the user can do, or "" */
+    /* The part of message that repeats the end of what a program printed, whole lines; or 0. */
+    size_t output_at, output_len;
 };
 
 /* Each returns -1, so that `return sb_fail(...)` reads as one line. A NULL err is allowed. */
@@ -62,6 +65,9 @@ int sb_error_context(struct sb_error *err, const char *fmt, ...)
 
 /* Says what to do about an error that is already set; replaces an earlier hint. Returns -1. */
 int sb_error_hint(struct sb_error *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* Takes that part out, where what the program printed has been shown. */
+void sb_error_drop_output(struct sb_error *err);
 
 void sb_error_clear(struct sb_error *err);
 

@@ -1,5 +1,6 @@
 #include "base/file.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -133,6 +134,20 @@ int sb_directory_open(int dirfd, const char *path, struct sb_error *err) {
     return fd;
 }
 
+int sb_directory_each(int fd, void (*visit)(void *data, const char *name), void *data) {
+    _Alignas(struct dirent64) char piece[32768];
+    ssize_t n;
+    while ((n = getdents64(fd, piece, sizeof piece)) > 0) {
+        const struct dirent64 *e;
+        for (ssize_t at = 0; at < n; at += e->d_reclen) {
+            e = (const void *)(piece + at);
+            if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
+                visit(data, e->d_name);
+        }
+    }
+    return n < 0 ? -1 : 0;
+}
+
 static int write_and_rename(int parent, const char *name, const void *data, size_t len, mode_t mode,
                             struct sb_error *err) {
     char temporary[32];
@@ -150,19 +165,30 @@ static int write_and_rename(int parent, const char *name, const void *data, size
         unlinkat(parent, temporary, 0);
         return -1;
     }
-    return sb_directory_sync(parent, err);
+    return 0;
 }
 
-int sb_file_write(int dirfd, const char *path, const void *data, size_t len, mode_t mode,
-                  struct sb_error *err) {
+static int write_in_parent(int dirfd, const char *path, const void *data, size_t len, mode_t mode,
+                           bool sync_parent, struct sb_error *err) {
     const char *slash = strrchr(path, '/');
     sb_autofree char *dir = sb_path_dirname(path);
     sb_autoclose int parent = sb_directory_open(dirfd, dir, err);
     if (parent < 0)
         return -1;
-    if (write_and_rename(parent, slash ? slash + 1 : path, data, len, mode, err) < 0)
+    if (write_and_rename(parent, slash ? slash + 1 : path, data, len, mode, err) < 0 ||
+        (sync_parent && sb_directory_sync(parent, err) < 0))
         return sb_error_context(err, "%s", dir);
     return 0;
+}
+
+int sb_file_write(int dirfd, const char *path, const void *data, size_t len, mode_t mode,
+                  struct sb_error *err) {
+    return write_in_parent(dirfd, path, data, len, mode, true, err);
+}
+
+int sb_file_replace(int dirfd, const char *path, const void *data, size_t len, mode_t mode,
+                    struct sb_error *err) {
+    return write_in_parent(dirfd, path, data, len, mode, false, err);
 }
 
 int sb_file_publish(int tmp_dirfd, int dirfd, const char *path, const void *data, size_t len,
@@ -201,11 +227,11 @@ int sb_directory_make(int dirfd, const char *path, mode_t mode, struct sb_error 
 }
 
 void sb_directory_plain(int dirfd, const char *path) {
-    sb_autofree char *whole = sb_format("/proc/self/fd/%d/%s", dirfd, path);
+    sb_autoclose int fd = openat(dirfd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     /* Removing one that isn't there costs a transaction of the file system's journal. */
-    if (getxattr(whole, "system.posix_acl_default", NULL, 0) > 0 &&
-        removexattr(whole, "system.posix_acl_default") == 0)
-        removexattr(whole, "system.posix_acl_access");
+    if (fd >= 0 && fgetxattr(fd, "system.posix_acl_default", NULL, 0) > 0 &&
+        fremovexattr(fd, "system.posix_acl_default") == 0)
+        fremovexattr(fd, "system.posix_acl_access");
 }
 
 bool sb_path_exists(int dirfd, const char *path) {

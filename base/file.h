@@ -52,9 +52,14 @@ int sb_fd_write(int fd, const void *data, size_t len, const char *what, struct s
 int sb_file_write(int dirfd, const char *path, const void *data, size_t len, mode_t mode,
                   struct sb_error *err);
 
-/* The same without fsync, for what can be made again: after a power cut the file may be torn, and
- * whoever reads it finds that out by itself. The temporary is made in the directory tmp_dirfd, on
- * the same file system; mode 0600. */
+/* The same without fsync of the directory: what is read is whole, but a power cut may bring back
+ * what was there before, or nothing. */
+int sb_file_replace(int dirfd, const char *path, const void *data, size_t len, mode_t mode,
+                    struct sb_error *err);
+
+/* The same without fsync at all, for what can be made again: after a power cut the file may be
+ * torn, and whoever reads it finds that out by itself. The temporary is made in the directory
+ * tmp_dirfd, on the same file system; mode 0600. */
 int sb_file_publish(int tmp_dirfd, int dirfd, const char *path, const void *data, size_t len,
                     struct sb_error *err);
 
@@ -67,6 +72,10 @@ int sb_directory_make(int dirfd, const char *path, mode_t mode, struct sb_error 
 
 /* Opens a directory with O_PATH-free rights (readable); -1 and err on failure. */
 int sb_directory_open(int dirfd, const char *path, struct sb_error *err);
+/* The names in a directory that was just opened, and by nobody else, but for "." and ".."; -1 and
+ * errno when it can't be read. Without a stream: making one costs as much as reading what most
+ * directories have. */
+int sb_directory_each(int fd, void (*visit)(void *data, const char *name), void *data);
 
 /* fsync of a directory, so that a rename in it survives power loss. */
 int sb_directory_sync(int dirfd, struct sb_error *err);

@@ -183,8 +183,14 @@ int sb_base_layers_mend(struct sb_store *store, const struct sb_image *image,
         return sb_fail_errno(err, SB_E_IO, "making a temporary directory in %s",
                              sb_store_path(store));
     char *path = sb_format("%s/mend-%u", tmp, atomic_fetch_add(&count, 1));
+    sb_autofree const struct sb_layer **layers =
+        sb_alloc((image->layer_count + 1) * sizeof *layers);
+    for (size_t i = 0; i < image->layer_count; i++)
+        layers[i] = &image->layers[i].layer;
+    const struct sb_mend_stack what = {layers, (const char *const *)trees->v, image->layer_count,
+                                       NULL};
     bool made = false;
-    int failed = sb_mend_make(store, image, (const char *const *)trees->v, path, &made, err);
+    int failed = sb_mend_make(store, &what, path, &made, err);
     if (made && !failed)
         sb_strings_take(trees, sb_steal(path));
     free(path);

@@ -133,7 +133,7 @@ static int check_layers(const struct sb_build *build, struct sb_error *err) {
     return 0;
 }
 
-static int job_count(const struct sb_build *build) {
+int sb_build_threads(const struct sb_build *build) {
     if (build->request->jobs > 0)
         return build->request->jobs;
     if (build->settings->jobs > 0)
@@ -170,7 +170,6 @@ int sb_build_new(struct sb_store *store, const struct sb_settings *settings,
     pthread_mutex_init(&build->lock, NULL);
     pthread_mutex_init(&build->notify_lock, NULL);
     pthread_cond_init(&build->changed, NULL);
-    build->threads = job_count(build);
     if (read_epoch(&build->epoch, err) < 0 || load_recipes(build, err) < 0 ||
         check_names(build, err) < 0 || check_layers(build, err) < 0 ||
         sb_build_choose(build, err) < 0 || sb_build_check_given(build, err) < 0 ||
@@ -276,13 +275,14 @@ static int advance_all(struct sb_build *build, enum sb_target_effort effort, str
  * other recipe: what is half-way ends its layer, and nothing new begins. */
 static bool wait_for_turn(struct sb_target *target) {
     struct sb_build *build = target->build;
+    const int threads = sb_build_threads(build);
     bool go = true;
     pthread_mutex_lock(&build->lock);
     for (;;) {
         for (size_t i = 0; i < build->target_count; i++)
             go = go && build->targets[i]->state != SB_TARGET_FAILED;
         bool ready = !target->base || target->base->state == SB_TARGET_DONE;
-        if (!go || (ready && build->running < build->threads))
+        if (!go || (ready && build->running < threads))
             break;
         pthread_cond_wait(&build->changed, &build->lock);
     }

@@ -127,12 +127,14 @@ static int check_step(struct sb_target *target, const struct sb_recipe_layer *la
     return 0;
 }
 
-/* The first of the recipe's layers that nobody looked at. What a started target is at has been. */
+/* The first of the recipe's layers that nobody looked at. What a started target is at has been,
+ * unless that failed. */
 static size_t first_layer(const struct sb_target *target) {
     if (!target->started)
         return 0;
     size_t own = target->base_count + (target->recipe->from.kind == SB_FROM_BOOTSTRAP);
-    return target->next + 1 > own ? target->next + 1 - own : 0;
+    size_t next = target->next + !target->keyless;
+    return next > own ? next - own : 0;
 }
 
 /* How many layers of the recipe are built. */

@@ -115,7 +115,13 @@ void sb_cache_remember(struct sb_store *store, const struct sb_cache_key *key,
         sb_store_use_note(sb_store_private_fd(store), path);
         return;
     }
-    /* A torn or missing pointer only costs an explanation: no fsync. */
+    /* A torn or missing pointer only costs an explanation: no fsync, and one that is there is
+     * written over, as a file system may send to the disk at once what replaces a file. */
+    sb_autoclose int there = old.len == strlen(hex.text) ? openat(sb_store_private_fd(store), path,
+                                                                  O_WRONLY | O_NOFOLLOW | O_CLOEXEC)
+                                                         : -1;
+    if (there >= 0 && pwrite(there, hex.text, old.len, 0) == (ssize_t)old.len)
+        return;
     sb_autoclose int dir =
         openat(sb_store_private_fd(store), "last", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (dir >= 0)
@@ -139,7 +145,7 @@ static int write_record(struct sb_store *store, const struct sb_digest *key, con
     sb_autobuf struct sb_buf text = {0};
     sb_json_write(record, &text);
     sb_autofree char *path = record_path(key);
-    if (sb_file_write(sb_store_private_fd(store), path, sb_buf_text(&text), text.len, 0644, err) <
+    if (sb_file_replace(sb_store_private_fd(store), path, sb_buf_text(&text), text.len, 0644, err) <
         0)
         return sb_error_context(err, "writing a cache record");
     return 0;

@@ -88,7 +88,7 @@ static void tell_hidden(const struct sb_step *step, const struct sb_step_run_con
                 "sbuild: %s does not see %s, which is made of the argument %s (args: [%s] shows "
                 "it; args: [] says that it is not needed)\n",
                 step->kind->name, pair->name, pair->made_of.v[k], pair->made_of.v[k]);
-            sb_step_log_write(context->log, text, strlen(text));
+            sb_step_log_say(context->log, text);
             break;
         }
     }
@@ -127,16 +127,41 @@ static int run_steps(const struct sb_layer_run *run, struct sb_step_run_context 
     return 0;
 }
 
+/* Leaves the end of it, if that is too much for a message. */
+static void keep_end(struct sb_buf *lines, size_t most) {
+    if (lines->len <= most)
+        return;
+    const char *from = lines->data + lines->len - most;
+    const char *newline = memchr(from, '\n', most - 1);
+    bool whole = newline != NULL;
+    from = whole ? newline + 1 : from;
+    for (int i = 0; i < 3 && !whole && ((unsigned char)*from & 0xC0) == 0x80; i++)
+        from++; /* no part of a character */
+    sb_autofree char *text = sb_format("%s%s", whole ? "" : "…", from);
+    sb_buf_reset(lines);
+    sb_buf_adds(lines, text);
+}
+
 /* What a developer needs to see when a step fails: the end of its output, and where the rest is. */
 static void add_log_tail(const struct sb_step_log *log, int most, struct sb_error *err) {
+    enum { FOR_MORE = 1024 }; /* bytes of what is still put in front of it */
     sb_autobuf struct sb_buf text = {0};
     sb_autobuf struct sb_buf lines = {0};
+    sb_autobuf struct sb_buf rest = {0};
+    sb_buf_addf(&rest, "the whole log: %s", log->path);
+    size_t said = strlen(err->message), others = said + rest.len + FOR_MORE;
     sb_step_log_last_lines(log, most, &lines);
-    sb_buf_addf(&text, "%s\n%s%sthe whole log: %s", err->message, sb_buf_text(&lines),
-                lines.len && lines.data[lines.len - 1] != '\n' ? "\n" : "", log->path);
+    for (size_t i = 0; i < lines.len; i++) /* an error is a string */
+        lines.data[i] = lines.data[i] ? lines.data[i] : '?';
+    keep_end(&lines, sizeof err->message > others ? sizeof err->message - others : 1);
+    if (lines.len && lines.data[lines.len - 1] != '\n')
+        sb_buf_addc(&lines, '\n');
+    sb_buf_addf(&text, "%s\n%s%s", err->message, sb_buf_text(&lines), rest.data);
     struct sb_error whole = *err;
     sb_fail(&whole, err->code, "%s", text.data);
     memcpy(err->message, whole.message, sizeof err->message);
+    err->output_at = said + 1;
+    err->output_len = lines.len;
 }
 
 /* A root to look at: nothing is cleaned there. */

@@ -192,7 +192,7 @@ static struct sb_pack_options pack_options(struct sb_target *target, size_t resu
     return (struct sb_pack_options){.compression = target->recipe->compression == SB_RECIPE_GZIP
                                                        ? SB_COMPRESSION_GZIP
                                                        : SB_COMPRESSION_ZSTD,
-                                    .threads = target->build->threads,
+                                    .threads = sb_build_threads(target->build),
                                     .watch = watched ? &growing->watch : NULL,
                                     .progress = &growing->progress};
 }
@@ -461,6 +461,16 @@ static int plan_unknown(struct sb_target *target, struct sb_error *err) {
     return plan_layer(target, target->next, SB_LAYER_UNKNOWN);
 }
 
+/* What the layer reads is not there, or can't be read: so may be what others read. */
+static int fail_key(struct sb_target *target, enum sb_target_effort effort, struct sb_error *err) {
+    struct sb_error all = {0};
+    target->keyless = true;
+    if (err->code != SB_E_INTERRUPTED &&
+        sb_build_check_inputs(target->build, effort == SB_TARGET_PLAN, &all) < 0)
+        *err = all;
+    return -1;
+}
+
 /* Decides results[next]; 1 when it would need a root and effort forbids it. */
 static int decide_layer(struct sb_target *target, enum sb_target_effort effort,
                         struct sb_error *err) {
@@ -468,8 +478,10 @@ static int decide_layer(struct sb_target *target, enum sb_target_effort effort,
     struct sb_layer_result *r = &target->results[a.result];
     struct sb_cache_owner owner = owner_of(target, a.result);
     struct sb_store *store = target->build->store;
-    if (attempt_site(target, &a, err) < 0 || attempt_key(&a, err) < 0)
+    if (attempt_site(target, &a, err) < 0)
         return -1;
+    if (attempt_key(&a, err) < 0)
+        return fail_key(target, effort, err);
     bool use_cache = !is_uncached(target, a.result);
     if (attempt_find(target, &a, use_cache) && use_cache) {
         sb_cache_remember(store, &a.key, &owner);
@@ -496,21 +508,6 @@ static int decide_layer(struct sb_target *target, enum sb_target_effort effort,
     return failed;
 }
 
-/* Other machines, where sbuild did not write them, would take them. */
-static void warn_of_outputs(struct sb_target *target) {
-    if (!target->context)
-        return;
-    const struct sb_strings *paths = sb_context_left_out(target->context);
-    if (paths->n == 0)
-        return;
-    sb_autofree char *more =
-        paths->n > 1 ? sb_format(" and %zu more", paths->n - 1) : sb_strdup("");
-    sb_build_warn(target->build,
-                  "%s: left out %s%s, which sbuild wrote; name them in .sbuildignore, and they are "
-                  "left out everywhere",
-                  target->recipe->path, paths->v[0], more);
-}
-
 int sb_target_advance(struct sb_target *target, enum sb_target_effort effort,
                       struct sb_error *err) {
     while (target->next < target->result_count) {
@@ -530,7 +527,7 @@ int sb_target_advance(struct sb_target *target, enum sb_target_effort effort,
     }
     if (sb_target_finish_packing(target, err) < 0)
         return -1;
-    warn_of_outputs(target);
+    sb_target_warn_outputs(target);
     sb_image_configure(&target->image, &target->recipe->image, &target->env);
     if (effort == SB_TARGET_PLAN)
         return 0;

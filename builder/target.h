@@ -35,6 +35,7 @@ struct sb_target {
     /* In a plan, once a layer has to be built: what it was last stands for what it will be. */
     const char *unsure; /* that layer, or the recipe that has it; NULL: none so far */
     bool blind;         /* of one of them nothing is known */
+    bool keyless;       /* what results[next] reads isn't there, or can't be read */
     bool started;       /* of the thread that advances it, as all above */
     struct sb_target_packing *packing; /* the layer before `next`, while it is being packed */
     /* Under the build's lock: */
@@ -111,7 +112,6 @@ struct sb_build {
     const struct sb_build_request *request;
     struct sb_remote_cache *remote; /* NULL without a shared cache */
     int64_t epoch;
-    int threads;                /* that compress, for one layer */
     struct sb_target **targets; /* a base before what stands on it */
     size_t target_count, target_cap;
     struct sb_recipe **recipes; /* of the request */
@@ -135,8 +135,12 @@ void sb_target_notify(struct sb_target *target, size_t result, enum sb_event_typ
                       const char *text, size_t text_len);
 void sb_target_notify_growth(struct sb_target *target, size_t result,
                              const struct sb_layer_growth *growth);
+/* That compress, for one layer; as many recipes are built at once. */
+int sb_build_threads(const struct sb_build *build);
 void sb_build_warn(struct sb_build *build, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
+/* What sbuild wrote was no input: other machines, where it did not write them, would take it. */
+void sb_target_warn_outputs(struct sb_target *target);
 /* Of several with one key only the first is told. */
 void sb_build_warn_once(struct sb_build *build, const char *key, const char *text);
 

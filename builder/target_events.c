@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/memory.h"
 #include "builder/target.h"
 
 static void tell(struct sb_build *build, const struct sb_event *event) {
@@ -55,4 +56,18 @@ void sb_build_warn_once(struct sb_build *build, const char *key, const char *tex
         .type = SB_EVENT_WARNING, .text = text, .text_len = strlen(text)};
     if (!said)
         tell(build, &event);
+}
+
+void sb_target_warn_outputs(struct sb_target *target) {
+    if (!target->context)
+        return;
+    const struct sb_strings *paths = sb_context_left_out(target->context);
+    if (paths->n == 0)
+        return;
+    sb_autofree char *more =
+        paths->n > 1 ? sb_format(" and %zu more", paths->n - 1) : sb_strdup("");
+    sb_build_warn(target->build,
+                  "%s: left out %s%s, which sbuild wrote; name them in .sbuildignore, and they are "
+                  "left out everywhere",
+                  target->recipe->path, paths->v[0], more);
 }

@@ -32,6 +32,13 @@ static int hint_version(const struct sb_version *v, struct sb_error *err) {
     if (v->git.shallow)
         return sb_error_hint(err, "this checkout is shallow, and tags may be missing: run "
                                   "`git fetch --unshallow --tags`");
+    struct sb_semver meant;
+    const char *number = v->git.odd + strcspn(v->git.odd, "0123456789");
+    if (v->git.odd[0] && sb_semver_parse(number, &meant))
+        return sb_error_hint(err,
+                             "the tag %.128s is not of that form: say --version %.100s, or "
+                             "`git tag v%.100s` on the same commit",
+                             v->git.odd, number, number);
     if (v->git.odd[0])
         return sb_error_hint(err,
                              "the tag %.128s is no version by semver.org; add version: 0.1.0 to "
@@ -110,6 +117,21 @@ static int check_whole_name(const char *name, struct sb_error *err) {
     return failed;
 }
 
+/* "app:v1" and "team/app" are no mere tags, and no whole names, either. */
+static int hint_tag(const char *tag, struct sb_error *err) {
+    bool named = strpbrk(tag, ":/") != NULL;
+    const char *colon = strrchr(tag, ':');
+    sb_autofree char *clean = sb_tag_clean(colon && colon[1] ? colon + 1 : named ? "v1" : tag);
+    if (!*clean)
+        return -1;
+    return named ? sb_error_hint(err,
+                                 "the image has the recipe's name: only its tag is given, as in "
+                                 "--tag %.128s, or a whole name with a host, as in "
+                                 "--tag registry.example.com/team/app:%.128s",
+                                 clean, clean)
+                 : sb_error_hint(err, "for example --tag %.128s", clean);
+}
+
 static int check_tags(const struct sb_strings *tags, struct sb_error *err) {
     for (size_t i = 0; i < tags->n; i++) {
         if (sb_reference_has_host(tags->v[i])) {
@@ -121,8 +143,7 @@ static int check_tags(const struct sb_strings *tags, struct sb_error *err) {
             continue;
         sb_fail(err, SB_E_USAGE, "--tag %s: a tag has up to 128 letters, digits, _ . and -",
                 tags->v[i]);
-        sb_autofree char *clean = sb_tag_clean(tags->v[i]);
-        return *clean ? sb_error_hint(err, "for example --tag %.128s", clean) : -1;
+        return hint_tag(tags->v[i], err);
     }
     return 0;
 }

@@ -184,7 +184,9 @@ static int prepare(struct building *b, struct sb_error *err) {
                 r->build.until);
         return sb_error_hint(err, "build it with --tag NAME, and sbuild push that");
     }
-    if (check_tags(&r->build, err) < 0 || sb_cli_push_parse(&b->push_options, "build", err) < 0 ||
+    if (check_tags(&r->build, err) < 0 ||
+        sb_cli_check_output(r, "--metadata-file", b->metadata_file, err) < 0 ||
+        sb_cli_push_parse(&b->push_options, "build", err) < 0 ||
         sb_progress_new(b->how, b->explain, &b->progress, err) < 0)
         return -1;
     sb_build_push_compression(&b->push_options, &r->build);
@@ -221,6 +223,8 @@ static int build_images(struct building *b, struct sb_error *err) {
         sb_progress_error(b->progress, err);
     if (failed)
         report_failure(b, err);
+    if (failed && b->progress)
+        sb_progress_said(b->progress, err);
     if (failed) /* what is still being sent tells its progress */
         sb_build_push_free(sb_steal(b->push));
     sb_progress_free(b->progress);

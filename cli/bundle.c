@@ -378,7 +378,9 @@ static int report(const struct bundling *b, struct sb_error *err) {
 /* ---- the command ---- */
 
 static int make_bundle(struct bundling *b, const char *what, struct sb_error *err) {
-    if (sb_cli_push_parse(&b->push_options, "bundle", err) < 0 ||
+    if (sb_cli_check_output(b->request, "--metadata-file", b->metadata_file, err) < 0 ||
+        sb_cli_check_output(b->request, "--output", b->output, err) < 0 ||
+        sb_cli_push_parse(&b->push_options, "bundle", err) < 0 ||
         sb_progress_new(b->how, false, &b->progress, err) < 0)
         return -1;
     sb_build_push_compression(&b->push_options, &b->request->build);
@@ -409,6 +411,8 @@ static int bundle(struct bundling *b, const char *what, struct sb_error *err) {
         sb_progress_error(b->progress, err);
     if (failed)
         report_failure(b, err);
+    if (failed && b->progress)
+        sb_progress_said(b->progress, err);
     if (failed)
         sb_build_push_free(sb_steal(b->push));
     sb_progress_free(b->progress);

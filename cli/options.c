@@ -55,6 +55,15 @@ static int unknown_option(const struct parser *p, const char *text) {
     return sb_error_hint(p->err, "see sbuild %s --help", p->command->name);
 }
 
+/* Mostly a variable of a script that isn't set. */
+static int refuse_empty(const struct parser *p, const struct sb_option *o) {
+    sb_fail(p->err, SB_E_USAGE, "%s: the value of --%s is empty", p->command->name, o->name);
+    return sb_error_hint(p->err,
+                         "leave the option out where there is nothing to say, as in "
+                         "${NAME:+--%s \"$NAME\"}",
+                         o->name);
+}
+
 static int apply(struct parser *p, const struct sb_option *o, const char *value) {
     if (o->flag && (!value || !o->list)) {
         if (value)
@@ -63,12 +72,12 @@ static int apply(struct parser *p, const struct sb_option *o, const char *value)
         *o->flag = true;
         return 0;
     }
-    if (o->flag && !*value)
-        return sb_fail(p->err, SB_E_USAGE, "%s: --%s= needs a value", p->command->name, o->name);
     if (!value && p->at + 1 < p->argc)
         value = p->argv[++p->at];
     if (!value)
         return sb_fail(p->err, SB_E_USAGE, "%s: --%s needs a value", p->command->name, o->name);
+    if (!*value)
+        return refuse_empty(p, o);
     if (o->text)
         *o->text = value;
     else

@@ -1,6 +1,5 @@
 #include "cli/progress.h"
 
-#include <jansson.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,15 +8,18 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/json.h"
 #include "base/memory.h"
 #include "base/text.h"
 #include "base/visible.h"
 #include "cli/command.h"
+#include "cli/progress_json.h"
 #include "cli/registry.h"
 #include "cli/terminal.h"
 
-#define LOG_EVERY 10 /* seconds */
+enum {
+    LOG_EVERY = 10,    /* seconds */
+    LINE_LIMIT = 4096, /* bytes; of what is longer, a log has several lines */
+};
 
 enum style { STYLE_TTY, STYLE_PLAIN, STYLE_JSON };
 
@@ -83,9 +85,23 @@ static struct row *add_row(struct sb_progress *p, const struct sb_event *e) {
     return row;
 }
 
+static void print_plain_line(const struct row *row) {
+    sb_autobuf struct sb_buf line = {0};
+    sb_visible_add_output(&line, sb_buf_text(&row->line), row->line.len);
+    sb_cli_say("%s | %s\n", row->label, sb_buf_text(&line));
+}
+
+/* What comes now is of something else: a last line without a newline is told. */
+static void end_output(const struct sb_progress *p, struct row *row) {
+    if (p->style == STYLE_PLAIN && !row->is_blob && row->line.len > 0 && !row->told)
+        print_plain_line(row);
+    row->told = true;
+}
+
 static void remove_row(struct sb_progress *p, struct row *row) {
     if (!row)
         return;
+    end_output(p, row);
     free(row->label);
     sb_buf_free(&row->line);
     size_t i = (size_t)(row - p->rows);
@@ -108,8 +124,15 @@ static void take_output(struct row *row, const char *text, size_t len,
             row->whole = row->told = true;
         } else if (text[i] == '\r') {
             row->whole = true;
-        } else if (row->line.len < 4096) {
-            sb_buf_addc(&row->line, text[i]);
+        } else {
+            bool inside = ((unsigned char)text[i] & 0xC0) == 0x80; /* of a character of UTF-8 */
+            bool over = row->line.len >= (inside ? LINE_LIMIT + 3 : LINE_LIMIT);
+            if (over && line) {
+                line(row);
+                sb_buf_reset(&row->line);
+            }
+            if (!over || line)
+                sb_buf_addc(&row->line, text[i]);
         }
     }
 }
@@ -221,52 +244,7 @@ static void print_done(struct sb_progress *p, const struct sb_event *e) {
     fputc('\n', stderr);
 }
 
-static void print_json_warning(const struct sb_event *e) {
-    sb_autojson json_t *o =
-        json_pack("{s:s, s:o}", "event", "warning", "message", sb_json_from_text(e->text));
-    sb_autobuf struct sb_buf text = {0};
-    sb_cli_add_json(o, &text);
-    fprintf(stderr, "%s\n", text.data);
-}
-
-static void print_json(const struct sb_event *e) {
-    static const char *const names[] = {
-        [SB_EVENT_LAYER_START] = "start", [SB_EVENT_LAYER_OUTPUT] = "output",
-        [SB_EVENT_LAYER_PACK] = "pack",   [SB_EVENT_LAYER_DONE] = "done",
-        [SB_EVENT_TEST] = "test",         [SB_EVENT_WAIT] = "wait",
-        [SB_EVENT_FETCH] = "fetch",       [SB_EVENT_READ] = "read",
-        [SB_EVENT_ALONE] = NULL,          [SB_EVENT_LAYER_GROW] = NULL,
-        [SB_EVENT_RESTART] = NULL};
-    const struct sb_layer_result *r = e->layer;
-    sb_autojson json_t *o =
-        json_pack("{s:s, s:I, s:o, s:o}", "event", names[e->type], "id", (json_int_t)e->id,
-                  "recipe", sb_json_from_bytes(r->recipe), "layer", sb_json_from_bytes(r->name));
-    if (e->text) {
-        sb_autofree char *text = sb_strndup(e->text, e->text_len);
-        json_object_set_new(o, "text", sb_json_from_text(text));
-    }
-    if (e->type == SB_EVENT_LAYER_START && r->cause)
-        json_object_set_new(o, "cause", sb_json_from_text(r->cause));
-    if (e->type == SB_EVENT_LAYER_DONE && r->state != SB_LAYER_UNKNOWN) {
-        json_object_set_new(o, "cached", json_boolean(r->state != SB_LAYER_BUILT));
-        if (r->repository)
-            json_object_set_new(o, "repository", sb_json_from_bytes(r->repository));
-        json_object_set_new(o, "size", json_integer((json_int_t)r->layer.descriptor.size));
-        json_object_set_new(o, "seconds", json_real(r->seconds));
-        json_object_set_new(o, "diff_id", json_string(sb_digest_text(&r->layer.diff_id).text));
-    }
-    sb_autobuf struct sb_buf text = {0};
-    sb_cli_add_json(o, &text);
-    fprintf(stderr, "%s\n", text.data);
-}
-
 /* ---- events ---- */
-
-static void print_plain_line(const struct row *row) {
-    sb_autobuf struct sb_buf line = {0};
-    sb_visible_add_output(&line, sb_buf_text(&row->line), row->line.len);
-    sb_cli_say("%s | %s\n", row->label, sb_buf_text(&line));
-}
 
 static void show_start(struct sb_progress *p, const struct sb_event *e) {
     struct row *row = add_row(p, e);
@@ -286,6 +264,7 @@ static void show_start(struct sb_progress *p, const struct sb_event *e) {
 static void show_reading(struct sb_progress *p, const struct sb_event *e) {
     bool fresh = !find_row(p, e->id);
     struct row *row = add_row(p, e);
+    end_output(p, row);
     sb_buf_reset(&row->line);
     sb_buf_add(&row->line, e->text, e->text_len);
     row->whole = row->told = true;
@@ -307,8 +286,8 @@ static void show(struct sb_progress *p, const struct sb_event *e) {
                         p->style == STYLE_PLAIN ? print_plain_line : NULL);
         break;
     case SB_EVENT_LAYER_PACK:
-        if (row && p->style == STYLE_PLAIN && row->line.len > 0 && !row->told)
-            print_plain_line(row); /* the last one ends in no newline */
+        if (row)
+            end_output(p, row);
         if (row)
             row->packing = true;
         break;
@@ -353,7 +332,7 @@ static void stop_ticker(struct sb_progress *p) {
 
 static void show_warning(struct sb_progress *p, const struct sb_event *e) {
     if (p->style == STYLE_JSON) {
-        print_json_warning(e);
+        sb_progress_json_message("warning", e->text);
         return;
     }
     if (p->style == STYLE_TTY)
@@ -379,7 +358,7 @@ void sb_progress_notify(void *progress, const struct sb_event *event) {
         show_warning(p, event);
     } else if (p->style == STYLE_JSON) {
         if (event->type != SB_EVENT_RESTART)
-            print_json(event);
+            sb_progress_json_event(event);
     } else if (p->style == STYLE_PLAIN) {
         show(p, event);
     } else if (event->type == SB_EVENT_LAYER_OUTPUT) {
@@ -397,26 +376,6 @@ void sb_progress_notify(void *progress, const struct sb_event *event) {
 }
 
 /* ---- blobs ---- */
-
-static const char *transfer_name(enum sb_transfer_state state) {
-    static const char *const names[] = {
-#define X(state, name) [state] = name,
-        SB_TRANSFER_STATES(X)
-#undef X
-    };
-    return names[state];
-}
-
-static void print_transfer_json(const struct sb_transfer_event *e) {
-    sb_autojson json_t *o =
-        json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:s*}", "event", "transfer", "state",
-                  transfer_name(e->state), "direction", e->sending ? "send" : "fetch", "digest",
-                  sb_digest_text(&e->blob->digest).text, "size", (json_int_t)e->blob->size, "bytes",
-                  (json_int_t)e->bytes, "repository", e->where);
-    sb_autobuf struct sb_buf text = {0};
-    sb_cli_add_json(o, &text);
-    fprintf(stderr, "%s\n", text.data);
-}
 
 static void print_moved(struct sb_progress *p, const struct sb_transfer_event *e, double seconds) {
     bool mounted = e->state == SB_TRANSFER_MOUNTED;
@@ -492,7 +451,7 @@ void sb_progress_transfer(void *progress, const struct sb_transfer_event *event)
     struct sb_progress *p = progress;
     pthread_mutex_lock(&p->lock);
     if (p->style == STYLE_JSON) {
-        print_transfer_json(event);
+        sb_progress_json_transfer(event);
     } else if (p->style == STYLE_PLAIN) {
         show_transfer(p, event);
         say_still(p, event);
@@ -510,11 +469,7 @@ static void say_waiting(void *progress, const char *text) {
     struct sb_progress *p = progress;
     pthread_mutex_lock(&p->lock);
     if (p->style == STYLE_JSON) {
-        sb_autojson json_t *o =
-            json_pack("{s:s, s:o}", "event", "waiting", "message", sb_json_from_text(text));
-        sb_autobuf struct sb_buf line = {0};
-        sb_json_write(o, &line);
-        fprintf(stderr, "%s\n", line.data);
+        sb_progress_json_message("waiting", text);
     } else {
         if (p->style == STYLE_TTY)
             erase(p);
@@ -558,15 +513,13 @@ int sb_progress_new(const char *how, bool explain, struct sb_progress **out, str
 }
 
 void sb_progress_error(struct sb_progress *p, const struct sb_error *err) {
-    if (p->style != STYLE_JSON)
-        return;
-    sb_autojson json_t *o =
-        json_pack("{s:s, s:s, s:i, s:o, s:o}", "event", "error", "code", sb_error_name(err->code),
-                  "status", sb_error_exit_status(err->code), "message",
-                  sb_json_from_text(err->message), "hint", sb_json_from_text(err->hint));
-    sb_autobuf struct sb_buf text = {0};
-    sb_cli_add_json(o, &text);
-    fprintf(stderr, "%s\n", text.data);
+    if (p->style == STYLE_JSON)
+        sb_progress_json_error(err);
+}
+
+void sb_progress_said(const struct sb_progress *p, struct sb_error *err) {
+    if (p->style == STYLE_PLAIN)
+        sb_error_drop_output(err);
 }
 
 void sb_progress_free(struct sb_progress *p) {
@@ -576,9 +529,9 @@ void sb_progress_free(struct sb_progress *p) {
         sb_registry_tell(p->watched, sb_cli_registry_say, NULL);
     stop_ticker(p);
     erase(p);
-    fflush(stderr);
     while (p->row_count > 0)
         remove_row(p, &p->rows[0]);
+    fflush(stderr);
     free(p->rows);
     free(p->columns);
     pthread_mutex_destroy(&p->lock);

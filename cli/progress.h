@@ -26,7 +26,10 @@ void sb_progress_transfer(void *progress, const struct sb_transfer_event *event)
 void sb_progress_watch(struct sb_progress *progress, struct sb_registry *registry);
 /* In JSON, the error that ended the build, by the name of its code; people are told by main. */
 void sb_progress_error(struct sb_progress *progress, const struct sb_error *err);
-/* Clears what is drawn in place; after that other text may be printed. */
+/* Takes out of an error what lines of the log have said already, whole. After sb_progress_error. */
+void sb_progress_said(const struct sb_progress *progress, struct sb_error *err);
+/* Clears what is drawn in place, or ends a line that is not whole; after that other text may be
+ * printed. */
 void sb_progress_free(struct sb_progress *progress);
 
 #endif

@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "base/memory.h"
 #include "base/stream.h"
+#include "base/utf8.h"
 #include "context/outputs.h"
 #include "layers/origin.h"
 
@@ -20,6 +21,12 @@ static int add_set(struct sb_cli_request *r, const char *text, struct sb_error *
     if (!equals || equals == text) {
         sb_fail(err, SB_E_USAGE, "--set %s: expected NAME=VALUE", text);
         return sb_error_hint(err, "for example --set PORT=9000");
+    }
+    for (const char *c = text; *c;) {
+        size_t n = sb_utf8_length(c);
+        if (!n)
+            return sb_fail(err, SB_E_USAGE, "--set %s: the value is not UTF-8", text);
+        c += n;
     }
     sb_autofree char *name = sb_strndup(text, (size_t)(equals - text));
     sb_pairs_set(&r->build.set, name, equals + 1);
@@ -43,6 +50,7 @@ static int read_secret(const char *src, const char *variable, struct sb_buf *out
 static int add_secret(struct sb_cli_request *r, const char *text, struct sb_error *err) {
     sb_autofree char *copy = sb_strdup(text);
     const char *id = NULL, *src = NULL, *variable = NULL;
+    bool known = true;
     char *rest = copy;
     for (char *part; (part = strsep(&rest, ","));) {
         if (!strncmp(part, "id=", 3))
@@ -51,8 +59,11 @@ static int add_secret(struct sb_cli_request *r, const char *text, struct sb_erro
             src = part + 4;
         else if (!strncmp(part, "env=", 4))
             variable = part + 4;
+        else
+            known &= !strcmp(part, "type=file") || !strcmp(part, "type=env"); /* Docker's */
     }
-    if (!id || !*id || !src == !variable) {
+    bool empty = (src && !*src) || (variable && !*variable);
+    if (!known || empty || !id || !*id || !src == !variable) {
         sb_fail(err, SB_E_USAGE, "--secret %s: expected id=NAME,src=FILE or id=NAME,env=VARIABLE",
                 text);
         return sb_error_hint(err, "for example --secret id=hf_token,src=$HOME/.hf_token");

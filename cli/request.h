@@ -68,4 +68,9 @@ void sb_cli_add_tests(const struct sb_build_result *result, json_t *facts);
 /* A line for people, where git says that a version is no release. */
 void sb_cli_say_no_release(const struct sb_build_result *result);
 
+/* That the file of an option (NULL: none; - is standard output, but for --metadata-file) can be
+ * written, as far as that can be known before the work, and is none of the recipes. */
+int sb_cli_check_output(const struct sb_cli_request *request, const char *option, const char *path,
+                        struct sb_error *err);
+
 #endif

@@ -120,13 +120,15 @@ static int open_parent(struct sb_context *c, const char *clean, struct sb_error 
         errno = saved;
         fd = next;
     }
-    if (fd < 0 && (errno == ENOTDIR || errno == ELOOP))
-        return sb_fail(err, SB_E_NOT_FOUND,
-                       "%s/%s: a part of the path is not a directory (links are not followed)",
-                       c->path, clean);
-    if (fd < 0)
-        return sb_fail_errno(err, SB_E_NOT_FOUND, "%s/%s", c->path, clean);
-    return fd;
+    if (fd >= 0)
+        return fd;
+    if (errno == ENOTDIR || errno == ELOOP)
+        sb_fail(err, SB_E_NOT_FOUND,
+                "%s/%s: a part of the path is not a directory (links are not followed)", c->path,
+                clean);
+    else
+        sb_fail_errno(err, SB_E_NOT_FOUND, "%s/%s", c->path, clean);
+    return sb_context_hint_missing(c, clean, err);
 }
 
 static bool names_directory(const char *source) {
@@ -187,8 +189,10 @@ int sb_context_take(struct sb_context *context, const char *source, const struct
     const char *slash = strrchr(source, '/');
     const char *name = slash ? slash + 1 : source;
     struct stat st;
-    if (fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-        return sb_fail_errno(err, SB_E_NOT_FOUND, "%s/%s", context->path, source);
+    if (fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
+        sb_fail_errno(err, SB_E_NOT_FOUND, "%s/%s", context->path, source);
+        return sb_context_hint_missing(context, source, err);
+    }
     int has = sb_context_has(context, source, S_ISDIR(st.st_mode), err);
     if (has == 0) {
         sb_fail(err, SB_E_NOT_FOUND, "%s/%s: left out by the context's %s", context->path, source,

@@ -1,5 +1,5 @@
 /*
- * What context/context.c and context/context_select.c share.
+ * What context/context.c, context/context_select.c and context/context_missing.c share.
  */
 #ifndef SB_CONTEXT_CONTEXT_PRIVATE_H
 #define SB_CONTEXT_CONTEXT_PRIVATE_H
@@ -36,5 +36,9 @@ int sb_context_has(const struct sb_context *context, const char *path, bool dire
  * in struct sb_scan. */
 int sb_context_take(struct sb_context *context, const char *source, const struct sb_scan *how,
                     struct sb_input_list *list, struct sb_error *err);
+
+/* err is of a path that can't be reached: adds what was probably meant. Returns -1. */
+int sb_context_hint_missing(const struct sb_context *context, const char *path,
+                            struct sb_error *err);
 
 #endif

@@ -424,6 +424,23 @@ static void warn_same_names(const struct sb_context *c, const struct sb_selectio
     }
 }
 
+/* A file may be none of those that are meant; an empty directory alone never is. */
+static void warn_nothing(const struct sb_context *c, const struct sb_selection *selection,
+                         const struct sb_input_lists *lists) {
+    if (!c->listener.warn || !selection->include || selection->include->n == 0)
+        return;
+    for (size_t i = 0; i < lists->n; i++)
+        if (lists->v[i].n != 1 || !S_ISDIR(lists->v[i].v[0].mode))
+            return;
+    sb_autofree char *text = sb_format(
+        "%s%snothing in %s%s matches include:, or exclude: and %s leave it out: an empty directory "
+        "is copied",
+        selection->place ? selection->place : "", selection->place ? ": " : "",
+        selection->from->v[0], selection->from->n > 1 ? " and the other sources" : "",
+        c->ignore_name);
+    c->listener.warn(c->listener.data, text, text);
+}
+
 /* Of a source that a wildcard found; named holds the sources as the recipe writes them. */
 static void note(const struct sb_input_list *list, const struct sb_ignore *named,
                  struct sb_telltale *told) {
@@ -499,6 +516,7 @@ static int select_all(struct sb_context *c, const struct sb_selection *selection
     if (result == 0) {
         warn(c, selection, &told);
         warn_same_names(c, selection, &sources);
+        warn_nothing(c, selection, out);
     }
     sb_ignore_free(named);
     sb_telltale_free(&told);

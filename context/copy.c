@@ -28,9 +28,32 @@ void sb_copies_free(struct sb_copies *copies) {
     *copies = (struct sb_copies){0};
 }
 
+/* The directory of the file before: most are in the same, and needn't be looked up from the
+ * context's top. */
+struct place {
+    int fd; /* -1: none */
+    const char *path;
+    size_t len;
+};
+
+static int open_at(struct place *at, int context_fd, const char *source) {
+    const char *slash = strrchr(source, '/');
+    if (!slash)
+        return sb_open_beneath(context_fd, source, SB_FILE_FLAGS, SB_BENEATH_NO_LINKS);
+    const size_t len = (size_t)(slash - source);
+    if (at->fd < 0 || at->len != len || memcmp(at->path, source, len) != 0) {
+        sb_autofree char *directory = sb_strndup(source, len);
+        sb_close_descriptor(&at->fd);
+        at->fd = sb_open_beneath(context_fd, directory, O_PATH | O_DIRECTORY, SB_BENEATH_NO_LINKS);
+        at->path = source;
+        at->len = len;
+    }
+    return at->fd < 0 ? -1 : openat(at->fd, slash + 1, SB_FILE_FLAGS | O_NOFOLLOW);
+}
+
 static int open_source(const struct sb_copy_entry *e, const struct sb_context *context,
-                       struct sb_error *err) {
-    int fd = sb_open_beneath(sb_context_fd(context), e->source, SB_FILE_FLAGS, SB_BENEATH_NO_LINKS);
+                       struct place *at, struct sb_error *err) {
+    int fd = open_at(at, sb_context_fd(context), e->source);
     if (fd < 0)
         return sb_fail_errno(err, SB_E_IO, "%s/%s", sb_context_path(context), e->source);
     struct stat st;
@@ -77,36 +100,37 @@ static int pack_download(const struct sb_copy_fetch *fetch, const struct sb_copy
     return check_fetched(e, &packed, err);
 }
 
+static int pack_entry(const struct sb_copy_entry *e, const struct sb_context *context,
+                      const struct sb_copy_fetch *fetch, struct sb_packer *packer, int64_t epoch,
+                      struct place *at, struct sb_error *err) {
+    struct sb_entry entry = {.path = e->path,
+                             .link = e->link,
+                             .mode = e->mode,
+                             .uid = e->uid,
+                             .gid = e->gid,
+                             .size = e->size,
+                             .mtime = epoch};
+    if (!S_ISREG(e->mode))
+        return sb_packer_entry(packer, &entry, err);
+    if (e->download)
+        return pack_download(fetch, e, &entry, packer, err);
+    sb_autoclose int fd = open_source(e, context, at, err);
+    struct sb_digest packed;
+    if (fd < 0 || sb_packer_entry(packer, &entry, err) < 0 ||
+        sb_packer_file(packer, fd, e->source, &packed, err) < 0)
+        return -1;
+    return check_unchanged(e, context, &packed, err);
+}
+
 int sb_copy_pack(const struct sb_copy_list *list, const struct sb_context *context,
                  const struct sb_copy_fetch *fetch, struct sb_packer *packer, int64_t epoch,
                  struct sb_error *err) {
-    for (size_t i = 0; i < list->n; i++) {
-        const struct sb_copy_entry *e = &list->v[i];
-        struct sb_entry entry = {.path = e->path,
-                                 .link = e->link,
-                                 .mode = e->mode,
-                                 .uid = e->uid,
-                                 .gid = e->gid,
-                                 .size = e->size,
-                                 .mtime = epoch};
-        if (!S_ISREG(e->mode)) {
-            if (sb_packer_entry(packer, &entry, err) < 0)
-                return -1;
-            continue;
-        }
-        if (e->download) {
-            if (pack_download(fetch, e, &entry, packer, err) < 0)
-                return -1;
-            continue;
-        }
-        sb_autoclose int fd = open_source(e, context, err);
-        struct sb_digest packed;
-        if (fd < 0 || sb_packer_entry(packer, &entry, err) < 0 ||
-            sb_packer_file(packer, fd, e->source, &packed, err) < 0 ||
-            check_unchanged(e, context, &packed, err) < 0)
-            return -1;
-    }
-    return 0;
+    struct place at = {.fd = -1};
+    int failed = 0;
+    for (size_t i = 0; i < list->n && !failed; i++)
+        failed = pack_entry(&list->v[i], context, fetch, packer, epoch, &at, err);
+    sb_close_descriptor(&at.fd);
+    return failed;
 }
 
 /* ---- into a mounted root ---- */
@@ -181,8 +205,10 @@ static int copy_sparse(struct transfer *t, uint64_t size) {
 
 static int write_file(const struct site *site, const struct sb_copy_entry *e, int parent,
                       const char *name, struct sb_error *err) {
+    struct place at = {.fd = -1};
     sb_autoclose int in = e->download ? site->fetch->open(site->fetch->data, e->download, err)
-                                      : open_source(e, site->context, err);
+                                      : open_source(e, site->context, &at, err);
+    sb_close_descriptor(&at.fd);
     if (in < 0)
         return -1;
     sb_autoclose int out =

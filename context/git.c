@@ -92,17 +92,23 @@ static bool looks_like_version(const char *tag) {
     return fnmatch(LOOKS_LIKE_VERSION, tag, 0) == 0;
 }
 
+/* "1.2.3", "app/v1.2.3", "v1.2": whoever set it may have meant it so. */
+static bool is_near_version(const char *tag) {
+    struct sb_semver version;
+    return fnmatch("*[0-9].[0-9]*", tag, 0) == 0 && !is_version(tag, &version);
+}
+
 /* What git was asked about tags: lines of text, as they are remembered. */
 struct tags {
     char best[256]; /* the highest version, or "" */
-    char odd[256];  /* one that looks like a version, and is none; or "" */
+    char odd[256];  /* one that may be meant as a version, and is none; or "" */
 };
 
 static void take_tag(struct tags *t, const char *tag) {
-    struct sb_semver version;
     if (strlen(tag) < sizeof t->best && is_better(tag, t->best))
         strcpy(t->best, tag);
-    else if (strlen(tag) < sizeof t->odd && looks_like_version(tag) && !is_version(tag, &version))
+    else if (strlen(tag) < sizeof t->odd && is_near_version(tag) &&
+             (!*t->odd || looks_like_version(tag)))
         strcpy(t->odd, tag);
 }
 
@@ -287,11 +293,23 @@ static int find_higher(struct asking *a, struct tags *tags, unsigned *out_distan
     return 0;
 }
 
+/* When there is no version at all: what may have been meant as one. */
+static int find_odd(struct asking *a, struct tags *tags, struct sb_error *err) {
+    sb_autobuf struct sb_buf names = {0};
+    if (list_tags(a, "--merged=HEAD", NULL, &names, err) < 0)
+        return -1;
+    char *rest = names.data;
+    for (const char *name; *(name = next_line(&rest));)
+        take_tag(tags, name);
+    return 0;
+}
+
 static int ask_nearest(struct asking *a, struct sb_buf *answer, struct sb_error *err) {
     struct tags tags = {0};
     unsigned distance = 0;
     if (open_view(a, err) < 0 || find_nearest(a, &tags, &distance, err) < 0 ||
-        (*tags.best && find_higher(a, &tags, &distance, err) < 0))
+        (*tags.best && find_higher(a, &tags, &distance, err) < 0) ||
+        (!*tags.best && !*tags.odd && find_odd(a, &tags, err) < 0))
         return -1;
     sb_buf_addf(answer, "%s\n%u\n%s\n", tags.best, distance, tags.odd);
     return 0;

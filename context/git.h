@@ -24,7 +24,7 @@ struct sb_git {
     char tag[256];        /* the highest version of its tags; else, where that is asked for, the
                              nearest one before; or "" */
     unsigned distance;    /* commits since that tag */
-    char odd[256];        /* a tag there that looks like a version, and is none; or "" */
+    char odd[256];        /* a tag there that may be meant as one, and is none; or "" */
     bool dirty;           /* tracked files differ from the commit */
     bool shallow;         /* history, and so the nearest tag, may be missing */
 };

@@ -1,6 +1,5 @@
 #include "context/scan.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -66,21 +65,31 @@ static int compare_names(const void *a, const void *b) {
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-int sb_names_read(int fd, struct sb_names *names, struct sb_arena *arena) {
-    int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    sb_autoclosedir DIR *dir = copy < 0 ? NULL : fdopendir(copy);
-    if (!dir)
+struct names_in {
+    struct sb_names *names;
+    struct sb_arena *arena;
+};
+
+static void take_name(void *data, const char *name) {
+    const struct names_in *in = data;
+    struct sb_names *names = in->names;
+    SB_GROW(names->v, names->n, names->cap);
+    names->v[names->n++] = sb_arena_strdup(in->arena, name);
+}
+
+/* Of a directory that was just opened, and by nobody else. */
+static int take_names(int fd, struct sb_names *names, struct sb_arena *arena) {
+    struct names_in in = {names, arena};
+    if (sb_directory_each(fd, take_name, &in) < 0)
         return -1;
-    struct dirent *e;
-    while ((e = readdir(dir))) {
-        if (e->d_name[0] == '.' && (!e->d_name[1] || (e->d_name[1] == '.' && !e->d_name[2])))
-            continue;
-        SB_GROW(names->v, names->n, names->cap);
-        names->v[names->n++] = sb_arena_strdup(arena, e->d_name);
-    }
     if (names->n > 1)
         qsort(names->v, names->n, sizeof *names->v, compare_names);
     return 0;
+}
+
+int sb_names_read(int fd, struct sb_names *names, struct sb_arena *arena) {
+    sb_autoclose int own = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return own < 0 ? -1 : take_names(own, names, arena);
 }
 
 /* ---- one entry ---- */
@@ -320,7 +329,7 @@ static int read_directory(struct worker *w, struct directory *d) {
         return -1;
     struct sb_arena arena = {0};
     struct sb_names names = {0};
-    int result = sb_names_read(fd, &names, &arena) < 0 ? fail_at(w, d->path) : 0;
+    int result = take_names(fd, &names, &arena) < 0 ? fail_at(w, d->path) : 0;
     d->items = sb_arena_alloc(&w->arena, (names.n + 1) * sizeof *d->items);
     d->store = d->depth > 0 && is_store(fd, &names);
     for (size_t i = 0; i < names.n && result == 0 && !d->store; i++)

@@ -30,12 +30,17 @@ static int check_prefix(const struct sb_node_service *service, struct sb_error *
     return 0;
 }
 
-/* Directories below /var/lib, /var/cache and /var/log that systemd and its like take programs,
- * images or commands from, or keep other services' data in, as soon as they are there. */
+/* Directories below /var/lib, /var/cache and /var/log that systemd and its like, tools of
+ * containers and of packages take programs, images, rules or commands from, or keep other services'
+ * data in, as soon as they are there. Most make theirs at their first use alone. */
 static int check_directory_name(const struct sb_node_service *service,
                                 const struct sb_description *d, struct sb_error *err) {
-    static const char *const meaning[] = {"cloud",    "confexts",  "extensions", "journal",
-                                          "machines", "portables", "private",    "sbuild"};
+    static const char *const meaning[] = {
+        "cloud",      "cni",     "confexts", "confexts.mutable", "containerd",
+        "containers", "dkms",    "docker",   "extensions",       "extensions.mutable",
+        "flatpak",    "journal", "kubelet",  "ldconfig",         "libvirt",
+        "lxc",        "lxd",     "machines", "pcrlock.d",        "polkit-1",
+        "portables",  "private", "rancher",  "sbuild",           "snapd"};
     bool any = false;
     for (size_t i = 0; i < SB_DIRECTORY_COUNT; i++)
         any = any || d->directories[i];

@@ -246,6 +246,20 @@ void sb_generation_sweep(const struct sb_node_service *service) {
     }
 }
 
+/* A tree, and the table of contents of the layer that it was made of: the next generation needs it
+ * (layers/mend.h), and the layer itself is gone by then. */
+static void add_tree(const struct sb_store *store, const char *tree, struct sb_strings *items) {
+    static const char trees[] = "sbuild/trees/";
+    if (sb_strings_has(items, tree))
+        return;
+    sb_strings_add(items, tree);
+    if (strncmp(tree, trees, strlen(trees)) != 0)
+        return;
+    sb_autofree char *contents = sb_format("sbuild/contents/%s", tree + strlen(trees));
+    if (sb_path_exists(sb_store_fd(store), contents))
+        sb_strings_add(items, contents);
+}
+
 int sb_node_pin(const struct sb_node_service *service, struct sb_error *err) {
     struct sb_generation_list list;
     if (sb_generations(service, &list, err) < 0)
@@ -253,8 +267,7 @@ int sb_node_pin(const struct sb_node_service *service, struct sb_error *err) {
     sb_autostrings struct sb_strings items = {0};
     for (size_t i = 0; i < list.n; i++)
         for (size_t j = 0; j < list.v[i].trees.n && list.v[i].state != SB_GENERATION_FAILED; j++)
-            if (!sb_strings_has(&items, list.v[i].trees.v[j]))
-                sb_strings_add(&items, list.v[i].trees.v[j]);
+            add_tree(service->node->store, list.v[i].trees.v[j], &items);
     sb_generation_list_free(&list);
     sb_autofree char *name = sb_format("service-%s", service->name);
     if (items.n == 0)

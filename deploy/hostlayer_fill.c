@@ -270,7 +270,7 @@ int sb_hostlayer_fill(struct sb_hostlayer_work *w, struct sb_error *err) {
     const struct sb_hostlayer *layer = w->layer;
     sb_autofree char *at = sb_format("%s/%" PRIu64 "/m", layer->service->path, layer->number);
     w->view = sb_rootview_open(layer->lower, layer->lower_count, at, err);
-    if (w->view < 0 || make_points(w, err) < 0)
+    if (w->view < 0 || sb_hostlayer_check_places(w, err) < 0 || make_points(w, err) < 0)
         return -1;
     if (w->driver.n > 0) {
         w->libraries = find_libraries(w->view, err);

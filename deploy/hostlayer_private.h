@@ -21,6 +21,10 @@ struct sb_hostlayer_work {
     char *libraries;          /* the directory of libraries in the root */
 };
 
+/* That none of the service's mounts would have systemd make something in a directory of the host.
+ */
+int sb_hostlayer_check_places(const struct sb_hostlayer_work *work, struct sb_error *err);
+
 /* Fills top, which is empty, under the lock. */
 int sb_hostlayer_fill(struct sb_hostlayer_work *work, struct sb_error *err);
 

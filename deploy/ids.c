@@ -4,9 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <inttypes.h>
-#include <pwd.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,16 +17,14 @@
 #include "base/file.h"
 #include "base/lock.h"
 #include "base/memory.h"
+#include "base/userdb.h"
 #include "deploy/inside.h"
 
-#define NOTE_LIMIT    64
-#define TABLE_LIMIT   (16u << 20)
-#define STATUS_LIMIT  (1u << 16)
-#define TRIES         1024
-#define DATABASE      (64u << 10) /* bytes of one entry of passwd or group, as a rule */
-#define DATABASE_MOST (64u << 20)
-#define SOMEBODY      "a very long name"
-#define NOBODY        65534u
+#define NOTE_LIMIT   64
+#define TABLE_LIMIT  (16u << 20)
+#define STATUS_LIMIT (1u << 16)
+#define TRIES        1024
+#define NOBODY       65534u
 
 /* ---- what the host's databases say ---- */
 
@@ -37,75 +33,35 @@ static char *account_of(uint32_t id) {
     return sb_format("sbuild-%u", id);
 }
 
-/* Entries are as long as they are: a group of a directory service may list thousands of members,
- * and none after it would be found either. */
-static bool is_to_be_longer(int rc, size_t *size) {
-    *size *= 4;
-    return rc == ERANGE && *size <= DATABASE_MOST;
+/* Who has that number, the caller's; *out is NULL: nobody, or an account that sbuild made. */
+static int find_foreign(enum sb_userdb database, uint32_t id, char **out, struct sb_error *err) {
+    sb_autofree char *key = sb_format("%u", id), *own = account_of(id), *name = NULL;
+    *out = NULL;
+    if (sb_userdb_find(database, key, &name, NULL, err) < 0)
+        return -1;
+    if (name && strcmp(name, own) != 0)
+        *out = sb_steal(name);
+    return 0;
 }
 
-static char *unless_own(const char *name, uint32_t id) {
+static int find_foreigners(uint32_t id, char **out_user, char **out_group, struct sb_error *err) {
+    *out_user = *out_group = NULL;
+    if (find_foreign(SB_USERDB_USERS, id, out_user, err) < 0)
+        return -1;
+    return find_foreign(SB_USERDB_GROUPS, id, out_group, err);
+}
+
+/* The account's name is free, or that of this very number: 1, else 0; -1: that can't be known. */
+static int is_name_free(uint32_t id, struct sb_error *err) {
     sb_autofree char *own = account_of(id);
-    return strcmp(name, own) != 0 ? sb_strdup(name) : NULL;
-}
-
-/* Who has that number as a user, the caller's; NULL: nobody, or an account that sbuild made. */
-static char *foreign_user(uint32_t uid) {
-    struct passwd entry, *found = NULL;
-    size_t size = DATABASE;
-    int rc;
-    do {
-        sb_autofree char *bytes = sb_alloc(size);
-        rc = getpwuid_r(uid, &entry, bytes, size, &found);
-        if (found)
-            return unless_own(found->pw_name, uid);
-    } while (is_to_be_longer(rc, &size));
-    return rc == ERANGE ? sb_strdup(SOMEBODY) : NULL;
-}
-
-static char *foreign_group(uint32_t gid) {
-    struct group entry, *found = NULL;
-    size_t size = DATABASE;
-    int rc;
-    do {
-        sb_autofree char *bytes = sb_alloc(size);
-        rc = getgrgid_r(gid, &entry, bytes, size, &found);
-        if (found)
-            return unless_own(found->gr_name, gid);
-    } while (is_to_be_longer(rc, &size));
-    return rc == ERANGE ? sb_strdup(SOMEBODY) : NULL;
-}
-
-static bool is_user_name_free(const char *name, uint32_t id) {
-    struct passwd entry, *found = NULL;
-    size_t size = DATABASE;
-    int rc;
-    do {
-        sb_autofree char *bytes = sb_alloc(size);
-        rc = getpwnam_r(name, &entry, bytes, size, &found);
-        if (found)
-            return found->pw_uid == id;
-    } while (is_to_be_longer(rc, &size));
-    return rc != ERANGE;
-}
-
-static bool is_group_name_free(const char *name, uint32_t id) {
-    struct group entry, *found = NULL;
-    size_t size = DATABASE;
-    int rc;
-    do {
-        sb_autofree char *bytes = sb_alloc(size);
-        rc = getgrnam_r(name, &entry, bytes, size, &found);
-        if (found)
-            return found->gr_gid == id;
-    } while (is_to_be_longer(rc, &size));
-    return rc != ERANGE;
-}
-
-/* The account's name is free, or that of this very number. */
-static bool is_name_free(uint32_t id) {
-    sb_autofree char *own = account_of(id);
-    return is_user_name_free(own, id) && is_group_name_free(own, id);
+    for (int database = SB_USERDB_USERS; database <= SB_USERDB_GROUPS; database++) {
+        uint32_t theirs = id;
+        if (sb_userdb_find((enum sb_userdb)database, own, NULL, &theirs, err) < 0)
+            return -1;
+        if (theirs != id)
+            return 0;
+    }
+    return 1;
 }
 
 /* Lines "NAME:FIRST:COUNT" of /etc/subuid: numbers that a user's containers have. */
@@ -232,17 +188,23 @@ uint32_t sb_ids_preferred(const char *service) {
     return SB_IDS_FIRST + value % (SB_IDS_LAST - SB_IDS_FIRST + 1);
 }
 
-static bool is_nobodys(int dir, const char *service, uint32_t id) {
-    sb_autofree char *user = foreign_user(id), *group = foreign_group(id);
-    sb_autofree char *other = other_holder(dir, service, id);
-    return !user && !group && !other && is_name_free(id) && !is_subordinate(id) &&
-           foreign_process(id, service) == 0;
+/* 1, 0, or -1 when that can't be known. */
+static int is_nobodys(int dir, const char *service, uint32_t id, struct sb_error *err) {
+    sb_autofree char *other = other_holder(dir, service, id), *user = NULL, *group = NULL;
+    if (other || is_subordinate(id) || foreign_process(id, service) != 0)
+        return 0;
+    if (find_foreigners(id, &user, &group, err) < 0)
+        return -1;
+    return user || group ? 0 : is_name_free(id, err);
 }
 
 static int choose(int dir, const char *service, uint32_t *out, struct sb_error *err) {
     uint32_t id = sb_ids_preferred(service);
     for (int i = 0; i < TRIES; i++, id = id == SB_IDS_LAST ? SB_IDS_FIRST : id + 1) {
-        if (!is_nobodys(dir, service, id))
+        int free_one = is_nobodys(dir, service, id, err);
+        if (free_one < 0)
+            return sb_error_context(err, "choosing a user number for %s", service);
+        if (!free_one)
             continue;
         sb_autofree char *text = sb_format("%u\n", id);
         *out = id;
@@ -253,8 +215,9 @@ static int choose(int dir, const char *service, uint32_t *out, struct sb_error *
 }
 
 static int check_known(int dir, const char *service, uint32_t id, struct sb_error *err) {
-    sb_autofree char *user = foreign_user(id), *group = foreign_group(id);
-    sb_autofree char *other = other_holder(dir, service, id);
+    sb_autofree char *other = other_holder(dir, service, id), *user = NULL, *group = NULL;
+    if (!other && find_foreigners(id, &user, &group, err) < 0)
+        return -1;
     if (!user && !group && !other)
         return 0;
     sb_fail(err, SB_E_FAILED, "the user number %u of %s (" SB_IDS "/%s) is also that of %s", id,
@@ -315,8 +278,10 @@ static bool is_ours(uint32_t id) {
 }
 
 int sb_ids_check_image(const char *service, uint32_t uid, uint32_t gid, struct sb_error *err) {
-    sb_autofree char *user = uid ? foreign_user(uid) : NULL;
-    sb_autofree char *group = uid || gid ? foreign_group(gid) : NULL;
+    sb_autofree char *user = NULL, *group = NULL;
+    if ((uid && find_foreign(SB_USERDB_USERS, uid, &user, err) < 0) ||
+        ((uid || gid) && find_foreign(SB_USERDB_GROUPS, gid, &group, err) < 0))
+        return sb_error_context(err, "%s", service);
     pid_t pid = uid && !user ? foreign_process(uid, service) : 0;
     if (user)
         sb_fail(err, SB_E_FAILED, "that is the account %s", user);

@@ -6,6 +6,8 @@
  *             description.json   (deploy/description.h)
  *             record.json        where it came from, and what became of it
  *             m/                 mount points: the lowest directory of its root
+ *             mend/              above its layers: what their trees can't say (layers/mend.h), if
+ *                                there is anything
  *             h                  what this host brings: the uppermost (deploy/hostlayer.h)
  *             units/             the unit files as they are installed; made before a switch to it,
  *                                and again where other GPUs are to be its (deploy/gpus.h)
@@ -14,7 +16,8 @@
  *         follow.json        the tag that it follows (deploy/follow.h)
  *     STORE/sbuild/keys/service-NAME     the lock: one operator at a time
  *     STORE/sbuild/keys/gpus, recover    locks of all services (deploy/gpus.h, deploy/recover.h)
- *     STORE/sbuild/pins/service-NAME     its trees (layers/pin.h)
+ *     STORE/sbuild/pins/service-NAME     its trees, and their layers' tables of contents
+ *                                        (layers/pin.h)
  *
  * Which generation is current is not written here: it is the one that the service's unit file in
  * /etc/systemd/system names, in its section [X-Sbuild]. That file is replaced by one rename. So
@@ -131,6 +134,8 @@ enum sb_generation_state {
 #undef X
 };
 const char *sb_generation_state_name(enum sb_generation_state state);
+
+#define SB_GENERATION_MEND "mend"
 
 struct sb_generation {
     uint64_t number;

@@ -9,6 +9,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/memory.h"
 #include "base/text.h"
 #include "deploy/gpus.h"
@@ -135,6 +136,9 @@ int sb_node_placement_at(struct sb_node_placement *p, const struct sb_node_servi
     p->placement.lower_count = p->lower.n;
     p->placement.requires_path = service->path;
     p->placement.systemd_version = systemd_version;
+    sb_autofree char *mend = sb_format("%s/%" PRIu64 "/" SB_GENERATION_MEND, service->path, number);
+    if (d->root == SB_ROOT_LAYERS && sb_path_exists(AT_FDCWD, mend))
+        sb_node_placement_top(p, sb_steal(mend));
     return 0;
 }
 

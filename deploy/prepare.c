@@ -19,7 +19,9 @@
 #include "deploy/rootview.h"
 #include "deploy/unitfiles.h"
 #include "deploy/volumes.h"
+#include "layers/mend.h"
 #include "layers/trees.h"
+#include "layers/unpack.h"
 
 #define TEMPORARY SB_TMP_PREFIX "generation"
 
@@ -49,15 +51,46 @@ static int make_points(int dir, const struct sb_description *d, struct sb_error 
     for (size_t i = 0; i < points.n; i++)
         if (make_point(root, points.v[i], err) < 0)
             return -1;
-    return 0;
+    return make_point(root, SB_INIT_DIRECTORY "/", err);
 }
 
-static int fill(int dir, const struct sb_description *d, const struct sb_generation *generation,
-                struct sb_error *err) {
+/* What the trees can't say by themselves. Without a layer's table of contents, which came with its
+ * tree, the root is what the trees alone make of it. */
+static int make_mend(const struct sb_node_service *service, const struct sb_description *d,
+                     struct sb_error *err) {
+    struct sb_store *store = service->node->store;
+    sb_autofree const struct sb_layer **layers = sb_alloc((d->layer_count + 1) * sizeof *layers);
+    sb_autostrings struct sb_strings trees = {0};
+    for (size_t i = 0; i < d->layer_count; i++) {
+        const struct sb_layer *layer = layers[i] = &d->layers[i].layer;
+        struct sb_contents *contents = NULL;
+        struct sb_error why = {0};
+        if (sb_layer_contents(store, layer, &contents, &why) < 0) {
+            sb_node_say(service->node,
+                        "directories of %s may have other modes and owners than in its image, as "
+                        "the table of contents of a layer is not to be had: %s",
+                        service->name, why.message);
+            return 0;
+        }
+        sb_contents_close(contents);
+        sb_autofree char *tree = sb_tree_path(&layer->diff_id);
+        sb_strings_take(&trees, sb_format("%s/%s/fs", sb_store_path(store), tree));
+    }
+    sb_autofree char *below = sb_format("%s/" TEMPORARY "/m", service->path);
+    sb_autofree char *path = sb_format("%s/" TEMPORARY "/" SB_GENERATION_MEND, service->path);
+    const struct sb_mend_stack what = {layers, (const char *const *)trees.v, trees.n, below};
+    bool made;
+    return sb_mend_make(store, &what, path, &made, err);
+}
+
+static int fill(const struct sb_node_service *service, int dir, const struct sb_description *d,
+                const struct sb_generation *generation, struct sb_error *err) {
     sb_autobuf struct sb_buf text = {0};
     sb_description_write(d, &text);
     if (sb_file_write(dir, "description.json", text.data, text.len, 0644, err) < 0 ||
-        make_points(dir, d, err) < 0 || sb_generation_write(dir, generation, err) < 0)
+        make_points(dir, d, err) < 0 ||
+        (d->root == SB_ROOT_LAYERS && make_mend(service, d, err) < 0) ||
+        sb_generation_write(dir, generation, err) < 0)
         return -1;
     /* Directories are not synced one by one. */
     return syncfs(dir) < 0 ? sb_fail_errno(err, SB_E_IO, "writing a generation") : 0;
@@ -81,7 +114,7 @@ int sb_prepare_generation(const struct sb_node_service *service, const struct sb
     if (mkdirat(service->fd, TEMPORARY, 0755) < 0)
         return sb_fail_errno(err, SB_E_IO, "creating %s/%s", service->path, name);
     sb_autoclose int dir = sb_directory_open(service->fd, TEMPORARY, err);
-    if (dir < 0 || fill(dir, d, generation, err) < 0) {
+    if (dir < 0 || fill(service, dir, d, generation, err) < 0) {
         sb_tree_remove(service->fd, TEMPORARY, NULL);
         return sb_error_context(err, "%s/%s", service->path, name);
     }

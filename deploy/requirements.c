@@ -116,30 +116,81 @@ static int check_required(const struct sb_node_service *service, const struct sb
     return 0;
 }
 
+/* ---- order ---- */
+
+/* What starts a machine comes before all that this is about. */
+static bool is_early(const char *unit) {
+    static const char *const early[] = {"sysinit.target", "basic.target",    "local-fs.target",
+                                        "sockets.target", "shutdown.target", NULL};
+    return is_one_of(unit, early) || ends_with(unit, ".slice") || ends_with(unit, ".device");
+}
+
+/* Units that come before the one at `from`, directly: new ones are appended. A target that starts
+ * another unit does not come after it where that asks for the reverse: such are kept apart. */
+static int add_before(struct sb_strings *units, size_t from, const struct sb_strings *end,
+                      const char **out_met, struct sb_error *err) {
+    struct sb_pairs properties;
+    if (sb_systemd_properties(units->v[from], "After", &properties, err) < 0)
+        return -1;
+    const char *after = sb_pairs_get(&properties, "After");
+    bool is_target = from == 0 && ends_with(units->v[from], ".target");
+    for (const char *word = after ? after : ""; *word && !*out_met;) {
+        size_t n = strcspn(word, " ");
+        sb_autofree char *unit = sb_strndup(word, n);
+        word += n + (word[n] == ' ');
+        for (size_t i = 0; i < end->n && !(is_target && i == 0); i++)
+            if (!strcmp(unit, end->v[i]))
+                *out_met = end->v[i];
+        if (n > 0 && !is_early(unit) && !sb_strings_has(units, unit))
+            sb_strings_add(units, unit);
+    }
+    sb_pairs_free(&properties);
+    return 0;
+}
+
+/* Whether the unit comes after any of those at the end, be it by others. */
+static int comes_after(const char *unit, const struct sb_strings *end, const char **out_met,
+                       struct sb_error *err) {
+    enum { MOST = 1000 };
+    sb_autostrings struct sb_strings units = {0};
+    *out_met = NULL;
+    sb_strings_add(&units, unit);
+    for (size_t i = 0; i < units.n && i < MOST && !*out_met; i++)
+        if (add_before(&units, i, end, out_met, err) < 0)
+            return -1;
+    return 0;
+}
+
+/* A target comes after what it wants, and so does all that comes after the target. */
 static int check_order(const struct sb_node_service *service, const struct sb_description *d,
                        struct sb_error *err) {
+    static const char wanting[] = "multi-user.target";
     const struct sb_strings *const lists[] = {&d->after, &d->requires};
-    struct sb_pairs properties;
-    if (d->after.n + d->requires.n == 0)
-        return 0;
-    if (sb_systemd_properties(service->unit, "Before", &properties, err) < 0)
-        return -1;
-    const char *before = sb_pairs_get(&properties, "Before");
-    sb_autofree char *spaced = sb_format(" %s ", before ? before : "");
-    int rc = 0;
-    for (size_t i = 0; i < 2 && rc == 0; i++)
-        for (size_t j = 0; j < lists[i]->n && rc == 0; j++) {
-            sb_autofree char *word = sb_format(" %s ", lists[i]->v[j]);
-            if (ends_with(lists[i]->v[j], ".target") || !strstr(spaced, word))
+    sb_autostrings struct sb_strings end = {0};
+    sb_strings_add(&end, service->unit);
+    if (!d->schedule)
+        sb_strings_add(&end, wanting);
+    for (size_t i = 0; i < 2; i++)
+        for (size_t j = 0; j < lists[i]->n; j++) {
+            const char *unit = lists[i]->v[j], *met;
+            if (is_early(unit))
+                continue;
+            if (comes_after(unit, &end, &met, err) < 0)
+                return -1;
+            if (!met)
                 continue;
             sb_fail(err, SB_E_FAILED,
                     "%s is to be started after %s, and that after %s: systemd would leave one of "
                     "them out",
-                    service->name, lists[i]->v[j], service->name);
-            rc = sb_error_hint(err, "install under another name with --name");
+                    service->name, unit, met);
+            return strcmp(met, wanting) != 0
+                       ? sb_error_hint(err, "install under another name with --name")
+                       : sb_error_hint(err,
+                                       "services are a part of %s: bundle it without after: "
+                                       "%s",
+                                       wanting, unit);
         }
-    sb_pairs_free(&properties);
-    return rc;
+    return 0;
 }
 
 int sb_requirements_check(const struct sb_node_service *service, const struct sb_description *d,

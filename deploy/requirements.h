@@ -15,8 +15,9 @@
 
 #define SB_REQUIREMENTS_ALLOWED "/etc/sbuild/requires"
 
-/* Also that nothing which is to come before the service is to come after it: systemd would leave
- * out one of them at boot, and might choose the other. Touches nothing. */
+/* Also that nothing which is to come before the service is to come after it, or after the target
+ * that it is a part of, be it by others: systemd would leave out one of them at boot, and might
+ * choose another than the service. Touches nothing. */
 int sb_requirements_check(const struct sb_node_service *service,
                           const struct sb_description *description, struct sb_error *err);
 

@@ -21,12 +21,14 @@ static bool may_be_top(const char *directory) {
     return directory[1] && (!real || strcmp(real, directory) != 0);
 }
 
-/* A .git that somebody else left above the checkout makes no project of what lies between. */
-static bool has_git(const char *directory, uid_t owner) {
+/* A .git that somebody else left above the checkout makes no project of what lies between: nor does
+ * one of the recipe's author in a directory that is not theirs, as /tmp. */
+static bool has_git(const char *directory, uid_t author) {
     sb_autofree char *path = sb_path_join(directory, ".git");
-    struct stat st;
-    return lstat(path, &st) == 0 && (st.st_uid == owner || sb_owner_is_ours(st.st_uid)) &&
-           may_be_top(directory);
+    struct stat st, top;
+    if (lstat(path, &st) < 0 || stat(directory, &top) < 0 || !may_be_top(directory))
+        return false;
+    return sb_owner_is_ours(st.st_uid) || (st.st_uid == author && top.st_uid == author);
 }
 
 /* The nearest directory that has a .git, else the directory itself; the caller's. */

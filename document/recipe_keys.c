@@ -57,6 +57,9 @@ static const struct sb_key image_keys[] = {
 void sb_image_check(struct sb_reader *reader, const struct sb_yaml *node,
                     const struct sb_recipe *recipe) {
     const struct sb_yaml *repository = node ? sb_yaml_get(node, "repository") : NULL;
+    const struct sb_yaml *workdir = node ? sb_yaml_get(node, "workdir") : NULL;
+    if (workdir)
+        sb_reader_check_names(reader, workdir, "workdir", recipe->image.workdir);
     if (!repository || recipe->image.ecr.create)
         return;
     for (const struct sb_key *key = repository_keys + 2; key->name; key++) {

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/json.h"
 #include "base/memory.h"
 #include "base/text.h"
@@ -46,8 +47,19 @@ static const struct sb_key cache_keys[] = {
 
 enum { CACHE_LIMIT = 32 }; /* of one step */
 
+/* Which of the step's caches has that place; their count when none has. */
+static size_t find_cache(const struct sb_step *step, const char *path) {
+    sb_autofree char *clean = sb_path_clean(path);
+    for (size_t i = 0; i < step->caches.n; i++) {
+        sb_autofree char *other = sb_path_clean(step->caches.v[i]);
+        if (!strcmp(other, clean))
+            return i;
+    }
+    return step->caches.n;
+}
+
 static void add_cache(struct sb_step *step, const char *path, const char *shared) {
-    if (sb_strings_has(&step->caches, path))
+    if (find_cache(step, path) < step->caches.n)
         return;
     sb_strings_add(&step->caches, path);
     sb_strings_add(&step->shares, shared ? shared : "");
@@ -57,6 +69,13 @@ static void read_cache(struct sb_reader *reader, const struct sb_yaml *node, str
     struct cache cache = {0};
     size_t before = reader->problem_total;
     sb_schema_read(reader, cache_keys, "cache", node, &cache);
+    if (cache.path && reader->problem_total == before)
+        sb_reader_check_place(reader, node, "cache", cache.path);
+    size_t found = cache.path ? find_cache(step, cache.path) : step->caches.n;
+    if (found < step->caches.n && strcmp(step->shares.v[found], cache.shared ? cache.shared : ""))
+        sb_reader_problem(reader, node, "key \"cache\": %s is %s already",
+                          sb_text_shown(cache.path).text,
+                          *step->shares.v[found] ? "another that is shared" : "the recipe's own");
     if (cache.path && reader->problem_total == before)
         add_cache(step, cache.path, cache.shared);
     sb_schema_free(cache_keys, &cache);
@@ -157,6 +176,10 @@ static void check_secret(struct sb_reader *reader, const struct sb_yaml *node,
     if (n && secret->to[n - 1] == '/')
         sb_reader_problem(reader, node, "key \"to\": expected the whole path of a file, found %s",
                           sb_text_shown(secret->to).text);
+    if (secret->variable && !strcmp(secret->variable, "PATH"))
+        sb_reader_problem(reader, node,
+                          "key \"env\": PATH says where programs are, and is told "
+                          "when one isn't there (expected another variable)");
     for (size_t i = 0; i < step->secrets.n; i++) {
         bool same = !strcmp(step->secrets.v[i], secret->name);
         if (secret->to && !strcmp(step->secret_places.v[i], secret->to) && !same)
@@ -175,6 +198,8 @@ static void read_secret(struct sb_reader *reader, const struct sb_yaml *node,
     sb_schema_read(reader, secret_keys, "secrets", node, &secret);
     if (secret.name && reader->problem_total == before)
         check_secret(reader, node, step, &secret);
+    if (secret.to && reader->problem_total == before)
+        sb_reader_check_place(reader, node, "to", secret.to);
     if (secret.name && reader->problem_total == before)
         add_secret(step, secret.name, secret.to ? secret.to : "",
                    secret.variable ? secret.variable : "");
@@ -328,7 +353,10 @@ static void read_step(struct sb_reader *reader, const struct sb_step_kind *kind,
     step->place = (struct sb_place){reader->file, node->line, node->column};
     reader->args_used = &step->args_used;
     step->own = sb_alloc(kind->size);
+    reader->beside = common_keys;
+    reader->inside = kind->name;
     sb_schema_read(reader, kind->keys, kind->name, value, step->own);
+    reader->beside = NULL;
     check_common(reader, step, node);
     read_common(reader, node, step);
     if (kind->check && reader->problem_total == before)
@@ -434,6 +462,7 @@ static void read_steps(struct sb_reader *reader, const struct sb_yaml *list,
         layer->step_count++;
         read_step(reader, kind, node, step);
         add_defaults(step, defaults);
+        sb_step_check_places(reader, node, step);
         settle_args(reader, step);
     }
 }
@@ -459,6 +488,7 @@ static void read_layer(struct sb_reader *reader, const struct sb_yaml *node,
         layer->steps = sb_alloc(sizeof *layer->steps);
         layer->step_count = 1;
         read_step(reader, kind, node, layer->steps);
+        sb_step_check_places(reader, node, layer->steps);
         settle_args(reader, layer->steps);
     } else if (steps) {
         struct sb_step defaults = {0};

@@ -42,6 +42,14 @@ void sb_tests_free(struct sb_recipe *recipe);
 void sb_reader_outside(struct sb_reader *reader, const struct sb_yaml *node, const char *key,
                        const struct sb_error *why);
 
+/* Of a place in the root where a step gets something from outside: one that its container needs
+ * is a problem. */
+void sb_reader_check_place(struct sb_reader *reader, const struct sb_yaml *node, const char *key,
+                           const char *path);
+/* Of all those of a step: a secret's file is in none's way. */
+void sb_step_check_places(struct sb_reader *reader, const struct sb_yaml *node,
+                          const struct sb_step *step);
+
 /* What the tables can't say of image: and service:. */
 void sb_image_check(struct sb_reader *reader, const struct sb_yaml *node,
                     const struct sb_recipe *recipe);

@@ -93,6 +93,11 @@ void sb_schema_unknown(struct sb_reader *reader, const struct sb_yaml *key, cons
         reader->problem_total++;
         return;
     }
+    if (reader->beside && !strcmp(where, reader->inside) && find_key(reader->beside, key->text)) {
+        sb_reader_problem(reader, key, "key %s: stands beside %s, not in it",
+                          sb_text_shown(key->text).text, where);
+        return;
+    }
     const char *nearest = sb_text_nearest(key->text, candidates);
     if (nearest) {
         sb_reader_problem(reader, key, "key %s: unknown key in %s (did you mean \"%s\"?)",

@@ -85,11 +85,13 @@ struct sb_reader {
         char *text;
     } * problems;
     size_t problem_count, problem_cap;
-    size_t problem_total;  /* with those that were too many to keep */
-    bool of_project;       /* keys that a project may not say are mistakes */
-    bool said_too_much;    /* there were such */
-    const char *listed;    /* the mapping whose keys were last listed */
-    size_t replaced_bytes; /* made of ${NAME} so far: bounded */
+    size_t problem_total;        /* with those that were too many to keep */
+    bool of_project;             /* keys that a project may not say are mistakes */
+    bool said_too_much;          /* there were such */
+    const struct sb_key *beside; /* what may stand beside inside, not in it; may be NULL */
+    const char *inside;          /* a mapping, as it is called in messages */
+    const char *listed;          /* the mapping whose keys were last listed */
+    size_t replaced_bytes;       /* made of ${NAME} so far: bounded */
 };
 
 /* Fills target by a table of keys from a mapping (or from the shorthand's value). where names the

@@ -1,5 +1,6 @@
 #include "document/step.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -43,8 +44,23 @@ bool sb_step_is_whiteout(const char *path) {
     return false;
 }
 
+void sb_reader_check_names(struct sb_reader *reader, const struct sb_yaml *node, const char *key,
+                           const char *path) {
+    for (size_t n; path && *path; path += n + (path[n] == '/')) {
+        n = strcspn(path, "/");
+        if (n <= NAME_MAX)
+            continue;
+        sb_reader_problem(reader, node,
+                          "key \"%s\": a name of %zu bytes, %.20s… (no file system holds more "
+                          "than %d)",
+                          key, n, path, NAME_MAX);
+        return;
+    }
+}
+
 void sb_step_check_path(struct sb_reader *reader, const struct sb_yaml *node, const char *key,
                         const char *path) {
+    sb_reader_check_names(reader, sb_yaml_get(node, key), key, path);
     if (path && sb_step_is_whiteout(path))
         sb_reader_problem(reader, sb_yaml_get(node, key),
                           "key \"%s\": a layer can't hold a name that begins with \"%s\" (such "
@@ -80,4 +96,14 @@ char *sb_step_words(const char *kind, const struct sb_strings *words) {
     for (size_t i = 0; i < words->n; i++)
         sb_buf_addf(&out, " %s", words->v[i]);
     return sb_buf_steal(&out);
+}
+
+bool sb_step_reserved(const char *path) {
+    static const char *const places[] = {"/proc", "/sys", "/dev", NULL};
+    for (size_t i = 0; places[i]; i++) {
+        size_t len = strlen(places[i]);
+        if (!strncmp(path, places[i], len) && (!path[len] || path[len] == '/'))
+            return true;
+    }
+    return !strcmp(path, "/");
 }

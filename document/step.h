@@ -106,11 +106,16 @@ bool sb_step_downloads(const struct sb_step *step);
 /* Puts the step's place before the error, "app.yaml:5:7: …"; returns -1. */
 int sb_step_at(const struct sb_step *step, struct sb_error *err);
 
+/* Says so when a name in the path is longer than any file's can be; node is the value. */
+void sb_reader_check_names(struct sb_reader *reader, const struct sb_yaml *node, const char *key,
+                           const char *path);
 /* For check: says so when the path that the key of node gives could be in no layer. */
 void sb_step_check_path(struct sb_reader *reader, const struct sb_yaml *node, const char *key,
                         const char *path);
 /* True of a path with a name that means a removed file in a layer (.wh.NAME). */
 bool sb_step_is_whiteout(const char *path);
+/* Whether an absolute, clean path is one of those that a step's container itself needs. */
+bool sb_step_reserved(const char *path);
 
 /* For describe: a list as it is, or as a sorted set. A new reference. */
 json_t *sb_step_list(const struct sb_strings *list);

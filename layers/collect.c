@@ -419,6 +419,18 @@ static void add_report(struct sb_collect_report *to, struct sb_collect_report *f
     sb_strings_copy(&to->tags, &from->tags);
 }
 
+/* Empties tmp/ID/collected. */
+static int remove_collected(struct sb_store *store, struct sb_error *err) {
+    if (store->tmp_fd < 0 || sb_tree_remove(store->tmp_fd, "collected", err) == 0)
+        return 0;
+    if (err && err->os_errno == EACCES)
+        sb_error_hint(err,
+                      "files of ids that are not this user's subordinate ids, perhaps no longer: "
+                      "remove them as root, in %s/sbuild/tmp",
+                      store->path);
+    return -1;
+}
+
 static int pass(struct sb_store *store, const struct sb_collect_options *options, bool take_images,
                 struct sb_collect_report *out, struct sb_error *err) {
     struct collector c = {.store = store, .options = options, .take_images = take_images};
@@ -429,7 +441,7 @@ static int pass(struct sb_store *store, const struct sb_collect_options *options
     if (!failed) {
         failed = collect_locked(&c, &before, err);
         sb_store_release(store);
-        if (store->tmp_fd >= 0 && sb_tree_remove(store->tmp_fd, "collected", failed ? NULL : err))
+        if (remove_collected(store, failed ? NULL : err) < 0)
             failed = -1;
     }
     if (c.begun)

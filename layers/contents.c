@@ -14,6 +14,7 @@
 #include "base/buffer.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "layers/contents_private.h"
 #include "layers/whiteout.h"
 
 /* The file, version 1; numbers are little-endian. A header, a record for each entry in byte order
@@ -33,32 +34,9 @@ struct header {
 };
 _Static_assert(sizeof(struct header) == 72, "the header has no gaps");
 
-struct record {
-    uint32_t path, link; /* offsets of strings; link 0: none */
-    uint32_t mode;
-    uint32_t uid, gid;
-    uint32_t nanoseconds; /* of the mtime; HARD_LINK is or-ed into it */
-    int64_t mtime;
-    uint64_t size; /* of a device: its major number times 2^32 plus its minor number */
-};
-_Static_assert(sizeof(struct record) == 40, "a record has no gaps");
-
-#define HARD_LINK (1u << 31)
-
 #define WRITE_SIZE (256u << 10)
 
 /* ---- writing ---- */
-
-struct item {
-    struct record record; /* in the host's byte order, offsets into the writer's strings */
-    size_t number;
-};
-
-struct sb_contents_writer {
-    struct item *items;
-    size_t count, cap;
-    struct sb_buf strings;
-};
 
 struct sb_contents_writer *sb_contents_start(void) {
     struct sb_contents_writer *writer = sb_alloc(sizeof *writer);
@@ -76,9 +54,9 @@ void sb_contents_add(struct sb_contents_writer *writer, const struct sb_entry *e
     if (sb_whiteout_device(entry))
         return;
     SB_GROW(writer->items, writer->count, writer->cap);
-    struct item *item = &writer->items[writer->count];
+    struct sb_item *item = &writer->items[writer->count];
     bool device = S_ISCHR(entry->mode) || S_ISBLK(entry->mode);
-    *item = (struct item){
+    *item = (struct sb_item){
         .number = writer->count++,
         .record = {.path = keep_string(writer, entry->path),
                    .link = entry->link ? keep_string(writer, entry->link) : 0,
@@ -98,114 +76,6 @@ void sb_contents_abort(struct sb_contents_writer *writer) {
     free(writer->items);
     sb_buf_free(&writer->strings);
     free(writer);
-}
-
-static int compare_items(const void *a, const void *b, void *strings) {
-    const struct item *x = a, *y = b;
-    const char *base = strings;
-    int order = strcmp(base + x->record.path, base + y->record.path);
-    return order ? order : x->number < y->number ? -1 : 1;
-}
-
-static void sort_items(struct sb_contents_writer *writer) {
-    if (writer->count > 1)
-        qsort_r(writer->items, writer->count, sizeof *writer->items, compare_items,
-                writer->strings.data);
-}
-
-/* All but the last of the entries of one path. */
-static void drop_earlier(struct sb_contents_writer *writer) {
-    const char *base = writer->strings.data;
-    size_t kept = 0;
-    for (size_t i = 0; i < writer->count; i++) {
-        const struct item *next = i + 1 < writer->count ? &writer->items[i + 1] : NULL;
-        if (!next || strcmp(base + writer->items[i].record.path, base + next->record.path) != 0)
-            writer->items[kept++] = writer->items[i];
-    }
-    writer->count = kept;
-}
-
-static bool is_directory(const struct record *r) {
-    return S_ISDIR(r->mode) && !(r->nanoseconds & HARD_LINK);
-}
-
-/* Of a path, while it was no directory: from one entry until the next of the same path. */
-struct span {
-    const char *path;
-    size_t from, until;
-};
-
-/* Those whose paths the one at hand begins with, the shortest first. */
-struct spans {
-    struct span v[64];
-    size_t n;
-};
-
-static void leave_spans(struct spans *spans, const char *path) {
-    while (spans->n > 0) {
-        const char *above = spans->v[spans->n - 1].path;
-        if (!strncmp(path, above, strlen(above)))
-            break;
-        spans->n--;
-    }
-}
-
-/* What is below a file or a symlink was there before that took the directory's place, and went with
- * it: 1. Or it came while the file was there, and can't be: -1. */
-static int look_above(const struct spans *spans, const char *path, size_t number,
-                      struct sb_error *err) {
-    int replaced = 0;
-    for (size_t i = 0; i < spans->n; i++) {
-        const struct span *above = &spans->v[i];
-        if (path[strlen(above->path)] != '/')
-            continue;
-        if (number > above->from && number < above->until)
-            return sb_fail(err, SB_E_INTEGRITY, "%s: %s is not a directory", path, above->path);
-        replaced |= number < above->from;
-    }
-    return replaced;
-}
-
-/* A directory that was something else before in the same layer hides what layers below have there,
- * as that did. */
-static void hide_below(struct sb_contents_writer *writer, const struct sb_strings *directories) {
-    for (size_t i = 0; i < directories->n; i++) {
-        sb_autofree char *mark = sb_format("%s/" SB_WHITEOUT_OPAQUE, directories->v[i]);
-        sb_contents_add(writer, &(struct sb_entry){.path = mark, .mode = S_IFREG});
-    }
-    if (directories->n == 0)
-        return;
-    sort_items(writer);
-    drop_earlier(writer);
-}
-
-/* Leaves what is there at the layer's end: of the entries of one path the last, and of those below
- * what was replaced none. All that begins with a file's path follows it. */
-static int drop_replaced(struct sb_contents_writer *writer, struct sb_error *err) {
-    const char *base = writer->strings.data;
-    sb_autostrings struct sb_strings opaque = {0};
-    struct spans spans = {0};
-    size_t kept = 0;
-    for (size_t i = 0; i < writer->count; i++) {
-        const struct item item = writer->items[i];
-        const struct item *next = i + 1 < writer->count ? &writer->items[i + 1] : NULL;
-        const char *path = base + item.record.path;
-        bool last = !next || strcmp(path, base + next->record.path) != 0;
-        leave_spans(&spans, path);
-        int replaced = look_above(&spans, path, item.number, err);
-        if (replaced < 0)
-            return -1;
-        if (!is_directory(&item.record) && spans.n < sizeof spans.v / sizeof *spans.v)
-            spans.v[spans.n++] = (struct span){path, item.number, last ? SIZE_MAX : next->number};
-        bool was_other = spans.n > 0 && !strcmp(spans.v[spans.n - 1].path, path);
-        if (last && !replaced && is_directory(&item.record) && was_other)
-            sb_strings_add(&opaque, path);
-        if (last && !replaced)
-            writer->items[kept++] = item;
-    }
-    writer->count = kept;
-    hide_below(writer, &opaque);
-    return 0;
 }
 
 /* What a file is made of goes by in order, and never is in memory as a whole. */
@@ -242,7 +112,7 @@ static void put_file(struct sink *sink, const void *data, size_t len) {
 static uint64_t strings_length(const struct sb_contents_writer *writer) {
     uint64_t length = 1;
     for (size_t i = 0; i < writer->count; i++) {
-        const struct record *r = &writer->items[i].record;
+        const struct sb_record *r = &writer->items[i].record;
         length += strlen(writer->strings.data + r->path) + 1;
         length += r->link ? strlen(writer->strings.data + r->link) + 1 : 0;
     }
@@ -259,8 +129,8 @@ static uint32_t move_string(const struct sb_contents_writer *writer, uint32_t at
 static void put_body(const struct sb_contents_writer *writer, struct sink *sink) {
     uint32_t end = 1;
     for (size_t i = 0; i < writer->count; i++) {
-        const struct record *r = &writer->items[i].record;
-        struct record coded = {
+        const struct sb_record *r = &writer->items[i].record;
+        struct sb_record coded = {
             .path = htole32(move_string(writer, r->path, &end)),
             .link = htole32(r->link ? move_string(writer, r->link, &end) : 0),
             .mode = htole32(r->mode),
@@ -274,7 +144,7 @@ static void put_body(const struct sb_contents_writer *writer, struct sink *sink)
     }
     sink->put(sink, "", 1);
     for (size_t i = 0; i < writer->count; i++) {
-        const struct record *r = &writer->items[i].record;
+        const struct sb_record *r = &writer->items[i].record;
         const char *path = writer->strings.data + r->path, *link = writer->strings.data + r->link;
         sink->put(sink, path, strlen(path) + 1);
         if (r->link)
@@ -288,7 +158,7 @@ static void encode(const struct sb_contents_writer *writer, const struct sb_dige
     struct sink check = {.put = put_check};
     struct header header = {.magic = MAGIC};
     uint64_t strings = strings_length(writer);
-    header.length = htole64(sizeof header + writer->count * sizeof(struct record) + strings);
+    header.length = htole64(sizeof header + writer->count * sizeof(struct sb_record) + strings);
     header.count = htole64(writer->count);
     header.strings_length = htole64(strings);
     memcpy(header.diff_id, diff_id->bytes, sizeof header.diff_id);
@@ -333,8 +203,7 @@ int sb_contents_finish(struct sb_contents_writer *writer, struct sb_store *store
                          "more names in one layer than its table of contents"
                          " can hold");
     } else {
-        sort_items(writer);
-        failed = drop_replaced(writer, err);
+        failed = sb_contents_leave(writer, err);
     }
     if (!failed) {
         failed = publish(writer, store, diff_id, err);
@@ -351,7 +220,7 @@ struct sb_contents {
     const void *map;
     size_t length;
     bool in_memory; /* map is the heap's */
-    const struct record *records;
+    const struct sb_record *records;
     size_t count;
     const char *strings;
 };
@@ -362,8 +231,8 @@ static bool header_is_whole(const struct header *h, uint64_t length,
     uint64_t rest = length - sizeof *h;
     return !memcmp(h->magic, MAGIC, sizeof h->magic) && le64toh(h->length) == length &&
            !memcmp(h->diff_id, diff_id->bytes, sizeof h->diff_id) && !h->unused &&
-           count <= rest / sizeof(struct record) && strings > 0 &&
-           strings == rest - count * sizeof(struct record);
+           count <= rest / sizeof(struct sb_record) && strings > 0 &&
+           strings == rest - count * sizeof(struct sb_record);
 }
 
 /* After this, every string that a record points at begins and ends within the file. */
@@ -380,7 +249,7 @@ static bool records_are_whole(const struct sb_contents *c, size_t strings_length
 static void find_parts(struct sb_contents *c) {
     const struct header *h = c->map;
     c->count = (size_t)le64toh(h->count);
-    c->records = (const struct record *)(h + 1);
+    c->records = (const struct sb_record *)(h + 1);
     c->strings = (const char *)(c->records + c->count);
 }
 
@@ -513,8 +382,7 @@ struct sb_contents *sb_contents_from_writer(struct sb_contents_writer *writer) {
     if (writer->strings.len <= UINT32_MAX) {
         struct sb_digest none = {{0}};
         struct sink sink = {.put = put_memory};
-        sort_items(writer);
-        drop_earlier(writer);
+        sb_contents_leave_last(writer);
         encode(writer, &none, &sink);
         c = sb_alloc(sizeof *c);
         c->in_memory = true;
@@ -531,12 +399,12 @@ size_t sb_contents_count(const struct sb_contents *contents) {
 }
 
 uint64_t sb_contents_names(const struct sb_contents *contents) {
-    uint64_t records = contents->count * sizeof(struct record) + sizeof(struct header);
+    uint64_t records = contents->count * sizeof(struct sb_record) + sizeof(struct header);
     return contents->count * SB_ENTRY_COST + (contents->length - records);
 }
 
 void sb_contents_get(const struct sb_contents *contents, size_t index, struct sb_entry *out) {
-    const struct record *r = &contents->records[index];
+    const struct sb_record *r = &contents->records[index];
     uint32_t link = le32toh(r->link), nanoseconds = le32toh(r->nanoseconds);
     *out = (struct sb_entry){
         .path = path_at(contents, index),

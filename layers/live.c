@@ -66,31 +66,46 @@ static DIR *open_private(struct sb_store *store, const char *name) {
     return dir;
 }
 
+static void take_name(void *data, const char *name) {
+    if (name[0] != '.')
+        sb_strings_add(data, name);
+}
+
+/* Sets *out_fd, for the caller to close. */
+static void list_private(struct sb_store *store, const char *name, int *out_fd,
+                         struct sb_strings *out) {
+    *out_fd = openat(store->private_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (*out_fd >= 0)
+        sb_directory_each(*out_fd, take_name, out);
+}
+
 /* A killed build's programs end a moment after it, and may just then make paths again that a
  * sweeper has removed. A directory always comes after its entry in live/, and goes before it. */
 static void sweep_orphans(struct sb_store *store) {
-    sb_autoclosedir DIR *dir = open_private(store, "tmp");
-    struct dirent *e;
-    while (dir && (e = readdir(dir))) {
-        sb_autofree char *live = sb_format("live/%s", e->d_name);
-        if (e->d_name[0] != '.' && !sb_path_exists(store->private_fd, live))
-            sb_tree_remove(dirfd(dir), e->d_name, NULL);
+    sb_autostrings struct sb_strings names = {0};
+    sb_autoclose int dir = -1;
+    list_private(store, "tmp", &dir, &names);
+    for (size_t i = 0; i < names.n; i++) {
+        sb_autofree char *live = sb_format("live/%s", names.v[i]);
+        if (!sb_path_exists(store->private_fd, live))
+            sb_tree_remove(dir, names.v[i], NULL);
     }
 }
 
 void sb_live_sweep(struct sb_store *store) {
-    sb_autoclosedir DIR *dir = open_private(store, "live");
-    struct dirent *e;
-    while (dir && (e = readdir(dir))) {
-        if (e->d_name[0] == '.' || !strcmp(e->d_name, store->id))
+    sb_autostrings struct sb_strings names = {0};
+    sb_autoclose int dir = -1;
+    list_private(store, "live", &dir, &names);
+    for (size_t i = 0; i < names.n; i++) {
+        if (!strcmp(names.v[i], store->id))
             continue;
-        sb_autoclose int fd = lock_dead(dirfd(dir), e->d_name);
+        sb_autoclose int fd = lock_dead(dir, names.v[i]);
         if (fd < 0)
             continue;
         /* The entry goes last: a sweeper that dies on the way leaves it to the next. */
-        sb_autofree char *tmp = sb_format("tmp/%s", e->d_name);
+        sb_autofree char *tmp = sb_format("tmp/%s", names.v[i]);
         if (sb_tree_remove(store->private_fd, tmp, NULL) == 0)
-            unlinkat(dirfd(dir), e->d_name, 0);
+            unlinkat(dir, names.v[i], 0);
     }
     sweep_orphans(store);
 }

@@ -18,7 +18,7 @@
 #include "layers/xattrs.h"
 
 struct mend {
-    const char *const *trees;
+    const struct sb_mend_stack *what;
     struct sb_stack stack;
     struct sb_map seen;           /* candidates, and all that was made */
     struct sb_strings candidates; /* directories that may have to be mended */
@@ -113,7 +113,7 @@ static int note_attributes(struct mend *m, const char *path, struct sb_entry *en
     struct sb_xattrs xattrs = {0};
     int failed = 0;
     if (i > 0) {
-        sb_autofree char *name = sb_format("%s/%s", m->trees[i - 1], path);
+        sb_autofree char *name = sb_format("%s/%s", m->what->trees[i - 1], path);
         sb_autoclose int fd = open(name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (fd < 0)
             failed = sb_fail_errno(err, SB_E_IO, "opening %s", name);
@@ -144,10 +144,20 @@ static int show_file(struct mend *m, const char *path, struct sb_error *err) {
         i--;
     if (i == 0)
         return 0;
-    sb_autofree char *name = sb_format("%s/%s", m->trees[i - 1], path);
+    sb_autofree char *name = sb_format("%s/%s", m->what->trees[i - 1], path);
     return linkat(AT_FDCWD, name, m->root, path, 0) == 0 || errno == EEXIST
                ? 0
                : sb_fail_errno(err, SB_E_IO, "linking %s", name);
+}
+
+/* Below all layers; these don't hide it. */
+static bool is_below(const struct mend *m, const char *path, struct sb_entry *out) {
+    struct stat st;
+    sb_autofree char *name = m->what->below ? sb_format("%s/%s", m->what->below, path) : NULL;
+    bool there = name && lstat(name, &st) == 0 && S_ISDIR(st.st_mode);
+    if (there)
+        *out = (struct sb_entry){.path = path, .mode = S_IFDIR | 0755};
+    return there;
 }
 
 /* The directory and those above it; or a whiteout of the first that is none. */
@@ -157,7 +167,7 @@ static int make(struct mend *m, const char *path, struct sb_error *err) {
     for (size_t end = strcspn(path, "/");; end += 1 + strcspn(path + end + 1, "/")) {
         struct sb_entry entry;
         sb_autofree char *prefix = sb_strndup(path, end);
-        bool there = sb_stack_find(&m->stack, prefix, &entry);
+        bool there = sb_stack_find(&m->stack, prefix, &entry) || is_below(m, prefix, &entry);
         if (there && (!S_ISDIR(entry.mode) || entry.hard_link))
             return show_file(m, prefix, err);
         if (there && make_one(m, prefix, &entry, err) < 0)
@@ -185,16 +195,14 @@ static int make_all(struct mend *m, struct sb_error *err) {
     return failed;
 }
 
-int sb_mend_make(struct sb_store *store, const struct sb_image *image, const char *const *trees,
-                 const char *path, bool *out_made, struct sb_error *err) {
-    sb_autofree struct sb_contents **contents =
-        sb_alloc((image->layer_count + 1) * sizeof *contents);
-    struct mend m = {.trees = trees, .stack = {contents, 0}, .root = -1, .path = path};
+int sb_mend_make(struct sb_store *store, const struct sb_mend_stack *what, const char *path,
+                 bool *out_made, struct sb_error *err) {
+    sb_autofree struct sb_contents **contents = sb_alloc((what->count + 1) * sizeof *contents);
+    struct mend m = {.what = what, .stack = {contents, 0}, .root = -1, .path = path};
     int failed = 0;
-    for (bool known = true; known && m.stack.n < image->layer_count; m.stack.n += known)
-        known = sb_layer_contents(store, &image->layers[m.stack.n].layer, &contents[m.stack.n],
-                                  NULL) == 0;
-    if (m.stack.n == image->layer_count)
+    for (bool known = true; known && m.stack.n < what->count; m.stack.n += known)
+        known = sb_layer_contents(store, what->layers[m.stack.n], &contents[m.stack.n], NULL) == 0;
+    if (m.stack.n == what->count)
         for (size_t i = 0; i < m.stack.n; i++)
             find_candidates(&m, i);
     failed = make_all(&m, err);

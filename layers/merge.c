@@ -17,10 +17,12 @@ union fact {
         uint16_t claimed;   /* has an entry for it, or a whiteout */
         uint16_t implied;   /* has entries below it, so it is a directory there */
         uint16_t closed;    /* hides everything below it in lower layers */
-        uint16_t file : 15; /* has a file there, neither a directory nor what may lead to one */
+        uint16_t file : 14; /* has a file there, neither a directory nor what may lead to one */
         uint16_t told : 1;  /* an entry that is seen says what directory it is */
+        uint16_t gone : 1;  /* as yet the claim is a whiteout's alone */
     } by;
 };
+_Static_assert(SB_ARTIFACT_LAYER_LIMIT < 1 << 14, "the number of any layer has room");
 
 struct sb_merge {
     struct sb_map facts;
@@ -86,7 +88,8 @@ static bool visit_parents(struct sb_merge *m, const char *path, size_t len, bool
         union fact fact = {.word = *word};
         if (fact.by.file == m->layer && !m->conflict)
             m->conflict = sb_strndup(path, end);
-        if (implies && !fact.by.claimed && !fact.by.implied) {
+        bool decided = fact.by.claimed && !(fact.by.gone && fact.by.claimed == m->layer);
+        if (implies && !decided && !fact.by.implied) {
             fact.by.implied = m->layer;
             if (end > 0)
                 sb_strings_take(&m->implied, sb_strndup(path, end));
@@ -102,8 +105,10 @@ static void visit_whiteout(struct sb_merge *m, const char *path, enum sb_whiteou
     sb_autofree char *target = sb_whiteout_target(path);
     uint64_t *word = put(m, target, strlen(target));
     union fact fact = {.word = *word};
-    if (kind == SB_WHITEOUT_HIDES)
-        say(&fact.by.claimed, m->layer);
+    if (kind == SB_WHITEOUT_HIDES && !fact.by.claimed) {
+        fact.by.claimed = m->layer;
+        fact.by.gone = true; /* what lower layers have; this one may have it anew */
+    }
     say(&fact.by.closed, m->layer);
     *word = fact.word;
 }
@@ -124,10 +129,12 @@ bool sb_merge_visit(struct sb_merge *m, const struct sb_entry *entry) {
     bool seen =
         !higher(fact.by.claimed, m->layer) && (directory || !higher(fact.by.implied, m->layer));
     say(&fact.by.claimed, m->layer);
+    if (fact.by.claimed == m->layer)
+        fact.by.gone = false;
     if (!directory)
         say(&fact.by.closed, m->layer);
     bool file = !directory && (!S_ISLNK(entry->mode) || entry->hard_link);
-    fact.by.file = file ? m->layer & 0x7fff : 0;
+    fact.by.file = file ? m->layer & 0x3fff : 0;
     fact.by.told |= seen && directory;
     *word = fact.word;
     return seen;

@@ -28,8 +28,9 @@ void sb_place_free(struct sb_placer *place) {
     free(sb_steal(place->parent));
 }
 
-static int open_inside(int root, const char *path, uint64_t flags) {
-    return sb_open_in_root(root, path, O_PATH | flags);
+static int open_inside(const struct sb_placer *place, const char *path, uint64_t flags) {
+    return place->plain ? sb_open_beneath(place->root, path, O_PATH | flags, SB_BENEATH_NO_LINKS)
+                        : sb_open_in_root(place->root, path, O_PATH | flags);
 }
 
 static int place_error(struct sb_error *err, const char *path) {
@@ -79,7 +80,7 @@ static int go_up(struct sb_placer *place, struct chain *c, struct sb_error *err)
     c->done.len = slash ? (size_t)(slash - c->done.data) : 0;
     if (c->done.data)
         c->done.data[c->done.len] = '\0';
-    return chain_move(c, open_inside(place->root, sb_buf_text(&c->done), O_DIRECTORY), err);
+    return chain_move(c, open_inside(place, sb_buf_text(&c->done), O_DIRECTORY), err);
 }
 
 static int follow_link(struct sb_placer *place, struct chain *c, int link, struct sb_error *err) {
@@ -98,7 +99,7 @@ static int follow_link(struct sb_placer *place, struct chain *c, int link, struc
     if (target[0] != '/')
         return 0;
     sb_buf_reset(&c->done);
-    return chain_move(c, open_inside(place->root, "", O_DIRECTORY), err);
+    return chain_move(c, open_inside(place, "", O_DIRECTORY), err);
 }
 
 static int set_opaque(int dir, const char *name, const char *attribute, struct sb_error *err) {
@@ -118,8 +119,6 @@ static int enter(struct chain *c, const char *name, int fd, struct sb_error *err
 
 static int make_one(struct sb_placer *place, struct chain *c, const char *name, bool over_whiteout,
                     struct sb_error *err) {
-    if (over_whiteout && unlinkat(c->dir, name, 0) < 0)
-        return sb_fail_errno(err, SB_E_IO, "removing the whiteout %s", name);
     if (mkdirat(c->dir, name, 0755) < 0)
         return sb_fail_errno(err, SB_E_IO, "creating the directory %s", name);
     if (over_whiteout && set_opaque(c->dir, name, place->opaque, err) < 0)
@@ -132,29 +131,39 @@ static int make_one(struct sb_placer *place, struct chain *c, const char *name, 
     return 0;
 }
 
+static int will_change(struct sb_placer *place, const struct chain *c, struct sb_error *err) {
+    return place->changes ? place->changes(place->self, c->dir, sb_buf_text(&c->done), err) : 0;
+}
+
 /* name is one real component, so that opening it can't lead out. */
 static int follow_component(struct sb_placer *place, struct chain *c, const char *name,
                             struct sb_error *err) {
     sb_autoclose int fd = openat(c->dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
     struct stat st = {0};
     if (fd < 0 && errno == ENOENT)
-        return make_one(place, c, name, false, err);
+        return will_change(place, c, err) < 0 ? -1 : make_one(place, c, name, false, err);
     if (fd < 0 || fstat(fd, &st) < 0)
         return sb_fail_errno(err, SB_E_IO, "%s", name);
     if (S_ISDIR(st.st_mode))
         return enter(c, name, sb_steal_fd(&fd), err);
-    if (S_ISLNK(st.st_mode))
+    if (S_ISLNK(st.st_mode) && !place->plain)
         return follow_link(place, c, fd, err);
-    if (place->whiteouts && S_ISCHR(st.st_mode) && st.st_rdev == 0)
-        return make_one(place, c, name, true, err);
-    return sb_fail(err, SB_E_INTEGRITY, "%s%s%s is not a directory", sb_buf_text(&c->done),
-                   c->done.len ? "/" : "", name);
+    bool whiteout = place->whiteouts && S_ISCHR(st.st_mode) && st.st_rdev == 0;
+    sb_autofree char *path =
+        sb_format("%s%s%s", sb_buf_text(&c->done), c->done.len ? "/" : "", name);
+    if (!whiteout && !(place->gives_way && place->gives_way(place->self, path)))
+        return sb_fail(err, SB_E_INTEGRITY, "%s is not a directory", path);
+    if (will_change(place, c, err) < 0)
+        return -1;
+    if (unlinkat(c->dir, name, 0) < 0)
+        return sb_fail_errno(err, SB_E_IO, "replacing %s", path);
+    return make_one(place, c, name, whiteout, err);
 }
 
 static int make_directory(struct sb_placer *place, const char *path, struct sb_error *err) {
     __attribute__((cleanup(chain_free))) struct chain c = {.dir = -1};
     sb_buf_adds(&c.todo, path);
-    if (chain_move(&c, open_inside(place->root, "", O_DIRECTORY), err) < 0)
+    if (chain_move(&c, open_inside(place, "", O_DIRECTORY), err) < 0)
         return -1;
     for (;;) {
         sb_autofree char *name = take_component(&c);
@@ -176,7 +185,7 @@ int sb_place_find(const struct sb_placer *place, const char *path, const char **
     const char *slash = strrchr(path, '/');
     *out_name = slash ? slash + 1 : path;
     sb_autofree char *parent = slash ? sb_strndup(path, (size_t)(slash - path)) : sb_strdup("");
-    return open_inside(place->root, parent, O_DIRECTORY);
+    return open_inside(place, parent, O_DIRECTORY);
 }
 
 int sb_place_make(struct sb_placer *place, const char *path, int *out_dir, const char **out_name,
@@ -187,8 +196,8 @@ int sb_place_make(struct sb_placer *place, const char *path, int *out_dir, const
     if (!place->parent || strlen(place->parent) != len || memcmp(place->parent, path, len) != 0) {
         sb_place_free(place);
         sb_autofree char *parent = sb_strndup(path, len);
-        int fd = open_inside(place->root, parent, O_DIRECTORY);
-        if (fd < 0 && errno != ENOENT && errno != ENOTDIR)
+        int fd = open_inside(place, parent, O_DIRECTORY);
+        if (fd < 0 && errno != ENOENT && errno != ENOTDIR && errno != ELOOP)
             return place_error(err, path);
         if (fd < 0 && (fd = make_directory(place, parent, err)) < 0)
             return sb_error_context(err, "%s", path);

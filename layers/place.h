@@ -4,7 +4,8 @@
  *
  * A name leads where it would lead in a chroot of that directory: symlinks in the middle of it are
  * followed, absolute ones and ".." in them included, and never lead out (openat2 RESOLVE_IN_ROOT;
- * Linux 5.6). The last component is never followed.
+ * Linux 5.6). The last component is never followed. Names of layers are plain (layers/through.h):
+ * for them no symlink leads anywhere.
  */
 #ifndef SB_LAYERS_PLACE_H
 #define SB_LAYERS_PLACE_H
@@ -17,7 +18,12 @@ struct sb_placer {
     int root;           /* the caller's */
     bool whiteouts;     /* a device 0/0 in the way of a directory is a whiteout: it gives way */
     const char *opaque; /* and the new directory gets this extended attribute */
-    /* Told of each directory that was made because an entry is below it. */
+    bool plain;         /* a symlink in the way of a directory is not followed */
+    /* Whether what is in the way of a directory, and is none, goes; may be NULL. */
+    bool (*gives_way)(void *self, const char *path);
+    /* Told of each directory before one is made in it, and */
+    int (*changes)(void *self, int dir, const char *path, struct sb_error *err);
+    /* of each directory that was made because an entry is below it. */
     void (*made)(void *self, const char *path);
     void *self;
     char *parent; /* the last parent, and its descriptor */

@@ -7,6 +7,7 @@
  *     trees/HEX/       mtime: last use
  *         fs/          the tree
  *         boot         ID of the boot that made it; removed once synced
+ *         ids          how ids of the user namespace that made it are mapped (base/idmap.h)
  *         family       whose files it shares (layers/family.c)
  *         size         bytes on the disk, once somebody asked
  */
@@ -23,6 +24,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/idmap.h"
 #include "base/lock.h"
 #include "base/memory.h"
 #include "layers/origin.h"
@@ -62,12 +64,24 @@ static bool is_owned(int private, const char *fs) {
     return fstatat(private, fs, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_uid == geteuid();
 }
 
+/* Subordinate ids change: /etc/subuid is written anew, or a home directory is another machine's
+ * too. */
+static bool has_our_ids(int private, const struct names *n) {
+    sb_autofree char *own = sb_idmap_note();
+    if (!own)
+        return true;
+    sb_autobuf struct sb_buf made = {0};
+    sb_autofree char *path = sb_format("%s/ids", n->tree);
+    return sb_file_read(private, path, 1u << 17, &made, NULL) == 0 &&
+           !strcmp(sb_buf_text(&made), own);
+}
+
 /* Whether the tree is there, and safe to use. */
 static int look(struct sb_store *store, const struct names *n, bool *out_there,
                 struct sb_error *err) {
     int private = sb_store_private_fd(store);
     sb_autofree char *fs = sb_format("%s/fs", n->tree), *boot = sb_format("%s/boot", n->tree);
-    *out_there = is_owned(private, fs);
+    *out_there = is_owned(private, fs) && has_our_ids(private, n);
     sb_autoclose int fd = *out_there ? openat(private, boot, SB_FILE_FLAGS) : -1;
     if (fd < 0)
         return !*out_there || errno == ENOENT
@@ -130,6 +144,11 @@ static int write_boot(int dirfd, struct sb_error *err) {
     return sb_fd_write(fd, id.data, id.len, "boot", err);
 }
 
+static int write_ids(int dirfd, struct sb_error *err) {
+    sb_autofree char *ids = sb_idmap_note();
+    return ids ? sb_file_write(dirfd, "ids", ids, strlen(ids), 0644, err) : 0;
+}
+
 /* An empty trees/HEX to be, in the process's own tmp. Returns its descriptor. */
 static int start_tree(struct sb_store *store, const struct names *n, struct sb_error *err) {
     int tmp = sb_store_tmp_fd(store);
@@ -140,18 +159,24 @@ static int start_tree(struct sb_store *store, const struct names *n, struct sb_e
     if (mkdirat(tmp, n->tmp, 0755) < 0)
         return sb_fail_errno(err, SB_E_IO, "creating %s/%s", sb_store_tmp_path(store), n->tmp);
     sb_autoclose int dir = sb_directory_open(tmp, n->tmp, err);
-    if (dir < 0 || fchmod(dir, 0755) < 0 || write_boot(dir, err) < 0)
+    if (dir < 0 || fchmod(dir, 0755) < 0 || write_boot(dir, err) < 0 || write_ids(dir, err) < 0)
         return -1;
     return sb_steal_fd(&dir);
 }
 
-/* Moves it into place, over whatever is there: the caller has the lock, and found it wanting. */
+/* Moves it into place, over whatever is there: the caller has the lock, and found it wanting. What
+ * belongs to ids that are nobody's here may not be removed, and stays in tmp. */
 static int publish(struct sb_store *store, const struct names *n, struct sb_error *err) {
     int tmp = sb_store_tmp_fd(store), private = sb_store_private_fd(store);
     sb_autofree char *old = sb_format("%s.old", n->tmp);
     if (renameat(private, n->tree, tmp, old) == 0) {
-        if (sb_tree_remove(tmp, old, err) < 0)
+        struct sb_error kept = {0};
+        if (sb_tree_remove(tmp, old, &kept) < 0 && kept.os_errno != EACCES &&
+            kept.os_errno != EPERM) {
+            if (err)
+                *err = kept;
             return -1;
+        }
     } else if (errno != ENOENT) {
         return sb_fail_errno(err, SB_E_IO, "replacing %s", n->tree);
     }

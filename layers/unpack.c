@@ -68,36 +68,46 @@ static void note_directory(struct layout *l, const struct sb_entry *entry) {
 
 /* A lower layer's directory that this layer puts something into, or takes something out of, without
  * mentioning it stays as it was. */
-static int keep_time(struct layout *l, int dir, const char *path, const char *name,
-                     struct sb_error *err) {
-    if (overlay(l) || name == path)
-        return 0;
-    sb_autofree char *parent = sb_strndup(path, (size_t)(name - path) - 1);
-    uint64_t *known = sb_map_put(&l->kept, parent);
-    if (*known)
+static int keep_time(void *self, int dir, const char *path, struct sb_error *err) {
+    struct layout *l = self;
+    uint64_t *known = overlay(l) || !*path ? NULL : sb_map_put(&l->kept, path);
+    if (!known || *known)
         return 0;
     *known = 1;
     struct stat st;
     if (fstat(dir, &st) < 0)
-        return sb_fail_errno(err, SB_E_IO, "%s", parent);
+        return sb_fail_errno(err, SB_E_IO, "%s", path);
     sb_directory_list_add(&l->directories,
-                          &(struct sb_entry){.path = parent,
+                          &(struct sb_entry){.path = path,
                                              .mtime = st.st_mtim.tv_sec,
                                              .mtime_nsec = (uint32_t)st.st_mtim.tv_nsec});
     return 0;
+}
+
+static int keep_parent(struct layout *l, int dir, const char *path, const char *name,
+                       struct sb_error *err) {
+    if (overlay(l) || name == path)
+        return 0;
+    sb_autofree char *parent = sb_strndup(path, (size_t)(name - path) - 1);
+    return keep_time(l, dir, parent, err);
 }
 
 static void made_directory(void *self, const char *path) {
     struct layout *l = self;
     static const struct sb_unpack_owner root;
     const struct sb_unpack_owner *owner = l->options->owner ? l->options->owner : &root;
-    sb_directory_list_add(&l->directories, &(struct sb_entry){.path = path,
-                                                              .mode = 0755 | S_IFDIR,
-                                                              .uid = owner->uid,
-                                                              .gid = owner->gid});
+    const struct sb_entry entry = {
+        .path = path, .mode = 0755 | S_IFDIR, .uid = owner->uid, .gid = owner->gid};
+    note_directory(l, &entry);
     remember(l, path);
     if (onto(l))
         sb_onto_made(&l->onto, path);
+}
+
+/* Applying: what lower layers left is no layer's business; what this one has there is damage. */
+static bool gives_way(void *self, const char *path) {
+    const struct layout *l = self;
+    return l->options->form == SB_UNPACK_APPLY && !sb_map_find(&l->made, path);
 }
 
 /* ---- making way ---- */
@@ -220,7 +230,7 @@ static int place_symlink(struct layout *l, int dir, const char *name, const stru
 }
 
 static int link_error(const struct sb_entry *entry, struct sb_error *err) {
-    if (errno != ENOENT && errno != ENOTDIR && errno != EPERM)
+    if (errno != ENOENT && errno != ENOTDIR && errno != ELOOP && errno != EPERM)
         return sb_fail_errno(err, SB_E_IO, "linking %s to %s", entry->path, entry->link);
     return sb_fail(err, SB_E_INTEGRITY,
                    "the hard link %s leads to %s, which is no file of the same layer", entry->path,
@@ -333,6 +343,13 @@ static int place_whiteout(struct layout *l, int dir, const char *name, const str
     return overlay(l) ? mark_opaque(l, dir, ".", err) : purge_directory(l, dir, ".", target, err);
 }
 
+/* Whiteouts alone make no directory, nor hide what stands in the way of one. */
+static bool is_in_vain(const struct layout *l, const struct sb_entry *entry) {
+    const char *name;
+    sb_autoclose int dir = overlay(l) ? -1 : sb_place_find(&l->place, entry->path, &name);
+    return !overlay(l) && dir < 0;
+}
+
 /* ---- the table of contents ---- */
 
 static int list_entry(void *self, const struct sb_entry *entry, struct sb_entry_data *data,
@@ -375,8 +392,10 @@ static int place_as_it_is(struct layout *l, const struct sb_entry *entry,
         return 0;
     if (whiteout == SB_WHITEOUT_BAD)
         return sb_whiteout_check(entry->path, err);
+    if (whiteout != SB_WHITEOUT_NO && is_in_vain(l, entry))
+        return 0;
     if (sb_place_make(&l->place, entry->path, &dir, &name, err) < 0 ||
-        keep_time(l, dir, entry->path, name, err) < 0)
+        keep_parent(l, dir, entry->path, name, err) < 0)
         return -1;
     if (whiteout != SB_WHITEOUT_NO)
         return place_whiteout(l, dir, name, entry, err);
@@ -465,6 +484,8 @@ static void layout_start(struct layout *l, int dirfd, const struct sb_unpack_opt
     sb_place_init(&l->place, dirfd);
     l->place.whiteouts = options->form == SB_UNPACK_OVERLAY;
     l->place.opaque = opaque_attribute(options);
+    l->place.gives_way = gives_way;
+    l->place.changes = keep_time;
     l->place.made = made_directory;
     l->place.self = l;
     l->onto =
@@ -518,6 +539,7 @@ int sb_unpack_layer(struct sb_store *store, const struct sb_layer *layer, int di
                     const struct sb_unpack_options *options, struct sb_error *err) {
     __attribute__((cleanup(layout_free))) struct layout l;
     layout_start(&l, dirfd, options);
+    l.place.plain = true;
     if (sb_layer_walk(store, layer, place_entry, &l, err) < 0)
         return -1;
     return layout_finish(&l, err);

@@ -57,6 +57,19 @@ struct walk {
 
 /* ---- libarchive ---- */
 
+/* What its zip reader deciphers with, tables of functions. Encrypted zips are refused, so these
+ * take the place of its own: linked with them, every process would begin with what a cryptographic
+ * library has to find out of the processor. There are more than any version calls. */
+static int refuse_cipher(void) {
+    return -1;
+}
+typedef int cipher(void);
+#define NONE refuse_cipher, refuse_cipher, refuse_cipher, refuse_cipher
+extern cipher *const __archive_cryptor[], *const __archive_hmac[];
+cipher *const __archive_cryptor[] = {NONE, NONE, NONE, NONE};
+cipher *const __archive_hmac[] = {NONE, NONE, NONE, NONE};
+#undef NONE
+
 /* Some writers leave out what a tar ends in, or a part of it: the zeros that fill the last block,
  * and two blocks of them. Nothing that anybody wrote is missing then. */
 static size_t fill_block(struct sb_entry_data *data, const void **out) {

@@ -61,7 +61,9 @@ struct sb_contain {
     enum sb_contain_cgroups cgroups;
     const struct sb_contain_place *places; /* not NULL: it is set apart */
     size_t place_count;
-    bool network; /* it has this machine's, and may not ask at link-local addresses */
+    bool network;    /* it has this machine's, and may not ask at link-local addresses */
+    bool own_system; /* /dev, of a few nodes, and /sys are not this machine's: for a runtime that
+                        makes a user namespace with its numbers */
     const struct sb_limits *limits; /* kept as far as this process may; NULL: none */
     enum sb_limit_met *out_met;     /* with limits: which one was met, if any */
     /* Not NULL: its input and output, instead of none and the log. Signals go to the program then;

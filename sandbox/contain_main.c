@@ -4,6 +4,7 @@
  *     cgroups=keep|read-only|hide
  *     network=none                    it has none of this machine's
  *     input=pipe|terminal             descriptor 3 is its input; it is the terminal's first process
+ *     system=own                      /dev, and with a network /sys, are its own
  *     join=DIRECTORY                  each: a control group
  *     place=NAME=DIRECTORY            each: it is set apart (sandbox/contain_apart.c)
  *
@@ -50,7 +51,7 @@ enum { FAILED = 125 };
 
 struct options {
     const char *cgroups;
-    bool no_network;
+    bool no_network, own_system;
     bool terminal;                   /* descriptors 0 to 2 are one, for the program alone */
     char *places[SB_CONTAIN_PLACES]; /* NAME=DIRECTORY */
     size_t place_count;
@@ -113,6 +114,30 @@ static void hide_cgroups(void) {
     if (sb_path_exists(AT_FDCWD, "/sys/fs/cgroup"))
         mount("none", "/sys/fs/cgroup", "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC,
               "size=4k,mode=755");
+}
+
+/* ---- /dev and /sys ---- */
+
+/* In a user namespace nobody makes device nodes: a runtime binds those that it finds, and a /sys
+ * with a network that isn't its own. Root of one that has this machine's numbers could change modes
+ * of the former for all, and write to what is mounted in the latter. */
+static void make_system(bool network) {
+    static const struct {
+        const char *path;
+        unsigned minor;
+    } nodes[] = {{"/dev/null", 3},   {"/dev/zero", 5},    {"/dev/full", 7},
+                 {"/dev/random", 8}, {"/dev/urandom", 9}, {"/dev/tty", 0}};
+    /* The same can't be mounted on itself; where it is read-only, nobody may mount another. */
+    if (network && (mount("none", "/sys", "tmpfs", MS_RDONLY, "size=4k") < 0 ||
+                    mount("sysfs", "/sys", "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0))
+        fail("mounting /sys");
+    if (mount("sbuild-dev", "/dev", "tmpfs", MS_NOSUID | MS_NOEXEC, "size=64k,mode=755") < 0)
+        fail("mounting a /dev");
+    for (size_t i = 0; i < sizeof nodes / sizeof *nodes; i++)
+        if (mknod(nodes[i].path, S_IFCHR | 0600, makedev(nodes[i].minor ? 1 : 5, nodes[i].minor)) <
+                0 ||
+            chmod(nodes[i].path, 0666) < 0)
+            fail(nodes[i].path);
 }
 
 /* ---- pid 1 ---- */
@@ -293,6 +318,8 @@ static _Noreturn void be_first(int keeper, const struct options *options, const 
         fail("making a private mount namespace");
     if (mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
         fail("mounting /proc (in a container, its /proc must not be masked)");
+    if (options->own_system)
+        make_system(!options->no_network);
     if (!strcmp(cgroups, "read-only"))
         protect_cgroups();
     else if (!strcmp(cgroups, "hide"))
@@ -346,6 +373,8 @@ static bool take_option(char *option, struct options *out) {
         out->cgroups = value;
     else if (!strcmp(option, "network"))
         out->no_network = !strcmp(value, "none");
+    else if (!strcmp(option, "system"))
+        out->own_system = !strcmp(value, "own");
     else if (!strcmp(option, "place") && out->place_count < SB_CONTAIN_PLACES)
         out->places[out->place_count++] = value;
     else if (!strcmp(option, "input"))

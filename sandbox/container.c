@@ -16,6 +16,7 @@
 #include "sandbox/contain.h"
 #include "sandbox/container_private.h"
 #include "sandbox/runtime.h"
+#include "sandbox/userns.h"
 
 enum { RUNTIME_LOG_LIMIT = 1 << 20 };
 
@@ -24,7 +25,8 @@ enum { RUNTIME_LOG_LIMIT = 1 << 20 };
 struct bundle {
     char *path, *id;
     int fd;
-    bool mounted; /* a tmpfs */
+    bool mounted;   /* a tmpfs */
+    bool own_users; /* it says that there is to be a user namespace */
 };
 
 /* config.json is JSON, and JSON is UTF-8. */
@@ -41,11 +43,11 @@ static int check_text(const struct sb_container *container, struct sb_error *err
 }
 
 static int make_bundle(struct sb_store *store, const struct sb_root *root,
-                       const struct sb_container *container, struct bundle *out,
+                       const struct sb_container *container, bool own_users, struct bundle *out,
                        struct sb_error *err) {
     static atomic_uint count;
     unsigned number = atomic_fetch_add(&count, 1);
-    sb_autojson json_t *config = sb_container_config(root, container);
+    sb_autojson json_t *config = sb_container_config(root, container, own_users);
     sb_autobuf struct sb_buf text = {0};
     sb_json_write(config, &text);
     out->id = sb_format("sbuild-%d-%u", (int)getpid(), number);
@@ -56,6 +58,7 @@ static int make_bundle(struct sb_store *store, const struct sb_root *root,
                                    MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700,size=64m") < 0)
         return sb_fail_errno(err, SB_E_FAILED, "mounting a tmpfs for a step with secrets");
     out->mounted = container->secret;
+    out->own_users = own_users;
     out->fd = sb_directory_open(AT_FDCWD, out->path, err);
     if (out->fd < 0)
         return -1;
@@ -115,6 +118,9 @@ static int run_with(const struct sb_runtime *runtime, const struct bundle *bundl
     static const char *const env[] = {
         "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8", NULL};
     sb_autostrings struct sb_strings argv = {0};
+    if (bundle->own_users && container->network &&
+        !runtime->crun) /* it wants this machine's /sys */
+        return sb_fail(err, SB_E_FAILED, "%s makes no such user namespace", runtime->path);
     add_arguments(runtime, bundle, &argv);
     unlinkat(bundle->fd, "log", 0);
     struct sb_contain contain = {
@@ -123,6 +129,7 @@ static int run_with(const struct sb_runtime *runtime, const struct bundle *bundl
         .directory = bundle->path,
         .cgroups = runtime->crun ? SB_CGROUPS_HIDE : SB_CGROUPS_READ_ONLY,
         .network = container->network,
+        .own_system = bundle->own_users,
         .limits = container->limits,
         .out_met = container->out_met,
         .streams = container->streams,
@@ -139,31 +146,69 @@ static int run_with(const struct sb_runtime *runtime, const struct bundle *bundl
     return sb_fail(err, SB_E_FAILED, "%s: %s", runtime->path, errors.data);
 }
 
-int sb_container_run(struct sb_store *store, const struct sb_settings *settings,
-                     const struct sb_root *root, const struct sb_container *container,
-                     struct sb_step_log *log, int *out_status, struct sb_error *err) {
-    struct sb_runtimes runtimes;
-    if (check_text(container, err) < 0 || sb_runtimes_find(store, settings, &runtimes, err) < 0)
-        return -1;
-    struct bundle bundle = {.fd = -1};
-    int failed = make_bundle(store, root, container, &bundle, err);
+/* By the first runtime that works. */
+static int run_in(struct sb_store *store, const struct sb_settings *settings,
+                  const struct sb_runtimes *runtimes, const struct bundle *bundle,
+                  const struct sb_container *container, struct sb_step_log *log, int *out_status,
+                  struct sb_error *err) {
     struct sb_error first = {0};
-    for (size_t i = 0; i < runtimes.n && !failed; i++) {
+    int failed = -1;
+    for (size_t i = 0; i < runtimes->n; i++) {
         struct sb_error error = {0};
-        failed = run_with(&runtimes.v[i], &bundle, container, log, out_status, &error);
+        failed = run_with(&runtimes->v[i], bundle, container, log, out_status, &error);
         if (!failed) {
-            if ((i > 0 || !runtimes.remembered) && (!settings || !settings->runtime))
-                sb_runtime_remember(store, &runtimes.v[i]);
-            break;
+            if ((i > 0 || !runtimes->remembered) && (!settings || !settings->runtime))
+                sb_runtime_remember(store, &runtimes->v[i]);
+            return 0;
         }
         if (i == 0)
             first = error;
-        bool last = i + 1 == runtimes.n || error.code == SB_E_INTERRUPTED;
+        bool last = i + 1 == runtimes->n || error.code == SB_E_INTERRUPTED;
         if (last && err)
             *err = error.code == SB_E_INTERRUPTED ? error : first;
-        failed = last ? -1 : 0;
+        if (last)
+            break;
     }
+    return failed;
+}
+
+static int run_once(struct sb_store *store, const struct sb_settings *settings,
+                    const struct sb_root *root, const struct sb_container *container,
+                    bool own_users, struct sb_step_log *log, int *out_status,
+                    struct sb_error *err) {
+    struct sb_runtimes runtimes;
+    if (sb_runtimes_find(store, settings, &runtimes, err) < 0)
+        return -1;
+    struct bundle bundle = {.fd = -1};
+    int failed = make_bundle(store, root, container, own_users, &bundle, err);
+    if (!failed)
+        failed = run_in(store, settings, &runtimes, &bundle, container, log, out_status, err);
     drop_bundle(&bundle);
     sb_runtimes_free(&runtimes);
+    return failed;
+}
+
+/* Root's steps are in a user namespace too, where there may be one: else whoever has an account of
+ * the number that a program takes could look into it, and through it into the root and at secrets.
+ */
+int sb_container_run(struct sb_store *store, const struct sb_settings *settings,
+                     const struct sb_root *root, const struct sb_container *container,
+                     struct sb_step_log *log, int *out_status, struct sb_error *err) {
+    static atomic_bool impossible[2]; /* without the network, with it */
+    atomic_bool *never = &impossible[container->network];
+    struct sb_error failure = {0};
+    if (check_text(container, err) < 0)
+        return -1;
+    bool tried = !atomic_load(never) && !sb_userns_inside();
+    if (tried && run_once(store, settings, root, container, true, log, out_status, &failure) == 0)
+        return 0;
+    if (tried && failure.code != SB_E_FAILED) {
+        if (err)
+            *err = failure;
+        return -1;
+    }
+    int failed = run_once(store, settings, root, container, false, log, out_status, err);
+    if (tried && !failed)
+        atomic_store(never, true);
     return failed;
 }

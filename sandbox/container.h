@@ -3,9 +3,10 @@
  *
  * Makes a bundle (runtime-spec 1.0, config.json) in the store's tmp and runs it under containment
  * (sandbox/contain.h): new PID, mount, IPC, UTS and maybe network namespaces, Docker's default
- * capabilities without MKNOD, masked paths, a seccomp profile (sandbox/seccomp.h), no cgroup. The
- * same program sees the same things as root and rootless. sb_step_program (steps/program.h) is
- * what steps use; this is what lies under it.
+ * capabilities without MKNOD, masked paths, a seccomp profile (sandbox/seccomp.h), no cgroup; as
+ * root a user namespace with the numbers of this one, where that can be. The same program sees the
+ * same things as root and rootless. sb_step_program (steps/program.h) is what steps use; this is
+ * what lies under it.
  */
 #ifndef SB_SANDBOX_CONTAINER_H
 #define SB_SANDBOX_CONTAINER_H

@@ -139,7 +139,7 @@ static void add_mount(json_t *mounts, const char *destination, const char *type,
                                     "type", type, "source", text(source), "options", list));
 }
 
-static json_t *mounts(const struct sb_container *container) {
+static json_t *mounts(const struct sb_container *container, bool own_users) {
     json_t *out = json_array();
     add_mount(out, "/proc", "proc", "proc", "nosuid noexec nodev");
     add_mount(out, "/dev", "tmpfs", "tmpfs", "nosuid strictatime mode=755 size=65536k");
@@ -147,7 +147,7 @@ static json_t *mounts(const struct sb_container *container) {
               "nosuid noexec newinstance ptmxmode=0666 mode=0620 gid=5");
     add_mount(out, "/dev/shm", "tmpfs", "shm", "nosuid noexec nodev mode=1777");
     /* A user namespace can't mount a sysfs that shows a network which isn't its own. */
-    if (container->network && sb_userns_inside())
+    if (container->network && own_users)
         add_mount(out, "/sys", "none", "/sys", "rbind nosuid noexec nodev ro");
     else
         add_mount(out, "/sys", "sysfs", "sysfs", "nosuid noexec nodev ro");
@@ -160,7 +160,7 @@ static json_t *mounts(const struct sb_container *container) {
     return out;
 }
 
-static json_t *namespaces(const struct sb_container *container) {
+static json_t *namespaces(const struct sb_container *container, bool own_users) {
     static const char *const types[] = {"pid", "mount", "ipc", "uts", NULL};
     json_t *out = json_array();
     for (size_t i = 0; types[i]; i++)
@@ -168,12 +168,25 @@ static json_t *namespaces(const struct sb_container *container) {
     if (!container->network)
         json_array_append_new(
             out, json_pack("{s:s, s:s*}", "type", "network", "path", container->own_network));
+    if (own_users)
+        json_array_append_new(out, json_pack("{s:s}", "type", "user"));
     return out;
 }
 
-json_t *sb_container_config(const struct sb_root *root, const struct sb_container *container) {
+/* Every number is itself. */
+static json_t *all_ids(void) {
+    return json_pack("[{s:i, s:i, s:I}]", "containerID", 0, "hostID", 0, "size",
+                     (json_int_t)4294967295);
+}
+
+json_t *sb_container_config(const struct sb_root *root, const struct sb_container *container,
+                            bool own_users) {
     json_t *spec_linux = json_object();
-    json_object_set_new(spec_linux, "namespaces", namespaces(container));
+    json_object_set_new(spec_linux, "namespaces", namespaces(container, own_users));
+    if (own_users) {
+        json_object_set_new(spec_linux, "uidMappings", all_ids());
+        json_object_set_new(spec_linux, "gidMappings", all_ids());
+    }
     json_object_set_new(spec_linux, "maskedPaths", strings(masked_paths));
     json_object_set_new(spec_linux, "readonlyPaths", strings(read_only_paths));
     json_object_set_new(spec_linux, "seccomp", sb_seccomp_profile());
@@ -183,7 +196,7 @@ json_t *sb_container_config(const struct sb_root *root, const struct sb_containe
                         json_pack("{s:o, s:b}", "path", text(sb_root_path(root)), "readonly", 0));
     json_object_set_new(out, "hostname", json_string("sbuild"));
     json_object_set_new(out, "process", process(container));
-    json_object_set_new(out, "mounts", mounts(container));
+    json_object_set_new(out, "mounts", mounts(container, own_users || sb_userns_inside()));
     json_object_set_new(out, "linux", spec_linux);
     return out;
 }

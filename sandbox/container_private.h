@@ -8,7 +8,9 @@
 
 #include "sandbox/container.h"
 
-/* config.json of runtime-spec 1.0. A new reference. */
-json_t *sb_container_config(const struct sb_root *root, const struct sb_container *container);
+/* config.json of runtime-spec 1.0. own_users: in a user namespace of its own, with the numbers of
+ * this one. A new reference. */
+json_t *sb_container_config(const struct sb_root *root, const struct sb_container *container,
+                            bool own_users);
 
 #endif

@@ -62,6 +62,7 @@ char *sb_inroot_resolve(int root, const char *path, bool *out_exists, struct sb_
             continue;
         if (++links > LINK_LIMIT) {
             sb_fail(err, SB_E_FAILED, "%s: too many symbolic links", path);
+            sb_error_hint(err, "links of the image lead to one another there");
             return NULL;
         }
         at.len = target[0] == '/' ? 0 : before;

@@ -63,6 +63,13 @@ void sb_step_log_write(struct sb_step_log *log, const char *text, size_t len) {
     look_for_full(log, len);
 }
 
+void sb_step_log_say(struct sb_step_log *log, const char *lines) {
+    const struct sb_buf *tail = &log->tail;
+    if (tail->len > 0 && tail->data[tail->len - 1] != '\n')
+        sb_step_log_write(log, "\n", 1);
+    sb_step_log_write(log, lines, strlen(lines));
+}
+
 void sb_step_log_begin(struct sb_step_log *log) {
     log->own = 0;
     log->full = false;

@@ -27,6 +27,8 @@ struct sb_step_log {
     (8u << 20) /* bytes: one that needs more at once finds the disk full                           \
                 */
 void sb_step_log_write(struct sb_step_log *log, const char *text, size_t len);
+/* What sbuild says itself, whole lines: on lines of its own. */
+void sb_step_log_say(struct sb_step_log *log, const char *lines);
 /* The last max lines of output, for the error message of a failing step. */
 void sb_step_log_last_lines(const struct sb_step_log *log, int max, struct sb_buf *out);
 

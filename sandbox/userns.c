@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
-#include <pwd.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,8 +17,11 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/process.h"
+#include "base/userdb.h"
 
+/* At least so many, and more where the user has them: images have owners beyond, too. */
 enum { SUBORDINATE_IDS = 65535, ANSWER_LIMIT = 4096 };
+static const unsigned long most_ids = 4294967294ul; /* all but root and (uid_t)-1 */
 
 struct range {
     unsigned long start, count;
@@ -55,8 +57,9 @@ static struct range find_range(const char *path, const char *user, uid_t uid) {
 }
 
 static int find_ids(struct range *uids, struct range *gids, struct sb_error *err) {
-    struct passwd *pw = getpwuid(geteuid());
-    sb_autofree char *user = pw ? sb_strdup(pw->pw_name) : sb_format("%u", geteuid());
+    sb_autofree char *number = sb_format("%u", geteuid()), *name = NULL;
+    sb_userdb_find(SB_USERDB_USERS, number, &name, NULL, NULL);
+    const char *user = name ? name : number; /* /etc/subuid may have either */
     static const char *const programs[] = {"newuidmap", "newgidmap"};
     for (int i = 0; i < 2; i++) {
         sb_autofree char *program = sb_process_find(programs[i]);
@@ -92,7 +95,7 @@ static int map_ids(const char *program, pid_t pid, unsigned own, const struct ra
     sb_strings_add(&argv, "1");
     sb_strings_add(&argv, "1");
     sb_strings_addf(&argv, "%lu", range->start);
-    sb_strings_addf(&argv, "%d", SUBORDINATE_IDS);
+    sb_strings_addf(&argv, "%lu", range->count < most_ids ? range->count : most_ids);
     sb_autobuf struct sb_buf out = {0};
     sb_autobuf struct sb_buf diagnostics = {0};
     int status = sb_process_capture((const char *const *)argv.v, NULL, ANSWER_LIMIT, &out,

@@ -2,8 +2,8 @@
  * sandbox/userns: becoming able to mount, own and run, without leaving anything behind.
  *
  * As root: a private mount namespace. As any other user: a user namespace in which this process is
- * root and the user's subordinate ids (/etc/subuid, /etc/subgid, by newuidmap and newgidmap) are
- * 1…65535, and a private mount namespace in it.
+ * root and the largest range of the user's subordinate ids (/etc/subuid, /etc/subgid, by newuidmap
+ * and newgidmap) are 1, 2, … in it, at least 65535 of them, and a private mount namespace in it.
  */
 #ifndef SB_SANDBOX_USERNS_H
 #define SB_SANDBOX_USERNS_H

@@ -236,7 +236,7 @@ static int download(struct download *d, uint64_t limit, struct sb_step_log *log,
                     struct sb_error *err) {
     sb_autofree char *shown = sb_fetch_public_url(d->url);
     sb_autofree char *line = sb_format("fetching %s\n", shown);
-    sb_step_log_write(log, line, strlen(line));
+    sb_step_log_say(log, line);
     if (transfer(d, limit, err) == 0)
         return 0;
     if (err->code == SB_E_NETWORK && !*err->hint)
@@ -298,8 +298,7 @@ static int fetch_right(struct download *d, const struct sb_digest *digest, uint6
         return 0;
     bool doubtful = wrong.code == SB_E_INTEGRITY && (d->resumed || !d->total);
     if (doubtful) {
-        static const char line[] = "it is not whole, or put together wrongly: once more\n";
-        sb_step_log_write(log, line, sizeof line - 1);
+        sb_step_log_say(log, "it is not whole, or put together wrongly: once more\n");
         d->size = d->best = d->total = 0;
         d->no_ranges = true;
         if (download(d, seconds, log, err) < 0)

@@ -4,6 +4,7 @@
 
 #include "base/memory.h"
 #include "layers/room.h"
+#include "sandbox/userns.h"
 
 static bool says(const char *text, const char *const *patterns) {
     for (; *patterns; patterns++)
@@ -63,6 +64,15 @@ static const char *const carriage_return[] = {"\r: not found",
                                               "sh\r: ",
                                               NULL};
 
+/* Of chown, install, tar, dpkg, Python. */
+static const char *const owners[] = {"chown",     "ownership", "change owner", "setting owner",
+                                     "setgroups", "setuid",    "setgid",       NULL};
+
+/* An id that the user namespace doesn't have. */
+static bool lacks_ids(const char *text) {
+    return sb_userns_inside() && says(text, owners) && strcasestr(text, "invalid argument");
+}
+
 static const char *const ignored_failures[] = {"some index files failed to download",
                                                "temporary failure resolving", NULL};
 
@@ -78,6 +88,8 @@ int sb_step_hint(const struct sb_step *step, const struct sb_step_run_context *c
     if (!network && says(text, no_network))
         return sb_error_hint(err, "this step has no network; one that needs it says so: network: "
                                   "host");
+    if (lacks_ids(text))
+        return sb_error_hint(err, SB_STEP_IDS_HINT);
     if (says(text, carriage_return))
         return sb_error_hint(err, "the script has Windows' line ends (CR LF): save it with LF");
     if (says(text, no_answer))

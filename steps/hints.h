@@ -8,6 +8,10 @@
 #include "document/step.h"
 #include "steps/execution.h"
 
+#define SB_STEP_IDS_HINT                                                                           \
+    "give your user more subordinate ids, in one range of /etc/subuid and one of /etc/subgid, or " \
+    "build as root"
+
 /* Of a program that failed: a hint where err has none, and SB_E_NO_SPACE where the disk was full.
  * Returns -1. */
 int sb_step_hint(const struct sb_step *step, const struct sb_step_run_context *context,

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/idmap.h"
 #include "base/json.h"
 #include "base/lock.h"
 #include "base/memory.h"
@@ -99,19 +100,9 @@ static int add_network(struct sb_step_mounts *mounts, const struct sb_program *p
 
 /* ---- caches ---- */
 
-static bool reserved(const char *path) {
-    static const char *const places[] = {"/proc", "/sys", "/dev", NULL};
-    for (size_t i = 0; places[i]; i++) {
-        size_t len = strlen(places[i]);
-        if (!strncmp(path, places[i], len) && (!path[len] || path[len] == '/'))
-            return true;
-    }
-    return !strcmp(path, "/");
-}
-
 int sb_step_mounts_check_place(const char *path, struct sb_error *err) {
     sb_autofree char *clean = sb_path_clean(path);
-    if (path[0] == '/' && !reserved(clean))
+    if (path[0] == '/' && !sb_step_reserved(clean))
         return 0;
     return sb_fail(err, SB_E_STEP,
                    "%s: nothing can be mounted there (/, /proc, /sys and /dev are taken, and a "
@@ -164,6 +155,9 @@ static json_t *describe_cache(const struct cache *cache, const struct sb_recipe 
         json_object_set_new(json, "shared", json_string(cache->shared));
     else
         json_object_set_new(json, "recipe", sb_json_from_bytes(real ? real : path));
+    sb_autofree char *ids = sb_idmap_note(); /* who owns what is in it depends on them */
+    if (ids)
+        json_object_set_new(json, "ids", json_string(ids));
     return json;
 }
 
@@ -279,7 +273,7 @@ static int make_points(struct sb_step_mounts *mounts, struct sb_error *err) {
     if (sb_root_points(mounts->root, mounts->points, mounts->point_count, err) < 0)
         return -1;
     for (size_t i = 0; i < mounts->n; i++) {
-        if (reserved(mounts->points[i].resolved))
+        if (sb_step_reserved(mounts->points[i].resolved))
             return sb_fail(err, SB_E_STEP,
                            "%s leads to %s in the root: nothing can be mounted "
                            "there",

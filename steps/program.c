@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "base/file.h"
+#include "base/idmap.h"
 #include "base/memory.h"
 #include "base/text.h"
 #include "document/environment.h"
@@ -65,6 +66,14 @@ struct place {
     const char *workdir;
 };
 
+static int check_user(const struct sb_user *user, struct sb_error *err) {
+    if (sb_idmap_has(user->uid, user->gid))
+        return 0;
+    sb_fail(err, SB_E_STEP, "the step's user is %u:%u, which whoever builds has no ids for",
+            user->uid, user->gid);
+    return sb_error_hint(err, SB_STEP_IDS_HINT);
+}
+
 static int look_up(const struct sb_step *step, const struct sb_step_run_context *context,
                    const struct sb_program *program, const struct sb_step_mounts *mounts,
                    struct place *out, struct sb_error *err) {
@@ -72,6 +81,7 @@ static int look_up(const struct sb_step *step, const struct sb_step_run_context 
     out->workdir = program->workdir ? program->workdir : image_workdir;
     sb_autoclose int root = sb_directory_open(AT_FDCWD, sb_root_path(context->root), err);
     if (root < 0 || sb_inroot_user(root, program->user, &out->user, err) < 0 ||
+        check_user(&out->user, err) < 0 ||
         sb_workdir_make(root, out->workdir, mounts, program->workdir ? &out->user : NULL,
                         context->epoch, err) < 0)
         return -1;

@@ -30,6 +30,9 @@ static const struct sb_key keys[] = {
 
 static void describe(const struct sb_step *step, json_t *out) {
     json_object_set_new(out, "what", sb_step_set(&own(step)->what));
+    for (size_t i = 0; i < own(step)->what.n; i++)
+        if (sb_prune_directories(own(step)->what.v[i]) > 0)
+            json_object_set_new(out, "follows", json_true());
 }
 
 static char *summary(const struct sb_step *step) {
@@ -52,7 +55,7 @@ static int run(const struct sb_step *step, struct sb_step_run_context *context,
     sb_autofree char *text =
         sb_format("prune: %llu files removed, %s\n", (unsigned long long)pruned.files,
                   sb_text_size(pruned.bytes).text);
-    sb_step_log_write(context->log, text, strlen(text));
+    sb_step_log_say(context->log, text);
     return 0;
 }
 

@@ -14,6 +14,7 @@
 #include "document/ignore.h"
 #include "document/pattern.h"
 #include "document/rules.h"
+#include "sandbox/inroot.h"
 
 /* ---- categories ---- */
 
@@ -260,6 +261,31 @@ static void add_pattern(struct sb_strings *patterns, const char *text) {
         sb_strings_add(patterns, written);
 }
 
+size_t sb_prune_directories(const char *pattern) {
+    size_t plain = strcspn(pattern, "*?[\\"), n = 0;
+    for (size_t i = 1; i < plain; i++)
+        if (pattern[i] == '/')
+            n = i;
+    return n;
+}
+
+/* Where /lib is a link to usr/lib, "/lib/a/x" names "/usr/lib/a/x", as for a program in the root.
+ * NULL when there is no link on the way. */
+static char *through_links(int root, const char *pattern) {
+    size_t n = sb_prune_directories(pattern);
+    sb_autofree char *directory = sb_format("/%.*s", (int)n, pattern);
+    sb_autofree char *clean = sb_path_clean(directory);
+    bool exists;
+    sb_autofree char *resolved = n ? sb_inroot_resolve(root, clean, &exists, NULL) : NULL;
+    if (!resolved || !strcmp(resolved, clean))
+        return NULL;
+    struct sb_buf out = {0};
+    for (const char *c = resolved; *c; c++)
+        sb_buf_addf(&out, strchr("*?[\\", *c) ? "\\%c" : "%c", *c);
+    sb_buf_adds(&out, pattern + n);
+    return sb_buf_steal(&out);
+}
+
 int sb_prune_tree(const struct sb_strings *what, int root, int written, struct sb_pruned *out,
                   struct sb_error *err) {
     struct pruning p = {.out = out, .err = err};
@@ -269,9 +295,12 @@ int sb_prune_tree(const struct sb_strings *what, int root, int written, struct s
         bool chosen = !category;
         for (size_t k = 0; k < p.chosen_count; k++)
             chosen |= p.chosen[k] == category;
-        if (!category)
+        if (!category) {
+            sb_autofree char *led = through_links(root, what->v[i]);
             add_pattern(&patterns, what->v[i]);
-        else if (!chosen)
+            if (led)
+                add_pattern(&patterns, led);
+        } else if (!chosen)
             p.chosen[p.chosen_count++] = category;
     }
     struct stat a, b;

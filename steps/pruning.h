@@ -14,6 +14,10 @@
  * Directories are never taken by themselves, see sb_prune_tree. */
 bool sb_prune_takes(const char *category, const char *path, bool is_link);
 
+/* How much of a pattern names directories, before its first wildcard: links among them are
+ * followed. */
+size_t sb_prune_directories(const char *pattern);
+
 struct sb_pruned {
     uint64_t files, bytes;
 };
@@ -21,7 +25,8 @@ struct sb_pruned {
 /* Removes from the open directory root what the categories and patterns (of .dockerignore, anchored
  * at the root) take of what lies below the open directory written: root itself, or the directory
  * that a layer is written to, whose whiteouts are passed over. Directories that become empty go
- * too, but for those of manual pages, which later packages expect. Symlinks are not followed. */
+ * too, but for those of manual pages, which later packages expect. Links among the directories that
+ * a pattern names before its first wildcard are followed, within root; others are not. */
 int sb_prune_tree(const struct sb_strings *what, int root, int written, struct sb_pruned *out,
                   struct sb_error *err);
 

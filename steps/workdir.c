@@ -32,7 +32,7 @@ int sb_workdir_make(int root, const char *workdir, const struct sb_step_mounts *
     bool exists;
     sb_autofree char *resolved = sb_inroot_resolve(root, workdir, &exists, err);
     if (!resolved)
-        return -1;
+        return sb_error_context(err, "the workdir");
     if (is_mounted(resolved, mounts))
         return 0;
     sb_autoclose int other = sb_inroot_open(root, resolved, O_PATH | O_NOFOLLOW);

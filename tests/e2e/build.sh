@@ -139,6 +139,7 @@ layers:
       i=0; while [ $i -lt 50 ]; do i=$((i+1)); echo "line $i"; done; printf 'partial'
       exit 7
       echo not reached
+service: {port: 8000, health: {http: /}}
 EOF
 check_fails "a failing step has status 4" 4 "$SBUILD" fails.yaml
 "$SBUILD" --progress json fails.yaml >out.txt 2>err.json || :
@@ -154,12 +155,58 @@ check "the log's path is shown" test -f "$log"
 check_equal "the log is whole" 51 "$(grep -cE '^line [0-9]+$|^partial$' "$log")"
 check_equal "nothing on stdout" "" "$(cat out.txt)"
 check "the output is passed on as JSON" sh -c "grep -h '^{' err.json | jq -es 'map(select(.event == \"output\") | .text) | add | contains(\"line 1\")' >/dev/null"
+check "for programs, the error has its end, too" sh -c "grep -h '^{' err.json | jq -es 'map(select(.event == \"error\") | .message) | add | contains(\"\nline 50\npartial\n\")' >/dev/null"
+
+# A log has it above: it is not said again.
+said_once() { # NAME WHAT-IS-IN-FRONT
+	check_equal "$1: each line once" "1 1 1" "$(for line in 'line 1' 'line 50' partial; do grep -c "[ |]$line\$" said || :; done | paste -sd ' ')"
+	check_equal "$1: at last what failed, and where the whole log is" \
+		"$2"'layer fails: fails.yaml:7: run: `exit 7` ended with status 7,    the whole log: /,' \
+		"$(grep -A 9 '^sbuild: error' said | sed 's|^sbuild: error: ||; s|\(log: /\).*|\1|' | tr '\n' ,)"
+}
+check_fails "in a log" 4 "$SBUILD" fails.yaml --progress plain --metadata-file facts.json
+said_once "in a log" ""
+check_equal "what it said last stands before" "fails fails | partial" "$(grep -B 1 '^sbuild: error' said | head -1)"
+check "metadata have its end: nobody else tells it there" sh -c 'jq -r .error.message facts.json | grep -q "^line 50"'
+check_fails "a bundle" 4 "$SBUILD" bundle fails.yaml --progress plain --metadata-file facts.json
+said_once "a bundle" ""
+check "its metadata have its end" sh -c 'jq -r .error.message facts.json | grep -q "^line 50"'
+check_fails "into a pipe" 4 sh -c '"$SBUILD" fails.yaml 2>&1 | cat >piped; "$SBUILD" fails.yaml 2>/dev/null'
+cp piped said
+said_once "into a pipe" ""
+printf 'name: slow\nfrom: base.yaml\nlayers: [{name: slow, run: "echo well; sleep 1; echo begun"}]\n' >slow.yaml
+printf 'name: above\nfrom: fails.yaml\nlayers: [{name: above, run: "true"}]\n' >above.yaml
+check_fails "one of two, which the other stands on" 4 "$SBUILD" above.yaml slow.yaml --progress plain
+said_once "one of two, which the other stands on" ""
+check_fails "on a terminal" 4 sh -c 'TERM=xterm script -qec "$SBUILD fails.yaml" typescript >/dev/null'
+tr -d '\r' <typescript | sed 's/.*\x1b\[[0-9;]*[AK]//' >said
+check_equal "where it is not above: its end is said once" "0 1 1" \
+	"$(for line in 'line 11' 'line 12' 'line 50'; do grep -c "^    $line\$" said || :; done | paste -sd ' ')"
+
+recipe long <<'EOF'
+layers:
+  - name: long
+    run: |
+      head -c 9000 /dev/zero | tr '\0' '\200'
+      head -c 30000 /dev/zero | tr '\0' x
+      printf 'a\0b\n'
+      exit 3
+EOF
+check_fails "one with a long line, and bytes of no text" 4 "$SBUILD" long.yaml --progress plain
+check_equal "all of it is said" "9000 30000" "$(sed -n 's/^long long | //p' said | tr -d '\n' | sed 's/a.*//' |
+	sed 's/\\x80/y/g; s/\xef\xbf\xbd/y/g' | LC_ALL=C awk '{ y = gsub("y", ""); print y, gsub("x", "") }')"
+check_said '^    the whole log: /'
+check_fails "in a terminal" 4 "$SBUILD" long.yaml --progress tty
+check "its end is said, and the log's path" sh -c "grep -q '^    .*xxxa' said && grep -q '^    the whole log: /' said"
 recipe talks <<'EOF'
 layers:
   - name: talks
     run: printf '10%%\r20%%\r\ndos\r\n\nlast'
 EOF
 build talks.yaml >/dev/null || cat err
+printf 'name: says\nfrom: base.yaml\nlayers: [{name: says, steps: [{run: "printf last"}, {prune: [pyc]}]}]\n' >says.yaml
+"$SBUILD" says.yaml --progress plain >/dev/null 2>says || cat says
+check_equal "what sbuild says is on a line of its own" "says says | last,says says | prune: 0 files removed, 0 B," "$(grep '|' says | tr '\n' ,)"
 check_equal "plain progress: lines may end as they like" "20%,dos,,last," \
 	"$(sed -n 's/^talks talks | //p' err | tr '\n' ,)"
 "$SBUILD" talks.yaml --no-cache --progress json >/dev/null 2>err

@@ -1,16 +1,20 @@
 #!/usr/bin/env python3
 """Odd layers, each of which every reader must see alike.
 
-    layers-odd.py make SEED DIR     an OCI layout in DIR, image "odd": two to four layers of odd entries in t/,
-                                    the members in DIR.txt; and DIR.umoci, if umoci should see the same
+    layers-odd.py image DIR LAYER…  an OCI layout in DIR, image "odd"; a layer: "NAME TYPE MODE LINK, NAME TYPE MODE", with
+                                    tar's types; names are below t/, or absolute
+    layers-odd.py make FIRST COUNT  OCI layouts in case-SEED/layout, image "odd": two to four layers of odd entries in t/,
+                                    the members in layout.txt; and layout.umoci, if umoci should see the same
     layers-odd.py tar FILE          what a tar has below t/, one line an entry
     layers-odd.py tree DIR          the same of a directory, made by somebody else
     layers-odd.py listing FILE      the same of what the step of layers-odd.sh printed
-    layers-odd.py umoci DIR FILE    FILE, such a list of the image in DIR, without what umoci makes of implied directories
+    layers-odd.py umoci FILE        FILE, such a list of the image in layout, without what umoci makes of implied directories
+    layers-odd.py read KIND FILE OUT…  several of the last four, each printed to OUT
 
 A line: path, type, mode, and the size of a file, the target of a symlink, or the device. Hard links are
 listed as what they lead to.
 """
+import contextlib
 import gzip
 import hashlib
 import io
@@ -45,7 +49,7 @@ class Layer:
         self.size = rng.randint(1, 50)
 
     def add(self, name, kind=tarfile.REGTYPE, mode=0o644, link="", device=(0, 0)):
-        info = tarfile.TarInfo("t/" + name)
+        info = tarfile.TarInfo(name[1:] if name.startswith("/") else "t/" + name)
         info.type, info.mode, info.linkname, info.mtime = kind, mode, link, 1
         info.devmajor, info.devminor = device
         data = None
@@ -54,7 +58,7 @@ class Layer:
             info.size = self.size
             data = io.BytesIO(b"x" * self.size)
         self.tar.addfile(info, data)
-        self.lines.append(f"{name} {kind.decode()} {mode:o} {link}")
+        self.lines.append(f"{name} {kind.decode()} {mode:o} {link or (device if kind == tarfile.CHRTYPE else '')}")
 
     def member(self, below):
         rng = self.rng
@@ -93,19 +97,25 @@ class Layer:
 
 
 def is_sound(lines):
-    """A hard link whose target a later member of the same layer replaced is told as damaged by some, and
-    followed by others: nobody makes such."""
-    seen = set()
+    """Whether it can be unpacked at all: no hard link to what is not there, nothing below a file; what this
+    rule leaves of such, all have to refuse. What a link leads to may be replaced afterwards."""
+    seen, files = set(), set()
     for line in lines:
         name, kind, *_ = line.split(" ")
+        parents = [name[:i] for i, c in enumerate(name) if c == "/"]
+        if files.intersection(parents):
+            return False
         for have in list(seen):
             if have == name or have.startswith(name + "/") or name.startswith(have + "/"):
                 if kind != "5" or have != name:
                     seen.discard(have)
         if kind == "1" and line.split("t/", 1)[1].strip() not in seen:
             return False
-        if kind in "01" and "/.wh." not in "/" + name:
+        if "/.wh." in "/" + name:
+            continue
+        if kind in "01":
             seen.add(name)
+        (files.discard if kind in "52" else files.add)(name)
     return True
 
 
@@ -125,26 +135,18 @@ def through_lower(layers):
     return False
 
 
-def make(seed, where):
-    rng = random.Random(int(seed))
+def write(layers, where):
     os.makedirs(where + "/blobs/sha256", exist_ok=True)
-    layers, diff_ids, text, members = [], [], [], []
-    for number in range(rng.randint(2, 4)):
-        for _ in range(1000):
-            layer = Layer(rng)
-            for _ in range(rng.randint(1, 9)):
-                layer.member(number > 0)
-            if is_sound(layer.lines):
-                break
+    diff_ids, blobs, text = [], [], []
+    for number, layer in enumerate(layers):
         data = layer.data()
         diff_ids.append("sha256:" + hashlib.sha256(data).hexdigest())
         blob = put(where, gzip.compress(data, mtime=0))
-        layers.append(dict(blob, mediaType="application/vnd.oci.image.layer.v1.tar+gzip"))
-        members.append(layer.lines)
+        blobs.append(dict(blob, mediaType="application/vnd.oci.image.layer.v1.tar+gzip"))
         text += [f"layer {number}"] + ["  " + line for line in layer.lines]
     config = {"architecture": "amd64", "os": "linux", "config": {"Cmd": ["/bin/sh"]},
               "rootfs": {"type": "layers", "diff_ids": diff_ids}}
-    manifest = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json", "layers": layers,
+    manifest = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json", "layers": blobs,
                 "config": dict(put(where, json.dumps(config).encode()),
                                mediaType="application/vnd.oci.image.config.v1+json")}
     entry = dict(put(where, json.dumps(manifest).encode()), mediaType=manifest["mediaType"],
@@ -153,21 +155,62 @@ def make(seed, where):
         json.dump({"schemaVersion": 2, "manifests": [entry]}, index)
     with open(where + "/oci-layout", "w", encoding="utf-8") as layout:
         layout.write('{"imageLayoutVersion":"1.0.0"}')
-    # A device 0:0 umoci makes, which is a whiteout where layers are unpacked for overlayfs.
-    if not through_lower(members) and not any(" 3 600" in line for line in sum(members, [])):
-        open(where + ".umoci", "w", encoding="utf-8").close()
     with open(where + ".txt", "w", encoding="utf-8") as out:
         out.write("\n".join(text) + "\n")
 
 
-def as_umoci(layout, mine):
-    """What umoci shows of that image: in place of a file, a directory that no entry mentions has its mode."""
-    mentioned, others, lines = set(), set(), []
-    with open(layout + ".txt", encoding="utf-8") as text:
+def image(where, *texts):
+    layers = []
+    for text in texts:
+        layer = Layer(random.Random(0))
+        for member in text.split(", "):
+            name, kind, mode, *link = member.split(" ")
+            layer.add(name, kind.encode(), int(mode, 8), *link)
+        layers.append(layer)
+    write(layers, where)
+
+
+def make_all(first, count):
+    for seed in range(int(first), int(first) + int(count)):
+        make(seed, f"case-{seed}/layout")
+
+
+def make(seed, where):
+    rng = random.Random(seed)
+    layers = []
+    for number in range(rng.randint(2, 4)):
+        for _ in range(1000):
+            layer = Layer(rng)
+            for _ in range(rng.randint(1, 9)):
+                layer.member(number > 0)
+            if is_sound(layer.lines):
+                break
+        layers.append(layer)
+    write(layers, where)
+    # A device 0:0 umoci makes, which is a whiteout where layers are unpacked for overlayfs.
+    members = [layer.lines for layer in layers]
+    if not through_lower(members) and not any(" 3 600 (0, 0)" in line for line in sum(members, [])):
+        open(where + ".umoci", "w", encoding="utf-8").close()
+
+
+def as_umoci(mine):
+    """What umoci shows of that image: a directory that no entry mentions has the mode of what was there before,
+    be it a file or what its own layer takes away."""
+    mentioned, own, others, lines = set(), set(), set(), []
+    with open("layout.txt", encoding="utf-8") as text:
         for line in text:
-            if line.startswith("  "):
-                name, kind, *_ = line.strip().split(" ")
-                (mentioned if kind == "5" else others).add("t/" + name)
+            name, kind, *_ = line.strip().split(" ")
+            if not line.startswith("  "):
+                mentioned, own = mentioned | own, set()
+            elif name.endswith(".wh..wh..opq"):
+                hidden = "t/" + name.removesuffix(".wh..wh..opq")
+                mentioned = {path for path in mentioned if not path.startswith(hidden)}
+            else:
+                (own if kind == "5" else others).add("t/" + name.replace(".wh.", ""))
+                if ".wh." in name:
+                    hidden = "t/" + name.replace(".wh.", "") + "/"
+                    mentioned = {path for path in mentioned if not path.startswith(hidden)}
+    mentioned |= own
     mentioned -= others
     with open(mine, encoding="utf-8") as tree:
         for line in tree:
@@ -233,5 +276,14 @@ def of_listing(name):
     show(tree)
 
 
+READERS = {"tar": of_tar, "tree": of_tree, "listing": of_listing, "umoci": as_umoci}
+
+
+def read(*several):
+    for kind, name, out in zip(several[::3], several[1::3], several[2::3]):
+        with open(out, "w", encoding="utf-8") as file, contextlib.redirect_stdout(file):
+            READERS[kind](name)
+
+
 if __name__ == "__main__":
-    {"make": make, "tar": of_tar, "tree": of_tree, "listing": of_listing, "umoci": as_umoci}[sys.argv[1]](*sys.argv[2:])
+    dict(READERS, make=make_all, image=image, read=read)[sys.argv[1]](*sys.argv[2:])

@@ -18,10 +18,9 @@ done >/listing
 END
 count=${SB_ODD_LAYERS:-12} seed=${SB_ODD_SEED:-1} umoci=
 ! have_peer umoci || umoci=1
-unpacked=0 compared=0 broken=0 refused=0
+unpacked=0 compared=0 broken=0 refused=0 umoci_refused=0
+odd make "$seed" "$count"
 for i in $(seq "$seed" $((seed + count - 1))); do
-	mkdir "case-$i"
-	odd make "$i" "case-$i/layout"
 	cd "case-$i"
 	cat >step.yaml <<-END
 		name: step
@@ -44,23 +43,28 @@ for i in $(seq "$seed" $((seed + count - 1))); do
 	fi
 	"$SBUILD" export step --format rootfs -o step.tar >export.out 2>&1
 	tar -xf step.tar listing
-	odd tar odd.tar >by-export
-	odd listing listing >by-step
-	odd tar step.tar >by-export-of-step
+	# umoci follows symlinks of its own layer, also in circles.
+	explained='too many levels of symbolic links'
+	set -- tar odd.tar by-export listing listing by-step tar step.tar by-export-of-step
+	if [ -z "$umoci" ] || ! [ -e layout.umoci ]; then
+		:
+	elif peer umoci unpack --image "case-$i/layout:odd" "case-$i/bundle" >umoci.out 2>&1; then
+		set -- "$@" tree bundle/rootfs tree umoci tree by-umoci umoci by-export as-umoci
+		unpacked=$((unpacked + 1))
+	elif grep -qE "$explained" umoci.out; then
+		umoci_refused=$((umoci_refused + 1))
+	else
+		tail -n 1 umoci.out >differs-umoci
+	fi
+	odd read "$@"
 	"$SBUILD" ls oci:layout:odd -R 2>/dev/null | sed -n 's|.* t/|t/|p' | sed 's|/$||; s| -> .*||; s| = .*||' | grep . | sed '/^t$/d' | sort >by-ls
 	cut -d ' ' -f 1 by-export | sort >names
 	others="by-step by-export-of-step"
-	if [ -n "$umoci" ] && [ -e layout.umoci ] && peer umoci unpack --image "case-$i/layout:odd" "case-$i/bundle" >umoci.out 2>&1; then
-		odd tree bundle/rootfs >tree
-		odd umoci layout tree >by-umoci
-		odd umoci layout by-export >as-umoci
-		unpacked=$((unpacked + 1))
-		cmp -s as-umoci by-umoci || diff as-umoci by-umoci | sed "s/^/    by-umoci: /" >differs-umoci
-	fi
+	[ ! -e tree ] || diff as-umoci by-umoci | sed "s/^/    by-umoci: /" >differs-umoci
 	same=yes
 	for other in $others; do cmp -s by-export $other || same=no; done
 	cmp -s names by-ls || same=no
-	[ ! -e differs-umoci ] || same=no
+	[ ! -s differs-umoci ] || same=no
 	if [ $same = no ]; then
 		broken=$((broken + 1))
 		{
@@ -75,6 +79,6 @@ for i in $(seq "$seed" $((seed + count - 1))); do
 	cd ..
 	rm -rf "case-$i"
 done
-note "$compared layers compared, $refused refused by all; umoci unpacked $unpacked"
+note "$compared layers compared, $refused refused by all; umoci unpacked $unpacked, and can't $umoci_refused"
 check_equal "all see one tree, in $count odd images" 0 "$broken"
 [ "$broken" = 0 ] || head -n 200 broken

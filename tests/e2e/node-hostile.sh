@@ -154,7 +154,7 @@ refused "units of systemd" 1 "are systemd's own" "d['name'] = 'systemd-mine'"
 refused "a name that has a socket waiting for it" 1 'syslog.socket of this machine speaks of a syslog.service' "d['name'] = 'syslog'"
 refused "a name that the system is started with" 1 'graphical.target of this machine speaks of' "d['name'] = 'display-manager'"
 refused "a name that others are started after" 1 'of this machine speaks of a auditd.service' "d['name'] = 'auditd'; d['after'] = ['ssh.service']"
-for name in private journal extensions; do
+for name in private journal extensions extensions.mutable containers; do
 	refused "a directory that the system believes: $name" 1 'mean something to this host' "d['name'] = '$name'; d['directories']['state'] = '/data'"
 done
 refused "an upstream file of the administrator" 1 'own.conf is there already' \
@@ -213,7 +213,30 @@ check "what the release before had already" n sbuild install /root/hostile.tar
 make_hostile "d['after'] = ['second.service']"
 check_fails "two that wait for one another" 1 n sbuild install /root/hostile.tar
 said 'good is to be started after second.service'
-for service in second good; do check "$service goes" n sbuild uninstall $service; done
+make_hostile "d['name'] = 'third'; d['after'] = ['good.service']"
+check "one that waits for one of them" n sbuild install /root/hostile.tar
+n sbuild uninstall second >/dev/null 2>&1
+make_hostile "d['name'] = 'second'; d['after'] = ['third.service']"
+check "and one that waits for it" n sbuild install /root/hostile.tar
+make_hostile "d['after'] = ['second.service']"
+check_fails "three that wait for one another" 1 n sbuild install /root/hostile.tar
+said 'good is to be started after second.service'
+# At boot systemd leaves out what it likes of a circle: here units of the host could be in it.
+printf '[Unit]\nAfter=multi-user.target\n[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/true\n[Install]\nWantedBy=multi-user.target\n' >"$root/etc/systemd/system/late.service"
+printf '[Unit]\nAfter=late.service\n' >"$root/etc/systemd/system/later.target"
+n sh -c 'systemctl daemon-reload; systemctl enable --now late'
+for unit in late.service later.target graphical.target; do
+	make_hostile "d['after'] = ['$unit']"
+	check_fails "after $unit, which comes after all services" 1 n sbuild install /root/hostile.tar
+	said "good is to be started after $unit, and that after"
+done
+make_hostile "d['after'] = ['multi-user.target']"
+check_fails "after all services, of which one waits for it" 1 n sbuild install /root/hostile.tar
+for service in second third; do check "$service goes" n sbuild uninstall $service; done
+make_hostile "d['after'] = ['multi-user.target', 'dbus.service', 'network.target', 'is-not-there.service']"
+check "after what does not" n sbuild install /root/hostile.tar
+n sh -c 'systemctl disable --now late; rm /etc/systemd/system/late.service /etc/systemd/system/later.target; systemctl daemon-reload'
+check "good goes" n sbuild uninstall good
 n systemctl stop there once
 n rm /etc/systemd/system/once.service /etc/systemd/system/there.service /etc/systemd/system/by-hand.service /etc/systemd/system/friendly.service
 n sh -c 'rm -f /root/was-here; systemctl daemon-reload'
@@ -260,6 +283,41 @@ harmless "the light variant's files" true \
 	"d['root'] = 'host'; d['user'] = ''; d['workdir'] = '/app'; layer(1, [entry('app/suid', $helper, 0o6755), entry('app/helper', $helper, 0o755),
 entry('app/disk', type=tarfile.BLKTYPE, mode=0o666, devmajor=254, devminor=0)])" \
 	"no setuid, no devices" 'test -x /opt/good/*/app/suid && test -z "$(find /opt/good -perm /6000 -o -type b)"'
+
+# A place that is missing is made by systemd, through links, and in a directory of the host if it is shown there.
+mkdir -p "$root/srv/models" "$root/etc/sbuild/host-directories" "$root/var/lib/good"
+echo /srv >"$root/etc/sbuild/host-directories/good"
+echo /var/lib/good >"$root/etc/sbuild/directories/good"
+ln -s /models/new "$root/var/lib/good/link"
+make_hostile "d['name'] = 'beside'"
+check "one beside it" n sbuild install /root/hostile.tar
+state >before
+shown="d['directories']['host'] = {'/srv/models': '/models'}"
+linked() { # WHAT LINK TARGET STATEMENTS
+	refused "$1" 1 "leads to $3 and lies in " \
+		"$shown; ${4:-pass}; layer(1, [entry('app/helper', $helper, 0o755), entry('$2', type=tarfile.SYMTYPE, linkname='$3')])"
+}
+linked "data that a link leads to the host's" d /models/x "d['directories']['state'] = '/d'"
+linked "a volume that does" d /models/x "d['volumes'] = ['/d']"
+for place in etc/resolv.conf etc/hosts tmp run proc dev; do
+	linked "/$place in the host's by a link" $place /models/x
+	linked "/$place in data by a link" $place /d/link "d['directories']['state'] = '/d'"
+done
+refused "a volume in data, where the service may have a link" 1 '/d/link of good lies in /d' "$shown; d['directories']['state'] = '/d'; d['volumes'] = ['/d/link']"
+refused "a volume in a volume" 1 '/d/link of good lies in /d' "$shown; d['volumes'] = ['/d', '/d/link']"
+refused "data in the place of /etc" 1 '/etc/resolv.conf of good lies in /etc' "$shown; d['directories']['state'] = '/etc'"
+refused "data in the place of /run" 1 '/run/systemd of good lies in /run' "$shown; d['directories']['state'] = '/run'"
+make_hostile "$shown; d['directories']['state'] = '/d'; d['volumes'] = ['/e', '/tmp/v']"
+check "places side by side" n sbuild install /root/hostile.tar
+check_equal "nothing is made in the host's" "" "$(n ls -A /srv/models)"
+check "goes" n sbuild uninstall good
+mkdir -p "$root/etc/systemd/system/good.service.d"
+printf '[Service]\nBindPaths=/srv/models:/models\n' >"$root/etc/systemd/system/good.service.d/models.conf"
+state >before
+shown=pass
+linked "a link to what a drop-in shows" etc/resolv.conf /models/x
+rm -r "$root/etc/systemd/system/good.service.d" "$root/var/lib/good"
+check "the one beside it goes" n sbuild uninstall beside
 
 # A health command is started by root: nothing of the service may reach it before it is the service's user.
 mkdir -p "$root/var/lib/good"

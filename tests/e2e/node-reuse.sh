@@ -82,3 +82,37 @@ check "install what was pulled" n sbuild install "$web:v1.0.0"
 check_equal "it serves" 1.0.0 "$(ask "$PORT")"
 check_equal "what has a tag stays" "$(layers_of 2 | wc -l)" "$(layer_blobs 2 | wc -l)"
 n sbuild uninstall web >/dev/null 2>&1
+
+# ---- layers that say more than their trees ----
+
+PORT=$(free_port)
+make_service odd "$PORT" 'directories: {state: /data}'
+odd() { python3 "$TOP/tests/e2e/layers-odd.py" "$@"; }
+# Directories that the second only implies; of whiteouts alone, also where mount points are; a file in place of one.
+odd image layout "d 5 700, d/e 5 711, d/e/f 0 644, w 5 701, gone 5 755, gone/x 0 644, file 0 600" \
+	"d/e/g 0 644, n/.wh.x 0 0, w/deep/.wh.x 0 0, .wh.gone 0 0, file/.wh.x 0 0, /data/.wh.x 0 0, /proc/.wh.x 0 0, /.sbuild/.wh.x 0 0, a 0 644, b 1 644 t/a, a 5 755"
+printf 'name: base\nfrom: {image: "oci:layout:odd"}\nlayers: [{name: busybox, copy: {from: rootfs, to: /}}]\n' >odd-base.yaml
+sed -i 's|^from: .*|from: odd-base.yaml|' odd.yaml
+release odd 1.0.0 >/dev/null 2>err || cat err
+"$SBUILD" export oci:layout:odd --format rootfs -o odd.tar >/dev/null 2>err || cat err
+odd tar odd.tar >expected
+seen() { # GENERATION: of the root that its service has
+	n sh -c "cd /run/sbuild/odd/$1 && find t -mindepth 1 | while read -r path; do
+		link=; ! [ -h \$path ] || link=\$(readlink \$path); stat -c \"%n|%F|%a|%s|%t:%T|\$link\" \$path; done" >listing
+	odd listing listing
+}
+check "an image of odd layers is installed" n sbuild install "$REPOSITORY/odd:v1.0.0"
+check_equal "it serves" 1.0.0 "$(ask "$PORT")"
+check "there are such" grep -q '^t/d d 700$' expected
+seen 1 >found
+check "its root is what export says" diff expected found
+check "prune" n sbuild prune
+release odd 1.1.0 >/dev/null 2>err || cat err
+check "the next one" n sbuild install "$REPOSITORY/odd:v1.1.0"
+seen 2 >found
+check "has the same" diff expected found
+kill_node one
+boot_node one
+check_equal "also after a reboot" "1.1.0" "$(served "$PORT")"
+seen 2 >found
+check "it is the same" diff expected found

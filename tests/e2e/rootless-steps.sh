@@ -59,6 +59,27 @@ for who in root user; do
 	check_equal "nor on the host's network, but for sockets" "tried" "$(tries $who host | grep -v "$sockets")"
 done
 
+# Programs of root's build have numbers, and whoever has an account of that number is another user still: what
+# they read and write through /proc is neither the step's secret nor the image's file.
+printf s3cret-of-a-step >given
+for network in none host; do
+	cat >number.yaml <<-END
+		name: number
+		from: base.yaml
+		layers:
+		  - {name: home, run: mkdir -m 777 /home}
+		  - {name: try, network: $network, run: {script: echo good >/home/f && sleep 3 && cat /home/f, user: "$(id -u "$user"):$(id -g "$user")"}, secrets: [key]}
+	END
+	"$SBUILD" number.yaml --no-cache --progress plain --secret "id=key,src=$T/given" >number.out 2>&1 &
+	build=$!
+	for _ in $(seq 100); do ! pgrep -u "$user" -x sleep >pid || break; sleep 0.05; done
+	check "a step runs as the user's number (network $network)" test -s pid
+	check_equal "who reads none of its secrets" "" \
+		"$(as_user sh -c 'cat /proc/$1/root/run/secrets/key /proc/$1/environ; echo evil >/proc/$1/root/home/f' sh "$(cat pid)" 2>/dev/null)"
+	check "the build is done" wait "$build"
+	check "and has what it made" grep -q '| good$' number.out
+done
+
 # What a build leaves is no other user's: programs that are setuid lie below directories that nobody enters.
 cat >setuid.yaml <<-END
 	name: setuid
@@ -72,3 +93,57 @@ for store in "$SBUILD_STORE" "$T/home/.local/share/sbuild"; do
 	check_equal "nobody else reaches what may be run or written in $store" "" \
 		"$(setpriv --reuid 65534 --regid 65534 --clear-groups find "$store" \( -perm /6000 -o -writable \) ! -type l 2>/dev/null)"
 done
+
+
+# The user's subordinate ids: all of the largest range are there, and when it becomes another one, layers that were
+# unpacked with the former have their owners all the same.
+cat >home/ids.yaml <<-END
+	name: ids
+	from: $T/base.yaml
+	layers:
+	  - {name: made, run: touch /made && chown 1234:77 /made && mkdir /dir && touch /dir/f && chown -R 5:5 /dir}
+	  - {name: used, run: "stat -c %u:%g /made /dir/f >/owners; cp -a /dir /copy; echo ONE >/n", cache: [/kept]}
+	  - {name: user, run: {script: "id -u >>/kept/ids", user: worker}, cache: [/kept]}
+END
+sed -e "s|from: $T/base.yaml|from: base.yaml|" home/ids.yaml >ids.yaml
+owners() { as_user "$SBUILD" export ids --format rootfs -o - | tar -xO -f - owners | xargs; }
+check "a step gives files to others" as_user "$SBUILD" ids.yaml
+check_equal "their owners are seen above" "1234:77 5:5" "$(owners)"
+range() { # add|del: usermod changes nobody who runs something, and one process at a time has the files
+	for _ in 1 2 3 4 5; do
+		! usermod "--$1-subuids" 3000000000-3000999999 "--$1-subgids" 3000000000-3000999999 "$user" 2>usermod.err || return 0
+		sleep 0.2
+	done
+	cat usermod.err && false
+}
+kill "$(cat pids/user)" && while kill -0 "$(cat pids/user)" 2>/dev/null; do sleep 0.05; done
+check "the user gets more ids" range add
+sed -i s/ONE/TWO/ ids.yaml
+check "the user's ids are others now" as_user "$SBUILD" ids.yaml
+check_equal "the owners are the same" "1234:77 5:5" "$(owners)"
+check_equal "of what was copied, too" 5/5 \
+	"$(as_user "$SBUILD" export ids --format rootfs -o - | tar --numeric-owner -tvf - copy/f | awk '{ print $2 }')"
+cat >large.yaml <<-END
+	name: large
+	from: base.yaml
+	layers:
+	  - {name: copied, copy: {from: base.yaml, to: /c/, owner: "400000:400001"}}
+	  - {name: given, run: "stat -c %u:%g /c/base.yaml >/owners; chown 999999:999999 /owners"}
+	  - {name: user, run: {script: "id -u", user: "400000"}}
+END
+check "ids beyond 65535 are there where the user has them" as_user "$SBUILD" large.yaml
+check "the user has the first ids only" range del
+sed -i s/TWO/THREE/ ids.yaml
+check "back to the first ids" as_user "$SBUILD" ids.yaml
+check_equal "again the same" "1234:77 5:5" "$(owners)"
+sed -i 's/id -u/id -g/' large.yaml
+check_fails "too large an id" 1 as_user "$SBUILD" large.yaml
+check_said 'hint: .*subordinate ids'
+sed -i 's/{name: user.*/{name: user, run: "chown 400000 \/owners"}/; /name: copied\|name: given/d' large.yaml
+sed -i 's/^layers:/layers:\n  - {name: made, run: touch \/owners}/' large.yaml
+check_fails "nor can a step give files to it" 4 as_user "$SBUILD" large.yaml
+check_said 'hint: .*subordinate ids'
+sed -i 's/{name: user.*/{name: user, run: {script: "true", user: "400000"}}/' large.yaml
+check_fails "nor run as it" 4 as_user "$SBUILD" large.yaml
+check_said 'is 400000:0, which whoever builds has no ids for'
+check_said 'hint: .*subordinate ids'

@@ -28,6 +28,12 @@ check_equal "leads to a new directory" "drwxr-xr-x 0/0" "$(in_image linked srv/r
 recipe file '[{name: a, run: "true"}]' '{workdir: /etc/passwd}'
 check_fails "a file" 4 "$SBUILD" build file.yaml
 check_said 'the workdir /etc/passwd is not a directory in the root'
+ln -s round rootfs/about
+ln -s about rootfs/round
+recipe round '[{name: a, run: {script: "pwd", workdir: /about/w}}]' '{}'
+check_fails "links that lead to one another" 1 "$SBUILD" build round.yaml
+check_said 'the workdir: /about/w: too many symbolic links'
+check_said 'hint: links of the image lead to one another there'
 recipe gone '[{name: a, steps: [{run: "rmdir /w"}, {run: "pwd >/here"}]}]' '{workdir: /w}'
 check "a step that removes it" build gone
 recipe cached '[{name: a, run: {script: "echo x >>n; pwd >/here", workdir: /work/deep}, cache: [/work]}]' '{}'

@@ -1,6 +1,6 @@
 # For people: what shells complete is tests/e2e/completions, what a shrinking window shows tests/e2e/terminal.
 . tests/faults/lib.sh
-need jq
+need jq runc
 mkdir src src/deep
 echo x >src/x
 head -c 3000 /dev/zero >src/deep/largest
@@ -14,3 +14,7 @@ check_equal "the facts of one recipe and of two are read alike" "app-1 app-1 app
 check_equal "the largest file is a file" deep/largest "$(eval "$("$SBUILD" ls --help | sed -n 's/ *# .*//; s/^ *sbuild ls backend \(-R .*\)/"$SBUILD" ls app-1 \1/p')" | tail -n 1 | sed 's/.* //')"
 check_equal "diff says where" "- 3.00 kB 1/deep/" "$("$SBUILD" diff app-1 app-2 --summary 2>/dev/null | head -n 1 | sed 's/  *(.*//; s/  */ /g')"
 check_equal "and only what is asked for" "2/x" "$("$SBUILD" diff app-1 app-2 /2/x 2>/dev/null | sed 's/.* //')"
+bb
+printf 'name: fails\nfrom: bb.yaml\nlayers: [{name: fails, run: "echo once; exit 3"}]\n' >fails.yaml
+check_fails "a step that fails" 4 "$SBUILD" fails.yaml --progress plain
+check_equal "says what it said once" 1 "$(grep -c '[ |]once$' said)"

@@ -63,6 +63,32 @@ static void test_error_cut(void) {
     CHECK(strlen(err.message) < sizeof err.message);
 }
 
+/* What it repeats of a program's output can be taken out, whatever was put in front of it since. */
+static void test_error_output(void) {
+    struct sb_error err = {0};
+    sb_fail(&err, SB_E_STEP, "run: ended\none\ntwo\nthe log");
+    err.output_at = strlen("run: ended\n");
+    err.output_len = strlen("one\ntwo\n");
+    sb_error_context(&err, "layer %s", "app");
+    CHECK_STR(err.message, "layer app: run: ended\none\ntwo\nthe log");
+    struct sb_error whole = err;
+    sb_error_drop_output(&err);
+    CHECK_STR(err.message, "layer app: run: ended\nthe log");
+    sb_error_drop_output(&err);
+    CHECK_STR(err.message, "layer app: run: ended\nthe log");
+    err = whole;
+    sb_fail(&err, SB_E_STEP, "something else, which is long enough for such a part of it");
+    sb_error_drop_output(&err);
+    CHECK_STR(err.message, "something else, which is long enough for such a part of it");
+    char longer[sizeof err.message - 30];
+    memset(longer, 'x', sizeof longer - 1);
+    longer[sizeof longer - 1] = '\0';
+    sb_error_context(&whole, "%s", longer); /* cut inside of it: what is left is not taken for it */
+    err = whole;
+    sb_error_drop_output(&whole);
+    CHECK_STR(whole.message, err.message);
+}
+
 static void test_error_codes(void) {
     CHECK_STR(sb_error_name(SB_E_NONE), "none");
     CHECK_STR(sb_error_name(SB_E_INTEGRITY), "integrity");
@@ -264,6 +290,41 @@ static void test_file_publish(void) {
     CHECK(sb_file_publish(tmp, scratch, "nowhere/file", "x", 1, &err) < 0);
     CHECK(strstr(err.message, "nowhere/file"));
     CHECK_INT(unlinkat(scratch, "tmp", AT_REMOVEDIR), 0); /* nothing of either is left in it */
+}
+
+static void test_file_replace(void) {
+    struct sb_error err = {0};
+    struct stat st;
+    sb_autobuf struct sb_buf buf = {0};
+    CHECK(mkdirat(scratch, "r", 0700) == 0);
+    CHECK(sb_file_replace(scratch, "r/file", "first", 5, 0640, &err) == 0);
+    CHECK(sb_file_replace(scratch, "r/file", "again", 5, 0640, &err) == 0);
+    CHECK(sb_file_read(scratch, "r/file", 9, &buf, &err) == 0);
+    CHECK_STR(sb_buf_text(&buf), "again");
+    CHECK(fstatat(scratch, "r/file", &st, 0) == 0 && (st.st_mode & 07777) == 0640);
+    CHECK(sb_file_replace(scratch, "nowhere/file", "x", 1, 0644, &err) < 0);
+    CHECK(unlinkat(scratch, "r/file", 0) == 0 && unlinkat(scratch, "r", AT_REMOVEDIR) == 0);
+}
+
+static void count_name(void *data, const char *name) {
+    ((size_t *)data)[0]++;
+    ((size_t *)data)[1] += strlen(name);
+}
+
+/* More than one reading of a directory gets. */
+static void test_directory_each(void) {
+    size_t seen[2] = {0};
+    CHECK(mkdirat(scratch, "many", 0700) == 0);
+    sb_autoclose int many = sb_directory_open(scratch, "many", NULL);
+    for (int i = 0; i < 2000; i++) {
+        sb_autofree char *name = sb_format("...%0*d", i % 200 + 1, i);
+        sb_autoclose int fd = openat(many, name, O_CREAT | O_EXCL | O_CLOEXEC | O_WRONLY, 0600);
+        seen[1] -= strlen(name);
+    }
+    CHECK(sb_directory_each(many, count_name, seen) == 0);
+    CHECK_INT(seen[0], 2000);
+    CHECK_INT(seen[1], 0);
+    CHECK(sb_directory_each(-1, count_name, seen) < 0 && errno == EBADF);
 }
 
 static void test_file_read(void) {
@@ -537,6 +598,7 @@ int main(void) {
         return 1;
     test_error();
     test_error_cut();
+    test_error_output();
     test_error_codes();
     test_buffer();
     test_strings();
@@ -545,6 +607,8 @@ int main(void) {
     test_paths();
     test_file_write();
     test_file_publish();
+    test_file_replace();
+    test_directory_each();
     test_file_read();
     test_tree_remove();
     test_digest();

@@ -9,6 +9,7 @@
 #include "base/memory.h"
 #include "layers/contents.h"
 #include "layers/export.h"
+#include "layers/merge.h"
 #include "layers/unpack.h"
 #include "tests/unit/layer_test.h"
 #include "tests/unit/makeimage.h"
@@ -62,6 +63,54 @@ static void check(const char *name, const struct sb_buf *tar, const char *messag
     sb_image_free(&image);
 }
 
+/* ---- merging ---- */
+
+static int add_path(void *self, const char *path, size_t layer, struct sb_error *err) {
+    (void)layer;
+    (void)err;
+    sb_buf_addf(self, "%s ", path);
+    return 0;
+}
+
+/* The directories that a layer only implies, whatever the order of its entries: those that lower
+ * layers have, too, and that it hides and has anew. */
+static void test_implied(void) {
+    static const struct {
+        const char *upper[3], *lower[3], *implied;
+    } cases[] = {
+        {{"d/.wh.b", NULL}, {".wh.d", "d/b/x", NULL}, "d "},
+        {{"d/.wh.b", NULL}, {"d/b/x", ".wh.d", NULL}, "d "},
+        {{NULL}, {".wh.d", "d/b/x", NULL}, "d d/b "},
+        {{NULL}, {"d/b/x", ".wh.d", NULL}, "d d/b "},
+        {{".wh.d", NULL}, {"d/b/x", NULL}, ""},
+        {{".wh.d", "d/y", NULL}, {"d/b/x", NULL}, "d "},
+        {{"d/y", NULL}, {".wh.d", "d/b/x", NULL}, "d d/b "},
+        {{NULL}, {".wh.d", "d/", "d/x"}, ""},
+        {{NULL}, {"d/x", "d/", ".wh.d"}, ""},
+        {{"d/.wh.x", NULL}, {".wh.d", NULL}, ""},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        sb_autobuf struct sb_buf said = {0};
+        struct sb_merge *merge = sb_merge_new();
+        for (int lower = 0; lower < 2; lower++) {
+            sb_merge_lower(merge);
+            const char *const *names = lower ? cases[i].lower : cases[i].upper;
+            for (size_t k = 0; k < 3 && names[k]; k++) {
+                size_t n = strlen(names[k]);
+                bool directory = names[k][n - 1] == '/';
+                sb_autofree char *path = sb_strndup(names[k], n - directory);
+                const struct sb_entry entry = {.path = path,
+                                               .mode = directory ? S_IFDIR | 0755 : S_IFREG | 0644};
+                sb_merge_visit(merge, &entry);
+            }
+        }
+        CHECK_INT(sb_merge_implied(merge, add_path, &said, NULL), 0);
+        if (!CHECK_STR(sb_buf_text(&said), cases[i].implied))
+            printf("    case %zu\n", i);
+        sb_merge_free(merge);
+    }
+}
+
 /* ---- ends ---- */
 
 /* A file of five bytes, and then so many bytes of the zeros that a tar ends in. */
@@ -105,8 +154,8 @@ static void test_ends(void) {
 
 static void test_names(void) {
     static const struct {
-        const char
-            *entries[4]; /* "d/" a directory, "l>t" a symlink, "c0" a device 0/0, else files */
+        const char *entries[4]; /* "d/" a directory, "l>t" a symlink, "l@t" a hard link, "c0" a
+                                   device 0/0, else files */
         const char *message;
     } cases[] = {
         {{".wh."}, ".wh. is not a whiteout of anything"},
@@ -131,6 +180,19 @@ static void test_names(void) {
         {{"c0"}, NULL},
         {{"d/", "d/c0", "d/x"}, NULL},
         {{"a", "a"}, NULL},
+        {{"a", "b@a", "a/"}, NULL},
+        {{"a", "b@a", "a/", "a/x"}, NULL},
+        {{"d/a", "d"}, NULL},
+        {{"d/a", "b@d/a", "d"}, NULL},
+        {{"d/a", "d", "b@d/a"}, "the hard link b leads to d/a, which is no file of the same layer"},
+        {{"d/", "b@d"}, "the hard link b leads to d, which is no file of the same layer"},
+        {{"a", "a/", "b@a"}, "the hard link b leads to a, which is no file of the same layer"},
+        {{".wh.a", "b@.wh.a"},
+         "the hard link b leads to .wh.a, which is no file of the same layer"},
+        {{"d/a", "d@d/a"}, "the hard link d leads to d/a, which is no file of the same layer"},
+        {{"l>d", "l/a", "d@l/a"},
+         "the hard link d leads to d/a, which is no file of the same layer"},
+        {{"a", "a@a"}, NULL},
         {{"./a", "b//c"}, NULL},
         {{"/a"}, NULL},
         {{"a/../b"}, "leads out of it with \"..\""},
@@ -138,11 +200,13 @@ static void test_names(void) {
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         sb_autobuf struct sb_buf tar = {0}, name = {0};
         for (size_t n = 0; n < 4 && cases[i].entries[n]; n++) {
-            const char *entry = cases[i].entries[n], *arrow = strchr(entry, '>');
-            sb_autofree char *link = sb_strndup(entry, strcspn(entry, ">"));
+            const char *entry = cases[i].entries[n], *arrow = strpbrk(entry, ">@");
+            sb_autofree char *link = sb_strndup(entry, strcspn(entry, ">@"));
             size_t len = strlen(entry);
             sb_buf_addf(&name, "%s ", entry);
-            if (arrow)
+            if (arrow && *arrow == '@')
+                maketar_link(&tar, link, arrow + 1);
+            else if (arrow)
                 maketar_symlink(&tar, link, arrow + 1);
             else if (entry[len - 1] == '/')
                 maketar_dir(&tar, entry, 0755);
@@ -179,6 +243,7 @@ static void test_listed(void) {
 
 int main(void) {
     t = layer_test_start();
+    test_implied();
     test_ends();
     test_names();
     test_listed();

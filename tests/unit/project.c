@@ -48,8 +48,13 @@ static void test_top(void) {
     setenv("SUDO_UID", "12345", 1);
     CHECK(finds_top("checkout/recipes", "checkout"));
     unsetenv("SUDO_UID");
-    CHECK_INT(chown("checkout/recipes", 12345, 12345), 0); /* or by the author of the recipe */
+    CHECK_INT(chown("checkout/recipes", 12345, 12345), 0); /* or by the author of the recipe … */
+    CHECK(finds_top("checkout/recipes", "checkout/recipes"));
+    CHECK_INT(chown("checkout", 12345, 12345), 0); /* … whose directory it is */
     CHECK(finds_top("checkout/recipes", "checkout"));
+    CHECK_INT(chown("checkout/recipes", 0, 0), 0);
+    CHECK(finds_top("checkout/recipes", "checkout/recipes"));
+    CHECK_INT(chown("checkout", 0, 0), 0);
     CHECK_INT(chown("checkout/.git", 0, 0), 0);
 }
 

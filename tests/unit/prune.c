@@ -123,11 +123,32 @@ static void test_removing(void) {
     CHECK(there("root/usr/share/man/man1")); /* later packages expect it */
     CHECK(!there("root/usr/share/man/man1/a.1"));
 
-    CHECK_INT(prune("/opt/da*", "opt/out/**", "root").files, 2);
+    CHECK_INT(prune("/opt/da*", "opt/**/out/**", "root").files, 2);
     CHECK(!there("root/opt/data"));
     CHECK(!there("root/opt/data.txt"));
     CHECK(there("root/opt/out"));
     CHECK(there("outside/usr/share/doc/x"));
+}
+
+/* As where the system is merged into /usr: what is named is what a program would find there. */
+static void test_links(void) {
+    put("root/usr/lib/a/x.a");
+    put("root/usr/lib/a/x.so");
+    put("root/usr/lib/[b]/y.a");
+    put("root/usr/lib/b/y.a");
+    put("outside/z.a");
+    sb_autofree char *lib = sb_path_join(directory, "root/lib");
+    sb_autofree char *twice = sb_path_join(directory, "root/usr/twice");
+    sb_autofree char *out = sb_path_join(directory, "root/away");
+    CHECK(symlink("usr/lib", lib) == 0 && symlink("/lib/[b]", twice) == 0);
+    CHECK(symlink("../outside", out) == 0);
+    CHECK_INT(prune("/lib/a/*.a", "/nothing/there", "root").files, 1);
+    CHECK(!there("root/usr/lib/a/x.a") && there("root/usr/lib/a/x.so"));
+    CHECK_INT(prune("/usr/twice/*.a", "/away/*.a", "root").files, 1);
+    CHECK(!there("root/usr/lib/[b]") && there("root/usr/lib/b/y.a") && there("outside/z.a"));
+    CHECK_INT(prune("/**/lib/a/*.so", "/lib", "root").files, 2);
+    CHECK(!there("root/lib") && !there("root/usr/lib/a/x.so"));
+    CHECK(there("root/usr/lib/b/y.a")); /* only the link was named */
 }
 
 int main(void) {
@@ -137,6 +158,7 @@ int main(void) {
     test_categories();
     test_all_are_known();
     test_removing();
+    test_links();
     CHECK_INT(sb_tree_remove(AT_FDCWD, name, NULL), 0);
     return test_done();
 }
