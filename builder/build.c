@@ -10,6 +10,7 @@
 #include "base/memory.h"
 #include "base/process.h"
 #include "builder/choice.h"
+#include "builder/graph.h"
 #include "builder/remote_cache.h"
 #include "builder/target.h"
 #include "builder/test.h"
@@ -39,34 +40,11 @@ static int read_epoch(int64_t *out, struct sb_error *err) {
     return 0;
 }
 
-static struct sb_target *find_target(const struct sb_build *build, const char *path) {
-    for (size_t i = 0; i < build->target_count; i++)
-        if (!strcmp(build->targets[i]->path, path))
-            return build->targets[i];
-    return NULL;
-}
-
-/* The target of a recipe, and before it those of its bases; one for each file, however often it is
- * named. */
-static int add_target(struct sb_build *build, const struct sb_recipe *recipe,
-                      struct sb_target **out, struct sb_error *err) {
-    char path[PATH_MAX];
-    if (!realpath(recipe->path, path))
-        return sb_fail_errno(err, SB_E_NOT_FOUND, "%s", recipe->path);
-    *out = find_target(build, path);
-    if (*out)
-        return 0;
-    struct sb_target *base = NULL;
-    if (recipe->base && add_target(build, recipe->base, &base, err) < 0)
-        return -1;
-    struct sb_target *target = *out = sb_alloc(sizeof *target);
-    target->build = build;
-    target->recipe = recipe;
-    target->base = base;
-    target->path = sb_strdup(path);
-    SB_GROW(build->targets, build->target_count, build->target_cap);
-    build->targets[build->target_count++] = target;
-    return 0;
+static void override(const struct sb_build_request *request, const struct sb_recipe *recipe) {
+    size_t n;
+    struct sb_recipe *const *all = sb_recipe_all(recipe, &n);
+    for (size_t i = 0; request->compression && i < n; i++)
+        all[i]->compression = *request->compression;
 }
 
 static size_t index_of(const struct sb_build *build, const struct sb_target *target) {
@@ -74,11 +52,6 @@ static size_t index_of(const struct sb_build *build, const struct sb_target *tar
     while (build->targets[i] != target)
         i++;
     return i;
-}
-
-static void override(const struct sb_build_request *request, struct sb_recipe *recipe) {
-    for (; request->compression && recipe; recipe = recipe->base)
-        recipe->compression = *request->compression;
 }
 
 static int load_recipes(struct sb_build *build, struct sb_error *err) {
@@ -94,7 +67,7 @@ static int load_recipes(struct sb_build *build, struct sb_error *err) {
         if (sb_recipe_load(request->recipes[i], &options, &build->recipes[i], err) < 0)
             return -1;
         override(request, build->recipes[i]);
-        if (add_target(build, build->recipes[i], &target, err) < 0)
+        if (sb_graph_add(build, build->recipes[i], &target, err) < 0)
             return -1;
         build->requested[i] = index_of(build, target);
         build->results[i].recipe = build->recipes[i];
@@ -119,15 +92,19 @@ static int check_names(const struct sb_build *build, struct sb_error *err) {
 /* The image specification wants one at least (manifest.md), and so does whoever reads images. */
 static int check_layers(const struct sb_build *build, struct sb_error *err) {
     for (size_t i = 0; i < build->request->recipe_count; i++) {
-        const struct sb_recipe *lowest = build->recipes[i];
-        size_t layers = 0;
-        for (const struct sb_recipe *r = lowest; r; r = r->base) {
-            layers += r->layer_count;
-            lowest = r;
+        const struct sb_recipe *r = build->recipes[i];
+        size_t layers = r->layer_count;
+        const struct sb_left_out *left_out = r->left_out_count ? r->left_out : NULL;
+        for (; r->base; layers += r->layer_count) {
+            r = r->base;
+            left_out = left_out || r->left_out_count == 0 ? left_out : r->left_out;
         }
-        if (layers > 0 || lowest->from.kind != SB_FROM_SCRATCH)
+        if (layers > 0 || r->from.kind != SB_FROM_SCRATCH)
             continue;
         sb_fail(err, SB_E_RECIPE, "%s: its image would have no layer", build->recipes[i]->path);
+        if (left_out)
+            return sb_error_hint(err, "all are left out: %s, as %s", left_out->layer.name,
+                                 left_out->why);
         return sb_error_hint(err, "add layers: to it, or stand it on something else than scratch");
     }
     return 0;
@@ -188,6 +165,7 @@ static void free_result(struct sb_build_result *result) {
     free(result->version);
     free(result->no_release);
     free((void *)result->layers);
+    free((void *)result->needed);
 }
 
 void sb_build_free(struct sb_build *build) {
@@ -207,6 +185,8 @@ void sb_build_free(struct sb_build *build) {
     sb_remote_cache_free(build->remote);
     sb_strings_free(&build->warned);
     free(build->targets);
+    free(build->last_path);
+    free(build->last_real);
     free(build->recipes);
     free(build->requested);
     free(build->results);
@@ -217,130 +197,38 @@ void sb_build_free(struct sb_build *build) {
     free(build);
 }
 
-static void notify_alone(struct sb_build *build) {
-    struct sb_event event = {.type = SB_EVENT_ALONE};
-    if (build->request->notify)
-        build->request->notify(build->request->data, &event);
-}
-
-/* ---- going through the graph ---- */
-
-static int start_target(struct sb_target *target, struct sb_error *err) {
-    if (target->started)
-        return 0;
-    struct sb_build *build = target->build;
-    if (sb_target_start(target, err) < 0)
-        return -1;
-    sb_assert(!target->base || target->base->started);
-    pthread_mutex_lock(&build->lock);
-    target->first_id = build->next_id;
-    build->next_id += target->result_count;
-    pthread_mutex_unlock(&build->lock);
-    for (size_t i = 0; i < target->base_count; i++)
-        sb_target_notify(target, i, SB_EVENT_LAYER_DONE, NULL, 0);
-    return 0;
-}
-
-/* The images that recipes stand on, before the first of them is built upon: one may be missing. */
-static int start_roots(struct sb_build *build, struct sb_error *err) {
-    for (size_t i = 0; i < build->target_count; i++)
-        if (!build->targets[i]->base && start_target(build->targets[i], err) < 0)
-            return -1;
-    return 0;
-}
-
-/* One after the other, as far as it goes without a root file system. 1: something is left. */
-static int advance_all(struct sb_build *build, enum sb_target_effort effort, struct sb_error *err) {
-    int left = 0;
-    if (start_roots(build, err) < 0)
-        return -1;
-    for (size_t i = 0; i < build->target_count; i++) {
-        struct sb_target *target = build->targets[i];
-        bool ready =
-            !target->base || effort == SB_TARGET_PLAN || target->base->state == SB_TARGET_DONE;
-        int result = 1;
-        if (ready && start_target(target, err) < 0)
-            return -1;
-        if (ready)
-            result = sb_target_advance(target, effort, err);
-        if (result < 0)
-            return -1;
-        target->state = result == 0 ? SB_TARGET_DONE : SB_TARGET_WAITING;
-        left |= result;
-    }
-    return left;
-}
-
-/* Waits until the base is done and there is a place to work; false when the base failed, or any
- * other recipe: what is half-way ends its layer, and nothing new begins. */
-static bool wait_for_turn(struct sb_target *target) {
-    struct sb_build *build = target->build;
-    const int threads = sb_build_threads(build);
-    bool go = true;
-    pthread_mutex_lock(&build->lock);
-    for (;;) {
-        for (size_t i = 0; i < build->target_count; i++)
-            go = go && build->targets[i]->state != SB_TARGET_FAILED;
-        bool ready = !target->base || target->base->state == SB_TARGET_DONE;
-        if (!go || (ready && build->running < threads))
-            break;
-        pthread_cond_wait(&build->changed, &build->lock);
-    }
-    build->running += go;
-    pthread_mutex_unlock(&build->lock);
-    return go;
-}
-
-static void *target_thread(void *data) {
-    struct sb_target *target = data;
-    struct sb_build *build = target->build;
-    bool go = wait_for_turn(target);
-    int result = -1;
-    if (go)
-        result = start_target(target, &target->err) < 0
-                     ? -1
-                     : sb_target_advance(target, SB_TARGET_ALL, &target->err);
-    pthread_mutex_lock(&build->lock);
-    target->state = result == 0 ? SB_TARGET_DONE : SB_TARGET_FAILED;
-    sb_assert(build->running >= go);
-    build->running -= go;
-    pthread_cond_broadcast(&build->changed);
-    pthread_mutex_unlock(&build->lock);
-    return NULL;
-}
-
-/* Every unfinished recipe in a thread of its own. */
-static int advance_in_threads(struct sb_build *build, struct sb_error *err) {
-    int failed = 0;
-    size_t started = 0;
-    sb_autofree struct sb_target **waiting = sb_alloc((build->target_count + 1) * sizeof *waiting);
-    for (size_t i = 0; i < build->target_count; i++) {
-        struct sb_target *target = build->targets[i];
-        if (target->state == SB_TARGET_DONE)
-            continue;
-        if (pthread_create(&target->thread, NULL, target_thread, target) != 0) {
-            failed = sb_fail(err, SB_E_FAILED, "no thread could be started");
-            target->state = SB_TARGET_FAILED;
-            break;
-        }
-        waiting[started++] = target;
-    }
-    for (size_t i = 0; i < started; i++)
-        pthread_join(waiting[i]->thread, NULL);
-    for (size_t i = 0; i < started; i++) {
-        if (waiting[i]->state != SB_TARGET_FAILED || failed || !waiting[i]->err.code)
-            continue;
-        *err = waiting[i]->err;
-        failed = -1;
-    }
-    return failed;
-}
-
 /* ---- results ---- */
+
+static bool is_in_chain(const struct sb_target *top, const struct sb_target *target) {
+    while (top && top != target)
+        top = top->base;
+    return top != NULL;
+}
+
+/* What is told of targets that others take something from; of images that no steps were added to,
+ * nothing. */
+static void collect_needed(struct sb_build *build, const struct sb_target *top,
+                           struct sb_build_result *result) {
+    size_t count = 0;
+    sb_graph_mark(build, top);
+    for (size_t i = 0; i < build->target_count; i++)
+        count += build->targets[i]->result_count;
+    const struct sb_layer_result **all = sb_alloc((count + 1) * sizeof *all);
+    count = 0;
+    for (size_t i = 0; i < build->target_count; i++) {
+        const struct sb_target *n = build->targets[i];
+        for (size_t k = n->base_count; n->kept && !is_in_chain(top, n) && k < n->result_count; k++)
+            all[count++] = &n->results[k];
+    }
+    free((void *)result->needed);
+    result->needed = all;
+    result->needed_count = count;
+}
 
 static void collect_result(struct sb_build *build, size_t index) {
     struct sb_build_result *result = &build->results[index];
     struct sb_target *target = build->targets[build->requested[index]];
+    collect_needed(build, target, result);
     result->image = target->image; /* shared: the target frees it */
     result->base = sb_target_root(target)->pinned;
     size_t count = 0;
@@ -385,8 +273,8 @@ int sb_build_plan(struct sb_build *build, struct sb_error *err) {
     sb_autofree struct sb_version *versions =
         sb_alloc((build->request->recipe_count + 1) * sizeof *versions);
     bool pending;
-    if (find_versions(build, versions, err) < 0 || advance_all(build, SB_TARGET_PLAN, err) < 0 ||
-        sb_tests_find(build, &pending, err) < 0)
+    if (find_versions(build, versions, err) < 0 ||
+        sb_graph_advance(build, SB_TARGET_PLAN, err) < 0 || sb_tests_find(build, &pending, err) < 0)
         return -1;
     for (size_t i = 0; i < build->request->recipe_count; i++)
         collect_result(build, i);
@@ -446,6 +334,12 @@ static void restart(struct sb_build *build, struct sb_error *err) {
         build->request->notify(build->request->data, &event);
 }
 
+static void notify_alone(struct sb_build *build) {
+    struct sb_event event = {.type = SB_EVENT_ALONE};
+    if (build->request->notify)
+        build->request->notify(build->request->data, &event);
+}
+
 /* Downloads need no root, as little as copies; whatever is decided here is what
  * sb_recipe_needs_root tells of the recipes: others rely on it for how many threads this process
  * may have. */
@@ -453,7 +347,7 @@ static int enter_namespaces(struct sb_build *build, bool tests, struct sb_error 
     bool needed = tests;
     for (size_t i = 0; i < build->target_count; i++)
         needed = needed || (build->targets[i]->state != SB_TARGET_DONE &&
-                            sb_recipe_needs_root(build->targets[i]->recipe));
+                            sb_recipe_runs_steps(build->targets[i]->recipe));
     if (!needed)
         return 0;
     notify_alone(build);
@@ -477,7 +371,7 @@ static int run_tests(struct sb_build *build, struct sb_error *err) {
 }
 
 static int advance(struct sb_build *build, bool again, struct sb_error *err) {
-    int left = advance_all(build, SB_TARGET_NO_ROOT, err);
+    int left = sb_graph_advance(build, SB_TARGET_NO_ROOT, err);
     bool pending = left > 0 && has_tests(build);
     if (left == 0 && sb_tests_find(build, &pending, err) < 0)
         return -1;
@@ -492,7 +386,7 @@ static int advance(struct sb_build *build, bool again, struct sb_error *err) {
     }
     if (!build->request->share_last)
         sb_remote_cache_start(build->remote);
-    return left > 0 ? advance_in_threads(build, err) : left;
+    return left > 0 ? sb_graph_finish(build, err) : left;
 }
 
 int sb_build_run(struct sb_build *build, struct sb_error *err) {

@@ -11,6 +11,7 @@
 #include "base/process.h"
 #include "builder/target.h"
 #include "document/schema.h"
+#include "steps/authorities.h"
 
 /* ---- all problems at once ---- */
 
@@ -84,14 +85,19 @@ static void check_step_secrets(const struct sb_build *build, const struct sb_ste
     check_secrets(build, &step->secrets, &step->place, problems);
 }
 
+static bool runs_tests(const struct sb_build_request *request) {
+    return !request->skip_tests && !request->until && !request->untagged;
+}
+
 /* Of the recipes that were asked for; a service that is started has its own. */
 static void check_test_secrets(const struct sb_build *build, struct problems *problems) {
     const struct sb_build_request *request = build->request;
-    bool runs = !request->skip_tests && !request->until && !request->untagged;
-    for (size_t i = 0; i < request->recipe_count && runs; i++) {
+    for (size_t i = 0; i < request->recipe_count && runs_tests(request); i++) {
         const struct sb_recipe *recipe = build->recipes[i];
         for (size_t t = 0; t < recipe->test_count; t++) {
             const struct sb_recipe_test *test = &recipe->tests[t];
+            if (test->step.left_out)
+                continue;
             check_secrets(build, test->service ? &recipe->service.secrets : &test->step.secrets,
                           &test->place, problems);
         }
@@ -114,6 +120,8 @@ static int check_step(struct sb_target *target, const struct sb_recipe_layer *la
                       const struct sb_step *step, bool deep, struct problems *problems) {
     struct sb_error err = {0};
     bool copies = sb_step_copies(step);
+    if (copies && !sb_origin_is_context(&sb_step_placing(step)->origin))
+        return 0; /* of another target, which may not be there yet */
     if (!copies && !step->kind->look)
         return 0;
     if ((copies ? check_copy(target->context, step, deep, &err)
@@ -187,11 +195,42 @@ int sb_build_check_given(struct sb_build *build, struct sb_error *err) {
     return finish(&problems, failed ? NULL : err) < 0 || failed ? -1 : 0;
 }
 
+static bool has_network(const struct sb_target *target) {
+    const struct sb_recipe *recipe = target->recipe;
+    for (size_t l = first_layer(target); l < layers_of(target); l++)
+        for (size_t s = 0; s < recipe->layers[l].step_count; s++)
+            if (recipe->layers[l].steps[s].kind->runs_programs &&
+                recipe->layers[l].steps[s].network)
+                return true;
+    return false;
+}
+
+static bool tests_have_network(const struct sb_build *build) {
+    const struct sb_build_request *request = build->request;
+    for (size_t i = 0; i < request->recipe_count && runs_tests(request); i++)
+        for (size_t t = 0; t < build->recipes[i]->test_count; t++)
+            if (build->recipes[i]->tests[t].step.network &&
+                !build->recipes[i]->tests[t].step.left_out)
+                return true;
+    return false;
+}
+
+/* Whom steps believe that have the network. */
+static void check_authorities(const struct sb_build *build, struct problems *problems) {
+    struct sb_error err = {0};
+    bool wanted = tests_have_network(build);
+    for (size_t i = 0; i < build->target_count && !wanted; i++)
+        wanted = has_network(build->targets[i]);
+    if (wanted && sb_step_authorities_check(build->settings, &err) < 0)
+        add_problem(problems, &err);
+}
+
 int sb_build_check_inputs(struct sb_build *build, bool deep, struct sb_error *err) {
     if (build->checked > deep)
         return 0;
     build->checked = deep ? 2 : 1;
     struct problems problems = {0};
+    check_authorities(build, &problems);
     int failed = check_targets(build, deep, &problems, err);
     return finish(&problems, failed ? NULL : err) < 0 || failed ? -1 : 0;
 }

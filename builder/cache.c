@@ -179,17 +179,19 @@ int sb_cache_put(struct sb_store *store, const struct sb_cache_key *key,
     }
     const struct sb_layer *layer = &facts->layer;
     const struct sb_descriptor *blob = &layer->descriptor;
-    sb_autojson json_t *record = json_pack(
-        "{s:i, s:O, s:o, s:o, s:f, s:{s:s, s:s, s:I, s:s, s:I}}", "version", 1, "key", key->json,
-        "recipe", sb_json_from_bytes(owner->recipe), "name", sb_json_from_bytes(owner->layer),
-        "seconds", facts->seconds, "layer", "media_type", blob->media_type, "digest",
-        sb_digest_text(&blob->digest).text, "size", (json_int_t)blob->size, "diff_id",
-        sb_digest_text(&layer->diff_id).text, "tar_size", (json_int_t)layer->tar_size);
+    sb_autojson json_t *record =
+        json_pack("{s:i, s:O, s:o, s:o, s:f, s:{s:s, s:s, s:I, s:s, s:I}}", "version", 1, "key",
+                  key->json, "recipe", sb_json_from_bytes(owner ? owner->recipe : ""), "name",
+                  sb_json_from_bytes(owner ? owner->layer : ""), "seconds", facts->seconds, "layer",
+                  "media_type", blob->media_type, "digest", sb_digest_text(&blob->digest).text,
+                  "size", (json_int_t)blob->size, "diff_id", sb_digest_text(&layer->diff_id).text,
+                  "tar_size", (json_int_t)layer->tar_size);
     if (facts->repository)
         add_origin(facts, record);
     if (write_record(store, &key->digest, record, err) < 0)
         return -1;
-    sb_cache_remember(store, key, owner);
+    if (owner)
+        sb_cache_remember(store, key, owner);
     return 0;
 }
 

@@ -56,7 +56,8 @@ struct sb_cache_facts {
     struct sb_descriptor contents; /* there: the layer's table of contents; size 0: none */
     bool shared;                   /* that repository needs no record of it for now */
 };
-/* Publishes a record and points the owner's "last" at it. */
+/* Publishes a record and points the owner's "last" at it. owner: NULL of a key that stands beside
+ * the layer's own. */
 int sb_cache_put(struct sb_store *store, const struct sb_cache_key *key,
                  const struct sb_cache_owner *owner, const struct sb_cache_facts *facts,
                  struct sb_error *err);

@@ -5,7 +5,7 @@
 
 #include "base/memory.h"
 #include "base/text.h"
-#include "builder/target.h"
+#include "builder/graph.h"
 
 /* Its i-th layer of its own, from the bootstrap on; NULL after the last. */
 static const char *layer_name(const struct sb_target *target, size_t i) {
@@ -17,24 +17,40 @@ static const char *layer_name(const struct sb_target *target, size_t i) {
     return i < recipe->layer_count ? recipe->layers[i].name : NULL;
 }
 
-/* Whether text, LAYER or RECIPE/LAYER, means this one. */
+/* Whether text, LAYER, STAGE/LAYER, RECIPE/LAYER or RECIPE/STAGE/LAYER, means this one. */
 static bool is_meant(const char *text, const struct sb_target *target, const char *layer) {
-    const char *slash = strchr(text, '/');
+    const char *slash = strrchr(text, '/');
     if (!slash)
         return !strcmp(text, layer);
-    size_t n = (size_t)(slash - text);
-    return strlen(target->recipe->name) == n && !strncmp(text, target->recipe->name, n) &&
-           !strcmp(slash + 1, layer);
+    sb_autofree char *of = sb_strndup(text, (size_t)(slash - text));
+    return !strcmp(slash + 1, layer) &&
+           (!strcmp(of, target->recipe->name) || !strcmp(of, target->recipe->title));
+}
+
+/* The layer of that name that a recipe leaves out; NULL: there is none. */
+static const struct sb_left_out *find_left_out(const struct sb_build *build, const char *text) {
+    for (size_t t = 0; t < build->target_count; t++) {
+        const struct sb_recipe *recipe = build->targets[t]->recipe;
+        for (size_t i = 0; i < recipe->left_out_count; i++)
+            if (!recipe->left_out[i].step &&
+                is_meant(text, build->targets[t], recipe->left_out[i].layer.name))
+                return &recipe->left_out[i];
+    }
+    return NULL;
 }
 
 static int fail_unknown(const struct sb_build *build, const char *option, const char *text,
                         struct sb_error *err) {
     sb_autostrings struct sb_strings names = {0};
+    const struct sb_left_out *left = find_left_out(build, text);
+    if (left)
+        return sb_fail(err, SB_E_USAGE, "%s%s: that layer is left out: %s", option, text,
+                       left->why);
     for (size_t t = 0; t < build->target_count; t++) {
         const char *name;
         for (size_t i = 0; (name = layer_name(build->targets[t], i)); i++) {
             sb_strings_add(&names, name);
-            sb_strings_addf(&names, "%s/%s", build->targets[t]->recipe->name, name);
+            sb_strings_addf(&names, "%s/%s", build->targets[t]->recipe->title, name);
         }
     }
     sb_fail(err, SB_E_USAGE, "%s%s: no layer of these recipes has that name", option, text);
@@ -57,8 +73,8 @@ static struct sb_target *find(const struct sb_build *build, const char *option, 
                 continue;
             if (found) {
                 sb_fail(err, SB_E_USAGE, "%s%s: the recipes %s and %s both have a layer %s", option,
-                        text, found->recipe->name, target->recipe->name, name);
-                sb_error_hint(err, "say which: %s%s/%s", option, target->recipe->name, name);
+                        text, found->recipe->title, target->recipe->title, name);
+                sb_error_hint(err, "say which: %s%s/%s", option, target->recipe->title, name);
                 return NULL;
             }
             found = target;
@@ -95,8 +111,7 @@ static int choose_end(struct sb_build *build, struct sb_error *err) {
     if (!target)
         return -1;
     target->until = layer;
-    while (build->targets[build->target_count - 1] != target)
-        sb_target_free(build->targets[--build->target_count]);
+    sb_graph_keep(build, target);
     build->requested[0] = build->target_count - 1;
     build->results[0].recipe = target->recipe;
     return 0;

@@ -133,7 +133,8 @@ static void explain_step(const json_t *a, const json_t *b, size_t number, struct
     } maps[] = {{"args", "argument"},
                 {"secrets", "secret"},
                 {"inputs", "file"},
-                {"env", "environment variable"}};
+                {"env", "environment variable"},
+                {"own_env", "environment variable"}};
     for (size_t i = 0; i < sizeof maps / sizeof *maps; i++) {
         const json_t *x = json_object_get(a, maps[i].key), *y = json_object_get(b, maps[i].key);
         const char *name = differing_name(x, y);

@@ -11,6 +11,7 @@
 
 #include "base/memory.h"
 #include "base/process.h"
+#include "document/environment.h"
 #include "layers/clamp.h"
 #include "layers/room.h"
 #include "layers/trees.h"
@@ -67,7 +68,7 @@ int sb_layer_pack_copy(const struct sb_layer_site *site, const struct sb_copy_li
     struct sb_packer *packer;
     if (sb_packer_start(site->store, options, &packer, err) < 0)
         return -1;
-    if (sb_copy_pack(list, site->context, &fetch, packer, site->epoch, err) < 0) {
+    if (sb_copy_pack(list, site->from, &fetch, packer, site->epoch, err) < 0) {
         sb_room_explain(sb_store_fd(site->store), err);
         sb_packer_abort(packer);
         return -1;
@@ -77,37 +78,36 @@ int sb_layer_pack_copy(const struct sb_layer_site *site, const struct sb_copy_li
 
 /* pip sees no argument unless it is told to, so that one that changes at every commit costs
  * nothing; who builds something with such a variable has to know. */
-static void tell_hidden(const struct sb_step *step, const struct sb_step_run_context *context) {
-    const struct sb_pairs *own = &context->recipe->image.env;
-    for (size_t i = 0; i < own->n && !step->args_given && step->kind->sees_env; i++) {
-        const struct sb_pair *pair = &own->v[i];
-        for (size_t k = 0; k < pair->made_of.n; k++) {
-            if (sb_strings_has(&step->args, pair->made_of.v[k]))
-                continue;
-            sb_autofree char *text = sb_format(
-                "sbuild: %s does not see %s, which is made of the argument %s (args: [%s] shows "
-                "it; args: [] says that it is not needed)\n",
-                step->kind->name, pair->name, pair->made_of.v[k], pair->made_of.v[k]);
-            sb_step_log_say(context->log, text);
-            break;
-        }
+static void tell_hidden(const struct sb_step *step, const struct sb_pairs *templates,
+                        struct sb_step_log *log) {
+    for (size_t i = 0; i < templates->n && !step->args_given && step->kind->sees_env; i++) {
+        const char *hidden = sb_environment_hidden(&templates->v[i], &step->args);
+        if (!hidden)
+            continue;
+        sb_autofree char *text = sb_format(
+            "sbuild: %s does not see %s, which is made of the argument %s (args: [%s] shows it; "
+            "args: [] says that it is not needed)\n",
+            step->kind->name, templates->v[i].name, hidden, hidden);
+        sb_step_log_say(log, text);
     }
 }
 
 static int run_step(const struct sb_layer_run *run, const struct sb_step *step,
                     struct sb_step_run_context *context, struct sb_error *err) {
-    struct sb_pairs env = {0};
+    struct sb_step_environment env = {0};
     if (sb_layer_environment(run->site, step, &env, err) < 0) {
-        sb_pairs_free(&env);
+        sb_step_environment_free(&env);
         return -1;
     }
-    context->env = &env;
+    context->env = &env.seen;
+    context->own_env = &env.own;
     context->workdir = step->kind->sees_env ? run->site->workdir : "/";
-    tell_hidden(step, context);
+    tell_hidden(step, &run->site->recipe->image.env, context->log);
+    tell_hidden(step, &run->site->recipe->build.env, context->log);
     context->failed_line = 0;
     int failed = step->kind->run(step, context, err);
-    context->env = NULL;
-    sb_pairs_free(&env);
+    context->env = context->own_env = NULL;
+    sb_step_environment_free(&env);
     bool says_place = sb_step_placing(step) != NULL;
     if (failed < 0 && !says_place)
         sb_error_context(err, "%s:%d: %s", step->place.file,
@@ -191,6 +191,7 @@ int sb_layer_run(const struct sb_layer_run *run, struct sb_root **out, char **ou
                                           .layer = run->layer,
                                           .root = root,
                                           .inputs = site->context,
+                                          .from = site->from,
                                           .secrets = site->secrets,
                                           .epoch = site->epoch,
                                           .log = &log,

@@ -5,6 +5,7 @@
 
 #include "base/json.h"
 #include "base/memory.h"
+#include "document/environment.h"
 #include "document/image_config.h"
 #include "steps/workdir.h"
 
@@ -12,14 +13,47 @@ bool sb_layer_is_copy(const struct sb_recipe_layer *layer) {
     return sb_layer_copies_first(layer) == layer->step_count;
 }
 
+bool sb_recipe_runs_steps(const struct sb_recipe *recipe) {
+    if (recipe->from.kind == SB_FROM_BOOTSTRAP)
+        return true;
+    for (size_t i = 0; i < recipe->layer_count; i++)
+        if (!sb_layer_is_copy(&recipe->layers[i]))
+            return true;
+    return false;
+}
+
 bool sb_recipe_needs_root(const struct sb_recipe *recipe) {
+    size_t n;
     if (recipe->test_count > 0)
         return true;
-    for (; recipe; recipe = recipe->base) {
-        if (recipe->from.kind == SB_FROM_BOOTSTRAP)
+    struct sb_recipe *const *all = sb_recipe_all(recipe, &n); /* each after what it needs */
+    sb_autofree bool *needed = sb_alloc((n + 1) * sizeof *needed);
+    for (size_t i = n; i-- > 0;) {
+        needed[i] = needed[i] || all[i] == recipe;
+        if (needed[i] && sb_recipe_runs_steps(all[i]))
             return true;
-        for (size_t i = 0; i < recipe->layer_count; i++)
-            if (!sb_layer_is_copy(&recipe->layers[i]))
+        for (size_t k = 0; k < i && needed[i]; k++)
+            for (size_t e = 0; e < all[i]->need_count; e++)
+                needed[k] = needed[k] || all[i]->needs[e] == all[k];
+    }
+    return false;
+}
+
+bool sb_layer_reads_context(const struct sb_recipe_layer *layer) {
+    for (size_t i = 0; i < layer->step_count; i++) {
+        const struct sb_step *step = &layer->steps[i];
+        if (step->kind->inputs ||
+            (sb_step_copies(step) && sb_origin_is_context(&sb_step_placing(step)->origin)))
+            return true;
+    }
+    return false;
+}
+
+bool sb_layer_takes(const struct sb_recipe_layer *layer) {
+    for (size_t i = 0; i < layer->step_count; i++) {
+        const struct sb_origin *origin;
+        for (size_t n = 0; (origin = sb_step_origin(&layer->steps[i], n)); n++)
+            if (!sb_origin_is_context(origin))
                 return true;
     }
     return false;
@@ -46,18 +80,62 @@ bool sb_layer_keeps_products(const struct sb_recipe_layer *layer) {
     return false;
 }
 
-static bool sees_env(const struct sb_recipe_layer *layer) {
+static bool has_environment(const struct sb_recipe_layer *layer) {
     for (size_t i = 0; i < layer->step_count; i++)
-        if (layer->steps[i].kind->sees_env)
+        if (layer->steps[i].kind->sees_env || layer->steps[i].env.n)
             return true;
     return false;
 }
 
+/* Of a value that names what is there, but not for this step: better said so. */
+static int explain_hidden(const struct sb_step *step, const struct sb_pairs *templates,
+                          struct sb_error *err) {
+    for (size_t i = 0; i < templates->n; i++) {
+        const struct sb_pair *pair = &templates->v[i];
+        const char *hidden = sb_environment_hidden(pair, &step->args);
+        sb_autofree char *name = sb_format("${%s}", pair->name);
+        for (size_t k = 0; k < step->env.n && hidden; k++)
+            if (strstr(step->env.v[k].value, name))
+                return sb_fail(err, SB_E_RECIPE,
+                               "%s:%d:%d: key \"%s\": %s is made of the argument %s, which the "
+                               "step does not see (args: [%s] shows it)",
+                               step->place.file, step->env.v[k].line, step->env.v[k].column,
+                               step->env.v[k].name, name, hidden, hidden);
+    }
+    return -1;
+}
+
+/* Of a copy of what it sees, as values may name that, and one another. */
+static int own_environment(const struct sb_layer_site *site, const struct sb_step *step,
+                           struct sb_step_environment *env, struct sb_error *err) {
+    struct sb_pairs all = {0};
+    sb_pairs_add(&all, &env->seen);
+    int failed =
+        sb_environment_add(&all, &step->env, &site->recipe->args, NULL, site->recipe->path, err);
+    for (size_t i = 0; i < step->env.n && !failed; i++)
+        sb_pairs_set(&env->own, step->env.v[i].name, sb_pairs_get(&all, step->env.v[i].name));
+    sb_pairs_free(&all);
+    if (failed && step->kind->sees_env) {
+        explain_hidden(step, &site->recipe->image.env, err);
+        explain_hidden(step, &site->recipe->build.env, err);
+    }
+    return failed;
+}
+
 int sb_layer_environment(const struct sb_layer_site *site, const struct sb_step *step,
-                         struct sb_pairs *out, struct sb_error *err) {
-    return step->kind->sees_env
-               ? sb_image_environment(site->below, site->recipe, &step->args, out, err)
-               : 0;
+                         struct sb_step_environment *out, struct sb_error *err) {
+    const struct sb_recipe *recipe = site->recipe;
+    if (step->kind->sees_env &&
+        (sb_image_environment(site->below, recipe, &step->args, &out->seen, err) < 0 ||
+         sb_environment_add(&out->seen, &recipe->build.env, &recipe->args, &step->args,
+                            recipe->path, err) < 0))
+        return -1;
+    return step->env.n ? own_environment(site, step, out, err) : 0;
+}
+
+void sb_step_environment_free(struct sb_step_environment *env) {
+    sb_pairs_free(&env->seen);
+    sb_pairs_free(&env->own);
 }
 
 static void set_string(json_t *object, const char *key, const char *value) {
@@ -176,9 +254,11 @@ static int add_inputs(const struct sb_layer_site *site, const struct sb_step *st
     for (size_t i = 0; i < list.n && !failed; i++)
         set_input(object, &list.v[i]);
     sb_input_list_free(&list);
-    return failed ? sb_error_context(err, "%s:%d:%d", step->place.file, step->place.line,
-                                     step->place.column)
-                  : 0;
+    if (failed > 0)
+        json_object_del(out, "inputs");
+    return failed < 0 ? sb_error_context(err, "%s:%d:%d", step->place.file, step->place.line,
+                                         step->place.column)
+                      : 0;
 }
 
 /* What they copy, by digest: from the ground where they land. */
@@ -186,7 +266,7 @@ static int add_copied(const struct sb_layer_site *site, const struct sb_step *st
                       const struct sb_copy_ground *ground, struct sb_copies *copies, json_t *out,
                       struct sb_error *err) {
     struct sb_copied *copied = sb_copies_add(copies);
-    if (sb_copy_resolve(steps, count, site->context, ground, &copied->list, err) < 0)
+    if (sb_copy_resolve(steps, count, site->from, ground, &copied->list, err) < 0)
         return -1;
     if (site->brings_workdir && sb_workdir_add(&copied->list, ground, site->workdir, err) < 0)
         return -1;
@@ -196,20 +276,47 @@ static int add_copied(const struct sb_layer_site *site, const struct sb_step *st
     return 0;
 }
 
+static json_t *diff_ids(const struct sb_image *image) {
+    json_t *out = json_array();
+    for (size_t i = 0; i < image->layer_count; i++)
+        json_array_append_new(out,
+                              json_string(sb_digest_text(&image->layers[i].layer.diff_id).text));
+    return out;
+}
+
+static void add_place(const struct sb_placing *placing, json_t *out) {
+    set_string(out, "to", placing->to);
+    json_object_set_new(out, "owner", json_pack("[i,i]", (int)placing->uid, (int)placing->gid));
+    json_object_set_new(out, "mode",
+                        json_pack("[i,i]", (int)placing->file_mode, (int)placing->directory_mode));
+}
+
+/* What is taken of an image, unseen: by its layers, and what is asked of them. */
+static void add_unseen(const struct sb_layer_site *site, const struct sb_placing *placing,
+                       json_t *out) {
+    add_place(placing, out);
+    json_object_set_new(out, "owner_given", json_boolean(placing->owner_given));
+    json_object_set_new(out, "of", diff_ids(site->origins[placing->origin.need]));
+    json_object_set_new(out, "from", words(&placing->from));
+    json_object_set_new(out, "include", words(&placing->include));
+    json_object_set_new(out, "exclude", words(&placing->exclude));
+}
+
 /* Among other steps: where it lands is decided when the steps before have been, and by nothing but
  * them, the layers below and what the step says. */
 static int add_gathered(const struct sb_layer_site *site, const struct sb_step *step,
                         struct sb_copies *copies, json_t *out, struct sb_error *err) {
     const struct sb_placing *placing = sb_step_placing(step);
+    if (site->by_origin && !sb_origin_is_context(&placing->origin)) {
+        add_unseen(site, placing, out);
+        return 0;
+    }
     struct sb_copied *copied = sb_copies_add(copies);
     struct sb_copy_sources sources = {0};
     json_t *from = json_array();
-    set_string(out, "to", placing->to);
-    json_object_set_new(out, "owner", json_pack("[i,i]", (int)placing->uid, (int)placing->gid));
-    json_object_set_new(out, "mode",
-                        json_pack("[i,i]", (int)placing->file_mode, (int)placing->directory_mode));
+    add_place(placing, out);
     json_object_set_new(out, "from", from);
-    int failed = sb_copy_scan(step, 1, site->context, &sources, err) < 0 ||
+    int failed = sb_copy_scan(step, 1, site->from, &sources, err) < 0 ||
                  sb_copy_gather(&sources, &copied->list, err) < 0;
     for (size_t i = 0; i < sources.n && !failed; i++)
         json_array_append_new(from, sb_json_from_bytes(sources.v[i].inputs[0].path));
@@ -236,6 +343,8 @@ int sb_layer_step_json(const struct sb_layer_site *site, const struct sb_step *s
     add_args(site, step, json);
     if (sb_step_copies(step))
         return add_gathered(site, step, copies, json, err);
+    if (step->kind->resolve && step->kind->resolve(step, site->secrets, err) < 0)
+        return sb_step_at(step, err);
     json_t *does = json_object();
     json_object_set_new(json, "does", does);
     step->kind->describe(step, does);
@@ -253,16 +362,18 @@ static int copy_key(const struct sb_layer_site *site, const struct sb_recipe_lay
 /* For the layer where its steps see the same, as they mostly do. */
 static int add_environment(const struct sb_layer_site *site, const struct sb_recipe_layer *layer,
                            json_t *key, json_t *steps, struct sb_error *err) {
-    if (!sees_env(layer))
+    if (!has_environment(layer))
         return 0;
     sb_autojson json_t *all = json_array();
     const json_t *first = NULL;
     bool same = true;
     for (size_t i = 0; i < layer->step_count; i++) {
-        struct sb_pairs env = {0};
+        struct sb_step_environment env = {0};
         int failed = sb_layer_environment(site, &layer->steps[i], &env, err);
-        json_array_append_new(all, pairs(&env));
-        sb_pairs_free(&env);
+        json_array_append_new(all, pairs(&env.seen));
+        if (env.own.n)
+            json_object_set_new(json_array_get(steps, i), "own_env", pairs(&env.own));
+        sb_step_environment_free(&env);
         if (failed)
             return -1;
         const json_t *one = json_array_get(all, i);
@@ -274,6 +385,8 @@ static int add_environment(const struct sb_layer_site *site, const struct sb_rec
     for (size_t i = 0; i < layer->step_count && !same; i++)
         if (layer->steps[i].kind->sees_env)
             json_object_set(json_array_get(steps, i), "env", json_array_get(all, i));
+    if (!first)
+        return 0;
     if (same)
         json_object_set(key, "env", (json_t *)first);
     json_object_set_new(key, "environment", json_integer(SB_KEY_ENVIRONMENT));
@@ -281,15 +394,19 @@ static int add_environment(const struct sb_layer_site *site, const struct sb_rec
     return 0;
 }
 
+/* A copy layer by_origin: where it lands depends on what is below. */
 static int steps_key(const struct sb_layer_site *site, const struct sb_recipe_layer *layer,
                      struct sb_copies *copies, json_t *key, struct sb_error *err) {
-    add_common(site, "steps", key);
-    add_platform(key);
-    json_t *below = json_array();
-    json_object_set_new(key, "below", below);
-    for (size_t i = 0; i < site->below->layer_count; i++)
-        json_array_append_new(
-            below, json_string(sb_digest_text(&site->below->layers[i].layer.diff_id).text));
+    bool copy = sb_layer_is_copy(layer);
+    add_common(site, copy ? "copies" : "steps", key);
+    if (copy)
+        json_object_set_new(key, "brings",
+                            sb_json_from_bytes(site->brings_workdir ? site->workdir : ""));
+    else
+        add_platform(key);
+    if (site->by_origin)
+        json_object_set_new(key, "by", json_string("origin"));
+    json_object_set_new(key, "below", diff_ids(site->below));
     json_t *steps = json_array();
     json_object_set_new(key, "steps", steps);
     for (size_t i = 0; i < layer->step_count; i++) {
@@ -305,8 +422,9 @@ static int steps_key(const struct sb_layer_site *site, const struct sb_recipe_la
 int sb_layer_key(const struct sb_layer_site *site, const struct sb_recipe_layer *layer,
                  struct sb_copies *copies, struct sb_cache_key *out, struct sb_error *err) {
     *out = (struct sb_cache_key){.json = json_object()};
-    int failed = sb_layer_is_copy(layer) ? copy_key(site, layer, copies, out->json, err)
-                                         : steps_key(site, layer, copies, out->json, err);
+    bool placed = sb_layer_is_copy(layer) && !site->by_origin;
+    int failed = placed ? copy_key(site, layer, copies, out->json, err)
+                        : steps_key(site, layer, copies, out->json, err);
     if (failed) {
         sb_cache_key_free(out);
         return sb_error_context(err, "layer %s", layer->name);

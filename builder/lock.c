@@ -6,11 +6,14 @@
 #include "base/memory.h"
 #include "builder/lockfile.h"
 
-void sb_lock_result_free(struct sb_lock_result *result) {
-    free(result->file);
-    free(result->reference);
-    sb_strings_free(&result->dropped);
-    *result = (struct sb_lock_result){0};
+void sb_lock_results_free(struct sb_lock_results *results) {
+    for (size_t i = 0; i < results->n; i++) {
+        free(results->v[i].file);
+        free(results->v[i].reference);
+        sb_strings_free(&results->v[i].dropped);
+    }
+    free(results->v);
+    *results = (struct sb_lock_results){0};
 }
 
 static int resolve(const struct sb_source_site *site, const struct sb_reference *reference,
@@ -19,13 +22,6 @@ static int resolve(const struct sb_source_site *site, const struct sb_reference 
     if (found == 0)
         return sb_fail(err, SB_E_NETWORK, "the registry has no image %s", out->reference);
     return found < 0 ? -1 : 0;
-}
-
-static void drop_unused(struct sb_lockfile *lock, struct sb_lock_result *out) {
-    for (size_t i = 0; i < lock->n; i++)
-        if (strcmp(lock->v[i].reference, out->reference) != 0)
-            sb_strings_add(&out->dropped, lock->v[i].reference);
-    sb_lockfile_keep(lock, out->reference);
 }
 
 static int lock_reference(const struct sb_source_site *site, const struct sb_reference *reference,
@@ -41,19 +37,14 @@ static int lock_reference(const struct sb_source_site *site, const struct sb_ref
         return -1;
     if (before)
         out->state = sb_digest_equal(&out->before, &out->digest) ? SB_LOCK_SAME : SB_LOCK_MOVED;
-    if (update)
-        drop_unused(lock, out);
     sb_lockfile_set(lock, out->reference, &out->digest);
-    if (out->state == SB_LOCK_SAME && out->dropped.n == 0)
-        return 0;
-    return sb_lockfile_write(lock, err);
+    return out->state == SB_LOCK_SAME ? 0 : sb_lockfile_write(lock, err);
 }
 
-static int lock_base(const struct sb_source_site *site, const struct sb_recipe *recipe, bool update,
-                     const struct sb_reference *reference, struct sb_lock_result *out,
-                     struct sb_error *err) {
+static int lock_image(const struct sb_source_site *site, const struct sb_recipe *recipe,
+                      bool update, const struct sb_reference *reference, struct sb_lock_result *out,
+                      struct sb_error *err) {
     struct sb_lockfile lock;
-    out->reference = sb_reference_text(reference);
     out->state = SB_LOCK_IN_RECIPE;
     if (reference->has_digest)
         return 0;
@@ -65,19 +56,75 @@ static int lock_base(const struct sb_source_site *site, const struct sb_recipe *
     return failed;
 }
 
-int sb_lock_recipe(const struct sb_source_site *site, const struct sb_recipe *recipe, bool update,
-                   struct sb_lock_result *out, struct sb_error *err) {
-    *out = (struct sb_lock_result){.state = SB_LOCK_NOTHING};
-    while (recipe->base)
-        recipe = recipe->base;
+static bool is_known(const struct sb_lock_results *results, const char *file,
+                     const char *reference) {
+    for (size_t i = 0; i < results->n; i++)
+        if (results->v[i].file && !strcmp(results->v[i].file, file) &&
+            !strcmp(results->v[i].reference, reference))
+            return true;
+    return false;
+}
+
+/* What recipe names itself, if that is an image of a registry. */
+static int lock_own(const struct sb_source_site *site, const struct sb_recipe *recipe, bool update,
+                    struct sb_lock_results *out, struct sb_error *err) {
     struct sb_reference reference;
-    int failed = sb_source_reference(site, recipe, &reference, err);
-    if (failed > 0) {
-        failed = lock_base(site, recipe, update, &reference, out, err);
-        sb_reference_free(&reference);
+    int found = sb_source_reference(site, recipe, &reference, err);
+    if (found <= 0)
+        return found < 0 ? sb_source_failed(recipe, err) : 0;
+    sb_autofree char *text = sb_reference_text(&reference);
+    sb_autofree char *file = sb_lockfile_path(recipe->path);
+    int failed = 0;
+    if (!is_known(out, file, text)) {
+        SB_GROW(out->v, out->n, out->cap);
+        struct sb_lock_result *result = &out->v[out->n++];
+        *result = (struct sb_lock_result){.reference = sb_steal(text)};
+        failed = lock_image(site, recipe, update, &reference, result, err);
     }
-    if (failed == 0)
-        return 0;
-    sb_lock_result_free(out);
-    return sb_source_failed(recipe, err);
+    sb_reference_free(&reference);
+    return failed ? sb_source_failed(recipe, err) : 0;
+}
+
+/* What the lock file of a recipe has beside what was locked now. */
+static int drop_unused(const struct sb_recipe *recipe, struct sb_lock_results *results,
+                       struct sb_error *err) {
+    struct sb_lockfile lock;
+    struct sb_strings used = {0}, dropped = {0};
+    struct sb_lock_result *first = NULL;
+    if (sb_lockfile_read(recipe->project, recipe->path, &lock, err) < 0)
+        return -1;
+    for (size_t i = results->n; i-- > 0;) {
+        struct sb_lock_result *one = &results->v[i];
+        if (!one->file || strcmp(one->file, lock.path) != 0)
+            continue;
+        sb_strings_add(&used, one->reference);
+        first = one;
+    }
+    sb_lockfile_keep(&lock, &used, &dropped);
+    int failed = dropped.n > 0 && first ? sb_lockfile_write(&lock, err) : 0;
+    if (first) {
+        sb_strings_free(&first->dropped);
+        first->dropped = dropped;
+        dropped = (struct sb_strings){0};
+    }
+    sb_strings_free(&used);
+    sb_strings_free(&dropped);
+    sb_lockfile_free(&lock);
+    return failed;
+}
+
+int sb_lock_recipe(const struct sb_source_site *site, const struct sb_recipe *recipe, bool update,
+                   struct sb_lock_results *out, struct sb_error *err) {
+    size_t n;
+    struct sb_recipe *const *all = sb_recipe_all(recipe, &n);
+    int failed = 0;
+    *out = (struct sb_lock_results){0};
+    for (size_t i = 0; i < n && !failed; i++)
+        failed = lock_own(site, all[i], update, out, err);
+    for (size_t i = 0; i < n && update && !failed; i++)
+        if (all[i]->kind == SB_RECIPE_FILE)
+            failed = drop_unused(all[i], out, err);
+    if (failed)
+        sb_lock_results_free(out);
+    return failed ? -1 : 0;
 }

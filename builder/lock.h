@@ -12,7 +12,6 @@
 #include "builder/source.h"
 
 enum sb_lock_state {
-    SB_LOCK_NOTHING,   /* the base is no image of a registry */
     SB_LOCK_IN_RECIPE, /* the recipe itself names a digest */
     SB_LOCK_KEPT,      /* it was locked already, and so it stays */
     SB_LOCK_SAME,      /* it was locked already, to what it is now */
@@ -20,18 +19,24 @@ enum sb_lock_state {
     SB_LOCK_MOVED,
 };
 
+/* One image that a recipe, or a stage of it, stands on, or that a step copies from. */
 struct sb_lock_result {
     enum sb_lock_state state;
-    char *file;      /* the lock file, beside the recipe whose from: names the image */
-    char *reference; /* "host/repository:tag"; NULL: nothing to lock */
+    char *file;      /* the lock file, beside the recipe that names the image */
+    char *reference; /* "host/repository:tag" */
     struct sb_digest digest, before;
-    struct sb_strings dropped; /* references that were locked, and are not used any more */
+    struct sb_strings dropped; /* references that were locked, and are not used any more: those of
+                                  the file, in its first result */
 };
-void sb_lock_result_free(struct sb_lock_result *result);
+struct sb_lock_results {
+    struct sb_lock_result *v; /* none: no image of a registry is named */
+    size_t n, cap;
+};
+void sb_lock_results_free(struct sb_lock_results *results);
 
-/* Locks the base that a recipe stands on, through the recipes below it. update: also when it is
- * locked already, and drops from the file what the recipe doesn't name. */
+/* Locks all images of registries that a recipe needs, and those that it needs. update: also when
+ * one is locked already, and drops from the files what the recipes don't name. */
 int sb_lock_recipe(const struct sb_source_site *site, const struct sb_recipe *recipe, bool update,
-                   struct sb_lock_result *out, struct sb_error *err);
+                   struct sb_lock_results *out, struct sb_error *err);
 
 #endif

@@ -21,7 +21,8 @@ char *sb_lockfile_path(const char *recipe) {
 }
 
 void sb_lockfile_free(struct sb_lockfile *lock) {
-    sb_lockfile_keep(lock, NULL);
+    for (size_t i = 0; i < lock->n; i++)
+        free(lock->v[i].reference);
     free(lock->v);
     free(lock->path);
     *lock = (struct sb_lockfile){0};
@@ -145,15 +146,15 @@ void sb_lockfile_set(struct sb_lockfile *lock, const char *reference,
     lock->v[i].digest = *digest;
 }
 
-size_t sb_lockfile_keep(struct sb_lockfile *lock, const char *reference) {
-    size_t kept = 0, before = lock->n;
-    for (size_t i = 0; i < before; i++)
-        if (reference && !strcmp(lock->v[i].reference, reference))
+void sb_lockfile_keep(struct sb_lockfile *lock, const struct sb_strings *references,
+                      struct sb_strings *dropped) {
+    size_t kept = 0;
+    for (size_t i = 0; i < lock->n; i++)
+        if (sb_strings_has(references, lock->v[i].reference))
             lock->v[kept++] = lock->v[i];
         else
-            free(lock->v[i].reference);
+            sb_strings_take(dropped, lock->v[i].reference);
     lock->n = kept;
-    return before - kept;
 }
 
 /* ---- writing ---- */

@@ -41,8 +41,9 @@ void sb_lockfile_free(struct sb_lockfile *lock);
 const struct sb_digest *sb_lockfile_find(const struct sb_lockfile *lock, const char *reference);
 void sb_lockfile_set(struct sb_lockfile *lock, const char *reference,
                      const struct sb_digest *digest);
-/* Drops all but one reference (NULL: all). Returns how many went. */
-size_t sb_lockfile_keep(struct sb_lockfile *lock, const char *reference);
+/* Drops all but these references; they are added to *dropped. */
+void sb_lockfile_keep(struct sb_lockfile *lock, const struct sb_strings *references,
+                      struct sb_strings *dropped);
 /* Atomic; with nothing in it, the file is removed. */
 int sb_lockfile_write(const struct sb_lockfile *lock, struct sb_error *err);
 

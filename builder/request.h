@@ -43,6 +43,7 @@ enum sb_test_state {
     SB_TEST_CACHED,  /* it passed before, in an image like this one */
     SB_TEST_RUN,     /* it is to be run */
     SB_TEST_PASSED,
+    SB_TEST_LEFT_OUT, /* by its when: */
     SB_TEST_SKIPPED,
     SB_TEST_FAILED,
 };
@@ -133,6 +134,9 @@ struct sb_build_result {
                                   "host/repository:tag@sha256:…"; else NULL */
     const struct sb_layer_result *const *layers; /* of the whole chain, lowest first */
     size_t layer_count;
+    /* Of stages and images that something is taken from, each after those that it needs. */
+    const struct sb_layer_result *const *needed;
+    size_t needed_count;
     struct sb_test_result *tests; /* of the recipe itself */
     size_t test_count;
 };

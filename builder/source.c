@@ -21,8 +21,8 @@ int sb_source_failed(const struct sb_recipe *recipe, struct sb_error *err) {
         return -1; /* of the lock file, whose place it names */
     if (err->code == SB_E_USAGE)
         err->code = SB_E_RECIPE;
-    return sb_error_context(err, "%s:%d:%d: the base %s", place->file, place->line, place->column,
-                            recipe->from.image);
+    return sb_error_context(err, "%s:%d:%d: the %s %s", place->file, place->line, place->column,
+                            recipe->kind == SB_RECIPE_IMAGE ? "image" : "base", recipe->from.image);
 }
 
 /* ---- of this machine ---- */

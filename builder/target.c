@@ -12,50 +12,11 @@
 #include "base/text.h"
 #include "builder/cache.h"
 #include "builder/layer_build.h"
-#include "builder/remote_cache.h"
+#include "builder/target_private.h"
 #include "document/image_config.h"
 #include "layers/trees.h"
 
 /* ---- one layer ---- */
-
-/* The recipe's layer behind a result; NULL for the bootstrap. */
-static const struct sb_recipe_layer *layer_of(const struct sb_target *target, size_t result) {
-    size_t i = result - target->base_count;
-    bool bootstrap = target->recipe->from.kind == SB_FROM_BOOTSTRAP;
-    return bootstrap && i == 0 ? NULL : &target->recipe->layers[i - bootstrap];
-}
-
-/* Whether it is built whatever there is. */
-static bool is_uncached(const struct sb_target *target, size_t result) {
-    return target->build->request->no_cache ||
-           sb_strings_has(&target->uncached, target->results[result].name);
-}
-
-static char *why_uncached(const struct sb_target *target, size_t result) {
-    return target->build->request->no_cache
-               ? sb_strdup("--no-cache")
-               : sb_format("--no-cache=%s", target->results[result].name);
-}
-
-static struct sb_cache_owner owner_of(const struct sb_target *target, size_t result) {
-    return (struct sb_cache_owner){target->path, target->results[result].name};
-}
-
-/* A layer about to be decided: its key, and for copy layers what is copied. */
-struct attempt {
-    const struct sb_recipe_layer *layer; /* NULL: bootstrap */
-    size_t result;
-    struct sb_copy_ground ground;
-    struct sb_layer_site site;
-    struct sb_cache_key key;
-    struct sb_copies copies;
-};
-
-static void attempt_free(struct attempt *a) {
-    sb_cache_key_free(&a->key);
-    sb_copies_free(&a->copies);
-}
-#define autoattempt __attribute__((cleanup(attempt_free)))
 
 static void warn(void *data, const char *key, const char *text) {
     const struct sb_target *target = data;
@@ -79,63 +40,6 @@ int sb_target_open_context(struct sb_target *target, struct sb_error *err) {
     return 0;
 }
 
-static int attempt_site(struct sb_target *target, struct attempt *a, struct sb_error *err) {
-    a->layer = layer_of(target, a->result);
-    a->site = (struct sb_layer_site){.store = target->build->store,
-                                     .recipe = target->recipe,
-                                     .below = &target->image,
-                                     .ground = &a->ground,
-                                     .secrets = &target->build->request->secrets,
-                                     .settings = target->build->settings,
-                                     .registry = target->build->request->registry,
-                                     .workdir = target->workdir,
-                                     .epoch = target->build->epoch};
-    if (a->layer && sb_target_open_context(target, err) < 0)
-        return -1;
-    a->site.context = target->context;
-    if (!a->layer || !sb_layer_is_copy(a->layer))
-        return 0;
-    if (sb_target_ground(target, &a->ground, err) < 0)
-        return -1;
-    const struct sb_recipe *recipe = target->recipe;
-    bool last = a->layer == &recipe->layers[recipe->layer_count - 1]; /* whatever --until says */
-    a->site.brings_workdir = recipe->image.workdir && last && !a->ground.partial;
-    return 0;
-}
-
-static int attempt_key(struct attempt *a, struct sb_error *err) {
-    sb_cache_key_free(&a->key);
-    if (!a->layer) {
-        sb_bootstrap_key(&a->site, &a->site.recipe->from.bootstrap, &a->key);
-        return 0;
-    }
-    sb_copies_free(&a->copies);
-    return sb_layer_key(&a->site, a->layer, &a->copies, &a->key, err);
-}
-
-/* In the store; else, when anywhere, in the repositories of the shared cache. */
-static bool attempt_find(struct sb_target *target, struct attempt *a, bool anywhere) {
-    struct sb_layer_result *r = &target->results[a->result];
-    struct sb_cache_owner owner = owner_of(target, a->result);
-    struct sb_remote_cache *remote = target->build->remote;
-    struct sb_cache_found found;
-    r->key = a->key.digest;
-    if (sb_cache_find(target->build->store, &a->key, &found))
-        sb_remote_cache_know(remote, &a->key, &found.layer);
-    else if (!anywhere || !sb_remote_cache_find(remote, &a->key, &owner, &a->copies, &found))
-        return false;
-    r->layer = found.layer;
-    r->repository = found.repository;
-    return true;
-}
-
-/* replace: the record that is there was found to be wrong. */
-static void share(struct sb_target *target, const struct attempt *a, bool replace) {
-    const struct sb_layer_result *r = &target->results[a->result];
-    sb_remote_cache_put(target->build->remote, &a->key, r->recipe, r->name, &r->layer, r->seconds,
-                        replace);
-}
-
 /* The layer of results[result] is known: it becomes part of the image. */
 static void accept(struct sb_target *target, size_t result, enum sb_layer_state state) {
     struct sb_layer_result *r = &target->results[result];
@@ -149,15 +53,17 @@ static void accept(struct sb_target *target, size_t result, enum sb_layer_state 
     sb_target_notify(target, result, SB_EVENT_LAYER_DONE, NULL, 0);
 }
 
-static int accept_built(struct sb_target *target, const struct attempt *a, struct sb_error *err) {
+static int accept_built(struct sb_target *target, const struct sb_attempt *a,
+                        struct sb_error *err) {
     struct sb_layer_result *r = &target->results[a->result];
-    struct sb_cache_owner owner = owner_of(target, a->result);
+    struct sb_cache_owner owner = sb_target_owner(target, a->result);
     struct sb_cache_facts facts = {.layer = r->layer, .seconds = r->seconds, .copies = &a->copies};
-    bool replace =
-        is_uncached(target, a->result) || sb_cache_is_rejected(target->build->store, &a->key);
+    bool replace = sb_target_is_uncached(target, a->result) ||
+                   sb_cache_is_rejected(target->build->store, &a->key);
     if (sb_cache_put(target->build->store, &a->key, &owner, &facts, err) < 0)
         return -1;
-    share(target, a, replace);
+    sb_attempt_share(target, a, replace);
+    sb_attempt_put_by_origin(target, a);
     accept(target, a->result, SB_LAYER_BUILT);
     return 0;
 }
@@ -202,7 +108,7 @@ static struct sb_pack_options pack_options(struct sb_target *target, size_t resu
 enum { COPY_ATTEMPTS = 5 };
 
 /* A file may change between hashing and packing: then the key is computed anew. */
-static int build_copy(struct sb_target *target, struct attempt *a, struct sb_error *err) {
+static int build_copy(struct sb_target *target, struct sb_attempt *a, struct sb_error *err) {
     struct sb_layer_result *r = &target->results[a->result];
     struct growing growing;
     struct sb_pack_options options = pack_options(target, a->result, &growing);
@@ -214,7 +120,7 @@ static int build_copy(struct sb_target *target, struct attempt *a, struct sb_err
         if (err->os_errno != ESTALE || attempt == COPY_ATTEMPTS)
             return sb_error_context(err, "layer %s", r->name);
         sb_error_clear(err);
-        if (attempt_key(a, err) < 0)
+        if (sb_attempt_key(a, err) < 0)
             return -1;
         r->key = a->key.digest;
     }
@@ -228,7 +134,7 @@ struct sb_target_packing {
     pthread_t thread; /* if it has_thread */
     bool has_thread;
     struct sb_target *target;
-    struct attempt attempt;
+    struct sb_attempt attempt;
     struct sb_root *root;
     struct sb_pack_options options;
     struct growing growing;
@@ -269,7 +175,7 @@ static int finish_packing_locked(struct sb_target *target, int *out_lock, struct
                 : accept_built(target, &p->attempt, err);
     }
     sb_root_free(p->root);
-    attempt_free(&p->attempt);
+    sb_attempt_free(&p->attempt);
     *out_lock = p->lock;
     free(p);
     return failed;
@@ -280,20 +186,20 @@ int sb_target_finish_packing(struct sb_target *target, struct sb_error *err) {
     return finish_packing_locked(target, &lock, err);
 }
 
-static int run_layer(struct sb_target *target, const struct attempt *a, struct sb_root **out,
+static int run_layer(struct sb_target *target, const struct sb_attempt *a, struct sb_root **out,
                      struct sb_error *err) {
     const char *packing = target->packing ? sb_root_upper(target->packing->root) : NULL;
     return sb_target_run(target, a->result, &a->site, a->layer, packing, out, err);
 }
 
 /* Takes over lock: the key stays locked until its record is there. */
-static void start_packing(struct sb_target *target, struct attempt *a, struct sb_root *root,
+static void start_packing(struct sb_target *target, struct sb_attempt *a, struct sb_root *root,
                           double start, int lock) {
     sb_assert(!target->packing && lock >= 0);
     struct sb_target_packing *p = sb_alloc(sizeof *p);
     p->target = target;
     p->attempt = *a;
-    *a = (struct attempt){.result = a->result};
+    *a = (struct sb_attempt){.result = a->result};
     p->root = root;
     p->options = pack_options(target, a->result, &p->growing);
     p->start = start;
@@ -308,12 +214,13 @@ static void start_packing(struct sb_target *target, struct attempt *a, struct sb
 /* Whether a layer may run while the one below it is still being packed, so that its key isn't known
  * yet: only when no record can be waiting for it. */
 static bool may_run_ahead(const struct sb_target *target, size_t result) {
-    const struct sb_recipe_layer *layer = layer_of(target, result);
-    if (!layer || sb_layer_is_copy(layer) || sb_layer_keeps_products(layer))
+    const struct sb_recipe_layer *layer = sb_target_layer(target, result);
+    if (!layer || sb_layer_is_copy(layer) || sb_layer_keeps_products(layer) ||
+        sb_layer_takes(layer))
         return false;
     const struct sb_build_request *request = target->build->request;
-    struct sb_cache_owner owner = owner_of(target, result);
-    return is_uncached(target, result) ||
+    struct sb_cache_owner owner = sb_target_owner(target, result);
+    return sb_target_is_uncached(target, result) ||
            (request->cache_from.n == 0 && !sb_cache_has_last(target->build->store, &owner));
 }
 
@@ -328,33 +235,33 @@ static void say_waiting(void *data) {
 }
 
 /* Waits for whoever builds the same layer. Returns the lock, or -1. */
-static int lock_key(struct sb_target *target, struct attempt *a, bool *found,
+static int lock_key(struct sb_target *target, struct sb_attempt *a, bool *found,
                     struct sb_error *err) {
     struct waiting who = {target, a->result};
     int lock = sb_cache_lock(target->build->store, &a->key, say_waiting, &who, err);
     if (lock >= 0)
-        *found = !is_uncached(target, a->result) && attempt_find(target, a, false);
+        *found = !sb_target_is_uncached(target, a->result) && sb_attempt_find(target, a, false);
     return lock;
 }
 
 /* What ran ahead gets its key, and the key's lock before the lock of the layer below is dropped:
  * others that wait for that one then wait for this one. */
-static int lock_ahead(struct sb_target *target, struct attempt *a, bool *found,
+static int lock_ahead(struct sb_target *target, struct sb_attempt *a, bool *found,
                       struct sb_error *err) {
     sb_autoclose int below = -1;
-    if (finish_packing_locked(target, &below, err) < 0 || attempt_key(a, err) < 0)
+    if (finish_packing_locked(target, &below, err) < 0 || sb_attempt_key(a, err) < 0)
         return -1;
     return lock_key(target, a, found, err);
 }
 
 static int build_ahead(struct sb_target *target, struct sb_error *err) {
-    autoattempt struct attempt a = {.result = target->next};
+    sb_autoattempt struct sb_attempt a = {.result = target->next};
     struct sb_layer_result *r = &target->results[a.result];
     struct sb_root *root = NULL;
     double start = sb_clock_seconds();
-    r->cause = is_uncached(target, a.result) ? why_uncached(target, a.result)
-                                             : sb_strdup("never built here");
-    if (attempt_site(target, &a, err) < 0 || run_layer(target, &a, &root, err) < 0)
+    r->cause = sb_target_is_uncached(target, a.result) ? sb_target_why_uncached(target, a.result)
+                                                       : sb_strdup("never built here");
+    if (sb_attempt_site(target, &a, err) < 0 || run_layer(target, &a, &root, err) < 0)
         return -1;
     bool found = false;
     int lock = lock_ahead(target, &a, &found, err);
@@ -372,7 +279,7 @@ static int build_ahead(struct sb_target *target, struct sb_error *err) {
     return 0;
 }
 
-static int build_steps(struct sb_target *target, struct attempt *a, struct sb_error *err) {
+static int build_steps(struct sb_target *target, struct sb_attempt *a, struct sb_error *err) {
     bool found = false;
     sb_autoclose int lock = lock_key(target, a, &found, err);
     if (lock < 0)
@@ -395,7 +302,7 @@ static int build_steps(struct sb_target *target, struct attempt *a, struct sb_er
 
 /* The first steps of a layer that is to be built may copy to where the layers below won't have it:
  * better said before they are fetched and steps run. */
-static int check_first_copies(struct sb_target *target, const struct attempt *a,
+static int check_first_copies(struct sb_target *target, const struct sb_attempt *a,
                               struct sb_error *err) {
     size_t count = a->layer ? sb_layer_copies_first(a->layer) : 0;
     struct sb_copy_ground ground;
@@ -405,7 +312,7 @@ static int check_first_copies(struct sb_target *target, const struct attempt *a,
     if (sb_target_ground(target, &ground, err) < 0)
         return -1;
     ground.whole = NULL; /* nothing is fetched for this */
-    int failed = sb_copy_resolve(a->layer->steps, count, target->context, &ground, &list, err);
+    int failed = sb_copy_resolve(a->layer->steps, count, a->site.from, &ground, &list, err);
     sb_copy_list_free(&list);
     return failed ? sb_error_context(err, "layer %s", a->layer->name) : 0;
 }
@@ -414,7 +321,7 @@ static int check_first_copies(struct sb_target *target, const struct attempt *a,
  * copies depend on little of what is below, but steps on all of it. */
 static int plan_layer(struct sb_target *target, size_t result, enum sb_layer_state state) {
     struct sb_layer_result *r = &target->results[result];
-    struct sb_cache_owner owner = owner_of(target, result);
+    struct sb_cache_owner owner = sb_target_owner(target, result);
     struct sb_cache_found found;
     r->state = state;
     if (!target->blind && sb_cache_find_last(target->build->store, &owner, &found))
@@ -430,16 +337,18 @@ static int plan_layer(struct sb_target *target, size_t result, enum sb_layer_sta
 
 /* Whether a plan can't say what becomes of the next layer. */
 static bool is_unknown(const struct sb_target *target) {
-    const struct sb_recipe_layer *layer = layer_of(target, target->next);
+    const struct sb_recipe_layer *layer = sb_target_layer(target, target->next);
+    if (sb_target_unsure_source(target, layer))
+        return true;
     return target->unsure && (target->blind || !layer || !sb_layer_is_copy(layer));
 }
 
 /* A copy over layers of which nothing is known: when the store has what it would make on none at
  * all, that is most likely it. */
 static bool plan_blindly(struct sb_target *target, struct sb_error *err) {
-    autoattempt struct attempt a = {.result = target->next};
-    if (attempt_site(target, &a, err) < 0 || attempt_key(&a, err) < 0 ||
-        is_uncached(target, a.result) || !attempt_find(target, &a, true))
+    sb_autoattempt struct sb_attempt a = {.result = target->next};
+    if (sb_attempt_site(target, &a, err) < 0 || sb_attempt_key(&a, err) < 0 ||
+        sb_target_is_uncached(target, a.result) || !sb_attempt_find(target, &a, true))
         return false;
     accept(target, a.result, SB_LAYER_CACHED);
     target->next++;
@@ -447,17 +356,19 @@ static bool plan_blindly(struct sb_target *target, struct sb_error *err) {
 }
 
 static int plan_unknown(struct sb_target *target, struct sb_error *err) {
-    const struct sb_recipe_layer *layer = layer_of(target, target->next);
+    const struct sb_recipe_layer *layer = sb_target_layer(target, target->next);
+    const char *source = sb_target_unsure_source(target, layer);
     struct sb_error why = {0};
-    if (layer && sb_layer_is_copy(layer) && plan_blindly(target, &why))
+    if (layer && !source && sb_layer_is_copy(layer) && plan_blindly(target, &why))
         return 0;
     if (why.code == SB_E_NOT_FOUND || why.code == SB_E_INTERRUPTED) {
         *err = why;
         return -1;
     }
-    bool own = !target->base || !target->base->unsure;
+    bool own = source || !target->base || !target->base->unsure;
     target->results[target->next].cause =
-        sb_format("depends on what %s%s turns out to be", own ? "" : "recipe ", target->unsure);
+        sb_format("depends on what %s%s turns out to be", own ? "" : "recipe ",
+                  source ? source : target->unsure);
     return plan_layer(target, target->next, SB_LAYER_UNKNOWN);
 }
 
@@ -474,19 +385,28 @@ static int fail_key(struct sb_target *target, enum sb_target_effort effort, stru
 /* Decides results[next]; 1 when it would need a root and effort forbids it. */
 static int decide_layer(struct sb_target *target, enum sb_target_effort effort,
                         struct sb_error *err) {
-    autoattempt struct attempt a = {.result = target->next};
+    sb_autoattempt struct sb_attempt a = {.result = target->next};
     struct sb_layer_result *r = &target->results[a.result];
-    struct sb_cache_owner owner = owner_of(target, a.result);
+    struct sb_cache_owner owner = sb_target_owner(target, a.result);
     struct sb_store *store = target->build->store;
-    if (attempt_site(target, &a, err) < 0)
+    if (sb_attempt_site(target, &a, err) < 0)
         return -1;
-    if (attempt_key(&a, err) < 0)
+    int by_origin = sb_attempt_find_by_origin(target, &a, err);
+    if (by_origin > 0) {
+        accept(target, a.result, SB_LAYER_CACHED);
+        target->next++;
+        return 0;
+    }
+    if (by_origin < 0)
+        return -1;
+    if (sb_attempt_key(&a, err) < 0)
         return fail_key(target, effort, err);
-    bool use_cache = !is_uncached(target, a.result);
-    if (attempt_find(target, &a, use_cache) && use_cache) {
+    bool use_cache = !sb_target_is_uncached(target, a.result);
+    if (sb_attempt_find(target, &a, use_cache) && use_cache) {
         sb_cache_remember(store, &a.key, &owner);
+        sb_attempt_put_by_origin(target, &a);
         if (effort != SB_TARGET_PLAN)
-            share(target, &a, false);
+            sb_attempt_share(target, &a, false);
         accept(target, a.result, SB_LAYER_CACHED);
         target->next++;
         return 0;
@@ -497,7 +417,7 @@ static int decide_layer(struct sb_target *target, enum sb_target_effort effort,
         return -1;
     free(r->cause);
     r->cause = use_cache ? sb_cache_explain(store, &a.key, &owner, &a.copies)
-                         : why_uncached(target, a.result);
+                         : sb_target_why_uncached(target, a.result);
     if (effort == SB_TARGET_PLAN)
         return plan_layer(target, a.result, SB_LAYER_BUILT);
     bool copy = a.layer && sb_layer_is_copy(a.layer);
@@ -529,8 +449,11 @@ int sb_target_advance(struct sb_target *target, enum sb_target_effort effort,
         return -1;
     sb_target_warn_outputs(target);
     sb_image_configure(&target->image, &target->recipe->image, &target->env);
+    sb_image_say_health(&target->image, &target->recipe->service);
     if (effort == SB_TARGET_PLAN)
         return 0;
+    if (target->recipe->kind != SB_RECIPE_FILE && !target->until)
+        return 0; /* nobody will name it */
     if (sb_target_describe_paths(target, err) < 0)
         return -1;
     return sb_image_save(target->build->store, &target->image, target->build->epoch, err);
@@ -540,6 +463,7 @@ void sb_target_reset(struct sb_target *target) {
     struct sb_error ignored = {0};
     sb_target_finish_packing(target, &ignored);
     sb_target_stack_free(target->stack);
+    sb_target_sources_free(target->sources);
     for (size_t i = 0; i < target->result_count; i++) {
         free(target->results[i].name);
         free(target->results[i].summary);
@@ -552,17 +476,26 @@ void sb_target_reset(struct sb_target *target) {
     free(target->workdir);
     free(target->pinned);
     json_decref(target->said_paths);
-    *target = (struct sb_target){.build = target->build,
-                                 .recipe = target->recipe,
-                                 .base = target->base,
-                                 .path = target->path,
-                                 .uncached = target->uncached,
-                                 .until = target->until};
+    const struct sb_target was = *target;
+    *target = (struct sb_target){.build = was.build,
+                                 .recipe = was.recipe,
+                                 .base = was.base,
+                                 .needs = was.needs,
+                                 .need_count = was.need_count,
+                                 .dependents = was.dependents,
+                                 .dependent_count = was.dependent_count,
+                                 .dependent_cap = was.dependent_cap,
+                                 .open = was.need_count,
+                                 .path = was.path,
+                                 .uncached = was.uncached,
+                                 .until = was.until};
 }
 
 void sb_target_free(struct sb_target *target) {
     sb_target_reset(target);
     sb_strings_free(&target->uncached);
+    free(target->needs);
+    free(target->dependents);
     free(target->path);
     free(target);
 }

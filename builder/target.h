@@ -15,16 +15,21 @@
 struct sb_target {
     struct sb_build *build;
     const struct sb_recipe *recipe;
-    struct sb_target *base; /* the target of from: RECIPE, or NULL */
-    char *path;             /* of the recipe, absolute and without links */
+    struct sb_target *base; /* what it stands on, of the same build, or NULL */
+    /* Edges (builder/graph.h): needs as the recipe has them, and back. */
+    struct sb_target **needs, **dependents;
+    size_t need_count, dependent_count, dependent_cap;
+    bool kept;  /* by sb_graph_mark */
+    char *path; /* of the recipe, absolute and without links; and what of it is meant */
     struct sb_context *context;
     struct sb_image image; /* so far: the base's layers and this recipe's first `next` ones */
     struct sb_pairs env;   /* of the image, the recipe's own included */
     char *workdir;
     char *pinned; /* where the base image lies, if in a registry: "host/repository:tag@sha256:…" */
     json_t *said_paths; /* what the base image's config says of its paths; NULL: nothing */
-    struct sb_target_stack *stack;   /* what copies see of the layers below; NULL until needed */
-    struct sb_layer_result *results; /* of the base image's or this recipe's own layers */
+    struct sb_target_sources *sources; /* what steps take of other targets; NULL until needed */
+    struct sb_target_stack *stack;     /* what copies see of the layers below; NULL until needed */
+    struct sb_layer_result *results;   /* of the base image's or this recipe's own layers */
     size_t result_count;
     size_t
         base_count; /* results that came with a base image; then perhaps a bootstrap; then layers */
@@ -39,6 +44,7 @@ struct sb_target {
     bool started;       /* of the thread that advances it, as all above */
     struct sb_target_packing *packing; /* the layer before `next`, while it is being packed */
     /* Under the build's lock: */
+    size_t open; /* edges to what isn't done */
     enum {
         SB_TARGET_WAITING,
         SB_TARGET_DONE,
@@ -80,6 +86,9 @@ struct sb_target *sb_target_root(struct sb_target *target);
 
 /* ---- target_trees.c ---- */
 
+/* A layer of the image turned out not to be had, or not to be what a shared cache's record says:
+ * the build begins again, and makes it here. layer: its index. */
+void sb_target_reject(const struct sb_target *target, size_t layer, struct sb_error *err);
 /* The trees of all layers of the image so far, for results[result]: lowest first. */
 int sb_target_trees(struct sb_target *target, size_t result, struct sb_strings *out,
                     struct sb_error *err);
@@ -94,6 +103,20 @@ int sb_target_run(struct sb_target *target, size_t result, const struct sb_layer
                   struct sb_error *err);
 /* Waits for the layer that is being packed, if any: it is the image's then. */
 int sb_target_finish_packing(struct sb_target *target, struct sb_error *err);
+
+/* ---- target_sources.c ---- */
+
+/* What steps take files from: the context, as far as it is open, and the images of other targets,
+ * which are done. Files of these are laid out when they are first wanted, and until the target is
+ * reset. */
+const struct sb_copy_from *sb_target_sources(struct sb_target *target);
+/* Their images, by their index in the recipe's needs; valid as long as the target isn't reset. */
+const struct sb_image *const *sb_target_origins(struct sb_target *target);
+void sb_target_sources_free(struct sb_target_sources *sources); /* NULL is allowed */
+/* In a plan: the title of a recipe that a layer takes something from, and of which it isn't known
+ * yet what it will be; NULL: none. */
+const char *sb_target_unsure_source(const struct sb_target *target,
+                                    const struct sb_recipe_layer *layer);
 
 /* ---- target_stack.c ---- */
 
@@ -114,8 +137,9 @@ struct sb_build {
     int64_t epoch;
     struct sb_target **targets; /* a base before what stands on it */
     size_t target_count, target_cap;
-    struct sb_recipe **recipes; /* of the request */
-    size_t *requested;          /* indexes into targets, of the request */
+    char *last_path, *last_real; /* of a recipe, and without links: the stages of a file have one */
+    struct sb_recipe **recipes;  /* of the request */
+    size_t *requested;           /* indexes into targets, of the request */
     struct sb_build_result *results;
     struct sb_image *labelled; /* of each result that says its version in a label */
     pthread_mutex_t lock;

@@ -3,8 +3,11 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
+#include "base/json.h"
 #include "base/memory.h"
+#include "base/text.h"
 #include "builder/source.h"
 #include "builder/target.h"
 #include "context/base_paths.h"
@@ -17,18 +20,58 @@ struct sb_target *sb_target_root(struct sb_target *target) {
     return target;
 }
 
+enum { TRIGGERS_SHOWN = 20 };
+
+/* What says in a recipe what an instruction does; NULL: nothing has to. */
+static const char *equivalent(const char *instruction) {
+    static const struct {
+        const char *instruction, *key;
+    } all[] = {{"ADD", "a copy step, or download"},
+               {"COPY", "a copy step"},
+               {"RUN", "a run step"},
+               {"ENV", "image: {env: …}"},
+               {"ARG", "args: {…}"},
+               {"WORKDIR", "image: {workdir: …}"},
+               {"USER", "image: {user: …}"},
+               {"CMD", "image: {cmd: […]}"},
+               {"ENTRYPOINT", "image: {entrypoint: […]}"},
+               {"EXPOSE", "image: {ports: […]}"},
+               {"VOLUME", "image: {volumes: […]}"},
+               {"LABEL", "image: {labels: {…}}"},
+               {"STOPSIGNAL", "image: {stop_signal: …}"},
+               {"HEALTHCHECK", "service: {health: {…}}"},
+               {"SHELL", "build: {shell: […]}"}};
+    size_t n = strcspn(instruction, " \t");
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (strlen(all[i].instruction) == n && !strncasecmp(all[i].instruction, instruction, n))
+            return all[i].key;
+    return NULL;
+}
+
 /* Instructions for whoever builds on the image, in a language that isn't spoken here. They are not
  * passed on, either: they have been due. */
 static void drop_triggers(struct sb_target *target) {
     json_t *config = json_object_get(target->image.config, "config");
-    size_t n = json_array_size(json_object_get(config, "OnBuild"));
+    sb_autojson json_t *triggers = json_incref(json_object_get(config, "OnBuild"));
+    size_t n = json_array_size(triggers);
+    sb_autobuf struct sb_buf list = {0};
     json_object_del(config, "OnBuild");
-    if (n > 0)
-        sb_build_warn(
-            target->build,
-            "%s:%d: the base has %zu ONBUILD instruction%s, which nobody runs here: what they "
-            "do belongs into layers:",
-            target->recipe->from.place.file, target->recipe->from.place.line, n, n == 1 ? "" : "s");
+    if (n == 0)
+        return;
+    for (size_t i = 0; i < n && i < TRIGGERS_SHOWN; i++) {
+        const json_t *item = json_array_get(triggers, i);
+        const char *text = json_is_string(item) ? json_string_value(item) : "";
+        const char *key = equivalent(text);
+        sb_buf_addf(&list, "%s%s%s%s%s", i ? ", " : "", sb_text_shown(text).text, key ? " (" : "",
+                    key ? key : "", key ? ")" : "");
+    }
+    if (n > TRIGGERS_SHOWN)
+        sb_buf_addf(&list, " and %zu more", n - TRIGGERS_SHOWN);
+    sb_build_warn(target->build,
+                  "%s:%d: the base has %zu ONBUILD instruction%s, which nobody runs here; let this "
+                  "recipe say what they do, as far as it needs it: %s",
+                  target->recipe->from.place.file, target->recipe->from.place.line, n,
+                  n == 1 ? "" : "s", sb_buf_text(&list));
 }
 
 static int load_base(struct sb_target *target, struct sb_error *err) {
@@ -54,7 +97,7 @@ static int start_image(struct sb_target *target, struct sb_error *err) {
     const struct sb_from *from = &target->recipe->from;
     if (target->base) {
         sb_image_copy(&target->image, &target->base->image);
-        target->unsure = target->base->unsure ? target->base->recipe->name : NULL;
+        target->unsure = target->base->unsure ? target->base->recipe->title : NULL;
         target->blind = target->base->blind;
         return 0;
     }
@@ -99,7 +142,7 @@ static void prepare_results(struct sb_target *target) {
         r->summary = sb_layer_summary(&target->recipe->layers[i]);
     }
     for (size_t i = 0; i < target->result_count; i++)
-        target->results[i].recipe = target->recipe->name;
+        target->results[i].recipe = target->recipe->title;
     for (size_t i = 0; i < target->result_count; i++)
         target->results[i].source = target->recipe;
     target->next = target->base_count;
@@ -122,13 +165,38 @@ static int check_service(const struct sb_target *target, struct sb_error *err) {
     return failed;
 }
 
+static int check_step(const struct sb_target *target, const struct sb_step *step,
+                      struct sb_error *err) {
+    const struct sb_layer_site site = {.recipe = target->recipe, .below = &target->image};
+    struct sb_step_environment env = {0};
+    bool said = step->env.n || (step->kind->sees_env && target->recipe->build.env.n);
+    int failed = said ? sb_layer_environment(&site, step, &env, err) : 0;
+    sb_step_environment_free(&env);
+    return failed;
+}
+
+/* So are those of steps: a mistake in the last layer's is told before the first is built. */
+static int check_steps(const struct sb_target *target, struct sb_error *err) {
+    const struct sb_recipe *recipe = target->recipe;
+    for (size_t l = 0; l < recipe->layer_count; l++)
+        for (size_t s = 0; s < recipe->layers[l].step_count; s++)
+            if (check_step(target, &recipe->layers[l].steps[s], err) < 0)
+                return -1;
+    for (size_t i = 0; i < recipe->test_count; i++) {
+        const struct sb_recipe_test *test = &recipe->tests[i];
+        if (!test->service && !test->step.left_out && check_step(target, &test->step, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
 int sb_target_start(struct sb_target *target, struct sb_error *err) {
     if (target->started)
         return 0;
     if (start_image(target, err) < 0)
         return -1;
     if (sb_image_environment(&target->image, target->recipe, NULL, &target->env, err) < 0 ||
-        check_service(target, err) < 0)
+        check_service(target, err) < 0 || check_steps(target, err) < 0)
         return -1;
     target->workdir = sb_image_workdir(&target->image, &target->recipe->image);
     prepare_results(target);

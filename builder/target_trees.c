@@ -12,9 +12,8 @@
 #include "builder/cache.h"
 #include "builder/target.h"
 
-/* A layer that a repository had a record of can't be had, or isn't what the record says: the build
- * begins again, and makes it here. What may work in a minute is left alone. */
-static void reject(const struct sb_target *target, size_t layer, struct sb_error *err) {
+/* What may work in a minute is left alone. */
+void sb_target_reject(const struct sb_target *target, size_t layer, struct sb_error *err) {
     if (layer >= target->image.layer_count || err->code == SB_E_INTERRUPTED ||
         err->code == SB_E_IO || err->code == SB_E_NO_SPACE || err->os_errno == EAGAIN)
         return;
@@ -46,7 +45,7 @@ int sb_target_trees(struct sb_target *target, size_t result, struct sb_strings *
     size_t bad;
     if (sb_base_layers_trees(target->build->store, &target->image, root->pinned, root->base_count,
                              out, &bad, err) < 0) {
-        reject(target, bad, err);
+        sb_target_reject(target, bad, err);
         return -1;
     }
     return sb_base_layers_mend(target->build->store, &target->image, out, err);

@@ -49,6 +49,19 @@ static json_t *image_json(const struct sb_image *image) {
     return json_pack("{s:o, s:o}", "layers", layers, "config", seen);
 }
 
+static int add_own_env(const struct sb_layer_site *site, const struct sb_step *step, json_t *does,
+                       struct sb_error *err) {
+    struct sb_step_environment env = {0};
+    int failed = sb_layer_environment(site, step, &env, err);
+    json_t *own = json_array();
+    for (size_t i = 0; i < env.own.n; i++)
+        json_array_append_new(own, json_pack("[o, o]", sb_json_from_bytes(env.own.v[i].name),
+                                             sb_json_from_bytes(env.own.v[i].value)));
+    json_object_set_new(does, "own_env", own);
+    sb_step_environment_free(&env);
+    return failed;
+}
+
 static int make_key(struct sb_target *target, const struct sb_recipe_test *test,
                     struct sb_digest *out, struct sb_error *err) {
     struct sb_layer_site site = site_of(target);
@@ -57,6 +70,8 @@ static int make_key(struct sb_target *target, const struct sb_recipe_test *test,
     sb_autobuf struct sb_buf text = {0};
     int failed = test->service ? sb_test_service_json(&site, &does, err)
                                : sb_layer_step_json(&site, &test->step, &copies, &does, err);
+    if (!failed && test->step.env.n)
+        failed = add_own_env(&site, &test->step, does, err);
     sb_autojson json_t *key = json_pack("{s:i, s:o, s:o*}", "version", VERSION, "image",
                                         image_json(&target->image), "does", does);
     sb_copies_free(&copies);
@@ -97,8 +112,8 @@ static int find_one(struct sb_target *target, const struct sb_recipe_test *test,
                     struct sb_test_result *out, struct sb_error *err) {
     const struct sb_build_request *request = target->build->request;
     out->summary = test->service ? sb_strdup("service") : test->step.kind->summary(&test->step);
-    out->state = SB_TEST_SKIPPED;
-    if (request->skip_tests)
+    out->state = test->step.left_out ? SB_TEST_LEFT_OUT : SB_TEST_SKIPPED;
+    if (request->skip_tests || test->step.left_out)
         return 0;
     out->state = SB_TEST_UNKNOWN;
     if (target->unsure)
@@ -174,12 +189,15 @@ static int run_test(struct sb_target *target, const struct sb_recipe_test *test,
                     struct sb_step_run_context *context, struct sb_error *err) {
     if (test->service)
         return sb_test_service_run(target, context, err);
-    struct sb_pairs pairs = {0};
-    context->env = &pairs;
-    sb_pairs_add(&pairs, &target->env);
-    int failed = test->step.kind->run(&test->step, context, err);
-    context->env = NULL;
-    sb_pairs_free(&pairs);
+    struct sb_layer_site site = site_of(target);
+    struct sb_step_environment env = {0};
+    int failed = sb_layer_environment(&site, &test->step, &env, err);
+    context->env = &target->env; /* the image's whole one, and nothing of build: */
+    context->own_env = &env.own;
+    if (!failed)
+        failed = test->step.kind->run(&test->step, context, err);
+    context->env = context->own_env = NULL;
+    sb_step_environment_free(&env);
     return failed;
 }
 

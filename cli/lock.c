@@ -7,8 +7,8 @@
 #include "cli/request.h"
 
 static const char *const states[] = {
-    [SB_LOCK_NOTHING] = "nothing", [SB_LOCK_IN_RECIPE] = "in-recipe", [SB_LOCK_KEPT] = "kept",
-    [SB_LOCK_SAME] = "same",       [SB_LOCK_ADDED] = "added",         [SB_LOCK_MOVED] = "moved",
+    [SB_LOCK_IN_RECIPE] = "in-recipe", [SB_LOCK_KEPT] = "kept",   [SB_LOCK_SAME] = "same",
+    [SB_LOCK_ADDED] = "added",         [SB_LOCK_MOVED] = "moved",
 };
 
 static json_t *result_json(const struct sb_recipe *recipe, const struct sb_lock_result *r) {
@@ -28,9 +28,7 @@ static json_t *result_json(const struct sb_recipe *recipe, const struct sb_lock_
 
 static void print_result(const struct sb_recipe *recipe, const struct sb_lock_result *r) {
     struct sb_digest_text digest = sb_digest_text(&r->digest), before = sb_digest_text(&r->before);
-    if (r->state == SB_LOCK_NOTHING)
-        sb_cli_say("%s: nothing to lock: it stands on no image of a registry\n", recipe->path);
-    else if (r->state == SB_LOCK_IN_RECIPE)
+    if (r->state == SB_LOCK_IN_RECIPE)
         sb_cli_say("%s: nothing to lock: the recipe names %s\n", recipe->path, r->reference);
     else if (r->state == SB_LOCK_MOVED)
         sb_cli_print("%s: %s %s -> %s\n", r->file, r->reference, before.text, digest.text);
@@ -41,20 +39,32 @@ static void print_result(const struct sb_recipe *recipe, const struct sb_lock_re
         sb_cli_print("%s: %s dropped\n", r->file, r->dropped.v[i]);
 }
 
+static void say_nothing(const struct sb_recipe *recipe, json_t *facts) {
+    if (!facts)
+        sb_cli_say("%s: nothing to lock: it stands on no image of a registry\n", recipe->path);
+    else
+        json_array_append_new(facts, json_pack("{s:o, s:s, s:[]}", "recipe",
+                                               sb_json_from_bytes(recipe->path), "state", "nothing",
+                                               "dropped"));
+}
+
 static int lock_one(const struct sb_source_site *site, const char *path,
                     const struct sb_recipe_options *options, bool update, json_t *facts,
                     struct sb_error *err) {
     struct sb_recipe *recipe;
-    struct sb_lock_result result;
+    struct sb_lock_results results;
     if (sb_recipe_load(path, options, &recipe, err) < 0)
         return -1;
-    int failed = sb_lock_recipe(site, recipe, update, &result, err);
-    if (!failed && facts)
-        json_array_append_new(facts, result_json(recipe, &result));
-    else if (!failed)
-        print_result(recipe, &result);
+    int failed = sb_lock_recipe(site, recipe, update, &results, err);
+    for (size_t i = 0; !failed && i < results.n; i++)
+        if (facts)
+            json_array_append_new(facts, result_json(recipe, &results.v[i]));
+        else
+            print_result(recipe, &results.v[i]);
+    if (!failed && results.n == 0)
+        say_nothing(recipe, facts);
     if (!failed)
-        sb_lock_result_free(&result);
+        sb_lock_results_free(&results);
     sb_recipe_free(recipe);
     return failed;
 }
@@ -98,10 +108,10 @@ static int run(int argc, char **argv, struct sb_error *err) {
 const struct sb_command sb_command_lock = {
     .name = "lock",
     .arguments = "RECIPE… [OPTION…]",
-    .summary = "pin the image of a registry that a recipe is built on",
-    .help = "Writes the digest that the image has now to NAME.lock, beside the NAME.yaml\n"
-            "whose from: names it; builds use that digest until it is moved. What is locked\n"
-            "already stays as it is.\n\n"
+    .summary = "pin the images of registries that a recipe needs",
+    .help = "Writes the digest that each image has now to NAME.lock, beside the NAME.yaml\n"
+            "that names it; builds use that digest until it is moved. What is locked already\n"
+            "stays as it is.\n\n"
             "options:\n"
             "  --update             move it to what the image is now, and drop what the\n"
             "                       recipe no longer names\n"

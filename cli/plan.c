@@ -3,6 +3,7 @@
 #include "base/json.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "builder/layer_key.h"
 #include "cli/registry.h"
 #include "cli/request.h"
 #include "layers/origin.h"
@@ -15,61 +16,164 @@ static const char *state_name(enum sb_layer_state state) {
     return names[state];
 }
 
+#define LEFT_OUT "left-out"
+
 static const char *test_state(enum sb_test_state state) {
     static const char *const names[] = {[SB_TEST_UNKNOWN] = "unknown",
                                         [SB_TEST_CACHED] = "cached",
                                         [SB_TEST_RUN] = "test",
+                                        [SB_TEST_LEFT_OUT] = LEFT_OUT,
                                         [SB_TEST_SKIPPED] = "skipped"};
     return names[state];
 }
 
-static json_t *plan_json(const struct sb_build_result *result) {
-    json_t *layers = json_array();
-    for (size_t i = 0; i < result->layer_count; i++) {
-        const struct sb_layer_result *r = result->layers[i];
-        json_t *o = json_pack("{s:o, s:o, s:s, s:o}", "recipe", sb_json_from_bytes(r->recipe),
-                              "name", sb_json_from_bytes(r->name), "state", state_name(r->state),
-                              "does", sb_json_from_text(r->summary));
-        if (r->repository)
-            json_object_set_new(o, "repository", sb_json_from_bytes(r->repository));
-        if (r->cause)
-            json_object_set_new(o, "cause", sb_json_from_text(r->cause));
-        if (r->state == SB_LAYER_CACHED || r->state == SB_LAYER_BUILT)
-            json_object_set_new(o, "key", json_string(sb_digest_text(&r->key).text));
-        json_array_append_new(layers, o);
+/* What is told of a plan, one after the other: a layer, or one (or a step of one) that is left out.
+ */
+struct line {
+    const struct sb_recipe *recipe;
+    const struct sb_layer_result *layer; /* NULL: it is left out */
+    const struct sb_left_out *left_out;
+    const char *base; /* of the lowest layer: where it is from; may be NULL */
+};
+typedef void line_function(const struct line *line, void *out);
+
+/* The layers that would be below the own-th of the recipe, or the steps that would be in it. */
+static void tell_left_out(const struct sb_recipe *recipe, size_t own, bool steps,
+                          line_function *tell, void *out) {
+    for (size_t i = 0; i < recipe->left_out_count; i++)
+        if (recipe->left_out[i].before == own && (recipe->left_out[i].step > 0) == steps)
+            tell(&(struct line){.recipe = recipe, .left_out = &recipe->left_out[i]}, out);
+}
+
+/* The base's first; what is left out where it stands in the file. Returns how many layers of the
+ * result have been told. */
+static size_t tell_recipe(const struct sb_build_result *result, const struct sb_recipe *recipe,
+                          line_function *tell, void *out) {
+    size_t next = recipe->base ? tell_recipe(result, recipe->base, tell, out) : 0, own = 0;
+    bool bootstrap = recipe->from.kind == SB_FROM_BOOTSTRAP;
+    for (; next < result->layer_count && result->layers[next]->source == recipe; next++) {
+        const struct sb_layer_result *r = result->layers[next];
+        bool is_own = r->state != SB_LAYER_BASE && !bootstrap;
+        bootstrap = bootstrap && r->state == SB_LAYER_BASE;
+        if (is_own)
+            tell_left_out(recipe, own, false, tell, out);
+        tell(&(struct line){recipe, r, NULL, next == 0 ? result->base : NULL}, out);
+        if (is_own)
+            tell_left_out(recipe, own++, true, tell, out);
     }
+    if (own == recipe->layer_count) /* else it ends there (--until) */
+        tell_left_out(recipe, own, false, tell, out);
+    return next;
+}
+
+static json_t *left_out_json(const struct line *line) {
+    const struct sb_left_out *left = line->left_out;
+    sb_autofree char *does = sb_layer_summary(&left->layer);
+    json_t *o =
+        json_pack("{s:o, s:o, s:s, s:o, s:o}", "recipe", sb_json_from_bytes(line->recipe->title),
+                  "name", sb_json_from_bytes(left->layer.name), "state", LEFT_OUT, "does",
+                  sb_json_from_text(does), "cause", sb_json_from_text(left->why));
+    if (left->step)
+        json_object_set_new(o, "step", json_integer((json_int_t)left->step));
+    return o;
+}
+
+static void add_json(const struct line *line, void *out) {
+    const struct sb_layer_result *r = line->layer;
+    if (line->left_out)
+        json_array_append_new(out, left_out_json(line));
+    if (!r)
+        return;
+    json_t *o = json_pack("{s:o, s:o, s:s, s:o}", "recipe", sb_json_from_bytes(r->recipe), "name",
+                          sb_json_from_bytes(r->name), "state", state_name(r->state), "does",
+                          sb_json_from_text(r->summary));
+    if (r->repository)
+        json_object_set_new(o, "repository", sb_json_from_bytes(r->repository));
+    if (r->cause)
+        json_object_set_new(o, "cause", sb_json_from_text(r->cause));
+    if (r->state == SB_LAYER_CACHED || r->state == SB_LAYER_BUILT)
+        json_object_set_new(o, "key", json_string(sb_digest_text(&r->key).text));
+    json_array_append_new(out, o);
+}
+
+/* Of stages, and others that something is taken from. */
+static void tell_needed(const struct sb_build_result *result, line_function *tell, void *out) {
+    for (size_t i = 0; i < result->needed_count; i++) {
+        const struct sb_layer_result *r = result->needed[i];
+        tell(&(struct line){r->source, r, NULL, NULL}, out);
+    }
+}
+
+static json_t *tests_json(const struct sb_build_result *result) {
     json_t *tests = json_array();
-    for (size_t i = 0; i < result->test_count; i++)
-        json_array_append_new(tests,
-                              json_pack("{s:s, s:o}", "state", test_state(result->tests[i].state),
-                                        "does", sb_json_from_text(result->tests[i].summary)));
-    return json_pack("{s:o, s:o, s:s*, s:o, s:o}", "recipe",
+    for (size_t i = 0; i < result->test_count; i++) {
+        const struct sb_test_result *test = &result->tests[i];
+        json_t *o = json_pack("{s:s, s:o}", "state", test_state(test->state), "does",
+                              sb_json_from_text(test->summary));
+        if (test->state == SB_TEST_LEFT_OUT)
+            json_object_set_new(o, "cause",
+                                sb_json_from_text(result->recipe->tests[i].step.left_out));
+        json_array_append_new(tests, o);
+    }
+    return tests;
+}
+
+static json_t *plan_json(const struct sb_build_result *result) {
+    json_t *needed = json_array(), *layers = json_array();
+    tell_needed(result, add_json, needed);
+    tell_recipe(result, result->recipe, add_json, layers);
+    return json_pack("{s:o, s:o, s:s*, s:o, s:o, s:o}", "recipe",
                      sb_json_from_bytes(result->recipe->path), "name",
-                     sb_json_from_bytes(result->recipe->name), "base", result->base, "layers",
-                     layers, "tests", tests);
+                     sb_json_from_bytes(result->recipe->name), "base", result->base, "needed",
+                     needed, "layers", layers, "tests", tests_json(result));
+}
+
+static void add_left_out(const struct line *line, struct sb_strings *cells) {
+    const struct sb_left_out *left = line->left_out;
+    sb_strings_add(cells, LEFT_OUT);
+    sb_strings_add(cells, line->recipe->title);
+    sb_strings_add(cells, left->layer.name);
+    if (left->step)
+        sb_strings_addf(cells, "step %zu (%s): %s", left->step, left->layer.steps->kind->name,
+                        left->why);
+    else
+        sb_strings_add(cells, left->why);
+}
+
+static void add_row(const struct line *line, void *out) {
+    struct sb_strings *cells = out;
+    const struct sb_layer_result *r = line->layer;
+    if (line->left_out)
+        add_left_out(line, cells);
+    if (!r)
+        return;
+    sb_strings_add(cells, state_name(r->state));
+    sb_strings_add(cells, r->recipe);
+    sb_strings_add(cells, r->name);
+    if (r->repository)
+        sb_strings_addf(cells, "in %s", r->repository);
+    else if (r->state == SB_LAYER_BASE && line->base)
+        sb_strings_addf(cells, "from %s", line->base);
+    else
+        sb_strings_add(cells, r->cause ? r->cause : "");
+}
+
+static void add_test(const struct sb_build_result *result, size_t i, struct sb_strings *cells) {
+    const struct sb_test_result *test = &result->tests[i];
+    sb_strings_add(cells, test_state(test->state));
+    sb_strings_add(cells, result->recipe->title);
+    sb_strings_addf(cells, "test %zu", i + 1);
+    sb_strings_add(cells, test->state == SB_TEST_CACHED     ? ""
+                          : test->state == SB_TEST_LEFT_OUT ? result->recipe->tests[i].step.left_out
+                                                            : test->summary);
 }
 
 static void print_plan(const struct sb_build_result *result) {
     struct sb_table table = {.columns = 4};
-    for (size_t i = 0; i < result->layer_count; i++) {
-        const struct sb_layer_result *r = result->layers[i];
-        sb_strings_add(&table.cells, state_name(r->state));
-        sb_strings_add(&table.cells, r->recipe);
-        sb_strings_add(&table.cells, r->name);
-        if (r->repository)
-            sb_strings_addf(&table.cells, "in %s", r->repository);
-        else if (r->state == SB_LAYER_BASE && i == 0 && result->base)
-            sb_strings_addf(&table.cells, "from %s", result->base);
-        else
-            sb_strings_add(&table.cells, r->cause ? r->cause : "");
-    }
-    for (size_t i = 0; i < result->test_count; i++) {
-        const struct sb_test_result *test = &result->tests[i];
-        sb_strings_add(&table.cells, test_state(test->state));
-        sb_strings_add(&table.cells, result->recipe->name);
-        sb_strings_addf(&table.cells, "test %zu", i + 1);
-        sb_strings_add(&table.cells, test->state == SB_TEST_CACHED ? "" : test->summary);
-    }
+    tell_needed(result, add_row, &table.cells);
+    tell_recipe(result, result->recipe, add_row, &table.cells);
+    for (size_t i = 0; i < result->test_count; i++)
+        add_test(result, i, &table.cells);
     sb_table_print(&table);
     sb_strings_free(&table.cells);
 }
@@ -125,7 +229,8 @@ const struct sb_command sb_command_plan = {
     .name = "plan",
     .arguments = "RECIPE… [OPTION…]",
     .summary = "what a build would do and why, without doing it",
-    .help = "One line for each layer: cached, or to be built and because of what.\n\n"
+    .help = "One line for each layer: cached, or to be built and because of what; or left out\n"
+            "(when:), and why.\n\n"
             "options:\n"
             "  --json               the same as JSON\n"
             "  --until LAYER        of a build that ends with that layer\n"

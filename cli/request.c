@@ -172,8 +172,10 @@ void sb_cli_request_free(struct sb_cli_request *r) {
 
 static const char *test_state(enum sb_test_state state) {
     static const char *const names[] = {
-        [SB_TEST_UNKNOWN] = "unknown", [SB_TEST_CACHED] = "cached",   [SB_TEST_RUN] = "not run",
-        [SB_TEST_PASSED] = "passed",   [SB_TEST_SKIPPED] = "skipped", [SB_TEST_FAILED] = "failed"};
+        [SB_TEST_UNKNOWN] = "unknown",   [SB_TEST_CACHED] = "cached",
+        [SB_TEST_RUN] = "not run",       [SB_TEST_PASSED] = "passed",
+        [SB_TEST_LEFT_OUT] = "left-out", [SB_TEST_SKIPPED] = "skipped",
+        [SB_TEST_FAILED] = "failed"};
     return names[state];
 }
 

@@ -15,6 +15,7 @@
 #include "base/process.h"
 #include "context/context_private.h"
 #include "context/statcache.h"
+#include "layers/entry.h"
 
 #define IGNORE_FILE_LIMIT (1u << 20)
 #define LINKS_LIMIT       40 /* as Linux */
@@ -69,12 +70,23 @@ int sb_context_open(const char *directory, struct sb_store *store, struct sb_con
     return 0;
 }
 
+struct sb_context *sb_context_of_tree(int fd, const struct sb_context_tree *tree) {
+    struct sb_context *c = sb_alloc(sizeof *c);
+    c->path = sb_format("%s:", tree->title);
+    c->fd = fd;
+    c->ignore_name = ".dockerignore";
+    c->tree = *tree;
+    c->tree.title = NULL;
+    return c;
+}
+
 void sb_context_close(struct sb_context *context) {
     if (!context)
         return;
     sb_outputs_free(&context->outputs);
     sb_strings_free(&context->left_out);
-    sb_statcache_close(context->stats);
+    if (context->stats)
+        sb_statcache_close(context->stats);
     sb_ignore_free(context->ignore);
     sb_close_descriptor(&context->fd);
     free(context->path);
@@ -169,8 +181,22 @@ int sb_context_follow(struct sb_context *c, const char *source, char **clean,
     return 0;
 }
 
-int sb_context_take(struct sb_context *context, const char *source, const struct sb_scan *how,
-                    struct sb_input_list *list, struct sb_error *err) {
+/* What was laid out of an image is the builder's; in the image it is somebody else's. */
+static void set_owners(const struct sb_context *c, struct sb_input_list *list, size_t first) {
+    for (size_t i = first; i < list->n && c->tree.find; i++) {
+        struct sb_input *input = &list->v[i];
+        struct sb_entry entry;
+        if (!c->tree.find(c->tree.data, input->path, &entry))
+            continue;
+        input->mode = (input->mode & S_IFMT) | (entry.mode & 07777);
+        input->uid = entry.uid;
+        input->gid = entry.gid;
+        input->owned = true;
+    }
+}
+
+static int take(struct sb_context *context, const char *source, const struct sb_scan *how,
+                struct sb_input_list *list, struct sb_error *err) {
     struct sb_scan scan = *how;
     scan.context_fd = context->fd;
     scan.context_path = context->path;
@@ -200,6 +226,15 @@ int sb_context_take(struct sb_context *context, const char *source, const struct
         sb_error_hint(err, "add !%s to %s, or name another source", source, context->ignore_name);
     }
     return has > 0 ? sb_scan_run(&scan, parent, name, source, list, err) : -1;
+}
+
+int sb_context_take(struct sb_context *context, const char *source, const struct sb_scan *how,
+                    struct sb_input_list *list, struct sb_error *err) {
+    size_t first = list->n;
+    if (take(context, source, how, list, err) < 0)
+        return -1;
+    set_owners(context, list, first);
+    return 0;
 }
 
 int sb_context_scan(struct sb_context *context, const char *source, const struct sb_ignore *exclude,

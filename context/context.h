@@ -25,6 +25,17 @@ struct sb_ignore; /* document/ignore.h */
 /* Opens a context and its stat cache. */
 int sb_context_open(const char *directory, struct sb_store *store, struct sb_context **out,
                     struct sb_error *err);
+/* Files of an image, laid out in a directory: nothing is left out of them, and who knows says what
+ * they are in the image. */
+struct sb_entry;
+struct sb_context_tree {
+    const char *title; /* for messages: "the stage wheels" */
+    /* Owner and permissions of what is at a path; false: it isn't known there. */
+    bool (*find)(void *data, const char *path, struct sb_entry *out);
+    void *data;
+};
+/* Takes over fd. */
+struct sb_context *sb_context_of_tree(int fd, const struct sb_context_tree *tree);
 /* Saves the stat cache, and frees. NULL is allowed. */
 void sb_context_close(struct sb_context *context);
 

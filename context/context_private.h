@@ -8,14 +8,15 @@
 #include "context/scan.h"
 
 struct sb_context {
-    char *path; /* absolute, without links */
+    char *path; /* absolute, without links; or what is said of a tree */
     int fd;
     struct stat store; /* its directory, which every build changes: no input of one */
     struct sb_outputs outputs;
-    struct sb_strings left_out; /* of these */
-    struct sb_ignore *ignore;   /* NULL when there is no ignore file */
-    const char *ignore_name;    /* of that file, or of the one that could be made */
-    struct sb_statcache *stats;
+    struct sb_strings left_out;  /* of these */
+    struct sb_ignore *ignore;    /* NULL when there is no ignore file */
+    const char *ignore_name;     /* of that file, or of the one that could be made */
+    struct sb_statcache *stats;  /* NULL: none is kept */
+    struct sb_context_tree tree; /* find: NULL unless it is one */
     struct sb_context_listener listener;
 };
 

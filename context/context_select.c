@@ -248,6 +248,8 @@ static char *find_link(const struct sb_context *c, const char *pattern) {
 
 static int fail_unmatched(const struct sb_context *c, const char *source, const char *pattern,
                           const char *left_out, struct sb_error *err) {
+    if (c->tree.find)
+        return sb_fail(err, SB_E_NOT_FOUND, "%s/%s: nothing there matches", c->path, source);
     sb_fail(err, SB_E_NOT_FOUND, "%s: nothing in the context %s matches", source, c->path);
     sb_autofree char *link = find_link(c, pattern);
     if (left_out)
@@ -479,7 +481,8 @@ static int take(struct sb_context *c, struct source *source, struct filter *filt
     const struct sb_scan how = {.include = filter->include,
                                 .exclude = filter->exclude,
                                 .check = check,
-                                .told = leads_into_told(source->path) ? NULL : told};
+                                .told =
+                                    c->tree.find || leads_into_told(source->path) ? NULL : told};
     struct sb_input_list list = {0};
     if (sb_context_take(c, source->path, &how, &list, err) < 0) {
         sb_input_list_free(&list);
@@ -508,7 +511,7 @@ static int select_all(struct sb_context *c, const struct sb_selection *selection
     for (size_t i = 0; i < sources.n && result == 0; i++) {
         size_t before = out->n;
         result = take(c, &sources.v[i], &filter, &told, check, out, err);
-        if (result == 0 && sources.v[i].found && out->n > before)
+        if (result == 0 && sources.v[i].found && out->n > before && !c->tree.find)
             note(&out->v[before], named, &told);
     }
     if (result == 0 && out->n == 0)

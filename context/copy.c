@@ -31,29 +31,36 @@ void sb_copies_free(struct sb_copies *copies) {
 /* The directory of the file before: most are in the same, and needn't be looked up from the
  * context's top. */
 struct place {
+    const struct sb_context *context;
     int fd; /* -1: none */
     const char *path;
     size_t len;
 };
 
-static int open_at(struct place *at, int context_fd, const char *source) {
+static int open_at(struct place *at, const struct sb_context *context, const char *source) {
+    const int context_fd = sb_context_fd(context);
     const char *slash = strrchr(source, '/');
     if (!slash)
         return sb_open_beneath(context_fd, source, SB_FILE_FLAGS, SB_BENEATH_NO_LINKS);
     const size_t len = (size_t)(slash - source);
-    if (at->fd < 0 || at->len != len || memcmp(at->path, source, len) != 0) {
+    if (at->fd < 0 || at->context != context || at->len != len ||
+        memcmp(at->path, source, len) != 0) {
         sb_autofree char *directory = sb_strndup(source, len);
         sb_close_descriptor(&at->fd);
         at->fd = sb_open_beneath(context_fd, directory, O_PATH | O_DIRECTORY, SB_BENEATH_NO_LINKS);
+        at->context = context;
         at->path = source;
         at->len = len;
     }
     return at->fd < 0 ? -1 : openat(at->fd, slash + 1, SB_FILE_FLAGS | O_NOFOLLOW);
 }
 
-static int open_source(const struct sb_copy_entry *e, const struct sb_context *context,
+static int open_source(const struct sb_copy_entry *e, const struct sb_copy_from *from,
                        struct place *at, struct sb_error *err) {
-    int fd = open_at(at, sb_context_fd(context), e->source);
+    const struct sb_context *context = sb_copy_context(from, e->step, err);
+    int fd = context ? open_at(at, context, e->source) : -1;
+    if (!context)
+        return -1;
     if (fd < 0)
         return sb_fail_errno(err, SB_E_IO, "%s/%s", sb_context_path(context), e->source);
     struct stat st;
@@ -66,10 +73,13 @@ static int open_source(const struct sb_copy_entry *e, const struct sb_context *c
     return -1;
 }
 
-static int check_unchanged(const struct sb_copy_entry *e, const struct sb_context *context,
+static int check_unchanged(const struct sb_copy_entry *e, const struct sb_copy_from *from,
                            const struct sb_digest *packed, struct sb_error *err) {
     if (sb_digest_equal(packed, &e->digest))
         return 0;
+    const struct sb_context *context = sb_copy_context(from, e->step, err);
+    if (!context)
+        return -1;
     sb_fail(err, SB_E_FAILED, "%s/%s changed while it was being copied", sb_context_path(context),
             e->source);
     err->os_errno = ESTALE;
@@ -100,7 +110,7 @@ static int pack_download(const struct sb_copy_fetch *fetch, const struct sb_copy
     return check_fetched(e, &packed, err);
 }
 
-static int pack_entry(const struct sb_copy_entry *e, const struct sb_context *context,
+static int pack_entry(const struct sb_copy_entry *e, const struct sb_copy_from *from,
                       const struct sb_copy_fetch *fetch, struct sb_packer *packer, int64_t epoch,
                       struct place *at, struct sb_error *err) {
     struct sb_entry entry = {.path = e->path,
@@ -114,21 +124,21 @@ static int pack_entry(const struct sb_copy_entry *e, const struct sb_context *co
         return sb_packer_entry(packer, &entry, err);
     if (e->download)
         return pack_download(fetch, e, &entry, packer, err);
-    sb_autoclose int fd = open_source(e, context, at, err);
+    sb_autoclose int fd = open_source(e, from, at, err);
     struct sb_digest packed;
     if (fd < 0 || sb_packer_entry(packer, &entry, err) < 0 ||
         sb_packer_file(packer, fd, e->source, &packed, err) < 0)
         return -1;
-    return check_unchanged(e, context, &packed, err);
+    return check_unchanged(e, from, &packed, err);
 }
 
-int sb_copy_pack(const struct sb_copy_list *list, const struct sb_context *context,
+int sb_copy_pack(const struct sb_copy_list *list, const struct sb_copy_from *from,
                  const struct sb_copy_fetch *fetch, struct sb_packer *packer, int64_t epoch,
                  struct sb_error *err) {
     struct place at = {.fd = -1};
     int failed = 0;
     for (size_t i = 0; i < list->n && !failed; i++)
-        failed = pack_entry(&list->v[i], context, fetch, packer, epoch, &at, err);
+        failed = pack_entry(&list->v[i], from, fetch, packer, epoch, &at, err);
     sb_close_descriptor(&at.fd);
     return failed;
 }
@@ -137,7 +147,7 @@ int sb_copy_pack(const struct sb_copy_list *list, const struct sb_context *conte
 
 /* Where the parts of a layer are laid out, and from where. */
 struct site {
-    const struct sb_context *context;
+    const struct sb_copy_from *from;
     const struct sb_copy_fetch *fetch;
     int root;
     int64_t epoch;
@@ -207,7 +217,7 @@ static int write_file(const struct site *site, const struct sb_copy_entry *e, in
                       const char *name, struct sb_error *err) {
     struct place at = {.fd = -1};
     sb_autoclose int in = e->download ? site->fetch->open(site->fetch->data, e->download, err)
-                                      : open_source(e, site->context, &at, err);
+                                      : open_source(e, site->from, &at, err);
     sb_close_descriptor(&at.fd);
     if (in < 0)
         return -1;
@@ -223,7 +233,7 @@ static int write_file(const struct site *site, const struct sb_copy_entry *e, in
         return -1;
     struct sb_digest copied = sb_sha256_finish(&t.sha);
     return e->download ? check_fetched(e, &copied, err)
-                       : check_unchanged(e, site->context, &copied, err);
+                       : check_unchanged(e, site->from, &copied, err);
 }
 
 /* Removes what is replaced: a file or a link. */
@@ -259,10 +269,10 @@ static int lay_out_entry(const struct site *site, const struct sb_copy_entry *e,
     return 0;
 }
 
-int sb_copy_lay_out(const struct sb_copy_list *list, const struct sb_context *context,
+int sb_copy_lay_out(const struct sb_copy_list *list, const struct sb_copy_from *from,
                     const struct sb_copy_fetch *fetch, int root_fd, int64_t epoch,
                     struct sb_error *err) {
-    const struct site site = {context, fetch, root_fd, epoch};
+    const struct site site = {from, fetch, root_fd, epoch};
     for (size_t i = 0; i < list->n; i++)
         if (lay_out_entry(&site, &list->v[i], err) < 0)
             return -1;

@@ -32,6 +32,23 @@
 
 /* ---- what there is to copy ---- */
 
+/* Where steps take files from. */
+struct sb_copy_tree {
+    struct sb_context *context; /* files of an image */
+    struct sb_strings from;     /* what the step names of them, as it is called there */
+};
+struct sb_copy_from {
+    struct sb_context *context; /* NULL: none is copied from */
+    /* What a step takes that names a stage, a recipe or an image; belongs to data. May be NULL if
+     * none does. */
+    const struct sb_copy_tree *(*tree)(void *data, const struct sb_step *step,
+                                       struct sb_error *err);
+    void *data;
+};
+/* That of a step; NULL, and err. */
+struct sb_context *sb_copy_context(const struct sb_copy_from *from, const struct sb_step *step,
+                                   struct sb_error *err);
+
 /* One source of a copy step, with all below it; or what a download step fetches (no inputs). */
 struct sb_copy_source {
     const struct sb_step *step;
@@ -48,7 +65,7 @@ void sb_copy_sources_free(struct sb_copy_sources *sources);
 
 /* steps: count copy steps, and download steps that unpack nothing. The steps must outlive the
  * result. An error names the step's place. */
-int sb_copy_scan(const struct sb_step *steps, size_t count, struct sb_context *context,
+int sb_copy_scan(const struct sb_step *steps, size_t count, const struct sb_copy_from *from,
                  struct sb_copy_sources *out, struct sb_error *err);
 
 /* ---- where it lands ---- */
@@ -86,7 +103,7 @@ int sb_copy_gather(const struct sb_copy_sources *sources, struct sb_copy_list *o
                    struct sb_error *err);
 
 /* Scans and places; the list has all it needs. */
-int sb_copy_resolve(const struct sb_step *steps, size_t count, struct sb_context *context,
+int sb_copy_resolve(const struct sb_step *steps, size_t count, const struct sb_copy_from *from,
                     const struct sb_copy_ground *ground, struct sb_copy_list *out,
                     struct sb_error *err);
 
@@ -118,13 +135,13 @@ struct sb_copy_fetch {
 /* Packs the entries, with epoch as every mtime; fetch may be NULL if none is downloaded. A file
  * whose content is no longer what its entry says is SB_E_FAILED with os_errno ESTALE: it changed
  * meanwhile; resolve again. */
-int sb_copy_pack(const struct sb_copy_list *list, const struct sb_context *context,
+int sb_copy_pack(const struct sb_copy_list *list, const struct sb_copy_from *from,
                  const struct sb_copy_fetch *fetch, struct sb_packer *packer, int64_t epoch,
                  struct sb_error *err);
 
-/* Lays the entries out below the open root that was their ground, never leaving it. context may be
+/* Lays the entries out below the open root that was their ground, never leaving it. from may be
  * NULL if all is downloaded, fetch if nothing is. */
-int sb_copy_lay_out(const struct sb_copy_list *list, const struct sb_context *context,
+int sb_copy_lay_out(const struct sb_copy_list *list, const struct sb_copy_from *from,
                     const struct sb_copy_fetch *fetch, int root_fd, int64_t epoch,
                     struct sb_error *err);
 

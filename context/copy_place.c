@@ -165,24 +165,27 @@ static int add_parents(struct placer *p, const char *path) {
 }
 
 /* Permissions that don't depend on the umask or the file system of the machine that builds. */
-static mode_t final_mode(const struct sb_placing *copy, mode_t mode) {
+static mode_t final_mode(const struct sb_placing *copy, const struct sb_input *input) {
+    mode_t mode = input->mode;
+    int32_t given = S_ISDIR(mode) ? copy->directory_mode : copy->file_mode;
     if (S_ISLNK(mode))
         return S_IFLNK | 0777;
-    if (S_ISDIR(mode))
-        return S_IFDIR | (mode_t)(copy->directory_mode >= 0 ? copy->directory_mode : 0755);
-    if (copy->file_mode >= 0)
-        return S_IFREG | (mode_t)copy->file_mode;
-    return S_IFREG | (mode & 0100 ? 0755 : 0644);
+    if (given >= 0)
+        return (mode & S_IFMT) | (mode_t)given;
+    if (input->owned)
+        return mode;
+    return (mode & S_IFMT) | (S_ISDIR(mode) || mode & 0100 ? 0755 : 0644);
 }
 
 static void add_input(struct placer *p, const struct sb_input *input, const char *path) {
     const struct sb_placing *copy = p->placing;
+    bool owned = input->owned && !copy->owner_given;
     struct sb_copy_entry entry = {
         .path = path,
         .source = input->path,
-        .mode = final_mode(copy, input->mode),
-        .uid = copy->uid,
-        .gid = copy->gid,
+        .mode = final_mode(copy, input),
+        .uid = owned ? input->uid : copy->uid,
+        .gid = owned ? input->gid : copy->gid,
         .size = S_ISREG(input->mode) ? input->size : 0,
         .digest = input->digest,
         .link = input->link,

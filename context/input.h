@@ -4,6 +4,7 @@
 #ifndef SB_CONTEXT_INPUT_H
 #define SB_CONTEXT_INPUT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -18,6 +19,8 @@ struct sb_input {
     uint64_t size;
     struct sb_digest digest; /* of a regular file's content */
     const char *link;        /* a symlink's target */
+    bool owned;              /* from an image: whose it is there, and mode is as it is there */
+    uint32_t uid, gid;
 };
 
 struct sb_input_list {

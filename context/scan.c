@@ -144,7 +144,7 @@ static void warn_sparse(const struct sb_scan *scan, const char *path, const stru
 static int digest_file(struct worker *w, int dirfd, const char *name, const struct stat *st,
                        struct sb_input *input) {
     const struct sb_scan *scan = w->walk->scan;
-    if (sb_statcache_find(scan->stats, input->path, st, &w->cursor, &input->digest))
+    if (scan->stats && sb_statcache_find(scan->stats, input->path, st, &w->cursor, &input->digest))
         return 0;
     int64_t started = now_ns();
     sb_autoclose int fd = openat(dirfd, name, SB_FILE_FLAGS | O_NOFOLLOW);
@@ -159,7 +159,7 @@ static int digest_file(struct worker *w, int dirfd, const char *name, const stru
     const struct sb_file_digest_watch watch = {tell_reading, &reading};
     if (sb_file_digest(fd, &before, &watch, &input->digest, &input->size, &w->err) < 0)
         return sb_error_context(&w->err, "%s/%s", scan->context_path, input->path);
-    if (input->size == (uint64_t)before.st_size)
+    if (scan->stats && input->size == (uint64_t)before.st_size)
         sb_statcache_add(scan->stats, input->path, &before, started, &input->digest);
     return 0;
 }

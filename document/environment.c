@@ -5,6 +5,7 @@
 #include "base/buffer.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "document/arguments.h"
 
 /* "${A}${A}" of long values, again and again, must not fill the memory. */
 #define ADDED_LIMIT (4u << 20)
@@ -62,35 +63,48 @@ static int expand(const struct sb_pairs *env, const struct sb_pairs *args, const
 
 /* ---- what is made of arguments ---- */
 
-static void inherit_from(struct sb_pairs *templates, const char *name) {
-    struct sb_strings *made_of = &templates->v[templates->n - 1].made_of;
-    for (size_t i = 0; i + 1 < templates->n; i++) {
-        const struct sb_strings *args = &templates->v[i].made_of;
-        for (size_t k = 0; k < args->n && !strcmp(templates->v[i].name, name); k++)
-            if (!sb_strings_has(made_of, args->v[k]))
-                sb_strings_add(made_of, args->v[k]);
+static void inherit_named(struct sb_pair *pair, const char *name, const struct sb_pair *above,
+                          size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        const struct sb_strings *args = &above[i].made_of;
+        for (size_t k = 0; k < args->n && !strcmp(above[i].name, name); k++)
+            if (!sb_strings_has(&pair->made_of, args->v[k]))
+                sb_strings_add(&pair->made_of, args->v[k]);
+    }
+}
+
+static void inherit(struct sb_pair *pair, const struct sb_pair *above, size_t count) {
+    bool any = false;
+    for (size_t i = 0; i < count && !any; i++)
+        any = above[i].made_of.n > 0;
+    if (!any)
+        return;
+    for (const char *p = pair->value; (p = strchr(p, '$')); p += 2) {
+        if (p[1] != '{')
+            continue;
+        sb_autofree char *name = sb_strndup(p + 2, strcspn(p + 2, "}"));
+        inherit_named(pair, name, above, count);
     }
 }
 
 void sb_environment_inherit(struct sb_pairs *templates) {
-    bool any = false;
-    for (size_t i = 0; i + 1 < templates->n && !any; i++)
-        any = templates->v[i].made_of.n > 0;
-    if (!any)
-        return;
-    for (const char *p = templates->v[templates->n - 1].value; (p = strchr(p, '$')); p += 2) {
-        if (p[1] != '{')
-            continue;
-        sb_autofree char *name = sb_strndup(p + 2, strcspn(p + 2, "}"));
-        inherit_from(templates, name);
+    size_t last = templates->n - 1;
+    inherit(&templates->v[last], templates->v, last);
+}
+
+void sb_environment_inherit_all(struct sb_pairs *templates, const struct sb_pairs *above) {
+    for (size_t i = 0; i < templates->n; i++) {
+        inherit(&templates->v[i], above->v, above->n);
+        inherit(&templates->v[i], templates->v, i);
     }
 }
 
-static bool is_seen(const struct sb_pair *pair, const struct sb_strings *seen) {
+const char *sb_environment_hidden(const struct sb_pair *pair, const struct sb_strings *seen) {
     for (size_t i = 0; seen && i < pair->made_of.n; i++)
-        if (!sb_strings_has(seen, pair->made_of.v[i]))
-            return false;
-    return true;
+        if (!sb_argument_is_platform(pair->made_of.v[i]) &&
+            !sb_strings_has(seen, pair->made_of.v[i]))
+            return pair->made_of.v[i];
+    return NULL;
 }
 
 /* ---- all ---- */
@@ -102,7 +116,7 @@ int sb_environment_add(struct sb_pairs *env, const struct sb_pairs *templates,
     for (size_t i = 0; i < templates->n; i++) {
         sb_autobuf struct sb_buf value = {0};
         const struct sb_pair *pair = &templates->v[i];
-        if (!is_seen(pair, seen))
+        if (sb_environment_hidden(pair, seen))
             continue;
         if (expand(env, args, file, pair, &value, err) < 0)
             return -1;

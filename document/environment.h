@@ -18,6 +18,11 @@
 
 /* The last of a recipe's templates is made of all that those are made of which it names, too. */
 void sb_environment_inherit(struct sb_pairs *templates);
+/* So are all templates, of those in above that they name. */
+void sb_environment_inherit_all(struct sb_pairs *templates, const struct sb_pairs *above);
+/* The first argument that the variable is made of and that isn't among seen (NULL: all are); NULL:
+ * none. Those of the platform are seen always. */
+const char *sb_environment_hidden(const struct sb_pair *pair, const struct sb_strings *seen);
 
 /* Sets each variable that env: declares, in its order, so that a value sees the base's variables
  * and those above it, its own earlier value too. PATH without a value is SB_DEFAULT_PATH. A name

@@ -120,6 +120,36 @@ void sb_image_configure(struct sb_image *image, const struct sb_recipe_image *se
     set_text(config, "StopSignal", settings->stop_signal);
 }
 
+static json_t *nanoseconds(uint64_t seconds) {
+    const json_int_t second = 1000000000, most = INT64_MAX / second;
+    return json_integer(seconds < (uint64_t)most ? (json_int_t)seconds * second : most * second);
+}
+
+/* Docker's extension of the config. Over HTTP or TCP it has nothing but a program of the image,
+ * which may have none for that. */
+static json_t *health_check(const struct sb_service *service) {
+    enum { INTERVAL = 10, ANSWER = 30, TIMEOUT = 60, RETRIES = 3 };
+    uint64_t interval = service->health_interval ? service->health_interval : INTERVAL;
+    uint64_t answer = service->health_answer ? service->health_answer : ANSWER;
+    uint64_t timeout = service->health_timeout ? service->health_timeout : TIMEOUT;
+    json_t *check = json_object();
+    json_object_set_new(check, "Test",
+                        json_pack("[s, o]", "CMD-SHELL", text_json(service->health_command)));
+    json_object_set_new(check, "Interval", nanoseconds(interval));
+    json_object_set_new(check, "Timeout", nanoseconds(answer));
+    json_object_set_new(check, "StartPeriod", nanoseconds(timeout));
+    json_object_set_new(check, "Retries", json_integer(RETRIES));
+    return check;
+}
+
+void sb_image_say_health(struct sb_image *image, const struct sb_service *service) {
+    bool other = service->health_http || service->health_tcp;
+    if (service->health_command)
+        json_object_set_new(config_of(image), "Healthcheck", health_check(service));
+    else if (other && config_of(image))
+        json_object_del(config_of(image), "Healthcheck");
+}
+
 void sb_image_say_version(struct sb_image *image, const struct sb_recipe_image *settings,
                           const char *version) {
     struct sb_pairs labels = {0};

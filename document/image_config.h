@@ -13,6 +13,10 @@
 void sb_image_configure(struct sb_image *image, const struct sb_recipe_image *settings,
                         const struct sb_pairs *env);
 
+/* How the service's health is asked for, to who heeds that of a config; that of the base is not
+ * this service's. After sb_image_configure. */
+void sb_image_say_health(struct sb_image *image, const struct sb_service *service);
+
 /* A label, unless the recipe gives one itself. */
 void sb_image_say_version(struct sb_image *image, const struct sb_recipe_image *settings,
                           const char *version);

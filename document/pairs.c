@@ -44,6 +44,16 @@ void sb_pairs_add(struct sb_pairs *pairs, const struct sb_pairs *more) {
         sb_pairs_set(pairs, more->v[i].name, more->v[i].value);
 }
 
+void sb_pairs_copy(struct sb_pairs *to, const struct sb_pairs *from) {
+    for (size_t i = 0; i < from->n; i++) {
+        sb_pairs_set(to, from->v[i].name, from->v[i].value);
+        struct sb_pair *pair = &to->v[to->n - 1];
+        pair->line = from->v[i].line;
+        pair->column = from->v[i].column;
+        sb_strings_copy(&pair->made_of, &from->v[i].made_of);
+    }
+}
+
 void sb_pairs_sort(struct sb_pairs *pairs) {
     if (pairs->n > 1)
         qsort(pairs->v, pairs->n, sizeof *pairs->v, compare);

@@ -21,18 +21,22 @@
 #include "base/error.h"
 #include "document/pairs.h"
 #include "document/step.h"
+#include "layers/image.h"
 #include "registry/ecr.h"
 
 #define SB_RECIPE_SIZE_LIMIT  (1u << 20) /* bytes of one file */
 #define SB_RECIPE_DEPTH_LIMIT 32         /* recipes on top of one another */
 #define SB_RECIPE_ARG_LIMIT   100
 #define SB_RECIPE_TEST_LIMIT  256
+#define SB_RECIPE_STAGE_LIMIT 64  /* stages of one file */
+#define SB_RECIPE_COUNT_LIMIT 512 /* recipes, stages and images that one recipe needs */
 
 enum sb_from_kind {
     SB_FROM_SCRATCH,
     SB_FROM_RECIPE,    /* another recipe file */
     SB_FROM_IMAGE,     /* an image: in the store, in an OCI layout or archive, in a registry */
     SB_FROM_BOOTSTRAP, /* debian: or ubuntu:, through mmdebstrap */
+    SB_FROM_STAGE,     /* a stage of the same file */
 };
 
 struct sb_bootstrap {
@@ -48,6 +52,7 @@ struct sb_from {
     struct sb_place place;
     char *recipe; /* path of the file, relative to the working directory or absolute */
     char *image;  /* as written: "docker.io/nvidia/cuda:…", "oci:PATH:TAG", "oci-archive:FILE" */
+    char *stage;  /* its name */
     struct sb_bootstrap bootstrap;
 };
 
@@ -56,6 +61,21 @@ struct sb_recipe_layer {
     struct sb_place place;
     struct sb_step *steps; /* a layer written with one step directly has just that one */
     size_t step_count;
+    char *left_out; /* while the recipe is read: why; NULL: it is not */
+};
+
+/* A layer, or a step of one, whose when: says that it isn't there. Nothing of it is looked at. */
+struct sb_left_out {
+    struct sb_recipe_layer layer; /* of a step: with that step alone */
+    size_t step;                  /* its number in the layer, from 1; 0: the whole layer */
+    size_t before;                /* index of the layer that it would be below, or is in */
+    char *why;                    /* "PLATFORM_ARCH is arm64, not amd64" */
+};
+
+/* What steps see, and the image does not. */
+struct sb_recipe_build {
+    struct sb_strings shell; /* of scripts that name none; empty: the kind's */
+    struct sb_pairs env;     /* templates, as those of the image, which they may name */
 };
 
 struct sb_recipe_test {
@@ -153,17 +173,32 @@ struct sb_service {
 };
 
 struct sb_project;
+struct sb_recipe_family; /* all recipes of one load, which own one another */
 
+/* What an image is made by: a file; a stage of one (context, args and compression are the file's,
+ * and it has neither version, tags nor service); or an image that steps copy from, which is one
+ * without layers of its own. */
 struct sb_recipe {
     char *path;                       /* as found, for messages */
     const struct sb_project *project; /* what it may name; one for the whole chain */
+    struct sb_recipe_family *family;
     char *name;
+    char *title; /* for people: its name, "backend/wheels" of a stage, what it names of an image */
+    enum sb_recipe_kind {
+        SB_RECIPE_FILE,
+        SB_RECIPE_STAGE,
+        SB_RECIPE_IMAGE,
+    } kind;
     char *version; /* NULL when not given */
     struct sb_from from;
     char *context;        /* directory: working-directory-relative or absolute; exists */
-    struct sb_pairs args; /* after --set; values are final */
+    struct sb_pairs args; /* after --set; values are final. Those of the platform come first
+                             (document/arguments.h) */
+    struct sb_recipe_build build;
     struct sb_recipe_layer *layers;
     size_t layer_count;
+    struct sb_left_out *left_out; /* in the order of the file */
+    size_t left_out_count, left_out_cap;
     struct sb_recipe_image image;
     unsigned tags; /* of sb_tag_scheme */
     enum sb_recipe_compression {
@@ -173,23 +208,34 @@ struct sb_recipe {
     struct sb_recipe_test *tests;
     size_t test_count;
     struct sb_service service;
-    struct sb_recipe *base; /* the parsed recipe of from, when kind is SB_FROM_RECIPE; owned */
+    struct sb_recipe **stages; /* of a file, in its order */
+    size_t stage_count;
+    struct sb_recipe *base; /* what from names: a recipe or a stage; NULL: an image, or nothing */
+    /* What has to be there before it can be built: the base, if any, and what steps copy from, each
+     * once. No circle leads back. */
+    struct sb_recipe **needs;
+    size_t need_count, need_cap;
 };
 
 struct sb_recipe_options {
-    const struct sb_strings *allowed; /* --allow; may be NULL */
-    const struct sb_strings *trusted; /* trust: of the user's settings; may be NULL */
+    const struct sb_platform *platform; /* that is built for; NULL: this machine's */
+    const struct sb_strings *allowed;   /* --allow; may be NULL */
+    const struct sb_strings *trusted;   /* trust: of the user's settings; may be NULL */
     const struct sb_pairs *set; /* --set K=V: replaces args of that name; a name that no recipe of
                                    the chain declares is an error. May be NULL */
 };
 
-/* Loads a recipe and, through from:, those below it. Cycles, chains deeper than the limit, more
- * than SB_LAYER_LIMIT layers over the whole chain, duplicate layer names in one recipe, secrets or
- * args that are used and not declared, files outside the project: all are errors with a place. On
- * failure err is SB_E_RECIPE and its message has a line for each error (SB_E_NOT_FOUND when the
- * file itself is missing). Free with sb_recipe_free. */
+/* Loads a recipe and, through from: and what steps copy from, those that it needs. Cycles, chains
+ * deeper than the limit, more than SB_LAYER_LIMIT layers over the whole chain, duplicate layer
+ * names in one recipe, secrets or args that are used and not declared, files outside the project:
+ * all are errors with a place. On failure err is SB_E_RECIPE and its message has a line for each
+ * error (SB_E_NOT_FOUND when the file itself is missing). Free with sb_recipe_free. */
 int sb_recipe_load(const char *path, const struct sb_recipe_options *options,
                    struct sb_recipe **out, struct sb_error *err);
+/* Frees it, and all that it needs. */
 void sb_recipe_free(struct sb_recipe *recipe);
+
+/* All recipes, stages and images that were loaded with a recipe: each after those that it needs. */
+struct sb_recipe *const *sb_recipe_all(const struct sb_recipe *recipe, size_t *out_count);
 
 #endif

@@ -12,7 +12,7 @@
 
 /* What the mapping form says, before it is known which kind it is. */
 struct from_mapping {
-    char *image, *recipe, *debian, *ubuntu, *mirror;
+    char *image, *recipe, *stage, *debian, *ubuntu, *mirror;
     struct sb_strings components, packages;
 };
 
@@ -24,6 +24,8 @@ static const struct sb_key keys[] = {
                     "oci-archive:FILE, docker-archive:FILE."},
     {"recipe", SB_KEY_STRING, AT(recipe), .not_empty = true,
      .description = "Another recipe, relative to this one."},
+    {"stage", SB_KEY_STRING, AT(stage), .rule = &sb_rule_name,
+     .description = "A stage of this recipe."},
     {"debian", SB_KEY_STRING, AT(debian), .rule = &sb_rule_suite,
      .description = "A suite of Debian, bootstrapped from packages."},
     {"ubuntu", SB_KEY_STRING, AT(ubuntu), .rule = &sb_rule_suite,
@@ -63,26 +65,26 @@ static char *resolve_image(const struct sb_recipe *recipe, const char *text) {
 }
 
 /* What lies on this machine lies in the project. That it is missing is told when it is wanted. */
-static void check_local(struct sb_reader *reader, const struct sb_recipe *recipe, const char *image,
-                        const struct sb_yaml *node) {
+static void check_local(struct sb_reader *reader, const struct sb_recipe *recipe, const char *key,
+                        const char *image, const struct sb_yaml *node) {
     struct sb_error why = {0};
     sb_autofree char *path = image ? sb_import_path(image) : NULL;
     sb_autofree char *real = path ? sb_project_resolve(recipe->project, path, &why) : NULL;
     struct stat st;
     if (path && !real && why.code == SB_E_RECIPE)
-        sb_reader_outside(reader, node, "from", &why);
+        sb_reader_outside(reader, node, key, &why);
     else if (real && stat(real, &st) == 0 && !S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode))
-        sb_reader_problem(reader, node, "key \"from\": %s is neither a file nor a directory",
+        sb_reader_problem(reader, node, "key \"%s\": %s is neither a file nor a directory", key,
                           sb_text_shown(path).text);
 }
 
 static const char expected[] =
-    "scratch, a recipe such as base.yaml, {image: …}, {debian: …} or {ubuntu: …}";
+    "scratch, a recipe such as base.yaml, {image: …}, {stage: …}, {debian: …} or {ubuntu: …}";
 
 static void read_string(struct sb_reader *reader, const struct sb_recipe *recipe, const char *text,
                         const struct sb_yaml *node, struct sb_from *from) {
     char *image = resolve_image(recipe, text);
-    check_local(reader, recipe, image, node);
+    check_local(reader, recipe, "from", image, node);
     if (!strcmp(text, "scratch")) {
         from->kind = SB_FROM_SCRATCH;
     } else if (image) {
@@ -119,15 +121,15 @@ static void take_bootstrap(struct from_mapping *said, struct sb_from *from) {
 
 /* Keys that only make sense for a distribution. */
 static void check_mapping(struct sb_reader *reader, const struct sb_yaml *node) {
-    static const char *const kinds[] = {"image", "recipe", "debian", "ubuntu"};
+    static const char *const kinds[] = {"image", "recipe", "stage", "debian", "ubuntu"};
     static const char *const details[] = {"components", "packages", "mirror"};
     int count = 0;
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < 5; i++)
         count += sb_yaml_get(node, kinds[i]) != NULL;
     if (count != 1)
         sb_reader_problem(reader, node,
-                          "key \"from\": expected one of image, recipe, debian and ubuntu, found "
-                          "%s",
+                          "key \"from\": expected one of image, recipe, stage, debian and ubuntu, "
+                          "found %s",
                           count ? "several" : "none");
     else if (!sb_yaml_get(node, "debian") && !sb_yaml_get(node, "ubuntu"))
         for (int i = 0; i < 3; i++)
@@ -137,6 +139,13 @@ static void check_mapping(struct sb_reader *reader, const struct sb_yaml *node) 
                                   details[i]);
 }
 
+char *sb_from_image(struct sb_reader *reader, const struct sb_recipe *recipe, const char *key,
+                    const char *text, const struct sb_yaml *node) {
+    char *local = resolve_image(recipe, text);
+    check_local(reader, recipe, key, local, node);
+    return local ? local : sb_strdup(text);
+}
+
 static void read_mapping(struct sb_reader *reader, const struct sb_recipe *recipe,
                          const struct sb_yaml *node, struct sb_from *from) {
     struct from_mapping said = {0};
@@ -144,10 +153,10 @@ static void read_mapping(struct sb_reader *reader, const struct sb_recipe *recip
     check_mapping(reader, node);
     if (said.image) {
         from->kind = SB_FROM_IMAGE;
-        from->image = resolve_image(recipe, said.image);
-        check_local(reader, recipe, from->image, sb_yaml_get(node, "image"));
-        if (!from->image)
-            from->image = sb_steal(said.image);
+        from->image = sb_from_image(reader, recipe, "from", said.image, sb_yaml_get(node, "image"));
+    } else if (said.stage) {
+        from->kind = SB_FROM_STAGE;
+        from->stage = sb_steal(said.stage);
     } else if (said.recipe) {
         from->kind = SB_FROM_RECIPE;
         from->recipe = sb_path_beside(recipe->path, said.recipe);
@@ -179,12 +188,12 @@ json_t *sb_from_schema(const struct sb_key *key) {
     (void)key;
     json_t *mapping = sb_schema_of_keys(keys);
     json_object_set_new(mapping, "oneOf",
-                        json_pack("[{s:[s]},{s:[s]},{s:[s]},{s:[s]}]", "required", "image",
-                                  "required", "recipe", "required", "debian", "required",
-                                  "ubuntu"));
-    json_object_set_new(
-        mapping, "dependentSchemas",
-        json_pack("{s:o, s:o}", "image", without_details(), "recipe", without_details()));
+                        json_pack("[{s:[s]},{s:[s]},{s:[s]},{s:[s]},{s:[s]}]", "required", "image",
+                                  "required", "recipe", "required", "stage", "required", "debian",
+                                  "required", "ubuntu"));
+    json_object_set_new(mapping, "dependentSchemas",
+                        json_pack("{s:o, s:o, s:o}", "image", without_details(), "recipe",
+                                  without_details(), "stage", without_details()));
     return json_pack("{s:[{s:s,s:s},{s:s},o]}", "anyOf", "type", "string", "pattern",
                      "^(scratch|(oci|oci-archive|docker-archive):.*|.+[.]ya?ml)$", "$ref",
                      "#/$defs/substituted", mapping);
@@ -193,6 +202,7 @@ json_t *sb_from_schema(const struct sb_key *key) {
 void sb_from_free(struct sb_from *from) {
     free(from->recipe);
     free(from->image);
+    free(from->stage);
     free(from->bootstrap.distribution);
     free(from->bootstrap.suite);
     free(from->bootstrap.mirror);

@@ -75,9 +75,9 @@ void sb_image_check(struct sb_reader *reader, const struct sb_yaml *node,
 static const char *const tag_schemes[] = {"semver", "git", "date", NULL}; /* enum sb_tag_scheme */
 static const char *const compressions[] = {"zstd", "gzip", NULL}; /* enum sb_recipe_compression */
 
-/* args are read before everything else, by document/recipe.c. */
-static void read_args(struct sb_reader *reader, const struct sb_key *key,
-                      const struct sb_yaml *node, void *target) {
+/* args and build are read before everything else, by document/recipe.c. */
+static void read_before(struct sb_reader *reader, const struct sb_key *key,
+                        const struct sb_yaml *node, void *target) {
     (void)reader;
     (void)key;
     (void)node;
@@ -88,6 +88,20 @@ static json_t *args_schema(const struct sb_key *key) {
     (void)key;
     return sb_schema_of_key(
         &(struct sb_key){.type = SB_KEY_PAIRS, .rule = &sb_rule_env, .most = SB_RECIPE_ARG_LIMIT});
+}
+
+const struct sb_key sb_build_keys[] = {
+    {"shell", SB_KEY_STRINGS, AT(build.shell), .not_empty = true, .fallback = "[sh, -eu]",
+     .description = "The program that runs the scripts of run steps that name none."},
+    {"env", SB_KEY_PAIRS, AT(build.env), .rule = &sb_rule_env, .most = 1000, .variables = true,
+     .description = "Environment variables of steps that see those of the image, which values may "
+                    "name."},
+    {0},
+};
+
+static json_t *build_schema(const struct sb_key *key) {
+    (void)key;
+    return sb_schema_of_keys(sb_build_keys);
 }
 
 const struct sb_key sb_recipe_keys[] = {
@@ -101,8 +115,13 @@ const struct sb_key sb_recipe_keys[] = {
                     "distribution."},
     {"context", SB_KEY_STRING, AT(context), .fallback = "the recipe's directory", .not_empty = true,
      .description = "The directory that copy takes files from, relative to the recipe's."},
-    {"args", SB_KEY_CUSTOM, 0, .read = read_args, .schema = args_schema,
+    {"args", SB_KEY_CUSTOM, 0, .read = read_before, .schema = args_schema,
      .description = "Build parameters and their defaults: ${NAME} in values, $NAME in run."},
+    {"build", SB_KEY_CUSTOM, 0, .read = read_before, .schema = build_schema,
+     .description = "What steps see, and the image does not."},
+    {"stages", SB_KEY_CUSTOM, 0, .read = sb_stages_read, .schema = sb_stages_schema,
+     .description = "Images of this recipe's own, which layers copy from and stages stand on: they "
+                    "are never tagged or pushed, and not built when nothing needs them."},
     {"layers", SB_KEY_CUSTOM, 0, .read = sb_layers_read, .schema = sb_layers_schema,
      .description = "The layers, lowest first."},
     {"image", SB_KEY_MAPPING, 0, .keys = image_keys,

@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "document/arguments.h"
 #include "document/recipe_private.h"
 #include "layers/entry.h"
 
@@ -101,8 +102,8 @@ static json_t *caches_schema(const struct sb_key *key) {
                      CACHE_LIMIT, "items", "$ref", "#/$defs/cache", "$ref", "#/$defs/cache");
 }
 
-static void report_argument(struct sb_reader *reader, const char *key, const char *name,
-                            const struct sb_yaml *node) {
+void sb_reader_undeclared(struct sb_reader *reader, const char *key, const char *name,
+                          const struct sb_yaml *node) {
     const char *names[SB_RECIPE_ARG_LIMIT + 1];
     size_t n = 0;
     for (; n < reader->args->n && n < SB_RECIPE_ARG_LIMIT; n++)
@@ -125,8 +126,8 @@ static void read_args(struct sb_reader *reader, const struct sb_key *key,
     step->args_given = true;
     for (size_t i = 0; i < step->args.n; i++)
         if (!sb_pairs_get(reader->args, step->args.v[i]))
-            report_argument(reader, key->name, step->args.v[i],
-                            node->type == SB_YAML_SEQUENCE ? node->items[i] : node);
+            sb_reader_undeclared(reader, key->name, step->args.v[i],
+                                 node->type == SB_YAML_SEQUENCE ? node->items[i] : node);
 }
 
 static json_t *args_list_schema(const struct sb_key *key) {
@@ -135,111 +136,26 @@ static json_t *args_list_schema(const struct sb_key *key) {
         .type = SB_KEY_STRINGS, .one_or_many = true, .literal = true, .most = SB_RECIPE_ARG_LIMIT});
 }
 
-struct secret {
-    char *name, *to, *variable;
-};
-
-static const struct sb_key secret_keys[] = {
-    {"name", SB_KEY_STRING, offsetof(struct secret, name), .required = true, .shorthand = true,
-     .rule = &sb_rule_secret, .description = "The secret's name."},
-    {"to", SB_KEY_STRING, offsetof(struct secret, to), .rule = &sb_rule_absolute,
-     .fallback = "/run/secrets/NAME", .description = "The file that it is while the step runs."},
-    {"env", SB_KEY_STRING, offsetof(struct secret, variable), .rule = &sb_rule_env,
-     .description = "The environment variable that has it while the step runs."},
-    {0},
-};
-
-enum { SECRET_LIMIT = 32 }; /* of one step */
-
-static bool has_secret(const struct sb_step *step, const char *name, const char *to,
-                       const char *variable) {
-    for (size_t i = 0; i < step->secrets.n; i++)
-        if (!strcmp(step->secrets.v[i], name) && !strcmp(step->secret_places.v[i], to) &&
-            !strcmp(step->secret_variables.v[i], variable))
-            return true;
-    return false;
-}
-
-static void add_secret(struct sb_step *step, const char *name, const char *to,
-                       const char *variable) {
-    if (has_secret(step, name, to, variable))
-        return;
-    sb_strings_add(&step->secrets, name);
-    sb_strings_add(&step->secret_places, to);
-    sb_strings_add(&step->secret_variables, variable);
-}
-
-/* One place has one secret. */
-static void check_secret(struct sb_reader *reader, const struct sb_yaml *node,
-                         const struct sb_step *step, const struct secret *secret) {
-    size_t n = secret->to ? strlen(secret->to) : 0;
-    if (n && secret->to[n - 1] == '/')
-        sb_reader_problem(reader, node, "key \"to\": expected the whole path of a file, found %s",
-                          sb_text_shown(secret->to).text);
-    if (secret->variable && !strcmp(secret->variable, "PATH"))
-        sb_reader_problem(reader, node,
-                          "key \"env\": PATH says where programs are, and is told "
-                          "when one isn't there (expected another variable)");
-    for (size_t i = 0; i < step->secrets.n; i++) {
-        bool same = !strcmp(step->secrets.v[i], secret->name);
-        if (secret->to && !strcmp(step->secret_places.v[i], secret->to) && !same)
-            sb_reader_problem(reader, node, "key \"to\": %s is the secret %s already",
-                              sb_text_shown(secret->to).text, step->secrets.v[i]);
-        if (secret->variable && !strcmp(step->secret_variables.v[i], secret->variable) && !same)
-            sb_reader_problem(reader, node, "key \"env\": %s is the secret %s already",
-                              secret->variable, step->secrets.v[i]);
-    }
-}
-
-static void read_secret(struct sb_reader *reader, const struct sb_yaml *node,
-                        struct sb_step *step) {
-    struct secret secret = {0};
-    size_t before = reader->problem_total;
-    sb_schema_read(reader, secret_keys, "secrets", node, &secret);
-    if (secret.name && reader->problem_total == before)
-        check_secret(reader, node, step, &secret);
-    if (secret.to && reader->problem_total == before)
-        sb_reader_check_place(reader, node, "to", secret.to);
-    if (secret.name && reader->problem_total == before)
-        add_secret(step, secret.name, secret.to ? secret.to : "",
-                   secret.variable ? secret.variable : "");
-    sb_schema_free(secret_keys, &secret);
-}
-
-static void read_secrets(struct sb_reader *reader, const struct sb_key *key,
-                         const struct sb_yaml *node, void *target) {
-    bool many = node->type == SB_YAML_SEQUENCE;
-    if (many && node->count > SECRET_LIMIT) {
-        sb_reader_problem(reader, node, "key \"%s\": expected at most %d, found %zu", key->name,
-                          SECRET_LIMIT, node->count);
-        return;
-    }
-    for (size_t i = 0; many && i < node->count; i++)
-        read_secret(reader, node->items[i], target);
-    if (!many)
-        read_secret(reader, node, target);
-}
-
-static json_t *secrets_schema(const struct sb_key *key) {
-    (void)key;
-    return json_pack("{s:[{s:s, s:i, s:{s:s}}, {s:s}]}", "anyOf", "type", "array", "maxItems",
-                     SECRET_LIMIT, "items", "$ref", "#/$defs/secret", "$ref", "#/$defs/secret");
-}
-
 /* What may stand beside a step's own key, and beside steps: for all of them. */
 static const struct sb_key common_keys[] = {
     {"network", SB_KEY_CUSTOM, 0, .read = read_network, .schema = network_schema,
-     .fallback = "none for run; host for apt, pip and download",
+     .fallback = "none for run; host for apt, pip, conda, download and git",
      .description = "Whether the step reaches the network: none or host."},
-    {"secrets", SB_KEY_CUSTOM, 0, .read = read_secrets, .schema = secrets_schema,
+    {"secrets", SB_KEY_CUSTOM, 0, .read = sb_secrets_read, .schema = sb_secrets_schema,
      .description = "Secrets to show the step as /run/secrets/NAME, as another file, or as a "
                     "variable; they are in no layer, log or cache record."},
     {"cache", SB_KEY_CUSTOM, 0, .read = read_caches, .schema = caches_schema,
      .description = "Directories that are kept between builds, and in no layer."},
+    {"env", SB_KEY_PAIRS, AT(env), .rule = &sb_rule_env, .most = 1000, .variables = true,
+     .description = "Environment variables of the step's programs, and of nothing else; $NAME in a "
+                    "value is one that they have anyway, or one above."},
     {"args", SB_KEY_CUSTOM, 0, .read = read_args, .schema = args_list_schema,
      .fallback = "all for run, none for pip",
      .description = "The arguments that the step's programs see, and that it depends on; [] is "
                     "none."},
+    {SB_WHEN, SB_KEY_CUSTOM, 0, .read = sb_when_skip, .schema = sb_when_schema,
+     .description = "Left out where an argument, or PLATFORM or PLATFORM_ARCH, has another value; "
+                    "of a list any."},
     {0},
 };
 
@@ -257,6 +173,8 @@ static void free_common(struct sb_step *step) {
     sb_strings_free(&step->caches);
     sb_strings_free(&step->shares);
     sb_strings_free(&step->args);
+    sb_strings_free(&step->platform_args);
+    free(step->left_out);
 }
 
 static bool is_common(const char *name) {
@@ -289,8 +207,8 @@ static void check_common(struct sb_reader *reader, const struct sb_step *step,
                          const struct sb_yaml *node) {
     for (const struct sb_key *key = common_keys; key->name; key++) {
         const struct sb_yaml *value = sb_yaml_get(node, key->name);
-        bool fits =
-            step->kind->runs_programs || (step->kind->network && !strcmp(key->name, "network"));
+        bool fits = step->kind->runs_programs || !strcmp(key->name, SB_WHEN) ||
+                    (step->kind->network && !strcmp(key->name, "network"));
         if (value && !strcmp(key->name, "args") && !step->kind->sees_env)
             sb_reader_problem(
                 reader, value,
@@ -312,16 +230,29 @@ static void read_common(struct sb_reader *reader, const struct sb_yaml *node,
     }
 }
 
-/* Unless the step has that secret, or another in its place. */
-static void add_default_secret(struct sb_step *step, size_t own, const struct sb_step *defaults,
-                               size_t which) {
-    const char *name = defaults->secrets.v[which], *to = defaults->secret_places.v[which],
-               *variable = defaults->secret_variables.v[which];
-    for (size_t i = 0; i < own; i++)
-        if (!strcmp(step->secrets.v[i], name) || (*to && !strcmp(step->secret_places.v[i], to)) ||
-            (*variable && !strcmp(step->secret_variables.v[i], variable)))
-            return;
-    add_secret(step, name, to, variable);
+static void append_pair(struct sb_pairs *to, struct sb_pair pair) {
+    SB_GROW(to->v, to->n, to->cap);
+    to->v[to->n++] = pair;
+}
+
+/* The layer's come first: the step's own win, and may name them. */
+static void add_default_env(struct sb_step *step, const struct sb_pairs *defaults) {
+    struct sb_pairs own = step->env;
+    step->env = (struct sb_pairs){0};
+    for (size_t i = 0; i < defaults->n; i++) {
+        const struct sb_pair *pair = &defaults->v[i];
+        append_pair(&step->env, (struct sb_pair){.name = sb_strdup(pair->name),
+                                                 .value = sb_strdup(pair->value),
+                                                 .line = pair->line,
+                                                 .column = pair->column});
+        for (size_t k = 0; k < pair->made_of.n; k++)
+            if (!sb_strings_has(&step->args_used, pair->made_of.v[k]))
+                sb_strings_add(&step->args_used, pair->made_of.v[k]);
+    }
+    for (size_t i = 0; i < own.n; i++)
+        append_pair(&step->env, own.v[i]);
+    free(own.v);
+    sb_map_free(&own.places);
 }
 
 /* A layer's network:, secrets: and cache: are meant for those of its steps that can use them. */
@@ -336,20 +267,21 @@ static void add_defaults(struct sb_step *step, const struct sb_step *defaults) {
         sb_strings_copy(&step->args, &defaults->args);
     }
     if (step->kind->runs_programs) {
-        size_t own = step->secrets.n;
-        for (size_t i = 0; i < defaults->secrets.n; i++)
-            add_default_secret(step, own, defaults, i);
+        sb_secrets_add_defaults(step, defaults);
         for (size_t i = 0; i < defaults->caches.n; i++)
             add_cache(step, defaults->caches.v[i], defaults->shares.v[i]);
+        add_default_env(step, &defaults->env);
     }
 }
 
 /* Reads the value of a kind's key; node is the mapping around it. */
 static void read_step(struct sb_reader *reader, const struct sb_step_kind *kind,
-                      const struct sb_yaml *node, struct sb_step *step) {
+                      const struct sb_yaml *node, const struct sb_recipe_build *build,
+                      struct sb_step *step) {
     const struct sb_yaml *value = sb_yaml_get(node, kind->name);
     size_t before = reader->problem_total;
     step->kind = kind;
+    step->build = build;
     step->place = (struct sb_place){reader->file, node->line, node->column};
     reader->args_used = &step->args_used;
     step->own = sb_alloc(kind->size);
@@ -359,7 +291,7 @@ static void read_step(struct sb_reader *reader, const struct sb_step_kind *kind,
     reader->beside = NULL;
     check_common(reader, step, node);
     read_common(reader, node, step);
-    if (kind->check && reader->problem_total == before)
+    if (kind->check && (kind->checks_always || reader->problem_total == before))
         kind->check(step, reader, value);
     step->network = step->network_given ? step->network : kind->network;
     reader->args_used = NULL;
@@ -368,8 +300,11 @@ static void read_step(struct sb_reader *reader, const struct sb_step_kind *kind,
 /* Once it is known whether the layer says args:. */
 static void settle_args(const struct sb_reader *reader, struct sb_step *step) {
     if (!step->args_given && step->kind->sees_args)
-        for (size_t i = 0; i < reader->args->n; i++)
-            sb_strings_add(&step->args, reader->args->v[i].name);
+        for (size_t i = 0; i < reader->args->n; i++) {
+            const char *name = reader->args->v[i].name;
+            if (!sb_argument_is_platform(name) || sb_strings_has(&step->platform_args, name))
+                sb_strings_add(&step->args, name);
+        }
     for (size_t i = 0; i < step->args.n; i++)
         if (!sb_strings_has(&step->args_used, step->args.v[i]))
             sb_strings_add(&step->args_used, step->args.v[i]);
@@ -415,16 +350,26 @@ static const struct sb_step_kind *find_kind(struct sb_reader *reader, const stru
     return steps ? NULL : found;
 }
 
-bool sb_step_read(struct sb_reader *reader, const struct sb_yaml *node, struct sb_step *out) {
+static char *read_when(struct sb_reader *reader, const struct sb_yaml *node) {
+    const struct sb_yaml *when = sb_yaml_get(node, SB_WHEN);
+    return when ? sb_when_read(reader, when) : NULL;
+}
+
+bool sb_step_read(struct sb_reader *reader, const struct sb_yaml *node,
+                  const struct sb_recipe_build *build, struct sb_step *out) {
     const struct sb_step_kind *kind = find_kind(reader, node, false);
     if (!kind)
         return false;
-    read_step(reader, kind, node, out);
+    read_step(reader, kind, node, build, out);
+    out->left_out = read_when(reader, node);
+    sb_step_check_places(reader, node, out);
     settle_args(reader, out);
     return true;
 }
 
 void sb_step_free(struct sb_step *step) {
+    if (step->own && step->kind->free)
+        step->kind->free(step->own);
     if (step->own)
         sb_schema_free(step->kind->keys, step->own);
     free(step->own);
@@ -434,6 +379,7 @@ void sb_step_free(struct sb_step *step) {
 
 /* ---- layers ---- */
 
+/* defaults: what the layer says of all of them. */
 static void read_steps(struct sb_reader *reader, const struct sb_yaml *list,
                        const struct sb_step *defaults, struct sb_recipe_layer *layer) {
     if (list->type != SB_YAML_SEQUENCE || list->count == 0) {
@@ -460,7 +406,8 @@ static void read_steps(struct sb_reader *reader, const struct sb_yaml *list,
         if (!kind)
             continue;
         layer->step_count++;
-        read_step(reader, kind, node, step);
+        read_step(reader, kind, node, defaults->build, step);
+        step->left_out = read_when(reader, node);
         add_defaults(step, defaults);
         sb_step_check_places(reader, node, step);
         settle_args(reader, step);
@@ -468,7 +415,7 @@ static void read_steps(struct sb_reader *reader, const struct sb_yaml *list,
 }
 
 static void read_layer(struct sb_reader *reader, const struct sb_yaml *node,
-                       struct sb_recipe_layer *layer) {
+                       const struct sb_recipe_build *build, struct sb_recipe_layer *layer) {
     layer->place = (struct sb_place){reader->file, node->line, node->column};
     if (node->type != SB_YAML_MAPPING) {
         sb_reader_problem(reader, node,
@@ -482,16 +429,17 @@ static void read_layer(struct sb_reader *reader, const struct sb_yaml *node,
         sb_schema_read_key(reader, &layer_keys[0], name, layer);
     else
         sb_reader_problem(reader, node, "key \"name\": missing in layer");
+    layer->left_out = read_when(reader, node);
     const struct sb_step_kind *kind = find_kind(reader, node, true);
     const struct sb_yaml *steps = sb_yaml_get(node, "steps");
     if (kind) {
         layer->steps = sb_alloc(sizeof *layer->steps);
         layer->step_count = 1;
-        read_step(reader, kind, node, layer->steps);
+        read_step(reader, kind, node, build, layer->steps);
         sb_step_check_places(reader, node, layer->steps);
         settle_args(reader, layer->steps);
     } else if (steps) {
-        struct sb_step defaults = {0};
+        struct sb_step defaults = {.build = build};
         read_common(reader, node, &defaults);
         read_steps(reader, steps, &defaults, layer);
         free_common(&defaults);
@@ -532,8 +480,9 @@ void sb_layers_read(struct sb_reader *reader, const struct sb_key *key, const st
     recipe->layers = sb_alloc(node->count * sizeof *recipe->layers);
     recipe->layer_count = node->count;
     for (size_t i = 0; i < node->count; i++)
-        read_layer(reader, node->items[i], &recipe->layers[i]);
+        read_layer(reader, node->items[i], &recipe->build, &recipe->layers[i]);
     check_names(reader, recipe, node);
+    sb_layers_leave_out(recipe);
 }
 
 /* ---- the schema ---- */
@@ -573,7 +522,7 @@ json_t *sb_layers_schema(const struct sb_key *key) {
 void sb_layers_define(json_t *definitions) {
     json_object_set_new(definitions, "step", step_schema(NULL, NULL));
     json_object_set_new(definitions, "cache", sb_schema_of_keys(cache_keys));
-    json_object_set_new(definitions, "secret", sb_schema_of_keys(secret_keys));
+    json_object_set_new(definitions, "secret", sb_secret_schema());
     for (size_t i = 0; sb_step_kinds[i]; i++) {
         json_t *kind = sb_schema_of_keys(sb_step_kinds[i]->keys);
         json_object_set_new(kind, "description", json_string(sb_step_kinds[i]->description));
@@ -581,13 +530,21 @@ void sb_layers_define(json_t *definitions) {
     }
 }
 
+static void free_layer(struct sb_recipe_layer *layer) {
+    for (size_t j = 0; j < layer->step_count; j++)
+        sb_step_free(&layer->steps[j]);
+    free(layer->steps);
+    free(layer->name);
+    free(layer->left_out);
+}
+
 void sb_layers_free(struct sb_recipe *recipe) {
-    for (size_t i = 0; i < recipe->layer_count; i++) {
-        struct sb_recipe_layer *layer = &recipe->layers[i];
-        for (size_t j = 0; j < layer->step_count; j++)
-            sb_step_free(&layer->steps[j]);
-        free(layer->steps);
-        free(layer->name);
+    for (size_t i = 0; i < recipe->layer_count; i++)
+        free_layer(&recipe->layers[i]);
+    for (size_t i = 0; i < recipe->left_out_count; i++) {
+        free_layer(&recipe->left_out[i].layer);
+        free(recipe->left_out[i].why);
     }
+    free(recipe->left_out);
     free(recipe->layers);
 }

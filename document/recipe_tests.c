@@ -7,7 +7,7 @@
 #include "document/recipe_private.h"
 
 static void read_test(struct sb_reader *reader, const struct sb_yaml *node,
-                      struct sb_recipe_test *out) {
+                      const struct sb_recipe_build *build, struct sb_recipe_test *out) {
     out->place = (struct sb_place){reader->file, node->line, node->column};
     if (node->type == SB_YAML_SCALAR && !strcmp(node->text, "service")) {
         out->service = true;
@@ -15,7 +15,7 @@ static void read_test(struct sb_reader *reader, const struct sb_yaml *node,
         sb_reader_problem(reader, node, "key \"test\": expected {run: …} or service, found %s",
                           node->type == SB_YAML_SCALAR ? sb_text_shown(node->text).text
                                                        : sb_yaml_type_name(node));
-    } else if (sb_step_read(reader, node, &out->step) && !out->step.kind->is_script) {
+    } else if (sb_step_read(reader, node, build, &out->step) && !out->step.kind->is_script) {
         sb_reader_problem(reader, node,
                           "key \"%s\": has no meaning in test (expected run or service)",
                           out->step.kind->name);
@@ -36,7 +36,7 @@ void sb_tests_read(struct sb_reader *reader, const struct sb_key *key, const str
     recipe->tests = sb_alloc((node->count + 1) * sizeof *recipe->tests);
     recipe->test_count = node->count;
     for (size_t i = 0; i < node->count; i++)
-        read_test(reader, node->items[i], &recipe->tests[i]);
+        read_test(reader, node->items[i], &recipe->build, &recipe->tests[i]);
 }
 
 json_t *sb_tests_schema(const struct sb_key *key) {

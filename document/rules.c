@@ -13,9 +13,6 @@
 #define ALPHA LOWER UPPER
 #define ALNUM LOWER UPPER DIGIT
 
-/* One component of a path that is not "..". */
-#define COMPONENT "([^/.][^/]*|[.][^/.][^/]*|[.][.][^/]+|[.])"
-
 static bool only(const char *text, const char *set) {
     return *text && !text[strspn(text, set)];
 }
@@ -327,70 +324,6 @@ const struct sb_rule sb_rule_signal = {
     .most = 64,
 };
 
-/* ---- paths ---- */
-
-static bool climbs(const char *path) {
-    for (const char *p = path; (p = strstr(p, "..")); p += 2)
-        if ((p == path || p[-1] == '/') && (!p[2] || p[2] == '/'))
-            return true;
-    return false;
-}
-
-static bool check_absolute(const char *text) {
-    return *text == '/' && !climbs(text);
-}
-
-static void suggest_absolute(const char *text, struct sb_buf *out) {
-    text += !strncmp(text, "./", 2) ? 2 : 0;
-    sb_buf_addf(out, "/%s", text);
-}
-
-const struct sb_rule sb_rule_absolute = {
-    .expected = "an absolute path such as /app, without ..",
-    .pattern = "^(/" COMPONENT "?)+$",
-    .check = check_absolute,
-    .suggest = suggest_absolute,
-    .longest = 4000,
-};
-
-#define SEARCH_COMPONENT "([^/.:][^/:]*|[.][^/.:][^/:]*|[.][.][^/:]+|[.])"
-
-static bool check_search(const char *text) {
-    return check_absolute(text) && !strchr(text, ':');
-}
-
-const struct sb_rule sb_rule_search = {
-    .expected = "an absolute path such as /opt/bin, without : and ..",
-    .pattern = "^(/" SEARCH_COMPONENT "?)+$",
-    .check = check_search,
-    .suggest = suggest_absolute,
-    .longest = 4000,
-};
-
-static bool check_inside(const char *text) {
-    return *text && *text != '/' && !climbs(text);
-}
-
-static void suggest_inside(const char *text, struct sb_buf *out) {
-    sb_buf_adds(out, text + strspn(text, "/"));
-}
-
-const struct sb_rule sb_rule_inside = {
-    .expected = "a path below the context such as src/app (context: says where that is)",
-    .pattern = "^" COMPONENT "(/" COMPONENT "?)*$",
-    .check = check_inside,
-    .suggest = suggest_inside,
-    .number = true,
-    .longest = 4000,
-};
-
-const struct sb_rule sb_rule_pattern = {
-    .expected = "a pattern as in .dockerignore, such as **/__pycache__",
-    .check = sb_ignore_valid,
-    .number = true,
-    .longest = 4000,
-};
-
 static bool check_http_path(const char *text) {
     if (*text != '/')
         return false;
@@ -400,11 +333,15 @@ static bool check_http_path(const char *text) {
     return true;
 }
 
+static void suggest_http_path(const char *text, struct sb_buf *out) {
+    sb_rule_absolute.suggest(text, out);
+}
+
 const struct sb_rule sb_rule_http_path = {
     .expected = "the path of a URL such as /health",
     .pattern = "^/[!-~]*$",
     .check = check_http_path,
-    .suggest = suggest_absolute,
+    .suggest = suggest_http_path,
     .longest = 2000,
 };
 
@@ -472,6 +409,19 @@ const struct sb_rule sb_rule_suite = {
     .pattern = "^[a-z][a-z0-9.-]*$",
     .check = check_suite,
     .suggest = suggest_lower,
+    .longest = 128,
+};
+
+/* Of the form "stable/updates", and of archives without suites: "/", "./", "ubuntu2204/". */
+static bool check_suite_path(const char *text) {
+    return starts(text, LOWER UPPER DIGIT "./") && only(text, LOWER UPPER DIGIT "./_~-") &&
+           sb_rule_in_image.check(text);
+}
+
+const struct sb_rule sb_rule_suite_path = {
+    .expected = "a suite such as stable, or a path that ends in / for an archive without suites",
+    .pattern = "^[A-Za-z0-9./][A-Za-z0-9._/~-]*$",
+    .check = check_suite_path,
     .longest = 128,
 };
 

@@ -27,9 +27,13 @@ extern const struct sb_rule sb_rule_repository; /* of an image, without tag */
 extern const struct sb_rule sb_rule_absolute;   /* an absolute path without .. */
 extern const struct sb_rule sb_rule_search;     /* an absolute path that PATH can hold */
 extern const struct sb_rule sb_rule_inside;     /* a path below the context, or a pattern */
-extern const struct sb_rule sb_rule_pattern;    /* of .dockerignore */
-extern const struct sb_rule sb_rule_user;       /* of the image: name or uid[:gid] */
-extern const struct sb_rule sb_rule_env;        /* a name of an environment variable */
+extern const struct sb_rule sb_rule_in_image;   /* a path or a pattern in an image */
+/* One of the two: whoever knows which it is looks at it again. */
+extern const struct sb_rule sb_rule_source;
+extern const struct sb_rule sb_rule_either;  /* a path below the context, or an absolute one */
+extern const struct sb_rule sb_rule_pattern; /* of .dockerignore */
+extern const struct sb_rule sb_rule_user;    /* of the image: name or uid[:gid] */
+extern const struct sb_rule sb_rule_env;     /* a name of an environment variable */
 extern const struct sb_rule sb_rule_label;
 extern const struct sb_rule sb_rule_secret;
 extern const struct sb_rule sb_rule_port; /* 8003, 8003/udp */
@@ -38,7 +42,11 @@ extern const struct sb_rule sb_rule_package; /* of Debian: python3, python3=3.11
 extern const struct sb_rule sb_rule_requirement; /* of pip */
 extern const struct sb_rule sb_rule_component;   /* of an archive: non-free */
 extern const struct sb_rule sb_rule_suite;
-extern const struct sb_rule sb_rule_url; /* http or https */
+extern const struct sb_rule sb_rule_suite_path; /* of a further archive: stable, or a path: ./ */
+extern const struct sb_rule sb_rule_url;        /* http or https */
+extern const struct sb_rule sb_rule_git_url;    /* http, https or git */
+extern const struct sb_rule sb_rule_git_ref;    /* a name of a tag or a branch */
+extern const struct sb_rule sb_rule_commit;     /* of git, whole */
 extern const struct sb_rule sb_rule_sha256;
 extern const struct sb_rule sb_rule_prune; /* a category of prune, or a pattern */
 extern const struct sb_rule sb_rule_cpu;   /* 2, 1.5 */

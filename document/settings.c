@@ -50,6 +50,12 @@ static const struct sb_key limit_keys[] = {
     {0},
 };
 
+static const struct sb_key steps_keys[] = {
+    {"authorities", SB_KEY_STRING, AT(authorities), .not_empty = true,
+     .description = "PEM of authorities that programs of steps trust beside the image's own."},
+    {0},
+};
+
 /* A new key is not for projects to say (.project), unless no value of it can harm who builds. */
 static const struct sb_key keys[] = {
     {"store", SB_KEY_STRING, AT(store), .not_empty = true,
@@ -62,6 +68,7 @@ static const struct sb_key keys[] = {
      .description = "Size that sbuild prune brings the store down to: 50G."},
     {"limits", SB_KEY_MAPPING, 0, .keys = limit_keys,
      .description = "What steps and downloads may take before they are ended."},
+    {"steps", SB_KEY_MAPPING, 0, .keys = steps_keys, .description = "How steps are run."},
     {"patience", SB_KEY_DURATION, AT(patience), .given = AT(has_patience), .fallback = "3m",
      .description = "How long a registry, proxy or mirror that is away is waited for."},
     {"mirrors", SB_KEY_MAPPING, 0, .keys = mirror_keys,
@@ -84,6 +91,7 @@ static void add_settings(struct sb_settings *to, struct sb_settings *from) {
         {&to->ubuntu_mirror, &from->ubuntu_mirror},
         {&to->pip_index, &from->pip_index},
         {&to->cache_to, &from->cache_to},
+        {&to->authorities, &from->authorities},
     };
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         if (!*texts[i][0])
@@ -117,16 +125,17 @@ static void add_settings(struct sb_settings *to, struct sb_settings *from) {
 /* ---- one file ---- */
 
 /* Relative to the file, or to the home directory. */
-static void resolve_trust(struct sb_strings *trust, const char *path) {
+static void resolve_at_home(char **said, const char *path) {
     const char *home = getenv("HOME");
-    for (size_t i = 0; i < trust->n; i++) {
-        const char *said = trust->v[i];
-        bool at_home = said[0] == '~' && (!said[1] || said[1] == '/') && home && *home == '/';
-        char *whole = at_home ? sb_format("%s%s", home, said + 1) : sb_strdup(said);
-        sb_settings_resolve(&whole, path);
-        free(trust->v[i]);
-        trust->v[i] = whole;
+    if (!*said)
+        return;
+    bool at_home = (*said)[0] == '~' && (!(*said)[1] || (*said)[1] == '/') && home && *home == '/';
+    if (at_home) {
+        char *whole = sb_format("%s%s", home, *said + 1);
+        free(*said);
+        *said = whole;
     }
+    sb_settings_resolve(said, path);
 }
 
 static void explain_project(const char *path, struct sb_error *err) {
@@ -150,7 +159,9 @@ static int read_settings(const char *path, const struct sb_buf *text, bool of_pr
     int result = sb_reader_finish(&reader, err);
     if (result == 0) {
         sb_settings_resolve(&here.store, path);
-        resolve_trust(&here.trust, path);
+        resolve_at_home(&here.authorities, path);
+        for (size_t i = 0; i < here.trust.n; i++)
+            resolve_at_home(&here.trust.v[i], path);
         add_settings(out, &here);
     } else if (reader.said_too_much) {
         explain_project(path, err);

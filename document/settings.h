@@ -45,6 +45,8 @@ struct sb_settings {
     struct sb_strings trust; /* trust: [DIR…]: directories whose projects are believed; of the
                                 user's and the machine's files together; absolute */
     struct sb_limits limits;
+    char *authorities; /* steps: {authorities: FILE}: PEM of those that programs of steps believe,
+                          too; absolute */
 };
 
 /* Looks for files from the recipe's directory upwards and in the user's and the machine's places;

@@ -12,6 +12,16 @@ const struct sb_placing *sb_step_placing(const struct sb_step *step) {
     return step->kind && step->kind->placing ? step->kind->placing(step) : NULL;
 }
 
+bool sb_origin_is_context(const struct sb_origin *origin) {
+    return !origin->stage && !origin->recipe && !origin->image;
+}
+
+struct sb_origin *sb_step_origin(const struct sb_step *step, size_t n) {
+    struct sb_placing *placing = (struct sb_placing *)sb_step_placing(step);
+    bool copies = placing && !placing->url;
+    return copies && n == 0 ? &placing->origin : NULL;
+}
+
 bool sb_step_copies(const struct sb_step *step) {
     const struct sb_placing *placing = sb_step_placing(step);
     return placing && !placing->url;

@@ -13,6 +13,7 @@
 
 #include "base/buffer.h"
 #include "base/error.h"
+#include "document/pairs.h"
 
 /* A place in a recipe file. file belongs to the recipe. */
 struct sb_place {
@@ -20,18 +21,29 @@ struct sb_place {
     int line, column; /* from 1; 0 when unknown */
 };
 
+/* Whose files a step takes, if not those of the context. */
+struct sb_origin {
+    char *stage, *recipe, *image; /* one of them, as written; all NULL: the context */
+    struct sb_place place;        /* where that is said */
+    size_t need;                  /* index in the recipe's needs; set unless it is the context */
+};
+bool sb_origin_is_context(const struct sb_origin *origin);
+
 /* Files that a step puts in places that are known before it runs. */
 struct sb_placing {
-    struct sb_strings from;             /* paths or patterns in the context; "." is all of it */
+    struct sb_origin origin;
+    struct sb_strings from;             /* paths or patterns there; "." is all of it */
     struct sb_strings exclude, include; /* .dockerignore patterns, relative to each source's root */
     const char *url, *sha256; /* instead of from: one file that is fetched; 64 hex digits */
     char *to;                 /* absolute; "…/" or several sources or a directory: into it */
     uint32_t uid, gid; /* default 0:0; numeric only, as no root file system may be there to ask */
+    bool owner_given;  /* else what comes from an image keeps its owners */
     int32_t file_mode, directory_mode; /* mode: "0644" or {files, directories}; -1: from the source,
                                           reduced to 0755/0644 by its executable bit */
 };
 
 struct sb_step_kind;
+struct sb_recipe_build; /* document/recipe.h */
 
 struct sb_step {
     const struct sb_step_kind *kind;
@@ -47,12 +59,18 @@ struct sb_step {
     bool args_given;          /* args: says which arguments its programs see; else run sees all */
     struct sb_strings args;   /* those that they see, as environment variables (run), and in the */
                               /* image's variables that are made of them */
+    struct sb_strings platform_args; /* those of the platform that it sees by default, as its script
+                                        names them */
+    struct sb_pairs env;             /* that its programs have; templates, of what it sees */
+    const struct sb_recipe_build *build; /* its recipe's; may be NULL */
+    char *left_out;              /* while the recipe is read: why (when:); NULL: it is not */
     struct sb_strings args_used; /* names of args that it depends on: those, and what ${…} in values
                                     named */
     void *own;                   /* the kind's, of kind->size bytes: what its keys are bound to */
 };
 
 struct sb_step_run_context; /* steps/execution.h */
+struct sb_secrets;          /* steps/execution.h */
 struct sb_context;          /* context/context.h */
 struct sb_input_list;       /* context/context.h */
 struct sb_key;              /* document/schema.h */
@@ -75,13 +93,23 @@ struct sb_step_kind {
     /* Where it puts what, of a kind that says so before it runs: it needs no root then. It has no
      * inputs, look or describe beside that. NULL, the function or its answer: it does not. */
     const struct sb_placing *(*placing)(const struct sb_step *step);
+    bool checks_always; /* its check is for keys that had mistakes, too */
+    /* Frees what keys that read themselves (SB_KEY_CUSTOM) filled of the kind's own; may be NULL.
+     */
+    void (*free)(void *own);
     /* Reports what a table can't say and fills what is derived; may be NULL. node is the value of
      * the kind's key. */
     void (*check)(struct sb_step *step, struct sb_reader *reader, const struct sb_yaml *node);
+    /* Finds what a name that may stand for something else tomorrow stands for now, before the key
+     * of the step's layer is made; the step keeps it, and asks no second time. NULL: there is no
+     * such name. */
+    int (*resolve)(const struct sb_step *step, const struct sb_secrets *secrets,
+                   struct sb_error *err);
     /* Fills out with what the step's result depends on, beside input files: canonical, and without
      * anything that doesn't matter (places, the order of a set). */
     void (*describe)(const struct sb_step *step, json_t *out);
-    /* Appends what of the context the step reads; NULL when it reads none. What is missing is told,
+    /* Appends what of the context the step reads; NULL when its kind reads none, 1 when this one
+     * has no key that could name any. What is missing is told,
      * with what names it. copy has none here: context/copy.h looks after it. */
     int (*inputs)(const struct sb_step *step, struct sb_context *context, struct sb_input_list *out,
                   struct sb_error *err);
@@ -102,6 +130,10 @@ const struct sb_placing *sb_step_placing(const struct sb_step *step);
 /* Of a step that places files: those of the context, or else one that is fetched. */
 bool sb_step_copies(const struct sb_step *step);
 bool sb_step_downloads(const struct sb_step *step);
+
+/* The n-th of what a step takes files from, from 0: also the context; NULL when there are no more.
+ */
+struct sb_origin *sb_step_origin(const struct sb_step *step, size_t n);
 
 /* Puts the step's place before the error, "app.yaml:5:7: …"; returns -1. */
 int sb_step_at(const struct sb_step *step, struct sb_error *err);

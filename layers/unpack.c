@@ -459,6 +459,8 @@ static int place_entry(void *self, const struct sb_entry *entry, struct sb_entry
     const struct sb_unpack_options *options = l->options;
     struct sb_entry changed = *entry;
     sb_autofree char *path = NULL, *link = NULL;
+    if (options->keep && !options->keep(options->keep_data, entry))
+        return 0;
     int moved = onto(l) ? move_below(l, &changed, &path, &link, err) : 1;
     if (moved <= 0)
         return moved;

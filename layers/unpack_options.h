@@ -17,6 +17,7 @@ struct sb_unpack_owner {
     uint32_t uid, gid;
 };
 struct sb_contents_writer;
+struct sb_entry;
 struct sb_reuse;
 struct sb_unpack_options {
     enum sb_unpack_form form;
@@ -34,7 +35,10 @@ struct sb_unpack_options {
         *reuse; /* older trees whose files may be shared (layers/reuse.h); may be NULL */
     const struct sb_unpack_owner *owner; /* gives everything to it, whatever the archive says, and
                                             leaves out devices; may be NULL */
-    const int64_t *mtime;                /* of everything, whatever the archive says; may be NULL */
+    /* Whether an entry is laid out, whiteouts asked for like others; NULL: all are. */
+    bool (*keep)(void *data, const struct sb_entry *entry);
+    void *keep_data;
+    const int64_t *mtime; /* of everything, whatever the archive says; may be NULL */
 };
 
 #endif

@@ -12,17 +12,20 @@
 #include "sandbox/inroot.h"
 #include "sandbox/inroot_files.h"
 #include "steps/apt_cache.h"
+#include "steps/apt_repository.h"
 #include "steps/apt_sources.h"
 #include "steps/away.h"
 #include "steps/kinds.h"
 #include "steps/program.h"
 
-/* apt: [packages] or {packages, recommends}. */
+/* apt: [packages] or {packages, recommends, components, sources, upgrade}. */
 struct apt {
     struct sb_strings packages;
     bool recommends;
     struct sb_strings
         components; /* extra components of the base's own archive to enable, rarely used */
+    struct sb_apt_repositories sources;
+    bool upgrade; /* what is installed, first */
 };
 
 static const struct apt *own(const struct sb_step *step) {
@@ -32,15 +35,39 @@ static const struct apt *own(const struct sb_step *step) {
 #define AT(member) offsetof(struct apt, member)
 
 static const struct sb_key keys[] = {
-    {"packages", SB_KEY_STRINGS, AT(packages), .shorthand = true, .required = true,
-     .not_empty = true, .rule = &sb_rule_package,
+    {"packages", SB_KEY_STRINGS, AT(packages), .shorthand = true, .not_empty = true,
+     .rule = &sb_rule_package,
      .description = "Packages to install, each NAME, NAME=VERSION or NAME:ARCHITECTURE."},
     {"recommends", SB_KEY_BOOL, AT(recommends), .fallback = "false",
      .description = "Install recommended packages too."},
     {"components", SB_KEY_STRINGS, AT(components), .rule = &sb_rule_component,
      .description = "Further components of the base's own archive to enable for this step."},
+    {"sources", SB_KEY_CUSTOM, AT(sources), .read = sb_apt_repositories_read,
+     .schema = sb_apt_repositories_schema,
+     .description = "Further archives, each with the key that signs it."},
+    {"upgrade", SB_KEY_BOOL, AT(upgrade), .fallback = "false",
+     .description = "First bring what is installed up to what the archives have."},
     {0},
 };
+
+static bool keeps_any(const struct apt *apt) {
+    for (size_t i = 0; i < apt->sources.n; i++)
+        if (apt->sources.v[i].keep)
+            return true;
+    return false;
+}
+
+static void check(struct sb_step *step, struct sb_reader *reader, const struct sb_yaml *node) {
+    const struct apt *apt = own(step);
+    if (!apt->packages.n && !apt->upgrade && !keeps_any(apt))
+        sb_reader_problem(reader, node,
+                          "key \"apt\": nothing to install (expected packages, upgrade: true, or a "
+                          "source with keep: true)");
+}
+
+static void free_own(void *own) {
+    sb_apt_repositories_free(&((struct apt *)own)->sources);
+}
 
 static void describe(const struct sb_step *step, json_t *out) {
     json_object_set_new(out, "packages", sb_step_set(&own(step)->packages));
@@ -48,10 +75,32 @@ static void describe(const struct sb_step *step, json_t *out) {
         json_object_set_new(out, "recommends", json_true());
     if (own(step)->components.n)
         json_object_set_new(out, "components", sb_step_set(&own(step)->components));
+    if (own(step)->sources.n)
+        json_object_set_new(out, "sources", sb_apt_repositories_describe(&own(step)->sources));
+    if (own(step)->upgrade)
+        json_object_set_new(out, "upgrade", json_true());
+}
+
+static int inputs(const struct sb_step *step, struct sb_context *context, struct sb_input_list *out,
+                  struct sb_error *err) {
+    if (!own(step)->sources.n)
+        return 1;
+    return sb_apt_repositories_inputs(&own(step)->sources, context, out, err);
+}
+
+static int look(const struct sb_step *step, struct sb_context *context, bool deep,
+                struct sb_error *err) {
+    return sb_apt_repositories_look(&own(step)->sources, context, deep, err);
 }
 
 static char *summary(const struct sb_step *step) {
-    return sb_step_words("apt", &own(step)->packages);
+    struct sb_buf out = {0};
+    sb_autofree char *packages = sb_step_words("apt", &own(step)->packages);
+    sb_buf_addf(&out, "apt:%s%s", own(step)->upgrade ? " upgrade" : "", packages + strlen("apt:"));
+    for (size_t i = 0; i < own(step)->sources.n; i++)
+        sb_buf_addf(&out, "%s%s %s", i ? ", " : " from ", own(step)->sources.v[i].url,
+                    own(step)->sources.v[i].suite);
+    return sb_buf_steal(&out);
 }
 
 /* ---- running ---- */
@@ -78,14 +127,26 @@ static void add_mount(struct stand_ins *s, const char *source, const char *desti
     s->v[s->n++] = (struct sb_mount){sb_strdup(source), sb_strdup(destination), read_only};
 }
 
-static int add_file(struct stand_ins *s, const char *destination, const char *text, mode_t mode,
-                    struct sb_error *err) {
+static int add_bytes(struct stand_ins *s, const char *destination, const void *bytes, size_t len,
+                     mode_t mode, struct sb_error *err) {
     const char *directory = sb_apt_cache_directory(s->cache);
     sb_autofree char *path = sb_format("%s/file-%zu", directory, s->n);
-    if (sb_file_write(AT_FDCWD, path, text, strlen(text), mode, err) < 0)
+    if (sb_file_write(AT_FDCWD, path, bytes, len, mode, err) < 0)
         return -1;
     add_mount(s, path, destination, true);
     return 0;
+}
+
+static int add_file(struct stand_ins *s, const char *destination, const char *text, mode_t mode,
+                    struct sb_error *err) {
+    return add_bytes(s, destination, text, strlen(text), mode, err);
+}
+
+static bool stands_in(const struct stand_ins *s, const char *path) {
+    for (size_t i = 0; i < s->n; i++)
+        if (!strcmp(s->v[i].destination, path))
+            return true;
+    return false;
 }
 
 static bool ends_in(const char *name, const char *suffix) {
@@ -100,7 +161,7 @@ static int add_sources(struct stand_ins *s, const struct sb_step *step,
                        const struct sb_settings *settings, int root, const char *path,
                        struct sb_error *err) {
     sb_autobuf struct sb_buf text = {0}, changed = {0};
-    if (!sb_inroot_exists(root, path))
+    if (stands_in(s, path) || !sb_inroot_exists(root, path))
         return 0;
     if (sb_inroot_read(root, path, SOURCES_LIMIT, &text, err) < 0)
         return -1;
@@ -133,6 +194,53 @@ static int add_all_sources(struct stand_ins *s, const struct sb_step *step,
     return 0;
 }
 
+/* ---- further archives ---- */
+
+static int write_inside(int root, const char *path, const void *bytes, size_t len, int64_t epoch,
+                        struct sb_error *err) {
+    sb_autofree char *parent = sb_path_dirname(path);
+    sb_autoclose int directory = sb_inroot_directory(root, parent, epoch, err);
+    if (directory < 0)
+        return -1;
+    return sb_file_write(directory, strrchr(path, '/') + 1, bytes, len, 0644, err);
+}
+
+/* What is kept lies in the image from here on, and is mirrored as all that lies there. */
+static int add_repository(struct stand_ins *s, const struct sb_apt_repository *repository,
+                          const struct sb_step_run_context *context, int root,
+                          struct sb_error *err) {
+    struct sb_apt_repository_files files;
+    sb_autobuf struct sb_buf mirrored = {0};
+    int failed = sb_apt_repository_files(repository, context->inputs, &files, err);
+    const char *key = sb_buf_text(&files.key);
+    if (failed) {
+        ;
+    } else if (repository->keep) {
+        failed =
+            write_inside(root, files.sources, files.text, strlen(files.text), context->epoch, err);
+        if (!failed && files.keyring)
+            failed = write_inside(root, files.keyring, key, files.key.len, context->epoch, err);
+    } else {
+        bool changed = sb_apt_sources_rewrite(files.text, true, context->settings, NULL, &mirrored);
+        failed =
+            add_file(s, files.sources, changed ? sb_buf_text(&mirrored) : files.text, 0644, err);
+        if (!failed && files.keyring)
+            failed = add_bytes(s, files.keyring, key, files.key.len, 0644, err);
+    }
+    sb_apt_repository_files_free(&files);
+    return failed;
+}
+
+static int add_repositories(struct stand_ins *s, const struct sb_step *step,
+                            const struct sb_step_run_context *context, int root,
+                            struct sb_error *err) {
+    const struct sb_apt_repositories *all = &own(step)->sources;
+    for (size_t i = 0; i < all->n; i++)
+        if (add_repository(s, &all->v[i], context, root, err) < 0)
+            return -1;
+    return 0;
+}
+
 static int prepare(struct stand_ins *s, const struct sb_step *step,
                    const struct sb_step_run_context *context, struct sb_error *err) {
     sb_autoclose int root = sb_directory_open(AT_FDCWD, sb_root_path(context->root), err);
@@ -154,6 +262,9 @@ static int prepare(struct stand_ins *s, const struct sb_step *step,
         return -1;
     /* invoke-rc.d asks it before it starts a service: never. */
     if (add_file(s, "/usr/sbin/policy-rc.d", "#!/bin/sh\nexit 101\n", 0755, err) < 0)
+        return -1;
+    /* An entry of the image's own under that name is shown as the step says it. */
+    if (add_repositories(s, step, context, root, err) < 0)
         return -1;
     return add_all_sources(s, step, context->settings, root, err);
 }
@@ -199,8 +310,8 @@ static int run_apt(const struct sb_step *step, struct sb_step_run_context *conte
 /* Release files first, always anew, and which of the lists that they name apt would have: it tells
  * of those only that are there, so all are, for a moment. Those that are kept are shown to it then;
  * there may be nothing left to fetch. */
-static int update(const struct sb_step *step, struct sb_step_run_context *context,
-                  const struct stand_ins *s, struct sb_error *err) {
+static int fetch_lists(const struct sb_step *step, struct sb_step_run_context *context,
+                       const struct stand_ins *s, struct sb_error *err) {
     static const char releases[] =
         "\"$@\" -oAcquire::IndexTargets::deb::Packages::DefaultEnabled=false update || exit\n"
         "cd /var/lib/apt/lists && for release in *_InRelease *_Release; do\n"
@@ -208,9 +319,8 @@ static int update(const struct sb_step *step, struct sb_step_run_context *contex
         "  pass='/binary-all/d;'\n" /* where apt wants none */
         "  [ \"$(grep -c -e '^Architectures:.* all\\b' \\\n"
         "    -e '^No-Support-for-Architecture-all: Packages' \"$release\")\" != 1 ] || pass=\n"
-        "  sed -n \"${pass}s,^ [0-9a-f]\\{64\\}  *[0-9]*  *\\(.*/Packages\\)\\$,\\1,;T;y,/,_,;p\" "
-        "\\\n"
-        "    \"$release\" |\n"
+        "  sed -n \"${pass}s|^ [0-9a-f]\\{64\\}  *[0-9]*  *\\([^ ]*/\\)\\{0,1\\}Packages\\$|\"\\\n"
+        "'\\1Packages|;T;y,/,_,;p' \"$release\" |\n"
         "    while read -r list; do : >\"${release%_*}_$list\"; done\n"
         "done\n"
         "\"$@\" indextargets --format '$(FILENAME)' >/var/cache/apt/" TARGETS " || :\n";
@@ -224,6 +334,26 @@ static int update(const struct sb_step *step, struct sb_step_run_context *contex
         return complete < 0 ? -1 : 0;
     sb_strings_add(&words, "update");
     return run_apt(step, context, s, NULL, "apt-get update", &words, err);
+}
+
+static int update(const struct sb_step *step, struct sb_step_run_context *context,
+                  const struct stand_ins *s, struct sb_error *err) {
+    if (fetch_lists(step, context, s, err) == 0)
+        return 0;
+    if (err->code == SB_E_STEP)
+        sb_apt_repositories_hint(&own(step)->sources, sb_step_log_said(context->log), err);
+    return -1;
+}
+
+/* New packages that others need now are installed with them; none is removed. */
+static int upgrade(const struct sb_step *step, struct sb_step_run_context *context,
+                   const struct stand_ins *s, struct sb_error *err) {
+    sb_autostrings struct sb_strings words = {0};
+    sb_strings_add(&words, "upgrade");
+    sb_strings_add(&words, "--with-new-pkgs");
+    sb_strings_add(&words,
+                   own(step)->recommends ? "--install-recommends" : "--no-install-recommends");
+    return run_apt(step, context, s, NULL, "apt-get upgrade", &words, err);
 }
 
 static int install(const struct sb_step *step, struct sb_step_run_context *context,
@@ -249,7 +379,9 @@ static int run(const struct sb_step *step, struct sb_step_run_context *context,
     int result = update(step, context, &s, err);
     if (result == 0)
         result = sb_apt_cache_offer_archives(s.cache, err);
-    if (result == 0)
+    if (result == 0 && own(step)->upgrade)
+        result = upgrade(step, context, &s, err);
+    if (result == 0 && own(step)->packages.n)
         result = install(step, context, &s, err);
     sb_apt_cache_keep(s.cache);
     return result;
@@ -262,7 +394,11 @@ const struct sb_step_kind sb_step_kind_apt = {
     .keys = keys,
     .network = true,
     .runs_programs = true,
+    .free = free_own,
+    .check = check,
     .describe = describe,
+    .inputs = inputs,
+    .look = look,
     .summary = summary,
     .run = run,
 };

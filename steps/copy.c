@@ -1,4 +1,4 @@
-/* copy: files of the context. */
+/* copy: files of the context, or of an image. */
 #include <fcntl.h>
 
 #include "base/file.h"
@@ -39,9 +39,17 @@ static json_t *mode_schema(const struct sb_key *key) {
 }
 
 static const struct sb_key keys[] = {
+    {"stage", SB_KEY_STRING, AT(origin.stage), .rule = &sb_rule_name,
+     .description = "A stage of this recipe that the files are taken from, not the context."},
+    {"recipe", SB_KEY_STRING, AT(origin.recipe), .not_empty = true,
+     .description = "Likewise another recipe, relative to this one."},
+    {"image", SB_KEY_STRING, AT(origin.image), .not_empty = true,
+     .description = "Likewise an image: a reference with tag or digest, or oci:PATH[:TAG], "
+                    "oci-archive:FILE, docker-archive:FILE."},
     {"from", SB_KEY_STRINGS, AT(from), .required = true, .one_or_many = true, .not_empty = true,
-     .rule = &sb_rule_inside,
-     .description = "Files, directories and patterns in the context; \".\" is all of it."},
+     .rule = &sb_rule_source,
+     .description = "Files, directories and patterns in the context, or in the image; \".\" is all "
+                    "of it."},
     {"to", SB_KEY_STRING, AT(to), .required = true, .rule = &sb_rule_absolute,
      .description = "Where it goes: an absolute path; into it, when it ends in / or is a "
                     "directory."},
@@ -49,16 +57,45 @@ static const struct sb_key keys[] = {
      .description = "Patterns, as in .dockerignore, of what stays out; relative to each source."},
     {"include", SB_KEY_STRINGS, AT(include), .one_or_many = true, .rule = &sb_rule_pattern,
      .description = "Patterns of what is taken, when not all is; relative to each source."},
-    {"owner", SB_KEY_OWNER, AT(uid), .fallback = "\"0:0\"",
+    {"owner", SB_KEY_OWNER, AT(uid), .given = AT(owner_given),
+     .fallback = "\"0:0\"; of an image's files, their own",
      .description = "Owner of everything copied, UID:GID, in numbers."},
     {"mode", SB_KEY_CUSTOM, 0, .read = read_mode, .schema = mode_schema,
-     .fallback = "0755 for directories and executable files, else 0644",
+     .fallback = "0755 for directories and executable files, else 0644; of an image's, their own",
      .description = "Permissions, octal: one for files, or {files, directories}."},
     {0},
 };
 
+/* One of stage, recipe and image, or none. */
+static void check_origin(struct sb_reader *reader, const struct sb_yaml *node,
+                         struct sb_origin *origin) {
+    static const char *const names[] = {"stage", "recipe", "image"};
+    const char *first = NULL;
+    for (size_t i = 0; i < 3; i++) {
+        const struct sb_yaml *value = sb_yaml_get(node, names[i]);
+        if (value && first)
+            sb_reader_problem(reader, value,
+                              "key \"%s\": stands beside \"%s\" (expected one of them)", names[i],
+                              first);
+        else if (value)
+            origin->place = (struct sb_place){reader->file, value->line, value->column};
+        first = value && !first ? names[i] : first;
+    }
+}
+
+static void check_from(struct sb_reader *reader, const struct sb_yaml *node,
+                       const struct sb_rule *rule, const struct sb_strings *from) {
+    const struct sb_yaml *value = sb_yaml_get(node, "from");
+    bool many = value && value->type == SB_YAML_SEQUENCE;
+    for (size_t i = 0; value && i < from->n && (!many || from->n == value->count); i++)
+        sb_schema_check(reader, "from", rule, from->v[i], many ? value->items[i] : value);
+}
+
 static void check(struct sb_step *step, struct sb_reader *reader, const struct sb_yaml *node) {
     struct sb_placing *copy = step->own;
+    check_origin(reader, node, &copy->origin);
+    bool context = sb_origin_is_context(&copy->origin);
+    check_from(reader, node, context ? &sb_rule_inside : &sb_rule_in_image, &copy->from);
     sb_step_check_path(reader, node, "to", copy->to);
     const struct sb_yaml *mode = sb_yaml_get(node, "mode");
     bool split = mode && mode->type == SB_YAML_MAPPING;
@@ -86,8 +123,13 @@ static void describe(const struct sb_step *step, json_t *out) {
 
 static char *summary(const struct sb_step *step) {
     const struct sb_placing *copy = step->own;
+    const struct sb_origin *origin = &copy->origin;
+    const char *of = origin->stage    ? origin->stage
+                     : origin->recipe ? origin->recipe
+                     : origin->image  ? origin->image
+                                      : NULL;
     sb_autofree char *sources = sb_step_words("copy", &copy->from);
-    return sb_format("%s to %s", sources, copy->to);
+    return sb_format("%s%s%s to %s", sources, of ? " of " : "", of ? of : "", copy->to);
 }
 
 static const struct sb_placing *placing(const struct sb_step *step) {
@@ -102,8 +144,8 @@ static int run(const struct sb_step *step, struct sb_step_run_context *context,
         return -1;
     struct sb_copy_list list = {0};
     const struct sb_copy_ground ground = {.root = root};
-    int result = sb_copy_resolve(step, 1, context->inputs, &ground, &list, err);
-    if (result == 0 && sb_copy_lay_out(&list, context->inputs, NULL, root, context->epoch, err) < 0)
+    int result = sb_copy_resolve(step, 1, context->from, &ground, &list, err);
+    if (result == 0 && sb_copy_lay_out(&list, context->from, NULL, root, context->epoch, err) < 0)
         result = sb_step_at(step, err);
     sb_copy_list_free(&list);
     return result;
@@ -112,9 +154,10 @@ static int run(const struct sb_step *step, struct sb_step_run_context *context,
 const struct sb_step_kind sb_step_kind_copy = {
     .name = "copy",
     .size = sizeof(struct sb_placing),
-    .description = "Copy files of the context.",
+    .description = "Copy files of the context, or of a stage or an image.",
     .keys = keys,
     .placing = placing,
+    .checks_always = true,
     .check = check,
     .describe = describe,
     .summary = summary,

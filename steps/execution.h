@@ -18,6 +18,7 @@
 #include "base/buffer.h"
 #include "base/error.h"
 #include "context/context.h"
+#include "context/copy.h"
 #include "document/recipe.h"
 #include "document/settings.h"
 #include "layers/contents.h"
@@ -46,14 +47,16 @@ struct sb_step_run_context {
     struct sb_registry *registry;       /* for downloads, as sb_fetch has it; may be NULL */
     const struct sb_recipe *recipe;
     const struct sb_recipe_layer *layer;
-    struct sb_root *root;      /* mounted */
-    struct sb_context *inputs; /* the recipe's context directory */
+    struct sb_root *root;            /* mounted */
+    struct sb_context *inputs;       /* the recipe's context directory */
+    const struct sb_copy_from *from; /* that, and what comes from stages and images */
     const struct sb_secrets
         *secrets;               /* those given to the build; the step's own are chosen by name */
     const struct sb_pairs *env; /* what the step sees of the image's environment so far (base and
                                    image.env); may be NULL */
-    const char *workdir;        /* of the image so far; "/" when none */
-    int64_t epoch;              /* SOURCE_DATE_EPOCH for the step */
+    const struct sb_pairs *own_env; /* the step's own: wins over all; may be NULL */
+    const char *workdir;            /* of the image so far; "/" when none */
+    int64_t epoch;                  /* SOURCE_DATE_EPOCH for the step */
     struct sb_step_log *log;
     struct sb_step_times *times;                /* steps/times.h; may be NULL */
     void (*warn)(void *data, const char *text); /* what a user has to know; may be NULL */

@@ -7,7 +7,7 @@
 #include "document/step.h"
 
 /* In the order of the docs. */
-#define SB_STEP_KINDS(X) X(apt) X(pip) X(run) X(copy) X(download) X(prune)
+#define SB_STEP_KINDS(X) X(apt) X(pip) X(conda) X(run) X(copy) X(download) X(git) X(prune)
 
 #define SB_STEP_KIND_DECLARE(name) extern const struct sb_step_kind sb_step_kind_##name;
 SB_STEP_KINDS(SB_STEP_KIND_DECLARE)

@@ -306,6 +306,19 @@ static int make_directory(struct sb_store *store, struct sb_step_mounts *mounts,
     return 0;
 }
 
+/* Filled once the program's environment is known. */
+static int add_authorities(const struct sb_step_run_context *context,
+                           const struct sb_program *program, struct sb_step_mounts *mounts,
+                           struct sb_error *err) {
+    if (!program->network || !context->settings || !context->settings->authorities)
+        return 0;
+    mounts->authorities = sb_format("%s/authorities", mounts->directory);
+    if (mkdir(mounts->authorities, 0755) < 0 || chmod(mounts->authorities, 0755) < 0)
+        return sb_fail_errno(err, SB_E_IO, "creating the directory %s", mounts->authorities);
+    sb_step_mounts_add(mounts, sb_strdup(mounts->authorities), SB_AUTHORITIES_PLACE, true, true);
+    return 0;
+}
+
 static int add_caches(const struct sb_step *step, struct sb_step_run_context *context,
                       const struct sb_program *program, struct sb_step_mounts *out,
                       struct sb_error *err) {
@@ -326,6 +339,7 @@ int sb_step_mounts_begin(const struct sb_step *step, struct sb_step_run_context 
                          struct sb_error *err) {
     *out = (struct sb_step_mounts){.root = context->root, .context = context};
     if (make_directory(context->store, out, err) < 0 || add_network(out, program, err) < 0 ||
+        add_authorities(context, program, out, err) < 0 ||
         add_caches(step, context, program, out, err) < 0 ||
         sb_step_times_begin(step, context, &out->caches, err) < 0)
         return -1;
@@ -374,6 +388,7 @@ int sb_step_mounts_end(struct sb_step_mounts *mounts, const struct sb_step *step
         close(mounts->locks[i]);
     sb_strings_free(&mounts->sources);
     sb_strings_free(&mounts->caches);
+    free(mounts->authorities);
     free(mounts->directory);
     free(mounts->points);
     free(mounts->locks);

@@ -8,6 +8,9 @@
 #include "sandbox/inroot.h"
 #include "steps/execution.h"
 
+/* Where a program with the network finds what steps/authorities gives it. */
+#define SB_AUTHORITIES_PLACE "/run/sbuild-authorities"
+
 struct sb_step_mounts {
     struct sb_mount *v; /* by destination; these have no symlinks */
     size_t n;
@@ -21,6 +24,7 @@ struct sb_step_mounts {
     struct sb_buf hosts, resolv_conf;
     struct sb_buf search; /* domains that the program's resolv.conf lacks, apart by blanks */
     bool secrets;         /* the tmpfs is mounted */
+    char *authorities;    /* the directory that is shown at SB_AUTHORITIES_PLACE; NULL: none is */
     int *locks;           /* of the caches */
     size_t lock_count;
     struct sb_strings caches; /* their directories, relative to STORE/sbuild */

@@ -4,7 +4,6 @@
 
 #include "base/file.h"
 #include "base/memory.h"
-#include "document/environment.h"
 #include "document/schema.h"
 #include "sandbox/inroot.h"
 #include "steps/away.h"
@@ -142,8 +141,7 @@ static int check_python(const struct sb_step_run_context *context, const char *p
     sb_autoclose int root = sb_directory_open(AT_FDCWD, sb_root_path(context->root), err);
     if (root < 0)
         return -1;
-    const char *path = sb_pairs_get(context->env, "PATH");
-    if (sb_inroot_has_program(root, python, path ? path : SB_DEFAULT_PATH, "/"))
+    if (sb_inroot_has_program(root, python, sb_step_path(context), "/"))
         return 0;
     sb_fail(err, SB_E_STEP, "there is no %s in the image", python);
     return sb_error_hint(err, "install it in a step before this one: - apt: [python3-pip]");

@@ -15,6 +15,7 @@
 #include "sandbox/inroot.h"
 #include "sandbox/program.h"
 #include "sandbox/userns.h"
+#include "steps/authorities.h"
 #include "steps/failure.h"
 #include "steps/hints.h"
 #include "steps/mounts.h"
@@ -55,6 +56,13 @@ static void make_environment(const struct sb_step *step, const struct sb_step_ru
         sb_pairs_set(env, step->args.v[i], value ? value : "");
     }
     sb_pairs_add(env, program->env);
+    sb_pairs_add(env, context->own_env);
+}
+
+const char *sb_step_path(const struct sb_step_run_context *context) {
+    const char *own = context->own_env ? sb_pairs_get(context->own_env, "PATH") : NULL;
+    const char *seen = context->env ? sb_pairs_get(context->env, "PATH") : NULL;
+    return own ? own : seen ? seen : SB_DEFAULT_PATH;
 }
 
 /* ---- in the root ---- */
@@ -87,6 +95,8 @@ static int look_up(const struct sb_step *step, const struct sb_step_run_context 
         return -1;
     make_environment(step, context, program, out->user.home, &out->env);
     note_homes(context->root, root, &out->env);
+    if (sb_step_authorities_give(mounts, root, &out->env, err) < 0)
+        return -1;
     if (sb_step_secrets_environment(step, context, &out->env, err) < 0)
         return -1;
     const char *path = sb_pairs_get(&out->env, "PATH");

@@ -7,6 +7,8 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "document/arguments.h"
+#include "document/recipe.h"
 #include "document/schema.h"
 #include "steps/kinds.h"
 #include "steps/program.h"
@@ -23,7 +25,8 @@ static const struct sb_key keys[] = {
     {"script", SB_KEY_STRING, AT(script), .shorthand = true, .required = true, .literal = true,
      .not_empty = true,
      .description = "The script. Nothing is replaced in it: args are environment variables."},
-    {"shell", SB_KEY_STRINGS, AT(shell), .fallback = "[sh, -eu]", .not_empty = true,
+    {"shell", SB_KEY_STRINGS, AT(shell), .fallback = "that of build, else [sh, -eu]",
+     .not_empty = true,
      .description = "The program that runs it; -c and the script, or a file with it, are added."},
     {"workdir", SB_KEY_STRING, AT(workdir), .rule = &sb_rule_absolute,
      .fallback = "the image's workdir", .description = "The directory it starts in."},
@@ -32,15 +35,35 @@ static const struct sb_key keys[] = {
     {0},
 };
 
+/* As a word of its own: $NAME, ${NAME:-x}, os.environ["NAME"]. */
+static bool is_named(const char *script, const char *name) {
+    static const char word[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_";
+    size_t n = strlen(name);
+    for (const char *p = script; (p = strstr(p, name)); p += n)
+        if ((p == script || !strchr(word, p[-1])) && (!p[n] || !strchr(word, p[n])))
+            return true;
+    return false;
+}
+
+/* Others have variables of these names for other things: a makefile's PLATFORM. */
+static void find_platform_args(struct sb_step *step, const char *script) {
+    for (size_t i = 0; sb_platform_arguments[i]; i++)
+        if (is_named(script, sb_platform_arguments[i]))
+            sb_strings_add(&step->platform_args, sb_platform_arguments[i]);
+}
+
 static void check(struct sb_step *step, struct sb_reader *reader, const struct sb_yaml *node) {
     (void)reader;
     struct sb_run *run = step->own;
+    find_platform_args(step, run->script);
     const struct sb_yaml *script =
         node->type == SB_YAML_SCALAR ? node : sb_yaml_get(node, "script");
     if (script) {
         run->literal = script->literal;
         run->line = script->line + script->literal;
     }
+    if (!run->shell.n && step->build)
+        sb_strings_copy(&run->shell, &step->build->shell);
     if (!run->shell.n) {
         sb_strings_add(&run->shell, "sh");
         sb_strings_add(&run->shell, "-eu");

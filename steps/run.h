@@ -13,7 +13,7 @@ struct sb_run {
     char *script;
     int line;                /* of the recipe file, where the script's first is */
     bool literal;            /* and its other lines are below that */
-    struct sb_strings shell; /* default: sh -eu */
+    struct sb_strings shell; /* default: that of build:, else sh -eu */
     char *workdir;           /* default: the image's so far, else / */
     char *user;              /* default: root */
 };

@@ -130,6 +130,53 @@ check_equal "a user by name, with groups" "uid=1234(worker) gid=1234(worker) gro
 check_equal "a user by number" "1234 77 " "$(tar -xOf users.tar work/number | tr '\n' ' ')"
 check "a shell of one's own" sh -c "tar -xOf users.tar shell | grep -q '^made by'"
 
+# ---- what a step sees beside that: of build:, of itself, of the platform ----
+
+arch=$(uname -m | sed 's/x86_64/amd64/; s/aarch64/arm64/; s/armv7l/arm/')
+recipe variables <<'EOF'
+args: {HASH: h1, PORT: "80"}
+build:
+  shell: [sh, -euf]
+  env: {BUILD: "b:$PORT:$FROM_IMAGE", OF_HASH: "$HASH", PORT: lost, BOTH: build}
+layers:
+  - {name: all, run: 'echo * $BUILD $OF_HASH $PORT $BOTH >/all; env | grep PLAT >>/all || true', env: {BOTH: "step:$BOTH", PATH: "/bin:$PATH"}}
+  - {name: none, args: [], run: 'echo "${OF_HASH-none} ${PORT-none} $FROM_IMAGE $ARCH" >/none', env: {FROM_IMAGE: "$FROM_IMAGE of ${PLATFORM}"}}
+  - name: several
+    env: {A: layer, B: "$A", N: "${PORT}"}
+    args: []
+    steps:
+      - {run: 'echo $A $B $N >/several', env: {A: "step:$A"}}
+      - run: {script: 'echo * >>/several', shell: [sh, -eu], workdir: /bin}
+  - {name: named, run: 'echo $PLATFORM ${PLATFORM_ARCH} >/named'}
+  - {name: asked, run: 'env | grep PLATFORM_ARCH >/asked', args: PLATFORM_ARCH}
+image: {env: {FROM_IMAGE: image, OF_IMAGE: "$HASH", ARCH: "${PLATFORM_ARCH}"}}
+EOF
+build variables.yaml >/dev/null || cat err
+mkdir seen && "$SBUILD" export variables --format rootfs -o - | tar -x -C seen all none several named asked
+check_equal "build: env and shell, and a step's own" "* b:80:image h1 80 step:build" "$(cat seen/all)"
+check_equal "what is made of an argument is not seen without it" "none lost image of linux/$arch $arch" \
+	"$(sed 's,/v7,,' seen/none)"
+check_equal "a layer's, and then the step's own" "step:layer layer 80" "$(head -n 1 seen/several)"
+check "a step's own shell" sh -c 'sed 1d seen/several | grep -q busybox'
+check_equal "the platform where a script names it" "linux/$arch $arch" "$(sed 's,/v7,,' seen/named)"
+check_equal "or where args does" "PLATFORM_ARCH=$arch" "$(cat seen/asked)"
+check_equal "the image has none of that" "[\"FROM_IMAGE=image\",\"OF_IMAGE=h1\",\"ARCH=$arch\"]" \
+	"$("$SBUILD" inspect variables --config | jq -c .config.Env)"
+planned() { # LAYER SED [OPTION…]: why that layer alone is built, after it was
+	layer=$1 what=$2
+	shift 2
+	sed -n "1,/^layers/p; /name: $layer\b/,/^  - /{/name: $layer\b/p; /^    /p}; /^image/p" variables.yaml >"$layer.yaml"
+	build "$layer.yaml" >/dev/null || cat err
+	sed -i "$what" "$layer.yaml"
+	"$SBUILD" plan "$layer.yaml" --json "$@" | jq -r '.layers[-1] | .cause // .state'
+}
+check_equal "of build: env" "environment variable BUILD changed" "$(planned all 's/"b:/"c:/')"
+check_equal "of build: shell" "run: -eu added" "$(planned all 's/-euf/-eu/')"
+check_equal "of a step's own variable" "environment variable FROM_IMAGE changed" "$(planned none 's/ of \$/ off $/')"
+check_equal "of the argument that it is made of" "argument PORT changed" \
+	"$(planned several 's/"b:.PORT/"b/' --set PORT=81)"
+check_equal "of an argument that steps do not see" cached "$(planned none '' --set HASH=h2)"
+
 # ---- failing steps ----
 
 recipe fails <<'EOF'

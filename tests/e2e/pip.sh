@@ -3,7 +3,7 @@
 # want a password; all of it is in the layer's key, and none of it in the layer.
 . tests/e2e/lib.sh
 need_root
-need python3 jq runc zstd curl
+need python3 jq runc zstd curl openssl
 cat >deb.yaml <<'EOR'
 name: deb
 from: {debian: bookworm}
@@ -140,6 +140,121 @@ check "pip_conf alone" secrets pip_conf
 check "another place" secrets '{name: pip_conf, to: /etc/pip.conf}'
 check "a variable" secrets '{name: index, env: PIP_INDEX_URL}'
 check_equal "the password is in no file of the store" "" "$(grep -rlF pass-word "$SBUILD_STORE" app.out)"
+
+# ---- an index, and an archive, of an authority that only the settings know ----
+openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=ours -keyout ca.key -out ca.pem 2>/dev/null
+openssl req -newkey rsa:2048 -nodes -subj /CN=localhost -keyout tls.key -out tls.csr 2>/dev/null
+printf 'subjectAltName=DNS:localhost\n' >tls.ext
+openssl x509 -req -in tls.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile tls.ext -out tls.pem 2>/dev/null
+cat >tls.py <<'EOR'
+import functools, http.server, ssl, sys
+class Handler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *a): pass
+server = http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), functools.partial(Handler, directory="www"))
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain("tls.pem", "tls.key")
+server.socket = context.wrap_socket(server.socket, server_side=True)
+server.serve_forever()
+EOR
+tls=$(free_port)
+python3 tls.py "$tls" &
+until curl -so /dev/null --cacert ca.pem "https://localhost:$tls/"; do sleep 0.1; done
+mkdir www/archive && : >www/archive/Packages
+cat >app.yaml <<EOR
+name: app
+from: deb.yaml
+layers:
+  - {name: deps, pip: {packages: [cc], index_url: "https://localhost:$tls/simple"}}
+  - name: others
+    network: host
+    run: |
+      python3 -c 'import urllib.request as u; print(u.urlopen("https://localhost:$tls/simple/cc/").status)' >/status
+      echo "deb [trusted=yes] https://localhost:$tls/archive ./" >/tmp/one.list
+      apt-get -q -oDir::Etc::SourceList=/tmp/one.list -oDir::Etc::SourceParts=- -oAPT::Update::Error-Mode=any update
+      rm /tmp/one.list
+  - name: own
+    network: host
+    env: {PIP_CERT: /usr/own.pem, DENO_CERT: /run/secrets/x}
+    run: |
+      echo '# own' >/usr/own.pem
+      python3 -c 'import os; print(os.environ["DENO_CERT"])' >/deno
+  - name: combined
+    network: host
+    env: {PIP_CERT: /usr/own.pem}
+    run: grep -c '# own' "\$PIP_CERT" >/combined
+  - {name: offline, run: "env | grep authorities && exit 1; ls /run/sbuild-authorities && exit 1; true"}
+EOR
+! "$SBUILD" build app.yaml >app.out 2>&1
+check "without the settings pip believes nobody" has app.out 'CERTIFICATE_VERIFY_FAILED|certificate verify failed'
+printf 'steps: {authorities: "%s"}\n' "$T/ca.pem" >sbuild.yaml
+check_fails "a project can't say it" 3 "$SBUILD" plan app.yaml
+check_said 'sbuild.yaml:1:9: key "authorities": not for a project'
+rm sbuild.yaml
+settings <<'EOR'
+steps: {authorities: ../../tls.key}
+EOR
+check_fails "a private key is refused, before any step" 2 "$SBUILD" plan app.yaml
+check_said 'tls.key holds a private key'
+check "and by the build" sh -c "! '$SBUILD' build app.yaml >app.out 2>&1 && ! grep building app.out"
+settings <<'EOR'
+steps: {authorities: nowhere.pem}
+EOR
+check_fails "so is one that is not there" 1 "$SBUILD" build app.yaml
+check_said 'steps: .authorities: .*nowhere.pem'
+settings <<'EOR'
+steps: {authorities: ../../ca.pem}
+EOR
+check "with the settings, pip, Python and apt do" built
+content() { "$SBUILD" export app --format rootfs -o - | tar -xO "${1#/}"; }
+check_equal "Python" 200 "$(content /status)"
+check_equal "what can't be read is left as it is" /run/secrets/x "$(content /deno)"
+check_equal "what a step names itself is believed along with it" 1 "$(content /combined)"
+"$SBUILD" ls app -R --layers >names
+check_equal "no image has any of it" "" "$(grep -i authorities names; "$SBUILD" inspect app --config | grep -i authorit)"
+check_equal "nor has the store: the certificate" "" \
+	"$(sed -n 2p ca.pem | xargs -I{} grep -rlF {} "$SBUILD_STORE" --include='*.json' --include='*.log')"
+unset XDG_CONFIG_HOME
+check_equal "nor any key" "" "$("$SBUILD" plan app.yaml | grep -v '^cached')"
+check_store "after authorities"
+
+# ---- real indexes: PyPI, and one of our own beside it ----
+printf 'six==1.16.0 \\\n  --hash=sha256:8abb2f1d86890a2dfb989f9a77cfcfd3e47c2a354b01111771326f8aa26e0254\n' >context/req/hashed.txt
+# The authorities of this machine: PyPI may be reached through a proxy with one of its own.
+printf '[global]\ncert = /run/secrets/ca\n' >pypi.conf
+real() { # PIP
+	printf 'name: app\nfrom: deb.yaml\ncontext: context\nlayers: [{name: deps, pip: %s, secrets: [pip_conf, ca]}]\n' "$1" >app.yaml
+	"$SBUILD" build app.yaml --progress plain --metadata-file meta --secret id=pip_conf,src=pypi.conf \
+		--secret id=ca,src=/etc/ssl/certs/ca-certificates.crt >pypi.out 2>&1 || { tail -n 40 pypi.out; return 1; }
+}
+if real '{requirements: req/hashed.txt}' >/dev/null; then
+	check_equal "from PyPI, by its hash" 1.16.0 "$(site six.py | sed -n 's/^__version__ = "\(.*\)"/\1/p')"
+	python3 -m venv pypi-server && pypi-server/bin/pip install -q pypiserver >venv.out 2>&1 || cat venv.out
+	second=$(free_port)
+	mkdir -p packages && cp context/dd-1.0-py3-none-any.whl packages/
+	pypi-server/bin/pypi-server run -i 127.0.0.1 -p "$second" -P . -a . --disable-fallback packages >pypiserver.log 2>&1 &
+	until curl -so /dev/null "http://127.0.0.1:$second/simple/"; do sleep 0.2; kill -0 $! || break; done
+	check "packages of PyPI and of a second index" real "{packages: [dd, six], extra_index_urls: \"http://127.0.0.1:$second/simple\"}"
+	check_equal "of the second" "version = '1.0'" "$(site dd.py)"
+	check_equal "nothing else is in the layer" "" "$(top | tar -t | grep -E '^(root|tmp|run)/.|pip.*cache')"
+elif grep -Eq 'Could not (resolve|connect|fetch)|No matching distribution|Network is unreachable|Connection' pypi.out; then
+	skip "PyPI can't be reached: $(grep -E 'Could not|No matching' pypi.out | tail -n 1)"
+else
+	check "from PyPI" sh -c "cat pypi.out; false"
+fi
+
+# ---- conda ----
+printf 'name: x\nchannels: []\ndependencies: []\n' >context/environment.yml
+printf 'name: app\nfrom: deb.yaml\ncontext: context\nlayers: [{name: env, conda: {environment: environment.yml, prefix: /opt/env}}]\n' >app.yaml
+check_fails "an image without conda" 4 "$SBUILD" build app.yaml
+check_said 'there is no micromamba, mamba or conda'
+if command -v micromamba >/dev/null; then
+	cp "$(command -v micromamba)" context/micromamba
+	printf 'name: app\nfrom: deb.yaml\ncontext: context\nlayers:\n  - {name: tool, copy: {from: micromamba, to: /usr/local/bin/}}\n  - {name: env, conda: {environment: environment.yml, prefix: /opt/env}}\n' >app.yaml
+	check "an environment by micromamba" built
+	check "is at its prefix" sh -c "zstd -dcq '$SBUILD_STORE'/blobs/sha256/$(jq -r '.layers[-1].digest[7:]' meta) | tar -t | grep -q opt/env/conda-meta/"
+else
+	skip "conda: there is no micromamba here to make an environment with"
+fi
 
 # ---- mistakes ----
 wrong() { # WHAT TEXT PATTERN

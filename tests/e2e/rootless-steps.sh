@@ -4,7 +4,7 @@
 # kernel's settings are in its reach.
 . tests/e2e/lib.sh
 need_root
-need gcc runc python3
+need gcc runc python3 openssl
 busybox_base
 test_user
 mkdir -p app
@@ -94,6 +94,38 @@ for store in "$SBUILD_STORE" "$T/home/.local/share/sbuild"; do
 		"$(setpriv --reuid 65534 --regid 65534 --clear-groups find "$store" \( -perm /6000 -o -writable \) ! -type l 2>/dev/null)"
 done
 
+# ---- authorities of a user's settings ----
+openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=ours -keyout ca.key -out ca.pem 2>/dev/null
+mkdir -p home/.config/sbuild && cp ca.pem home/.config/sbuild/
+echo 'steps: {authorities: ~/.config/sbuild/ca.pem}' >home/.config/sbuild/config.yaml
+chmod -R a+rX home/.config
+cat >home/trust.yaml <<END
+name: trust
+from: $T/base.yaml
+layers:
+  - name: look
+    network: host
+    run: {user: "1000:1000", script: 'cat "\$CURL_CA_BUNDLE"; grep -q CaInfo "\$APT_CONFIG"; ! touch /run/sbuild-authorities/x'}
+  - {name: after, run: 'ls /run && exit 1; env | grep -i authorit && exit 1; true'}
+END
+sed "s|from: .*|from: base.yaml|" home/trust.yaml >trust.yaml
+check "a user of a step reads what the settings name, as a user's build" as_user HOME="$T/home" "$SBUILD" trust.yaml --progress plain
+sed -n 's/^trust look | //p' .check | grep -v touch >trusted
+check "all of it" diff trusted ca.pem
+cat >home/own.yaml <<END
+name: own
+from: $T/base.yaml
+layers:
+  - name: look
+    network: host
+    secrets: [{name: ca, to: /etc/ssl/certs/ca-certificates.crt}]
+    run: '[ -z "\${SSL_CERT_FILE-}" ] && [ "\$(cat /etc/ssl/certs/ca-certificates.crt)" = own ]'
+END
+echo own >home/own.pem && chmod 644 home/own.pem
+check "where a step brings its own as a secret, that is alone" as_user HOME="$T/home" "$SBUILD" home/own.yaml --allow "$T" --secret id=ca,src=home/own.pem
+chmod 600 home/.config/sbuild/ca.pem
+check_fails "one that may not be read is told of" 1 as_user HOME="$T/home" "$SBUILD" trust.yaml --no-cache
+check_said 'steps: .authorities: .*ca.pem'
 
 # The user's subordinate ids: all of the largest range are there, and when it becomes another one, layers that were
 # unpacked with the former have their owners all the same.

@@ -3,15 +3,23 @@
 #include "document/recipe.h"
 #include "tests/fuzz/fuzz.h"
 
+static void check_layer(const struct sb_recipe_layer *layer) {
+    FUZZ_CHECK(layer->name && layer->step_count > 0);
+    for (size_t j = 0; j < layer->step_count; j++) {
+        const struct sb_step *step = &layer->steps[j];
+        json_t *said = json_object();
+        step->kind->describe(step, said);
+        json_decref(said);
+        free(step->kind->summary(step));
+    }
+}
+
 static void check_steps(const struct sb_recipe *recipe) {
-    for (size_t i = 0; i < recipe->layer_count; i++) {
-        for (size_t j = 0; j < recipe->layers[i].step_count; j++) {
-            const struct sb_step *step = &recipe->layers[i].steps[j];
-            json_t *said = json_object();
-            step->kind->describe(step, said);
-            json_decref(said);
-            free(step->kind->summary(step));
-        }
+    for (size_t i = 0; i < recipe->layer_count; i++)
+        check_layer(&recipe->layers[i]);
+    for (size_t i = 0; i < recipe->left_out_count; i++) {
+        check_layer(&recipe->left_out[i].layer);
+        FUZZ_CHECK(*recipe->left_out[i].why && recipe->left_out[i].before <= recipe->layer_count);
     }
 }
 

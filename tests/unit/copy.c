@@ -71,7 +71,8 @@ static void check(const char *from, const char *to, const char *expected) {
     struct sb_step step = step_of(from, to);
     sb_autobuf struct sb_buf out = {0};
     CHECK(sb_context_open(t.dir, t.store, &context, &err) == 0);
-    if (sb_copy_resolve(&step, 1, context, &ground, &list, &err) < 0)
+    if (sb_copy_resolve(&step, 1, &(struct sb_copy_from){.context = context}, &ground, &list,
+                        &err) < 0)
         sb_buf_adds(&out, "error");
     for (size_t i = 0; !err.code && i < list.n; i++) {
         const struct sb_copy_entry *e = &list.v[i];
@@ -161,7 +162,8 @@ static void test_later_wins(void) {
     struct sb_copy_list list = {0};
     struct sb_step steps[] = {step_of("src/a", "/x"), step_of("src/run", "/x")};
     CHECK(sb_context_open(t.dir, t.store, &context, &err) == 0);
-    CHECK(sb_copy_resolve(steps, 2, context, &ground, &list, &err) == 0);
+    CHECK(sb_copy_resolve(steps, 2, &(struct sb_copy_from){.context = context}, &ground, &list,
+                          &err) == 0);
     CHECK(list.n == 1 && (list.v[0].mode & 07777) == 0755);
     sb_copy_list_free(&list);
     sb_context_close(context);
@@ -182,10 +184,12 @@ static void test_changed_meanwhile(void) {
         struct sb_step step = step_of("src/a", "/x");
         struct sb_packer *packer = NULL;
         CHECK(sb_context_open(t.dir, t.store, &context, &err) == 0);
-        CHECK(sb_copy_resolve(&step, 1, context, &ground, &list, &err) == 0);
+        CHECK(sb_copy_resolve(&step, 1, &(struct sb_copy_from){.context = context}, &ground, &list,
+                              &err) == 0);
         shell(changes[i]);
         CHECK(sb_packer_start(t.store, &(struct sb_pack_options){0}, &packer, &err) == 0);
-        CHECK(sb_copy_pack(&list, context, NULL, packer, 0, &err) < 0);
+        CHECK(sb_copy_pack(&list, &(struct sb_copy_from){.context = context}, NULL, packer, 0,
+                           &err) < 0);
         CHECK_INT(err.os_errno, ESTALE);
         sb_packer_abort(packer);
         sb_copy_list_free(&list);
@@ -209,8 +213,10 @@ static void test_lay_out(void) {
     CHECK(sb_context_open(t.dir, t.store, &context, &err) == 0);
     const struct sb_copy_ground mounted = {.root = root};
     for (int i = 0; i < 3; i++) {
-        CHECK(sb_copy_resolve(&steps[i], 1, context, &mounted, &list, &err) == 0);
-        CHECK(sb_copy_lay_out(&list, context, NULL, root, 1000, &err) == 0);
+        CHECK(sb_copy_resolve(&steps[i], 1, &(struct sb_copy_from){.context = context}, &mounted,
+                              &list, &err) == 0);
+        CHECK(sb_copy_lay_out(&list, &(struct sb_copy_from){.context = context}, NULL, root, 1000,
+                              &err) == 0);
         sb_copy_list_free(&list);
         free_step(&steps[i]);
     }

@@ -111,12 +111,36 @@ static void test_seen(void) {
     sb_pairs_free(&templates);
 }
 
+/* Those of build: may name those of the image; what is made of the platform is always seen. */
+static void test_inherited(void) {
+    struct sb_pairs image = {0}, build = {0};
+    sb_pairs_set(&image, "A", "1");
+    sb_strings_add(&image.v[0].made_of, "ONE");
+    sb_pairs_set(&image, "P", "linux/amd64");
+    sb_strings_add(&image.v[1].made_of, "PLATFORM");
+    sb_pairs_set(&build, "B", "${A}");
+    sb_pairs_set(&build, "C", "$${A}"); /* a dollar sign, and a text */
+    sb_pairs_set(&build, "D", "${B}${P}");
+    sb_environment_inherit_all(&build, &image);
+    sb_autostrings struct sb_strings none = {0};
+    CHECK_STR(sb_environment_hidden(&build.v[0], &none), "ONE");
+    CHECK(!sb_environment_hidden(&build.v[0], NULL));
+    CHECK(!sb_environment_hidden(&build.v[1], &none));
+    CHECK_STR(sb_environment_hidden(&build.v[2], &none), "ONE");
+    CHECK(!sb_environment_hidden(&image.v[1], &none));
+    sb_strings_add(&none, "ONE");
+    CHECK(!sb_environment_hidden(&build.v[2], &none));
+    sb_pairs_free(&image);
+    sb_pairs_free(&build);
+}
+
 int main(void) {
     sb_pairs_set(&args, "PORT", "1");
     sb_pairs_set(&env, "BASE", "base");
     test_values();
     test_size();
     test_seen();
+    test_inherited();
     check_path(NULL, "/one", "/one:/two:" SB_DEFAULT_PATH);
     check_path("/bin:/one:/sbin", "/one", "/one:/two:/bin:/sbin");
     check_path("/bin", "/bin", "/bin:/two");

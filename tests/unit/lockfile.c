@@ -60,9 +60,15 @@ static void test_round_trip(void) {
         CHECK(sb_digest_equal(&lock.v[1].digest, &a) && sb_digest_equal(&lock.v[0].digest, &b));
     }
     CHECK(!sb_lockfile_find(&lock, "host:5000/x") && sb_lockfile_find(&lock, "host:5000/x:1"));
-    CHECK_INT(sb_lockfile_keep(&lock, ON), 2);
+    struct sb_strings used = {0}, dropped = {0};
+    sb_strings_add(&used, ON);
+    sb_lockfile_keep(&lock, &used, &dropped);
     CHECK(lock.n == 1 && sb_lockfile_find(&lock, ON));
-    CHECK_INT(sb_lockfile_keep(&lock, "other:1"), 1);
+    CHECK_INT(dropped.n, 2);
+    sb_strings_free(&used);
+    sb_lockfile_keep(&lock, &used, &dropped);
+    CHECK_INT(dropped.n, 3);
+    sb_strings_free(&dropped);
     CHECK_INT(sb_lockfile_write(&lock, &err), 0);
     CHECK(access(lock.path, F_OK) < 0); /* nothing in it: gone */
     CHECK_INT(sb_lockfile_write(&lock, &err), 0);

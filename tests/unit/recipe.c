@@ -292,8 +292,9 @@ static const struct {
 } messages[] = {
     {"service: {prot: 1}\n",
      "r.yaml:3:11: key \"prot\": unknown key in service (did you mean \"port\"?)"},
-    {"zzz: 1\n", "r.yaml:3:1: key \"zzz\": unknown key in recipe (expected one of name, "
-                 "version, from, context, args, layers, image, tags, compression, test, service)"},
+    {"zzz: 1\n", "r.yaml:3:1: key \"zzz\": unknown key in recipe (expected one of name, version, "
+                 "from, context, args, build, stages, layers, image, tags, compression, test, "
+                 "service)"},
     {"version: v1.2\n", "r.yaml:3:10: key \"version\": expected a semantic version such as "
                         "1.4.2, found \"v1.2\" (did you mean \"1.2.0\"?)"},
     {"tags: [semvar]\n", "r.yaml:3:8: key \"tags\": expected one of semver, git, date, found "
@@ -330,7 +331,7 @@ static const struct {
      "r.yaml:3:18: key \"U\": malformed ${…} (expected ${NAME} with a name of args; write $$ "
      "for a dollar sign)"},
     {"layers:\n- {name: a}\n", "r.yaml:4:3: a layer without a step (expected steps or one of "
-                               "apt, pip, run, copy, download, prune)"},
+                               "apt, pip, conda, run, copy, download, git, prune)"},
     {"layers:\n- {name: a, run: x, apt: [b]}\n",
      "r.yaml:4:21: key \"apt\": a second step (expected one; put several into steps: [{run: "
      "…}, {apt: …}])"},
@@ -340,8 +341,8 @@ static const struct {
     {"layers:\n- {name: a, rnu: x}\n",
      "r.yaml:4:13: key \"rnu\": unknown key in layer (did you mean \"run\"?)"},
     {"layers:\n- {name: a, steps: [{run: x, name: y}]}\n",
-     "r.yaml:4:30: key \"name\": unknown key in step (expected one of apt, pip, run, copy, "
-     "download, prune, network, secrets, cache, args)"},
+     "r.yaml:4:30: key \"name\": unknown key in step (expected one of apt, pip, conda, run, copy, "
+     "download, git, prune, network, secrets, cache, env, args, when)"},
     {"layers:\n- {name: a, copy: {from: /a, to: /b}}\n",
      "r.yaml:4:26: key \"from\": expected a path below the context such as src/app (context: "
      "says where that is), found \"/a\" (did you mean \"a\"?)"},
@@ -383,11 +384,13 @@ static void test_messages(void) {
         CHECK_STR(refusal_with(messages[i].more), messages[i].message);
     CHECK_STR(refusal("name: x\nfrom: debian:bookworm\n"),
               "r.yaml:2:7: key \"from\": expected scratch, a recipe such as base.yaml, {image: …}, "
+              "{stage: …}, "
               "{debian: …} or {ubuntu: …}, found \"debian:bookworm\" (did you mean {image: "
               "debian:bookworm}?)");
-    CHECK_STR(refusal("name: x\nfrom: {debian: bookworm, ubuntu: jammy}\n"),
-              "r.yaml:2:7: key \"from\": expected one of image, recipe, debian and ubuntu, found "
-              "several");
+    CHECK_STR(
+        refusal("name: x\nfrom: {debian: bookworm, ubuntu: jammy}\n"),
+        "r.yaml:2:7: key \"from\": expected one of image, recipe, stage, debian and ubuntu, found "
+        "several");
     CHECK_STR(refusal("name: x\nfrom: {image: a, mirror: \"http://m\"}\n"),
               "r.yaml:2:26: key \"mirror\": has a meaning only with debian or ubuntu");
     CHECK_STR(refusal("just a text\n"),
@@ -402,6 +405,7 @@ static void test_many_errors(void) {
         "r.yaml:1:1: key \"nam\": unknown key in recipe (did you mean \"name\"?)\n"
         "r.yaml:1:1: key \"name\": missing in recipe\n"
         "r.yaml:2:7: key \"from\": expected scratch, a recipe such as base.yaml, {image: …}, "
+        "{stage: …}, "
         "{debian: …} or {ubuntu: …}, found \"nothing\"\n"
         "r.yaml:3:8: key \"tags\": expected one of semver, git, date, found \"a\"\n"
         "r.yaml:4:15: key \"user\": expected a user such as \"1000:1000\" or app, found \"a "
@@ -514,6 +518,52 @@ static void test_layer_defaults(void) {
     sb_recipe_free(r);
 }
 
+static struct sb_recipe *load_for(const char *path, const char *platform) {
+    struct sb_platform parsed;
+    CHECK_INT(sb_platform_parse(platform, &parsed, &last), 0);
+    struct sb_recipe *r = NULL;
+    struct sb_recipe_options options = {.platform = &parsed};
+    CHECK_INT(sb_recipe_load(path, &options, &r, &last), 0);
+    sb_platform_free(&parsed);
+    return r;
+}
+
+/* What is left out, and what steps have of build:, of the layer and of the platform. */
+static void test_platform(void) {
+    put("r.yaml", "name: r\nfrom: scratch\nargs: {A: a, B: \"${PLATFORM}\"}\n"
+                  "build: {shell: [bash, -e], env: {X: \"$A\", Y: \"${X}\"}}\nlayers:\n"
+                  "- {name: arm, copy: {from: a, to: /}, when: {PLATFORM_ARCH: arm64}}\n"
+                  "- name: both\n  env: {L: \"${A}\"}\n  args: []\n  steps:\n"
+                  "  - {run: x, when: {PLATFORM: linux/amd64}}\n"
+                  "  - run: {script: 'echo $PLATFORM_ARCHES', shell: [sh]}\n    env: {O: \"$L\"}\n"
+                  "- {name: named, run: \"${PLATFORM_ARCH}\"}\n- {name: all, run: x}\n");
+    struct sb_recipe *r = load_for("r.yaml", "linux/amd64");
+    CHECK_INT(r->layer_count, 3);
+    CHECK_INT(r->left_out_count, 1);
+    CHECK_STR(r->left_out[0].layer.name, "arm");
+    CHECK_STR(r->left_out[0].why, "PLATFORM_ARCH is \"amd64\", not \"arm64\"");
+    CHECK_STR(sb_pairs_get(&r->args, "B"), "linux/amd64");
+    CHECK_INT(r->layers[0].step_count, 2);
+    sb_recipe_free(r);
+    r = load_for("r.yaml", "linux/arm64/v8");
+    CHECK_INT(r->layer_count, 4);
+    CHECK_INT(r->left_out_count, 1);
+    CHECK_INT(r->left_out[0].step, 1);
+    CHECK_INT(r->left_out[0].before, 1);
+    CHECK_INT(r->layers[1].step_count, 1);
+    const struct sb_step *step = r->layers[1].steps;
+    CHECK_INT(step->args.n, 0);
+    CHECK_INT(step->env.n, 2); /* the layer's first */
+    CHECK_STR(step->env.v[0].name, "L");
+    CHECK_INT(step->args_used.n, 1); /* by the layer's variable */
+    const struct sb_step *named = r->layers[2].steps, *all = r->layers[3].steps;
+    CHECK(sb_strings_has(&named->args, "PLATFORM_ARCH"));
+    CHECK(!sb_strings_has(&named->args, "PLATFORM"));
+    CHECK_INT(all->args.n, 2);                 /* A and B */
+    CHECK_INT(r->build.env.v[1].made_of.n, 1); /* A, by X */
+    sb_recipe_free(r);
+}
+
 static void test_speed(void) {
     put("sub/middle.yaml", design);
     put("sub/top.yaml", design);
@@ -557,6 +607,7 @@ int main(void) {
     test_chains();
     test_limits();
     test_layer_defaults();
+    test_platform();
     test_speed();
     struct sb_error err = {0};
     CHECK_INT(chdir("/"), 0);

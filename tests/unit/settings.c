@@ -161,6 +161,7 @@ static void test_project(const char *dir) {
         "cache: {from: a.example.com/x}",
         "cache: {to: a.example.com/x}",
         "trust: [/]",
+        "steps: {authorities: a.pem}",
     };
     struct sb_settings s;
     put("home/sbuild/config.yaml", "jobs: 7\n");

@@ -1,0 +1,128 @@
+#include "builder/target_private.h"
+
+#include "base/memory.h"
+#include "builder/cache.h"
+#include "builder/remote_cache.h"
+
+void sb_attempt_free(struct sb_attempt *a) {
+    sb_cache_key_free(&a->key);
+    sb_copies_free(&a->copies);
+}
+
+const struct sb_recipe_layer *sb_target_layer(const struct sb_target *target, size_t result) {
+    size_t i = result - target->base_count;
+    bool bootstrap = target->recipe->from.kind == SB_FROM_BOOTSTRAP;
+    return bootstrap && i == 0 ? NULL : &target->recipe->layers[i - bootstrap];
+}
+
+bool sb_target_is_uncached(const struct sb_target *target, size_t result) {
+    return target->build->request->no_cache ||
+           sb_strings_has(&target->uncached, target->results[result].name);
+}
+
+char *sb_target_why_uncached(const struct sb_target *target, size_t result) {
+    return target->build->request->no_cache
+               ? sb_strdup("--no-cache")
+               : sb_format("--no-cache=%s", target->results[result].name);
+}
+
+struct sb_cache_owner sb_target_owner(const struct sb_target *target, size_t result) {
+    return (struct sb_cache_owner){target->path, target->results[result].name};
+}
+
+int sb_attempt_site(struct sb_target *target, struct sb_attempt *a, struct sb_error *err) {
+    a->layer = sb_target_layer(target, a->result);
+    a->site = (struct sb_layer_site){.store = target->build->store,
+                                     .recipe = target->recipe,
+                                     .below = &target->image,
+                                     .ground = &a->ground,
+                                     .secrets = &target->build->request->secrets,
+                                     .settings = target->build->settings,
+                                     .registry = target->build->request->registry,
+                                     .workdir = target->workdir,
+                                     .epoch = target->build->epoch};
+    if (a->layer && sb_layer_reads_context(a->layer) && sb_target_open_context(target, err) < 0)
+        return -1;
+    a->site.context = target->context;
+    a->site.from = sb_target_sources(target);
+    a->site.origins = sb_target_origins(target);
+    if (!a->layer || !sb_layer_is_copy(a->layer))
+        return 0;
+    if (sb_target_ground(target, &a->ground, err) < 0)
+        return -1;
+    const struct sb_recipe *recipe = target->recipe;
+    bool last = a->layer == &recipe->layers[recipe->layer_count - 1]; /* whatever --until says */
+    a->site.brings_workdir = recipe->image.workdir && last && !a->ground.partial;
+    return 0;
+}
+
+int sb_attempt_key(struct sb_attempt *a, struct sb_error *err) {
+    sb_cache_key_free(&a->key);
+    if (!a->layer) {
+        sb_bootstrap_key(&a->site, &a->site.recipe->from.bootstrap, &a->key);
+        return 0;
+    }
+    sb_copies_free(&a->copies);
+    return sb_layer_key(&a->site, a->layer, &a->copies, &a->key, err);
+}
+
+/* owner: NULL of a key that stands beside the layer's own. */
+static bool find(struct sb_target *target, struct sb_attempt *a, const struct sb_cache_owner *owner,
+                 bool anywhere) {
+    struct sb_layer_result *r = &target->results[a->result];
+    struct sb_remote_cache *remote = target->build->remote;
+    struct sb_cache_found found;
+    r->key = a->key.digest;
+    if (sb_cache_find(target->build->store, &a->key, &found))
+        sb_remote_cache_know(remote, &a->key, &found.layer);
+    else if (!anywhere || !sb_remote_cache_find(remote, &a->key, owner, &a->copies, &found))
+        return false;
+    r->layer = found.layer;
+    r->repository = found.repository;
+    return true;
+}
+
+bool sb_attempt_find(struct sb_target *target, struct sb_attempt *a, bool anywhere) {
+    struct sb_cache_owner owner = sb_target_owner(target, a->result);
+    return find(target, a, &owner, anywhere);
+}
+
+/* ---- layers that take files of other targets ---- */
+
+static int origin_key(const struct sb_attempt *a, struct sb_cache_key *out, struct sb_error *err) {
+    struct sb_layer_site site = a->site;
+    struct sb_copies unused = {0};
+    site.by_origin = true;
+    int failed = sb_layer_key(&site, a->layer, &unused, out, err);
+    sb_copies_free(&unused);
+    return failed;
+}
+
+int sb_attempt_find_by_origin(struct sb_target *target, struct sb_attempt *a,
+                              struct sb_error *err) {
+    if (!a->layer || !sb_layer_takes(a->layer) || sb_target_is_uncached(target, a->result))
+        return 0;
+    if (origin_key(a, &a->key, err) < 0)
+        return -1;
+    bool found = find(target, a, NULL, true);
+    sb_cache_key_free(&a->key);
+    return found;
+}
+
+void sb_attempt_put_by_origin(struct sb_target *target, const struct sb_attempt *a) {
+    const struct sb_layer_result *r = &target->results[a->result];
+    struct sb_cache_facts facts = {.layer = r->layer, .seconds = r->seconds};
+    struct sb_cache_key key = {0};
+    if (!a->layer || !sb_layer_takes(a->layer) || origin_key(a, &key, NULL) < 0)
+        return;
+    if (sb_cache_put(target->build->store, &key, NULL, &facts, NULL) == 0)
+        sb_remote_cache_put(target->build->remote, &key, r->recipe, r->name, &r->layer, r->seconds,
+                            false);
+    sb_cache_key_free(&key);
+}
+
+void sb_attempt_share(struct sb_target *target, const struct sb_attempt *a, bool replace) {
+    const struct sb_layer_result *r = &target->results[a->result];
+    sb_remote_cache_put(target->build->remote, &a->key, r->recipe, r->name, &r->layer, r->seconds,
+                        replace);
+}

@@ -1,0 +1,221 @@
+/*
+ * What steps take of the images of other targets: stages, recipes, images.
+ *
+ * The paths that a step names are looked up in the image's tables of contents, with links followed
+ * as in a root, and laid out in a directory of this process; from there on they are a context like
+ * the recipe's own.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/file.h"
+#include "base/memory.h"
+#include "builder/base_layers.h"
+#include "builder/target.h"
+#include "layers/extract.h"
+
+/* The image of one target, as others look into it. */
+struct source {
+    struct sb_contents **contents; /* NULL until needed */
+    struct sb_stack stack;
+};
+
+struct taken {
+    const struct sb_step *step;
+    struct source *source;
+    struct sb_copy_tree tree;
+};
+
+struct sb_target_sources {
+    struct sb_copy_from from;
+    struct source *v; /* by the index in the target's needs */
+    size_t n;
+    const struct sb_image **origins;
+    struct taken **taken; /* of steps */
+    size_t taken_n, taken_cap;
+};
+
+static void free_source(struct source *source) {
+    for (size_t i = 0; source->contents && i < source->stack.n; i++)
+        sb_contents_close(source->contents[i]);
+    free(source->contents);
+}
+
+static void free_taken(struct taken *taken) {
+    sb_context_close(taken->tree.context);
+    sb_strings_free(&taken->tree.from);
+    free(taken);
+}
+
+void sb_target_sources_free(struct sb_target_sources *sources) {
+    if (!sources)
+        return;
+    for (size_t i = 0; i < sources->n; i++)
+        free_source(&sources->v[i]);
+    for (size_t i = 0; i < sources->taken_n; i++)
+        free_taken(sources->taken[i]);
+    free(sources->v);
+    free(sources->origins);
+    free(sources->taken);
+    free(sources);
+}
+
+static struct sb_target_sources *sources_of(struct sb_target *target) {
+    if (target->sources)
+        return target->sources;
+    struct sb_target_sources *sources = target->sources = sb_alloc(sizeof *sources);
+    sources->n = target->need_count;
+    sources->v = sb_alloc((sources->n + 1) * sizeof *sources->v);
+    sources->origins = sb_alloc((sources->n + 1) * sizeof *sources->origins);
+    for (size_t i = 0; i < sources->n; i++)
+        sources->origins[i] = &target->needs[i]->image;
+    return sources;
+}
+
+const struct sb_image *const *sb_target_origins(struct sb_target *target) {
+    return sources_of(target)->origins;
+}
+
+const char *sb_target_unsure_source(const struct sb_target *target,
+                                    const struct sb_recipe_layer *layer) {
+    for (size_t i = 0; layer && i < layer->step_count; i++) {
+        const struct sb_origin *origin;
+        for (size_t n = 0; (origin = sb_step_origin(&layer->steps[i], n)); n++)
+            if (!sb_origin_is_context(origin) && target->needs[origin->need]->unsure)
+                return target->needs[origin->need]->recipe->title;
+    }
+    return NULL;
+}
+
+/* ---- looking into an image ---- */
+
+static int open_contents(struct sb_target *of, struct source *source, struct sb_error *err) {
+    const struct sb_target *root = sb_target_root(of);
+    size_t n = of->image.layer_count;
+    if (source->contents)
+        return 0;
+    struct sb_contents **contents = sb_alloc((n + 1) * sizeof *contents);
+    if (sb_base_layers_contents(of->build->store, &of->image, root->pinned, n, contents, err) < 0) {
+        free(contents);
+        return sb_error_context(err, "%s", of->recipe->title);
+    }
+    source->contents = contents;
+    source->stack = (struct sb_stack){contents, n};
+    return 0;
+}
+
+static bool find_entry(void *data, const char *path, struct sb_entry *out) {
+    const struct taken *taken = data;
+    return sb_stack_find(&taken->source->stack, path, out);
+}
+
+static bool has_wildcard(const char *text) {
+    return strpbrk(text, "*?[\\") != NULL;
+}
+
+/* The path as it is in the image, its links followed: but that of its last part, unless it ends in
+ * "/", and none behind the first wildcard. *out_head gets what of it is to be laid out. */
+static int resolve(const struct source *source, const char *from, struct sb_strings *out,
+                   struct sb_strings *out_heads, struct sb_error *err) {
+    sb_autofree char *clean = sb_path_clean(from + strspn(from, "/"));
+    size_t n = strlen(from);
+    bool whole = n > 0 && from[n - 1] == '/';
+    char *rest = clean;
+    for (char *p = clean; *p; p += strcspn(p, "/"), p += *p == '/') {
+        sb_autofree char *part = sb_strndup(p, strcspn(p, "/"));
+        rest = p;
+        if (has_wildcard(part))
+            break;
+        rest = p + strlen(part);
+        whole = whole || *rest == '/';
+    }
+    bool wild = *rest != '\0';
+    char *split = wild || whole ? rest : strrchr(clean, '/') ? strrchr(clean, '/') + 1 : clean;
+    if (!strcmp(clean, "."))
+        split = clean + 1;
+    sb_autofree char *head = sb_strndup(clean, (size_t)(split - clean));
+    sb_autofree char *end = NULL;
+    if (sb_stack_resolve(&source->stack, strcmp(head, ".") ? head : "", &end, err) < 0)
+        return sb_error_context(err, "/%s", clean);
+    sb_autofree char *joined = sb_format("%s%s%s", end, *end && *split ? "/" : "", split);
+    sb_strings_add(out, *joined ? joined : ".");
+    sb_strings_add(out_heads, wild ? end : joined);
+    return 0;
+}
+
+/* A directory that lies in this process's own, until its end. */
+static int make_directory(struct sb_store *store, struct sb_error *err) {
+    static atomic_uint count;
+    const char *tmp = sb_store_tmp_path(store);
+    if (!tmp)
+        return sb_fail_errno(err, SB_E_IO, "making a temporary directory in %s",
+                             sb_store_path(store));
+    sb_autofree char *path = sb_format("%s/taken-%u", tmp, atomic_fetch_add(&count, 1));
+    if (mkdir(path, 0700) < 0)
+        return sb_fail_errno(err, SB_E_IO, "%s", path);
+    return sb_directory_open(AT_FDCWD, path, err);
+}
+
+static int lay_out(struct sb_target *of, const struct source *source,
+                   const struct sb_strings *heads, int fd, struct sb_error *err) {
+    size_t bad;
+    if (sb_extract_paths(of->build->store, &of->image, &source->stack, heads, fd, &bad, err) == 0)
+        return 0;
+    sb_target_reject(of, bad, err);
+    return -1;
+}
+
+static const char *kind_of(const struct sb_origin *origin) {
+    return origin->stage ? "the stage" : origin->recipe ? "the recipe" : "the image";
+}
+
+static int take(struct sb_target *target, struct taken *taken, struct sb_error *err) {
+    const struct sb_placing *placing = sb_step_placing(taken->step);
+    const struct sb_origin *origin = &placing->origin;
+    struct sb_target *of = target->needs[origin->need];
+    sb_autostrings struct sb_strings heads = {0};
+    taken->source = &sources_of(target)->v[origin->need];
+    if (open_contents(of, taken->source, err) < 0)
+        return -1;
+    for (size_t i = 0; i < placing->from.n; i++)
+        if (resolve(taken->source, placing->from.v[i], &taken->tree.from, &heads, err) < 0)
+            return -1;
+    sb_autoclose int fd = make_directory(of->build->store, err);
+    if (fd < 0 || lay_out(of, taken->source, &heads, fd, err) < 0)
+        return -1;
+    sb_autofree char *title = sb_format("%s %s", kind_of(origin),
+                                        origin->stage    ? origin->stage
+                                        : origin->recipe ? origin->recipe
+                                                         : origin->image);
+    const struct sb_context_tree tree = {title, find_entry, taken};
+    taken->tree.context = sb_context_of_tree(sb_steal_fd(&fd), &tree);
+    return 0;
+}
+
+static const struct sb_copy_tree *tree_of(void *data, const struct sb_step *step,
+                                          struct sb_error *err) {
+    struct sb_target *target = data;
+    struct sb_target_sources *sources = sources_of(target);
+    for (size_t i = 0; i < sources->taken_n; i++)
+        if (sources->taken[i]->step == step)
+            return &sources->taken[i]->tree;
+    struct taken *taken = sb_alloc(sizeof *taken);
+    taken->step = step;
+    if (take(target, taken, err) < 0) {
+        free_taken(taken);
+        return NULL;
+    }
+    SB_GROW(sources->taken, sources->taken_n, sources->taken_cap);
+    sources->taken[sources->taken_n++] = taken;
+    return &taken->tree;
+}
+
+const struct sb_copy_from *sb_target_sources(struct sb_target *target) {
+    struct sb_copy_from *from = &sources_of(target)->from;
+    *from = (struct sb_copy_from){target->context, tree_of, target};
+    return from;
+}

@@ -1,0 +1,139 @@
+#!/bin/sh
+# Stages, and what is copied from them, from other recipes, and from images.
+# shellcheck disable=SC2016 # $ belongs to the recipes
+. tests/e2e/lib.sh
+. "$TOP/tests/e2e/peers.lib"
+. "$TOP/tests/e2e/registry.lib"
+need_root
+need python3 crun
+start_registry reg
+HOST=$REGISTRY
+
+busybox_root root
+ln -s srv root/lnk
+mkdir -p root/srv src
+echo one >src/main.txt
+cat >app.yaml <<-'END'
+	name: app
+	from: scratch
+	stages:
+	  - name: base
+	    from: scratch
+	    layers: [{name: root, copy: {from: root, to: /}}]
+	  - name: make
+	    from: {stage: base}
+	    image: {env: {GREETING: hello}, workdir: /srv}
+	    layers:
+	      - {name: sources, copy: {from: src, to: /in}}
+	      - name: build
+	        run: |
+	          tr a-z A-Z </in/main.txt | cut -c 1-3 >out.txt
+	          echo "$GREETING" >hello.txt
+	          mkdir -p /data/kept /data/gone
+	          echo 1 >/data/kept/a; echo 2 >/data/gone/b; echo 3 >/data/c
+	          ln out.txt /data/hard; ln -s c /data/soft; ln -s /data/kept /data/way
+	          chown 5:6 /data/c; chmod 4750 /data/c
+	      - name: less
+	        run: rm -r /data/gone && rm -r /data/kept && mkdir /data/kept && echo 4 >/data/kept/d
+	  - name: unused
+	    from: scratch
+	    layers: [{name: never, download: {url: "http://127.0.0.1:1/x", sha256: 0000000000000000000000000000000000000000000000000000000000000000, to: /x}}]
+	layers:
+	  - {name: out, copy: {stage: make, from: [srv/out.txt, /srv/hello.txt], to: /out/}}
+	  - {name: data, copy: {stage: make, from: /data, to: /data}}
+	  - {name: links, copy: {stage: make, from: [/lnk/out.txt, /data/way/], to: /l}}
+	  - {name: owned, copy: {stage: make, from: "/data/*", to: /w, owner: "7:8", mode: "0600"}}
+END
+listing() { "$SBUILD" export "$1" --store "${2:-$SBUILD_STORE}" --format rootfs -o - | tar tv --numeric-owner -f - | awk '{ print $1, $2, $3, $6 $7 $8 }' | sort -k 4; }
+
+digest=$("$SBUILD" app.yaml --progress plain 2>err)
+check "a stage is built" grep -q 'built app/make build' err
+check "one that nothing needs is not" test -z "$(grep unused err)"
+check_equal "no layer of a stage is the image's" 4 "$("$SBUILD" inspect app --json | python3 -c 'import json, sys; print(len(json.load(sys.stdin)["layers"]))')"
+check_equal "nor has a stage a name" 1 "$("$SBUILD" images --json | python3 -c 'import json, sys; print(len(json.load(sys.stdin)))')"
+listing app >tree
+check_equal "files come as they are there, without what was removed" "-rw-r--r-- 0/0 4 data/hard
+-rwsr-x--- 5/6 2 data/c
+drwxr-xr-x 0/0 0 data/
+drwxr-xr-x 0/0 0 data/kept/
+lrwxrwxrwx 0/0 0 data/soft->c
+lrwxrwxrwx 0/0 0 data/way->/data/kept
+-rw-r--r-- 0/0 2 data/kept/d" "$(for path in hard c / kept/ soft way kept/d; do
+	grep " data/\{0,1\}${path#/}\(->.*\)\{0,1\}$" tree
+done)"
+check_equal "links on the way, and at the end of one with /, are followed" "- d
+-rw-r--r-- l/d
+-rw-r--r-- l/out.txt" "- d
+$(awk '$4 ~ /^l\/./ { print $1, $4 }' tree)"
+check_equal "owner and mode count for all" "-rw------- 7/8 w/c -rw------- 7/8 w/hard" "$(awk '$4 ~ /^w\/[ch]/ { print $1, $2, $4 }' tree | paste -sd ' ')"
+check "the content is the program's" sh -c '"$SBUILD" export app --format rootfs -o - | tar xOf - out/out.txt | grep -q "^ONE$"'
+
+# ---- what is built again ----
+
+check_equal "nothing changed: nothing is built" "$digest" "$("$SBUILD" app.yaml --progress plain 2>err)"
+check_equal "no layer at all" 0 "$(grep -c '^  building' err)"
+echo 'one more' >src/main.txt # of which nothing is seen in what comes out
+"$SBUILD" plan app.yaml >plan
+check "plan tells of the stage" grep -q '^build *app/make *sources *src/main.txt changed' plan
+check "and what depends on it" grep -q '^unknown *app *out *depends on what app/make turns out' plan
+check_equal "a stage that makes the same is built, and nothing above it" "$digest" "$("$SBUILD" app.yaml --progress plain 2>err)"
+check_equal "three layers of the stage" "app/make sources app/make build app/make less" "$(sed -n 's/^  building \([^ ]* [^:]*\):.*/\1/p' err | paste -sd ' ')"
+echo two >src/main.txt
+"$SBUILD" app.yaml --explain --progress plain >other 2>err
+check "another file is not missed" test "$digest" != "$(cat other)"
+check "only what holds it is made anew" sh -c '! grep -q "building app owned" err || grep -q "building app data" err'
+check "and the reason is told" grep -q 'out.txt changed' err
+"$SBUILD" app.yaml --no-cache=make/build --progress plain >/dev/null 2>err
+check_equal "a layer of a stage can be built anew by its name" 1 "$(grep -c 'building app/make build' err)"
+"$SBUILD" build app.yaml --until make/sources --progress plain >until 2>err
+check "or be the last" test -s until
+
+# ---- another recipe, and images ----
+
+cat >second.yaml <<-'END'
+	name: second
+	from: scratch
+	layers:
+	  - {name: out, copy: {recipe: app.yaml, from: out, to: /taken}}
+END
+"$SBUILD" second.yaml --progress plain >/dev/null 2>err
+check_equal "from a recipe, which is there already" 0 "$(grep -c 'building app' err)"
+check "its files" sh -c '"$SBUILD" export second --format rootfs -o - | tar xOf - taken/out.txt | grep -q "^TWO$"'
+"$SBUILD" push app "$HOST/team/app:v1" >/dev/null 2>err
+cat >third.yaml <<-END
+	name: third
+	from: scratch
+	layers:
+	  - {name: out, copy: {image: "$HOST/team/app:v1", from: /out/out.txt, to: /}}
+END
+"$SBUILD" third.yaml --store S3 --progress plain >/dev/null 2>err
+check "from an image of a registry" sh -c '"$SBUILD" export third --store S3 --format rootfs -o - | tar xOf - out.txt | grep -q "^TWO$"'
+"$SBUILD" lock third.yaml >locked 2>&1
+check "which the lock file pins" grep -q "$HOST/team/app:v1" third.lock
+echo three >src/main.txt
+"$SBUILD" app.yaml >/dev/null 2>&1
+"$SBUILD" push app "$HOST/team/app:v1" >/dev/null 2>&1
+"$SBUILD" third.yaml --store S3 --progress plain >/dev/null 2>err
+check_equal "so that a tag that moves changes nothing" 0 "$(grep -c '^  building' err)"
+"$SBUILD" lock third.yaml --update >/dev/null 2>&1
+"$SBUILD" third.yaml --store S3 --progress plain >/dev/null 2>err
+check "until the lock file moves" sh -c '"$SBUILD" export third --store S3 --format rootfs -o - | tar xOf - out.txt | grep -q "^THR$"'
+
+# ---- a machine that has nothing, and a shared cache ----
+
+"$SBUILD" app.yaml --store A --cache-to "$HOST/cache" >a 2>err
+registry_log reg | wc -l >mark
+"$SBUILD" app.yaml --store B --cache-from "$HOST/cache" --progress plain >b 2>err
+check_equal "all layers are found, those of stages too" "$(cat a)" "$(cat b)"
+check_equal "none is built" 0 "$(grep -c '^  building' err)"
+check_equal "and no layer is fetched" 0 "$(registry_log reg | tail -n "+$(($(cat mark) + 1))" | grep -c 'GET [^ ]*/blobs/.* 200.*octet' || :)"
+
+# ---- mistakes ----
+
+sed 's/stage: base/stage: bas/; s/{stage: make, from: \/data,/{stage: mkae, from: \/data,/' app.yaml >bad.yaml
+check_fails "stages that aren't there are told of at once" 3 "$SBUILD" bad.yaml
+check_said 'bad.yaml:8:.*no stage "bas"'
+check_said 'bad.yaml:.*no stage "mkae"'
+sed 's/from: \/data, to/from: \/nothing, to/' app.yaml >bad.yaml
+check_fails "a path that the stage hasn't" 1 "$SBUILD" bad.yaml
+check_said 'the stage make:/nothing: No such file'
