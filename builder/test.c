@@ -265,7 +265,7 @@ static int run_one(struct sb_build *build, size_t index, size_t which,
     struct sb_test_result *result = &build->results[index].tests[which];
     struct shown shown = {.build = build, .id = build->next_id++};
     double start = sb_clock_seconds();
-    shown.layer.recipe = target->recipe->name;
+    shown.layer.recipe = target->recipe->title;
     shown.layer.summary = result->summary;
     sb_autofree char *name = shown.layer.name = sb_format("test %zu", which + 1);
     tell(&shown, SB_EVENT_LAYER_START, NULL, 0);

@@ -102,6 +102,7 @@ int sb_test_service_json(const struct sb_layer_site *site, json_t **out, struct 
 
 struct asking {
     const struct sb_service *service;
+    bool by_root;  /* is who runs it */
     char *network; /* the file that is its network namespace */
     int stop;      /* an eventfd: it has been seen enough */
     int ready;     /* likewise: the namespace is there, or can't be */
@@ -110,6 +111,16 @@ struct asking {
     struct sb_error err;  /* what was wrong at last; the thread's while it runs */
     pthread_t thread;
 };
+
+/* Where root is in a user namespace of its own, that network is none of this namespace's: there
+ * its capability is worth nothing. Others have to keep away from low ports, as on a node. Where
+ * this can't be said, it finds out itself. */
+static void open_low_ports(void) {
+    sb_autoclose int fd =
+        open("/proc/sys/net/ipv4/ip_unprivileged_port_start", O_WRONLY | O_CLOEXEC);
+    ssize_t ignored = fd < 0 ? 0 : write(fd, "0", 1);
+    (void)ignored;
+}
 
 static int make_network(struct asking *a, struct sb_error *err) {
     struct ifreq lo = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
@@ -120,6 +131,8 @@ static int make_network(struct asking *a, struct sb_error *err) {
     if (fd < 0 || ioctl(fd, SIOCSIFFLAGS, &lo) < 0 ||
         mount("/proc/thread-self/ns/net", a->network, NULL, MS_BIND, NULL) < 0)
         return sb_fail_errno(err, SB_E_FAILED, "making a network namespace");
+    if (a->by_root)
+        open_low_ports();
     return 0;
 }
 
@@ -194,10 +207,11 @@ static void free_asking(struct asking *a) {
     sb_close_descriptor(&a->ready);
 }
 
-static int start_asking(struct asking *a, const struct sb_recipe *recipe, struct sb_store *store,
-                        struct sb_error *err) {
+static int start_asking(struct asking *a, const struct sb_recipe *recipe, bool by_root,
+                        struct sb_store *store, struct sb_error *err) {
     static atomic_uint count;
     *a = (struct asking){.service = &recipe->service,
+                         .by_root = by_root,
                          .network = sb_format("%s/network-%u", sb_store_tmp_path(store),
                                               atomic_fetch_add(&count, 1)),
                          .stop = eventfd(0, EFD_CLOEXEC),
@@ -351,10 +365,12 @@ int sb_test_service_run(struct sb_target *target, struct sb_step_run_context *co
     struct sb_step step = {.kind = &kind};
     struct sb_pairs env = {0};
     struct asking asking;
+    bool by_root = !context->user || !strcmp(context->user, "root") ||
+                   strspn(context->user, "0") == strcspn(context->user, ":");
     sb_pairs_add(&env, &target->env);
     if (sb_environment_add(&env, &target->recipe->service.env, &target->recipe->args, NULL,
                            target->recipe->path, err) < 0 ||
-        start_asking(&asking, target->recipe, context->store, err) < 0) {
+        start_asking(&asking, target->recipe, by_root, context->store, err) < 0) {
         sb_pairs_free(&env);
         return -1;
     }

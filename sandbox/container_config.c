@@ -139,6 +139,10 @@ static void add_mount(json_t *mounts, const char *destination, const char *type,
                                     "type", type, "source", text(source), "options", list));
 }
 
+bool sb_container_shares_network(const struct sb_container *container) {
+    return container->network || container->own_network;
+}
+
 static json_t *mounts(const struct sb_container *container, bool own_users) {
     json_t *out = json_array();
     add_mount(out, "/proc", "proc", "proc", "nosuid noexec nodev");
@@ -147,7 +151,7 @@ static json_t *mounts(const struct sb_container *container, bool own_users) {
               "nosuid noexec newinstance ptmxmode=0666 mode=0620 gid=5");
     add_mount(out, "/dev/shm", "tmpfs", "shm", "nosuid noexec nodev mode=1777");
     /* A user namespace can't mount a sysfs that shows a network which isn't its own. */
-    if (container->network && own_users)
+    if (sb_container_shares_network(container) && own_users)
         add_mount(out, "/sys", "none", "/sys", "rbind nosuid noexec nodev ro");
     else
         add_mount(out, "/sys", "sysfs", "sysfs", "nosuid noexec nodev ro");

@@ -1,9 +1,11 @@
 #!/bin/sh
 # sbuild run: programs in images and where a step failed; their terminals, signals and statuses. Tests of recipes.
 . tests/e2e/lib.sh
+. "$TOP/tests/e2e/registry.lib"
 need_root
-need python3
+need python3 jq curl
 busybox_base
+start_registry main
 
 run() {
 	"$SBUILD" run "$@" 2>err
@@ -146,6 +148,13 @@ run --failed sh -c 'echo changed >/cache/object; echo changed >left; echo more >
 check_equal "neither changes" "kept fast left" "$(run --failed sh -c 'cat /cache/object left; ls' | paste -sd ' ')"
 check_equal "a shell, and as root" "0 /w" "$(echo 'echo $(id -u) $PWD' | run --failed --shell --user root)"
 check "no secret is in anything that is kept" sh -c '! grep -r a-h1dden-value "$SBUILD_STORE"'
+cat >ahead.yaml <<'END'
+name: ahead
+from: base.yaml
+layers: [{name: large, run: "head -c 30000000 /dev/urandom >/large"}, {name: ahead, run: "rm /large && echo above >/above && exit 3"}]
+END
+check_fails "one fails while the layer below is still being packed" 4 "$SBUILD" ahead.yaml
+check_equal "its root has both" "above 30000000" "$(run --failed sh -c 'cat /above; ls / | grep -c large' | sed s/0/30000000/ | paste -sd ' ')"
 check_fails "another fails" 4 "$SBUILD" failing.yaml --secret id=token,src=secret --set MODE=slow
 check_equal "the last one is kept" "1 slow" "$(ls "$SBUILD_STORE/sbuild/failed" | wc -l) $(run --failed cat left)"
 "$SBUILD" run --failed sh -c 'echo ready; while :; do sleep 0.1; done' >out 2>err &
@@ -243,4 +252,50 @@ if [ -n "$made_user" ]; then
 	cp tested.yaml "$T/home/" && chown "$user" "$T/home/tested.yaml"
 	check "a user: tests" as "$SBUILD" tested.yaml --secret id=token,src=secret
 fi
+
+# ---- what other services say, and what is left out
+
+cat >more.yaml <<END
+name: more
+from: base.yaml
+args: {WORD: one}
+build: {env: {ONLY: built}}
+image: {env: {X: y}, cmd: [sh, -c, "grep -qx a-h1dden-value \$CREDENTIALS_DIRECTORY/token && readlink /proc/self/ns/user && exec httpd -f -p 80"], repository: $REGISTRY/team/more}
+test:
+  - {run: "test \"\$X \$Z \${ONLY:-hidden}\" = 'y yz hidden'", env: {Z: "\${X}z"}}
+  - {run: exit 9, when: {WORD: two}}
+  - service
+service: {secrets: [token], port: 80, health: {tcp: 80, timeout: 5s}}
+END
+more() { "$SBUILD" "$@" more.yaml --secret id=token,src=secret; }
+more plan 2>err >plan || cat err
+check "a plan tells of a test that is left out" has plan '^left-out +more +test 2 +WORD is "one", not "two"'
+check "a test has variables of its own, and none of build; a service's secret is there" more build --metadata-file meta.json --progress plain
+cp "$T/.check" said
+if command -v crun >/dev/null; then
+	check "root there is not root here" sh -c '! grep -qF "| $(readlink /proc/self/ns/user)" said && grep -q "| user:" said'
+else
+	skip "no crun here, which makes user namespaces in other networks"
+fi
+check_equal "what was tested" "passed left-out passed" "$(jq -r '[.tests[].state] | join(" ")' meta.json)"
+check_fails "with a secret that it does not take" 4 "$SBUILD" more.yaml --secret id=token,src=secret2
+check_said 'more.yaml:9: test: the service ended with status 1'
+sed -i 's/{run: "test /{run: "false /' more.yaml
+
+# ---- nothing is published of what failed
+
+before=$("$SBUILD" images --json)
+check_fails "a failing test: nothing is pushed" 4 more build --push
+check_fails "nor is a bundle made" 4 more bundle
+check_fails "or pushed" 4 more bundle --push
+check_equal "the registry has no such repository" '{"repositories":[]}' "$(registry_get _catalog)"
+check_equal "nothing in the store has a new name" "$before" "$("$SBUILD" images --json)"
+check "one that has none is pushed" "$SBUILD" app.yaml --push --tag "$REGISTRY/team/app:v1"
+
+# ---- an image of a registry
+
+check_equal "it is pulled" "from cmd" "$("$SBUILD" run --store pulled "$REGISTRY/team/app:v1" 2>err || cat err)"
+check_equal "and is here then" "hello" "$("$SBUILD" run --store pulled "$REGISTRY/team/app:v1" sh -c 'echo $GREETING' 2>err || cat err)"
+check "it says nothing of fetching" sh -c "! grep fetching err"
+check_fails "one that is not there" 125 "$SBUILD" run --store pulled "$REGISTRY/team/none:v1"
 check_store "after the tests"
