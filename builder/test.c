@@ -53,10 +53,9 @@ static int add_own_env(const struct sb_layer_site *site, const struct sb_step *s
                        struct sb_error *err) {
     struct sb_step_environment env = {0};
     int failed = sb_layer_environment(site, step, &env, err);
-    json_t *own = json_array();
+    json_t *own = json_object();
     for (size_t i = 0; i < env.own.n; i++)
-        json_array_append_new(own, json_pack("[o, o]", sb_json_from_bytes(env.own.v[i].name),
-                                             sb_json_from_bytes(env.own.v[i].value)));
+        json_object_set_new(own, env.own.v[i].name, sb_json_from_bytes(env.own.v[i].value));
     json_object_set_new(does, "own_env", own);
     sb_step_environment_free(&env);
     return failed;
