@@ -2,12 +2,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/keyctl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -195,4 +197,9 @@ int sb_process_capture_env(const char *const *argv, const char *const *env, cons
                            size_t max, struct sb_buf *out, struct sb_buf *diagnostics,
                            struct sb_error *err) {
     return capture(argv, env, cwd, max, out, diagnostics, true, err);
+}
+
+bool sb_process_leave_keyring(void) {
+    return syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) >= 0 || errno == ENOSYS ||
+           errno == EPERM;
 }

@@ -51,6 +51,11 @@ char *sb_process_find(const char *program);
  * caller's to free. */
 char *sb_process_program(struct sb_error *err);
 
+/* In a child, before it becomes another user: a session keyring of its own, as the keys in this one
+ * are whoever holds it may use, whatever his ids. False when it could not be left; a kernel without
+ * keyrings has none to leave. Only async-signal-safe calls. */
+bool sb_process_leave_keyring(void);
+
 /* Takes 0, 1 and 2 where whoever started this process left them closed: files and pipes would get
  * these numbers, and what is read or printed would be theirs. To use one still fails. First of
  * all. */

@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <inttypes.h>
-#include <linux/keyctl.h>
 #include <linux/nsfs.h>
 #include <linux/seccomp.h>
 #include <poll.h>
@@ -24,6 +23,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/process.h"
 
 #define STATUS_LIMIT    (1u << 16)
 #define ENVIRON_LIMIT   (4u << 20)
@@ -318,12 +318,6 @@ static bool enter(const struct place *p) {
     return fchdir(p->root) == 0 && chroot(".") == 0 && fchdir(p->cwd) == 0;
 }
 
-/* The session keyring is the operator's. */
-static bool leave_keyring(void) {
-    return syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) >= 0 || errno == ENOSYS ||
-           errno == EPERM;
-}
-
 static bool take_limits(const struct place *p) {
     for (int i = 0; i < RLIM_NLIMITS; i++)
         if (setrlimit((enum __rlimit_resource)i, &p->limits[i]) < 0)
@@ -334,7 +328,7 @@ static bool take_limits(const struct place *p) {
 /* Groups are set before a user namespace is entered, which may not let them be; capabilities are
  * dropped after it, which gives all. */
 static bool become(const struct place *p) {
-    if (!enter(p) || !leave_keyring() || !take_limits(p) ||
+    if (!enter(p) || !sb_process_leave_keyring() || !take_limits(p) ||
         syscall(SYS_setgroups, p->group_count, p->groups) < 0 ||
         (p->users >= 0 && setns(p->users, CLONE_NEWUSER) < 0))
         return false;

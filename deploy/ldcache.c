@@ -16,6 +16,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/process.h"
 
 #define CACHE_LIMIT (32u << 20)
 #define SECONDS     20
@@ -50,8 +51,9 @@ static _Noreturn void run_ldconfig(const struct work *w) {
     signal(SIGALRM, SIG_DFL);
     if (null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0 || dup2(null, 2) < 0 ||
         setitimer(ITIMER_REAL, &end, NULL) < 0 || chroot(w->at) < 0 || chdir("/") < 0 ||
-        setgroups(0, NULL) < 0 || setresgid(w->id, w->id, w->id) < 0 ||
-        setresuid(w->id, w->id, w->id) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+        !sb_process_leave_keyring() || setgroups(0, NULL) < 0 ||
+        setresgid(w->id, w->id, w->id) < 0 || setresuid(w->id, w->id, w->id) < 0 ||
+        prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
         prctl(PR_SET_PDEATHSIG, SIGKILL) < 0) /* which another user does away with */
         _exit(1);
     fexecve(w->program, argv, env);

@@ -7,8 +7,10 @@
  * A directory is made when the service is first installed, with what the image has at that path,
  * and is the service's user's; who is root here too finds in it the owners that the image has. From
  * then on it is the service's alone: no release and no rollback changes it, and it stays when the
- * service is uninstalled. Only the directory itself is in reach of the service. All above it is
- * root's, so that no service can lead the next mount elsewhere by a symlink.
+ * service is uninstalled. Holes of files stay holes, and what there is no room for is refused
+ * before anything is copied: /var/lib is the host's. Only the directory itself is in reach of the
+ * service. All above it is root's, so that no service can lead the next mount elsewhere by a
+ * symlink.
  */
 #ifndef SB_DEPLOY_VOLUMES_H
 #define SB_DEPLOY_VOLUMES_H

@@ -44,14 +44,12 @@ void sb_reuse_free(struct sb_reuse *reuse); /* NULL is allowed */
 /* An older file that may be the entry; -1 when there is none, or a descriptor to close. */
 int sb_reuse_open(struct sb_reuse *reuse, const struct sb_entry *entry);
 /* Reads data for as long as it is what the file has. *out_same: it is, to the end. Otherwise, or if
- * linking fails, out is what sb_content_write goes on from, after sb_reuse_copy. */
+ * linking fails, out is what sb_content_write goes on from, after sb_sparse_copy. */
 int sb_reuse_compare(struct sb_reuse *reuse, int file, const struct sb_entry *entry,
                      struct sb_entry_data *data, struct sb_content_begun *out, bool *out_same,
                      struct sb_error *err);
 /* Makes it `name` in dir, where nothing of that name may be: -1 and errno. */
 int sb_reuse_link(struct sb_reuse *reuse, int file, const struct sb_entry *entry, int dir,
                   const char *name);
-/* The first len bytes of one file into an empty other one; holes stay holes. */
-int sb_reuse_copy(int from, int to, uint64_t len, struct sb_error *err);
 
 #endif

@@ -164,17 +164,38 @@ static int restore_directories(struct sb_store *store, struct sb_error *err) {
 }
 
 /* What lies in a store is believed: in that of another user, he would decide what is built here. */
-static int check_owner(int fd, const char *what, struct sb_error *err) {
-    struct stat st;
-    if (fstat(fd, &st) < 0)
-        return sb_fail_errno(err, SB_E_IO, "%s", what);
-    if (sb_owner_is_ours(st.st_uid))
+static int check_owner(const struct stat *st, const char *what, struct sb_error *err) {
+    if (sb_owner_is_ours(st->st_uid))
         return 0;
     sb_fail(err, SB_E_FAILED, "%s belongs to another user (uid %u; this one is %u)", what,
-            (unsigned)st.st_uid, (unsigned)geteuid());
+            (unsigned)st->st_uid, (unsigned)geteuid());
     return sb_error_hint(err,
                          "what lies in a store is believed, so each user has one: name your own "
                          "with --store or SBUILD_STORE");
+}
+
+static int check_open_owner(int fd, const char *what, struct sb_error *err) {
+    struct stat st;
+    if (fstat(fd, &st) < 0)
+        return sb_fail_errno(err, SB_E_IO, "%s", what);
+    return check_owner(&st, what, err);
+}
+
+/* Where many may write, as in /tmp, somebody else may have made a part of it: a link that leads
+ * what is written elsewhere, too. */
+static int check_part_owners(const struct sb_store *store, struct sb_error *err) {
+    static const char *const parts[] = {"oci-layout", "index.json", "blobs", SB_BLOBS_DIRECTORY};
+    struct stat st;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        if (fstatat(store->fd, parts[i], &st, AT_SYMLINK_NOFOLLOW) < 0)
+            continue; /* told of by whoever needs it */
+        if (check_owner(&st, parts[i], err) < 0)
+            return -1;
+        if (S_ISLNK(st.st_mode) && fstatat(store->fd, parts[i], &st, 0) == 0 &&
+            check_owner(&st, parts[i], err) < 0)
+            return -1;
+    }
+    return 0;
 }
 
 /* The quick way into a store that is there. *out_whole is false when something is missing. */
@@ -182,7 +203,7 @@ static int open_existing(struct sb_store *store, bool *out_whole, struct sb_erro
     int version = 0;
     store->private_fd =
         openat(store->fd, "sbuild", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (store->private_fd >= 0 && check_owner(store->private_fd, "sbuild/", err) < 0)
+    if (store->private_fd >= 0 && check_open_owner(store->private_fd, "sbuild/", err) < 0)
         return -1;
     if (store->private_fd >= 0)
         store->lock_fd = openat(store->private_fd, "lock", O_RDWR | O_CLOEXEC);
@@ -209,7 +230,7 @@ static int open_directory(struct sb_store *store, struct sb_error *err) {
     }
     if (store->fd < 0)
         return sb_fail_errno(err, SB_E_IO, "opening the directory");
-    return check_owner(store->fd, "it", err);
+    return check_open_owner(store->fd, "it", err);
 }
 
 /* A few files that can be done without, so that a collector can begin where there may be no more
@@ -247,9 +268,10 @@ static int register_live(struct sb_store *store, struct sb_error *err) {
 
 static int open_parts(struct sb_store *store, struct sb_error *err) {
     bool whole = false;
-    if (open_directory(store, err) < 0 || open_existing(store, &whole, err) < 0)
+    if (open_directory(store, err) < 0 || check_part_owners(store, err) < 0 ||
+        open_existing(store, &whole, err) < 0)
         return -1;
-    if (!whole && make(store, err) < 0)
+    if (!whole && (make(store, err) < 0 || check_part_owners(store, err) < 0))
         return -1;
     make_plain(store);
     /* Held, so that while the collector is at work no process starts. */

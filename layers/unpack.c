@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "base/map.h"
 #include "base/memory.h"
+#include "base/sparse.h"
 #include "layers/attributes.h"
 #include "layers/content.h"
 #include "layers/onto.h"
@@ -184,7 +185,7 @@ static int place_like(struct layout *l, int older, int dir, const char *name,
     sb_autoclose int fd = create_file(dir, name, entry, err);
     if (fd < 0)
         return -1;
-    if (sb_reuse_copy(older, fd, begun.done, err) < 0)
+    if (sb_sparse_copy(older, fd, begun.done, err) < 0)
         return sb_error_context(err, "%s", entry->path);
     return sb_content_write(l->content, sb_steal_fd(&fd), entry, data, &begun, err);
 }

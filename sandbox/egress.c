@@ -14,7 +14,7 @@
 
 /* A program is put together here, instruction by instruction: jumps to its two ends are filled in
  * when those are known. */
-enum { PROGRAM_SIZE = 128, ALLOW = 1, DENY = 2, ADD_VALUE = BPF_ALU64 | BPF_K /* BPF_ADD is 0 */ };
+enum { PROGRAM_SIZE = 192, ALLOW = 1, DENY = 2, ADD_VALUE = BPF_ALU64 | BPF_K /* BPF_ADD is 0 */ };
 
 struct program {
     struct bpf_insn code[PROGRAM_SIZE];
@@ -74,20 +74,29 @@ static void check_port(struct program *p) {
     p->target[p->n - 1] = DENY;
 }
 
+static void allow(struct program *p) {
+    int at = add(p, BPF_JMP | BPF_JA, 0, 0, 0, 0);
+    p->target[at] = ALLOW;
+}
+
 /* 169.254.169.254 and its like, and those of Alibaba, Azure and Oracle: as http/origin.c has them.
- */
-static void check_v4(struct program *p) {
-    int bad[4], n = 0;
-    load(p, 16, 4);
-    word(p, 0);
-    bad[n++] = jump(p, BPF_JEQ, BPF_REG_8, htonl(0x646464c8), 0);
-    bad[n++] = jump(p, BPF_JEQ, BPF_REG_8, htonl(0xa83f8110), 0);
-    bad[n++] = jump(p, BPF_JEQ, BPF_REG_8, htonl(0xc00000c0), 0);
+ * Jumps there are filled in later; any other address is allowed. */
+enum { V4_JUMPS = 4 };
+static void compare_v4(struct program *p, int16_t index, int *out_bad) {
+    word(p, index);
+    out_bad[0] = jump(p, BPF_JEQ, BPF_REG_8, htonl(0x646464c8), 0);
+    out_bad[1] = jump(p, BPF_JEQ, BPF_REG_8, htonl(0xa83f8110), 0);
+    out_bad[2] = jump(p, BPF_JEQ, BPF_REG_8, htonl(0xc00000c0), 0);
     mask(p, 0xffff0000);
-    bad[n++] = jump(p, BPF_JEQ, BPF_REG_8, htonl(0xa9fe0000), 0);
-    add(p, BPF_JMP | BPF_JA, 0, 0, 0, 0);
-    p->target[p->n - 1] = ALLOW;
-    for (int i = 0; i < n; i++)
+    out_bad[3] = jump(p, BPF_JEQ, BPF_REG_8, htonl(0xa9fe0000), 0);
+    allow(p);
+}
+
+static void check_v4(struct program *p) {
+    int bad[V4_JUMPS];
+    load(p, 16, 4);
+    compare_v4(p, 0, bad);
+    for (int i = 0; i < V4_JUMPS; i++)
         here(p, bad[i]);
     load(p, 0, 1); /* the header's length, in words of four bytes */
     add(p, BPF_LDX | BPF_MEM | BPF_B, BPF_REG_2, BPF_REG_10, -16, 0);
@@ -95,6 +104,22 @@ static void check_v4(struct program *p) {
     add(p, BPF_ALU64 | BPF_LSH | BPF_K, BPF_REG_2, 0, 0, 2);
     add(p, ADD_VALUE, BPF_REG_2, 0, 0, 2);
     check_port(p);
+}
+
+/* What routers make IPv4 of, its address in the last word (mapped and its like, NAT64) or behind
+ * the first two bytes (6to4). */
+static void compare_inner(struct program *p, int *out_bad) {
+    word(p, 0);
+    int mapped = jump(p, BPF_JEQ, BPF_REG_8, 0, 0);
+    int nat64 = jump(p, BPF_JEQ, BPF_REG_8, htonl(0x0064ff9b), 0);
+    mask(p, 0xffff0000);
+    int other = jump(p, BPF_JNE, BPF_REG_8, htonl(0x20020000), 0);
+    load(p, 24 + 2, 4);
+    compare_v4(p, 0, out_bad);
+    here(p, mapped);
+    here(p, nat64);
+    compare_v4(p, 3, out_bad + V4_JUMPS);
+    here(p, other);
 }
 
 /* Those of AWS, of its pods, and of Google, Oracle and Scaleway: fd00:ec2::254 and its like. */
@@ -106,8 +131,8 @@ static void check_v6(struct program *p) {
                     {0xfd2000ce, 0x254},
                     {0xfd0000c1, 0xa9fea9fe},
                     {0xfd000042, 0x42}};
-    enum { SERVICES = sizeof services / sizeof *services };
-    int bad[SERVICES + 1];
+    enum { SERVICES = sizeof services / sizeof *services, INNER = 2 * V4_JUMPS };
+    int bad[SERVICES + INNER + 1];
     load(p, 24, 16);
     for (int i = 0; i < SERVICES; i++) {
         word(p, 0);
@@ -116,12 +141,12 @@ static void check_v6(struct program *p) {
         bad[i] = jump(p, BPF_JEQ, BPF_REG_8, htonl(services[i].last), 0);
         here(p, other);
     }
+    compare_inner(p, bad + SERVICES);
     word(p, 0);
     mask(p, 0xffc00000);
-    bad[SERVICES] = jump(p, BPF_JEQ, BPF_REG_8, htonl(0xfe800000), 0);
-    add(p, BPF_JMP | BPF_JA, 0, 0, 0, 0);
-    p->target[p->n - 1] = ALLOW;
-    for (int i = 0; i <= SERVICES; i++)
+    bad[SERVICES + INNER] = jump(p, BPF_JEQ, BPF_REG_8, htonl(0xfe800000), 0);
+    allow(p);
+    for (int i = 0; i <= SERVICES + INNER; i++)
         here(p, bad[i]);
     add(p, BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_2, 0, 0, 42);
     check_port(p);

@@ -51,7 +51,9 @@ layers:
     run: |
       for url in http://198.51.100.7/a http://127.0.0.1/a http://169.254.169.254:53/a http://169.254.169.254/a \
           http://100.100.100.200/a http://168.63.129.16/a 'http://[fd00:ec2::254]/a' 'http://[fd00:ec2::23]/a' \
-          'http://[fd00:c1::a9fe:a9fe]/a' 'http://[fd00:42::42]/a' 'http://[fd20:ce::254]/a' 'http://[2001:db8::7]/a'; do
+          'http://[fd00:c1::a9fe:a9fe]/a' 'http://[fd00:42::42]/a' 'http://[fd20:ce::254]/a' 'http://[2001:db8::7]/a' \
+          'http://[64:ff9b::a9fe:a9fe]/a' 'http://[64:ff9b:1::6464:64c8]/a' 'http://[2002:a9fe:a9fe::1]/a' \
+          'http://[64:ff9b::c633:6407]/a' 'http://[2002:c633:6407::1]/a'; do
         echo "$url $(timeout 3 wget -q -O - "$url" 2>&1 | head -n 1)"
       done >/seen
 EOR
@@ -63,7 +65,8 @@ set -eu
 as_user() { setpriv --reuid "$user" --regid "$(id -g "$user")" --init-groups --reset-env env "$@"; }
 ip link set lo up
 for address in 169.254.169.254 10.1.2.3 198.51.100.7 203.0.113.9 100.100.100.200 168.63.129.16; do ip addr add $address/32 dev lo; done
-for address in fd00:ec2::254 fd00:ec2::23 fd00:c1::a9fe:a9fe fd00:42::42 fd20:ce::254 2001:db8::7; do
+for address in fd00:ec2::254 fd00:ec2::23 fd00:c1::a9fe:a9fe fd00:42::42 fd20:ce::254 2001:db8::7 64:ff9b::a9fe:a9fe \
+	64:ff9b:1::6464:64c8 2002:a9fe:a9fe::1 64:ff9b::c633:6407 2002:c633:6407::1; do
 	ip -6 addr add $address/128 dev lo
 done
 printf '127.0.0.1 localhost\n169.254.169.254 metadata.example.com\n10.1.2.3 inner.example.com\n203.0.113.9 files.example.com\n' >hosts
@@ -125,9 +128,9 @@ check_equal "each is refused" "" "$(grep -v '^5 .* refused$' refused)"
 check_equal "all others work" 7 "$(grep -c '^0 http' allowed)"
 check_equal "and nobody was asked" "" "$(grep -v -e '^198.51' -e '^127.0.0.1 /to' -e '^files' asked_first)"
 check_equal "a user's downloads work" "user 0" "$(grep ^user results)"
-check_equal "a step with the network reaches all" 4 "$(grep -c ' secret' seen)"
+check_equal "a step with the network reaches all" 6 "$(grep -c ' secret' seen)"
 if [ -e /sys/fs/cgroup/cgroup.procs ] || [ -e /sys/fs/cgroup/unified/cgroup.procs ]; then
-	check_equal "but where clouds keep credentials" "" "$(grep -e '169.254.169.254/a' -e 100.100 -e 168.63 -e '\[fd' seen | grep secret)"
+	check_equal "but where clouds keep credentials" "" "$(grep -e '169.254.169.254/a' -e 100.100 -e 168.63 -e '\[fd' -e a9fe -e 6464 seen | grep secret)"
 else
 	skip "no control groups of version 2 here"
 fi

@@ -68,6 +68,16 @@ $(awk '$4 ~ /^l\/./ { print $1, $4 }' tree)"
 check_equal "owner and mode count for all" "-rw------- 7/8 w/c -rw------- 7/8 w/hard" "$(awk '$4 ~ /^w\/[ch]/ { print $1, $2, $4 }' tree | paste -sd ' ')"
 check "the content is the program's" sh -c '"$SBUILD" export app --format rootfs -o - | tar xOf - out/out.txt | grep -q "^ONE$"'
 
+
+# ---- a user, who can be nobody else ----
+
+test_user
+mkdir mine && chown "$user" mine
+check_equal "a user gets the same image" "$digest" "$(as_user "$SBUILD" app.yaml --store "$T/mine/store" --progress plain 2>err.user)"
+as_user "$SBUILD" app.yaml --no-cache=data --store "$T/mine/store" --progress plain >again 2>err.user
+check_equal "also where nothing needs a root" "$digest" "$(cat again)"
+check_store "as a user" "$T/mine/store"
+
 # ---- what is built again ----
 
 check_equal "nothing changed: nothing is built" "$digest" "$("$SBUILD" app.yaml --progress plain 2>err)"

@@ -3,10 +3,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/keyctl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -248,6 +250,33 @@ static void test_interrupt(void) {
     CHECK_INT(sb_process_wait(child, NULL), 0);
 }
 
+/* 0: the key of the session before can't be found in the one that was joined. */
+static int keyring_child(void) {
+    if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) < 0)
+        return 77;
+    long key = syscall(SYS_add_key, "user", "sbuild-test", "x", 1, KEY_SPEC_SESSION_KEYRING);
+    if (key < 0 || syscall(SYS_keyctl, KEYCTL_SEARCH, KEY_SPEC_SESSION_KEYRING, "user",
+                           "sbuild-test", 0) != key)
+        return 77;
+    if (!sb_process_leave_keyring())
+        return 1;
+    return syscall(SYS_keyctl, KEYCTL_SEARCH, KEY_SPEC_SESSION_KEYRING, "user", "sbuild-test", 0) <
+                   0
+               ? 0
+               : 2;
+}
+
+static void test_keyring(void) {
+    pid_t child = fork();
+    if (child == 0)
+        _exit(keyring_child());
+    int status = sb_process_wait(child, NULL);
+    if (status == 77)
+        printf("process: no keyrings here, leaving one not tried\n");
+    else
+        CHECK_INT(status, 0);
+}
+
 int main(void) {
     char directory[] = "/var/tmp/sb-process.XXXXXX";
     if (!mkdtemp(directory) || (scratch = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0)
@@ -262,6 +291,7 @@ int main(void) {
     test_dies_with_parent();
     test_lock();
     test_interrupt();
+    test_keyring();
     struct sb_error err = {0};
     CHECK(sb_tree_remove(AT_FDCWD, directory, &err) == 0);
     return test_done();

@@ -66,6 +66,24 @@ static void test_shapes(void) {
     check((off_t[]){5 * M - 2}, 1, 5 * M + 2);
 }
 
+static void test_copy(void) {
+    enum { M = 1 << 20 };
+    const off_t places[][3] = {{0, 3 * M, 9 * M}, {M, M + 4096, 5 * M + 77}, {9 * M - 4, 0, 0}};
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        struct sb_error err = {0};
+        struct sb_digest plain, copied;
+        uint64_t size;
+        struct stat st;
+        sb_autoclose int from = make(places[i], 3, 70 * M), to = make(NULL, 0, 0);
+        CHECK_INT(sb_sparse_copy(from, to, 70 * M, &err), 0);
+        CHECK_INT(lseek(from, 0, SEEK_SET) + lseek(to, 0, SEEK_SET), 0);
+        CHECK_INT(sb_digest_of_fd(from, &plain, &size, &err), 0);
+        CHECK_INT(sb_digest_of_fd(to, &copied, &size, &err), 0);
+        CHECK(sb_digest_equal(&plain, &copied));
+        CHECK(fstat(to, &st) == 0 && st.st_size == 70 * M && st.st_blocks * 512 < M);
+    }
+}
+
 /* What is appended after stat is read, and shows in the size; what is cut off, too. */
 static void test_changing(void) {
     sb_autoclose int fd = make((off_t[]){1 << 20}, 1, 2 << 20);
@@ -85,6 +103,7 @@ static void test_changing(void) {
 
 int main(void) {
     test_shapes();
+    test_copy();
     test_changing();
     return test_done();
 }

@@ -222,6 +222,41 @@ static void test_owner(void) {
     CHECK_INT(sb_store_open(path, &store, &err), -1);
 }
 
+/* Of a store where many may write, each part may be another's, or a link of his. */
+static void test_part_owners(void) {
+    static const char *const parts[] = {"oci-layout", "index.json", "blobs", "blobs/sha256"};
+    struct sb_error err = {0};
+    struct sb_store *store = open_store("parts");
+    sb_store_close(store);
+    if (geteuid() != 0)
+        return; /* said above */
+    sb_autofree char *path = sb_path_join(directory, "parts");
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        sb_autofree char *part = sb_path_join(path, parts[i]);
+        CHECK_INT(chown(part, 1234, 1234), 0);
+        CHECK_INT(sb_store_open(path, &store, &err), -1);
+        CHECK(strstr(err.message, parts[i]) && strstr(err.message, "belongs to another user"));
+        CHECK_INT(chown(part, 0, 0), 0);
+    }
+    sb_autofree char *blobs = sb_path_join(path, "blobs");
+    sb_autofree char *moved = sb_path_join(directory, "moved");
+    CHECK_INT(rename(blobs, moved), 0);
+    CHECK_INT(symlink(moved, blobs), 0);
+    if (CHECK_INT(sb_store_open(path, &store, &err), 0)) /* on another disk, say */
+        sb_store_close(store);
+    CHECK_INT(lchown(blobs, 1234, 1234), 0);
+    CHECK_INT(sb_store_open(path, &store, &err), -1);
+    sb_autofree char *before = sb_path_join(directory, "before");
+    sb_autofree char *link = sb_path_join(before, "blobs");
+    sb_autofree char *written = sb_path_join(moved, "new");
+    CHECK_INT(mkdir(before, 0755), 0);
+    CHECK_INT(mkdir(written, 0755), 0);
+    CHECK_INT(symlink(written, link), 0);
+    CHECK_INT(lchown(link, 1234, 1234), 0);
+    CHECK_INT(sb_store_open(before, &store, &err), -1);
+    CHECK_INT(rmdir(written), 0); /* nothing was written through it */
+}
+
 static void test_use(void) {
     struct sb_store *store = open_store("use");
     struct sb_error err = {0};
@@ -292,6 +327,7 @@ int main(void) {
     test_concurrent_open();
     test_refused();
     test_owner();
+    test_part_owners();
     test_use();
     test_threads();
     struct sb_error err = {0};

@@ -2,6 +2,9 @@
 #include "deploy/volumes.h"
 
 #include <fcntl.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -100,6 +103,57 @@ static void test_deep(void) {
     CHECK_STR(count, "901\n");
 }
 
+/* Holes stay holes, names of one file names of one. */
+static void test_sizes(void) {
+    struct stat st;
+    shell("mkdir -p big/sub; truncate -s 1T big/hole; echo data | dd of=big/hole bs=1 seek=1G "
+          "conv=notrunc status=none; head -c 3000000 /dev/zero | tr '\\0' x >big/a; ln big/a big/b;"
+          "ln big/a big/sub/c");
+    make("/big", 1234, 1235);
+    st = look("big/hole");
+    CHECK_INT(st.st_size, INT64_C(1) << 40);
+    CHECK(st.st_blocks * 512 < 1 << 20);
+    CHECK_INT(look("big/a").st_nlink, 3);
+    CHECK(look("big/sub/c").st_ino == look("big/b").st_ino);
+    CHECK_INT(look("big/sub/c").st_uid, 1234);
+}
+
+/* Of several nothing is made when there is no room for all. */
+static void test_room(void) {
+    struct sb_description d = {.name = (char *)"db"};
+    sb_autoclose int inside = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    sb_autofree char *small = sb_format("%s/small", t.dir);
+    mkdir(small, 0755);
+    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+        mount("tmpfs", small, "tmpfs", 0, "size=40m,nr_inodes=50") < 0) {
+        TEST_SKIP("nothing can be mounted here");
+        return;
+    }
+    shell("mkdir one two many; head -c 20M /dev/zero | tr '\\0' x >one/x; cp one/x two/x;"
+          "touch many/$(seq -s ' many/' 100)");
+    sb_strings_add(&d.volumes, "/one");
+    sb_strings_add(&d.volumes, "/two");
+    CHECK_INT(sb_volumes_make(&d, inside, 7, 8, small, &err), -1);
+    CHECK_INT(err.code, SB_E_NO_SPACE);
+    CHECK(strstr(err.message, "volumes of db need ") && strstr(err.message, " left of "));
+    sb_strings_free(&d.volumes);
+    sb_autofree char *list = sb_format("ls -A %s/db", small);
+    sb_autofree char *left = layer_test_shell(list);
+    CHECK_STR(left, "");
+    err = (struct sb_error){0};
+    d.volumes = (struct sb_strings){0};
+    sb_strings_add(&d.volumes, "/many");
+    CHECK_INT(sb_volumes_make(&d, inside, 7, 8, small, &err), -1);
+    CHECK_INT(err.code, SB_E_NO_SPACE);
+    err = (struct sb_error){0};
+    sb_strings_free(&d.volumes);
+    d.volumes = (struct sb_strings){0};
+    sb_strings_add(&d.volumes, "/one");
+    CHECK_INT(sb_volumes_make(&d, inside, 7, 8, small, &err), 0);
+    sb_strings_free(&d.volumes);
+    CHECK_INT(umount2(small, MNT_DETACH), 0);
+}
+
 int main(void) {
     if (geteuid() != 0) {
         TEST_SKIP("needs root");
@@ -116,6 +170,8 @@ int main(void) {
     test_root();
     test_missing();
     test_deep();
+    test_sizes();
+    test_room();
     free(top);
     free(root);
     layer_test_end(&t);
