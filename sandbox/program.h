@@ -14,8 +14,8 @@
 #include "sandbox/contain.h"
 #include "sandbox/step_log.h"
 
-/* What every program starts with: PATH and HOME, in a build LANG and TZ, and with a network how this
- * machine reaches it, which is no part of what is built. */
+/* What every program starts with: PATH and HOME, in a build LANG and TZ, and with a network how
+ * this machine reaches it, which is no part of what is built. */
 void sb_program_environment(const char *home, bool network, bool building, struct sb_pairs *env);
 
 /* What messages call it: the first line that says something, of name or of argv joined, not too

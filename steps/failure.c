@@ -87,18 +87,6 @@ static bool is_proxy(const struct sb_pair *pair) {
     return n > 6 && !strcasecmp(pair->name + n - 6, "_proxy") && here && !strcmp(here, pair->value);
 }
 
-/* An address of the settings, which a step of this kind hands on: "https://user:password@host/". */
-static bool has_password(const struct sb_pairs *own, const struct sb_pair *pair) {
-    const char *at = own && sb_pairs_get(own, pair->name) ? strstr(pair->value, "://") : NULL;
-    for (; at; at = strstr(at, "://")) {
-        at += 3;
-        size_t n = strcspn(at, "/?# ");
-        if (memchr(at, '@', n) && memchr(at, ':', n))
-            return true;
-    }
-    return false;
-}
-
 void sb_step_failure_note(const struct sb_step *step, const struct sb_step_run_context *context,
                           const struct sb_program *program, const struct sb_pairs *env,
                           const char *workdir, const struct sb_step_mounts *mounts) {
@@ -111,7 +99,7 @@ void sb_step_failure_note(const struct sb_step *step, const struct sb_step_run_c
     for (size_t i = 0; program->argv[i]; i++)
         sb_strings_add(&out->argv, program->argv[i]);
     for (size_t i = 0; i < env->n; i++)
-        if (!is_proxy(&env->v[i]) && !has_password(program->env, &env->v[i]))
+        if (!is_proxy(&env->v[i]))
             sb_pairs_set(&out->env, env->v[i].name, env->v[i].value);
     out->workdir = sb_strdup(workdir);
     out->user = program->user ? sb_strdup(program->user) : NULL;
