@@ -28,7 +28,7 @@
     X(SB_E_INTERRUPTED, "interrupted", 1, "a signal ended the work")                               \
     X(SB_E_USAGE, "usage", 2, "the command line is wrong")                                         \
     X(SB_E_RECIPE, "recipe", 3, "a recipe, settings or fleet file is invalid")                     \
-    X(SB_E_STEP, "step", 4, "a step of a recipe failed")                                           \
+    X(SB_E_STEP, "step", 4, "a step of a recipe failed, or a test")                                \
     X(SB_E_NETWORK, "network", 5, "a registry or the network failed")                              \
     X(SB_E_INTEGRITY, "integrity", 6, "a digest, size or signature did not match")                 \
     X(SB_E_UNHEALTHY, "unhealthy", 7,                                                              \

@@ -51,21 +51,23 @@ char *sb_process_program(struct sb_error *err) {
 
 /* In the child, between fork and exec: async-signal-safe calls only. */
 static _Noreturn void run_child(const struct sb_process_options *o, const char *program,
-                                const int fds[3], int report, pid_t parent) {
+                                const int fds[4], int report, pid_t parent) {
     if (!o->survives)
         prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent)
         _exit(127);
     if (o->new_group)
         setpgid(0, 0);
-    int moved[3];
-    for (int i = 0; i < 3; i++) /* above 2 first: one may be the target of another */
-        moved[i] = fcntl(fds[i], F_DUPFD, 3);
-    for (int i = 0; i < 3; i++) {
+    int count = o->more ? 4 : 3, moved[4];
+    for (int i = 0; i < count; i++) /* above them first: one may be the target of another */
+        moved[i] = fcntl(fds[i], F_DUPFD, count);
+    report = fcntl(report, F_DUPFD_CLOEXEC, count);
+    for (int i = 0; i < count; i++) {
         dup2(moved[i], i);
         close(moved[i]);
     }
-    close_range(3, ~0u, CLOSE_RANGE_CLOEXEC); /* what this process itself was started with, too */
+    /* What this process itself was started with, too. */
+    close_range((unsigned)count, ~0u, CLOSE_RANGE_CLOEXEC);
     for (int s = 1; s < NSIG; s++)
         signal(s, SIG_DFL);
     sigset_t none;
@@ -96,8 +98,8 @@ pid_t sb_process_start(const struct sb_process_options *o, struct sb_error *err)
     int report[2];
     if (null < 0 || pipe2(report, O_CLOEXEC) < 0)
         return sb_fail_errno(err, SB_E_FAILED, "starting %s", o->argv[0]);
-    const int fds[3] = {o->in < 0 ? null : o->in, o->out < 0 ? null : o->out,
-                        o->err < 0 ? null : o->err};
+    const int fds[4] = {o->in < 0 ? null : o->in, o->out < 0 ? null : o->out,
+                        o->err < 0 ? null : o->err, o->more};
     pid_t parent = getpid();
     pid_t pid = fork();
     if (pid == 0)

@@ -20,6 +20,7 @@ struct sb_process_options {
     const char *const *env;  /* NULL-terminated; NULL: this process's own */
     const char *cwd;         /* NULL: this process's own */
     int in, out, err;        /* descriptors for 0, 1, 2; -1: /dev/null; used, not taken over */
+    int more;                /* for 3; 0: none */
     bool new_group;          /* a process group of its own, so that it can be killed whole */
     bool survives; /* does not die with its parent, which for the kernel is the thread that started
                       it: for a program that ends when its input does */

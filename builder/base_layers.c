@@ -1,9 +1,11 @@
 #include "builder/base_layers.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "base/jobs.h"
 #include "base/memory.h"
+#include "layers/mend.h"
 #include "layers/origin.h"
 #include "layers/trees.h"
 #include "layers/unpack.h"
@@ -170,4 +172,27 @@ bool sb_base_layers_known_contents(struct sb_store *store, const struct sb_image
         return false;
     }
     return true;
+}
+
+/* It stays with what this process has in the store until its end: a few directories, if any. */
+int sb_base_layers_mend(struct sb_store *store, const struct sb_image *image,
+                        struct sb_strings *trees, struct sb_error *err) {
+    static atomic_uint count;
+    const char *tmp = sb_store_tmp_path(store);
+    if (!tmp)
+        return sb_fail_errno(err, SB_E_IO, "making a temporary directory in %s",
+                             sb_store_path(store));
+    char *path = sb_format("%s/mend-%u", tmp, atomic_fetch_add(&count, 1));
+    sb_autofree const struct sb_layer **layers =
+        sb_alloc((image->layer_count + 1) * sizeof *layers);
+    for (size_t i = 0; i < image->layer_count; i++)
+        layers[i] = &image->layers[i].layer;
+    const struct sb_mend_stack what = {layers, (const char *const *)trees->v, image->layer_count,
+                                       NULL};
+    bool made = false;
+    int failed = sb_mend_make(store, &what, path, &made, err);
+    if (made && !failed)
+        sb_strings_take(trees, sb_steal(path));
+    free(path);
+    return failed;
 }

@@ -28,6 +28,10 @@ int sb_base_layers_trees(struct sb_store *store, const struct sb_image *image, c
                          size_t base_count, struct sb_strings *out, size_t *out_failed,
                          struct sb_error *err);
 
+/* Adds to these trees what they can't say by themselves (layers/mend.h), if anything. */
+int sb_base_layers_mend(struct sb_store *store, const struct sb_image *image,
+                        struct sb_strings *trees, struct sb_error *err);
+
 /* Brings all blobs of the image here, for whoever reads them whole; with only_unlisted, those whose
  * table of contents isn't here either. */
 int sb_base_layers_fetch(struct sb_store *store, const struct sb_image *image, bool only_unlisted,

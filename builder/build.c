@@ -13,6 +13,7 @@
 #include "builder/graph.h"
 #include "builder/remote_cache.h"
 #include "builder/target.h"
+#include "builder/test.h"
 #include "builder/version.h"
 #include "document/image_config.h"
 #include "sandbox/userns.h"
@@ -158,6 +159,7 @@ int sb_build_new(struct sb_store *store, const struct sb_settings *settings,
 }
 
 static void free_result(struct sb_build_result *result) {
+    sb_tests_free_results(result);
     sb_strings_free(&result->tags);
     sb_strings_free(&result->told);
     free(result->version);
@@ -254,9 +256,14 @@ static void collect_unfinished(struct sb_build *build) {
     }
 }
 
+/* What is made is no release, nor on its way to be one. */
+static bool is_partial(const struct sb_build_request *request) {
+    return request->until || request->untagged;
+}
+
 /* What is wrong with versions and tags is said before anything is built. */
 static int find_versions(struct sb_build *build, struct sb_version *out, struct sb_error *err) {
-    for (size_t i = 0; i < build->request->recipe_count && !build->request->until; i++)
+    for (size_t i = 0; i < build->request->recipe_count && !is_partial(build->request); i++)
         if (sb_version_find(build->store, build->recipes[i], build->request, &out[i], err) < 0)
             return -1;
     return 0;
@@ -265,7 +272,9 @@ static int find_versions(struct sb_build *build, struct sb_version *out, struct 
 int sb_build_plan(struct sb_build *build, struct sb_error *err) {
     sb_autofree struct sb_version *versions =
         sb_alloc((build->request->recipe_count + 1) * sizeof *versions);
-    if (find_versions(build, versions, err) < 0 || sb_graph_advance(build, SB_TARGET_PLAN, err) < 0)
+    bool pending;
+    if (find_versions(build, versions, err) < 0 ||
+        sb_graph_advance(build, SB_TARGET_PLAN, err) < 0 || sb_tests_find(build, &pending, err) < 0)
         return -1;
     for (size_t i = 0; i < build->request->recipe_count; i++)
         collect_result(build, i);
@@ -292,6 +301,8 @@ static int tag_results(struct sb_build *build, const struct sb_version *versions
         struct sb_build_result *result = &build->results[i];
         struct sb_version_tags tags;
         collect_result(build, i);
+        if (build->request->untagged)
+            continue;
         if (build->request->until) {
             if (sb_version_only_given(result->recipe, build->request, &result->tags, err) < 0)
                 return -1;
@@ -332,8 +343,8 @@ static void notify_alone(struct sb_build *build) {
 /* Downloads need no root, as little as copies; whatever is decided here is what
  * sb_recipe_needs_root tells of the recipes: others rely on it for how many threads this process
  * may have. */
-static int enter_namespaces(struct sb_build *build, struct sb_error *err) {
-    bool needed = false;
+static int enter_namespaces(struct sb_build *build, bool tests, struct sb_error *err) {
+    bool needed = tests;
     for (size_t i = 0; i < build->target_count; i++)
         needed = needed || (build->targets[i]->state != SB_TARGET_DONE &&
                             sb_recipe_runs_steps(build->targets[i]->recipe));
@@ -343,15 +354,34 @@ static int enter_namespaces(struct sb_build *build, struct sb_error *err) {
     return sb_userns_enter(err) < 0 ? -1 : sb_store_renew(build->store, err);
 }
 
+/* In the images, when they are there. */
+static bool has_tests(const struct sb_build *build) {
+    const struct sb_build_request *request = build->request;
+    size_t count = 0;
+    for (size_t i = 0; i < request->recipe_count; i++)
+        count += build->recipes[i]->test_count;
+    return count > 0 && !request->skip_tests && !is_partial(request);
+}
+
+static int run_tests(struct sb_build *build, struct sb_error *err) {
+    bool pending;
+    if (sb_tests_find(build, &pending, err) < 0)
+        return -1;
+    return pending ? sb_tests_run(build, err) : 0;
+}
+
 static int advance(struct sb_build *build, bool again, struct sb_error *err) {
     int left = sb_graph_advance(build, SB_TARGET_NO_ROOT, err);
-    if (left > 0 && !again) {
+    bool pending = left > 0 && has_tests(build);
+    if (left == 0 && sb_tests_find(build, &pending, err) < 0)
+        return -1;
+    if ((left > 0 || pending) && !again) {
         const struct sb_build_request *request = build->request;
         if (sb_build_check_inputs(build, true, err) < 0)
             return -1;
         if (request->before_steps && request->before_steps(request->data, err) != 0)
             return -1;
-        if (enter_namespaces(build, err) < 0)
+        if (enter_namespaces(build, pending, err) < 0)
             return -1;
     }
     if (!build->request->share_last)
@@ -373,6 +403,8 @@ int sb_build_run(struct sb_build *build, struct sb_error *err) {
         restart(build, err);
         failed = advance(build, true, err);
     }
+    if (!failed)
+        failed = run_tests(build, err);
     if (failed)
         collect_unfinished(build);
     return failed ? -1 : tag_results(build, versions, err);

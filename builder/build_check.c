@@ -65,18 +65,42 @@ static bool is_given(const struct sb_secrets *secrets, const char *name) {
     return false;
 }
 
-static void check_secrets(const struct sb_build *build, const struct sb_step *step,
-                          struct problems *problems) {
-    for (size_t i = 0; i < step->secrets.n; i++) {
-        const char *name = step->secrets.v[i];
+static void check_secrets(const struct sb_build *build, const struct sb_strings *secrets,
+                          const struct sb_place *place, struct problems *problems) {
+    for (size_t i = 0; i < secrets->n; i++) {
+        const char *name = secrets->v[i];
         struct sb_error err = {0};
         if (is_given(&build->request->secrets, name))
             continue;
-        sb_fail(&err, SB_E_USAGE, "%s:%d: the secret %s was not given", step->place.file,
-                step->place.line, name);
+        sb_fail(&err, SB_E_USAGE, "%s:%d: the secret %s was not given", place->file, place->line,
+                name);
         sb_error_hint(&err, "add --secret id=%s,src=FILE or --secret id=%s,env=VARIABLE", name,
                       name);
         add_problem(problems, &err);
+    }
+}
+
+static void check_step_secrets(const struct sb_build *build, const struct sb_step *step,
+                               struct problems *problems) {
+    check_secrets(build, &step->secrets, &step->place, problems);
+}
+
+static bool runs_tests(const struct sb_build_request *request) {
+    return !request->skip_tests && !request->until && !request->untagged;
+}
+
+/* Of the recipes that were asked for; a service that is started has its own. */
+static void check_test_secrets(const struct sb_build *build, struct problems *problems) {
+    const struct sb_build_request *request = build->request;
+    for (size_t i = 0; i < request->recipe_count && runs_tests(request); i++) {
+        const struct sb_recipe *recipe = build->recipes[i];
+        for (size_t t = 0; t < recipe->test_count; t++) {
+            const struct sb_recipe_test *test = &recipe->tests[t];
+            if (test->step.left_out)
+                continue;
+            check_secrets(build, test->service ? &recipe->service.secrets : &test->step.secrets,
+                          &test->place, problems);
+        }
     }
 }
 
@@ -166,8 +190,9 @@ int sb_build_check_given(struct sb_build *build, struct sb_error *err) {
         const struct sb_recipe *recipe = build->targets[n]->recipe;
         for (size_t l = 0; l < layers_of(build->targets[n]); l++)
             for (size_t s = 0; s < recipe->layers[l].step_count; s++)
-                check_secrets(build, &recipe->layers[l].steps[s], &problems);
+                check_step_secrets(build, &recipe->layers[l].steps[s], &problems);
     }
+    check_test_secrets(build, &problems);
     if (problems.count > 0)
         failed = check_targets(build, false, &problems, err);
     return finish(&problems, failed ? NULL : err) < 0 || failed ? -1 : 0;
@@ -183,10 +208,20 @@ static bool has_network(const struct sb_target *target) {
     return false;
 }
 
+static bool tests_have_network(const struct sb_build *build) {
+    const struct sb_build_request *request = build->request;
+    for (size_t i = 0; i < request->recipe_count && runs_tests(request); i++)
+        for (size_t t = 0; t < build->recipes[i]->test_count; t++)
+            if (build->recipes[i]->tests[t].step.network &&
+                !build->recipes[i]->tests[t].step.left_out)
+                return true;
+    return false;
+}
+
 /* Whom steps believe that have the network. */
 static void check_authorities(const struct sb_build *build, struct problems *problems) {
     struct sb_error err = {0};
-    bool wanted = false;
+    bool wanted = tests_have_network(build);
     for (size_t i = 0; i < build->target_count && !wanted; i++)
         wanted = has_network(build->targets[i]);
     if (wanted && sb_step_authorities_check(build->settings, &err) < 0)

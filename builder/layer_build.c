@@ -16,6 +16,7 @@
 #include "layers/room.h"
 #include "layers/trees.h"
 #include "steps/bootstrap.h"
+#include "steps/failure.h"
 #include "steps/fetch.h"
 #include "steps/times.h"
 
@@ -163,7 +164,15 @@ static void add_log_tail(const struct sb_step_log *log, int most, struct sb_erro
     err->output_len = lines.len;
 }
 
-int sb_layer_run(const struct sb_layer_run *run, struct sb_root **out, struct sb_error *err) {
+/* A root to look at: nothing is cleaned there. */
+static bool is_kept(const struct sb_layer_run *run, struct sb_root *root,
+                    const struct sb_error *why) {
+    return why->code == SB_E_STEP && run->failure && run->failure->workdir &&
+           sb_root_unmount(root, NULL) == 0;
+}
+
+int sb_layer_run(const struct sb_layer_run *run, struct sb_root **out, char **out_what,
+                 struct sb_error *err) {
     const struct sb_layer_site *site = run->site;
     sb_autofree char *log_path = NULL;
     sb_autoclose int log_fd = open_log(run, &log_path, err);
@@ -186,6 +195,7 @@ int sb_layer_run(const struct sb_layer_run *run, struct sb_root **out, struct sb
                                           .secrets = site->secrets,
                                           .epoch = site->epoch,
                                           .log = &log,
+                                          .failure = run->failure,
                                           .times = sb_step_times_new(),
                                           .warn = run->warn,
                                           .warn_data = run->data};
@@ -193,6 +203,9 @@ int sb_layer_run(const struct sb_layer_run *run, struct sb_root **out, struct sb
     sb_step_times_free(context.times);
     if (failed)
         sb_room_explain(log.disk, err);
+    bool kept = failed && is_kept(run, root, err);
+    if (kept)
+        *out_what = sb_strdup(err->message);
     if (failed && err->code == SB_E_STEP)
         add_log_tail(&log, LAST_LINES, err);
     else if (failed && err->code == SB_E_NO_SPACE)
@@ -200,8 +213,11 @@ int sb_layer_run(const struct sb_layer_run *run, struct sb_root **out, struct sb
     failed = failed || sb_root_unmount(root, err) < 0 || sb_root_clean(root, err) < 0 ||
              sb_tree_clamp(sb_root_upper(root), site->epoch, err) < 0;
     sb_buf_free(&log.tail);
+    if (kept)
+        *out = root;
     if (failed) {
-        sb_root_free(root);
+        if (!kept)
+            sb_root_free(root);
         return -1;
     }
     *out = root;

@@ -24,6 +24,8 @@ bool sb_recipe_runs_steps(const struct sb_recipe *recipe) {
 
 bool sb_recipe_needs_root(const struct sb_recipe *recipe) {
     size_t n;
+    if (recipe->test_count > 0)
+        return true;
     struct sb_recipe *const *all = sb_recipe_all(recipe, &n); /* each after what it needs */
     sb_autofree bool *needed = sb_alloc((n + 1) * sizeof *needed);
     for (size_t i = n; i-- > 0;) {
@@ -351,8 +353,8 @@ static int add_shown(const struct sb_layer_site *site, const struct sb_step *ste
     return failed;
 }
 
-static int step_json(const struct sb_layer_site *site, const struct sb_step *step,
-                     struct sb_copies *copies, json_t **out, struct sb_error *err) {
+int sb_layer_step_json(const struct sb_layer_site *site, const struct sb_step *step,
+                       struct sb_copies *copies, json_t **out, struct sb_error *err) {
     json_t *json = *out = json_object();
     set_string(json, "kind", step->kind->name);
     json_object_set_new(json, "network",
@@ -430,7 +432,7 @@ static int steps_key(const struct sb_layer_site *site, const struct sb_recipe_la
     json_object_set_new(key, "steps", steps);
     for (size_t i = 0; i < layer->step_count; i++) {
         json_t *step = NULL;
-        int failed = step_json(site, &layer->steps[i], copies, &step, err);
+        int failed = sb_layer_step_json(site, &layer->steps[i], copies, &step, err);
         json_array_append_new(steps, step);
         if (failed)
             return -1;

@@ -47,8 +47,8 @@ struct sb_layer_site {
 bool sb_layer_is_copy(const struct sb_recipe_layer *layer);
 /* True when some layer of the recipe itself has steps that run in a root. */
 bool sb_recipe_runs_steps(const struct sb_recipe *recipe);
-/* The same of the recipe and all that it needs: what a build of it may have to enter namespaces
- * for, with one thread. */
+/* The same of the recipe and all that it needs, or when it has tests: what a build of it may have
+ * to enter namespaces for, with one thread. */
 bool sb_recipe_needs_root(const struct sb_recipe *recipe);
 /* True when something is downloaded, by a program of this machine. */
 bool sb_layer_fetches(const struct sb_recipe_layer *layer);
@@ -76,6 +76,9 @@ bool sb_layer_takes(const struct sb_recipe_layer *layer);
 /* copies gets what is copied. */
 int sb_layer_key(const struct sb_layer_site *site, const struct sb_recipe_layer *layer,
                  struct sb_copies *copies, struct sb_cache_key *out, struct sb_error *err);
+/* What one step does, as it stands in the key: a new reference, also after an error. */
+int sb_layer_step_json(const struct sb_layer_site *site, const struct sb_step *step,
+                       struct sb_copies *copies, json_t **out, struct sb_error *err);
 void sb_bootstrap_key(const struct sb_layer_site *site, const struct sb_bootstrap *bootstrap,
                       struct sb_cache_key *out);
 

@@ -38,6 +38,22 @@ struct sb_layer_result {
     double seconds; /* building and packing */
 };
 
+enum sb_test_state {
+    SB_TEST_UNKNOWN, /* plan: depends on a layer that has to be built first */
+    SB_TEST_CACHED,  /* it passed before, in an image like this one */
+    SB_TEST_RUN,     /* it is to be run */
+    SB_TEST_PASSED,
+    SB_TEST_LEFT_OUT, /* by its when: */
+    SB_TEST_SKIPPED,
+    SB_TEST_FAILED,
+};
+struct sb_test_result {
+    char *summary;
+    enum sb_test_state state;
+    struct sb_digest key; /* unless unknown */
+    double seconds;
+};
+
 enum sb_event_type {
     SB_EVENT_LAYER_START,  /* a layer is being built */
     SB_EVENT_LAYER_OUTPUT, /* text of a step */
@@ -49,9 +65,10 @@ enum sb_event_type {
     SB_EVENT_FETCH, /* layers below it are fetched, as its steps run on them; text says what */
     SB_EVENT_LAYER_GROW, /* while it is being packed; growth says how far it is. Only where they are
                             wanted (watch_growth) */
-    SB_EVENT_WARNING,    /* of the whole build: layer is NULL */
-    SB_EVENT_RESTART,    /* what was told of layers counts for nothing: all begins again, with one
-                            record less of a shared cache; layer is NULL */
+    SB_EVENT_TEST,    /* a test has ended: the layer stands for it, and is no layer of any image */
+    SB_EVENT_WARNING, /* of the whole build: layer is NULL */
+    SB_EVENT_RESTART, /* what was told of layers counts for nothing: all begins again, with one
+                         record less of a shared cache; layer is NULL */
     SB_EVENT_ALONE, /* now this process must have one thread, until the next event: who listens ends
                         its own; layer is NULL */
 };
@@ -86,6 +103,9 @@ struct sb_build_request {
     /* The shared cache: repositories. Neither is used without a registry. */
     struct sb_strings cache_from; /* --cache-from */
     const char *cache_to;         /* --cache-to; may be NULL */
+    bool skip_tests;              /* --skip-tests */
+    bool untagged;                /* whatever else is said, no tag is set, and no test is run */
+    const char *store_option;     /* --store, for what is said of it; NULL: not given */
     bool share_last; /* nothing is sent to cache_to before sb_build_share: what is pushed to the
                         same registry meanwhile is mounted then */
     const enum sb_recipe_compression *compression; /* instead of the recipes'; NULL: theirs */
@@ -117,6 +137,8 @@ struct sb_build_result {
     /* Of stages and images that something is taken from, each after those that it needs. */
     const struct sb_layer_result *const *needed;
     size_t needed_count;
+    struct sb_test_result *tests; /* of the recipe itself */
+    size_t test_count;
 };
 
 #endif

@@ -181,9 +181,15 @@ static int finish_packing_locked(struct sb_target *target, int *out_lock, struct
     return failed;
 }
 
-static int finish_packing(struct sb_target *target, struct sb_error *err) {
+int sb_target_finish_packing(struct sb_target *target, struct sb_error *err) {
     sb_autoclose int lock = -1;
     return finish_packing_locked(target, &lock, err);
+}
+
+static int run_layer(struct sb_target *target, const struct sb_attempt *a, struct sb_root **out,
+                     struct sb_error *err) {
+    const char *packing = target->packing ? sb_root_upper(target->packing->root) : NULL;
+    return sb_target_run(target, a->result, &a->site, a->layer, packing, out, err);
 }
 
 /* Takes over lock: the key stays locked until its record is there. */
@@ -205,43 +211,6 @@ static void start_packing(struct sb_target *target, struct sb_attempt *a, struct
         pack_thread(p);
 }
 
-struct output {
-    struct sb_target *target;
-    size_t result;
-};
-
-static void forward_output(void *data, const char *text, size_t len) {
-    struct output *o = data;
-    sb_target_notify(o->target, o->result, SB_EVENT_LAYER_OUTPUT, text, len);
-}
-
-static void forward_warning(void *data, const char *text) {
-    struct output *o = data;
-    sb_build_warn(o->target->build, "layer %s: %s", o->target->results[o->result].name, text);
-}
-
-static int run_layer(struct sb_target *target, const struct sb_attempt *a, struct sb_root **out,
-                     struct sb_error *err) {
-    sb_autostrings struct sb_strings trees = {0};
-    struct sb_layer_result *r = &target->results[a->result];
-    struct output output = {target, a->result};
-    sb_target_notify(target, a->result, SB_EVENT_LAYER_START, NULL, 0);
-    struct sb_layer_run run = {.site = &a->site,
-                               .settings = target->build->settings,
-                               .layer = a->layer,
-                               .name = r->name,
-                               .trees = &trees,
-                               .output = forward_output,
-                               .warn = forward_warning,
-                               .data = &output};
-    int failed = sb_target_trees(target, a->result, &trees, err);
-    if (!failed && target->packing)
-        sb_strings_add(&trees, sb_root_upper(target->packing->root));
-    if (failed || sb_layer_run(&run, out, err) < 0)
-        return sb_error_context(err, "layer %s", r->name);
-    return 0;
-}
-
 /* Whether a layer may run while the one below it is still being packed, so that its key isn't known
  * yet: only when no record can be waiting for it. */
 static bool may_run_ahead(const struct sb_target *target, size_t result) {
@@ -255,15 +224,20 @@ static bool may_run_ahead(const struct sb_target *target, size_t result) {
            (request->cache_from.n == 0 && !sb_cache_has_last(target->build->store, &owner));
 }
 
+struct waiting {
+    struct sb_target *target;
+    size_t result;
+};
+
 static void say_waiting(void *data) {
-    const struct output *o = data;
-    sb_target_notify(o->target, o->result, SB_EVENT_WAIT, NULL, 0);
+    const struct waiting *w = data;
+    sb_target_notify(w->target, w->result, SB_EVENT_WAIT, NULL, 0);
 }
 
 /* Waits for whoever builds the same layer. Returns the lock, or -1. */
 static int lock_key(struct sb_target *target, struct sb_attempt *a, bool *found,
                     struct sb_error *err) {
-    struct output who = {target, a->result};
+    struct waiting who = {target, a->result};
     int lock = sb_cache_lock(target->build->store, &a->key, say_waiting, &who, err);
     if (lock >= 0)
         *found = !sb_target_is_uncached(target, a->result) && sb_attempt_find(target, a, false);
@@ -321,7 +295,7 @@ static int build_steps(struct sb_target *target, struct sb_attempt *a, struct sb
     start_packing(target, a, root, start, sb_steal_fd(&lock));
     if (target->next + 1 < target->result_count && may_run_ahead(target, target->next + 1))
         return 0;
-    return finish_packing(target, err);
+    return sb_target_finish_packing(target, err);
 }
 
 /* ---- all layers ---- */
@@ -462,7 +436,7 @@ int sb_target_advance(struct sb_target *target, enum sb_target_effort effort,
         int result;
         if (target->packing && may_run_ahead(target, target->next))
             result = build_ahead(target, err);
-        else if (finish_packing(target, err) < 0)
+        else if (sb_target_finish_packing(target, err) < 0)
             return -1;
         else if (effort == SB_TARGET_PLAN && is_unknown(target))
             result = plan_unknown(target, err);
@@ -471,7 +445,7 @@ int sb_target_advance(struct sb_target *target, enum sb_target_effort effort,
         if (result != 0)
             return result;
     }
-    if (finish_packing(target, err) < 0)
+    if (sb_target_finish_packing(target, err) < 0)
         return -1;
     sb_target_warn_outputs(target);
     sb_image_configure(&target->image, &target->recipe->image, &target->env);
@@ -487,7 +461,7 @@ int sb_target_advance(struct sb_target *target, enum sb_target_effort effort,
 
 void sb_target_reset(struct sb_target *target) {
     struct sb_error ignored = {0};
-    finish_packing(target, &ignored);
+    sb_target_finish_packing(target, &ignored);
     sb_target_stack_free(target->stack);
     sb_target_sources_free(target->sources);
     for (size_t i = 0; i < target->result_count; i++) {

@@ -10,6 +10,7 @@
 #include "builder/layer_key.h"
 #include "builder/request.h"
 #include "context/context.h"
+#include "sandbox/root.h"
 
 struct sb_target {
     struct sb_build *build;
@@ -91,6 +92,17 @@ void sb_target_reject(const struct sb_target *target, size_t layer, struct sb_er
 /* The trees of all layers of the image so far, for results[result]: lowest first. */
 int sb_target_trees(struct sb_target *target, size_t result, struct sb_strings *out,
                     struct sb_error *err);
+
+/* ---- target_run.c ---- */
+
+/* Runs the steps of a layer, of results[result], as sb_layer_run has it. packing: the directory of
+ * the layer below, if that is still being packed; else NULL. A root in which a program failed is
+ * kept (builder/failed.h). */
+int sb_target_run(struct sb_target *target, size_t result, const struct sb_layer_site *site,
+                  const struct sb_recipe_layer *layer, const char *packing, struct sb_root **out,
+                  struct sb_error *err);
+/* Waits for the layer that is being packed, if any: it is the image's then. */
+int sb_target_finish_packing(struct sb_target *target, struct sb_error *err);
 
 /* ---- target_sources.c ---- */
 

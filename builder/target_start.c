@@ -165,20 +165,28 @@ static int check_service(const struct sb_target *target, struct sb_error *err) {
     return failed;
 }
 
+static int check_step(const struct sb_target *target, const struct sb_step *step,
+                      struct sb_error *err) {
+    const struct sb_layer_site site = {.recipe = target->recipe, .below = &target->image};
+    struct sb_step_environment env = {0};
+    bool said = step->env.n || (step->kind->sees_env && target->recipe->build.env.n);
+    int failed = said ? sb_layer_environment(&site, step, &env, err) : 0;
+    sb_step_environment_free(&env);
+    return failed;
+}
+
 /* So are those of steps: a mistake in the last layer's is told before the first is built. */
 static int check_steps(const struct sb_target *target, struct sb_error *err) {
     const struct sb_recipe *recipe = target->recipe;
-    const struct sb_layer_site site = {.recipe = recipe, .below = &target->image};
     for (size_t l = 0; l < recipe->layer_count; l++)
-        for (size_t s = 0; s < recipe->layers[l].step_count; s++) {
-            const struct sb_step *step = &recipe->layers[l].steps[s];
-            struct sb_step_environment env = {0};
-            bool said = step->env.n || (step->kind->sees_env && recipe->build.env.n);
-            int failed = said ? sb_layer_environment(&site, step, &env, err) : 0;
-            sb_step_environment_free(&env);
-            if (failed)
+        for (size_t s = 0; s < recipe->layers[l].step_count; s++)
+            if (check_step(target, &recipe->layers[l].steps[s], err) < 0)
                 return -1;
-        }
+    for (size_t i = 0; i < recipe->test_count; i++) {
+        const struct sb_recipe_test *test = &recipe->tests[i];
+        if (!test->service && !test->step.left_out && check_step(target, &test->step, err) < 0)
+            return -1;
+    }
     return 0;
 }
 

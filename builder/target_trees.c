@@ -11,7 +11,6 @@
 #include "builder/base_layers.h"
 #include "builder/cache.h"
 #include "builder/target.h"
-#include "layers/mend.h"
 
 /* What may work in a minute is left alone. */
 void sb_target_reject(const struct sb_target *target, size_t layer, struct sb_error *err) {
@@ -32,28 +31,6 @@ void sb_target_reject(const struct sb_target *target, size_t layer, struct sb_er
         }
 }
 
-/* It stays with what this process has in the store until its end: a few directories, if any. */
-static int add_mend(struct sb_target *target, struct sb_strings *trees, struct sb_error *err) {
-    static atomic_uint count;
-    struct sb_store *store = target->build->store;
-    const char *tmp = sb_store_tmp_path(store);
-    if (!tmp)
-        return sb_fail_errno(err, SB_E_IO, "making a temporary directory in %s",
-                             sb_store_path(store));
-    char *path = sb_format("%s/mend-%u", tmp, atomic_fetch_add(&count, 1));
-    size_t layer_count = target->image.layer_count;
-    sb_autofree const struct sb_layer **layers = sb_alloc((layer_count + 1) * sizeof *layers);
-    for (size_t i = 0; i < layer_count; i++)
-        layers[i] = &target->image.layers[i].layer;
-    const struct sb_mend_stack what = {layers, (const char *const *)trees->v, layer_count, NULL};
-    bool made = false;
-    int failed = sb_mend_make(store, &what, path, &made, err);
-    if (made && !failed)
-        sb_strings_take(trees, sb_steal(path));
-    free(path);
-    return failed;
-}
-
 int sb_target_trees(struct sb_target *target, size_t result, struct sb_strings *out,
                     struct sb_error *err) {
     const struct sb_target *root = sb_target_root(target);
@@ -71,5 +48,5 @@ int sb_target_trees(struct sb_target *target, size_t result, struct sb_strings *
         sb_target_reject(target, bad, err);
         return -1;
     }
-    return add_mend(target, out, err);
+    return sb_base_layers_mend(target->build->store, &target->image, out, err);
 }

@@ -50,6 +50,7 @@ static json_t *result_json(const struct sb_build_result *result) {
         json_object_set_new(facts, "version", sb_json_from_bytes(result->version));
         json_object_set_new(facts, "no_release", sb_json_from_bytes(result->no_release));
     }
+    sb_cli_add_tests(result, facts);
     json_object_set_new(facts, "tags", tags);
     json_object_set_new(facts, "layers", layers);
     return facts;
@@ -247,6 +248,7 @@ static int run(int argc, char **argv, struct sb_error *err) {
         SB_CLI_PUSH_OPTIONS(b.push_options),
         {.name = "explain", .flag = &b.explain},
         {.name = "until", .text = &request.build.until},
+        {.name = "skip-tests", .flag = &request.build.skip_tests},
         {.name = "metadata-file", .text = &b.metadata_file},
         {.name = "progress", .text = &b.how},
         {0},
@@ -272,6 +274,7 @@ const struct sb_command sb_command_build = {
             "  --explain            say why each layer is built\n"
             "  --until LAYER        build no further than this layer: LAYER, or RECIPE/LAYER.\n"
             "                       The image of these layers gets no tag but those of --tag\n"
+            "  --skip-tests         run none of the recipe's tests; the facts say so\n"
             "  --metadata-file F    write digest, tags and layers as JSON\n"
             "  --json               print these facts instead of the digest\n"
             "  --progress HOW       auto, tty, plain or json\n" SB_REQUEST_HELP "\n"

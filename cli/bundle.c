@@ -329,6 +329,8 @@ static json_t *facts_of(const struct bundling *b) {
         sb_digest_text(&image->digest).text, "size", (json_int_t)image->size, "layer", "digest",
         sb_digest_text(&last->descriptor.digest).text, "size", (json_int_t)last->descriptor.size,
         "tags", names_json(&b->tags));
+    if (b->build)
+        sb_cli_add_tests(sb_build_result(b->build, 0), facts);
     if (b->pushing)
         json_object_set(facts, "pushed", b->pushed);
     return facts;
@@ -446,6 +448,7 @@ static int run(int argc, char **argv, struct sb_error *err) {
         {.name = "metadata-file", .text = &b.metadata_file},
         {.name = "progress", .text = &b.how},
         {.name = "tag", .letter = 't', .list = &request.build.tags},
+        {.name = "skip-tests", .flag = &request.build.skip_tests},
         SB_REQUEST_OPTIONS(request),
         {0},
     };
@@ -472,6 +475,7 @@ const struct sb_command sb_command_bundle = {
             "  --units DIR          write units, environment and description, for review\n"
             "  --name NAME          of the service, instead of the recipe's or the image's\n"
             "  -t, --tag TAG        as in sbuild build; may be given several times\n"
+            "  --skip-tests         run none of the recipe's tests; the facts say so\n"
             "  --metadata-file F    write digests and tags as JSON\n"
             "  --json               print these facts instead of the digest\n"
             "  --progress HOW       auto, tty, plain or json\n" SB_REQUEST_HELP "\n"

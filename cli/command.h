@@ -22,14 +22,16 @@ struct sb_command {
     const char *arguments; /* "RECIPE…" */
     const char *summary;   /* one line, for `sbuild --help` */
     const char *help;      /* what it does, options and examples, for `sbuild NAME --help` */
-    int (*run)(int argc, char **argv, struct sb_error *err); /* argv[0] is the command's name */
+    int (*run)(int argc, char **argv, struct sb_error *err); /* argv[0] is the command's name. -1
+                                                                and err, or an exit status */
+    int own_failures; /* what it exits with when it fails itself; 0: by the error's code */
 };
 
 extern const struct sb_command sb_command_build, sb_command_bundle, sb_command_plan,
     sb_command_images, sb_command_inspect, sb_command_ls, sb_command_diff, sb_command_tag,
     sb_command_export, sb_command_prune, sb_command_install, sb_command_rollback, sb_command_status,
     sb_command_uninstall, sb_command_lock, sb_command_push, sb_command_pull, sb_command_login,
-    sb_command_logout, sb_command_cache;
+    sb_command_logout, sb_command_cache, sb_command_run;
 
 /* ---- options ---- */
 
@@ -52,6 +54,12 @@ struct sb_common {
 int sb_options_parse(const struct sb_command *command, int argc, char **argv,
                      const struct sb_option *options, struct sb_common *common,
                      const char **arguments, size_t *argument_count, struct sb_error *err);
+/* The same for a command that runs a program: options end where the program's words begin, after
+ * the first argument, or with *no_subject, which an option may set, before it. */
+int sb_options_parse_program(const struct sb_command *command, int argc, char **argv,
+                             const struct sb_option *options, const bool *no_subject,
+                             struct sb_common *common, const char **arguments,
+                             size_t *argument_count, struct sb_error *err);
 /* SB_E_USAGE unless count is from least to most. */
 int sb_options_count(const struct sb_command *command, size_t count, size_t least, size_t most,
                      struct sb_error *err);

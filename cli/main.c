@@ -11,11 +11,12 @@
 #include "sandbox/contain.h"
 
 static const struct sb_command *const commands[] = {
-    &sb_command_build,  &sb_command_plan,      &sb_command_bundle,  &sb_command_lock,
-    &sb_command_images, &sb_command_inspect,   &sb_command_ls,      &sb_command_diff,
-    &sb_command_tag,    &sb_command_push,      &sb_command_pull,    &sb_command_export,
-    &sb_command_login,  &sb_command_logout,    &sb_command_install, &sb_command_rollback,
-    &sb_command_status, &sb_command_uninstall, &sb_command_prune,   &sb_command_cache,
+    &sb_command_build,    &sb_command_plan,   &sb_command_run,       &sb_command_bundle,
+    &sb_command_lock,     &sb_command_images, &sb_command_inspect,   &sb_command_ls,
+    &sb_command_diff,     &sb_command_tag,    &sb_command_push,      &sb_command_pull,
+    &sb_command_export,   &sb_command_login,  &sb_command_logout,    &sb_command_install,
+    &sb_command_rollback, &sb_command_status, &sb_command_uninstall, &sb_command_prune,
+    &sb_command_cache,
 };
 enum { COMMAND_COUNT = sizeof commands / sizeof *commands };
 
@@ -71,7 +72,7 @@ static int run_build(int argc, char **argv, struct sb_error *err) {
     return sb_command_build.run(argc, with_name, err);
 }
 
-static int run(int argc, char **argv, struct sb_error *err) {
+static int run(int argc, char **argv, int *out_own_failures, struct sb_error *err) {
     const char *first = argc > 1 ? argv[1] : "";
     if (argc > 2 && !strcmp(first, "help")) { /* `sbuild help build` is `sbuild build --help` */
         const struct sb_command *command = find_command(argv[2]);
@@ -91,8 +92,10 @@ static int run(int argc, char **argv, struct sb_error *err) {
         return sb_error_hint(err, "try sbuild recipes/hello.yaml, or sbuild --help");
     }
     const struct sb_command *command = find_command(first);
-    if (command)
+    if (command) {
+        *out_own_failures = command->own_failures;
         return command->run(argc - 1, argv + 1, err);
+    }
     if (first[0] == '-' || looks_like_recipe(first))
         return run_build(argc, argv, err);
     return unknown_command(first, err);
@@ -105,13 +108,15 @@ int main(int argc, char **argv) {
     umask(022);
     sb_interrupt_install();
     struct sb_error err = {0};
-    int status = run(argc, argv, &err) < 0 ? sb_error_exit_status(err.code) : 0;
-    if (status) {
+    int own_failures = 0, status = run(argc, argv, &own_failures, &err);
+    bool failed = status < 0;
+    if (failed) {
+        status = own_failures ? own_failures : sb_error_exit_status(err.code);
         sb_cli_explain(&err);
         sb_cli_print_error(&err);
     }
     int signal_number = sb_interrupt_signal();
-    if (status && err.code == SB_E_INTERRUPTED && signal_number) {
+    if (failed && err.code == SB_E_INTERRUPTED && signal_number) {
         signal(signal_number, SIG_DFL); /* so that a shell's loop ends too */
         raise(signal_number);
     }

@@ -97,9 +97,10 @@ static int parse_one(struct parser *p, const char *text) {
     return o ? apply(p, o, equals ? equals + 1 : NULL) : unknown_option(p, text);
 }
 
-int sb_options_parse(const struct sb_command *command, int argc, char **argv,
-                     const struct sb_option *options, struct sb_common *common,
-                     const char **arguments, size_t *argument_count, struct sb_error *err) {
+/* no_subject: NULL when options may stand anywhere. */
+static int parse(const struct sb_command *command, int argc, char **argv,
+                 const struct sb_option *options, const bool *no_subject, struct sb_common *common,
+                 const char **arguments, size_t *argument_count, struct sb_error *err) {
     bool help = false;
     struct parser p = {.command = command,
                        .own = options,
@@ -113,12 +114,14 @@ int sb_options_parse(const struct sb_command *command, int argc, char **argv,
     *argument_count = 0;
     for (p.at = 1; p.at < argc; p.at++) {
         const char *text = argv[p.at];
-        if (only_arguments || text[0] != '-' || !text[1])
+        if (only_arguments || text[0] != '-' || !text[1]) {
             arguments[(*argument_count)++] = text;
-        else if (!strcmp(text, "--"))
+            only_arguments |= no_subject && *argument_count > !*no_subject;
+        } else if (!strcmp(text, "--")) {
             only_arguments = true;
-        else if (parse_one(&p, text) < 0)
+        } else if (parse_one(&p, text) < 0) {
             return -1;
+        }
         if (help)
             break;
     }
@@ -127,6 +130,19 @@ int sb_options_parse(const struct sb_command *command, int argc, char **argv,
     sb_cli_print("usage: sbuild %s %s\n\n%s\n\n%s", command->name, command->arguments,
                  command->summary, command->help);
     return 1;
+}
+
+int sb_options_parse(const struct sb_command *command, int argc, char **argv,
+                     const struct sb_option *options, struct sb_common *common,
+                     const char **arguments, size_t *argument_count, struct sb_error *err) {
+    return parse(command, argc, argv, options, NULL, common, arguments, argument_count, err);
+}
+
+int sb_options_parse_program(const struct sb_command *command, int argc, char **argv,
+                             const struct sb_option *options, const bool *no_subject,
+                             struct sb_common *common, const char **arguments,
+                             size_t *argument_count, struct sb_error *err) {
+    return parse(command, argc, argv, options, no_subject, common, arguments, argument_count, err);
 }
 
 int sb_options_count(const struct sb_command *command, size_t count, size_t least, size_t most,

@@ -18,6 +18,15 @@ static const char *state_name(enum sb_layer_state state) {
 
 #define LEFT_OUT "left-out"
 
+static const char *test_state(enum sb_test_state state) {
+    static const char *const names[] = {[SB_TEST_UNKNOWN] = "unknown",
+                                        [SB_TEST_CACHED] = "cached",
+                                        [SB_TEST_RUN] = "test",
+                                        [SB_TEST_LEFT_OUT] = LEFT_OUT,
+                                        [SB_TEST_SKIPPED] = "skipped"};
+    return names[state];
+}
+
 /* What is told of a plan, one after the other: a layer, or one (or a step of one) that is left out.
  */
 struct line {
@@ -95,14 +104,28 @@ static void tell_needed(const struct sb_build_result *result, line_function *tel
     }
 }
 
+static json_t *tests_json(const struct sb_build_result *result) {
+    json_t *tests = json_array();
+    for (size_t i = 0; i < result->test_count; i++) {
+        const struct sb_test_result *test = &result->tests[i];
+        json_t *o = json_pack("{s:s, s:o}", "state", test_state(test->state), "does",
+                              sb_json_from_text(test->summary));
+        if (test->state == SB_TEST_LEFT_OUT)
+            json_object_set_new(o, "cause",
+                                sb_json_from_text(result->recipe->tests[i].step.left_out));
+        json_array_append_new(tests, o);
+    }
+    return tests;
+}
+
 static json_t *plan_json(const struct sb_build_result *result) {
     json_t *needed = json_array(), *layers = json_array();
     tell_needed(result, add_json, needed);
     tell_recipe(result, result->recipe, add_json, layers);
-    return json_pack("{s:o, s:o, s:s*, s:o, s:o}", "recipe",
+    return json_pack("{s:o, s:o, s:s*, s:o, s:o, s:o}", "recipe",
                      sb_json_from_bytes(result->recipe->path), "name",
                      sb_json_from_bytes(result->recipe->name), "base", result->base, "needed",
-                     needed, "layers", layers);
+                     needed, "layers", layers, "tests", tests_json(result));
 }
 
 static void add_left_out(const struct line *line, struct sb_strings *cells) {
@@ -135,10 +158,22 @@ static void add_row(const struct line *line, void *out) {
         sb_strings_add(cells, r->cause ? r->cause : "");
 }
 
+static void add_test(const struct sb_build_result *result, size_t i, struct sb_strings *cells) {
+    const struct sb_test_result *test = &result->tests[i];
+    sb_strings_add(cells, test_state(test->state));
+    sb_strings_add(cells, result->recipe->title);
+    sb_strings_addf(cells, "test %zu", i + 1);
+    sb_strings_add(cells, test->state == SB_TEST_CACHED     ? ""
+                          : test->state == SB_TEST_LEFT_OUT ? result->recipe->tests[i].step.left_out
+                                                            : test->summary);
+}
+
 static void print_plan(const struct sb_build_result *result) {
     struct sb_table table = {.columns = 4};
     tell_needed(result, add_row, &table.cells);
     tell_recipe(result, result->recipe, add_row, &table.cells);
+    for (size_t i = 0; i < result->test_count; i++)
+        add_test(result, i, &table.cells);
     sb_table_print(&table);
     sb_strings_free(&table.cells);
 }
@@ -179,6 +214,7 @@ static int run(int argc, char **argv, struct sb_error *err) {
         SB_REQUEST_OPTIONS(request),
         SB_CLI_REGISTRY_OPTIONS(request.registry),
         {.name = "until", .text = &request.build.until},
+        {.name = "skip-tests", .flag = &request.build.skip_tests},
         {0},
     };
     int result =
@@ -197,8 +233,9 @@ const struct sb_command sb_command_plan = {
             "(when:), and why.\n\n"
             "options:\n"
             "  --json               the same as JSON\n"
-            "  --until LAYER        of a build that ends with that layer\n" SB_CLI_REGISTRY_HELP
-                SB_REQUEST_HELP "\n"
+            "  --until LAYER        of a build that ends with that layer\n"
+            "  --skip-tests         of one that runs no test\n" SB_CLI_REGISTRY_HELP SB_REQUEST_HELP
+            "\n"
             "examples:\n"
             "  sbuild plan recipes/backend.yaml\n"
             "  sbuild plan recipes/backend.yaml --json | jq -r '.layers[] | .state, .name'\n",

@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -15,6 +14,7 @@
 #include "cli/command.h"
 #include "cli/progress_json.h"
 #include "cli/registry.h"
+#include "cli/terminal.h"
 
 enum {
     LOG_EVERY = 10,    /* seconds */
@@ -144,29 +144,9 @@ static void paint(const struct sb_progress *p, const char *sequence) {
         fputs(sequence, stderr);
 }
 
-static int terminal_width(void) {
-    struct winsize size;
-    if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
-        return size.ws_col;
-    return 80;
-}
-
-static int terminal_height(void) {
-    struct winsize size;
-    if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_row > 2)
-        return size.ws_row;
-    return 24;
-}
-
-/* When a window shrinks, terminals break what is longer than a line now; these clip it. */
-static bool breaks_lines(void) {
-    const char *terminal = getenv("TERM");
-    return terminal && strcmp(terminal, "linux") != 0 && strncmp(terminal, "screen", 6) != 0;
-}
-
 static void erase(struct sb_progress *p) {
-    int width = terminal_width();
-    for (bool breaks = breaks_lines(); p->drawn > 0; p->drawn--)
+    int width = sb_terminal_width();
+    for (bool breaks = sb_terminal_breaks_lines(); p->drawn > 0; p->drawn--)
         for (int left = p->columns[p->drawn - 1], first = 1; first || (breaks && left > 0);
              first = 0) {
             fputs("\033[1A\033[2K", stderr);
@@ -195,13 +175,13 @@ static void draw_line(struct sb_progress *p, const char *mark, const char *text)
     paint(p, "\033[0m");
     fputc(' ', stderr);
     p->columns = sb_realloc(p->columns, (size_t)p->drawn + 1, sizeof *p->columns);
-    p->columns[p->drawn++] = 4 + print_clipped(text, terminal_width() - 5);
+    p->columns[p->drawn++] = 4 + print_clipped(text, sb_terminal_width() - 5);
     fputc('\n', stderr);
 }
 
 /* The time comes first, where no name, however long, can push it out. */
 static void draw(struct sb_progress *p) {
-    int most = terminal_height() - 3;
+    int most = sb_terminal_height() - 3;
     double now = sb_clock_seconds();
     erase(p);
     for (size_t i = 0; i < p->row_count && p->drawn < most; i++) {
@@ -269,7 +249,8 @@ static void print_done(struct sb_progress *p, const struct sb_event *e) {
 static void show_start(struct sb_progress *p, const struct sb_event *e) {
     struct row *row = add_row(p, e);
     if (p->style == STYLE_PLAIN) {
-        sb_cli_say("  building %s: %s", row->label, e->layer->summary);
+        sb_cli_say("  %s %s: %s", e->layer->source ? "building" : "testing", row->label,
+                   e->layer->summary);
         if (p->explain && e->layer->cause)
             sb_cli_say("  (%s)", e->layer->cause);
         fputc('\n', stderr);
@@ -326,6 +307,11 @@ static void show(struct sb_progress *p, const struct sb_event *e) {
         break;
     case SB_EVENT_WAIT:
         sb_cli_say("  waiting for another build of %s %s\n", e->layer->recipe, e->layer->name);
+        break;
+    case SB_EVENT_TEST:
+        remove_row(p, row);
+        sb_cli_say("  passed %s %s  %s\n", e->layer->recipe, e->layer->name,
+                   sb_text_seconds(e->layer->seconds).text);
         break;
     case SB_EVENT_LAYER_DONE:
         remove_row(p, find_row(p, e->id));

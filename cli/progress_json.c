@@ -18,9 +18,10 @@ void sb_progress_json_event(const struct sb_event *e) {
     static const char *const names[] = {
         [SB_EVENT_LAYER_START] = "start", [SB_EVENT_LAYER_OUTPUT] = "output",
         [SB_EVENT_LAYER_PACK] = "pack",   [SB_EVENT_LAYER_DONE] = "done",
-        [SB_EVENT_WAIT] = "wait",         [SB_EVENT_FETCH] = "fetch",
-        [SB_EVENT_READ] = "read",         [SB_EVENT_ALONE] = NULL,
-        [SB_EVENT_LAYER_GROW] = NULL,     [SB_EVENT_RESTART] = NULL};
+        [SB_EVENT_TEST] = "test",         [SB_EVENT_WAIT] = "wait",
+        [SB_EVENT_FETCH] = "fetch",       [SB_EVENT_READ] = "read",
+        [SB_EVENT_ALONE] = NULL,          [SB_EVENT_LAYER_GROW] = NULL,
+        [SB_EVENT_RESTART] = NULL};
     const struct sb_layer_result *r = e->layer;
     sb_autojson json_t *o =
         json_pack("{s:s, s:I, s:o, s:o}", "event", names[e->type], "id", (json_int_t)e->id,

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/json.h"
 #include "base/memory.h"
 #include "base/stream.h"
 #include "base/utf8.h"
@@ -116,6 +117,7 @@ int sb_cli_request_open(struct sb_cli_request *r, struct sb_settings *settings,
         if (add_secret(r, r->secrets.v[i], err) < 0)
             return -1;
     r->build.recipes = r->recipes;
+    r->build.store_option = r->common.store;
     if (parse_jobs(r, err) < 0 ||
         sb_cli_open(&r->common, r->build.recipe_count ? r->recipes[0] : NULL, settings, store,
                     err) < 0)
@@ -166,6 +168,32 @@ void sb_cli_request_free(struct sb_cli_request *r) {
     sb_strings_free(&r->set);
     sb_strings_free(&r->secrets);
     free(r->recipes);
+}
+
+static const char *test_state(enum sb_test_state state) {
+    static const char *const names[] = {
+        [SB_TEST_UNKNOWN] = "unknown",   [SB_TEST_CACHED] = "cached",
+        [SB_TEST_RUN] = "not run",       [SB_TEST_PASSED] = "passed",
+        [SB_TEST_LEFT_OUT] = "left-out", [SB_TEST_SKIPPED] = "skipped",
+        [SB_TEST_FAILED] = "failed"};
+    return names[state];
+}
+
+void sb_cli_add_tests(const struct sb_build_result *result, json_t *facts) {
+    json_t *tests = json_array();
+    bool skipped = false;
+    for (size_t i = 0; i < result->test_count; i++) {
+        const struct sb_test_result *test = &result->tests[i];
+        skipped = skipped || test->state == SB_TEST_SKIPPED;
+        json_array_append_new(tests, json_pack("{s:o, s:s, s:f}", "does",
+                                               sb_json_from_text(test->summary), "state",
+                                               test_state(test->state), "seconds", test->seconds));
+    }
+    if (result->test_count) {
+        json_object_set(facts, "tests", tests);
+        json_object_set_new(facts, "tests_skipped", json_boolean(skipped));
+    }
+    json_decref(tests);
 }
 
 void sb_cli_say_no_release(const struct sb_build_result *result) {

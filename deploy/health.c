@@ -10,11 +10,11 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/loopback.h"
 #include "base/memory.h"
 #include "base/process.h"
 #include "base/text.h"
 #include "deploy/inside.h"
-#include "deploy/loopback.h"
 #include "deploy/systemd.h"
 
 #define ACCEPT_SECONDS 5   /* for a connection */

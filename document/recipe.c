@@ -112,6 +112,7 @@ int sb_recipe_read(const struct sb_recipe_setting *setting, const struct sb_yaml
     const struct sb_yaml *args = sb_yaml_get(root, "args");
     const struct sb_yaml *build = sb_yaml_get(root, "build");
     const struct sb_yaml *service = sb_yaml_get(root, "service");
+    const struct sb_yaml *tests = sb_yaml_get(root, "test");
     if (root->type != SB_YAML_MAPPING) {
         sb_reader_problem(&reader, root, "expected keys such as name: and from:, found %s",
                           sb_yaml_type_name(root));
@@ -128,6 +129,8 @@ int sb_recipe_read(const struct sb_recipe_setting *setting, const struct sb_yaml
     sb_stages_check(&reader, recipe);
     finish_image(&recipe->image);
     sb_image_check(&reader, sb_yaml_get(root, "image"), recipe);
+    if (tests)
+        sb_tests_check(&reader, tests, recipe);
     if (service)
         sb_service_check(&reader, service, recipe);
     return sb_reader_finish(&reader, err);

@@ -27,6 +27,7 @@
 #define SB_RECIPE_SIZE_LIMIT  (1u << 20) /* bytes of one file */
 #define SB_RECIPE_DEPTH_LIMIT 32         /* recipes on top of one another */
 #define SB_RECIPE_ARG_LIMIT   100
+#define SB_RECIPE_TEST_LIMIT  256
 #define SB_RECIPE_STAGE_LIMIT 64  /* stages of one file */
 #define SB_RECIPE_COUNT_LIMIT 512 /* recipes, stages and images that one recipe needs */
 
@@ -75,6 +76,12 @@ struct sb_left_out {
 struct sb_recipe_build {
     struct sb_strings shell; /* of scripts that name none; empty: the kind's */
     struct sb_pairs env;     /* templates, as those of the image, which they may name */
+};
+
+struct sb_recipe_test {
+    struct sb_place place;
+    bool service;        /* starts the service, and asks for its health */
+    struct sb_step step; /* else: a script */
 };
 
 enum sb_tag_scheme {
@@ -198,6 +205,8 @@ struct sb_recipe {
         SB_RECIPE_ZSTD,
         SB_RECIPE_GZIP,
     } compression;
+    struct sb_recipe_test *tests;
+    size_t test_count;
     struct sb_service service;
     struct sb_recipe **stages; /* of a file, in its order */
     size_t stage_count;

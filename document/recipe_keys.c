@@ -130,6 +130,9 @@ const struct sb_key sb_recipe_keys[] = {
      .description = "Kinds of tags that a build sets."},
     {"compression", SB_KEY_CHOICE, AT(compression), .values = compressions, .fallback = "zstd",
      .description = "How layers are compressed; gzip is for old hosts."},
+    {"test", SB_KEY_CUSTOM, 0, .read = sb_tests_read, .schema = sb_tests_schema,
+     .description = "What has to work in the finished image before it gets a tag or is pushed: "
+                    "run steps, and service, which starts the service and waits for its health."},
     {"service", SB_KEY_MAPPING, 0, .keys = sb_service_keys, .given = AT(service.present),
      .description = "The service that bundles and Kubernetes manifests are made for."},
     {0},

@@ -354,12 +354,34 @@ static const struct sb_step_kind *find_kind(struct sb_reader *reader, const stru
     return steps ? NULL : found;
 }
 
-/* ---- layers ---- */
-
 static char *read_when(struct sb_reader *reader, const struct sb_yaml *node) {
     const struct sb_yaml *when = sb_yaml_get(node, SB_WHEN);
     return when ? sb_when_read(reader, when) : NULL;
 }
+
+bool sb_step_read(struct sb_reader *reader, const struct sb_yaml *node,
+                  const struct sb_recipe_build *build, struct sb_step *out) {
+    const struct sb_step_kind *kind = find_kind(reader, node, false);
+    if (!kind)
+        return false;
+    read_step(reader, kind, node, build, out);
+    out->left_out = read_when(reader, node);
+    sb_step_check_places(reader, node, out);
+    settle_args(reader, out);
+    return true;
+}
+
+void sb_step_free(struct sb_step *step) {
+    if (step->own && step->kind->free)
+        step->kind->free(step->own);
+    if (step->own)
+        sb_schema_free(step->kind->keys, step->own);
+    free(step->own);
+    free_common(step);
+    sb_strings_free(&step->args_used);
+}
+
+/* ---- layers ---- */
 
 /* defaults: what the layer says of all of them. */
 static void read_steps(struct sb_reader *reader, const struct sb_yaml *list,
@@ -516,20 +538,9 @@ void sb_layers_define(json_t *definitions) {
     }
 }
 
-static void free_own(struct sb_step *step) {
-    if (step->own && step->kind->free)
-        step->kind->free(step->own);
-    if (step->own)
-        sb_schema_free(step->kind->keys, step->own);
-    free(step->own);
-}
-
 static void free_layer(struct sb_recipe_layer *layer) {
-    for (size_t j = 0; j < layer->step_count; j++) {
-        free_own(&layer->steps[j]);
-        free_common(&layer->steps[j]);
-        sb_strings_free(&layer->steps[j].args_used);
-    }
+    for (size_t j = 0; j < layer->step_count; j++)
+        sb_step_free(&layer->steps[j]);
     free(layer->steps);
     free(layer->name);
     free(layer->left_out);

@@ -78,6 +78,7 @@ struct sb_recipe *const *sb_recipe_all(const struct sb_recipe *recipe, size_t *o
 
 static void free_one(struct sb_recipe *recipe) {
     sb_layers_free(recipe);
+    sb_tests_free(recipe);
     sb_from_free(&recipe->from);
     sb_pairs_free(&recipe->args);
     sb_schema_free(sb_build_keys, recipe);

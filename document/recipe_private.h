@@ -87,6 +87,20 @@ void sb_layers_leave_out(struct sb_recipe *recipe);
 /* The definitions that the schema of layers refers to are added to an object. */
 void sb_layers_define(json_t *definitions);
 
+/* One step of a list, of a kind that its mapping names; with why it is left out, if it is. False,
+ * and a problem, when it names none. Frees with sb_step_free, which takes what was zeroed. */
+bool sb_step_read(struct sb_reader *reader, const struct sb_yaml *node,
+                  const struct sb_recipe_build *build, struct sb_step *out);
+void sb_step_free(struct sb_step *step);
+
+/* test: */
+void sb_tests_read(struct sb_reader *reader, const struct sb_key *key, const struct sb_yaml *node,
+                   void *target);
+json_t *sb_tests_schema(const struct sb_key *key);
+void sb_tests_check(struct sb_reader *reader, const struct sb_yaml *list,
+                    const struct sb_recipe *recipe);
+void sb_tests_free(struct sb_recipe *recipe);
+
 /* build: comes before the layers, whose steps point to it. */
 extern const struct sb_key sb_build_keys[];
 

@@ -73,6 +73,7 @@ static void take(struct collector *c, struct sb_item *item) {
 static bool is_stale(const struct sb_item *item) {
     switch (item->kind) {
     case SB_ITEM_TEMPORARY:
+    case SB_ITEM_FAILED:
         return true;
     case SB_ITEM_BLOB:
     case SB_ITEM_TREE:

@@ -35,16 +35,16 @@ int sb_store_usage(struct sb_store *store, struct sb_store_usage *out, struct sb
 #define SB_COLLECT_NONE UINT64_MAX
 
 /*
- * Always removed: what dead processes left, blobs and their origins that no tag and no record
- * reaches, records whose blob is gone and has no origin, trees and tables of contents that no tag
- * and no record refers to, listings of files that no record refers to. Then, in this order and the
- * least recently used first, what was last used too long ago, and while the store is larger than
- * max_size: trees, cache directories, records with their blobs, logs, notes (stat caches, and what
- * each layer was built from last); for size alone also tables of contents. A record whose blob an
- * image needs stays as long as that one: without it the next build would make the layer again, and
- * nothing would be saved.
- * Images go, with all their tags, while the store is still larger than max_size; and of each name
- * those beyond keep_images. With an image go the records of layers that no other image has.
+ * Always removed: what dead processes left, roots of failed steps, blobs and their origins that no
+ * tag and no record reaches, records whose blob is gone and has no origin, trees and tables of
+ * contents that no tag and no record refers to, listings of files that no record refers to. Then,
+ * in this order and the least recently used first, what was last used too long ago, and while the
+ * store is larger than max_size: trees, cache directories, records with their blobs, logs, notes
+ * (stat caches, and what each layer was built from last); for size alone also tables of contents. A
+ * record whose blob an image needs stays as long as that one: without it the next build would make
+ * the layer again, and nothing would be saved. Images go, with all their tags, while the store is
+ * still larger than max_size; and of each name those beyond keep_images. With an image go the
+ * records of layers that no other image has.
  */
 struct sb_collect_options {
     uint64_t max_size;   /* bytes the store holds afterwards at most, but for what live processes

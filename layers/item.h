@@ -17,6 +17,7 @@
     X(SB_ITEM_ORIGIN, "origins")                                                                   \
     X(SB_ITEM_CONTENTS, "contents")                                                                \
     X(SB_ITEM_LOG, "logs")                                                                         \
+    X(SB_ITEM_FAILED, "failed")                                                                    \
     X(SB_ITEM_NOTE, "notes")                                                                       \
     X(SB_ITEM_TEMPORARY, "temporaries")                                                            \
     X(SB_ITEM_OTHER, "other")

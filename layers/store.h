@@ -13,6 +13,8 @@
  *         trees/DIFFID/   unpacked layers (layers/trees.h)
  *         caches/         cache directories of recipes
  *         logs/           whole logs of steps
+ *         failed/         the root of the step that failed last (builder/failed.h)
+ *         tests/          which tests of which images passed (builder/test_cache.h)
  *         pins/           what must stay for longer than a process lives (layers/pin.h)
  *         services/       what runs on this node (deploy/node.h)
  *         tmp/            what is being made; swept when its maker is gone

@@ -13,6 +13,7 @@
 #include "base/memory.h"
 #include "base/process.h"
 #include "sandbox/cgroup.h"
+#include "sandbox/contain_private.h"
 
 enum {
     GRACE = 5,            /* seconds until an interrupted keeper is killed, too */
@@ -27,6 +28,10 @@ struct watch {
     time_t end;      /* when it has taken too long; 0: never */
     bool late;       /* it has */
     time_t deadline; /* 0: not interrupted, nor late */
+    struct sb_streams *streams;
+    const struct sb_contain_stop *stop;
+    time_t told; /* when it has to have ended since it was told to; 0: it was not */
+    int signals; /* that were passed on */
 };
 
 static time_t now(void) {
@@ -62,22 +67,65 @@ static void interrupt(struct watch *watch) {
     }
 }
 
+/* To the program, by way of its keeper and the runtime. */
+static void pass_on(const struct watch *watch, int signal) {
+    sigqueue(watch->pid, SB_CONTAIN_PASS_ON, (union sigval){.sival_int = signal});
+}
+
+/* An init, which a container's program is, is not ended by a signal that it does not look for. */
+static void take_signal(struct watch *watch, int signal) {
+    enum { PATIENCE = 10 };
+    if (watch->signals++ > 0) {
+        interrupt(watch);
+        return;
+    }
+    pass_on(watch, signal);
+    if (signal == SIGTERM || signal == SIGHUP)
+        watch->told = now() + PATIENCE;
+    else if (signal != SIGINT && signal != SIGQUIT)
+        watch->signals = 0;
+}
+
+static void look_for_stop(struct watch *watch, const struct pollfd *stop) {
+    if (stop->revents && !watch->told) {
+        pass_on(watch, watch->stop->signal);
+        watch->told = now() + watch->stop->seconds;
+    }
+    if (watch->told && now() >= watch->told)
+        interrupt(watch);
+}
+
+static int time_to_wait(const struct watch *watch) {
+    if (watch->deadline || watch->told)
+        return POLL_MS;
+    if (!watch->end)
+        return -1;
+    return now() >= watch->end ? 0 : POLL_MS;
+}
+
 static int follow(struct watch *watch, struct sb_error *err) {
     for (;;) {
-        int wait = watch->deadline ? 1000 : -1;
-        if (watch->end && !watch->deadline)
-            wait = now() >= watch->end ? 0 : POLL_MS;
-        struct pollfd fds[3] = {
+        struct pollfd fds[4 + SB_STREAMS_POLL] = {
             {.fd = watch->process, .events = POLLIN},
             {.fd = watch->out, .events = POLLIN},
             {.fd = watch->deadline ? -1 : sb_interrupt_fd(), .events = POLLIN},
+            {.fd = watch->stop && !watch->told ? watch->stop->fd : -1, .events = POLLIN},
         };
-        if (poll(fds, 3, wait) < 0 && errno != EINTR)
-            return sb_fail_errno(err, SB_E_FAILED, "waiting for a program");
+        if (watch->streams)
+            sb_streams_poll(watch->streams, fds + 4);
+        if (poll(fds, watch->streams ? 4 + SB_STREAMS_POLL : 4, time_to_wait(watch)) < 0) {
+            if (errno != EINTR)
+                return sb_fail_errno(err, SB_E_FAILED, "waiting for a program");
+            continue;
+        }
         if (watch->out >= 0)
             take_output(watch);
+        int signal = watch->streams ? sb_streams_move(watch->streams, fds + 4) : 0;
+        if (signal)
+            take_signal(watch, signal);
         if (fds[0].revents)
             return 0;
+        look_for_stop(watch, &fds[3]);
         bool late = watch->end && now() >= watch->end;
         if (late && !sb_interrupt_signal() && !watch->deadline)
             watch->late = true;
@@ -97,6 +145,9 @@ static pid_t start(const struct sb_contain *contain, const struct sb_cgroup *cgr
     sb_strings_addf(&argv, "cgroups=%s", cgroups[contain->cgroups]);
     if (!contain->network)
         sb_strings_add(&argv, "network=none");
+    if (contain->streams)
+        sb_strings_addf(&argv, "input=%s",
+                        sb_streams_has_terminal(contain->streams) ? "terminal" : "pipe");
     if (contain->own_system)
         sb_strings_add(&argv, "system=own");
     for (size_t i = 0; i < contain->place_count; i++)
@@ -106,12 +157,16 @@ static pid_t start(const struct sb_contain *contain, const struct sb_cgroup *cgr
     sb_strings_add(&argv, "--");
     for (size_t i = 0; contain->argv[i]; i++)
         sb_strings_add(&argv, contain->argv[i]);
+    int own[3] = {0, out, out};
+    if (contain->streams)
+        sb_streams_child(contain->streams, own);
     struct sb_process_options options = {.argv = (const char *const *)argv.v,
                                          .env = contain->env,
                                          .cwd = contain->directory ? contain->directory : "/",
                                          .in = report, /* see contain_main.c */
-                                         .out = out,
-                                         .err = out,
+                                         .out = own[1],
+                                         .err = own[2],
+                                         .more = own[0],
                                          .new_group = true};
     return sb_process_start(&options, err);
 }
@@ -123,6 +178,8 @@ static int finish(struct watch *watch, int report, int *out_status, struct sb_er
         return -1;
     if (watch->out >= 0)
         take_output(watch);
+    if (watch->streams)
+        sb_streams_drain(watch->streams);
     if (watch->late)
         *out_status = 128 + SIGKILL;
     if (watch->deadline)
@@ -150,13 +207,20 @@ static int run(const struct sb_contain *contain, const struct sb_cgroup *cgroup,
     sb_autoclose int report_read = report[0];
     sb_autoclose int report_write = report[1];
     pid_t pid = start(contain, cgroup, out_write, report_write, err);
+    if (contain->streams && pid >= 0)
+        sb_streams_begin(contain->streams);
     close(sb_steal_fd(&out_write));
     close(sb_steal_fd(&report_write));
     if (pid < 0)
         return -1;
     sb_autoclose int process = (int)syscall(SYS_pidfd_open, pid, 0);
     fcntl(out_read, F_SETFL, O_NONBLOCK);
-    struct watch watch = {.pid = pid, .process = process, .out = out_read, .log = log};
+    struct watch watch = {.pid = pid,
+                          .process = process,
+                          .out = out_read,
+                          .log = log,
+                          .streams = contain->streams,
+                          .stop = contain->stop};
     if (contain->limits && contain->limits->time)
         watch.end = now() + (time_t)contain->limits->time;
     int failed =

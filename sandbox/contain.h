@@ -18,6 +18,7 @@
 
 #include "document/settings.h"
 #include "sandbox/step_log.h"
+#include "sandbox/streams.h"
 
 #define SB_CONTAIN_COMMAND "__contain" /* argv[1] of sbuild when it starts itself */
 
@@ -46,6 +47,13 @@ enum sb_limit_met {
     SB_LIMIT_OF_TIME, /* it was ended; its status is that of SIGKILL */
 };
 
+/* How a program is told to end before its time. */
+struct sb_contain_stop {
+    int fd;           /* once it is readable */
+    int signal;       /* by this one, which the program gets; */
+    unsigned seconds; /* after so many, it is killed with all that it started */
+};
+
 struct sb_contain {
     const char *const *argv;
     const char *const *env;
@@ -58,6 +66,10 @@ struct sb_contain {
                         makes a user namespace with its numbers */
     const struct sb_limits *limits; /* kept as far as this process may; NULL: none */
     enum sb_limit_met *out_met;     /* with limits: which one was met, if any */
+    /* Not NULL: its input and output, instead of none and the log. Signals go to the program then;
+     * a second one, or patience, ends all of it. */
+    struct sb_streams *streams;
+    const struct sb_contain_stop *stop; /* NULL: it ends by itself */
 };
 
 /* Runs it with no input, and its output going to the log as it comes. out_status is its exit

@@ -3,6 +3,7 @@
  *
  *     cgroups=keep|read-only|hide
  *     network=none                    it has none of this machine's
+ *     input=pipe|terminal             descriptor 3 is its input; it is the terminal's first process
  *     system=own                      /dev, and with a network /sys, are its own
  *     join=DIRECTORY                  each: a control group
  *     place=NAME=DIRECTORY            each: it is set apart (sandbox/contain_apart.c)
@@ -26,6 +27,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/personality.h>
 #include <sys/prctl.h>
@@ -50,6 +52,7 @@ enum { FAILED = 125 };
 struct options {
     const char *cgroups;
     bool no_network, own_system;
+    bool terminal;                   /* descriptors 0 to 2 are one, for the program alone */
     char *places[SB_CONTAIN_PLACES]; /* NAME=DIRECTORY */
     size_t place_count;
     char **argv; /* of the program */
@@ -69,6 +72,14 @@ static void take_report(void) {
         _exit(FAILED);
     if (null > 0)
         close(null);
+}
+
+/* Whether it is a terminal. */
+static bool take_input(const char *kind) {
+    if (dup2(3, 0) < 0)
+        fail("taking the input");
+    close(3);
+    return !strcmp(kind, "terminal");
 }
 
 /* ---- cgroups ---- */
@@ -231,11 +242,69 @@ static _Noreturn void execute(char **argv, bool no_network) {
     fail(argv[0]);
 }
 
+/* A signal that sbuild queued for the program, or 0. */
+static int passed_on(const siginfo_t *info) {
+    int signal = info->si_value.sival_int;
+    return info->si_signo == SB_CONTAIN_PASS_ON && info->si_code == SI_QUEUE && signal > 0 &&
+                   signal < NSIG
+               ? signal
+               : 0;
+}
+
+static void set_signals(sigset_t *out) {
+    sigemptyset(out);
+    sigaddset(out, SIGCHLD);
+    sigaddset(out, SIGTERM);
+    sigaddset(out, SB_CONTAIN_PASS_ON);
+    sigaddset(out, SIGWINCH);
+    sigprocmask(SIG_BLOCK, out, NULL);
+}
+
 static int exit_status(int status) {
     return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
-static _Noreturn void be_first(int keeper, const struct options *options) {
+/* Not all runtimes tell the program's terminal of a new size: the program that they started is
+ * theirs, and its input the terminal, unless it has put something else there. */
+static void resize(pid_t runtime) {
+    sb_autofree char *path = sb_format("/proc/%d/task/%d/children", (int)runtime, (int)runtime);
+    sb_autobuf struct sb_buf children = {0};
+    struct winsize size;
+    if (sb_file_read(AT_FDCWD, path, 4096, &children, NULL) < 0 || ioctl(0, TIOCGWINSZ, &size) < 0)
+        return;
+    long child = strtol(sb_buf_text(&children), NULL, 10);
+    sb_autofree char *input = sb_format("/proc/%ld/fd/0", child);
+    sb_autoclose int seen = child > 0 ? open(input, O_PATH | O_CLOEXEC) : -1;
+    struct stat st;
+    enum { PTS_FIRST = 136, PTS_LAST = 143 };
+    if (seen < 0 || fstat(seen, &st) < 0 || !S_ISCHR(st.st_mode) || major(st.st_rdev) < PTS_FIRST ||
+        major(st.st_rdev) > PTS_LAST)
+        return;
+    sb_autofree char *again = sb_format("/proc/self/fd/%d", seen);
+    sb_autoclose int fd = open(again, O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+    if (fd >= 0)
+        ioctl(fd, TIOCSWINSZ, &size);
+}
+
+/* Until the program has ended. */
+static _Noreturn void stand_by(pid_t program, const sigset_t *signals) {
+    for (;;) {
+        int status;
+        pid_t pid = waitpid(-1, &status, WNOHANG);
+        if (pid == program)
+            _exit(exit_status(status));
+        if (pid < 0 && errno != EINTR)
+            _exit(FAILED);
+        siginfo_t info;
+        int signal = pid == 0 ? sigwaitinfo(signals, &info) : 0;
+        if (signal == SIGWINCH)
+            resize(program);
+        else if (signal > 0 && passed_on(&info))
+            kill(program, passed_on(&info));
+    }
+}
+
+static _Noreturn void be_first(int keeper, const struct options *options, const sigset_t *signals) {
     const char *cgroups = options->cgroups;
     /* The keeper's death is told by the kernel from here on, and by the pipe before. */
     prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -243,6 +312,8 @@ static _Noreturn void be_first(int keeper, const struct options *options) {
     if (poll(&alive, 1, 0) != 0)
         _exit(FAILED);
     setsid();
+    if (options->terminal && ioctl(0, TIOCSCTTY, 0) < 0)
+        fail("taking the terminal");
     if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
         fail("making a private mount namespace");
     if (mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
@@ -262,14 +333,7 @@ static _Noreturn void be_first(int keeper, const struct options *options) {
     if (program < 0)
         fail("starting a process");
     close(report);
-    for (;;) {
-        int status;
-        pid_t pid = wait(&status);
-        if (pid == program)
-            _exit(exit_status(status));
-        if (pid < 0 && errno != EINTR)
-            _exit(FAILED);
-    }
+    stand_by(program, signals);
 }
 
 /* ---- the keeper ---- */
@@ -283,8 +347,12 @@ static int keep(pid_t first, const sigset_t *signals) {
             return exit_status(status);
         if (pid < 0 && errno != EINTR)
             return FAILED;
-        if (sigwaitinfo(signals, NULL) == SIGTERM)
+        siginfo_t info;
+        int signal = sigwaitinfo(signals, &info);
+        if (signal == SIGTERM)
             kill(first, SIGKILL);
+        else if (signal > 0 && passed_on(&info))
+            sigqueue(first, SB_CONTAIN_PASS_ON, info.si_value);
     }
 }
 
@@ -309,6 +377,8 @@ static bool take_option(char *option, struct options *out) {
         out->own_system = !strcmp(value, "own");
     else if (!strcmp(option, "place") && out->place_count < SB_CONTAIN_PLACES)
         out->places[out->place_count++] = value;
+    else if (!strcmp(option, "input"))
+        out->terminal = take_input(value);
     else if (!strcmp(option, "join"))
         join(value);
     else
@@ -334,10 +404,7 @@ int sb_contain_main(int argc, char **argv) {
     take_report();
     take_options(argc, argv, &options);
     sigset_t signals;
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGCHLD);
-    sigaddset(&signals, SIGTERM);
-    sigprocmask(SIG_BLOCK, &signals, NULL);
+    set_signals(&signals);
     const char *what = "";
     if (options.place_count && sb_contain_apart(options.places, options.place_count, &what) < 0)
         fail(what);
@@ -350,7 +417,7 @@ int sb_contain_main(int argc, char **argv) {
     pid_t first = fork();
     if (first == 0) {
         close(alive[1]);
-        be_first(alive[0], &options);
+        be_first(alive[0], &options, &signals);
     }
     if (first < 0)
         fail("starting a process");

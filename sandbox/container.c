@@ -118,7 +118,7 @@ static int run_with(const struct sb_runtime *runtime, const struct bundle *bundl
     static const char *const env[] = {
         "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8", NULL};
     sb_autostrings struct sb_strings argv = {0};
-    if (bundle->own_users && container->network &&
+    if (bundle->own_users && sb_container_shares_network(container) &&
         !runtime->crun) /* it wants this machine's /sys */
         return sb_fail(err, SB_E_FAILED, "%s makes no such user namespace", runtime->path);
     add_arguments(runtime, bundle, &argv);
@@ -132,6 +132,8 @@ static int run_with(const struct sb_runtime *runtime, const struct bundle *bundl
         .own_system = bundle->own_users,
         .limits = container->limits,
         .out_met = container->out_met,
+        .streams = container->streams,
+        .stop = container->stop,
     };
     if (sb_contain_run(&contain, log, out_status, err) < 0)
         return -1;
@@ -192,8 +194,8 @@ static int run_once(struct sb_store *store, const struct sb_settings *settings,
 int sb_container_run(struct sb_store *store, const struct sb_settings *settings,
                      const struct sb_root *root, const struct sb_container *container,
                      struct sb_step_log *log, int *out_status, struct sb_error *err) {
-    static atomic_bool impossible[2]; /* without the network, with it */
-    atomic_bool *never = &impossible[container->network];
+    static atomic_bool impossible[2]; /* with a network of its own, with another */
+    atomic_bool *never = &impossible[sb_container_shares_network(container)];
     struct sb_error failure = {0};
     if (check_text(container, err) < 0)
         return -1;

@@ -47,6 +47,10 @@ struct sb_container {
     bool secret;                    /* env has what no disk may have: the bundle is in memory */
     const struct sb_limits *limits; /* see sandbox/contain.h */
     enum sb_limit_met *out_met;
+    struct sb_streams *streams;
+    const struct sb_contain_stop *stop;
+    const char *own_network; /* without network: a file that is a network namespace; NULL: a new
+                                one */
 };
 
 /* Runs it and waits; out_status is its exit status, or 128 + N when signal N ended it. Output goes

@@ -108,7 +108,14 @@ static json_t *process(const struct sb_container *container) {
     json_object_set_new(caps, "permitted", capability_names(!container->network));
     json_object_set_new(caps, "effective", capability_names(!container->network));
     json_t *out = json_object();
-    json_object_set_new(out, "terminal", json_false());
+    bool terminal = container->streams && sb_streams_has_terminal(container->streams);
+    json_object_set_new(out, "terminal", json_boolean(terminal));
+    if (terminal) {
+        struct winsize size = sb_streams_size(container->streams);
+        json_object_set_new(
+            out, "consoleSize",
+            json_pack("{s:i, s:i}", "height", (int)size.ws_row, "width", (int)size.ws_col));
+    }
     json_object_set_new(out, "user", user(container));
     json_object_set_new(out, "args", args);
     json_object_set_new(out, "env", env);
@@ -132,6 +139,10 @@ static void add_mount(json_t *mounts, const char *destination, const char *type,
                                     "type", type, "source", text(source), "options", list));
 }
 
+bool sb_container_shares_network(const struct sb_container *container) {
+    return container->network || container->own_network;
+}
+
 static json_t *mounts(const struct sb_container *container, bool own_users) {
     json_t *out = json_array();
     add_mount(out, "/proc", "proc", "proc", "nosuid noexec nodev");
@@ -140,7 +151,7 @@ static json_t *mounts(const struct sb_container *container, bool own_users) {
               "nosuid noexec newinstance ptmxmode=0666 mode=0620 gid=5");
     add_mount(out, "/dev/shm", "tmpfs", "shm", "nosuid noexec nodev mode=1777");
     /* A user namespace can't mount a sysfs that shows a network which isn't its own. */
-    if (container->network && own_users)
+    if (sb_container_shares_network(container) && own_users)
         add_mount(out, "/sys", "none", "/sys", "rbind nosuid noexec nodev ro");
     else
         add_mount(out, "/sys", "sysfs", "sysfs", "nosuid noexec nodev ro");
@@ -153,11 +164,14 @@ static json_t *mounts(const struct sb_container *container, bool own_users) {
     return out;
 }
 
-static json_t *namespaces(bool network, bool own_users) {
-    static const char *const types[] = {"pid", "mount", "ipc", "uts", "network", NULL};
+static json_t *namespaces(const struct sb_container *container, bool own_users) {
+    static const char *const types[] = {"pid", "mount", "ipc", "uts", NULL};
     json_t *out = json_array();
-    for (size_t i = 0; types[i + (network ? 1 : 0)]; i++)
+    for (size_t i = 0; types[i]; i++)
         json_array_append_new(out, json_pack("{s:s}", "type", types[i]));
+    if (!container->network)
+        json_array_append_new(
+            out, json_pack("{s:s, s:s*}", "type", "network", "path", container->own_network));
     if (own_users)
         json_array_append_new(out, json_pack("{s:s}", "type", "user"));
     return out;
@@ -172,7 +186,7 @@ static json_t *all_ids(void) {
 json_t *sb_container_config(const struct sb_root *root, const struct sb_container *container,
                             bool own_users) {
     json_t *spec_linux = json_object();
-    json_object_set_new(spec_linux, "namespaces", namespaces(container->network, own_users));
+    json_object_set_new(spec_linux, "namespaces", namespaces(container, own_users));
     if (own_users) {
         json_object_set_new(spec_linux, "uidMappings", all_ids());
         json_object_set_new(spec_linux, "gidMappings", all_ids());

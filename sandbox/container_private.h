@@ -13,4 +13,7 @@
 json_t *sb_container_config(const struct sb_root *root, const struct sb_container *container,
                             bool own_users);
 
+/* Whether its network is none that was made for it, with its user namespace. */
+bool sb_container_shares_network(const struct sb_container *container);
+
 #endif

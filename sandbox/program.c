@@ -21,11 +21,13 @@ static void add_proxies(struct sb_pairs *env) {
     }
 }
 
-void sb_program_environment(const char *home, bool network, struct sb_pairs *env) {
+void sb_program_environment(const char *home, bool network, bool building, struct sb_pairs *env) {
     sb_pairs_set(env, "PATH", SB_DEFAULT_PATH);
     sb_pairs_set(env, "HOME", home);
-    sb_pairs_set(env, "LANG", "C.UTF-8");
-    sb_pairs_set(env, "TZ", "UTC");
+    if (building) {
+        sb_pairs_set(env, "LANG", "C.UTF-8");
+        sb_pairs_set(env, "TZ", "UTC");
+    }
     if (network)
         add_proxies(env);
 }
@@ -91,7 +93,7 @@ int sb_host_program(const struct sb_host_program *program, struct sb_step_log *l
                     struct sb_error *err) {
     struct sb_pairs env = {0};
     sb_autostrings struct sb_strings list = {0};
-    sb_program_environment("/root", true, &env);
+    sb_program_environment("/root", true, true, &env);
     sb_pairs_add(&env, program->env);
     for (size_t i = 0; i < env.n; i++)
         sb_strings_addf(&list, "%s=%s", env.v[i].name, env.v[i].value);

@@ -14,9 +14,9 @@
 #include "sandbox/contain.h"
 #include "sandbox/step_log.h"
 
-/* What every program starts with: PATH, HOME, LANG and TZ, and with a network how this machine
- * reaches it, which is no part of what is built. */
-void sb_program_environment(const char *home, bool network, struct sb_pairs *env);
+/* What every program starts with: PATH and HOME, in a build LANG and TZ, and with a network how
+ * this machine reaches it, which is no part of what is built. */
+void sb_program_environment(const char *home, bool network, bool building, struct sb_pairs *env);
 
 /* What messages call it: the first line that says something, of name or of argv joined, not too
  * long. The caller's. */

@@ -39,6 +39,7 @@ struct sb_secrets {
 };
 
 struct sb_step_times;
+struct sb_step_failure;
 
 struct sb_step_run_context {
     struct sb_store *store;
@@ -60,6 +61,11 @@ struct sb_step_run_context {
     struct sb_step_times *times;                /* steps/times.h; may be NULL */
     void (*warn)(void *data, const char *text); /* what a user has to know; may be NULL */
     void *warn_data;
+    bool finished; /* the root is that of a whole image, which its programs are to find as whoever
+                      runs it does: with its environment and nothing else, as its user unless they
+                      say another */
+    const char *user;                /* of that image; NULL: root */
+    struct sb_step_failure *failure; /* filled when a program fails (steps/failure.h); or NULL */
     int failed_line; /* of the recipe file: of the command that failed; 0: that of the step */
 };
 
@@ -78,8 +84,13 @@ struct sb_program {
                        down what domain they think they are in */
     const struct sb_mount *mounts;
     size_t mount_count;
-    const char *const *caches; /* cache directories beside the step's own; ends in NULL; may be
-                                  NULL. One program at a time uses a cache directory. */
+    const char *const *caches;  /* cache directories beside the step's own; ends in NULL; may be
+                                   NULL. One program at a time uses a cache directory. */
+    struct sb_streams *streams; /* of whoever watches, instead of the log; may be NULL */
+    const struct sb_contain_stop *stop; /* may be NULL */
+    const char *own_network;            /* as in sb_container; may be NULL */
+    int *out_status; /* not NULL: whatever status it ends with is no failure, and no limit of time
+                        holds */
 };
 
 #endif

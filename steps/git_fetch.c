@@ -168,7 +168,7 @@ static int ask(const char *url, const char *ref, const struct sb_pairs *own, str
     const char *const argv[] = {"git", "ls-remote", "--", url, ref, peeled, NULL};
     struct sb_pairs env = {0};
     sb_autostrings struct sb_strings list = {0};
-    sb_program_environment("/nonexistent", true, &env);
+    sb_program_environment("/nonexistent", true, true, &env);
     sb_pairs_add(&env, own);
     for (size_t i = 0; i < env.n; i++)
         sb_strings_addf(&list, "%s=%s", env.v[i].name, env.v[i].value);

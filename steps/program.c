@@ -16,6 +16,7 @@
 #include "sandbox/program.h"
 #include "sandbox/userns.h"
 #include "steps/authorities.h"
+#include "steps/failure.h"
 #include "steps/hints.h"
 #include "steps/mounts.h"
 #include "steps/workdir.h"
@@ -42,9 +43,13 @@ static void note_homes(struct sb_root *root, int fd, const struct sb_pairs *env)
 static void make_environment(const struct sb_step *step, const struct sb_step_run_context *context,
                              const struct sb_program *program, const char *home,
                              struct sb_pairs *env) {
-    sb_program_environment(home, program->network, env);
+    sb_program_environment(home, program->network, !context->finished, env);
     sb_autofree char *epoch = sb_format("%lld", (long long)context->epoch);
-    sb_pairs_set(env, "SOURCE_DATE_EPOCH", epoch);
+    if (!context->finished)
+        sb_pairs_set(env, "SOURCE_DATE_EPOCH", epoch);
+    const char *terminal = getenv("TERM");
+    if (program->streams && sb_streams_has_terminal(program->streams) && terminal)
+        sb_pairs_set(env, "TERM", terminal);
     sb_pairs_add(env, context->env);
     for (size_t i = 0; step->kind->sees_args && i < step->args.n; i++) {
         const char *value = sb_pairs_get(&context->recipe->args, step->args.v[i]);
@@ -109,6 +114,17 @@ static bool lacks_processes(const struct sb_step_log *log) {
             strstr(text, "fork: Resource temporarily unavailable") || strstr(text, "fork: retry"));
 }
 
+static void note_failure(const struct sb_step *step, const struct sb_step_run_context *context,
+                         const struct sb_program *program, const struct sb_step_mounts *mounts,
+                         const struct place *place) {
+    struct sb_pairs env = {0};
+    if (!context->failure || !place->workdir)
+        return;
+    make_environment(step, context, program, place->user.home, &env);
+    sb_step_failure_note(step, context, program, &env, place->workdir, mounts);
+    sb_pairs_free(&env);
+}
+
 static int run(const struct sb_step *step, struct sb_step_run_context *context,
                const struct sb_program *program, struct sb_step_mounts *mounts, struct place *place,
                struct sb_error *err) {
@@ -120,6 +136,8 @@ static int run(const struct sb_step *step, struct sb_step_run_context *context,
     if (sb_step_mounts_give(step, context, &place->user, mounts, err) < 0)
         return -1;
     struct sb_limits limits = sb_settings_limits(context->settings);
+    if (program->out_status)
+        limits.time = 0;
     enum sb_limit_met met = SB_LIMIT_NONE;
     struct sb_container container = {
         .argv = program->argv,
@@ -135,12 +153,19 @@ static int run(const struct sb_step *step, struct sb_step_run_context *context,
         .secret = sb_step_secrets_in_environment(step),
         .limits = &limits,
         .out_met = &met,
+        .streams = program->streams,
+        .stop = program->stop,
+        .own_network = program->own_network,
     };
     int status;
     sb_step_log_begin(context->log);
     if (sb_container_run(context->store, context->settings, context->root, &container, context->log,
                          &status, err) < 0)
         return -1;
+    if (program->out_status) {
+        *program->out_status = status;
+        return 0;
+    }
     if (status == 0) {
         sb_step_warn(step, context, program->network);
         return 0;
@@ -157,9 +182,15 @@ int sb_step_program(const struct sb_step *step, struct sb_step_run_context *cont
                     const struct sb_program *program, struct sb_error *err) {
     struct sb_step_mounts mounts = {0};
     struct place place = {0};
+    struct sb_program own = *program;
+    if (!own.user && context->finished)
+        own.user = context->user;
+    program = &own;
     int failed = run(step, context, program, &mounts, &place, err);
     if (!failed)
         sb_step_mounts_succeeded(&mounts);
+    if (failed && err && err->code == SB_E_STEP)
+        note_failure(step, context, program, &mounts, &place);
     if (sb_step_mounts_end(&mounts, step, context, failed ? NULL : err) < 0)
         failed = -1;
     sb_step_secrets_forget(step, &place.env);

@@ -14,7 +14,7 @@ _sbuild_images() {
 
 _sbuild() {
 	local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command=build i
-	local commands="build plan bundle lock images inspect ls diff tag push pull export login logout install rollback status uninstall prune cache" options=""
+	local commands="build plan run bundle lock images inspect ls diff tag push pull export login logout install rollback status uninstall prune cache" options=""
 	COMPREPLY=()
 
 	case $previous in
@@ -34,9 +34,10 @@ _sbuild() {
 		esac
 		return
 		;;
+	--network) COMPREPLY=($(compgen -W "none host" -- "$word")) && return ;;
 	--compression) COMPREPLY=($(compgen -W "zstd gzip" -- "$word")) && return ;;
 	--runtime) COMPREPLY=($(compgen -c -X '!*@(crun|runc)' -- "$word")) && return ;;
-	--set | --secret | --until | --tag | -t | --version | --jobs | -j | --name | --user | -u | --max-size | --older-than | --keep-images | --platform | --interval | --cache-from | --cache-to)
+	--set | --secret | --env | -e | --workdir | -w | --until | --tag | -t | --version | --jobs | -j | --name | --user | -u | --max-size | --older-than | --keep-images | --platform | --interval | --cache-from | --cache-to)
 		return
 		;;
 	esac
@@ -45,9 +46,10 @@ _sbuild() {
 		case " $commands " in *" ${COMP_WORDS[i]} "*) command=${COMP_WORDS[i]} && break ;; esac
 	done
 	case $command in
-	build) options="--tag --push --compression --format --ca --plain-http --explain --until --metadata-file --json --progress --set --secret --allow --version --no-cache --cache-from --cache-to --jobs --runtime --store" ;;
-	bundle) options="--push --compression --format --ca --plain-http --output --units --name --tag --metadata-file --json --progress --set --secret --allow --version --no-cache --cache-from --cache-to --jobs --runtime --store" ;;
-	plan) options="--json --until --ca --plain-http --set --secret --allow --version --no-cache --cache-from --cache-to --jobs --runtime --store" ;;
+	build) options="--tag --push --compression --format --ca --plain-http --explain --until --skip-tests --metadata-file --json --progress --set --secret --allow --version --no-cache --cache-from --cache-to --jobs --runtime --store" ;;
+	bundle) options="--push --compression --format --ca --plain-http --output --units --name --tag --skip-tests --metadata-file --json --progress --set --secret --allow --version --no-cache --cache-from --cache-to --jobs --runtime --store" ;;
+	plan) options="--json --until --skip-tests --ca --plain-http --set --secret --allow --version --no-cache --cache-from --cache-to --jobs --runtime --store" ;;
+	run) options="--shell --failed --network --env --user --workdir --progress --ca --plain-http --set --secret --allow --version --no-cache --cache-from --cache-to --jobs --runtime --store" ;;
 	lock) options="--update --allow --set --json --ca --plain-http --store" ;;
 	images) options="--json --store" ;;
 	inspect) options="--json --manifest --config --store" ;;
@@ -73,7 +75,7 @@ _sbuild() {
 		compopt -o filenames 2>/dev/null
 		COMPREPLY=($(compgen -f -X '!*.@(yaml|yml)' -- "$word") $(compgen -d -- "$word"))
 		[[ $COMP_CWORD -gt 1 ]] || COMPREPLY+=($(compgen -W "$commands" -- "$word"))
-	elif [[ $command == bundle ]]; then
+	elif [[ $command == @(bundle|run) ]]; then
 		compopt -o filenames 2>/dev/null
 		COMPREPLY=($(compgen -f -X '!*.@(yaml|yml)' -- "$word") $(compgen -d -- "$word") $(compgen -W "$(_sbuild_images)" -- "$word"))
 	elif [[ $command == @(rollback|status|uninstall) ]]; then

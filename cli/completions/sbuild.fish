@@ -1,6 +1,6 @@
 # fish completion for sbuild
 
-set -l commands build plan bundle lock images inspect ls diff tag push pull export login logout install rollback status uninstall prune cache
+set -l commands build plan run bundle lock images inspect ls diff tag push pull export login logout install rollback status uninstall prune cache
 
 function __sbuild_images
     sbuild images --json 2>/dev/null | sed 's/},{/}\n{/g' |
@@ -14,7 +14,7 @@ end
 
 function __sbuild_is # COMMAND…: without a command it is a build
     set -l words (commandline -opc)
-    if contains -- "$words[2]" build plan bundle lock images inspect ls diff tag push pull export login logout install rollback status uninstall prune cache
+    if contains -- "$words[2]" build plan run bundle lock images inspect ls diff tag push pull export login logout install rollback status uninstall prune cache
         contains -- "$words[2]" $argv
     else
         contains -- build $argv
@@ -25,18 +25,25 @@ complete -c sbuild -n "not __fish_seen_subcommand_from $commands" -f -a "$comman
 complete -c sbuild -l help -s h -d 'Help'
 complete -c sbuild -l store -r -d 'The store' -a '(__fish_complete_directories)'
 
-complete -c sbuild -n '__sbuild_is build plan bundle lock' -a '(__fish_complete_suffix .yaml)'
-complete -c sbuild -n '__sbuild_is build plan bundle lock' -l set -x -d 'Replace a build argument'
-complete -c sbuild -n '__sbuild_is build plan bundle lock' -l allow -x -a '(__fish_complete_directories)' -d 'Let recipes read beneath it'
-complete -c sbuild -n '__sbuild_is build plan bundle' -l secret -x -d 'A secret for steps that name it'
-complete -c sbuild -n '__sbuild_is build plan bundle' -l version -x -d 'The version'
-complete -c sbuild -n '__sbuild_is build plan bundle' -l no-cache -d 'Build every layer'
-complete -c sbuild -n '__sbuild_is build plan bundle' -l cache-from -x -d 'Take layers that others built'
-complete -c sbuild -n '__sbuild_is build plan bundle' -l cache-to -x -d 'Put layers that are built into it'
-complete -c sbuild -n '__sbuild_is build plan bundle' -l jobs -s j -x -d 'Threads, recipes at a time'
-complete -c sbuild -n '__sbuild_is build plan bundle' -l runtime -x -a 'crun runc' -d 'OCI runtime'
+complete -c sbuild -n '__sbuild_is build plan run bundle lock' -a '(__fish_complete_suffix .yaml)'
+complete -c sbuild -n '__sbuild_is build plan run bundle lock' -l set -x -d 'Replace a build argument'
+complete -c sbuild -n '__sbuild_is build plan run bundle lock' -l allow -x -a '(__fish_complete_directories)' -d 'Let recipes read beneath it'
+complete -c sbuild -n '__sbuild_is build plan run bundle' -l secret -x -d 'A secret for steps that name it'
+complete -c sbuild -n '__sbuild_is build plan run bundle' -l version -x -d 'The version'
+complete -c sbuild -n '__sbuild_is build plan run bundle' -l no-cache -d 'Build every layer'
+complete -c sbuild -n '__sbuild_is build plan run bundle' -l cache-from -x -d 'Take layers that others built'
+complete -c sbuild -n '__sbuild_is build plan run bundle' -l cache-to -x -d 'Put layers that are built into it'
+complete -c sbuild -n '__sbuild_is build plan run bundle' -l jobs -s j -x -d 'Threads, recipes at a time'
+complete -c sbuild -n '__sbuild_is build plan run bundle' -l runtime -x -a 'crun runc' -d 'OCI runtime'
 complete -c sbuild -n '__sbuild_is build bundle' -l tag -s t -x -d 'A further tag'
 complete -c sbuild -n '__sbuild_is build' -l explain -d 'Say why each layer is built'
+complete -c sbuild -n '__sbuild_is run' -l shell -d 'Run a shell'
+complete -c sbuild -n '__sbuild_is run' -l failed -d 'Where the step that failed last left off'
+complete -c sbuild -n '__sbuild_is run' -l network -x -a 'none host' -d 'Whether it reaches the network'
+complete -c sbuild -n '__sbuild_is run' -l env -s e -x -d 'A further variable'
+complete -c sbuild -n '__sbuild_is run' -l user -s u -x -d 'Instead of the image''s'
+complete -c sbuild -n '__sbuild_is run' -l workdir -s w -x -d 'Instead of the image''s'
+complete -c sbuild -n '__sbuild_is build plan bundle' -l skip-tests -d 'Run no test'
 complete -c sbuild -n '__sbuild_is build plan' -l until -x -d 'Build no further than this layer'
 complete -c sbuild -n '__sbuild_is build bundle' -l metadata-file -r -d 'Write facts as JSON'
 complete -c sbuild -n '__sbuild_is build bundle' -l push -d 'Push the image'
@@ -46,15 +53,15 @@ complete -c sbuild -n '__sbuild_is bundle install' -l name -x -d 'Of the service
 complete -c sbuild -n '__sbuild_is build bundle push' -l compression -x -a 'zstd gzip' -d 'Of layers'
 complete -c sbuild -n '__sbuild_is push' -l create-repository -d 'In ECR, when it is missing'
 complete -c sbuild -n '__sbuild_is build bundle push' -l format -x -a 'oci docker' -d 'Of the manifest'
-complete -c sbuild -n '__sbuild_is build plan bundle lock push pull login install cache' -l ca -r -d 'Trust these authorities as well'
-complete -c sbuild -n '__sbuild_is build plan bundle lock push pull login install cache' -l plain-http -d 'Speak HTTP without TLS'
+complete -c sbuild -n '__sbuild_is build plan run bundle lock push pull login install cache' -l ca -r -d 'Trust these authorities as well'
+complete -c sbuild -n '__sbuild_is build plan run bundle lock push pull login install cache' -l plain-http -d 'Speak HTTP without TLS'
 complete -c sbuild -n '__sbuild_is pull' -l platform -x -a 'linux/amd64 linux/arm64' -d 'Of an index'
 complete -c sbuild -n '__sbuild_is pull' -l unpack -d 'Unpack the layers as well'
-complete -c sbuild -n '__sbuild_is build bundle push pull install' -l progress -x -a 'auto tty plain json' -d 'How progress is shown'
+complete -c sbuild -n '__sbuild_is build run bundle push pull install' -l progress -x -a 'auto tty plain json' -d 'How progress is shown'
 complete -c sbuild -n '__sbuild_is lock' -l update -d 'Move it to what the image is now'
 complete -c sbuild -n '__sbuild_is build plan bundle lock images inspect ls diff push pull install rollback status prune cache' -l json -d 'Facts as JSON'
 
-complete -c sbuild -n '__sbuild_is bundle images inspect ls diff tag push pull export' -f -a '(__sbuild_images)'
+complete -c sbuild -n '__sbuild_is run bundle images inspect ls diff tag push pull export' -f -a '(__sbuild_images)'
 complete -c sbuild -n '__sbuild_is inspect' -l manifest -d 'The manifest'
 complete -c sbuild -n '__sbuild_is inspect' -l config -d 'The image config'
 complete -c sbuild -n '__sbuild_is ls' -l recursive -s R -d 'Everything below'

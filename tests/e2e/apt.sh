@@ -72,5 +72,10 @@ check "hash-based pyc files" python3 - $root/opt/app/__pycache__/*.pyc <<'EOF'
 import sys
 sys.exit(open(sys.argv[1], "rb").read(8)[4] & 1 == 0)
 EOF
+printf 'name: none\nfrom: packages.yaml\nlayers: [{name: none, apt: [no-such-package]}]\n' >none.yaml
+check_fails "a package that there is not" 4 "$SBUILD" none.yaml
+check_equal "a look at where apt failed, with what was said to it" "0 noninteractive" \
+	"$("$SBUILD" run --failed sh -c 'echo $(id -u) $DEBIAN_FRONTEND' 2>err)"
+check "and without the archive's lists, which is said" has err 'without what it had mounted at /var/lib/apt/lists'
 check_store "root's"
 check_store "the user's" home/store

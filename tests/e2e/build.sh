@@ -207,8 +207,8 @@ check "for programs, the error has its end, too" sh -c "grep -h '^{' err.json | 
 # A log has it above: it is not said again.
 said_once() { # NAME WHAT-IS-IN-FRONT
 	check_equal "$1: each line once" "1 1 1" "$(for line in 'line 1' 'line 50' partial; do grep -c "[ |]$line\$" said || :; done | paste -sd ' ')"
-	check_equal "$1: at last what failed, and where the whole log is" \
-		"$2"'layer fails: fails.yaml:7: run: `exit 7` ended with status 7,    the whole log: /,' \
+	check_equal "$1: at last what failed, where the whole log is, and how to get there" \
+		"$2"'layer fails: fails.yaml:7: run: `exit 7` ended with status 7,    the whole log: /,    a shell where it failed: sbuild run --failed,' \
 		"$(grep -A 9 '^sbuild: error' said | sed 's|^sbuild: error: ||; s|\(log: /\).*|\1|' | tr '\n' ,)"
 }
 check_fails "in a log" 4 "$SBUILD" fails.yaml --progress plain --metadata-file facts.json

@@ -128,6 +128,14 @@ check "editable projects, several files, project:" built
 check_equal "what is editable is installed as it is" "version = '1.0'" "$(site core.py)"
 check_equal "from the further index" "version = '1.0'" "$(site cc.py)"
 
+# ---- one that fails ----
+mkdir context/broken
+echo 'raise SystemExit("it is broken")' >context/broken/setup.py
+printf 'name: app\nfrom: deb.yaml\ncontext: context\nlayers: [{name: deps, pip: {project: broken, index_url: "%s"}}]\n' "$index" >app.yaml
+check_fails "a project that can't be built" 4 "$SBUILD" app.yaml
+check_equal "a look at where pip failed: what it had of the context is there" "/run/sbuild/pip broken" \
+	"$("$SBUILD" run --failed sh -c 'echo $PWD $(ls)' 2>err)"
+
 # ---- an index with a password ----
 printf '[global]\nindex-url = http://user:pass-word@127.0.0.1:%s/simple\n' "$port" >pip.conf
 secrets() { # SECRETS

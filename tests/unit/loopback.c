@@ -1,5 +1,5 @@
-/* deploy/loopback: answers of all kinds, from servers on IPv4 and IPv6. */
-#include "deploy/loopback.h"
+/* base/loopback: answers of all kinds, from servers on IPv4 and IPv6. */
+#include "base/loopback.h"
 
 #include <arpa/inet.h>
 #include <poll.h>

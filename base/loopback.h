@@ -1,11 +1,11 @@
 /*
- * deploy/loopback: a service asked at its port, on this machine: IPv4, or IPv6 where it listens on
+ * base/loopback: a service asked at its port, on this machine: IPv4, or IPv6 where it listens on
  * nothing else.
  *
  * Its answers are a stranger's: of a page no more than the status is looked at.
  */
-#ifndef SB_DEPLOY_LOOPBACK_H
-#define SB_DEPLOY_LOOPBACK_H
+#ifndef SB_BASE_LOOPBACK_H
+#define SB_BASE_LOOPBACK_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-#include "deploy/loopback.h"
+#include "base/loopback.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
