@@ -6,18 +6,6 @@
 #include "base/text.h"
 #include "document/recipe_private.h"
 
-/* What decides about layers, and what would have to be built first. */
-static void check_keys(struct sb_reader *reader, const struct sb_yaml *node) {
-    static const char *const none[] = {"inputs", SB_WHEN};
-    for (size_t i = 0; i < sizeof none / sizeof *none; i++) {
-        const struct sb_yaml *value = sb_yaml_get(node, none[i]);
-        if (value)
-            sb_reader_problem(reader, value,
-                              "key \"%s\": has no meaning in test, which sees the finished image",
-                              none[i]);
-    }
-}
-
 static void read_test(struct sb_reader *reader, const struct sb_yaml *node,
                       const struct sb_recipe_build *build, struct sb_recipe_test *out) {
     out->place = (struct sb_place){reader->file, node->line, node->column};
@@ -28,7 +16,10 @@ static void read_test(struct sb_reader *reader, const struct sb_yaml *node,
                           node->type == SB_YAML_SCALAR ? sb_text_shown(node->text).text
                                                        : sb_yaml_type_name(node));
     } else if (sb_step_read(reader, node, build, &out->step)) {
-        check_keys(reader, node);
+        if (out->step.input_count)
+            sb_reader_problem(
+                reader, sb_yaml_get(node, "inputs"),
+                "key \"inputs\": has no meaning in test, which sees the finished image");
         if (!out->step.kind->is_script)
             sb_reader_problem(reader, node,
                               "key \"%s\": has no meaning in test (expected run or service)",
