@@ -120,6 +120,9 @@ static int check_step(struct sb_target *target, const struct sb_recipe_layer *la
                       const struct sb_step *step, bool deep, struct problems *problems) {
     struct sb_error err = {0};
     bool copies = sb_step_copies(step);
+    for (size_t i = 0; i < step->input_count; i++)
+        if (check_step(target, layer, &step->inputs[i], deep, problems) < 0)
+            return -1;
     if (copies && !sb_origin_is_context(&sb_step_placing(step)->origin))
         return 0; /* of another target, which may not be there yet */
     if (!copies && !step->kind->look)

@@ -122,6 +122,19 @@ static void explain_words(const json_t *a, const json_t *b, const char *kind, co
     sb_buf_addf(out, "%s: %s changed", kind, name);
 }
 
+/* inputs: of a step, by where they are shown. */
+static void explain_shown(const json_t *a, const json_t *b, struct sb_buf *out) {
+    size_t n = json_array_size(a), m = json_array_size(b);
+    for (size_t i = 0; i < n && i < m; i++) {
+        const json_t *x = json_array_get(a, i), *y = json_array_get(b, i);
+        if (json_equal(x, y))
+            continue;
+        sb_buf_addf(out, "the input %s changed", sb_json_string(y, "to", ""));
+        return;
+    }
+    sb_buf_addf(out, "%zu inputs instead of %zu", m, n);
+}
+
 static void explain_step(const json_t *a, const json_t *b, size_t number, struct sb_buf *out) {
     const char *kind = sb_json_string(b, "kind", "step");
     if (strcmp(kind, sb_json_string(a, "kind", "")) != 0) {
@@ -143,6 +156,10 @@ static void explain_step(const json_t *a, const json_t *b, size_t number, struct
                         verb(json_object_get(x, name), json_object_get(y, name)));
             return;
         }
+    }
+    if (!is_same(json_object_get(a, "shown"), json_object_get(b, "shown"))) {
+        explain_shown(json_object_get(a, "shown"), json_object_get(b, "shown"), out);
+        return;
     }
     const json_t *x = json_object_get(a, "does"), *y = json_object_get(b, "does");
     const char *name = differing_name(x, y);

@@ -42,9 +42,12 @@ bool sb_recipe_needs_root(const struct sb_recipe *recipe) {
 bool sb_layer_reads_context(const struct sb_recipe_layer *layer) {
     for (size_t i = 0; i < layer->step_count; i++) {
         const struct sb_step *step = &layer->steps[i];
-        if (step->kind->inputs ||
-            (sb_step_copies(step) && sb_origin_is_context(&sb_step_placing(step)->origin)))
+        const struct sb_origin *origin;
+        if (step->kind->inputs)
             return true;
+        for (size_t n = 0; (origin = sb_step_origin(step, n)); n++)
+            if (sb_origin_is_context(origin))
+                return true;
     }
     return false;
 }
@@ -332,6 +335,24 @@ static int add_gathered(const struct sb_layer_site *site, const struct sb_step *
     return 0;
 }
 
+/* What its programs see, by content. */
+static int add_shown(const struct sb_layer_site *site, const struct sb_step *step, json_t *out,
+                     struct sb_error *err) {
+    struct sb_copies copies = {0};
+    json_t *shown = json_array();
+    int failed = 0;
+    if (step->input_count > 0)
+        json_object_set(out, "shown", shown);
+    for (size_t i = 0; i < step->input_count && !failed; i++) {
+        json_t *one = json_object();
+        json_array_append_new(shown, one);
+        failed = add_gathered(site, &step->inputs[i], &copies, one, err);
+    }
+    json_decref(shown);
+    sb_copies_free(&copies);
+    return failed;
+}
+
 int sb_layer_step_json(const struct sb_layer_site *site, const struct sb_step *step,
                        struct sb_copies *copies, json_t **out, struct sb_error *err) {
     json_t *json = *out = json_object();
@@ -348,7 +369,7 @@ int sb_layer_step_json(const struct sb_layer_site *site, const struct sb_step *s
     json_t *does = json_object();
     json_object_set_new(json, "does", does);
     step->kind->describe(step, does);
-    if (add_secrets(site, step, json, err) < 0)
+    if (add_secrets(site, step, json, err) < 0 || add_shown(site, step, json, err) < 0)
         return -1;
     return add_inputs(site, step, json, err);
 }

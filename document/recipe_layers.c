@@ -146,6 +146,9 @@ static const struct sb_key common_keys[] = {
                     "variable; they are in no layer, log or cache record."},
     {"cache", SB_KEY_CUSTOM, 0, .read = read_caches, .schema = caches_schema,
      .description = "Directories that are kept between builds, and in no layer."},
+    {"inputs", SB_KEY_CUSTOM, 0, .read = sb_inputs_read_key, .schema = sb_inputs_schema,
+     .description = "Files that the step's programs see while they run, read-only and in no layer: "
+                    "of the context, a stage, a recipe or an image, as copy takes them."},
     {"env", SB_KEY_PAIRS, AT(env), .rule = &sb_rule_env, .most = 1000, .variables = true,
      .description = "Environment variables of the step's programs, and of nothing else; $NAME in a "
                     "value is one that they have anyway, or one above."},
@@ -174,6 +177,7 @@ static void free_common(struct sb_step *step) {
     sb_strings_free(&step->shares);
     sb_strings_free(&step->args);
     sb_strings_free(&step->platform_args);
+    sb_inputs_free_list(step);
     free(step->left_out);
 }
 
@@ -441,6 +445,10 @@ static void read_layer(struct sb_reader *reader, const struct sb_yaml *node,
     } else if (steps) {
         struct sb_step defaults = {.build = build};
         read_common(reader, node, &defaults);
+        if (defaults.input_count)
+            sb_reader_problem(reader, sb_yaml_get(node, "inputs"),
+                              "key \"inputs\": stands beside steps (expected in the step whose "
+                              "programs see them)");
         read_steps(reader, steps, &defaults, layer);
         free_common(&defaults);
     }

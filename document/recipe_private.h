@@ -68,6 +68,12 @@ json_t *sb_secret_schema(void);
 /* The layer's, but for those in whose place the step has others. */
 void sb_secrets_add_defaults(struct sb_step *step, const struct sb_step *defaults);
 
+/* inputs: of a step, and what they hold. */
+void sb_inputs_read_key(struct sb_reader *reader, const struct sb_key *key,
+                        const struct sb_yaml *node, void *target);
+json_t *sb_inputs_schema(const struct sb_key *key);
+void sb_inputs_free_list(struct sb_step *step);
+
 /* when: of a layer or a step: why it is left out, NULL where it is not. The caller's. */
 char *sb_when_read(struct sb_reader *reader, const struct sb_yaml *node);
 #define SB_WHEN "when"

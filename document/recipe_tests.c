@@ -15,10 +15,16 @@ static void read_test(struct sb_reader *reader, const struct sb_yaml *node,
         sb_reader_problem(reader, node, "key \"test\": expected {run: …} or service, found %s",
                           node->type == SB_YAML_SCALAR ? sb_text_shown(node->text).text
                                                        : sb_yaml_type_name(node));
-    } else if (sb_step_read(reader, node, build, &out->step) && !out->step.kind->is_script) {
-        sb_reader_problem(reader, node,
-                          "key \"%s\": has no meaning in test (expected run or service)",
-                          out->step.kind->name);
+    } else if (sb_step_read(reader, node, build, &out->step)) {
+        const struct sb_yaml *inputs = sb_yaml_get(node, "inputs");
+        if (!out->step.kind->is_script)
+            sb_reader_problem(reader, node,
+                              "key \"%s\": has no meaning in test (expected run or service)",
+                              out->step.kind->name);
+        else if (inputs)
+            sb_reader_problem(reader, inputs,
+                              "key \"inputs\": has no meaning in test, which sees the finished "
+                              "image alone");
     }
 }
 

@@ -18,8 +18,11 @@ bool sb_origin_is_context(const struct sb_origin *origin) {
 
 struct sb_origin *sb_step_origin(const struct sb_step *step, size_t n) {
     struct sb_placing *placing = (struct sb_placing *)sb_step_placing(step);
-    bool copies = placing && !placing->url;
-    return copies && n == 0 ? &placing->origin : NULL;
+    size_t copies = placing && !placing->url;
+    if (n < copies)
+        return &placing->origin;
+    n -= copies;
+    return n < step->input_count ? sb_step_origin(&step->inputs[n], 0) : NULL;
 }
 
 bool sb_step_copies(const struct sb_step *step) {

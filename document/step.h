@@ -56,9 +56,13 @@ struct sb_step {
                                                         */
     struct sb_strings caches; /* absolute directories kept between builds, */
     struct sb_strings shares; /* and for each the name under which recipes share it; "": none */
-    bool args_given;          /* args: says which arguments its programs see; else run sees all */
-    struct sb_strings args;   /* those that they see, as environment variables (run), and in the */
-                              /* image's variables that are made of them */
+    /* Files that its programs see, read-only, and that are in no layer: each a copy step of its
+     * own, into nothing. */
+    struct sb_step *inputs;
+    size_t input_count;
+    bool args_given;        /* args: says which arguments its programs see; else run sees all */
+    struct sb_strings args; /* those that they see, as environment variables (run), and in the */
+                            /* image's variables that are made of them */
     struct sb_strings platform_args; /* those of the platform that it sees by default, as its script
                                         names them */
     struct sb_pairs env;             /* that its programs have; templates, of what it sees */

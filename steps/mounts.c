@@ -164,7 +164,7 @@ static json_t *describe_cache(const struct cache *cache, const struct sb_recipe 
 /* From here on the collector leaves the cache alone as long as this process lives, its lock
  * included: two who hold "the same" lock on two files would share the directory. */
 static int take_into_use(struct sb_store *store, const char *id, struct sb_error *err) {
-    static const char *const suffixes[] = {"", ".json", ".lock", ".inputs"};
+    static const char *const suffixes[] = {"", ".json", ".lock", ".inputs", ".shown"};
     if (sb_store_hold(store, err) < 0)
         return -1;
     for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
@@ -345,7 +345,8 @@ int sb_step_mounts_begin(const struct sb_step *step, struct sb_step_run_context 
         return -1;
     if (add_own(program, out, err) < 0)
         return -1;
-    if (sb_step_secrets_places(step, out, err) < 0 || make_points(out, err) < 0)
+    if (sb_step_secrets_places(step, out, err) < 0 ||
+        sb_step_inputs_places(step, context, out, err) < 0 || make_points(out, err) < 0)
         return -1;
     add_devices(program, out);
     return sb_root_files_place(out->root, out->files, out->file_count, err);
@@ -388,6 +389,7 @@ int sb_step_mounts_end(struct sb_step_mounts *mounts, const struct sb_step *step
         close(mounts->locks[i]);
     sb_strings_free(&mounts->sources);
     sb_strings_free(&mounts->caches);
+    json_decref(mounts->brought);
     free(mounts->authorities);
     free(mounts->directory);
     free(mounts->points);

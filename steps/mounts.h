@@ -5,11 +5,15 @@
 #ifndef SB_STEPS_MOUNTS_H
 #define SB_STEPS_MOUNTS_H
 
+#include <jansson.h>
+
 #include "sandbox/inroot.h"
 #include "steps/execution.h"
 
 /* Where a program with the network finds what steps/authorities gives it. */
 #define SB_AUTHORITIES_PLACE "/run/sbuild-authorities"
+/* Where in a program's directory that is laid out which inputs: shows. */
+#define SB_INPUTS_DIRECTORY "inputs"
 
 struct sb_step_mounts {
     struct sb_mount *v; /* by destination; these have no symlinks */
@@ -28,6 +32,7 @@ struct sb_step_mounts {
     int *locks;           /* of the caches */
     size_t lock_count;
     struct sb_strings caches; /* their directories, relative to STORE/sbuild */
+    json_t *brought;          /* path → digest of the step's inputs; NULL: none */
     struct sb_step_run_context *context;
 };
 
@@ -40,6 +45,8 @@ int sb_step_mounts_begin(const struct sb_step *step, struct sb_step_run_context 
 int sb_step_mounts_give(const struct sb_step *step, struct sb_step_run_context *context,
                         const struct sb_user *user, struct sb_step_mounts *mounts,
                         struct sb_error *err);
+/* The program succeeded: what is in its caches now was made from what it saw. */
+void sb_step_mounts_succeeded(const struct sb_step_mounts *mounts);
 /* Says, to whoever listens to the context, what the program wrote in vain. */
 int sb_step_mounts_end(struct sb_step_mounts *mounts, const struct sb_step *step,
                        const struct sb_step_run_context *context, struct sb_error *err);

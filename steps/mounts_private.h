@@ -15,6 +15,13 @@ void sb_step_mounts_add(struct sb_step_mounts *mounts, char *source, const char 
 /* An absolute place that the container itself doesn't need. */
 int sb_step_mounts_check_place(const char *path, struct sb_error *err);
 
+/* ---- mounts_inputs.c ---- */
+
+/* Lays them out, and adds mounts; those that lie below one of them were added before. A part of
+ * sb_step_mounts_begin. */
+int sb_step_inputs_places(const struct sb_step *step, struct sb_step_run_context *context,
+                          struct sb_step_mounts *mounts, struct sb_error *err);
+
 /* ---- mounts_secrets.c: files on a tmpfs, in /run/secrets or where the recipe says ---- */
 
 /* Where the files of the step's secrets are to be seen; a part of sb_step_mounts_begin. */

@@ -187,6 +187,8 @@ int sb_step_program(const struct sb_step *step, struct sb_step_run_context *cont
         own.user = context->user;
     program = &own;
     int failed = run(step, context, program, &mounts, &place, err);
+    if (!failed)
+        sb_step_mounts_succeeded(&mounts);
     if (failed && err && err->code == SB_E_STEP)
         note_failure(step, context, program, &mounts, &place);
     if (sb_step_mounts_end(&mounts, step, context, failed ? NULL : err) < 0)

@@ -7,7 +7,9 @@
 need docker-registry python3
 
 # Short pauses and small chunks: a thousand runs, and a layer of several chunks.
-export SBUILD_RETRY_BASE_MS=5 SBUILD_STALL_SECONDS=1 SBUILD_UPLOAD_CHUNK=262144
+# What is instrumented is slow itself, and no server that stalls.
+export SBUILD_RETRY_BASE_MS=5 SBUILD_STALL_SECONDS=${SB_INSTRUMENTED:+4} SBUILD_UPLOAD_CHUNK=262144
+export SBUILD_STALL_SECONDS="${SBUILD_STALL_SECONDS:-1}"
 start_registry faults plain REGISTRY_LOG_ACCESSLOG_DISABLED=true || exit 1
 start_proxy
 port=${PROXY#*:}

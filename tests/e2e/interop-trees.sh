@@ -79,7 +79,7 @@ mv /low/dir/e /low/moved
 echo more >>/new/one/file
 rm /new/same
 mv /new/two /new/three
-cp /new/setuid /new/setuid-copy
+cp -p /new/setuid /new/setuid-copy # without -p a program in a user namespace loses the bits
 rm /new/fifo; echo plain >/new/fifo
 rm /new/old; mkfifo /new/old
 rm -rf /new/sticky; ln -s setgid /new/sticky

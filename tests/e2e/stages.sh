@@ -129,6 +129,45 @@ check_equal "so that a tag that moves changes nothing" 0 "$(grep -c '^  building
 "$SBUILD" third.yaml --store S3 --progress plain >/dev/null 2>err
 check "until the lock file moves" sh -c '"$SBUILD" export third --store S3 --format rootfs -o - | tar xOf - out.txt | grep -q "^THR$"'
 
+# ---- inputs ----
+
+cat >inputs.yaml <<-'END'
+	name: inputs
+	from: {stage: base}
+	stages:
+	  - {name: base, from: scratch, layers: [{name: root, copy: {from: root, to: /}}]}
+	  - {name: lib, from: scratch, layers: [{name: x, copy: {from: src, to: /out}}]}
+	layers:
+	  - name: use
+	    run: |
+	      cat /src/main.txt /lib/main.txt /app/main.txt /run/secrets/none 2>/dev/null >/result || :
+	      ! touch /src/x && ! echo x >/app/main.txt
+	      echo made >/app/made; [ /src/dir/object -nt /src/main.txt ] || { cp /src/main.txt /src/dir/object; echo compiled; }
+	    inputs: [{from: src, to: /src}, {stage: lib, from: /out, to: /lib}, {from: src/main.txt, to: /app/}]
+	    cache: [/src/dir]
+END
+"$SBUILD" inputs.yaml --progress plain >/dev/null 2>err
+check "a step sees its inputs" sh -c '"$SBUILD" export inputs --format rootfs -o - | tar xOf - result | uniq -c | grep -q "3 three"'
+check_equal "which are in no layer" "app/ app/made" "$(listing inputs | awk '$4 ~ /^(src|lib|app)/ { print $4 }' | paste -sd ' ')"
+check "a make compiles" grep -q '| compiled' err
+"$SBUILD" inputs.yaml --progress plain >/dev/null 2>err
+check_equal "nothing changed: nothing runs" 0 "$(grep -c '^  building' err)"
+"$SBUILD" inputs.yaml --no-cache=use --progress plain >/dev/null 2>err
+check_equal "what did not change is older than what was made of it" 0 "$(grep -c '| compiled' err)"
+echo four >src/main.txt
+"$SBUILD" inputs.yaml --explain --progress plain >/dev/null 2>err
+check "what changed is newer" grep -q '| compiled' err
+check "and is told of" grep -q 'the input /src changed' err
+echo three >src/main.txt
+"$SBUILD" inputs.yaml --no-cache=use --progress plain >/dev/null 2>err
+check "also when it is what it was before" grep -q '| compiled' err
+sed -i 's/echo made/exit 3; echo made/' inputs.yaml
+echo five >src/main.txt
+"$SBUILD" inputs.yaml --progress plain >/dev/null 2>err || :
+sed -i 's/exit 3; //' inputs.yaml
+"$SBUILD" inputs.yaml --progress plain >/dev/null 2>err
+check "and after a step that failed over it" grep -q '| compiled' err
+
 # ---- a machine that has nothing, and a shared cache ----
 
 "$SBUILD" app.yaml --store A --cache-to "$HOST/cache" >a 2>err

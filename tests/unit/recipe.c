@@ -342,7 +342,7 @@ static const struct {
      "r.yaml:4:13: key \"rnu\": unknown key in layer (did you mean \"run\"?)"},
     {"layers:\n- {name: a, steps: [{run: x, name: y}]}\n",
      "r.yaml:4:30: key \"name\": unknown key in step (expected one of apt, pip, conda, run, copy, "
-     "download, git, prune, network, secrets, cache, env, args, when)"},
+     "download, git, prune, network, secrets, cache, inputs, env, args, when)"},
     {"layers:\n- {name: a, copy: {from: /a, to: /b}}\n",
      "r.yaml:4:26: key \"from\": expected a path below the context such as src/app (context: "
      "says where that is), found \"/a\" (did you mean \"a\"?)"},
