@@ -16,14 +16,15 @@ static void read_test(struct sb_reader *reader, const struct sb_yaml *node,
                           node->type == SB_YAML_SCALAR ? sb_text_shown(node->text).text
                                                        : sb_yaml_type_name(node));
     } else if (sb_step_read(reader, node, build, &out->step)) {
-        if (out->step.input_count)
-            sb_reader_problem(
-                reader, sb_yaml_get(node, "inputs"),
-                "key \"inputs\": has no meaning in test, which sees the finished image");
+        const struct sb_yaml *inputs = sb_yaml_get(node, "inputs");
         if (!out->step.kind->is_script)
             sb_reader_problem(reader, node,
                               "key \"%s\": has no meaning in test (expected run or service)",
                               out->step.kind->name);
+        else if (inputs)
+            sb_reader_problem(reader, inputs,
+                              "key \"inputs\": has no meaning in test, which sees the finished "
+                              "image alone");
     }
 }
 

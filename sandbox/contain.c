@@ -87,7 +87,7 @@ static void take_signal(struct watch *watch, int signal) {
 }
 
 static void look_for_stop(struct watch *watch, const struct pollfd *stop) {
-    if (stop->revents && !watch->told) {
+    if (watch->stop && stop->revents && !watch->told) {
         pass_on(watch, watch->stop->signal);
         watch->told = now() + watch->stop->seconds;
     }

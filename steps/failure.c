@@ -48,23 +48,30 @@ static int keep_tree(const char *source, int to, const char *name) {
     return fd < 0 ? -1 : sb_tree_walk(AT_FDCWD, source, link_entry, NULL, &linking, &ignored);
 }
 
+static void keep_mount(struct sb_step_failure *out, const char *own, const struct sb_mount *mount,
+                       int to) {
+    sb_autofree char *name = sb_format("%zu", out->mount_places.n);
+    if (own && !strncmp(mount->source, own, strlen(own)) &&
+        keep_tree(mount->source, to, name) == 0) {
+        sb_strings_add(&out->mount_places, mount->destination);
+        return;
+    }
+    sb_strings_add(&out->left_out, mount->destination);
+    sb_tree_remove(to, name, NULL);
+}
+
 static void keep_mounts(struct sb_step_failure *out, const struct sb_step_run_context *context,
-                        const struct sb_program *program) {
+                        const struct sb_program *program, const struct sb_step_mounts *mounts) {
     const char *own = sb_store_tmp_path(context->store);
     sb_autoclose int to = open(out->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    for (size_t i = 0; i < program->mount_count && to >= 0; i++) {
-        const struct sb_mount *mount = &program->mounts[i];
-        sb_autofree char *name = sb_format("%zu", out->mount_places.n);
-        if (!strncmp(mount->destination, "/dev/", 5))
-            continue; /* a script, which its shell has read */
-        if (own && !strncmp(mount->source, own, strlen(own)) &&
-            keep_tree(mount->source, to, name) == 0) {
-            sb_strings_add(&out->mount_places, mount->destination);
-            continue;
-        }
-        sb_strings_add(&out->left_out, mount->destination);
-        sb_tree_remove(to, name, NULL);
-    }
+    sb_autofree char *inputs =
+        sb_format("%s/" SB_INPUTS_DIRECTORY "/", mounts->directory ? mounts->directory : "");
+    for (size_t i = 0; i < program->mount_count && to >= 0; i++)
+        if (strncmp(program->mounts[i].destination, "/dev/", 5) != 0) /* a script, which was read */
+            keep_mount(out, own, &program->mounts[i], to);
+    for (size_t i = 0; i < mounts->n && to >= 0; i++)
+        if (!strncmp(mounts->v[i].source, inputs, strlen(inputs)))
+            keep_mount(out, own, &mounts->v[i], to);
 }
 
 static void keep_caches(struct sb_step_failure *out, const struct sb_step_mounts *mounts) {
@@ -112,7 +119,7 @@ void sb_step_failure_note(const struct sb_step *step, const struct sb_step_run_c
         sb_strings_add(&out->secret_variables,
                        i < step->secret_variables.n ? step->secret_variables.v[i] : "");
     }
-    keep_mounts(out, context, program);
+    keep_mounts(out, context, program, mounts);
     keep_caches(out, mounts);
 }
 

@@ -12,6 +12,8 @@
 
 /* Where a program with the network finds what steps/authorities gives it. */
 #define SB_AUTHORITIES_PLACE "/run/sbuild-authorities"
+/* Where in a program's directory that is laid out which inputs: shows. */
+#define SB_INPUTS_DIRECTORY "inputs"
 
 struct sb_step_mounts {
     struct sb_mount *v; /* by destination; these have no symlinks */

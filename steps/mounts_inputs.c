@@ -21,7 +21,6 @@
 #include "steps/inputs.h"
 #include "steps/mounts_private.h"
 
-#define DIRECTORY    "inputs"
 #define RECORD_LIMIT (64u << 20)
 
 /* ---- what caches know of them ---- */
@@ -175,7 +174,7 @@ int sb_step_inputs_places(const struct sb_step *step, struct sb_step_run_context
                           struct sb_step_mounts *mounts, struct sb_error *err) {
     if (step->input_count == 0)
         return 0;
-    sb_autofree char *directory = sb_format("%s/" DIRECTORY, mounts->directory);
+    sb_autofree char *directory = sb_format("%s/" SB_INPUTS_DIRECTORY, mounts->directory);
     if (mkdir(directory, 0755) < 0)
         return sb_fail_errno(err, SB_E_IO, "creating the directory %s", directory);
     sb_autoclose int fd = sb_directory_open(AT_FDCWD, directory, err);

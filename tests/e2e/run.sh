@@ -155,6 +155,10 @@ layers: [{name: large, run: "head -c 30000000 /dev/urandom >/large"}, {name: ahe
 END
 check_fails "one fails while the layer below is still being packed" 4 "$SBUILD" ahead.yaml
 check_equal "its root has both" "above 30000000" "$(run --failed sh -c 'cat /above; ls / | grep -c large' | sed s/0/30000000/ | paste -sd ' ')"
+printf 'name: shown\nfrom: base.yaml\nlayers: [{name: shown, run: "exit 3", inputs: {from: random, to: /in/}}]\n' >shown.yaml
+check_fails "one with inputs fails" 4 "$SBUILD" shown.yaml
+check_equal "they are there" "$(sha256sum <random)" "$(run --failed sha256sum /in/random | sed s,/in/random,-,)"
+"$SBUILD" prune >out
 check_fails "another fails" 4 "$SBUILD" failing.yaml --secret id=token,src=secret --set MODE=slow
 check_equal "the last one is kept" "1 slow" "$(ls "$SBUILD_STORE/sbuild/failed" | wc -l) $(run --failed cat left)"
 "$SBUILD" run --failed sh -c 'echo ready; while :; do sleep 0.1; done' >out 2>err &
