@@ -131,7 +131,6 @@ static int resolve(const struct source *source, const char *from, struct sb_stri
         if (has_wildcard(part))
             break;
         rest = p + strlen(part);
-        whole = whole || *rest == '/';
     }
     bool wild = *rest != '\0';
     char *split = wild || whole ? rest : strrchr(clean, '/') ? strrchr(clean, '/') + 1 : clean;
