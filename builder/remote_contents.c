@@ -12,6 +12,7 @@
 #include "layers/contents.h"
 #include "layers/reader.h"
 #include "layers/tar.h"
+#include "layers/unpack.h"
 #include "layers/walk.h"
 
 /* ---- which are known ---- */
@@ -159,13 +160,19 @@ static int compress(const struct sb_buf *tar, struct sb_buf *out) {
     return failed || packed > SB_CACHE_CONTENTS_LIMIT ? -1 : 0;
 }
 
+/* Made here, of the layer itself: what one cache says of it is not told to another. */
+static int open_own(struct sb_store *store, const struct sb_layer *layer,
+                    struct sb_contents **out) {
+    if (sb_blob_has(store, &layer->descriptor.digest, layer->descriptor.size))
+        return sb_layer_contents(store, layer, out, NULL);
+    return sb_contents_open(store, &layer->diff_id, out, NULL);
+}
+
 bool sb_remote_contents_pack(struct sb_remote_cache *cache, const struct sb_layer *layer,
                              struct sb_buf *out, struct sb_digest *out_diff_id) {
-    struct sb_store *store = cache->options.store;
     struct sb_contents *contents;
     sb_autobuf struct sb_buf tar = {0};
-    if (sb_contents_open(store, &layer->diff_id, &contents, NULL) < 0 &&
-        sb_remote_contents_open(cache, store, layer, &contents, NULL) < 0)
+    if (open_own(cache->options.store, layer, &contents) < 0)
         return false;
     int failed = make_tar(contents, &tar);
     sb_contents_close(contents);

@@ -112,6 +112,8 @@ int sb_target_finish_packing(struct sb_target *target, struct sb_error *err);
 const struct sb_copy_from *sb_target_sources(struct sb_target *target);
 /* Their images, by their index in the recipe's needs; valid as long as the target isn't reset. */
 const struct sb_image *const *sb_target_origins(struct sb_target *target);
+/* What was taken of them was decided by a table of contents that a shared cache told. */
+bool sb_target_sources_are_told(const struct sb_target *target);
 void sb_target_sources_free(struct sb_target_sources *sources); /* NULL is allowed */
 /* In a plan: the title of a recipe that a layer takes something from, and of which it isn't known
  * yet what it will be; NULL: none. */

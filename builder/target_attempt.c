@@ -115,7 +115,10 @@ void sb_attempt_put_by_origin(struct sb_target *target, const struct sb_attempt 
     struct sb_cache_key key = {0};
     if (!a->layer || !sb_layer_takes(a->layer) || origin_key(a, &key, NULL) < 0)
         return;
-    if (sb_cache_put(target->build->store, &key, NULL, &facts, NULL) == 0)
+    /* The key says nothing of tables of contents: who wrote one of them to a cache would decide
+     * what the readers of another get. */
+    if (sb_cache_put(target->build->store, &key, NULL, &facts, NULL) == 0 &&
+        !sb_target_sources_are_told(target))
         sb_remote_cache_put(target->build->remote, &key, r->recipe, r->name, &r->layer, r->seconds,
                             false);
     sb_cache_key_free(&key);

@@ -22,6 +22,7 @@
 struct source {
     struct sb_contents **contents; /* NULL until needed */
     struct sb_stack stack;
+    bool told; /* some of them came from a shared cache, and nobody has looked at these layers */
 };
 
 struct taken {
@@ -91,6 +92,14 @@ const char *sb_target_unsure_source(const struct sb_target *target,
     return NULL;
 }
 
+bool sb_target_sources_are_told(const struct sb_target *target) {
+    const struct sb_target_sources *sources = target->sources;
+    for (size_t i = 0; sources && i < sources->n; i++)
+        if (sources->v[i].told)
+            return true;
+    return false;
+}
+
 /* ---- looking into an image ---- */
 
 static int open_contents(struct sb_target *of, struct source *source, struct sb_error *err) {
@@ -105,6 +114,7 @@ static int open_contents(struct sb_target *of, struct source *source, struct sb_
     }
     source->contents = contents;
     source->stack = (struct sb_stack){contents, n};
+    source->told = sb_base_layers_absent(of->build->store, &of->image, true).count > 0;
     return 0;
 }
 
@@ -131,7 +141,6 @@ static int resolve(const struct source *source, const char *from, struct sb_stri
         if (has_wildcard(part))
             break;
         rest = p + strlen(part);
-        whole = whole || *rest == '/';
     }
     bool wild = *rest != '\0';
     char *split = wild || whole ? rest : strrchr(clean, '/') ? strrchr(clean, '/') + 1 : clean;

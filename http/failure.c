@@ -184,6 +184,11 @@ int sb_failure(struct sb_error *err, CURL *curl, CURLcode code, const char *host
                          *detail ? sb_text_shown(detail).text : curl_easy_strerror(code));
     case CURLE_SEND_FAIL_REWIND: /* exchange's own refusal */
         return again(err, host, "the connection broke");
+    case CURLE_OUT_OF_MEMORY: /* what older libraries say of a line longer than 100 KiB */
+#if LIBCURL_VERSION_NUM >= 0x080600
+    case CURLE_TOO_LARGE:
+#endif
+        return permanent(err, host, "a header of the answer is too long, or memory is used up");
     case CURLE_GOT_NOTHING:
     case CURLE_PARTIAL_FILE:
         return again(err, host, "the server closed the connection too early");

@@ -214,6 +214,15 @@ static int find_ends(struct end *end, const size_t *links, size_t count, struct 
     return 0;
 }
 
+/* All names of a file have its owner, mode and time, whatever the entries of links say. */
+static void take_metadata(struct sb_record *link, const struct sb_record *file) {
+    link->mode = (link->mode & S_IFMT) | (file->mode & ~(uint32_t)S_IFMT);
+    link->uid = file->uid;
+    link->gid = file->gid;
+    link->mtime = file->mtime;
+    link->nanoseconds = file->nanoseconds | HARD_LINK;
+}
+
 /* Links lead to what has the content at the end; the first of those to what was replaced has it
  * itself. */
 static void turn_links(struct end *end) {
@@ -231,6 +240,7 @@ static void turn_links(struct end *end) {
             content->heir = i + 1;
         } else {
             record->link = items[content->stays ? ends - 1 : content->heir - 1].record.path;
+            take_metadata(record, &items[ends - 1].record);
         }
     }
 }

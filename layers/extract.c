@@ -97,6 +97,23 @@ static int is_wanted(const struct sb_contents *contents, struct wanted *wanted, 
     return 0;
 }
 
+/* What a link's content was before something else took its place, the table doesn't tell: then the
+ * whole layer is laid out. */
+static int lay_out(struct sb_store *store, const struct sb_layer *layer, struct wanted *wanted,
+                   int dirfd, struct sb_error *err) {
+    struct sb_unpack_options options = {
+        .form = SB_UNPACK_APPLY, .ignore_ownership = true, .keep = keep, .keep_data = wanted};
+    struct sb_error first = {0};
+    if (sb_unpack_layer(store, layer, dirfd, &options, &first) == 0)
+        return 0;
+    if (first.code != SB_E_INTEGRITY) {
+        *err = first;
+        return -1;
+    }
+    options.keep = NULL;
+    return sb_unpack_layer(store, layer, dirfd, &options, err);
+}
+
 int sb_extract_paths(struct sb_store *store, const struct sb_image *image,
                      const struct sb_stack *stack, const struct sb_strings *paths, int dirfd,
                      size_t *out_failed, struct sb_error *err) {
@@ -106,11 +123,9 @@ int sb_extract_paths(struct sb_store *store, const struct sb_image *image,
     for (size_t i = 0; i < image->layer_count && !failed; i++) {
         struct wanted wanted = {.paths = paths};
         bool wants = false;
-        const struct sb_unpack_options options = {
-            .form = SB_UNPACK_APPLY, .ignore_ownership = true, .keep = keep, .keep_data = &wanted};
         failed = is_wanted(stack->v[i], &wanted, below, &wants, err);
         if (wants && !failed) {
-            failed = sb_unpack_layer(store, &image->layers[i].layer, dirfd, &options, err);
+            failed = lay_out(store, &image->layers[i].layer, &wanted, dirfd, err);
             *out_failed = failed ? i : *out_failed;
             below = true;
         }

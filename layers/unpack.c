@@ -274,12 +274,12 @@ static int place_node(struct layout *l, int dir, const char *name, const struct 
                       struct sb_error *err) {
     mode_t type = entry->mode & S_IFMT;
     dev_t device = makedev(entry->device_major, entry->device_minor);
-    if (type != S_IFIFO && l->options->ignore_ownership)
-        return 0;
     if (sb_whiteout_device(entry))
         return 0;
     if (make_way(dir, name, err) < 0)
         return -1;
+    if (type != S_IFIFO && l->options->ignore_ownership)
+        return 0; /* but what was there is gone */
     if (mknodat(dir, name, type | 0600, type == S_IFIFO ? 0 : device) < 0) {
         if (errno == EPERM && type != S_IFIFO)
             return 0; /* no devices in a user namespace */

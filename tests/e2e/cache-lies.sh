@@ -119,3 +119,36 @@ blob=$(find "$T/registry-liar/data" -name data -path '*blobs*' -size +2000k | he
 printf X | dd of="$blob" bs=1 seek=1000000 conv=notrunc 2>/dev/null
 check "a registry whose disk is damaged: the layer is built" victim
 check_equal "and the image is what it should be" "$truth" "$(cat out)"
+
+# A table of contents that lies of modes decides what its readers copy from a stage; not what those of a cache get that
+# such a reader writes.
+mkdir stage && echo harmless >stage/file
+cat >taker.yaml <<-'END'
+	name: taker
+	from: scratch
+	stages:
+	  - {name: one, from: scratch, layers: [{name: taken, copy: {from: stage, to: /}}]}
+	layers:
+	  - {name: top, copy: {stage: one, from: file, to: /file}}
+END
+cat >retell.py <<'END'
+import gzip, io, struct, tarfile, zlib
+own = tarfile.open(fileobj=io.BytesIO(ask("GET", "blobs/" + layers[1]["digest"]).read()), mode="r:*")
+table = bytearray(own.extractfile("contents").read())
+table[72 + 8:72 + 12] = struct.pack("<I", 0o104755)  # of the one record
+table[64:68] = struct.pack("<I", zlib.crc32(bytes(table[:64] + table[72:])))
+out = io.BytesIO()
+info = tarfile.TarInfo("contents")
+info.size = len(table)
+with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+    tar.addfile(info, io.BytesIO(table))
+layers[1].update(put_blob(gzip.compress(out.getvalue())))
+END
+truth=$("$SBUILD" taker.yaml --store T1 2>/dev/null)
+"$SBUILD" taker.yaml --store T2 --until one/taken --cache-to "$LIES" >/dev/null 2>err
+tag=$("$SBUILD" cache ls "$LIES" --json | python3 -c 'import json, sys
+print([r["tag"] for r in json.load(sys.stdin) if r["layer"] == "taken"][0])')
+check "a table that lies" python3 change.py "$REGISTRY" "$tag" "$(cat retell.py)"
+"$SBUILD" taker.yaml --store T3 --cache-from "$LIES" --cache-to "$REGISTRY/other" >told 2>err
+check "is believed by who reads that cache" test "$truth" != "$(cat told)"
+check_equal "and by nobody else" "$truth" "$("$SBUILD" taker.yaml --store T4 --cache-from "$REGISTRY/other" 2>/dev/null)"

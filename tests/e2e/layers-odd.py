@@ -2,7 +2,7 @@
 """Odd layers, each of which every reader must see alike.
 
     layers-odd.py image DIR LAYER…  an OCI layout in DIR, image "odd"; a layer: "NAME TYPE MODE LINK, NAME TYPE MODE", with
-                                    tar's types; names are below t/, or absolute
+                                    tar's types, and MAJOR:MINOR for the link of a device; names are below t/, or absolute
     layers-odd.py make FIRST COUNT  OCI layouts in case-SEED/layout, image "odd": two to four layers of odd entries in t/,
                                     the members in layout.txt; and layout.umoci, if umoci should see the same
     layers-odd.py tar FILE          what a tar has below t/, one line an entry
@@ -165,7 +165,10 @@ def image(where, *texts):
         layer = Layer(random.Random(0))
         for member in text.split(", "):
             name, kind, mode, *link = member.split(" ")
-            layer.add(name, kind.encode(), int(mode, 8), *link)
+            if kind == "3":
+                layer.add(name, tarfile.CHRTYPE, int(mode, 8), device=tuple(map(int, link[0].split(":"))))
+            else:
+                layer.add(name, kind.encode(), int(mode, 8), *link)
         layers.append(layer)
     write(layers, where)
 

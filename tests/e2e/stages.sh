@@ -43,13 +43,14 @@ cat >app.yaml <<-'END'
 	  - {name: data, copy: {stage: make, from: /data, to: /data}}
 	  - {name: links, copy: {stage: make, from: [/lnk/out.txt, /data/way/], to: /l}}
 	  - {name: owned, copy: {stage: make, from: "/data/*", to: /w, owner: "7:8", mode: "0600"}}
+	  - {name: one, copy: {stage: make, from: /data/way, to: /o/}}
 END
 listing() { "$SBUILD" export "$1" --store "${2:-$SBUILD_STORE}" --format rootfs -o - | tar tv --numeric-owner -f - | awk '{ print $1, $2, $3, $6 $7 $8 }' | sort -k 4; }
 
 digest=$("$SBUILD" app.yaml --progress plain 2>err)
 check "a stage is built" grep -q 'built app/make build' err
 check "one that nothing needs is not" test -z "$(grep unused err)"
-check_equal "no layer of a stage is the image's" 4 "$("$SBUILD" inspect app --json | python3 -c 'import json, sys; print(len(json.load(sys.stdin)["layers"]))')"
+check_equal "no layer of a stage is the image's" 5 "$("$SBUILD" inspect app --json | python3 -c 'import json, sys; print(len(json.load(sys.stdin)["layers"]))')"
 check_equal "nor has a stage a name" 1 "$("$SBUILD" images --json | python3 -c 'import json, sys; print(len(json.load(sys.stdin)))')"
 listing app >tree
 check_equal "files come as they are there, without what was removed" "-rw-r--r-- 0/0 4 data/hard
@@ -65,6 +66,7 @@ check_equal "links on the way, and at the end of one with /, are followed" "- d
 -rw-r--r-- l/d
 -rw-r--r-- l/out.txt" "- d
 $(awk '$4 ~ /^l\/./ { print $1, $4 }' tree)"
+check_equal "but not at the end of one without" "lrwxrwxrwx o/way->/data/kept" "$(awk '$4 ~ /^o\/./ { print $1, $4 }' tree)"
 check_equal "owner and mode count for all" "-rw------- 7/8 w/c -rw------- 7/8 w/hard" "$(awk '$4 ~ /^w\/[ch]/ { print $1, $2, $4 }' tree | paste -sd ' ')"
 check "the content is the program's" sh -c '"$SBUILD" export app --format rootfs -o - | tar xOf - out/out.txt | grep -q "^ONE$"'
 
