@@ -1,5 +1,6 @@
 /* What a description may hold: the rules of recipes, and none that a unit file could be broken by.
  */
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -80,6 +81,16 @@ static void check_names(struct check *c, const struct sb_description *d) {
         fail(c, "workdir", d->workdir ? d->workdir : "", "an absolute path without \\ and quotes");
 }
 
+static bool has_long_name(const char *path) {
+    for (size_t n; *path; path += n) {
+        path += strspn(path, "/");
+        n = strcspn(path, "/");
+        if (n > NAME_MAX)
+            return true;
+    }
+    return false;
+}
+
 /* Nothing that systemd mounts there itself, and reads while it starts the service. */
 static void check_mount(struct check *c, const char *key, const char *path) {
     static const char *const kernel[] = {"/dev", "/proc", "/sys"};
@@ -87,13 +98,17 @@ static void check_mount(struct check *c, const char *key, const char *path) {
     for (size_t i = 0; path && i < sizeof kernel / sizeof *kernel; i++)
         if (sb_path_is_below(path, kernel[i]))
             fail(c, key, path, "a directory of its own");
+    if (path && has_long_name(path))
+        fail(c, key, path, "made of names of 255 bytes at most");
 }
 
-/* In order, once. */
+/* In order, once. On the host its whole path is one name (deploy/volumes.h). */
 static void check_volumes(struct check *c, const struct sb_description *d) {
     for (size_t i = 0; i < d->volumes.n; i++) {
         const char *path = d->volumes.v[i];
         check_mount(c, "volumes", path);
+        if (strlen(path) > NAME_MAX)
+            fail(c, "volumes", path, "a path of 255 bytes at most");
         if (i && strcmp(d->volumes.v[i - 1], path) >= 0)
             fail(c, "volumes", path, "in order, once");
     }

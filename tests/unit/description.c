@@ -11,6 +11,10 @@
     "sha256:" c c c c c c c c c c c c c c c c c c c c c c c c c c c c c c c c c c c c c c c c c c  \
         c c c c c c c c c c c c c c c c c c c c c c
 
+#define TEN       "0123456789"
+#define HUNDRED   TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN
+#define LONG_NAME HUNDRED HUNDRED HUNDRED
+
 static const char whole[] =
     "{\"after\":[\"redis.service\"],\"argv\":[\"python3\",\"-m\",\"app\"],"
     "\"directories\":{\"cache\":null,\"logs\":null,\"state\":\"/data\"},\"drain\":30,"
@@ -161,6 +165,8 @@ static void test_hostile(void) {
         {"volumes", "[\"/proc/sys\"]", "volumes"},
         {"volumes", "[\"/b\", \"/a\"]", "volumes"},
         {"volumes", "[\"/a\", \"/a\"]", "volumes"},
+        {"volumes", "[\"/a/" HUNDRED "/" HUNDRED "/" HUNDRED "\"]", "a path of 255 bytes at most"},
+        {"directories.state", "\"/a/" LONG_NAME "/b\"", "names of 255 bytes at most"},
         {"restart", "\"sometimes\"", "restart"},
         {"type", "\"job\"", "health"},
         {"root", "\"/\"", "root"},
