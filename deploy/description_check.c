@@ -8,6 +8,7 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "deploy/description.h"
+#include "deploy/initfile.h"
 #include "document/rules.h"
 
 #define TEXT_LIMIT (128u << 10) /* bytes of one word or value; Linux' own limit */
@@ -91,12 +92,14 @@ static bool has_long_name(const char *path) {
     return false;
 }
 
-/* Nothing that systemd mounts there itself, and reads while it starts the service. */
+/* Nothing that systemd mounts there itself, and reads while it starts the service; no directory
+ * where a file is to be mounted, and not where the first process of all services lies. */
 static void check_mount(struct check *c, const char *key, const char *path) {
-    static const char *const kernel[] = {"/dev", "/proc", "/sys"};
+    static const char *const taken[] = {
+        "/dev", "/proc", "/sys", "/etc/hosts", "/etc/resolv.conf", ("/" SB_INIT_DIRECTORY)};
     check_rule(c, key, path, &sb_rule_mount, false);
-    for (size_t i = 0; path && i < sizeof kernel / sizeof *kernel; i++)
-        if (sb_path_is_below(path, kernel[i]))
+    for (size_t i = 0; path && i < sizeof taken / sizeof *taken; i++)
+        if (sb_path_is_below(path, taken[i]))
             fail(c, key, path, "a directory of its own");
     if (path && has_long_name(path))
         fail(c, key, path, "made of names of 255 bytes at most");
