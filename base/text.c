@@ -125,6 +125,15 @@ bool sb_text_is_utf8(const char *text) {
     return true;
 }
 
+bool sb_text_is_for_units(const char *text) {
+    for (size_t n; *text; text += n) {
+        n = sb_utf8_length(text);
+        if (n == 0 || sb_utf8_is_noncharacter(text))
+            return false;
+    }
+    return true;
+}
+
 /* What stands between "://" and "@" in a URL; false when there is nothing. */
 static bool find_credentials(const char *text, const char **start, const char **end) {
     const char *scheme = strstr(text, "://");

@@ -34,5 +34,7 @@ struct sb_text_shown sb_text_shown(const char *text);
 
 /* True for well-formed UTF-8 without NUL. */
 bool sb_text_is_utf8(const char *text);
+/* UTF-8 as systemd takes it, which refuses a whole file for a character such as U+FFFE. */
+bool sb_text_is_for_units(const char *text);
 
 #endif

@@ -1,12 +1,15 @@
 /* What a description may hold: the rules of recipes, and none that a unit file could be broken by.
  */
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "base/visible.h"
 #include "deploy/description.h"
+#include "deploy/initfile.h"
 #include "document/rules.h"
 
 #define TEXT_LIMIT (128u << 10) /* bytes of one word or value; Linux' own limit */
@@ -31,13 +34,13 @@ static void check_rule(struct check *c, const char *key, const char *value,
     if (!value && may_be_null)
         return;
     if (!value || (rule->longest && strlen(value) > (size_t)rule->longest) || !rule->check(value) ||
-        !sb_text_is_utf8(value))
+        !sb_text_is_for_units(value))
         fail(c, key, value ? value : "", rule->expected);
 }
 
 /* UTF-8, and no control characters but, with lines, tab and newline. */
 static bool is_text(const char *text, bool lines) {
-    if (strlen(text) > TEXT_LIMIT || !sb_text_is_utf8(text))
+    if (strlen(text) > TEXT_LIMIT || !sb_text_is_for_units(text))
         return false;
     for (const unsigned char *p = (const unsigned char *)text; *p; p++)
         if ((*p < ' ' && !(lines && (*p == '\t' || *p == '\n'))) || *p == 0x7f)
@@ -45,9 +48,25 @@ static bool is_text(const char *text, bool lines) {
     return true;
 }
 
+static bool has_long_name(const char *path) {
+    for (size_t n; *path; path += n) {
+        path += strspn(path, "/");
+        n = strcspn(path, "/");
+        if (n > NAME_MAX)
+            return true;
+    }
+    return false;
+}
+
+/* For what systemd prints to terminals and logs: nothing that these would obey. */
+static bool is_seen(const char *text) {
+    sb_autofree char *visible = sb_visible(text, SB_VISIBLE_ONE_LINE);
+    return is_text(text, false) && !strcmp(text, visible);
+}
+
 /* For settings that systemd doesn't unquote: nothing that it takes for more than itself. */
 static bool is_plain_path(const char *path) {
-    return *path == '/' && is_text(path, false) && !strpbrk(path, "\\\"'") &&
+    return *path == '/' && is_seen(path) && !strpbrk(path, "\\\"'") &&
            path[strlen(path) - 1] != ' ' && strlen(path) < 4000 && sb_rule_absolute.check(path);
 }
 
@@ -58,7 +77,7 @@ bool sb_service_name_valid(const char *name) {
 static void check_names(struct check *c, const struct sb_description *d) {
     if (!d->name || !sb_service_name_valid(d->name))
         fail(c, "name", d->name ? d->name : "", sb_rule_name.expected);
-    if (d->version && (!is_text(d->version, false) || !*d->version || strchr(d->version, '\\') ||
+    if (d->version && (!is_seen(d->version) || !*d->version || strchr(d->version, '\\') ||
                        strlen(d->version) > 256))
         fail(c, "version", d->version, "a short text without \\");
     check_rule(c, "image.repository", d->repository, &sb_rule_repository, true);
@@ -78,22 +97,30 @@ static void check_names(struct check *c, const struct sb_description *d) {
         check_rule(c, "user", d->user, &sb_rule_user, false);
     if (!d->workdir || !is_plain_path(d->workdir))
         fail(c, "workdir", d->workdir ? d->workdir : "", "an absolute path without \\ and quotes");
+    else if (has_long_name(d->workdir))
+        fail(c, "workdir", d->workdir, "made of names of 255 bytes at most");
 }
 
-/* Nothing that systemd mounts there itself, and reads while it starts the service. */
+/* Nothing that systemd mounts there itself, and reads while it starts the service; no directory
+ * where a file is to be mounted, and not where the first process of all services lies. */
 static void check_mount(struct check *c, const char *key, const char *path) {
-    static const char *const kernel[] = {"/dev", "/proc", "/sys"};
+    static const char *const taken[] = {
+        "/dev", "/proc", "/sys", "/etc/hosts", "/etc/resolv.conf", ("/" SB_INIT_DIRECTORY)};
     check_rule(c, key, path, &sb_rule_mount, false);
-    for (size_t i = 0; path && i < sizeof kernel / sizeof *kernel; i++)
-        if (sb_path_is_below(path, kernel[i]))
+    for (size_t i = 0; path && i < sizeof taken / sizeof *taken; i++)
+        if (sb_path_is_below(path, taken[i]))
             fail(c, key, path, "a directory of its own");
+    if (path && has_long_name(path))
+        fail(c, key, path, "made of names of 255 bytes at most");
 }
 
-/* In order, once. */
+/* In order, once. On the host its whole path is one name (deploy/volumes.h). */
 static void check_volumes(struct check *c, const struct sb_description *d) {
     for (size_t i = 0; i < d->volumes.n; i++) {
         const char *path = d->volumes.v[i];
         check_mount(c, "volumes", path);
+        if (strlen(path) > NAME_MAX)
+            fail(c, "volumes", path, "a path of 255 bytes at most");
         if (i && strcmp(d->volumes.v[i - 1], path) >= 0)
             fail(c, "volumes", path, "in order, once");
     }
@@ -167,7 +194,7 @@ static void check_argv(struct check *c, const struct sb_description *d) {
     if (total > ALL_LIMIT)
         fail(c, "argv", NULL, "short enough");
     const char *program = d->argv.n ? d->argv.v[0] : "";
-    if (!*program || !is_text(program, false) || strpbrk(program, "\\\"'$") ||
+    if (!*program || !is_seen(program) || strpbrk(program, "\\\"'$") ||
         (*program == '/' ? !is_plain_path(program) : strchr("@-:+!|;", *program) != NULL))
         fail(c, "argv", program, "a program: an absolute path, or a plain name to be looked up");
 }

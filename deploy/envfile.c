@@ -65,9 +65,12 @@ static int check_bytes(struct reading *r, const char *text, size_t len) {
         const char *newline = memchr(p, '\n', (size_t)(text + len - p));
         size_t n = (size_t)((newline ? newline : text + len) - p);
         sb_autofree char *one = sb_strndup(p, n);
-        if (!sb_text_is_utf8(one))
-            return refuse(r, line, "is not UTF-8: systemd would not read the file at all",
-                          "save it as UTF-8, or put the value into a secret");
+        if (!sb_text_is_for_units(one))
+            return refuse(
+                r, line,
+                "is not UTF-8, or has a character such as U+FFFE: systemd would not read the "
+                "file at all",
+                "save it as UTF-8, or put the value into a secret");
         p += n + 1;
     }
     return 0;

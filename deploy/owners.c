@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/map.h"
 #include "base/memory.h"
 #include "base/text.h"
 #include "base/tree.h"
@@ -19,47 +20,107 @@
 
 struct owner {
     uint32_t uid, gid;
+    struct sb_map names; /* how many a file of several has here */
 };
 
-/* What is mounted there is not the service's own, and may be anything of this host. */
+/* Opened, so that what is looked at is what is given; with -1 and no error it is gone by now. What
+ * is mounted there is not the service's own, and may be anything of this host. */
 static int look(const struct sb_tree_entry *entry, struct statx *out, struct sb_error *err) {
-    if (statx(entry->dir, entry->name, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_BASIC_STATS,
-              out) < 0)
+    *out = (struct statx){0};
+    sb_autoclose int fd = openat(entry->dir, entry->name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 && errno == ENOENT)
+        return -1;
+    if (fd < 0 || statx(fd, "", AT_EMPTY_PATH | AT_NO_AUTOMOUNT, STATX_BASIC_STATS, out) < 0)
         return sb_fail_errno(err, SB_E_IO, "%s", sb_text_shown(entry->name).text);
     if (!(out->stx_attributes & STATX_ATTR_MOUNT_ROOT))
-        return 0;
+        return sb_steal_fd(&fd);
     sb_fail(err, SB_E_FAILED, "another file system is mounted on %s",
             sb_text_shown(entry->path).text);
     return sb_error_hint(err, "unmount it until the service runs, and chown what is in it");
 }
 
-static int give(void *self, const struct sb_tree_entry *entry, struct sb_error *err) {
-    const struct owner *to = self;
+static bool is_its(const struct statx *st, const struct owner *to) {
+    return st->stx_uid == to->uid && st->stx_gid == to->gid;
+}
+
+static uint64_t *find_names(struct owner *to, const struct statx *st) {
+    const uint64_t key[] = {st->stx_dev_major, st->stx_dev_minor, st->stx_ino};
+    return sb_map_put_n(&to->names, (const char *)key, sizeof key);
+}
+
+/* A directory's links are those in it. */
+static bool has_names(const struct statx *st) {
+    return !S_ISDIR(st->stx_mode) && st->stx_nlink > 1;
+}
+
+/* Another name of a file may be anywhere on the file system: whoever made this one may have had no
+ * more right to the file than to do that. */
+static bool is_elsewhere(struct owner *to, const struct statx *st) {
+    return has_names(st) && *find_names(to, st) < st->stx_nlink;
+}
+
+static int count_names(void *self, const struct sb_tree_entry *entry, struct sb_error *err) {
     struct statx st;
-    if (look(entry, &st, err) < 0)
+    sb_autoclose int fd = look(entry, &st, err);
+    if (fd >= 0 && has_names(&st))
+        ++*find_names(self, &st);
+    return err->code ? -1 : 0;
+}
+
+static int check_names(void *self, const struct sb_tree_entry *entry, struct sb_error *err) {
+    struct statx st;
+    sb_autoclose int fd = look(entry, &st, err);
+    if (fd < 0)
+        return err->code ? -1 : 0;
+    if (is_its(&st, self) || !is_elsewhere(self, &st))
+        return 0;
+    sb_fail(err, SB_E_FAILED, "%s has a name outside of this directory as well",
+            sb_text_shown(entry->path).text);
+    return sb_error_hint(err,
+                         "its owner is to be changed, which would be that of the other's: remove "
+                         "one of them (find -xdev -inum %llu finds all), or copy the file",
+                         (unsigned long long)st.stx_ino);
+}
+
+/* What has no names elsewhere at first. */
+static int check_links(int top, struct owner *to, struct sb_error *err) {
+    if (sb_tree_walk(top, ".", count_names, NULL, to, err) < 0)
         return -1;
+    return to->names.n ? sb_tree_walk(top, ".", check_names, NULL, to, err) : 0;
+}
+
+static int give(void *self, const struct sb_tree_entry *entry, struct sb_error *err) {
+    struct owner *to = self;
+    struct statx st;
+    sb_autoclose int fd = look(entry, &st, err);
+    if (fd < 0)
+        return err->code ? -1 : 0;
     if (S_ISBLK(st.stx_mode) || S_ISCHR(st.stx_mode))
         return 0; /* what root left there would be a disk that another user may read */
-    if ((st.stx_uid == to->uid && st.stx_gid == to->gid) ||
-        fchownat(entry->dir, entry->name, to->uid, to->gid, AT_SYMLINK_NOFOLLOW) == 0)
+    /* One that has come to be linked elsewhere meanwhile is passed over. */
+    if (is_its(&st, to) || is_elsewhere(to, &st) ||
+        fchownat(fd, "", to->uid, to->gid, AT_EMPTY_PATH) == 0)
         return 0;
     return sb_fail_errno(err, SB_E_IO, "changing the owner of %s", sb_text_shown(entry->name).text);
 }
 
 int sb_owners_give(int top, uint32_t uid, uint32_t gid, struct sb_error *err) {
-    struct owner to = {uid, gid};
-    if (uid && sb_tree_walk(top, ".", give, NULL, &to, err) < 0)
-        return -1;
-    return fchown(top, uid, gid) < 0
-               ? sb_fail_errno(err, SB_E_IO, "changing the owner of a directory")
-               : 0;
+    struct owner to = {uid, gid, {0}};
+    int rc = 0;
+    if (uid && (check_links(top, &to, err) < 0 || sb_tree_walk(top, ".", give, NULL, &to, err) < 0))
+        rc = -1;
+    sb_map_free(&to.names);
+    if (rc == 0 && fchown(top, uid, gid) < 0)
+        rc = sb_fail_errno(err, SB_E_IO, "changing the owner of a directory");
+    return rc;
 }
 
 static int check_owner(void *self, const struct sb_tree_entry *entry, struct sb_error *err) {
     const struct owner *to = self;
     struct statx st;
-    if (look(entry, &st, err) < 0)
-        return -1;
+    sb_autoclose int fd = look(entry, &st, err);
+    if (fd < 0)
+        return err->code ? -1 : 0;
     if (st.stx_uid == 0 || st.stx_uid == to->uid)
         return 0;
     sb_fail(err, SB_E_FAILED, "%s is of the user %u", sb_text_shown(entry->name).text, st.stx_uid);
@@ -149,12 +210,25 @@ int sb_owners_change(const struct sb_node_service *service, uint64_t number, str
     return known ? give_all(&data, uid, gid, err) : 0;
 }
 
+/* What would be refused when the service is stopped already is refused before. */
+static int check_data(const char *path, bool was_root, uint32_t id, struct sb_error *err) {
+    struct owner to = {id, id, {0}};
+    struct stat st;
+    sb_autoclose int dir = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (dir < 0 || fstat(dir, &st) < 0)
+        return 0;
+    int rc = was_root ? sb_tree_walk(dir, ".", check_owner, NULL, &to, err) : 0;
+    if (rc == 0 && st.st_uid != id)
+        rc = check_links(dir, &to, err);
+    sb_map_free(&to.names);
+    return rc < 0 ? sb_error_context(err, "%s", path) : 0;
+}
+
 int sb_owners_check(const struct sb_node_service *service, const struct sb_description *d,
                     uint32_t id, struct sb_error *err) {
     struct sb_node_slot current;
     struct sb_description before;
     sb_autostrings struct sb_strings data = {0};
-    struct owner to = {id, id};
     uint32_t uid, gid;
     if (sb_node_slot(service, &current, NULL) < 0 || current.generation == 0 ||
         sb_generation_description(service, current.generation, &before, NULL) < 0)
@@ -162,10 +236,8 @@ int sb_owners_check(const struct sb_node_service *service, const struct sb_descr
     bool was_root = find_ids(service, current.generation, &before, &uid, &gid) && uid == 0;
     sb_description_free(&before);
     find_data(d, &data);
-    for (size_t i = 0; was_root && i < data.n; i++) {
-        sb_autoclose int dir = open(data.v[i], O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        if (dir >= 0 && sb_tree_walk(dir, ".", check_owner, NULL, &to, err) < 0)
-            return sb_error_context(err, "%s", data.v[i]);
-    }
+    for (size_t i = 0; i < data.n; i++)
+        if (check_data(data.v[i], was_root, id, err) < 0)
+            return -1;
     return 0;
 }

@@ -22,12 +22,13 @@ bool sb_owners_differ(const struct sb_node_service *service, uint64_t number);
  * that is in it. Nothing of the service may run. */
 int sb_owners_change(const struct sb_node_service *service, uint64_t number, struct sb_error *err);
 
-/* All below a directory and itself, but devices; no symlink is followed, and what is mounted there
- * is an error. For root (0) only itself: root reads and writes what is another's. */
+/* All below a directory and itself, but devices; no symlink is followed. What is mounted there, and
+ * a file that has names elsewhere, is an error, before anything is changed. For root (0) only
+ * itself: root reads and writes what is another's. */
 int sb_owners_give(int dir, uint32_t uid, uint32_t gid, struct sb_error *err);
 
 /* Refuses to make data one user's which have been several's: what ran as root had users of its
- * image besides, and could not go back to them. */
+ * image besides, and could not go back to them. And what couldn't be given to it. */
 int sb_owners_check(const struct sb_node_service *service, const struct sb_description *description,
                     uint32_t id, struct sb_error *err);
 

@@ -176,7 +176,7 @@ static bool is_plain(const char *text) {
     for (const char *c = text; *c; c++)
         if ((unsigned char)*c < ' ' || *c == 0x7F)
             return false;
-    return *text && sb_text_is_utf8(text);
+    return *text && sb_text_is_for_units(text);
 }
 
 /* What systemd says of these is what the host's database has; who runs in an image expects what the

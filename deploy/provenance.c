@@ -179,7 +179,9 @@ int sb_provenance_check(const struct sb_node_service *service,
     if (find_owner(service, &owner, err) < 0)
         return -1;
     if (!owner || is_same(owner, comes)) {
-        out->now = sb_steal(comes);
+        /* A file that says nothing of itself is no way from one that does to a third. */
+        out->now =
+            owner && is_by_hand(owner) && !strchr(comes, ' ') ? sb_steal(owner) : sb_steal(comes);
         return 0;
     }
     if (!replace && !follow && is_here(service, &source->manifest.digest, owner)) {

@@ -9,7 +9,7 @@
 #define VERSION_OLDEST 247
 
 static bool is_safe_path(const char *path) {
-    return *path == '/' && !strpbrk(path, " \t\n\r\\\"':,%") && sb_text_is_utf8(path);
+    return *path == '/' && !strpbrk(path, " \t\n\r\\\"':,%") && sb_text_is_for_units(path);
 }
 
 /* A mount option: with categories ("s0:c1,c2") it would need quotes, which no program's label has.
@@ -51,8 +51,8 @@ int sb_units_check(const struct sb_placement *p, struct sb_error *err) {
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++)
         if (paths[i] && !is_safe_path(paths[i]))
             return refuse(err, "the path", paths[i]);
-    if (p->program &&
-        (*p->program != '/' || strpbrk(p->program, "\\\"'$\n") || !sb_text_is_utf8(p->program)))
+    if (p->program && (*p->program != '/' || strpbrk(p->program, "\\\"'$\n") ||
+                       !sb_text_is_for_units(p->program)))
         return refuse(err, "the program", p->program);
     if (p->label && !is_label(p->label))
         return refuse(err, "the SELinux context", p->label);
@@ -62,7 +62,7 @@ int sb_units_check(const struct sb_placement *p, struct sb_error *err) {
         if (strncmp(p->devices->v[i], "/dev/", 5) != 0 || !is_safe_path(p->devices->v[i]))
             return refuse(err, "the device", p->devices->v[i]);
     for (size_t i = 0; p->env && i < p->env->n; i++)
-        if (!sb_rule_env.check(p->env->v[i].name) || !sb_text_is_utf8(p->env->v[i].value))
+        if (!sb_rule_env.check(p->env->v[i].name) || !sb_text_is_for_units(p->env->v[i].value))
             return refuse(err, "the variable", p->env->v[i].name);
     return check_lower(p, err);
 }

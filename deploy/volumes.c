@@ -21,6 +21,8 @@
 
 #define MARGIN (16u << 20) /* that the disk keeps */
 #define ENTRY  4096u       /* what one takes at most that has no content */
+/* The one that is being made: no volume's name begins so. */
+#define TEMPORARY "~"
 
 /* No path of a description has a "~". */
 static char *name_of(const char *path) {
@@ -179,17 +181,14 @@ static int fill(int root, const char *path, int to, const struct owner *owner,
 
 static int make(int root, const char *path, int parent, const char *name, const struct owner *owner,
                 struct sb_error *err) {
-    sb_autofree char *temporary = sb_format(SB_TMP_PREFIX "%s", name);
-    if (sb_tree_remove(parent, temporary, err) < 0)
-        return -1;
-    if (mkdirat(parent, temporary, 0700) < 0)
+    if (mkdirat(parent, TEMPORARY, 0700) < 0)
         return sb_fail_errno(err, SB_E_IO, "creating a directory");
-    sb_autoclose int dir = sb_directory_open(parent, temporary, err);
+    sb_autoclose int dir = sb_directory_open(parent, TEMPORARY, err);
     if (dir < 0 || fill(root, path, dir, owner, err) < 0) {
-        sb_tree_remove(parent, temporary, NULL);
+        sb_tree_remove(parent, TEMPORARY, NULL);
         return -1;
     }
-    if (syncfs(dir) < 0 || renameat(parent, temporary, parent, name) < 0)
+    if (syncfs(dir) < 0 || renameat(parent, TEMPORARY, parent, name) < 0)
         return sb_fail_errno(err, SB_E_IO, "creating a directory");
     return sb_directory_sync(parent, err);
 }
@@ -266,7 +265,8 @@ int sb_volumes_make(const struct sb_description *d, int root, uint32_t uid, uint
         return -1;
     if (fchmod(parent, 0700) < 0 || chmod(top, 0700) < 0)
         return sb_fail_errno(err, SB_E_IO, "%s", own);
-    if (check_room(d, root, parent, err) < 0)
+    /* What was killed in the middle is begun anew, and has its room back first. */
+    if (sb_tree_remove(parent, TEMPORARY, err) < 0 || check_room(d, root, parent, err) < 0)
         return -1;
     for (size_t i = 0; i < d->volumes.n; i++) {
         sb_autofree char *name = name_of(d->volumes.v[i]);

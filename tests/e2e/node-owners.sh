@@ -44,6 +44,12 @@ check "it writes, also links to what is not its" as_service web 'echo more >>/ap
 	done'
 state() { n sh -c 'stat -c "%n %U %a" /etc/host-file /etc/host-directory /etc/host-directory/file /etc/shadow'; }
 state >before
+n ln /etc/host-file /var/lib/web/sub/linked
+check_fails "with a file of the host among its data" 1 n sbuild install "$REPOSITORY/web:v1.0.0"
+said '/var/lib/web: .*"sub/linked" has a name outside of this directory as well'
+said 'find -xdev -inum'
+check_equal "nothing was changed" "1.0.0 1234 0" "$(ask "$PORT") $(user web) $(n stat -c %u /etc/host-file)"
+n rm /var/lib/web/sub/linked
 check "is it not current any more as it is" n sbuild install "$REPOSITORY/web:v1.0.0"
 id=$(n cat /etc/sbuild/ids/web)
 check_equal "it runs as a user of its own, whose the data are" "$id $id:$id" "$(user web) $(owners web)"

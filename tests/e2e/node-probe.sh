@@ -19,9 +19,13 @@ n sh -c 'echo alice:x:1000:1000::/home/alice:/bin/bash >>/etc/passwd; echo alice
 	mkdir -p /etc/sbuild/secrets/victim; echo secret >/etc/sbuild/secrets/victim/password; chmod 600 /etc/sbuild/secrets/victim/password'
 as_alice() { n setpriv --reuid 1000 --regid 1000 --clear-groups -- "$@"; }
 cat >others.py <<'END'
-import ctypes, os, socket, struct, sys
+import ctypes, os, signal, socket, struct, sys
 libc = ctypes.CDLL(None, use_errno=True)
-shm = libc.shmget(0x5b5b, 4096, 0o1666)
+os.umask(0)
+signal.signal(signal.SIGURG, lambda *_: print("signalled", flush=True))
+made = libc.shmget(0x5b5b, 4096, 0o1666), libc.semget(0x5b5b, 1, 0o1666), libc.msgget(0x5b5b, 0o1666), \
+    libc.mq_open(b"/sbuild-e2e", os.O_CREAT | os.O_RDWR, 0o666, None)
+print("made" if min(made) >= 0 else f"not made: {made}", flush=True)
 server = socket.socket(socket.AF_UNIX)
 server.bind("\0" + sys.argv[1])
 server.listen(64)
@@ -43,6 +47,7 @@ cleanup() {
 	kill $others $alice $powerless 2>/dev/null || :
 }
 wait_for 10 grep -q ready others.out
+check "others have memory, semaphores and queues that all may use" grep -qx made others.out
 
 # ---- a service with a secret; the probe's bundles ----
 
@@ -90,9 +95,10 @@ variant() { # NAME USER STATEMENTS: its bundle, on the node
 	"$TOP/tests/e2e/hostile-bundle" probe.tar "$root/root/$1.tar" "d['name'] = '$1'; d['user'] = '$2'; $3"
 }
 found() { n cat "/var/lib/$1/found" | sort -u | paste -sd ';'; }
+ipc="FOUND a named queue of the host;FOUND a queue of the host;FOUND semaphores of the host;FOUND shared memory of the host"
 # What systemd before 248 can't keep away: it has no PrivateIPC=.
 open_ipc=
-[ "$(n systemctl --version | sed -n '1s/^systemd \([0-9]*\).*/\1/p')" -ge 248 ] || open_ipc="FOUND shared memory of the host"
+[ "$(n systemctl --version | sed -n '1s/^systemd \([0-9]*\).*/\1/p')" -ge 248 ] || open_ipc="$ipc"
 
 # Of three kinds of users at once: all three find just that, run as somebody who is nobody else, read what
 # the image's user could, and have health commands with as much as the service.
@@ -143,8 +149,7 @@ probe "no_new_privileges off" nnp "$(off no_new_privileges)" ""
 probe "capabilities off" caps "$(off capabilities)" "HAS capabilities to get"
 probe "protect_system off" system "$(off protect_system)" ""
 probe "protect_kernel off" kernel "$(off protect_kernel)" ""
-shm="FOUND shared memory of the host;"
-probe "protect_processes off" processes "$(off protect_processes)" "${shm}SEES processes"
+probe "protect_processes off" processes "$(off protect_processes)" "$ipc;SEES processes"
 probe "private_tmp off" tmp "$(off private_tmp)" "FOUND /dev/shm/host-secret;FOUND /tmp/host-secret;FOUND /var/tmp/host-secret"
 probe "private_devices off" devices "$(off private_devices)" ""
 probe "namespaces off" namespaces "$(off namespaces)" "HAS a namespace of its own (in a namespace)"
@@ -154,6 +159,7 @@ rings="HAS requests that no filter sees" # where the kernel has io_uring, and it
 probe "system_calls off" calls "$(off system_calls)" "$rings"
 probe "realtime off" realtime "$(off realtime)" ""
 probe "a port below 1024" low "d['port'] = 80 + len(d['user'])" "HAS capabilities;HAS capabilities to get"
+check_fails "nobody had a signal" 1 grep -q signalled others.out
 check "alice's keys are as they were" grep -qx key "$root/home/alice/.ssh/authorized_keys"
 
 # ---- as its image's user ----

@@ -84,7 +84,17 @@ check_equal "again" "$REPOSITORY/backend" "$(owner)"
 check "a file, in its place" n sbuild install /root/other.tar --replace
 check_equal "has the name by hand" "file $REPOSITORY/metrics" "$(owner)"
 check "another file, which says nothing of itself" n sbuild install /root/nobodys.tar
-check_fails "a repository" 1 n sbuild install "$REPOSITORY/metrics:v2.0.0"
+check_equal "takes nothing from it" "file $REPOSITORY/metrics" "$(owner)"
+check_fails "and is no way to a third, which says another repository" 1 n sbuild install /root/same.tar
+said "belongs to what came from a file (of $REPOSITORY/metrics)"
+check_equal "nobody's serves still" evil "$(served "$PORT")"
+sed 's|/health,|/nowhere,|' other.yaml >ill.yaml
+sed "s|$REPOSITORY/metrics|$REPOSITORY/ill|" ill.yaml >ill2.yaml
+"$SBUILD" bundle ill2.yaml --push --version 4.0.0 >/dev/null 2>err || cat err
+check_fails "one that is to have the name, and is not healthy" 7 n sbuild install "$REPOSITORY/ill:v4.0.0" --replace
+check_equal "has not got it" "file $REPOSITORY/metrics" "$(owner)"
+check_fails "not the next time either" 1 n sbuild install "$REPOSITORY/ill:v4.0.0"
+check_fails "a repository" 1 n sbuild install "$REPOSITORY/backend:v1.0.0"
 check "uninstall" n sbuild uninstall backend
 
 printf '%s\n' "$REPOSITORY/backend" >"$root/etc/sbuild/repositories/backend"

@@ -11,6 +11,10 @@
     "sha256:" c c c c c c c c c c c c c c c c c c c c c c c c c c c c c c c c c c c c c c c c c c  \
         c c c c c c c c c c c c c c c c c c c c c c
 
+#define TEN       "0123456789"
+#define HUNDRED   TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN
+#define LONG_NAME HUNDRED HUNDRED HUNDRED
+
 static const char whole[] =
     "{\"after\":[\"redis.service\"],\"argv\":[\"python3\",\"-m\",\"app\"],"
     "\"directories\":{\"cache\":null,\"logs\":null,\"state\":\"/data\"},\"drain\":30,"
@@ -138,6 +142,12 @@ static void test_hostile(void) {
         {"workdir", "\"/a/../../b\"", "workdir"},
         {"workdir", "\"/a\\\\\"", "workdir"},
         {"workdir", "\"/a \"", "workdir"},
+        {"workdir", "\"/a/" LONG_NAME "/b\"", "names of 255 bytes at most"},
+        {"workdir", "\"/a\\u009b31m\"", "workdir"},
+        {"argv", "[\"/a\\u202eb\"]", "a program"},
+        {"argv", "[\"a\", \"\\ufffe\"]", "argv"},
+        {"env.A", "\"\\ufdd0\"", "env"},
+        {"version", "\"1\\u009b31m\"", "version"},
         {"workdir", "\"/a\\nb\"", "workdir"},
         {"env", "{\"A B\":\"x\"}", "env"},
         {"env", "{\"A\":\"x\\u0007\"}", "env"},
@@ -161,6 +171,11 @@ static void test_hostile(void) {
         {"volumes", "[\"/proc/sys\"]", "volumes"},
         {"volumes", "[\"/b\", \"/a\"]", "volumes"},
         {"volumes", "[\"/a\", \"/a\"]", "volumes"},
+        {"volumes", "[\"/etc/hosts\"]", "a directory of its own"},
+        {"volumes", "[\"/.sbuild/init\"]", "a directory of its own"},
+        {"directories.state", "\"/.sbuild\"", "a directory of its own"},
+        {"volumes", "[\"/a/" HUNDRED "/" HUNDRED "/" HUNDRED "\"]", "a path of 255 bytes at most"},
+        {"directories.state", "\"/a/" LONG_NAME "/b\"", "names of 255 bytes at most"},
         {"restart", "\"sometimes\"", "restart"},
         {"type", "\"job\"", "health"},
         {"root", "\"/\"", "root"},

@@ -65,6 +65,7 @@ static void test_refused(void) {
         {"A='1\r\n2'\n", "f:1: has a line that ends in CR LF"},
         {"A=\xff\n", "f:1: is not UTF-8"},
         {"A=1\nB='\xc3'\n", "f:2: is not UTF-8"},
+        {"A=1\nB=\xef\xbf\xbe\n", "f:2: is not UTF-8"}, /* U+FFFE */
         {"\xef\xbb\xbf"
          "A=1\n",
          "f:1: begins with a byte order mark"},

@@ -53,6 +53,30 @@ static void test_kinds(void) {
     CHECK_INT(look("outside/file").st_uid, 0);
 }
 
+/* Names of one file: all in it, or else it isn't the service's to get. */
+static void test_names(void) {
+    struct sb_error err = {0};
+    shell("mkdir -p linked/sub; touch linked/a linked/b secret; ln linked/a linked/sub/a;"
+          "ln linked/a linked/c; ln -P linked/b linked/sub/b; ln -s x linked/to;"
+          "ln -P linked/to linked/sub/to; chmod 600 secret");
+    sb_autoclose int linked = open_in("linked");
+    shell("ln secret linked/sub/secret");
+    CHECK_INT(sb_owners_give(linked, 1234, 1235, &err), -1);
+    CHECK(strstr(err.message, "\"sub/secret\" has a name outside") != NULL);
+    CHECK(strstr(err.hint, "find -xdev -inum") != NULL);
+    CHECK_INT(look("secret").st_uid, 0);
+    CHECK_INT(look("linked/a").st_uid, 0); /* nor anything else */
+    err = (struct sb_error){0};
+    shell("rm linked/sub/secret");
+    if (!CHECK_INT(sb_owners_give(linked, 1234, 1235, &err), 0))
+        printf("    %s\n", err.message);
+    CHECK_INT(look("linked/sub/a").st_uid, 1234);
+    CHECK_INT(look("linked/sub/b").st_gid, 1235);
+    CHECK_INT(look("linked/sub/to").st_uid, 1234);
+    shell("ln linked/a of-the-service"); /* what is its already is no hindrance */
+    CHECK_INT(sb_owners_give(linked, 1234, 1235, &err), 0);
+}
+
 static void test_deep(void) {
     struct sb_error err = {0};
     sb_autoclose int top = open_in("."), deep = -1;
@@ -99,6 +123,7 @@ int main(void) {
     }
     t = layer_test_start();
     test_kinds();
+    test_names();
     test_deep();
     test_mounted();
     layer_test_end(&t);

@@ -86,6 +86,19 @@ static void test_missing(void) {
     CHECK(S_ISLNK(look("out/link").st_mode));
 }
 
+/* What was begun and killed is begun anew, and no volume is called as what is being made. */
+static void test_begun(void) {
+    sb_autofree char *left = sb_format("mkdir -p %s/db/~/deep; touch %s/db/~/deep/file", top, top);
+    sb_autofree char *said = layer_test_shell(left);
+    CHECK_STR(said, "");
+    make("/.tmp-begun", 7, 8);
+    make("/begun", 7, 8);
+    CHECK_INT(look(".tmp-begun").st_uid, 7);
+    CHECK_INT(look("begun").st_uid, 7);
+    CHECK_INT(look("begun/deep").st_mode, 0);
+    CHECK_INT(look("~").st_mode, 0);
+}
+
 /* More levels than a process may have files open. */
 static void test_deep(void) {
     struct rlimit files, few = {64, 64};
@@ -169,6 +182,7 @@ int main(void) {
     test_again();
     test_root();
     test_missing();
+    test_begun();
     test_deep();
     test_sizes();
     test_room();
