@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/keyctl.h>
 #include <poll.h>
 #include <signal.h>
@@ -11,6 +12,7 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -129,18 +131,37 @@ int sb_process_wait(pid_t pid, struct sb_error *err) {
     return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
+/* Until then, for poll: -1 without an end, 0 when it is over. */
+static int left_ms(const struct timespec *begin, int seconds) {
+    struct timespec now;
+    if (seconds == 0)
+        return -1;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    int64_t left = (begin->tv_sec + seconds - now.tv_sec) * (int64_t)1000 +
+                   (begin->tv_nsec - now.tv_nsec) / 1000000;
+    return left < 0 ? 0 : left > INT_MAX ? INT_MAX : (int)left;
+}
+
 /* Reads until both pipes are closed. */
 static int drain(int out_fd, int err_fd, size_t max, struct sb_buf *out, struct sb_buf *diagnostics,
-                 bool interruptible, struct sb_error *err) {
+                 bool interruptible, int seconds, struct sb_error *err) {
+    struct timespec begin;
+    clock_gettime(CLOCK_MONOTONIC, &begin);
     struct pollfd fds[3] = {{.fd = out_fd, .events = POLLIN},
                             {.fd = err_fd, .events = POLLIN},
                             {.fd = interruptible ? sb_interrupt_fd() : -1, .events = POLLIN}};
     struct sb_buf *bufs[2] = {out, diagnostics};
     while (fds[0].fd >= 0 || fds[1].fd >= 0) {
-        if (poll(fds, 3, -1) < 0 && errno != EINTR)
+        int left = left_ms(&begin, seconds);
+        if (left == 0)
+            return sb_fail(err, SB_E_FAILED, "no end after %d seconds", seconds);
+        int ready = poll(fds, 3, left);
+        if (ready < 0 && errno != EINTR)
             return sb_fail_errno(err, SB_E_FAILED, "waiting for output");
         if (interruptible && sb_interrupt_check(err) < 0)
             return -1;
+        if (ready <= 0)
+            continue;
         for (int i = 0; i < 2; i++) {
             if (fds[i].fd < 0 || !fds[i].revents)
                 continue;
@@ -160,7 +181,7 @@ static int drain(int out_fd, int err_fd, size_t max, struct sb_buf *out, struct 
 }
 
 static int capture(const char *const *argv, const char *const *env, const char *cwd, size_t max,
-                   struct sb_buf *out, struct sb_buf *diagnostics, bool interruptible,
+                   struct sb_buf *out, struct sb_buf *diagnostics, bool interruptible, int seconds,
                    struct sb_error *err) {
     int out_pipe[2], err_pipe[2] = {-1, -1};
     if (pipe2(out_pipe, O_CLOEXEC) < 0)
@@ -170,8 +191,13 @@ static int capture(const char *const *argv, const char *const *env, const char *
         close(out_pipe[1]);
         return sb_fail_errno(err, SB_E_FAILED, "starting %s", argv[0]);
     }
-    struct sb_process_options options = {
-        .argv = argv, .env = env, .cwd = cwd, .in = -1, .out = out_pipe[1], .err = err_pipe[1]};
+    struct sb_process_options options = {.argv = argv,
+                                         .env = env,
+                                         .cwd = cwd,
+                                         .in = -1,
+                                         .out = out_pipe[1],
+                                         .err = err_pipe[1],
+                                         .new_group = seconds > 0};
     pid_t pid = sb_process_start(&options, err);
     close(out_pipe[1]);
     if (err_pipe[1] >= 0)
@@ -180,8 +206,8 @@ static int capture(const char *const *argv, const char *const *env, const char *
     sb_autoclose int err_fd = err_pipe[0];
     if (pid < 0)
         return -1;
-    if (drain(out_fd, err_fd, max, out, diagnostics, interruptible, err) < 0) {
-        kill(pid, SIGKILL);
+    if (drain(out_fd, err_fd, max, out, diagnostics, interruptible, seconds, err) < 0) {
+        kill(options.new_group ? -pid : pid, SIGKILL); /* with what it started */
         waitpid(pid, NULL, 0);
         return sb_error_context(err, "%s", argv[0]);
     }
@@ -190,13 +216,13 @@ static int capture(const char *const *argv, const char *const *env, const char *
 
 int sb_process_capture(const char *const *argv, const char *cwd, size_t max, struct sb_buf *out,
                        struct sb_buf *diagnostics, struct sb_error *err) {
-    return capture(argv, NULL, cwd, max, out, diagnostics, false, err);
+    return capture(argv, NULL, cwd, max, out, diagnostics, false, 0, err);
 }
 
 int sb_process_capture_env(const char *const *argv, const char *const *env, const char *cwd,
-                           size_t max, struct sb_buf *out, struct sb_buf *diagnostics,
+                           size_t max, int seconds, struct sb_buf *out, struct sb_buf *diagnostics,
                            struct sb_error *err) {
-    return capture(argv, env, cwd, max, out, diagnostics, true, err);
+    return capture(argv, env, cwd, max, out, diagnostics, true, seconds, err);
 }
 
 bool sb_process_leave_keyring(void) {

@@ -39,9 +39,9 @@ int sb_process_wait(pid_t pid, struct sb_error *err);
 int sb_process_capture(const char *const *argv, const char *cwd, size_t max, struct sb_buf *out,
                        struct sb_buf *diagnostics, struct sb_error *err);
 /* The same with an environment of its own, and ended when this process is asked to stop: then it is
- * SB_E_INTERRUPTED. */
+ * SB_E_INTERRUPTED. seconds: how long it and what it starts may take; 0: without an end. */
 int sb_process_capture_env(const char *const *argv, const char *const *env, const char *cwd,
-                           size_t max, struct sb_buf *out, struct sb_buf *diagnostics,
+                           size_t max, int seconds, struct sb_buf *out, struct sb_buf *diagnostics,
                            struct sb_error *err);
 
 /* The path of a program in PATH (or /usr/sbin, /sbin), the caller's to free; NULL when missing. */

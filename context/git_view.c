@@ -76,7 +76,7 @@ static int run_git(const struct sb_git_view *view, const char *const *arguments,
     make_environment(view, with_config, &env);
     int status = sb_process_capture_env((const char *const *)argv.v, (const char *const *)env.v,
                                         with_config ? view->path : view->checkout->top,
-                                        ANSWER_LIMIT, answer, complaint, err);
+                                        ANSWER_LIMIT, 0, answer, complaint, err);
     if (status < 0 && err && err->code == SB_E_NOT_FOUND)
         sb_error_hint(err, "install git, or leave git out of tags: and give version:");
     return status;

@@ -14,7 +14,7 @@
 #include "steps/away.h"
 #include "steps/fetch.h"
 
-enum { ANSWER_LIMIT = 1 << 20, TAR_LIMIT = 1001 };
+enum { ANSWER_LIMIT = 1 << 20, ANSWER_SECONDS = 120, TAR_LIMIT = 1001 };
 
 /* ---- what git is told ---- */
 
@@ -174,7 +174,7 @@ static int ask(const char *url, const char *ref, const struct sb_pairs *own, str
         sb_strings_addf(&list, "%s=%s", env.v[i].name, env.v[i].value);
     forget_credentials(&env);
     int status = sb_process_capture_env(argv, (const char *const *)list.v, "/", ANSWER_LIMIT,
-                                        answer, said, err);
+                                        ANSWER_SECONDS, answer, said, err);
     for (size_t i = 0; i < list.n; i++)
         explicit_bzero(list.v[i], strlen(list.v[i]));
     return status;
@@ -188,8 +188,11 @@ int sb_git_resolve(const char *url, const char *ref, const struct sb_secret *cre
     if (status == 0)
         status = ask(url, ref, &env, &answer, &said, err);
     forget_credentials(&env);
+    if (status < 0 && err->code == SB_E_FAILED)
+        err->code = SB_E_NETWORK;
     if (status < 0)
-        return err->code == SB_E_NOT_FOUND ? fail_missing(err) : -1;
+        return err->code == SB_E_NOT_FOUND ? fail_missing(err)
+                                           : sb_error_context(err, "asking %s for %s", url, ref);
     if (status > 0) {
         const char *text = sb_buf_text(&said);
         sb_fail(err, SB_E_NETWORK, "asking %s for %s failed: %.*s", url, ref,

@@ -26,6 +26,25 @@ static int shell(const char *script, size_t max, struct sb_buf *out, struct sb_b
     return sb_process_capture(argv, scratch_path, max, out, diagnostics, err);
 }
 
+/* What it started goes with it. */
+static void test_capture_ends(void) {
+    struct sb_error err = {0};
+    sb_autobuf struct sb_buf out = {0}, said = {0};
+    const char *const env[] = {"PATH=/usr/bin:/bin", NULL};
+    const char *const argv[] = {"sh", "-c",
+                                "sleep 100 & echo $!; while :; do echo; sleep 0.2; done", NULL};
+    CHECK_INT(sb_process_capture_env(argv, env, scratch_path, 1000, 1, &out, &said, &err), -1);
+    CHECK(strstr(err.message, "no end after 1 seconds"));
+    char target[64];
+    sb_autofree char *exe = sb_format("/proc/%d/exe", atoi(sb_buf_text(&out)));
+    bool runs = true; /* a zombie has none */
+    for (int i = 0; i < 100 && runs; i++) {
+        usleep(10000);
+        runs = readlink(exe, target, sizeof target) >= 0;
+    }
+    CHECK(!runs);
+}
+
 static void test_capture(void) {
     struct sb_error err = {0};
     sb_autobuf struct sb_buf out = {0}, diagnostics = {0};
@@ -283,6 +302,7 @@ int main(void) {
         return 1;
     scratch_path = directory;
     test_capture();
+    test_capture_ends();
     test_start_errors();
     test_find();
     test_clean_child();
