@@ -255,6 +255,11 @@ int sb_volumes_make(const struct sb_description *d, int root, uint32_t uid, uint
                     const char *top, struct sb_error *err) {
     const struct owner owner = {uid, gid};
     sb_autofree char *own = sb_format("%s/%s", top, d->name);
+    sb_autofree char *begun = sb_format("%s/" TEMPORARY, own);
+    /* What was killed in the middle is begun anew, and its room given back first; also when what
+     * comes after it has none. */
+    if (sb_tree_remove(AT_FDCWD, begun, err) < 0)
+        return -1;
     if (d->volumes.n == 0)
         return 0;
     /* Not even other users of the host come to them: systemd shows them to the service. */
@@ -265,8 +270,7 @@ int sb_volumes_make(const struct sb_description *d, int root, uint32_t uid, uint
         return -1;
     if (fchmod(parent, 0700) < 0 || chmod(top, 0700) < 0)
         return sb_fail_errno(err, SB_E_IO, "%s", own);
-    /* What was killed in the middle is begun anew, and has its room back first. */
-    if (sb_tree_remove(parent, TEMPORARY, err) < 0 || check_room(d, root, parent, err) < 0)
+    if (check_room(d, root, parent, err) < 0)
         return -1;
     for (size_t i = 0; i < d->volumes.n; i++) {
         sb_autofree char *name = name_of(d->volumes.v[i]);

@@ -97,6 +97,13 @@ static void test_begun(void) {
     CHECK_INT(look("begun").st_uid, 7);
     CHECK_INT(look("begun/deep").st_mode, 0);
     CHECK_INT(look("~").st_mode, 0);
+    sb_autofree char *again = layer_test_shell(left);
+    CHECK_STR(again, "");
+    struct sb_description none = {.name = (char *)"db"}, other = {.name = (char *)"no-such"};
+    CHECK_INT(sb_volumes_make(&none, -1, 7, 8, top, &err), 0);
+    CHECK_INT(sb_volumes_make(&other, -1, 7, 8, top, &err), 0);
+    CHECK_INT(look("~").st_mode, 0);
+    CHECK_INT(look("begun").st_uid, 7);
 }
 
 /* More levels than a process may have files open. */
