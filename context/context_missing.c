@@ -86,7 +86,9 @@ static void hint_names(const struct sb_context *c, int directory, const char *up
     }
     free(names.v);
     sb_arena_free(&arena);
-    if (!*err->hint)
+    if (!*err->hint && c->tree.find)
+        sb_error_hint(err, "`sbuild ls` lists what an image has");
+    else if (!*err->hint)
         sb_error_hint(err, "paths are relative to the context, %s; context: says another", c->path);
 }
 
