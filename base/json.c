@@ -110,3 +110,12 @@ json_t *sb_json_from_text(const char *text) {
     }
     return json_string(sb_buf_text(&out));
 }
+
+void sb_json_strings(const json_t *array, struct sb_strings *out) {
+    size_t i;
+    json_t *item;
+    json_array_foreach ((json_t *)array, i, item) {
+        const char *text = json_string_value(item);
+        sb_strings_add(out, text ? text : "");
+    }
+}

@@ -42,4 +42,7 @@ json_t *sb_json_from_bytes(const char *bytes);
  * bytes that are no UTF-8, each of which becomes U+FFFD. */
 json_t *sb_json_from_text(const char *text);
 
+/* Appends the texts of an array; "" for what is none. NULL is no array. */
+void sb_json_strings(const json_t *array, struct sb_strings *out);
+
 #endif

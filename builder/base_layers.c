@@ -1,6 +1,5 @@
 #include "builder/base_layers.h"
 
-#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "base/jobs.h"
@@ -177,12 +176,9 @@ bool sb_base_layers_known_contents(struct sb_store *store, const struct sb_image
 /* It stays with what this process has in the store until its end: a few directories, if any. */
 int sb_base_layers_mend(struct sb_store *store, const struct sb_image *image,
                         struct sb_strings *trees, struct sb_error *err) {
-    static atomic_uint count;
-    const char *tmp = sb_store_tmp_path(store);
-    if (!tmp)
-        return sb_fail_errno(err, SB_E_IO, "making a temporary directory in %s",
-                             sb_store_path(store));
-    char *path = sb_format("%s/mend-%u", tmp, atomic_fetch_add(&count, 1));
+    char *path = sb_store_tmp_new(store, "mend", err);
+    if (!path)
+        return -1;
     sb_autofree const struct sb_layer **layers =
         sb_alloc((image->layer_count + 1) * sizeof *layers);
     for (size_t i = 0; i < image->layer_count; i++)

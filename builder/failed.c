@@ -32,12 +32,9 @@ static int make_directory(const char *path, struct sb_error *err) {
 
 int sb_failed_prepare(struct sb_store *store, struct sb_step_failure *failure,
                       struct sb_error *err) {
-    static atomic_uint count;
-    const char *tmp = sb_store_tmp_path(store);
-    if (!tmp)
-        return sb_fail_errno(err, SB_E_IO, "making a temporary directory in %s",
-                             sb_store_path(store));
-    sb_autofree char *path = sb_format("%s/failed-%u", tmp, atomic_fetch_add(&count, 1));
+    sb_autofree char *path = sb_store_tmp_new(store, "failed", err);
+    if (!path)
+        return -1;
     failure->directory = sb_format("%s/mounts", path);
     return make_directory(path, err) < 0 ? -1 : make_directory(failure->directory, err);
 }

@@ -7,7 +7,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -16,6 +15,7 @@
 #include "base/memory.h"
 #include "builder/base_layers.h"
 #include "builder/target.h"
+#include "document/pattern.h"
 #include "layers/extract.h"
 
 /* The image of one target, as others look into it. */
@@ -123,10 +123,6 @@ static bool find_entry(void *data, const char *path, struct sb_entry *out) {
     return sb_stack_find(&taken->source->stack, path, out);
 }
 
-static bool has_wildcard(const char *text) {
-    return strpbrk(text, "*?[\\") != NULL;
-}
-
 /* The path as it is in the image, its links followed: but that of its last part, unless it ends in
  * "/", and none behind the first wildcard. *out_head gets what of it is to be laid out. */
 static int resolve(const struct source *source, const char *from, struct sb_strings *out,
@@ -138,7 +134,7 @@ static int resolve(const struct source *source, const char *from, struct sb_stri
     for (char *p = clean; *p; p += strcspn(p, "/"), p += *p == '/') {
         sb_autofree char *part = sb_strndup(p, strcspn(p, "/"));
         rest = p;
-        if (has_wildcard(part))
+        if (sb_pattern_has_wildcard(part))
             break;
         rest = p + strlen(part);
     }
@@ -158,12 +154,9 @@ static int resolve(const struct source *source, const char *from, struct sb_stri
 
 /* A directory that lies in this process's own, until its end. */
 static int make_directory(struct sb_store *store, struct sb_error *err) {
-    static atomic_uint count;
-    const char *tmp = sb_store_tmp_path(store);
-    if (!tmp)
-        return sb_fail_errno(err, SB_E_IO, "making a temporary directory in %s",
-                             sb_store_path(store));
-    sb_autofree char *path = sb_format("%s/taken-%u", tmp, atomic_fetch_add(&count, 1));
+    sb_autofree char *path = sb_store_tmp_new(store, "taken", err);
+    if (!path)
+        return -1;
     if (mkdir(path, 0700) < 0)
         return sb_fail_errno(err, SB_E_IO, "%s", path);
     return sb_directory_open(AT_FDCWD, path, err);

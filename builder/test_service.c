@@ -234,15 +234,6 @@ static int start_asking(struct asking *a, const struct sb_recipe *recipe, bool b
 
 static const struct sb_step_kind kind = {.name = "service", .runs_programs = true};
 
-static void add_words(const json_t *array, struct sb_strings *out) {
-    size_t i;
-    json_t *item;
-    json_array_foreach ((json_t *)array, i, item) {
-        const char *word = json_string_value(item);
-        sb_strings_add(out, word ? word : "");
-    }
-}
-
 /* A health command is run where the service is, by its own shell beside it. */
 static const char beside[] =
     "command=$1\nshift\n\"$@\" &\nservice=$!\ntrap 'kill -TERM $service' TERM\n"
@@ -256,8 +247,8 @@ static int choose_program(const struct sb_target *target, struct sb_strings *out
     for (size_t i = 0; command && i < sizeof words / sizeof *words; i++)
         sb_strings_add(out, words[i]);
     size_t before = out->n;
-    add_words(json_object_get(config, "Entrypoint"), out);
-    add_words(json_object_get(config, "Cmd"), out);
+    sb_json_strings(json_object_get(config, "Entrypoint"), out);
+    sb_json_strings(json_object_get(config, "Cmd"), out);
     return out->n > before
                ? 0
                : sb_fail(err, SB_E_STEP, "the image has neither entrypoint nor cmd to start");

@@ -86,18 +86,9 @@ static const json_t *config_of(const struct sb_image *image) {
     return json_object_get(image->config, "config");
 }
 
-static void add_words(const json_t *array, struct sb_strings *out) {
-    size_t i;
-    json_t *item;
-    json_array_foreach ((json_t *)array, i, item) {
-        const char *word = json_string_value(item);
-        sb_strings_add(out, word ? word : "");
-    }
-}
-
 static void image_environment(const struct sb_image *image, struct sb_pairs *out) {
     sb_autostrings struct sb_strings list = {0};
-    add_words(json_object_get(config_of(image), "Env"), &list);
+    sb_json_strings(json_object_get(config_of(image), "Env"), &list);
     for (size_t i = 0; i < list.n; i++) {
         char *equals = strchr(list.v[i], '=');
         if (!equals)
@@ -137,8 +128,8 @@ static int choose_program(const struct sb_trial *trial, const struct sb_root *ro
         return 0;
     if (trial->shell || trial->failed)
         return find_shell(root, trial->image, env, out, err);
-    add_words(json_object_get(config_of(trial->image), "Entrypoint"), out);
-    add_words(json_object_get(config_of(trial->image), "Cmd"), out);
+    sb_json_strings(json_object_get(config_of(trial->image), "Entrypoint"), out);
+    sb_json_strings(json_object_get(config_of(trial->image), "Cmd"), out);
     if (out->n > 0)
         return 0;
     sb_fail(err, SB_E_USAGE,

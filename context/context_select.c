@@ -79,10 +79,6 @@ int sb_context_has(const struct sb_context *c, const char *path, bool directory,
 
 /* ---- a path that exists as it is written ---- */
 
-static bool has_wildcard(const char *text) {
-    return strpbrk(text, "*?[\\") != NULL;
-}
-
 /* Nobody calls a file "*": a part of stars alone is a wildcard always. */
 static bool is_stars(const char *part, size_t len) {
     return strspn(part, "*") >= len;
@@ -107,7 +103,7 @@ static char *written_as(const struct sb_context *c, const char *directory, const
     for (;;) {
         size_t len = strcspn(part, "/"), end = (size_t)(part + len - pattern);
         sb_autofree char *name = sb_strndup(part, len);
-        if (has_wildcard(name)) {
+        if (sb_pattern_has_wildcard(name)) {
             sb_autofree char *upto = sb_strndup(pattern, end);
             sb_autofree char *path = sb_path_join(directory, upto);
             sb_autoclose int fd =
@@ -297,7 +293,7 @@ static int expand(struct sb_context *c, const char *source, struct sources *out,
     sb_autofree char *clean = sb_context_clean(c, source, err);
     if (!clean)
         return -1;
-    if (!has_wildcard(clean)) {
+    if (!sb_pattern_has_wildcard(clean)) {
         int failed = sb_context_follow(c, source, &clean, err);
         if (!failed)
             add_source(out, clean);

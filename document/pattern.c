@@ -467,3 +467,7 @@ const char *sb_pattern_tail(const struct sb_pattern *pattern, size_t *out_len) {
     *out_len = pattern->tail_len;
     return pattern->tail;
 }
+
+bool sb_pattern_has_wildcard(const char *text) {
+    return strpbrk(text, "*?[\\") != NULL;
+}

@@ -23,6 +23,8 @@
 
 struct sb_pattern;
 
+/* Whether a path is more than its text: "*", "?", "[" or a backslash is in it. */
+bool sb_pattern_has_wildcard(const char *text);
 /* NULL when text is malformed; *problem then says how. text is clean and relative. */
 struct sb_pattern *sb_pattern_compile(const char *text, const char **problem);
 void sb_pattern_free(struct sb_pattern *pattern);

@@ -11,7 +11,8 @@ static const struct sb_step_kind *copy_kind(void) {
     return sb_step_kind_find("copy");
 }
 
-static void read_input(struct sb_reader *reader, const struct sb_yaml *node, struct sb_step *step) {
+static void read_input(struct sb_reader *reader, const struct sb_yaml *node, void *target) {
+    struct sb_step *step = target;
     const struct sb_step_kind *kind = copy_kind();
     step->inputs = sb_realloc(step->inputs, step->input_count + 1, sizeof *step->inputs);
     struct sb_step *input = &step->inputs[step->input_count++];
@@ -35,22 +36,12 @@ static void read_input(struct sb_reader *reader, const struct sb_yaml *node, str
 
 void sb_inputs_read_key(struct sb_reader *reader, const struct sb_key *key,
                         const struct sb_yaml *node, void *target) {
-    bool many = node->type == SB_YAML_SEQUENCE;
-    if (many && node->count > INPUT_LIMIT) {
-        sb_reader_problem(reader, node, "key \"%s\": expected at most %d, found %zu", key->name,
-                          INPUT_LIMIT, node->count);
-        return;
-    }
-    for (size_t i = 0; many && i < node->count; i++)
-        read_input(reader, node->items[i], target);
-    if (!many)
-        read_input(reader, node, target);
+    sb_schema_read_each(reader, key, node, INPUT_LIMIT, read_input, target);
 }
 
 json_t *sb_inputs_schema(const struct sb_key *key) {
     (void)key;
-    return json_pack("{s:[{s:s, s:i, s:{s:s}}, {s:s}]}", "anyOf", "type", "array", "maxItems",
-                     INPUT_LIMIT, "items", "$ref", "#/$defs/copy", "$ref", "#/$defs/copy");
+    return sb_schema_one_or_many(json_pack("{s:s}", "$ref", "#/$defs/copy"), INPUT_LIMIT);
 }
 
 void sb_inputs_free_list(struct sb_step *step) {

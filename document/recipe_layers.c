@@ -66,7 +66,8 @@ static void add_cache(struct sb_step *step, const char *path, const char *shared
     sb_strings_add(&step->shares, shared ? shared : "");
 }
 
-static void read_cache(struct sb_reader *reader, const struct sb_yaml *node, struct sb_step *step) {
+static void read_cache(struct sb_reader *reader, const struct sb_yaml *node, void *target) {
+    struct sb_step *step = target;
     struct cache cache = {0};
     size_t before = reader->problem_total;
     sb_schema_read(reader, cache_keys, "cache", node, &cache);
@@ -84,22 +85,12 @@ static void read_cache(struct sb_reader *reader, const struct sb_yaml *node, str
 
 static void read_caches(struct sb_reader *reader, const struct sb_key *key,
                         const struct sb_yaml *node, void *target) {
-    bool many = node->type == SB_YAML_SEQUENCE;
-    if (many && node->count > CACHE_LIMIT) {
-        sb_reader_problem(reader, node, "key \"%s\": expected at most %d, found %zu", key->name,
-                          CACHE_LIMIT, node->count);
-        return;
-    }
-    for (size_t i = 0; many && i < node->count; i++)
-        read_cache(reader, node->items[i], target);
-    if (!many)
-        read_cache(reader, node, target);
+    sb_schema_read_each(reader, key, node, CACHE_LIMIT, read_cache, target);
 }
 
 static json_t *caches_schema(const struct sb_key *key) {
     (void)key;
-    return json_pack("{s:[{s:s, s:i, s:{s:s}}, {s:s}]}", "anyOf", "type", "array", "maxItems",
-                     CACHE_LIMIT, "items", "$ref", "#/$defs/cache", "$ref", "#/$defs/cache");
+    return sb_schema_one_or_many(json_pack("{s:s}", "$ref", "#/$defs/cache"), CACHE_LIMIT);
 }
 
 void sb_reader_undeclared(struct sb_reader *reader, const char *key, const char *name,

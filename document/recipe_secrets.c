@@ -61,8 +61,8 @@ static void check_secret(struct sb_reader *reader, const struct sb_yaml *node,
     }
 }
 
-static void read_secret(struct sb_reader *reader, const struct sb_yaml *node,
-                        struct sb_step *step) {
+static void read_secret(struct sb_reader *reader, const struct sb_yaml *node, void *target) {
+    struct sb_step *step = target;
     struct secret secret = {0};
     size_t before = reader->problem_total;
     sb_schema_read(reader, secret_keys, "secrets", node, &secret);
@@ -78,22 +78,12 @@ static void read_secret(struct sb_reader *reader, const struct sb_yaml *node,
 
 void sb_secrets_read(struct sb_reader *reader, const struct sb_key *key, const struct sb_yaml *node,
                      void *target) {
-    bool many = node->type == SB_YAML_SEQUENCE;
-    if (many && node->count > SECRET_LIMIT) {
-        sb_reader_problem(reader, node, "key \"%s\": expected at most %d, found %zu", key->name,
-                          SECRET_LIMIT, node->count);
-        return;
-    }
-    for (size_t i = 0; many && i < node->count; i++)
-        read_secret(reader, node->items[i], target);
-    if (!many)
-        read_secret(reader, node, target);
+    sb_schema_read_each(reader, key, node, SECRET_LIMIT, read_secret, target);
 }
 
 json_t *sb_secrets_schema(const struct sb_key *key) {
     (void)key;
-    return json_pack("{s:[{s:s, s:i, s:{s:s}}, {s:s}]}", "anyOf", "type", "array", "maxItems",
-                     SECRET_LIMIT, "items", "$ref", "#/$defs/secret", "$ref", "#/$defs/secret");
+    return sb_schema_one_or_many(json_pack("{s:s}", "$ref", "#/$defs/secret"), SECRET_LIMIT);
 }
 
 /* Unless the step has that secret, or another in its place. */

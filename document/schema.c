@@ -167,6 +167,21 @@ void sb_schema_read(struct sb_reader *reader, const struct sb_key *keys, const c
     }
 }
 
+void sb_schema_read_each(struct sb_reader *reader, const struct sb_key *key,
+                         const struct sb_yaml *node, size_t most, sb_schema_read_one *read,
+                         void *target) {
+    bool many = node->type == SB_YAML_SEQUENCE;
+    if (many && node->count > most) {
+        sb_reader_problem(reader, node, "key \"%s\": expected at most %zu, found %zu", key->name,
+                          most, node->count);
+        return;
+    }
+    for (size_t i = 0; many && i < node->count; i++)
+        read(reader, node->items[i], target);
+    if (!many)
+        read(reader, node, target);
+}
+
 void sb_schema_free(const struct sb_key *keys, void *target) {
     for (const struct sb_key *key = keys; key->name; key++) {
         void *member = (char *)target + key->offset;

@@ -108,6 +108,11 @@ char *sb_schema_text(struct sb_reader *reader, const struct sb_key *key,
 /* Checks text against a rule and reports what is wrong; true when it is fine. name is the key's. */
 bool sb_schema_check(struct sb_reader *reader, const char *name, const struct sb_rule *rule,
                      const char *text, const struct sb_yaml *node);
+/* For a custom key: a value, or a list of at most that many; read is called for each. */
+typedef void sb_schema_read_one(struct sb_reader *reader, const struct sb_yaml *node, void *target);
+void sb_schema_read_each(struct sb_reader *reader, const struct sb_key *key,
+                         const struct sb_yaml *node, size_t most, sb_schema_read_one *read,
+                         void *target);
 /* Reports an unknown key with the nearest of the candidates (ending in NULL). */
 void sb_schema_unknown(struct sb_reader *reader, const struct sb_yaml *key, const char *where,
                        const char *const *candidates);
@@ -125,6 +130,9 @@ int sb_reader_finish(struct sb_reader *reader, struct sb_error *err);
  * reference. Refers to "#/$defs/substituted" for values with ${NAME}. */
 json_t *sb_schema_of_keys(const struct sb_key *keys);
 json_t *sb_schema_of_key(const struct sb_key *key);
+
+/* Of what sb_schema_read_each reads; takes over the schema of one. */
+json_t *sb_schema_one_or_many(json_t *one, size_t most);
 
 /* The schema of recipes, as recipes/schema.json holds it. A new reference. */
 json_t *sb_schema_json(void);

@@ -157,3 +157,8 @@ json_t *sb_schema_of_keys(const struct sb_key *keys) {
     json_decref(required);
     return shorthand ? either(sb_schema_of_key(shorthand), schema) : schema;
 }
+
+json_t *sb_schema_one_or_many(json_t *one, size_t most) {
+    return json_pack("{s:[{s:s, s:I, s:O}, o]}", "anyOf", "type", "array", "maxItems",
+                     (json_int_t)most, "items", one, one);
+}

@@ -7,6 +7,7 @@
 #include "base/memory.h"
 #include "document/schema.h"
 #include "layers/entry.h"
+#include "layers/whiteout.h"
 
 const struct sb_placing *sb_step_placing(const struct sb_step *step) {
     return step->kind && step->kind->placing ? step->kind->placing(step) : NULL;
@@ -48,13 +49,7 @@ int sb_step_at(const struct sb_step *step, struct sb_error *err) {
 }
 
 bool sb_step_is_whiteout(const char *path) {
-    const size_t n = strlen(SB_WHITEOUT_PREFIX);
-    for (const char *p = path; p; p = strchr(p, '/')) {
-        p += *p == '/';
-        if (!strncmp(p, SB_WHITEOUT_PREFIX, n))
-            return true;
-    }
-    return false;
+    return path && sb_whiteout_is_on(path);
 }
 
 void sb_reader_check_names(struct sb_reader *reader, const struct sb_yaml *node, const char *key,

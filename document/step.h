@@ -95,7 +95,7 @@ struct sb_step_kind {
     bool goes_by_times; /* such as make: they see what changed as newer (steps/times.h) */
     bool keeps_times;   /* unless it places files, what it unpacks has its own times */
     /* Where it puts what, of a kind that says so before it runs: it needs no root then. It has no
-     * inputs, look or describe beside that. NULL, the function or its answer: it does not. */
+     * inputs and no look beside that. NULL, the function or its answer: it does not. */
     const struct sb_placing *(*placing)(const struct sb_step *step);
     bool checks_always; /* its check is for keys that had mistakes, too */
     /* Frees what keys that read themselves (SB_KEY_CUSTOM) filled of the kind's own; may be NULL.

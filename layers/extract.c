@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/file.h"
 #include "base/map.h"
 #include "base/memory.h"
 #include "base/process.h"
@@ -17,8 +18,7 @@ struct wanted {
 };
 
 static bool is_below(const char *path, const char *above) {
-    size_t n = strlen(above);
-    return n == 0 || (!strncmp(path, above, n) && (path[n] == '/' || !path[n]));
+    return !*above || sb_path_is_below(path, above);
 }
 
 /* A path that is wanted, or leads to one. */

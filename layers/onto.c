@@ -7,6 +7,7 @@
 
 #include "base/beneath.h"
 #include "base/memory.h"
+#include "layers/whiteout.h"
 
 void sb_onto_free(struct sb_onto *onto) {
     sb_map_free(&onto->leaving);
@@ -17,18 +18,8 @@ void sb_onto_made(struct sb_onto *onto, const char *directory) {
     *sb_map_put(&onto->made, directory) = 1;
 }
 
-static bool is_whiteout(const char *path) {
-    const size_t n = strlen(SB_WHITEOUT_PREFIX);
-    for (const char *p = path; p; p = strchr(p, '/')) {
-        p += *p == '/';
-        if (!strncmp(p, SB_WHITEOUT_PREFIX, n))
-            return true;
-    }
-    return false;
-}
-
 int sb_onto_check(const struct sb_onto *onto, const char *path, struct sb_error *err) {
-    if (is_whiteout(path)) {
+    if (sb_whiteout_is_on(path)) {
         sb_fail(err, SB_E_FAILED, "%.200s: a layer can't hold a name that begins with \"%s\"", path,
                 SB_WHITEOUT_PREFIX);
         return sb_error_hint(err, "such names mean removed files in a layer");

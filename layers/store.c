@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -407,6 +408,15 @@ int sb_store_tmp_fd(struct sb_store *store) {
 const char *sb_store_tmp_path(struct sb_store *store) {
     sb_store_tmp_fd(store);
     return store->tmp_path;
+}
+
+char *sb_store_tmp_new(struct sb_store *store, const char *what, struct sb_error *err) {
+    static atomic_uint count;
+    const char *tmp = sb_store_tmp_path(store);
+    if (tmp)
+        return sb_format("%s/%s-%u", tmp, what, atomic_fetch_add(&count, 1));
+    sb_fail_errno(err, SB_E_IO, "making a temporary directory in %s", store->path);
+    return NULL;
 }
 
 int sb_store_publish(struct sb_store *store, const char *path, const void *data, size_t len,

@@ -79,6 +79,9 @@ int sb_store_private_fd(const struct sb_store *store);   /* of STORE/sbuild */
  * crash. -1 and errno when it can't be made. */
 int sb_store_tmp_fd(struct sb_store *store);
 const char *sb_store_tmp_path(struct sb_store *store); /* absolute path of the same */
+/* A path in it that nobody has yet, "…/what-N"; nothing is made. The caller's to free; NULL and err
+ * when there is no such directory. */
+char *sb_store_tmp_new(struct sb_store *store, const char *what, struct sb_error *err);
 
 /* Writes a file of private state, path relative to STORE: whole, by way of the process's tmp, and
  * not fsynced (sb_file_publish). */

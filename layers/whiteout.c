@@ -44,3 +44,13 @@ char *sb_whiteout_target(const char *path) {
     const char *hidden = (slash ? slash + 1 : path) + strlen(SB_WHITEOUT_PREFIX);
     return sb_format("%.*s%s%s", (int)parent, path, slash ? "/" : "", hidden);
 }
+
+bool sb_whiteout_is_on(const char *path) {
+    const size_t n = strlen(SB_WHITEOUT_PREFIX);
+    for (const char *p = path; p; p = strchr(p, '/')) {
+        p += *p == '/';
+        if (!strncmp(p, SB_WHITEOUT_PREFIX, n))
+            return true;
+    }
+    return false;
+}

@@ -20,6 +20,9 @@ enum sb_whiteout {
 /* path is clean, as layers/entry has it. */
 enum sb_whiteout sb_whiteout_kind(const char *path);
 
+/* Whether a name on the path is one that hides something. */
+bool sb_whiteout_is_on(const char *path);
+
 /* A character device 0/0, which exists nowhere: in a tree it would pass for a whiteout. Nobody who
  * reads a layer sees one. */
 bool sb_whiteout_device(const struct sb_entry *entry);

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -133,13 +132,11 @@ static void add_trees(struct sb_root *root, const struct sb_strings *trees) {
 
 int sb_root_mount(struct sb_store *store, const struct sb_strings *trees, struct sb_root **out,
                   struct sb_error *err) {
-    static atomic_uint count;
-    const char *tmp = sb_store_tmp_path(store);
-    if (!tmp)
-        return sb_fail_errno(err, SB_E_IO, "making a temporary directory in %s",
-                             sb_store_path(store));
+    char *directory = sb_store_tmp_new(store, "root", err);
+    if (!directory)
+        return -1;
     struct sb_root *root = sb_alloc(sizeof *root);
-    root->directory = sb_format("%s/root-%u", tmp, atomic_fetch_add(&count, 1));
+    root->directory = directory;
     root->stubs_path = sb_format("%s/stubs", root->directory);
     root->upper = sb_format("%s/upper", root->directory);
     root->merged = sb_format("%s/merged", root->directory);

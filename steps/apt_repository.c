@@ -66,8 +66,8 @@ static void check(struct sb_reader *reader, const struct sb_yaml *node,
                               repository->url, repository->suite);
 }
 
-static void read_one(struct sb_reader *reader, const struct sb_yaml *node,
-                     struct sb_apt_repositories *out) {
+static void read_one(struct sb_reader *reader, const struct sb_yaml *node, void *target) {
+    struct sb_apt_repositories *out = target;
     struct sb_apt_repository repository = {0};
     size_t before = reader->problem_total;
     if (node->type != SB_YAML_MAPPING)
@@ -89,23 +89,12 @@ static void read_one(struct sb_reader *reader, const struct sb_yaml *node,
 void sb_apt_repositories_read(struct sb_reader *reader, const struct sb_key *key,
                               const struct sb_yaml *node, void *target) {
     struct sb_apt_repositories *out = (void *)((char *)target + key->offset);
-    bool many = node->type == SB_YAML_SEQUENCE;
-    if (many && node->count > REPOSITORY_LIMIT) {
-        sb_reader_problem(reader, node, "key \"%s\": expected at most %d, found %zu", key->name,
-                          REPOSITORY_LIMIT, node->count);
-        return;
-    }
-    for (size_t i = 0; many && i < node->count; i++)
-        read_one(reader, node->items[i], out);
-    if (!many)
-        read_one(reader, node, out);
+    sb_schema_read_each(reader, key, node, REPOSITORY_LIMIT, read_one, out);
 }
 
 json_t *sb_apt_repositories_schema(const struct sb_key *key) {
     (void)key;
-    json_t *one = sb_schema_of_keys(keys);
-    return json_pack("{s:[{s:s, s:i, s:O}, o]}", "anyOf", "type", "array", "maxItems",
-                     REPOSITORY_LIMIT, "items", one, one);
+    return sb_schema_one_or_many(sb_schema_of_keys(keys), REPOSITORY_LIMIT);
 }
 
 json_t *sb_apt_repositories_describe(const struct sb_apt_repositories *repositories) {

@@ -1,6 +1,5 @@
 /* git: the files of a commit of another repository. */
 #include <fcntl.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -146,13 +145,13 @@ static int run_in(const struct sb_step *step, struct sb_step_run_context *contex
 
 static int run(const struct sb_step *step, struct sb_step_run_context *context,
                struct sb_error *err) {
-    static atomic_uint number;
-    sb_autofree char *name = sb_format("git-%u", atomic_fetch_add(&number, 1));
-    sb_autofree char *directory = sb_path_join(sb_store_tmp_path(context->store), name);
+    sb_autofree char *directory = sb_store_tmp_new(context->store, "git", err);
+    if (!directory)
+        return -1;
     if (mkdir(directory, 0755) < 0)
         return sb_fail_errno(err, SB_E_IO, "creating the directory %s", directory);
     int failed = run_in(step, context, directory, err);
-    sb_tree_remove(sb_store_tmp_fd(context->store), name, NULL);
+    sb_tree_remove(AT_FDCWD, directory, NULL);
     return failed;
 }
 

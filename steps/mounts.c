@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -297,9 +296,9 @@ static void add_devices(const struct sb_program *program, struct sb_step_mounts 
 
 static int make_directory(struct sb_store *store, struct sb_step_mounts *mounts,
                           struct sb_error *err) {
-    static atomic_uint count;
-    mounts->directory =
-        sb_format("%s/step-%u", sb_store_tmp_path(store), atomic_fetch_add(&count, 1));
+    mounts->directory = sb_store_tmp_new(store, "step", err);
+    if (!mounts->directory)
+        return -1;
     sb_autofree char *secrets = sb_format("%s/secrets", mounts->directory);
     if (mkdir(mounts->directory, 0700) < 0 || mkdir(secrets, 0700) < 0)
         return sb_fail_errno(err, SB_E_IO, "creating the directory %s", mounts->directory);

@@ -107,17 +107,12 @@ void sb_step_mounts_succeeded(const struct sb_step_mounts *mounts) {
 
 /* ---- where they are seen ---- */
 
-static bool is_below(const char *path, const char *above) {
-    size_t n = strlen(above);
-    return !strncmp(path, above, n) && path[n] == '/';
-}
-
 /* What else is mounted below a directory of inputs needs its place there. */
 static int make_places(const struct sb_step_mounts *mounts, size_t count, int fd,
                        const char *destination, struct sb_error *err) {
     for (size_t i = 0; i < count; i++) {
         const char *place = mounts->v[i].destination;
-        if (!is_below(place, destination))
+        if (!sb_path_is_below(place, destination))
             continue;
         sb_autofree char *clean = sb_path_clean(place + 1);
         for (char *slash = strchr(clean, '/'); slash; slash = strchr(slash + 1, '/')) {
@@ -143,7 +138,7 @@ static int add_mounts(const struct sb_copy_list *list, const char *directory, in
     size_t others = mounts->n;
     for (size_t i = 0; i < list->n; i++) {
         const struct sb_copy_entry *e = &list->v[i];
-        if (!e->source || (last && is_below(e->path, last)))
+        if (!e->source || (last && sb_path_is_below(e->path, last)))
             continue;
         last = e->path;
         if (S_ISLNK(e->mode)) {

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -212,13 +211,13 @@ static int add_mounts(const struct sb_requirements *requirements,
 int sb_pip_layout_make(const struct sb_requirements *requirements,
                        const struct sb_step_run_context *context, const char *at,
                        struct sb_pip_layout *out, struct sb_error *err) {
-    static atomic_uint count;
     *out = (struct sb_pip_layout){0};
     if (!requirements->files.n && !requirements->projects.n && !requirements->archives.n &&
         !requirements->links.n)
         return 0;
-    out->directory =
-        sb_format("%s/pip-%u", sb_store_tmp_path(context->store), atomic_fetch_add(&count, 1));
+    out->directory = sb_store_tmp_new(context->store, "pip", err);
+    if (!out->directory)
+        return -1;
     if (mkdir(out->directory, 0755) < 0 || chmod(out->directory, 0755) < 0)
         return sb_fail_errno(err, SB_E_IO, "creating the directory %s", out->directory);
     sb_autoclose int root = sb_directory_open(AT_FDCWD, out->directory, err);

@@ -179,6 +179,26 @@ check_equal "all layers are found, those of stages too" "$(cat a)" "$(cat b)"
 check_equal "none is built" 0 "$(grep -c '^  building' err)"
 check_equal "and no layer is fetched" 0 "$(registry_log reg | tail -n "+$(($(cat mark) + 1))" | grep -c 'GET [^ ]*/blobs/.* 200.*octet' || :)"
 
+# ---- side by side ----
+
+cat >beside.yaml <<-'END'
+	name: beside
+	from: scratch
+	stages:
+	  - {name: base, from: scratch, layers: [{name: root, copy: {from: root, to: /}}]}
+	  - {name: one, from: {stage: base}, layers: [{name: wait, run: sleep 2; echo 1 >/f}]}
+	  - {name: two, from: {stage: base}, layers: [{name: wait, run: sleep 2; echo 2 >/f; mkfifo /pipe}]}
+	layers:
+	  - {name: one, copy: {stage: one, from: f, to: /1}}
+	  - {name: two, copy: {stage: two, from: f, to: /2}}
+END
+"$SBUILD" beside.yaml --jobs 2 --progress plain >/dev/null 2>err
+check_equal "stages that don't need one another are built side by side" "building building built built" \
+	"$(sed -n 's/^  \(buil[a-z]*\) beside.* wait.*/\1/p' err | paste -sd ' ')"
+sed -i 's/stage: two, from: f/stage: two, from: pipe/' beside.yaml
+check_fails "a FIFO is no file to copy" 1 "$SBUILD" beside.yaml
+check_said 'the stage two:/pipe: not a file'
+
 # ---- mistakes ----
 
 sed 's/stage: base/stage: bas/; s/{stage: make, from: \/data,/{stage: mkae, from: \/data,/' app.yaml >bad.yaml
