@@ -233,6 +233,11 @@ fuzzers: $(FUZZ)
 bench: $(B)/sbuild $(B)/sbuild-http $(BENCH)
 	@$(SUITE) tests/bench/run $(CASES)
 
+# Not in check: half an hour, and what it fetches is half a gigabyte.
+.PHONY: gallery
+gallery: $(B)/sbuild $(B)/sbuild-http
+	@$(SUITE) tests/gallery/run $(CASES)
+
 # ---- lint ----
 
 FORMATTED := $(ALLSRC) $(ALLHDR)
@@ -309,6 +314,7 @@ make asan, tsan  the tests under AddressSanitizer and UBSan, under ThreadSanitiz
 make fuzz        run each fuzzer for FUZZ_SECONDS=30, FUZZ_JOBS=1 at a time (CASES="a b")
 make fuzz-coverage  how many lines of each room the corpus reaches
 make bench       measure the promises, beside other tools (CASES="a b")
+make gallery     recipes/gallery beside its Dockerfiles, built by buildah (CASES="a b")
 make lint        formatting, dependency rule, both compilers, analyzers
 make install     to DESTDIR, PREFIX=/usr/local
 make deps        install what building, running and testing need
