@@ -5,5 +5,5 @@ from setuptools import Extension, setup
 setup(
     name="kernels",
     version="1.0.0",
-    ext_modules=[Extension("kernels", sorted(glob("src/*.c")), depends=["src/tile.h"], extra_compile_args=["-O3", "-march=x86-64-v3", "-ffast-math", "-g0"])],
+    ext_modules=[Extension("kernels", sorted(glob("src/*.c")), libraries=["m"], extra_compile_args=["-O3", "-march=x86-64-v3", "-ffast-math", "-g0"])],
 )

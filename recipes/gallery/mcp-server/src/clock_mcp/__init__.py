@@ -1,9 +1,9 @@
 """A server of the Model Context Protocol that tells the time, over its standard input and output."""
 from datetime import datetime, timezone
 
-from mcp.server.fastmcp import FastMCP
+from mcp.server.mcpserver import MCPServer
 
-server = FastMCP("clock")
+server = MCPServer("clock")
 
 
 @server.tool()
