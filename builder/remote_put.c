@@ -8,6 +8,7 @@
 #include "base/assert.h"
 #include "base/memory.h"
 #include "base/process.h"
+#include "base/thread.h"
 #include "builder/remote_cache_private.h"
 #include "layers/origin.h"
 
@@ -229,7 +230,7 @@ static void add_threads(struct sb_remote_cache *cache) {
     for (const struct sb_cache_job *job = cache->first; job; job = job->next)
         waiting++;
     for (size_t idle = cache->idle; waiting > idle && cache->thread_count < most; idle++) {
-        if (pthread_create(&cache->threads[cache->thread_count], NULL, work, cache) != 0)
+        if (sb_thread_start(&cache->threads[cache->thread_count], work, cache) != 0)
             return; /* fewer do it, or sb_remote_cache_finish */
         cache->thread_count++;
     }

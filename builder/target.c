@@ -10,6 +10,7 @@
 #include "base/memory.h"
 #include "base/process.h"
 #include "base/text.h"
+#include "base/thread.h"
 #include "builder/cache.h"
 #include "builder/layer_build.h"
 #include "builder/target_private.h"
@@ -215,7 +216,7 @@ static void start_packing(struct sb_target *target, struct sb_attempt *a, struct
     p->lock = lock;
     target->packing = p;
     sb_target_notify(target, p->attempt.result, SB_EVENT_LAYER_PACK, NULL, 0);
-    p->has_thread = pthread_create(&p->thread, NULL, pack_thread, p) == 0;
+    p->has_thread = sb_thread_start(&p->thread, pack_thread, p) == 0;
     if (!p->has_thread) /* none to be had: pack now */
         pack_thread(p);
 }

@@ -1,7 +1,6 @@
 #include "http/serve.h"
 
 #include <curl/curl.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +10,7 @@
 #include "base/channel.h"
 #include "base/json.h"
 #include "base/memory.h"
+#include "base/thread.h"
 #include "base/visible.h"
 #include "http/proxy.h"
 #include "http/transfer.h"
@@ -127,7 +127,7 @@ static int start_thread(const struct sb_service *service, int channel) {
     t->service = service;
     t->channel = channel;
     pthread_t thread;
-    if (pthread_create(&thread, NULL, run, t) != 0) {
+    if (sb_thread_start(&thread, run, t) != 0) {
         close(channel);
         free(t);
         return -1;
