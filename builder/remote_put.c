@@ -1,5 +1,4 @@
 /* Records on their way into a repository: a queue, and threads that empty it. */
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -184,7 +183,8 @@ static void do_job(struct sb_remote_cache *cache, struct sb_cache_job *job) {
         }
         if (sb_cache_repository_failed(cache, &cache->to) || send_record(cache, job, &err) == 0)
             return;
-        if (attempt == SEND_ATTEMPTS || err.os_errno == EAGAIN) /* that was repeated already */
+        if (attempt == SEND_ATTEMPTS ||
+            err.reason == SB_REASON_PASSING) /* that was repeated already */
             break;
         pause_between(attempt);
         sb_error_clear(&err);

@@ -1,6 +1,5 @@
 #include "builder/target.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -119,7 +118,7 @@ static int build_copy(struct sb_target *target, struct sb_attempt *a, struct sb_
     for (int attempt = 1;; attempt++) {
         if (sb_layer_pack_copy(&a->site, &a->copies.v[0].list, &options, &parts, err) == 0)
             break;
-        if (err->os_errno != ESTALE || attempt == COPY_ATTEMPTS)
+        if (err->reason != SB_REASON_CHANGED || attempt == COPY_ATTEMPTS)
             return sb_error_context(err, "layer %s", r->name);
         sb_error_clear(err);
         if (sb_attempt_key(a, err) < 0)

@@ -71,7 +71,7 @@ static int send_end(struct thread *t, char type, int result, uint64_t sent, uint
         json_pack("{s:I, s:I}", "sent", (json_int_t)sent, "received", (json_int_t)received);
     if (result < 0) {
         json_object_set_new(end, "code", json_string(sb_error_name(failure->code)));
-        json_object_set_new(end, "errno", json_integer(failure->os_errno));
+        json_object_set_new(end, "reason", json_string(sb_error_reason_name(failure->reason)));
         json_object_set_new(end, "message", json_string(failure->message));
         json_object_set_new(end, "hint", json_string(failure->hint));
     }

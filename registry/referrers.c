@@ -1,5 +1,4 @@
 /* distribution-spec 1.1, "Listing Referrers", "Referrers Tag Schema". */
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -177,7 +176,7 @@ static int update_fallback(struct sb_remote *remote, const struct sb_digest *sub
         if (i == 0)
             continue;
         /* Someone else's write was in between: not at the same pace again. */
-        struct sb_error again = {.code = SB_E_NETWORK, .os_errno = EAGAIN};
+        struct sb_error again = {.code = SB_E_NETWORK, .reason = SB_REASON_PASSING};
         if (sb_retry_again(&retry, -1, NULL, &again) < 0) {
             *err = again;
             return -1;

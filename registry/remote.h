@@ -111,8 +111,8 @@ int sb_remote_manifest_get_own(struct sb_remote *remote, const char *reference,
 int sb_remote_manifest_head(struct sb_remote *remote, const char *reference,
                             struct sb_descriptor *out, struct sb_error *err);
 /* The answer's digest must be that of the bytes. A registry that says that it lacks a blob of it
- * leaves os_errno ENOENT. A tag that the registry holds to be immutable and
- * that names something else already is an error that says so, with os_errno EROFS. */
+ * leaves SB_REASON_MISSING. A tag that the registry holds to be immutable and
+ * that names something else already is an error that says so, with SB_REASON_IMMUTABLE. */
 int sb_remote_manifest_put(struct sb_remote *remote, const char *reference, const char *media_type,
                            const void *bytes, size_t len, struct sb_error *err);
 /* The same if the tag names before, or nothing where that is NULL: 1: put; 0: it names something
