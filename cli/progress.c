@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "base/thread.h"
 #include "base/visible.h"
 #include "cli/command.h"
 #include "cli/progress_json.h"
@@ -237,7 +238,7 @@ static void print_done(struct sb_progress *p, const struct sb_event *e) {
     if (r->repository)
         sb_cli_say("  in %s", r->repository);
     if (r->state == SB_LAYER_BUILT)
-        fprintf(stderr, "  %s  %s", sb_text_size(r->layer.descriptor.size).text,
+        fprintf(stderr, "  %s  %s", sb_text_size(sb_parts_size(&r->parts)).text,
                 sb_text_seconds(r->seconds).text);
     if (p->explain && r->cause)
         sb_cli_say("  (%s)", r->cause);
@@ -367,7 +368,7 @@ void sb_progress_notify(void *progress, const struct sb_event *event) {
             draw(p);
     } else {
         if (!p->has_ticker && event->type == SB_EVENT_LAYER_START && event->layer->seconds == 0.0)
-            p->has_ticker = pthread_create(&p->ticker, NULL, tick, p) == 0;
+            p->has_ticker = sb_thread_start(&p->ticker, tick, p) == 0;
         erase(p);
         show(p, event);
         draw(p);
@@ -457,7 +458,7 @@ void sb_progress_transfer(void *progress, const struct sb_transfer_event *event)
         say_still(p, event);
     } else {
         if (!p->has_ticker)
-            p->has_ticker = pthread_create(&p->ticker, NULL, tick, p) == 0;
+            p->has_ticker = sb_thread_start(&p->ticker, tick, p) == 0;
         erase(p);
         show_transfer(p, event);
         draw(p);
