@@ -29,6 +29,15 @@ after_change() { # NAME
 	esac
 }
 
+echo token >token
+for name in $GALLERY; do
+	options=
+	[ "$name" != inference-worker ] || options="--secret id=hub_token,src=token"
+	check "$name is a recipe" "$SBUILD" plan "gallery/$name/recipe.yaml" $options
+	check "$name has a line to change" gallery_change "$name" 1
+	cp "$TOP/recipes/gallery/$name/$file" "gallery/$name/$file"
+done
+
 for name in ${WORKED:-fastapi-uv web-ui tool-go}; do
 	build "$name" || {
 		why=$(without_index "$name")
