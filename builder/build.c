@@ -47,40 +47,59 @@ static void override(const struct sb_build_request *request, const struct sb_rec
         all[i]->compression = *request->compression;
 }
 
-static size_t index_of(const struct sb_build *build, const struct sb_target *target) {
-    size_t i = 0;
-    while (build->targets[i] != target)
-        i++;
-    return i;
+static int load_recipe(struct sb_build *build, const char *path, struct sb_recipe **out,
+                       struct sb_error *err) {
+    const struct sb_build_request *request = build->request;
+    const struct sb_recipe_options options = {
+        .allowed = &request->allow, .trusted = &build->settings->trust, .set = &request->set};
+    if (sb_recipe_load(path, &options, out, err) < 0)
+        return -1;
+    SB_GROW(build->loaded, build->loaded_count, build->loaded_cap);
+    build->loaded[build->loaded_count++] = *out;
+    override(request, *out);
+    return 0;
 }
 
 static int load_recipes(struct sb_build *build, struct sb_error *err) {
     const struct sb_build_request *request = build->request;
-    struct sb_recipe_options options = {
-        .allowed = &request->allow, .trusted = &build->settings->trust, .set = &request->set};
-    build->recipes = sb_alloc((request->recipe_count + 1) * sizeof(struct sb_recipe *));
-    build->requested = sb_alloc((request->recipe_count + 1) * sizeof(size_t));
-    build->results = sb_alloc((request->recipe_count + 1) * sizeof(struct sb_build_result));
-    build->labelled = sb_alloc((request->recipe_count + 1) * sizeof(struct sb_image));
+    build->results = sb_alloc((request->recipe_count + 1) * sizeof *build->results);
+    build->wanted = sb_alloc((request->recipe_count + 1) * sizeof *build->wanted);
     for (size_t i = 0; i < request->recipe_count; i++) {
-        struct sb_target *target = NULL;
-        if (sb_recipe_load(request->recipes[i], &options, &build->recipes[i], err) < 0)
+        struct sb_build_result *result = &build->results[i];
+        struct sb_build_wanted *wanted = &build->wanted[build->wanted_count++];
+        struct sb_recipe *recipe;
+        result->images = sb_alloc(sizeof *result->images);
+        result->image_count = 1;
+        *wanted = (struct sb_build_wanted){.of = i, .result = &result->images[0]};
+        if (load_recipe(build, request->recipes[i], &recipe, err) < 0 ||
+            sb_graph_add(build, recipe, &wanted->target, err) < 0)
             return -1;
-        override(request, build->recipes[i]);
-        if (sb_graph_add(build, build->recipes[i], &target, err) < 0)
-            return -1;
-        build->requested[i] = index_of(build, target);
-        build->results[i].recipe = build->recipes[i];
+        result->recipe = result->images[0].recipe = recipe;
     }
     return 0;
+}
+
+static bool has_target(const struct sb_build *build, size_t of, const struct sb_target *target) {
+    for (size_t i = 0; i < build->wanted_count; i++)
+        if (build->wanted[i].of == of && build->wanted[i].target == target)
+            return true;
+    return false;
+}
+
+/* Whether two of the request are one recipe. */
+static bool is_same(const struct sb_build *build, size_t a, size_t b) {
+    for (size_t i = 0; i < build->wanted_count; i++)
+        if (build->wanted[i].of == a)
+            return has_target(build, b, build->wanted[i].target);
+    return false;
 }
 
 /* Each would take the tags of the other. */
 static int check_names(const struct sb_build *build, struct sb_error *err) {
     for (size_t i = 0; i < build->request->recipe_count; i++)
         for (size_t k = 0; k < i; k++) {
-            const struct sb_recipe *a = build->recipes[k], *b = build->recipes[i];
-            if (build->requested[i] == build->requested[k] || strcmp(a->name, b->name) != 0)
+            const struct sb_recipe *a = build->results[k].recipe, *b = build->results[i].recipe;
+            if (is_same(build, i, k) || strcmp(a->name, b->name) != 0)
                 continue;
             sb_fail(err, SB_E_USAGE, "%s and %s both make an image named %s", a->path, b->path,
                     a->name);
@@ -91,8 +110,8 @@ static int check_names(const struct sb_build *build, struct sb_error *err) {
 
 /* The image specification wants one at least (manifest.md), and so does whoever reads images. */
 static int check_layers(const struct sb_build *build, struct sb_error *err) {
-    for (size_t i = 0; i < build->request->recipe_count; i++) {
-        const struct sb_recipe *r = build->recipes[i];
+    for (size_t i = 0; i < build->wanted_count; i++) {
+        const struct sb_recipe *r = build->wanted[i].target->recipe;
         size_t layers = r->layer_count;
         const struct sb_left_out *left_out = r->left_out_count ? r->left_out : NULL;
         for (; r->base; layers += r->layer_count) {
@@ -101,7 +120,8 @@ static int check_layers(const struct sb_build *build, struct sb_error *err) {
         }
         if (layers > 0 || r->from.kind != SB_FROM_SCRATCH)
             continue;
-        sb_fail(err, SB_E_RECIPE, "%s: its image would have no layer", build->recipes[i]->path);
+        sb_fail(err, SB_E_RECIPE, "%s: its image would have no layer",
+                build->wanted[i].target->recipe->path);
         if (left_out)
             return sb_error_hint(err, "all are left out: %s, as %s", left_out->layer.name,
                                  left_out->why);
@@ -159,13 +179,16 @@ int sb_build_new(struct sb_store *store, const struct sb_settings *settings,
 }
 
 static void free_result(struct sb_build_result *result) {
-    sb_tests_free_results(result);
+    for (size_t i = 0; i < result->image_count; i++) {
+        sb_tests_free_results(&result->images[i]);
+        free((void *)result->images[i].layers);
+        free((void *)result->images[i].needed);
+    }
+    free(result->images);
     sb_strings_free(&result->tags);
     sb_strings_free(&result->told);
     free(result->version);
     free(result->no_release);
-    free((void *)result->layers);
-    free((void *)result->needed);
 }
 
 void sb_build_free(struct sb_build *build) {
@@ -174,23 +197,20 @@ void sb_build_free(struct sb_build *build) {
     sb_assert(build->running == 0);
     for (size_t i = build->target_count; i-- > 0;)
         sb_target_free(build->targets[i]);
-    for (size_t i = 0; i < build->request->recipe_count; i++) {
-        if (build->recipes)
-            sb_recipe_free(build->recipes[i]);
-        if (build->results)
-            free_result(&build->results[i]);
-        if (build->labelled)
-            sb_image_free(&build->labelled[i]);
-    }
+    for (size_t i = 0; i < build->wanted_count; i++)
+        sb_image_free(&build->wanted[i].labelled);
+    for (size_t i = 0; build->results && i < build->request->recipe_count; i++)
+        free_result(&build->results[i]);
+    for (size_t i = 0; i < build->loaded_count; i++)
+        sb_recipe_free(build->loaded[i]);
     sb_remote_cache_free(build->remote);
     sb_strings_free(&build->warned);
     free(build->targets);
     free(build->last_path);
     free(build->last_real);
-    free(build->recipes);
-    free(build->requested);
+    free(build->loaded);
+    free(build->wanted);
     free(build->results);
-    free(build->labelled);
     pthread_mutex_destroy(&build->lock);
     pthread_mutex_destroy(&build->notify_lock);
     pthread_cond_destroy(&build->changed);
@@ -208,7 +228,7 @@ static bool is_in_chain(const struct sb_target *top, const struct sb_target *tar
 /* What is told of targets that others take something from; of images that no steps were added to,
  * nothing. */
 static void collect_needed(struct sb_build *build, const struct sb_target *top,
-                           struct sb_build_result *result) {
+                           struct sb_build_image *result) {
     size_t count = 0;
     sb_graph_mark(build, top);
     for (size_t i = 0; i < build->target_count; i++)
@@ -225,9 +245,9 @@ static void collect_needed(struct sb_build *build, const struct sb_target *top,
     result->needed_count = count;
 }
 
-static void collect_result(struct sb_build *build, size_t index) {
-    struct sb_build_result *result = &build->results[index];
-    struct sb_target *target = build->targets[build->requested[index]];
+static void collect_image(struct sb_build *build, const struct sb_build_wanted *wanted) {
+    struct sb_build_image *result = wanted->result;
+    struct sb_target *target = wanted->target;
     collect_needed(build, target, result);
     result->image = target->image; /* shared: the target frees it */
     result->base = sb_target_root(target)->pinned;
@@ -246,13 +266,13 @@ static void collect_result(struct sb_build *build, size_t index) {
 
 /* What there is to tell of a build that failed. */
 static void collect_unfinished(struct sb_build *build) {
-    for (size_t i = 0; i < build->request->recipe_count; i++) {
-        const struct sb_target *target = build->targets[build->requested[i]];
+    for (size_t i = 0; i < build->wanted_count; i++) {
+        const struct sb_target *target = build->wanted[i].target;
         if (!target->started)
             continue;
-        collect_result(build, i);
+        collect_image(build, &build->wanted[i]);
         if (target->state != SB_TARGET_DONE) /* it is its base's, if any */
-            build->results[i].image.descriptor = (struct sb_descriptor){0};
+            build->wanted[i].result->image.descriptor = (struct sb_descriptor){0};
     }
 }
 
@@ -264,7 +284,8 @@ static bool is_partial(const struct sb_build_request *request) {
 /* What is wrong with versions and tags is said before anything is built. */
 static int find_versions(struct sb_build *build, struct sb_version *out, struct sb_error *err) {
     for (size_t i = 0; i < build->request->recipe_count && !is_partial(build->request); i++)
-        if (sb_version_find(build->store, build->recipes[i], build->request, &out[i], err) < 0)
+        if (sb_version_find(build->store, build->results[i].recipe, build->request, &out[i], err) <
+            0)
             return -1;
     return 0;
 }
@@ -276,48 +297,64 @@ int sb_build_plan(struct sb_build *build, struct sb_error *err) {
     if (find_versions(build, versions, err) < 0 ||
         sb_graph_advance(build, SB_TARGET_PLAN, err) < 0 || sb_tests_find(build, &pending, err) < 0)
         return -1;
-    for (size_t i = 0; i < build->request->recipe_count; i++)
-        collect_result(build, i);
+    for (size_t i = 0; i < build->wanted_count; i++)
+        collect_image(build, &build->wanted[i]);
     return 0;
 }
 
 /* The image with a label that says its version: one that others stand on has none. */
-static int label_result(struct sb_build *build, size_t index, struct sb_error *err) {
-    struct sb_build_result *result = &build->results[index];
-    struct sb_image *labelled = &build->labelled[index];
-    if (!result->version)
-        return 0;
-    sb_image_copy(labelled, &result->image);
-    sb_image_say_version(labelled, &result->recipe->image, result->version);
+static int label_image(struct sb_build *build, struct sb_build_wanted *wanted, const char *version,
+                       struct sb_error *err) {
+    struct sb_image *labelled = &wanted->labelled;
+    sb_image_copy(labelled, &wanted->result->image);
+    sb_image_say_version(labelled, &wanted->result->recipe->image, version);
     if (sb_image_save(build->store, labelled, build->epoch, err) < 0)
         return -1;
-    result->image = *labelled;
+    wanted->result->image = *labelled;
     return 0;
+}
+
+static int label_images(struct sb_build *build, size_t of, struct sb_error *err) {
+    const char *version = build->results[of].version;
+    for (size_t i = 0; i < build->wanted_count && version; i++)
+        if (build->wanted[i].of == of && label_image(build, &build->wanted[i], version, err) < 0)
+            return -1;
+    return 0;
+}
+
+static int tag_result(struct sb_build *build, size_t of, const struct sb_version *version,
+                      struct sb_error *err) {
+    struct sb_build_result *result = &build->results[of];
+    struct sb_version_tags tags;
+    bool partial = build->request->until || build->request->untagged;
+    if (!partial) {
+        result->release = version->release;
+        sb_version_say(version, &result->version, &result->no_release);
+        if (label_images(build, of, err) < 0)
+            return -1;
+    }
+    result->descriptor = result->images[0].image.descriptor;
+    if (build->request->untagged)
+        return 0;
+    if (partial) {
+        if (sb_version_only_given(result->recipe, build->request, &result->tags, err) < 0)
+            return -1;
+    } else {
+        if (sb_version_tags(build->store, version, &result->descriptor, &tags, err) < 0)
+            return -1;
+        result->tags = tags.names;
+        result->told = tags.told;
+    }
+    return sb_store_tag(build->store, &result->tags, &result->descriptor, err);
 }
 
 static int tag_results(struct sb_build *build, const struct sb_version *versions,
                        struct sb_error *err) {
-    for (size_t i = 0; i < build->request->recipe_count; i++) {
-        struct sb_build_result *result = &build->results[i];
-        struct sb_version_tags tags;
-        collect_result(build, i);
-        if (build->request->untagged)
-            continue;
-        if (build->request->until) {
-            if (sb_version_only_given(result->recipe, build->request, &result->tags, err) < 0)
-                return -1;
-        } else {
-            result->release = versions[i].release;
-            sb_version_say(&versions[i], &result->version, &result->no_release);
-            if (label_result(build, i, err) < 0 ||
-                sb_version_tags(build->store, &versions[i], &result->image, &tags, err) < 0)
-                return -1;
-            result->tags = tags.names;
-            result->told = tags.told;
-        }
-        if (sb_store_tag(build->store, &result->tags, &result->image.descriptor, err) < 0)
+    for (size_t i = 0; i < build->wanted_count; i++)
+        collect_image(build, &build->wanted[i]);
+    for (size_t i = 0; i < build->request->recipe_count; i++)
+        if (tag_result(build, i, &versions[i], err) < 0)
             return -1;
-    }
     return 0;
 }
 
@@ -358,8 +395,8 @@ static int enter_namespaces(struct sb_build *build, bool tests, struct sb_error 
 static bool has_tests(const struct sb_build *build) {
     const struct sb_build_request *request = build->request;
     size_t count = 0;
-    for (size_t i = 0; i < request->recipe_count; i++)
-        count += build->recipes[i]->test_count;
+    for (size_t i = 0; i < build->wanted_count; i++)
+        count += build->wanted[i].target->recipe->test_count;
     return count > 0 && !request->skip_tests && !is_partial(request);
 }
 
@@ -420,8 +457,12 @@ const struct sb_build_result *sb_build_result(const struct sb_build *build, size
 
 bool sb_build_has_layer(const struct sb_build *build, size_t index,
                         const struct sb_layer_result *layer) {
-    const struct sb_target *target = build->targets[build->requested[index]];
-    while (target && target->recipe != layer->source)
-        target = target->base;
-    return target;
+    for (size_t i = 0; i < build->wanted_count; i++) {
+        const struct sb_target *target = build->wanted[i].target;
+        while (target && target->recipe != layer->source)
+            target = target->base;
+        if (build->wanted[i].of == index && target)
+            return true;
+    }
+    return false;
 }

@@ -41,7 +41,7 @@ void sb_build_free(struct sb_build *build);
 
 /* Of the index-th recipe of the request; belongs to the build. */
 const struct sb_build_result *sb_build_result(const struct sb_build *build, size_t index);
-/* Whether that recipe's image will have the layer; from any thread, also while it is built. */
+/* Whether an image of that recipe will have the layer; from any thread, also while it is built. */
 bool sb_build_has_layer(const struct sb_build *build, size_t index,
                         const struct sb_layer_result *layer);
 

@@ -92,8 +92,8 @@ static bool runs_tests(const struct sb_build_request *request) {
 /* Of the recipes that were asked for; a service that is started has its own. */
 static void check_test_secrets(const struct sb_build *build, struct problems *problems) {
     const struct sb_build_request *request = build->request;
-    for (size_t i = 0; i < request->recipe_count && runs_tests(request); i++) {
-        const struct sb_recipe *recipe = build->recipes[i];
+    for (size_t i = 0; i < build->wanted_count && runs_tests(request); i++) {
+        const struct sb_recipe *recipe = build->wanted[i].target->recipe;
         for (size_t t = 0; t < recipe->test_count; t++) {
             const struct sb_recipe_test *test = &recipe->tests[t];
             if (test->step.left_out)
@@ -209,12 +209,12 @@ static bool has_network(const struct sb_target *target) {
 }
 
 static bool tests_have_network(const struct sb_build *build) {
-    const struct sb_build_request *request = build->request;
-    for (size_t i = 0; i < request->recipe_count && runs_tests(request); i++)
-        for (size_t t = 0; t < build->recipes[i]->test_count; t++)
-            if (build->recipes[i]->tests[t].step.network &&
-                !build->recipes[i]->tests[t].step.left_out)
+    for (size_t i = 0; i < build->wanted_count && runs_tests(build->request); i++) {
+        const struct sb_recipe *recipe = build->wanted[i].target->recipe;
+        for (size_t t = 0; t < recipe->test_count; t++)
+            if (recipe->tests[t].step.network && !recipe->tests[t].step.left_out)
                 return true;
+    }
     return false;
 }
 

@@ -112,8 +112,8 @@ static int choose_end(struct sb_build *build, struct sb_error *err) {
         return -1;
     target->until = layer;
     sb_graph_keep(build, target);
-    build->requested[0] = build->target_count - 1;
-    build->results[0].recipe = target->recipe;
+    build->wanted[0].target = target;
+    build->results[0].recipe = build->results[0].images[0].recipe = target->recipe;
     return 0;
 }
 

@@ -120,18 +120,13 @@ struct sb_build_request {
     void *data;
 };
 
-struct sb_build_result {
-    const struct sb_recipe *recipe;
-    struct sb_image image;  /* complete after sb_build_run; should that have failed, only where its
-                               descriptor has a media type */
-    struct sb_strings tags; /* full names: "backend:v1.4.2", "host/team/backend:v1.4.2" */
-    struct sb_release release; /* its version, and what may be done with that */
-    struct sb_strings told;    /* tags for a registry, beside those of the release */
-    char *version;             /* what git says of one that is no release: "0.5.1-dev.3+gabc123f", a
-                                  label of the image; else NULL */
-    char *no_release;          /* why it is none: "3 commits after v0.5.0" */
-    const char *base;          /* where its base image lies, if in a registry:
-                                  "host/repository:tag@sha256:…"; else NULL */
+/* What was made of a recipe for one platform. */
+struct sb_build_image {
+    const struct sb_recipe *recipe; /* as it is for that platform */
+    struct sb_image image; /* complete after sb_build_run; should that have failed, only where its
+                              descriptor has a media type */
+    const char *base;      /* where its base image lies, if in a registry:
+                              "host/repository:tag@sha256:…"; else NULL */
     const struct sb_layer_result *const *layers; /* of the whole chain, lowest first */
     size_t layer_count;
     /* Of stages and images that something is taken from, each after those that it needs. */
@@ -139,6 +134,19 @@ struct sb_build_result {
     size_t needed_count;
     struct sb_test_result *tests; /* of the recipe itself */
     size_t test_count;
+};
+
+struct sb_build_result {
+    const struct sb_recipe *recipe; /* as it is for the first of its platforms */
+    struct sb_build_image *images;  /* for each platform */
+    size_t image_count;
+    struct sb_descriptor descriptor; /* what tags name; no media type: it did not come about */
+    struct sb_strings tags;          /* full names: "backend:v1.4.2", "host/team/backend:v1.4.2" */
+    struct sb_release release;       /* its version, and what may be done with that */
+    struct sb_strings told;          /* tags for a registry, beside those of the release */
+    char *version;    /* what git says of one that is no release: "0.5.1-dev.3+gabc123f", a
+                         label of the image; else NULL */
+    char *no_release; /* why it is none: "3 commits after v0.5.0" */
 };
 
 #endif

@@ -130,6 +130,14 @@ void sb_target_stack_free(struct sb_target_stack *stack); /* NULL is allowed */
 /* Says in the image's config what those who build on it need to know. */
 int sb_target_describe_paths(struct sb_target *target, struct sb_error *err);
 
+/* An image that was asked for. */
+struct sb_build_wanted {
+    size_t of; /* index of the recipe in the request */
+    struct sb_target *target;
+    struct sb_build_image *result; /* in the results of that recipe */
+    struct sb_image labelled;      /* of one that says its version in a label */
+};
+
 /* What targets need of the build they belong to (builder/build.c). */
 struct sb_build {
     struct sb_store *store;
@@ -140,10 +148,12 @@ struct sb_build {
     struct sb_target **targets; /* a base before what stands on it */
     size_t target_count, target_cap;
     char *last_path, *last_real; /* of a recipe, and without links: the stages of a file have one */
-    struct sb_recipe **recipes;  /* of the request */
-    size_t *requested;           /* indexes into targets, of the request */
-    struct sb_build_result *results;
-    struct sb_image *labelled; /* of each result that says its version in a label */
+    struct sb_recipe **loaded;   /* each with all that it needs */
+    size_t loaded_count, loaded_cap;
+    struct sb_build_wanted
+        *wanted; /* in the order of the request, the images of a recipe together */
+    size_t wanted_count;
+    struct sb_build_result *results; /* of each recipe of the request */
     pthread_mutex_t lock;
     pthread_cond_t changed;
     int running;          /* targets at work, under lock */

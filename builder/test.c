@@ -124,9 +124,9 @@ static int find_one(struct sb_target *target, const struct sb_recipe_test *test,
     return 0;
 }
 
-static int find_of(struct sb_build *build, size_t index, bool *pending, struct sb_error *err) {
-    struct sb_build_result *result = &build->results[index];
-    struct sb_target *target = build->targets[build->requested[index]];
+static int find_of(const struct sb_build_wanted *wanted, bool *pending, struct sb_error *err) {
+    struct sb_build_image *result = wanted->result;
+    struct sb_target *target = wanted->target;
     const struct sb_recipe *recipe = target->recipe;
     sb_tests_free_results(result);
     result->tests = sb_alloc((recipe->test_count + 1) * sizeof *result->tests);
@@ -144,13 +144,13 @@ static int find_of(struct sb_build *build, size_t index, bool *pending, struct s
 int sb_tests_find(struct sb_build *build, bool *out_pending, struct sb_error *err) {
     const struct sb_build_request *request = build->request;
     *out_pending = false;
-    for (size_t i = 0; i < request->recipe_count && !request->until && !request->untagged; i++)
-        if (find_of(build, i, out_pending, err) < 0)
+    for (size_t i = 0; i < build->wanted_count && !request->until && !request->untagged; i++)
+        if (find_of(&build->wanted[i], out_pending, err) < 0)
             return -1;
     return 0;
 }
 
-void sb_tests_free_results(struct sb_build_result *result) {
+void sb_tests_free_results(struct sb_build_image *result) {
     for (size_t i = 0; i < result->test_count; i++)
         free(result->tests[i].summary);
     free(result->tests);
@@ -258,10 +258,10 @@ static int run_in_root(struct sb_target *target, const struct sb_recipe_test *te
     return failed;
 }
 
-static int run_one(struct sb_build *build, size_t index, size_t which,
+static int run_one(struct sb_build *build, const struct sb_build_wanted *wanted, size_t which,
                    const struct sb_strings *trees, struct sb_error *err) {
-    struct sb_target *target = build->targets[build->requested[index]];
-    struct sb_test_result *result = &build->results[index].tests[which];
+    struct sb_target *target = wanted->target;
+    struct sb_test_result *result = &wanted->result->tests[which];
     struct shown shown = {.build = build, .id = build->next_id++};
     double start = sb_clock_seconds();
     shown.layer.recipe = target->recipe->title;
@@ -278,24 +278,25 @@ static int run_one(struct sb_build *build, size_t index, size_t which,
     return note_passed(build->store, target->recipe, result, err);
 }
 
-static int run_of(struct sb_build *build, size_t index, struct sb_error *err) {
-    struct sb_build_result *result = &build->results[index];
-    struct sb_target *target = build->targets[build->requested[index]];
+static int run_of(struct sb_build *build, const struct sb_build_wanted *wanted,
+                  struct sb_error *err) {
+    const struct sb_build_image *result = wanted->result;
+    struct sb_target *target = wanted->target;
     sb_autostrings struct sb_strings trees = {0};
     for (size_t i = 0; i < result->test_count; i++) {
         if (result->tests[i].state != SB_TEST_RUN)
             continue;
         if (trees.n == 0 && sb_trial_trees(build->store, &target->image, &trees, err) < 0)
             return -1;
-        if (run_one(build, index, i, &trees, err) < 0)
+        if (run_one(build, wanted, i, &trees, err) < 0)
             return -1;
     }
     return 0;
 }
 
 int sb_tests_run(struct sb_build *build, struct sb_error *err) {
-    for (size_t i = 0; i < build->request->recipe_count; i++)
-        if (run_of(build, i, err) < 0)
+    for (size_t i = 0; i < build->wanted_count; i++)
+        if (run_of(build, &build->wanted[i], err) < 0)
             return -1;
     return 0;
 }

@@ -26,14 +26,15 @@ static json_t *layer_json(const struct sb_layer_result *r) {
 /* What --json and --metadata-file tell of one image; of one that did not come about, what there
  * is. */
 static json_t *result_json(const struct sb_build_result *result) {
+    const struct sb_build_image *built = &result->images[0];
+    const struct sb_image *image = &built->image;
     json_t *tags = json_array(), *layers = json_array();
     for (size_t i = 0; i < result->tags.n; i++)
         json_array_append_new(tags, sb_json_from_bytes(result->tags.v[i]));
-    for (size_t i = 0; i < result->layer_count; i++)
-        if (result->layers[i]->state != SB_LAYER_UNKNOWN &&
-            result->layers[i]->layer.descriptor.media_type)
-            json_array_append_new(layers, layer_json(result->layers[i]));
-    const struct sb_image *image = &result->image;
+    for (size_t i = 0; i < built->layer_count; i++)
+        if (built->layers[i]->state != SB_LAYER_UNKNOWN &&
+            built->layers[i]->layer.descriptor.media_type)
+            json_array_append_new(layers, layer_json(built->layers[i]));
     json_t *facts = json_pack("{s:o, s:o}", "recipe", sb_json_from_bytes(result->recipe->path),
                               "name", sb_json_from_bytes(result->recipe->name));
     if (image->descriptor.media_type) {
@@ -44,13 +45,13 @@ static json_t *result_json(const struct sb_build_result *result) {
                             json_string(sb_digest_text(&image->config_descriptor.digest).text));
         json_object_set_new(facts, "size", json_integer((json_int_t)image->descriptor.size));
     }
-    if (result->base)
-        json_object_set_new(facts, "base", json_string(result->base));
+    if (built->base)
+        json_object_set_new(facts, "base", json_string(built->base));
     if (result->version) {
         json_object_set_new(facts, "version", sb_json_from_bytes(result->version));
         json_object_set_new(facts, "no_release", sb_json_from_bytes(result->no_release));
     }
-    sb_cli_add_tests(result, facts);
+    sb_cli_add_tests(built, facts);
     json_object_set_new(facts, "tags", tags);
     json_object_set_new(facts, "layers", layers);
     return facts;
@@ -74,9 +75,9 @@ static json_t *results_json(const struct sb_build *build, const struct sb_build_
     return facts;
 }
 
-static bool has_layer(const struct sb_build_result *result, const struct sb_layer_result *layer) {
-    for (size_t i = 0; i < result->layer_count; i++)
-        if (result->layers[i] == layer)
+static bool has_layer(const struct sb_build_image *image, const struct sb_layer_result *layer) {
+    for (size_t i = 0; i < image->layer_count; i++)
+        if (image->layers[i] == layer)
             return true;
     return false;
 }
@@ -85,26 +86,27 @@ static bool has_layer(const struct sb_build_result *result, const struct sb_laye
 static bool is_told(const struct sb_build *build, size_t index,
                     const struct sb_layer_result *layer) {
     for (size_t i = 0; i < index; i++)
-        if (has_layer(sb_build_result(build, i), layer))
+        if (has_layer(&sb_build_result(build, i)->images[0], layer))
             return true;
     return false;
 }
 
 static void print_summary(const struct sb_build *build, size_t index, double seconds) {
     const struct sb_build_result *result = sb_build_result(build, index);
+    const struct sb_build_image *image = &result->images[0];
     size_t built = 0;
     uint64_t size = 0;
-    for (size_t i = 0; i < result->layer_count; i++) {
-        const struct sb_layer_result *layer = result->layers[i];
+    for (size_t i = 0; i < image->layer_count; i++) {
+        const struct sb_layer_result *layer = image->layers[i];
         built += layer->state == SB_LAYER_BUILT && !is_told(build, index, layer);
-        size += result->layers[i]->layer.descriptor.size;
+        size += layer->layer.descriptor.size;
     }
     sb_cli_say("%s: %zu of %zu layers built, %s, in %s\n", result->recipe->name, built,
-               result->layer_count, sb_text_size(size).text, sb_text_seconds(seconds).text);
+               image->layer_count, sb_text_size(size).text, sb_text_seconds(seconds).text);
     for (size_t i = 0; i < result->tags.n; i++)
         sb_cli_say("  %s\n", result->tags.v[i]);
     sb_cli_say_no_release(result);
-    sb_cli_print("%s\n", sb_digest_text(&result->image.descriptor.digest).text);
+    sb_cli_print("%s\n", sb_digest_text(&result->descriptor.digest).text);
 }
 
 /* Everything that one run needs. */

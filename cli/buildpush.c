@@ -251,7 +251,7 @@ static int push_result(struct sb_build_push *push, size_t index, struct sb_error
     int rc = find_targets(push, result, &targets, err);
     set_options(&targets, result->recipe);
     for (size_t i = 0; i < targets.n && rc == 0; i++)
-        rc = sb_cli_push_image(push->options, push->registry, push->store, &result->image,
+        rc = sb_cli_push_image(push->options, push->registry, push->store, &result->images[0].image,
                                &targets.v[i], take_pusher(&push->early[index], &targets.v[i]),
                                push->progress, push->facts[index], err);
     sb_push_targets_free(&targets);

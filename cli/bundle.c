@@ -86,7 +86,7 @@ static int build_image(struct bundling *b, struct sb_error *err) {
         return -1;
     if (sb_build_run(b->build, err) < 0)
         return -1;
-    sb_image_copy(&b->image, &result->image);
+    sb_image_copy(&b->image, &result->images[0].image);
     if (take_form(b, err) < 0)
         return -1;
     sb_strings_copy(&b->names, &result->tags);
@@ -330,7 +330,7 @@ static json_t *facts_of(const struct bundling *b) {
         sb_digest_text(&last->descriptor.digest).text, "size", (json_int_t)last->descriptor.size,
         "tags", names_json(&b->tags));
     if (b->build)
-        sb_cli_add_tests(sb_build_result(b->build, 0), facts);
+        sb_cli_add_tests(&sb_build_result(b->build, 0)->images[0], facts);
     if (b->pushing)
         json_object_set(facts, "pushed", b->pushed);
     return facts;

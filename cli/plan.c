@@ -46,18 +46,18 @@ static void tell_left_out(const struct sb_recipe *recipe, size_t own, bool steps
 }
 
 /* The base's first; what is left out where it stands in the file. Returns how many layers of the
- * result have been told. */
-static size_t tell_recipe(const struct sb_build_result *result, const struct sb_recipe *recipe,
+ * image have been told. */
+static size_t tell_recipe(const struct sb_build_image *image, const struct sb_recipe *recipe,
                           line_function *tell, void *out) {
-    size_t next = recipe->base ? tell_recipe(result, recipe->base, tell, out) : 0, own = 0;
+    size_t next = recipe->base ? tell_recipe(image, recipe->base, tell, out) : 0, own = 0;
     bool bootstrap = recipe->from.kind == SB_FROM_BOOTSTRAP;
-    for (; next < result->layer_count && result->layers[next]->source == recipe; next++) {
-        const struct sb_layer_result *r = result->layers[next];
+    for (; next < image->layer_count && image->layers[next]->source == recipe; next++) {
+        const struct sb_layer_result *r = image->layers[next];
         bool is_own = r->state != SB_LAYER_BASE && !bootstrap;
         bootstrap = bootstrap && r->state == SB_LAYER_BASE;
         if (is_own)
             tell_left_out(recipe, own, false, tell, out);
-        tell(&(struct line){recipe, r, NULL, next == 0 ? result->base : NULL}, out);
+        tell(&(struct line){recipe, r, NULL, next == 0 ? image->base : NULL}, out);
         if (is_own)
             tell_left_out(recipe, own++, true, tell, out);
     }
@@ -97,35 +97,35 @@ static void add_json(const struct line *line, void *out) {
 }
 
 /* Of stages, and others that something is taken from. */
-static void tell_needed(const struct sb_build_result *result, line_function *tell, void *out) {
-    for (size_t i = 0; i < result->needed_count; i++) {
-        const struct sb_layer_result *r = result->needed[i];
+static void tell_needed(const struct sb_build_image *image, line_function *tell, void *out) {
+    for (size_t i = 0; i < image->needed_count; i++) {
+        const struct sb_layer_result *r = image->needed[i];
         tell(&(struct line){r->source, r, NULL, NULL}, out);
     }
 }
 
-static json_t *tests_json(const struct sb_build_result *result) {
+static json_t *tests_json(const struct sb_build_image *image) {
     json_t *tests = json_array();
-    for (size_t i = 0; i < result->test_count; i++) {
-        const struct sb_test_result *test = &result->tests[i];
+    for (size_t i = 0; i < image->test_count; i++) {
+        const struct sb_test_result *test = &image->tests[i];
         json_t *o = json_pack("{s:s, s:o}", "state", test_state(test->state), "does",
                               sb_json_from_text(test->summary));
         if (test->state == SB_TEST_LEFT_OUT)
             json_object_set_new(o, "cause",
-                                sb_json_from_text(result->recipe->tests[i].step.left_out));
+                                sb_json_from_text(image->recipe->tests[i].step.left_out));
         json_array_append_new(tests, o);
     }
     return tests;
 }
 
-static json_t *plan_json(const struct sb_build_result *result) {
+static json_t *plan_json(const struct sb_build_image *image) {
     json_t *needed = json_array(), *layers = json_array();
-    tell_needed(result, add_json, needed);
-    tell_recipe(result, result->recipe, add_json, layers);
+    tell_needed(image, add_json, needed);
+    tell_recipe(image, image->recipe, add_json, layers);
     return json_pack("{s:o, s:o, s:s*, s:o, s:o, s:o}", "recipe",
-                     sb_json_from_bytes(result->recipe->path), "name",
-                     sb_json_from_bytes(result->recipe->name), "base", result->base, "needed",
-                     needed, "layers", layers, "tests", tests_json(result));
+                     sb_json_from_bytes(image->recipe->path), "name",
+                     sb_json_from_bytes(image->recipe->name), "base", image->base, "needed", needed,
+                     "layers", layers, "tests", tests_json(image));
 }
 
 static void add_left_out(const struct line *line, struct sb_strings *cells) {
@@ -158,22 +158,22 @@ static void add_row(const struct line *line, void *out) {
         sb_strings_add(cells, r->cause ? r->cause : "");
 }
 
-static void add_test(const struct sb_build_result *result, size_t i, struct sb_strings *cells) {
-    const struct sb_test_result *test = &result->tests[i];
+static void add_test(const struct sb_build_image *image, size_t i, struct sb_strings *cells) {
+    const struct sb_test_result *test = &image->tests[i];
     sb_strings_add(cells, test_state(test->state));
-    sb_strings_add(cells, result->recipe->title);
+    sb_strings_add(cells, image->recipe->title);
     sb_strings_addf(cells, "test %zu", i + 1);
     sb_strings_add(cells, test->state == SB_TEST_CACHED     ? ""
-                          : test->state == SB_TEST_LEFT_OUT ? result->recipe->tests[i].step.left_out
+                          : test->state == SB_TEST_LEFT_OUT ? image->recipe->tests[i].step.left_out
                                                             : test->summary);
 }
 
-static void print_plan(const struct sb_build_result *result) {
+static void print_plan(const struct sb_build_image *image) {
     struct sb_table table = {.columns = 4};
-    tell_needed(result, add_row, &table.cells);
-    tell_recipe(result, result->recipe, add_row, &table.cells);
-    for (size_t i = 0; i < result->test_count; i++)
-        add_test(result, i, &table.cells);
+    tell_needed(image, add_row, &table.cells);
+    tell_recipe(image, image->recipe, add_row, &table.cells);
+    for (size_t i = 0; i < image->test_count; i++)
+        add_test(image, i, &table.cells);
     sb_table_print(&table);
     sb_strings_free(&table.cells);
 }
@@ -196,9 +196,9 @@ static int plan_images(struct sb_cli_request *request, struct sb_error *err) {
     sb_autojson json_t *all = json_array();
     for (size_t i = 0; !failed && i < request->build.recipe_count; i++) {
         if (request->common.json)
-            json_array_append_new(all, plan_json(sb_build_result(build, i)));
+            json_array_append_new(all, plan_json(&sb_build_result(build, i)->images[0]));
         else
-            print_plan(sb_build_result(build, i));
+            print_plan(&sb_build_result(build, i)->images[0]);
     }
     if (!failed && request->common.json)
         failed = sb_cli_print_json(request->build.recipe_count == 1 ? json_array_get(all, 0) : all,

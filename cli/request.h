@@ -63,7 +63,7 @@ void sb_cli_request_close(struct sb_cli_request *request, struct sb_settings *se
 void sb_cli_request_free(struct sb_cli_request *request);
 
 /* What became of the tests, if the recipe has any. */
-void sb_cli_add_tests(const struct sb_build_result *result, json_t *facts);
+void sb_cli_add_tests(const struct sb_build_image *image, json_t *facts);
 
 /* A line for people, where git says that a version is no release. */
 void sb_cli_say_no_release(const struct sb_build_result *result);

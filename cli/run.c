@@ -93,7 +93,7 @@ static int build(struct running *r, struct sb_error *err) {
     int failed = sb_build_new(r->store, &r->settings, request, &build, err) < 0 ||
                  sb_build_run(build, err) < 0;
     if (!failed)
-        sb_image_copy(&r->image, &sb_build_result(build, 0)->image);
+        sb_image_copy(&r->image, &sb_build_result(build, 0)->images[0].image);
     if (build)
         sb_build_share(build);
     if (failed && r->progress)
