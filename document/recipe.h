@@ -173,6 +173,7 @@ struct sb_service {
 };
 
 struct sb_project;
+struct sb_recipe_files;
 struct sb_recipe_family; /* all recipes of one load, which own one another */
 
 /* What an image is made by: a file; a stage of one (context, args and compression are the file's,
@@ -221,6 +222,7 @@ struct sb_recipe_options {
     const struct sb_platform *platform; /* that is built for; NULL: this machine's */
     const struct sb_strings *allowed;   /* --allow; may be NULL */
     const struct sb_strings *trusted;   /* trust: of the user's settings; may be NULL */
+    struct sb_recipe_files *files;      /* document/recipe_files.h; NULL: the load's own */
     const struct sb_pairs *set; /* --set K=V: replaces args of that name; a name that no recipe of
                                    the chain declares is an error. May be NULL */
 };
