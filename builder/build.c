@@ -40,45 +40,6 @@ static int read_epoch(int64_t *out, struct sb_error *err) {
     return 0;
 }
 
-static void override(const struct sb_build_request *request, const struct sb_recipe *recipe) {
-    size_t n;
-    struct sb_recipe *const *all = sb_recipe_all(recipe, &n);
-    for (size_t i = 0; request->compression && i < n; i++)
-        all[i]->compression = *request->compression;
-}
-
-static int load_recipe(struct sb_build *build, const char *path, struct sb_recipe **out,
-                       struct sb_error *err) {
-    const struct sb_build_request *request = build->request;
-    const struct sb_recipe_options options = {
-        .allowed = &request->allow, .trusted = &build->settings->trust, .set = &request->set};
-    if (sb_recipe_load(path, &options, out, err) < 0)
-        return -1;
-    SB_GROW(build->loaded, build->loaded_count, build->loaded_cap);
-    build->loaded[build->loaded_count++] = *out;
-    override(request, *out);
-    return 0;
-}
-
-static int load_recipes(struct sb_build *build, struct sb_error *err) {
-    const struct sb_build_request *request = build->request;
-    build->results = sb_alloc((request->recipe_count + 1) * sizeof *build->results);
-    build->wanted = sb_alloc((request->recipe_count + 1) * sizeof *build->wanted);
-    for (size_t i = 0; i < request->recipe_count; i++) {
-        struct sb_build_result *result = &build->results[i];
-        struct sb_build_wanted *wanted = &build->wanted[build->wanted_count++];
-        struct sb_recipe *recipe;
-        result->images = sb_alloc(sizeof *result->images);
-        result->image_count = 1;
-        *wanted = (struct sb_build_wanted){.of = i, .result = &result->images[0]};
-        if (load_recipe(build, request->recipes[i], &recipe, err) < 0 ||
-            sb_graph_add(build, recipe, &wanted->target, err) < 0)
-            return -1;
-        result->recipe = result->images[0].recipe = recipe;
-    }
-    return 0;
-}
-
 static bool has_target(const struct sb_build *build, size_t of, const struct sb_target *target) {
     for (size_t i = 0; i < build->wanted_count; i++)
         if (build->wanted[i].of == of && build->wanted[i].target == target)
@@ -167,7 +128,7 @@ int sb_build_new(struct sb_store *store, const struct sb_settings *settings,
     pthread_mutex_init(&build->lock, NULL);
     pthread_mutex_init(&build->notify_lock, NULL);
     pthread_cond_init(&build->changed, NULL);
-    if (read_epoch(&build->epoch, err) < 0 || load_recipes(build, err) < 0 ||
+    if (read_epoch(&build->epoch, err) < 0 || sb_build_load(build, err) < 0 ||
         check_names(build, err) < 0 || check_layers(build, err) < 0 ||
         sb_build_choose(build, err) < 0 || sb_build_check_given(build, err) < 0 ||
         open_remote_cache(build, err) < 0) {
@@ -178,103 +139,26 @@ int sb_build_new(struct sb_store *store, const struct sb_settings *settings,
     return 0;
 }
 
-static void free_result(struct sb_build_result *result) {
-    for (size_t i = 0; i < result->image_count; i++) {
-        sb_tests_free_results(&result->images[i]);
-        free((void *)result->images[i].layers);
-        free((void *)result->images[i].needed);
-    }
-    free(result->images);
-    sb_strings_free(&result->tags);
-    sb_strings_free(&result->told);
-    free(result->version);
-    free(result->no_release);
-}
-
 void sb_build_free(struct sb_build *build) {
     if (!build)
         return;
     sb_assert(build->running == 0);
     for (size_t i = build->target_count; i-- > 0;)
         sb_target_free(build->targets[i]);
-    for (size_t i = 0; i < build->wanted_count; i++)
-        sb_image_free(&build->wanted[i].labelled);
-    for (size_t i = 0; build->results && i < build->request->recipe_count; i++)
-        free_result(&build->results[i]);
-    for (size_t i = 0; i < build->loaded_count; i++)
-        sb_recipe_free(build->loaded[i]);
+    sb_build_free_results(build);
+    sb_build_unload(build);
     sb_remote_cache_free(build->remote);
     sb_strings_free(&build->warned);
     free(build->targets);
     free(build->last_path);
     free(build->last_real);
-    free(build->loaded);
-    free(build->wanted);
-    free(build->results);
     pthread_mutex_destroy(&build->lock);
     pthread_mutex_destroy(&build->notify_lock);
     pthread_cond_destroy(&build->changed);
     free(build);
 }
 
-/* ---- results ---- */
-
-static bool is_in_chain(const struct sb_target *top, const struct sb_target *target) {
-    while (top && top != target)
-        top = top->base;
-    return top != NULL;
-}
-
-/* What is told of targets that others take something from; of images that no steps were added to,
- * nothing. */
-static void collect_needed(struct sb_build *build, const struct sb_target *top,
-                           struct sb_build_image *result) {
-    size_t count = 0;
-    sb_graph_mark(build, top);
-    for (size_t i = 0; i < build->target_count; i++)
-        count += build->targets[i]->result_count;
-    const struct sb_layer_result **all = sb_alloc((count + 1) * sizeof *all);
-    count = 0;
-    for (size_t i = 0; i < build->target_count; i++) {
-        const struct sb_target *n = build->targets[i];
-        for (size_t k = n->base_count; n->kept && !is_in_chain(top, n) && k < n->result_count; k++)
-            all[count++] = &n->results[k];
-    }
-    free((void *)result->needed);
-    result->needed = all;
-    result->needed_count = count;
-}
-
-static void collect_image(struct sb_build *build, const struct sb_build_wanted *wanted) {
-    struct sb_build_image *result = wanted->result;
-    struct sb_target *target = wanted->target;
-    collect_needed(build, target, result);
-    result->image = target->image; /* shared: the target frees it */
-    result->base = sb_target_root(target)->pinned;
-    size_t count = 0;
-    for (const struct sb_target *n = target; n; n = n->base)
-        count += n->result_count;
-    const struct sb_layer_result **all = sb_alloc((count + 1) * sizeof *all);
-    size_t at = count;
-    for (const struct sb_target *n = target; n; n = n->base)
-        for (size_t i = n->result_count; i-- > 0;)
-            all[--at] = &n->results[i];
-    free((void *)result->layers);
-    result->layers = all;
-    result->layer_count = count;
-}
-
-/* What there is to tell of a build that failed. */
-static void collect_unfinished(struct sb_build *build) {
-    for (size_t i = 0; i < build->wanted_count; i++) {
-        const struct sb_target *target = build->wanted[i].target;
-        if (!target->started)
-            continue;
-        collect_image(build, &build->wanted[i]);
-        if (target->state != SB_TARGET_DONE) /* it is its base's, if any */
-            build->wanted[i].result->image.descriptor = (struct sb_descriptor){0};
-    }
-}
+/* ---- building ---- */
 
 /* What is made is no release, nor on its way to be one. */
 static bool is_partial(const struct sb_build_request *request) {
@@ -297,64 +181,7 @@ int sb_build_plan(struct sb_build *build, struct sb_error *err) {
     if (find_versions(build, versions, err) < 0 ||
         sb_graph_advance(build, SB_TARGET_PLAN, err) < 0 || sb_tests_find(build, &pending, err) < 0)
         return -1;
-    for (size_t i = 0; i < build->wanted_count; i++)
-        collect_image(build, &build->wanted[i]);
-    return 0;
-}
-
-/* The image with a label that says its version: one that others stand on has none. */
-static int label_image(struct sb_build *build, struct sb_build_wanted *wanted, const char *version,
-                       struct sb_error *err) {
-    struct sb_image *labelled = &wanted->labelled;
-    sb_image_copy(labelled, &wanted->result->image);
-    sb_image_say_version(labelled, &wanted->result->recipe->image, version);
-    if (sb_image_save(build->store, labelled, build->epoch, err) < 0)
-        return -1;
-    wanted->result->image = *labelled;
-    return 0;
-}
-
-static int label_images(struct sb_build *build, size_t of, struct sb_error *err) {
-    const char *version = build->results[of].version;
-    for (size_t i = 0; i < build->wanted_count && version; i++)
-        if (build->wanted[i].of == of && label_image(build, &build->wanted[i], version, err) < 0)
-            return -1;
-    return 0;
-}
-
-static int tag_result(struct sb_build *build, size_t of, const struct sb_version *version,
-                      struct sb_error *err) {
-    struct sb_build_result *result = &build->results[of];
-    struct sb_version_tags tags;
-    bool partial = build->request->until || build->request->untagged;
-    if (!partial) {
-        result->release = version->release;
-        sb_version_say(version, &result->version, &result->no_release);
-        if (label_images(build, of, err) < 0)
-            return -1;
-    }
-    result->descriptor = result->images[0].image.descriptor;
-    if (build->request->untagged)
-        return 0;
-    if (partial) {
-        if (sb_version_only_given(result->recipe, build->request, &result->tags, err) < 0)
-            return -1;
-    } else {
-        if (sb_version_tags(build->store, version, &result->descriptor, &tags, err) < 0)
-            return -1;
-        result->tags = tags.names;
-        result->told = tags.told;
-    }
-    return sb_store_tag(build->store, &result->tags, &result->descriptor, err);
-}
-
-static int tag_results(struct sb_build *build, const struct sb_version *versions,
-                       struct sb_error *err) {
-    for (size_t i = 0; i < build->wanted_count; i++)
-        collect_image(build, &build->wanted[i]);
-    for (size_t i = 0; i < build->request->recipe_count; i++)
-        if (tag_result(build, i, &versions[i], err) < 0)
-            return -1;
+    sb_build_collect(build);
     return 0;
 }
 
@@ -442,27 +269,10 @@ int sb_build_run(struct sb_build *build, struct sb_error *err) {
     }
     if (!failed)
         failed = run_tests(build, err);
-    if (failed)
-        collect_unfinished(build);
-    return failed ? -1 : tag_results(build, versions, err);
+    sb_build_collect(build);
+    return failed ? -1 : sb_build_name(build, versions, err);
 }
 
 void sb_build_share(struct sb_build *build) {
     sb_remote_cache_finish(build->remote);
-}
-
-const struct sb_build_result *sb_build_result(const struct sb_build *build, size_t index) {
-    return &build->results[index];
-}
-
-bool sb_build_has_layer(const struct sb_build *build, size_t index,
-                        const struct sb_layer_result *layer) {
-    for (size_t i = 0; i < build->wanted_count; i++) {
-        const struct sb_target *target = build->wanted[i].target;
-        while (target && target->recipe != layer->source)
-            target = target->base;
-        if (build->wanted[i].of == index && target)
-            return true;
-    }
-    return false;
 }

@@ -26,7 +26,8 @@ enum sb_layer_state {
 };
 
 struct sb_layer_result {
-    const char *recipe; /* the recipe's name */
+    const char *recipe;   /* the recipe's name */
+    const char *platform; /* that it is for; NULL where that goes without saying */
     const struct sb_recipe *source;
     char *name;    /* the layer's */
     char *summary; /* its steps in one line */
@@ -91,11 +92,12 @@ struct sb_event {
 struct sb_build_request {
     const char *const *recipes;
     size_t recipe_count;
-    struct sb_strings allow;   /* --allow: directories that recipes may read beneath, too */
-    struct sb_pairs set;       /* --set */
-    struct sb_secrets secrets; /* --secret */
-    struct sb_strings tags;    /* --tag: tags, or whole names that begin with a registry's host */
-    const char *version;       /* --version; NULL: the recipe's, or git's */
+    struct sb_strings allow;     /* --allow: directories that recipes may read beneath, too */
+    struct sb_pairs set;         /* --set */
+    struct sb_strings platforms; /* --platform; empty: those of the recipe, or this machine's */
+    struct sb_secrets secrets;   /* --secret */
+    struct sb_strings tags;      /* --tag: tags, or whole names that begin with a registry's host */
+    const char *version;         /* --version; NULL: the recipe's, or git's */
     bool no_cache;
     struct sb_strings no_cache_layers; /* --no-cache=LAYER, or RECIPE/LAYER */
     const char *until; /* --until: the last layer that is built; what results gets no tags but those
@@ -123,6 +125,8 @@ struct sb_build_request {
 /* What was made of a recipe for one platform. */
 struct sb_build_image {
     const struct sb_recipe *recipe; /* as it is for that platform */
+    const struct sb_platform *platform;
+    const char *shown;     /* its text, where it is told of; else NULL */
     struct sb_image image; /* complete after sb_build_run; should that have failed, only where its
                               descriptor has a media type */
     const char *base;      /* where its base image lies, if in a registry:
@@ -140,6 +144,7 @@ struct sb_build_result {
     const struct sb_recipe *recipe; /* as it is for the first of its platforms */
     struct sb_build_image *images;  /* for each platform */
     size_t image_count;
+    bool is_index; /* tags name an index of these images, and not the only one of them */
     struct sb_descriptor descriptor; /* what tags name; no media type: it did not come about */
     struct sb_strings tags;          /* full names: "backend:v1.4.2", "host/team/backend:v1.4.2" */
     struct sb_release release;       /* its version, and what may be done with that */

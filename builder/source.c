@@ -3,7 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "base/memory.h"
+#include "base/text.h"
 #include "builder/lockfile.h"
 #include "layers/import.h"
 #include "registry/pull.h"
@@ -52,10 +54,24 @@ int sb_source_find(struct sb_store *store, const char *name, struct sb_descripto
     return found;
 }
 
-static int load(struct sb_store *store, const struct sb_descriptor *descriptor, const char *name,
-                struct sb_source *out, struct sb_error *err) {
-    if (sb_image_load(store, descriptor, &out->image, err) == 0)
+/* No index may have been asked for it: then its config says what it is for. */
+static int check_platform(const struct sb_source_site *site, const struct sb_image *image,
+                          struct sb_error *err) {
+    const struct sb_platform *wanted = site->platform ? site->platform : sb_platform_own();
+    const char *its = sb_json_string(image->config, "architecture", "");
+    if (sb_platform_fits(wanted, its))
         return 0;
+    sb_autofree char *text = sb_platform_text(wanted);
+    return sb_fail(err, SB_E_RECIPE, "it is made for linux/%s, and what needs it is built for %s",
+                   sb_text_shown(its).text, text);
+}
+
+static int load(const struct sb_source_site *site, const struct sb_descriptor *descriptor,
+                const char *name, struct sb_source *out, struct sb_error *err) {
+    if (sb_image_load_for(site->store, descriptor, site->platform, &out->image, err) == 0 &&
+        check_platform(site, &out->image, err) == 0)
+        return 0;
+    sb_source_free(out);
     return sb_error_context(err, "the image %s", name);
 }
 
@@ -122,7 +138,9 @@ static int pin(const struct sb_source_site *site, const struct sb_recipe *recipe
 
 static int pull(const struct sb_source_site *site, const struct sb_recipe *recipe, bool by_lock,
                 struct sb_reference *reference, struct sb_descriptor *out, struct sb_error *err) {
-    const struct sb_pull_options options = {.lazy = true, .tag_own = true};
+    bool own = !site->platform || sb_platform_compare(site->platform, sb_platform_own()) == 0;
+    const struct sb_pull_options options = {
+        .platform = site->platform, .lazy = true, .tag_own = true, .keep_tag = !own};
     struct sb_pulled pulled;
     if (sb_pull_image(site->registry, site->store, reference, &options, &pulled, err) < 0) {
         if (pulled.absent && by_lock)
@@ -157,8 +175,11 @@ static int load_remote(const struct sb_source_site *site, const struct sb_recipe
         free(sb_steal(out->reference));
         return found;
     }
-    out->pinned = sb_reference_text(reference);
-    return load(site->store, &image, out->pinned, out, err) < 0 ? -1 : 1;
+    sb_autofree char *pinned = sb_reference_text(reference);
+    if (load(site, &image, pinned, out, err) < 0)
+        return -1;
+    out->pinned = sb_steal(pinned);
+    return 1;
 }
 
 /* ---- either ---- */
@@ -220,7 +241,7 @@ static int load_here(const struct sb_source_site *site, const char *name, struct
     struct sb_descriptor descriptor;
     if (sb_source_find(site->store, name, &descriptor, err) < 0)
         return -1;
-    return load(site->store, &descriptor, name, out, err);
+    return load(site, &descriptor, name, out, err);
 }
 
 /* The registry has no such image: then a tag of the store may have that very name. */
@@ -228,7 +249,7 @@ static int load_instead(const struct sb_source_site *site, const char *name, str
                         struct sb_error *err) {
     struct sb_descriptor descriptor;
     if (sb_store_resolve(site->store, name, &descriptor, NULL) == 0)
-        return load(site->store, &descriptor, name, out, err);
+        return load(site, &descriptor, name, out, err);
     sb_fail(err, SB_E_NETWORK, "the registry has no image %s", name);
     return explain_missing(site->store, name, err);
 }

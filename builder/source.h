@@ -22,7 +22,8 @@
 /* Where bases are looked for. */
 struct sb_source_site {
     struct sb_store *store;
-    struct sb_registry *registry; /* NULL: none is asked */
+    struct sb_registry *registry;       /* NULL: none is asked */
+    const struct sb_platform *platform; /* that the image is to be for; NULL: this machine's */
 };
 
 struct sb_source {

@@ -475,10 +475,12 @@ void sb_target_reset(struct sb_target *target) {
     sb_pairs_free(&target->env);
     free(target->workdir);
     free(target->pinned);
+    free(target->shown_platform);
     json_decref(target->said_paths);
     const struct sb_target was = *target;
     *target = (struct sb_target){.build = was.build,
                                  .recipe = was.recipe,
+                                 .platform = was.platform,
                                  .base = was.base,
                                  .needs = was.needs,
                                  .need_count = was.need_count,

@@ -15,16 +15,18 @@
 struct sb_target {
     struct sb_build *build;
     const struct sb_recipe *recipe;
-    struct sb_target *base; /* what it stands on, of the same build, or NULL */
+    const struct sb_platform *platform; /* that its steps run on, and its image is for */
+    struct sb_target *base;             /* what it stands on, of the same build, or NULL */
     /* Edges (builder/graph.h): needs as the recipe has them, and back. */
     struct sb_target **needs, **dependents;
     size_t need_count, dependent_count, dependent_cap;
     bool kept;  /* by sb_graph_mark */
-    char *path; /* of the recipe, absolute and without links; and what of it is meant */
+    char *path; /* of the recipe, absolute and without links; what of it is meant, and for what */
     struct sb_context *context;
     struct sb_image image; /* so far: the base's layers and this recipe's first `next` ones */
     struct sb_pairs env;   /* of the image, the recipe's own included */
     char *workdir;
+    char *shown_platform; /* NULL: it goes without saying */
     char *pinned; /* where the base image lies, if in a registry: "host/repository:tag@sha256:…" */
     json_t *said_paths; /* what the base image's config says of its paths; NULL: nothing */
     struct sb_target_sources *sources; /* what steps take of other targets; NULL until needed */
@@ -67,6 +69,28 @@ void sb_target_reset(struct sb_target *target);
 void sb_target_free(struct sb_target *target);
 /* Opens its context, unless it is open. */
 int sb_target_open_context(struct sb_target *target, struct sb_error *err);
+
+/* ---- build_load.c ---- */
+
+/* Fills the graph from the request. */
+int sb_build_load(struct sb_build *build, struct sb_error *err);
+void sb_build_unload(struct sb_build *build);
+/* NULL and err when that recipe can't be loaded for the platform. */
+const struct sb_build_loaded *sb_build_load_for(struct sb_build *build, size_t of,
+                                                const struct sb_platform *platform,
+                                                struct sb_error *err);
+/* The build's own of that name, which the rule for platforms has seen; build is this machine's. */
+const struct sb_platform *sb_build_platform(struct sb_build *build, const char *text);
+bool sb_platform_is_own(const struct sb_platform *platform);
+
+/* ---- build_result.c ---- */
+
+/* What there is to tell of the images, be it that the build failed. */
+void sb_build_collect(struct sb_build *build);
+/* The names that recipes and command line give to what was made; versions: of each recipe. */
+struct sb_version;
+int sb_build_name(struct sb_build *build, const struct sb_version *versions, struct sb_error *err);
+void sb_build_free_results(struct sb_build *build);
 
 /* ---- build_check.c ---- */
 
@@ -130,6 +154,13 @@ void sb_target_stack_free(struct sb_target_stack *stack); /* NULL is allowed */
 /* Says in the image's config what those who build on it need to know. */
 int sb_target_describe_paths(struct sb_target *target, struct sb_error *err);
 
+/* A recipe of the request, and what it needs, as they are for a platform. */
+struct sb_build_loaded {
+    size_t of; /* index in the request */
+    const struct sb_platform *platform;
+    struct sb_recipe *recipe;
+};
+
 /* An image that was asked for. */
 struct sb_build_wanted {
     size_t of; /* index of the recipe in the request */
@@ -148,11 +179,15 @@ struct sb_build {
     struct sb_target **targets; /* a base before what stands on it */
     size_t target_count, target_cap;
     char *last_path, *last_real; /* of a recipe, and without links: the stages of a file have one */
-    struct sb_recipe **loaded;   /* each with all that it needs */
+    struct sb_platform **platforms; /* each once, so that they can be compared by their address */
+    size_t platform_count, platform_cap;
+    bool shows_platforms; /* they are told of */
+    struct sb_recipe_files *files;
+    struct sb_build_loaded **loaded;
     size_t loaded_count, loaded_cap;
     struct sb_build_wanted
         *wanted; /* in the order of the request, the images of a recipe together */
-    size_t wanted_count;
+    size_t wanted_count, wanted_cap;
     struct sb_build_result *results; /* of each recipe of the request */
     pthread_mutex_t lock;
     pthread_cond_t changed;

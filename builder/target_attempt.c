@@ -34,6 +34,7 @@ int sb_attempt_site(struct sb_target *target, struct sb_attempt *a, struct sb_er
     a->layer = sb_target_layer(target, a->result);
     a->site = (struct sb_layer_site){.store = target->build->store,
                                      .recipe = target->recipe,
+                                     .platform = target->platform,
                                      .below = &target->image,
                                      .ground = &a->ground,
                                      .secrets = &target->build->request->secrets,

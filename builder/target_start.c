@@ -76,11 +76,15 @@ static void drop_triggers(struct sb_target *target) {
 
 static int load_base(struct sb_target *target, struct sb_error *err) {
     const struct sb_from *from = &target->recipe->from;
-    const struct sb_source_site site = {target->build->store, target->build->request->registry};
+    const struct sb_source_site site = {target->build->store, target->build->request->registry,
+                                        target->platform};
     struct sb_source source;
     if (sb_source_load(&site, target->recipe, &source, err) < 0)
         return -1;
     target->image = source.image;
+    if (!*sb_json_string(target->image.config, "architecture", "")) /* then it is for any */
+        json_object_set_new(target->image.config, "architecture",
+                            json_string(target->platform->architecture));
     target->pinned = sb_steal(source.pinned);
     target->said_paths = json_incref(sb_base_paths_said(&target->image));
     source.image = (struct sb_image){0};
@@ -103,7 +107,7 @@ static int start_image(struct sb_target *target, struct sb_error *err) {
     }
     if (from->kind == SB_FROM_IMAGE)
         return load_base(target, err);
-    sb_image_init(&target->image, sb_platform_architecture(), sb_platform_variant());
+    sb_image_init(&target->image, target->platform->architecture, target->platform->variant);
     if (from->kind == SB_FROM_BOOTSTRAP)
         sb_image_add_path(&target->image);
     return 0;
@@ -141,10 +145,13 @@ static void prepare_results(struct sb_target *target) {
         r->name = sb_strdup(target->recipe->layers[i].name);
         r->summary = sb_layer_summary(&target->recipe->layers[i]);
     }
-    for (size_t i = 0; i < target->result_count; i++)
+    if (target->build->shows_platforms && !target->shown_platform)
+        target->shown_platform = sb_platform_text(target->platform);
+    for (size_t i = 0; i < target->result_count; i++) {
         target->results[i].recipe = target->recipe->title;
-    for (size_t i = 0; i < target->result_count; i++)
+        target->results[i].platform = target->shown_platform;
         target->results[i].source = target->recipe;
+    }
     target->next = target->base_count;
     for (size_t i = target->base_count; i < target->result_count && target->until; i++)
         if (!strcmp(target->results[i].name, target->until))

@@ -26,6 +26,7 @@ enum { LAST_LINES = 40 };
 static struct sb_layer_site site_of(struct sb_target *target) {
     return (struct sb_layer_site){.store = target->build->store,
                                   .recipe = target->recipe,
+                                  .platform = target->platform,
                                   .below = &target->image,
                                   .context = target->context,
                                   .secrets = &target->build->request->secrets,
@@ -217,6 +218,7 @@ static int run_in_root(struct sb_target *target, const struct sb_recipe_test *te
                                           .settings = build->settings,
                                           .registry = build->request->registry,
                                           .recipe = target->recipe,
+                                          .platform = target->platform,
                                           .inputs = target->context,
                                           .secrets = &build->request->secrets,
                                           .workdir = target->workdir,
@@ -265,6 +267,7 @@ static int run_one(struct sb_build *build, const struct sb_build_wanted *wanted,
     struct shown shown = {.build = build, .id = build->next_id++};
     double start = sb_clock_seconds();
     shown.layer.recipe = target->recipe->title;
+    shown.layer.platform = target->shown_platform;
     shown.layer.summary = result->summary;
     sb_autofree char *name = shown.layer.name = sb_format("test %zu", which + 1);
     tell(&shown, SB_EVENT_LAYER_START, NULL, 0);

@@ -75,13 +75,19 @@ static struct row *add_empty_row(struct sb_progress *p) {
     return row;
 }
 
+/* What a layer is called in lines for people; the caller's. */
+static char *label_of(const struct sb_layer_result *layer) {
+    return sb_format("%s%s%s %s", layer->recipe, layer->platform ? " " : "",
+                     layer->platform ? layer->platform : "", layer->name);
+}
+
 static struct row *add_row(struct sb_progress *p, const struct sb_event *e) {
     struct row *row = find_row(p, e->id);
     if (row)
         return row;
     row = add_empty_row(p);
     row->id = e->id;
-    row->label = sb_format("%s %s", e->layer->recipe, e->layer->name);
+    row->label = label_of(e->layer);
     return row;
 }
 
@@ -228,7 +234,8 @@ static void print_done(struct sb_progress *p, const struct sb_event *e) {
     paint(p, "\033[32m");
     fprintf(stderr, "  %s", tty ? "✓" : state);
     paint(p, "\033[0m");
-    sb_cli_say(" %s %s", r->recipe, r->name);
+    sb_autofree char *label = label_of(r);
+    sb_cli_say(" %s", label);
     if (tty && r->state != SB_LAYER_BUILT) {
         paint(p, "\033[2m");
         fprintf(stderr, "  %s", state);
@@ -275,6 +282,7 @@ static void show_reading(struct sb_progress *p, const struct sb_event *e) {
 }
 
 static void show(struct sb_progress *p, const struct sb_event *e) {
+    sb_autofree char *label = e->layer ? label_of(e->layer) : NULL;
     struct row *row = find_row(p, e->id);
     switch (e->type) {
     case SB_EVENT_LAYER_START:
@@ -295,7 +303,7 @@ static void show(struct sb_progress *p, const struct sb_event *e) {
         show_reading(p, e);
         break;
     case SB_EVENT_FETCH:
-        sb_cli_say("  %s %s: %.*s\n", e->layer->recipe, e->layer->name, (int)e->text_len, e->text);
+        sb_cli_say("  %s: %.*s\n", label, (int)e->text_len, e->text);
         break;
     case SB_EVENT_RESTART:
         while (p->row_count > 0)
@@ -306,12 +314,11 @@ static void show(struct sb_progress *p, const struct sb_event *e) {
     case SB_EVENT_LAYER_GROW:
         break;
     case SB_EVENT_WAIT:
-        sb_cli_say("  waiting for another build of %s %s\n", e->layer->recipe, e->layer->name);
+        sb_cli_say("  waiting for another build of %s\n", label);
         break;
     case SB_EVENT_TEST:
         remove_row(p, row);
-        sb_cli_say("  passed %s %s  %s\n", e->layer->recipe, e->layer->name,
-                   sb_text_seconds(e->layer->seconds).text);
+        sb_cli_say("  passed %s  %s\n", label, sb_text_seconds(e->layer->seconds).text);
         break;
     case SB_EVENT_LAYER_DONE:
         remove_row(p, find_row(p, e->id));

@@ -162,6 +162,7 @@ void sb_cli_request_free(struct sb_cli_request *r) {
     sb_pairs_free(&r->build.set);
     sb_strings_free(&r->build.allow);
     sb_strings_free(&r->build.tags);
+    sb_strings_free(&r->build.platforms);
     sb_strings_free(&r->build.no_cache_layers);
     sb_strings_free(&r->build.cache_from);
     sb_strings_free(&r->cache_from);

@@ -357,6 +357,32 @@ int sb_recipe_load(const char *path, const struct sb_recipe_options *options,
     return 0;
 }
 
+int sb_recipe_load_file(const char *path, const struct sb_recipe_options *options,
+                        struct sb_recipe_file **out, struct sb_error *err) {
+    struct load load = {.options = options, .err = err};
+    load.family = sb_alloc(sizeof *load.family);
+    int failed = find_project(&load, path);
+    if (!failed)
+        failed = sb_recipe_files_read(options->files, load.family->project, path, out, err);
+    free_family(load.family);
+    return failed;
+}
+
+struct sb_recipe *sb_recipe_counterpart(const struct sb_recipe *recipe,
+                                        const struct sb_recipe *of) {
+    const struct sb_recipe_family *family = of->family;
+    for (size_t i = 0; i < family->n; i++) {
+        struct sb_recipe *one = family->v[i];
+        if (one->kind != recipe->kind || strcmp(one->path, recipe->path) != 0)
+            continue;
+        if (one->kind == SB_RECIPE_FILE ||
+            (one->kind == SB_RECIPE_STAGE && !strcmp(one->name, recipe->name)) ||
+            (one->kind == SB_RECIPE_IMAGE && !strcmp(one->from.image, recipe->from.image)))
+            return one;
+    }
+    return NULL;
+}
+
 void sb_recipe_free(struct sb_recipe *recipe) {
     if (recipe)
         free_family(recipe->family);

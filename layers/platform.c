@@ -44,6 +44,12 @@ const char *sb_platform_variant(void) {
     return VARIANT;
 }
 
+const struct sb_platform *sb_platform_own(void) {
+    static const struct sb_platform own = {
+        .os = (char *)"linux", .architecture = (char *)ARCHITECTURE, .variant = (char *)VARIANT};
+    return &own;
+}
+
 /* ---- platforms as text ---- */
 
 static bool is_word(const char *text) {
@@ -118,6 +124,12 @@ static struct normal_variant {
     bool bare = its[0] >= '0' && its[0] <= '9' && !its[1];
     snprintf(out.text, sizeof out.text, "%s%.40s", bare ? "v" : "", its);
     return out;
+}
+
+void sb_platform_complete(struct sb_platform *platform) {
+    const char *variant = default_variant(platform->architecture);
+    if (!platform->variant && !strncmp(platform->architecture, "arm", 3) && *variant)
+        platform->variant = sb_strdup(variant);
 }
 
 bool sb_platform_read(const json_t *value, struct sb_platform *out) {
@@ -207,9 +219,7 @@ static void describe(const json_t *entry, struct sb_buf *out) {
 
 int sb_platform_choose(const json_t *manifests, const struct sb_platform *platform,
                        struct sb_descriptor *out, struct sb_error *err) {
-    const struct sb_platform own = {
-        .os = (char *)"linux", .architecture = (char *)ARCHITECTURE, .variant = (char *)VARIANT};
-    const struct sb_platform *wanted = platform ? platform : &own;
+    const struct sb_platform *wanted = platform ? platform : sb_platform_own();
     sb_autobuf struct sb_buf others = {0};
     int best = 0;
     size_t i;

@@ -25,6 +25,10 @@ struct sb_platform {
     char *os, *architecture;
     char *variant; /* NULL: none was named */
 };
+const struct sb_platform *sb_platform_own(void); /* this machine's, with its variant */
+/* Writes the variant down that one without a name means, where images say it: v8 of arm64, v7 of
+ * arm. So all machines make the same of it. */
+void sb_platform_complete(struct sb_platform *platform);
 /* "linux/arm64", "linux/arm/v7"; SB_E_USAGE otherwise. Free with sb_platform_free. */
 int sb_platform_parse(const char *text, struct sb_platform *out, struct sb_error *err);
 /* What a config or an index's "platform" says, in Go's names; false, and out empty, when it lacks

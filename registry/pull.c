@@ -294,7 +294,11 @@ static int tag(struct pull *p, const struct sb_descriptor *image, struct sb_erro
         return 0;
     sb_autostrings struct sb_strings names = {0};
     sb_strings_addf(&names, "%s:%s", p->where, r->tag ? r->tag : "latest");
-    return sb_store_name_valid(names.v[0]) ? sb_store_tag(p->store, &names, image, err) : 0;
+    struct sb_descriptor there;
+    if (!sb_store_name_valid(names.v[0]) ||
+        (p->options->keep_tag && sb_store_resolve(p->store, names.v[0], &there, NULL) == 0))
+        return 0;
+    return sb_store_tag(p->store, &names, image, err);
 }
 
 static int pull_image(struct pull *p, struct sb_pulled *out, struct sb_error *err) {

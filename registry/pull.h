@@ -26,6 +26,7 @@
 struct sb_pull_options {
     const struct sb_platform *platform; /* NULL: this machine's */
     bool lazy;                          /* leave the layers where they are */
+    bool keep_tag;                      /* one that the store has stays where it is */
     bool tag_own; /* what a tag is, is asked of the registry itself, not of its mirrors */
     int parallel; /* layers at once; 0: 4 */
     sb_transfer_notify *notify; /* may be NULL */

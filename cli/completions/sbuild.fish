@@ -27,6 +27,7 @@ complete -c sbuild -l store -r -d 'The store' -a '(__fish_complete_directories)'
 
 complete -c sbuild -n '__sbuild_is build plan run bundle lock' -a '(__fish_complete_suffix .yaml)'
 complete -c sbuild -n '__sbuild_is build plan run bundle lock' -l set -x -d 'Replace a build argument'
+complete -c sbuild -n '__sbuild_is build plan run bundle' -l platform -x -a 'linux/amd64 linux/arm64' -d 'Build for this platform'
 complete -c sbuild -n '__sbuild_is build plan run bundle lock' -l allow -x -a '(__fish_complete_directories)' -d 'Let recipes read beneath it'
 complete -c sbuild -n '__sbuild_is build plan run bundle' -l secret -x -d 'A secret for steps that name it'
 complete -c sbuild -n '__sbuild_is build plan run bundle' -l version -x -d 'The version'
