@@ -179,7 +179,8 @@ int sb_build_plan(struct sb_build *build, struct sb_error *err) {
         sb_alloc((build->request->recipe_count + 1) * sizeof *versions);
     bool pending;
     if (find_versions(build, versions, err) < 0 ||
-        sb_graph_advance(build, SB_TARGET_PLAN, err) < 0 || sb_tests_find(build, &pending, err) < 0)
+        sb_graph_advance(build, SB_TARGET_PLAN, err) < 0 ||
+        sb_tests_find(build, &pending, err) < 0 || sb_build_check_platforms(build, true, err) < 0)
         return -1;
     sb_build_collect(build);
     return 0;
@@ -231,6 +232,8 @@ static int run_tests(struct sb_build *build, struct sb_error *err) {
     bool pending;
     if (sb_tests_find(build, &pending, err) < 0)
         return -1;
+    if (pending && sb_build_check_platforms(build, false, err) < 0)
+        return -1;
     return pending ? sb_tests_run(build, err) : 0;
 }
 
@@ -241,7 +244,8 @@ static int advance(struct sb_build *build, bool again, struct sb_error *err) {
         return -1;
     if ((left > 0 || pending) && !again) {
         const struct sb_build_request *request = build->request;
-        if (sb_build_check_inputs(build, true, err) < 0)
+        if (sb_build_check_inputs(build, true, err) < 0 ||
+            sb_build_check_platforms(build, false, err) < 0)
             return -1;
         if (request->before_steps && request->before_steps(request->data, err) != 0)
             return -1;

@@ -92,6 +92,12 @@ struct sb_version;
 int sb_build_name(struct sb_build *build, const struct sb_version *versions, struct sb_error *err);
 void sb_build_free_results(struct sb_build *build);
 
+/* ---- build_platforms.c ---- */
+
+/* That this machine can run what has to be run for other platforms: of what was planned, or before
+ * the first step, or of tests, once they have been found. */
+int sb_build_check_platforms(struct sb_build *build, bool planned, struct sb_error *err);
+
 /* ---- build_check.c ---- */
 
 /* That all secrets of all steps were given; if not, all else that is wrong is said with it. */
