@@ -68,6 +68,12 @@ static int refuse_other(const char *path, const char *text, const struct sb_stri
     return sb_error_hint(err, "add it to platforms: of the recipe, or choose one of these");
 }
 
+/* For what is run here, or for a host like this one. */
+static void choose_one(const struct sb_strings *named, struct sb_strings *out) {
+    sb_autofree char *own = sb_platform_text(sb_platform_own());
+    sb_strings_add(out, sb_strings_has(named, own) ? own : named->v[0]);
+}
+
 /* What a recipe is built for: what was asked for, or all that it names, or this machine. */
 static int choose_platforms(struct sb_build *build, const char *path,
                             const struct sb_recipe_options *options, struct sb_build_result *result,
@@ -79,9 +85,11 @@ static int choose_platforms(struct sb_build *build, const char *path,
     for (size_t i = 0; i < out->n && named.n; i++)
         if (!sb_strings_has(&named, out->v[i]))
             return refuse_other(path, out->v[i], &named, err);
+    if (out->n == 0 && build->request->one_platform && named.n)
+        choose_one(&named, out);
     if (out->n == 0)
         sb_strings_copy(out, &named);
-    result->is_index = named.n > 0 || out->n > 1;
+    result->is_index = (named.n > 0 && !build->request->one_platform) || out->n > 1;
     build->shows_platforms = build->shows_platforms || out->n > 0;
     if (out->n == 0)
         sb_strings_take(out, sb_platform_text(sb_platform_own()));

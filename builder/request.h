@@ -95,9 +95,10 @@ struct sb_build_request {
     struct sb_strings allow;     /* --allow: directories that recipes may read beneath, too */
     struct sb_pairs set;         /* --set */
     struct sb_strings platforms; /* --platform; empty: those of the recipe, or this machine's */
-    struct sb_secrets secrets;   /* --secret */
-    struct sb_strings tags;      /* --tag: tags, or whole names that begin with a registry's host */
-    const char *version;         /* --version; NULL: the recipe's, or git's */
+    bool one_platform; /* or this machine's alone, if the recipe is for it, else its first */
+    struct sb_secrets secrets; /* --secret */
+    struct sb_strings tags;    /* --tag: tags, or whole names that begin with a registry's host */
+    const char *version;       /* --version; NULL: the recipe's, or git's */
     bool no_cache;
     struct sb_strings no_cache_layers; /* --no-cache=LAYER, or RECIPE/LAYER */
     const char *until; /* --until: the last layer that is built; what results gets no tags but those

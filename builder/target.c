@@ -382,6 +382,22 @@ static int fail_key(struct sb_target *target, enum sb_target_effort effort, stru
     return -1;
 }
 
+/* Made without a root. Others that need the same may be at work beside this target: copies are the
+ * same on all platforms; before there are any, nobody is. */
+static int build_alone(struct sb_target *target, struct sb_attempt *a, bool alone,
+                       struct sb_error *err) {
+    bool found = false;
+    if (alone)
+        return build_copy(target, a, err);
+    sb_autoclose int lock = lock_key(target, a, &found, err);
+    if (lock < 0)
+        return -1;
+    if (!found)
+        return build_copy(target, a, err);
+    accept(target, a->result, SB_LAYER_CACHED);
+    return 0;
+}
+
 /* Decides results[next]; 1 when it would need a root and effort forbids it. */
 static int decide_layer(struct sb_target *target, enum sb_target_effort effort,
                         struct sb_error *err) {
@@ -423,7 +439,8 @@ static int decide_layer(struct sb_target *target, enum sb_target_effort effort,
     bool copy = a.layer && sb_layer_is_copy(a.layer);
     if (effort == SB_TARGET_NO_ROOT && (!copy || sb_layer_fetches(a.layer)))
         return 1;
-    int failed = copy ? build_copy(target, &a, err) : build_steps(target, &a, err);
+    int failed =
+        copy ? build_alone(target, &a, effort != SB_TARGET_ALL, err) : build_steps(target, &a, err);
     target->next += !failed;
     return failed;
 }
