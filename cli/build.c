@@ -13,8 +13,8 @@
 #include "cli/request.h"
 #include "layers/origin.h"
 
-static json_t *layer_json(const struct sb_layer_result *r) {
-    const struct sb_layer *l = &r->layer;
+/* One entry for each layer of the image. */
+static json_t *layer_json(const struct sb_layer_result *r, const struct sb_layer *l) {
     return json_pack(
         "{s:o, s:o, s:s, s:s, s:s, s:I, s:I, s:b, s:f}", "recipe", sb_json_from_bytes(r->recipe),
         "name", sb_json_from_bytes(r->name), "diff_id", sb_digest_text(&l->diff_id).text, "digest",
@@ -23,13 +23,16 @@ static json_t *layer_json(const struct sb_layer_result *r) {
         r->state != SB_LAYER_BUILT, "seconds", r->seconds);
 }
 
+static void add_layers(const struct sb_layer_result *r, json_t *layers) {
+    for (size_t i = 0; r->state != SB_LAYER_UNKNOWN && i < r->parts.n; i++)
+        json_array_append_new(layers, layer_json(r, &r->parts.v[i]));
+}
+
 static void add_image(const struct sb_build_image *built, json_t *facts) {
     const struct sb_image *image = &built->image;
     json_t *layers = json_array();
     for (size_t i = 0; i < built->layer_count; i++)
-        if (built->layers[i]->state != SB_LAYER_UNKNOWN &&
-            built->layers[i]->layer.descriptor.media_type)
-            json_array_append_new(layers, layer_json(built->layers[i]));
+        add_layers(built->layers[i], layers);
     if (built->shown)
         json_object_set_new(facts, "platform", json_string(built->shown));
     if (image->descriptor.media_type)
@@ -121,7 +124,7 @@ static void print_image(const struct sb_build_image *image, double seconds, stru
     for (size_t i = 0; i < image->layer_count; i++) {
         const struct sb_layer_result *layer = image->layers[i];
         built += !is_told(told, layer) && layer->state == SB_LAYER_BUILT;
-        size += layer->layer.descriptor.size;
+        size += sb_parts_size(&layer->parts);
     }
     sb_cli_say("%s%s%s: %zu of %zu layers built, %s, in %s\n", image->recipe->name,
                image->shown ? " " : "", image->shown ? image->shown : "", built, image->layer_count,
