@@ -178,6 +178,40 @@ int sb_platform_compare(const struct sb_platform *a, const struct sb_platform *b
     return strcmp(x.text, y.text);
 }
 
+/* ---- lists ---- */
+
+bool sb_platforms_has(const struct sb_platforms *list, const struct sb_platform *platform) {
+    for (size_t i = 0; i < list->n; i++)
+        if (sb_platform_compare(&list->v[i], platform) == 0)
+            return true;
+    return false;
+}
+
+void sb_platforms_add(struct sb_platforms *list, const struct sb_platform *platform) {
+    if (sb_platforms_has(list, platform))
+        return;
+    SB_GROW(list->v, list->n, list->cap);
+    sb_platform_copy(&list->v[list->n++], platform);
+}
+
+void sb_platforms_free(struct sb_platforms *list) {
+    for (size_t i = 0; i < list->n; i++)
+        sb_platform_free(&list->v[i]);
+    free(list->v);
+    *list = (struct sb_platforms){0};
+}
+
+void sb_platforms_add_usual(struct sb_platforms *list) {
+    static const char *const usual[][2] = {
+        {"amd64", NULL},   {"arm64", NULL},   {"arm", "v7"},   {"arm", "v6"},     {"386", NULL},
+        {"riscv64", NULL}, {"ppc64le", NULL}, {"s390x", NULL}, {"loong64", NULL},
+    };
+    for (size_t i = 0; i < sizeof usual / sizeof *usual; i++)
+        sb_platforms_add(list, &(struct sb_platform){.os = (char *)"linux",
+                                                     .architecture = (char *)usual[i][0],
+                                                     .variant = (char *)usual[i][1]});
+}
+
 /* ---- choosing ---- */
 
 bool sb_platform_fits(const struct sb_platform *platform, const char *architecture) {

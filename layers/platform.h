@@ -38,6 +38,19 @@ void sb_platform_copy(struct sb_platform *to, const struct sb_platform *from);
 void sb_platform_free(struct sb_platform *platform);
 #define sb_autoplatform __attribute__((cleanup(sb_platform_free), unused))
 
+/* A list of them, which it owns. */
+struct sb_platforms {
+    struct sb_platform *v;
+    size_t n, cap;
+};
+/* Copies it, unless it is there. */
+void sb_platforms_add(struct sb_platforms *list, const struct sb_platform *platform);
+bool sb_platforms_has(const struct sb_platforms *list, const struct sb_platform *platform);
+void sb_platforms_free(struct sb_platforms *list);
+#define sb_autoplatforms __attribute__((cleanup(sb_platforms_free), unused))
+/* Those that Linux's images are usually made for. */
+void sb_platforms_add_usual(struct sb_platforms *list);
+
 /* "linux/arm64", "linux/arm/v7": without a variant that need not be written. The caller's. */
 char *sb_platform_text(const struct sb_platform *platform);
 /* {"architecture", "os", "variant"}: a new reference. */
