@@ -241,14 +241,15 @@ const struct sb_build_result *sb_build_result(const struct sb_build *build, size
     return &build->results[index];
 }
 
-bool sb_build_has_layer(const struct sb_build *build, size_t index,
+bool sb_build_has_layer(const struct sb_build *build, size_t index, size_t image,
                         const struct sb_layer_result *layer) {
+    const struct sb_build_image *asked = &build->results[index].images[image];
     for (size_t i = 0; i < build->wanted_count; i++) {
         const struct sb_target *target = build->wanted[i].target;
         while (target && target->recipe != layer->source)
             target = target->base;
-        if (build->wanted[i].of == index && target)
-            return true;
+        if (build->wanted[i].result == asked)
+            return target != NULL;
     }
     return false;
 }

@@ -29,9 +29,9 @@ int sb_source_failed(const struct sb_recipe *recipe, struct sb_error *err) {
 
 /* ---- of this machine ---- */
 
-static int import(struct sb_store *store, const char *name, struct sb_descriptor *out,
-                  struct sb_error *err) {
-    if (sb_image_import(store, name, out, err) == 0)
+static int import(struct sb_store *store, const char *name, const struct sb_platform *platform,
+                  struct sb_descriptor *out, struct sb_error *err) {
+    if (sb_image_import_for(store, name, platform, out, err) == 0)
         return 0;
     if (err->code == SB_E_NOT_FOUND && !err->hint[0])
         sb_error_hint(err, "write it as oci:DIRECTORY[:TAG], oci-archive:FILE[:TAG] or "
@@ -43,15 +43,20 @@ static bool has_near_name(const struct sb_error *err) {
     return !strncmp(err->hint, "did you mean", strlen("did you mean"));
 }
 
-int sb_source_find(struct sb_store *store, const char *name, struct sb_descriptor *out,
-                   struct sb_error *err) {
+int sb_source_find_for(struct sb_store *store, const char *name, const struct sb_platform *platform,
+                       struct sb_descriptor *out, struct sb_error *err) {
     if (sb_import_is_source(name))
-        return import(store, name, out, err);
+        return import(store, name, platform, out, err);
     int found = sb_store_resolve(store, name, out, err);
     if (found < 0 && err->code == SB_E_NOT_FOUND && sb_reference_has_host(name) &&
         !has_near_name(err))
         sb_error_hint(err, "`sbuild pull %s` brings it here", name);
     return found;
+}
+
+int sb_source_find(struct sb_store *store, const char *name, struct sb_descriptor *out,
+                   struct sb_error *err) {
+    return sb_source_find_for(store, name, NULL, out, err);
 }
 
 /* No index may have been asked for it: then its config says what it is for. */
@@ -61,9 +66,13 @@ static int check_platform(const struct sb_source_site *site, const struct sb_ima
     const char *its = sb_json_string(image->config, "architecture", "");
     if (sb_platform_fits(wanted, its))
         return 0;
+    sb_autoplatform struct sb_platform read = {0};
     sb_autofree char *text = sb_platform_text(wanted);
-    return sb_fail(err, SB_E_RECIPE, "it is made for linux/%s, and what needs it is built for %s",
-                   sb_text_shown(its).text, text);
+    sb_autofree char *made = sb_platform_read(image->config, &read)
+                                 ? sb_platform_text(&read)
+                                 : sb_strdup(sb_text_shown(its).text);
+    return sb_fail(err, SB_E_USAGE, "it is made for %s, and what needs it is built for %s", made,
+                   text);
 }
 
 static int load(const struct sb_source_site *site, const struct sb_descriptor *descriptor,
@@ -239,7 +248,7 @@ static int explain_missing(struct sb_store *store, const char *name, struct sb_e
 static int load_here(const struct sb_source_site *site, const char *name, struct sb_source *out,
                      struct sb_error *err) {
     struct sb_descriptor descriptor;
-    if (sb_source_find(site->store, name, &descriptor, err) < 0)
+    if (sb_source_find_for(site->store, name, site->platform, &descriptor, err) < 0)
         return -1;
     return load(site, &descriptor, name, out, err);
 }

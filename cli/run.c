@@ -123,7 +123,7 @@ static int find_manifest(struct running *r, const char *name, struct sb_descript
     struct sb_error unknown = {0};
     struct sb_reference reference;
     struct sb_pulled pulled;
-    if (sb_source_find(r->store, name, out, err) == 0)
+    if (sb_source_find_for(r->store, name, r->platform, out, err) == 0)
         return 0;
     if (err->code != SB_E_NOT_FOUND || strchr(name, ':') == name + 3 ||
         !strncmp(name, "sha256:", 7) || !strncmp(name, "oci-archive:", 12) ||
@@ -132,7 +132,7 @@ static int find_manifest(struct running *r, const char *name, struct sb_descript
     const struct sb_pull_options options = {
         .platform = r->platform, .notify = sb_progress_transfer, .data = r->progress};
     sb_autofree char *whole = sb_reference_text(&reference);
-    int rc = sb_source_find(r->store, whole, out, &unknown);
+    int rc = sb_source_find_for(r->store, whole, r->platform, out, &unknown);
     if (rc < 0) {
         unknown = (struct sb_error){0};
         rc = sb_pull_image(r->request->build.registry, r->store, &reference, &options, &pulled,
