@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/memory.h"
 #include "layers/descriptor.h"
+#include "layers/store_private.h"
 
 /* What Docker's attestations say they are about. */
 #define REFERENCE_DIGEST "vnd.docker.reference.digest"
@@ -114,6 +115,15 @@ int sb_image_index_load(struct sb_store *store, const struct sb_descriptor *desc
     sb_autobuf struct sb_buf text = {0};
     *out = (struct sb_image_index){0};
     if (sb_blob_read(store, descriptor, SB_MANIFEST_LIMIT, &text, err) < 0)
+        return -1;
+    return sb_image_index_parse(sb_buf_text(&text), text.len, descriptor, out, err);
+}
+
+int sb_image_index_peek(struct sb_store *store, const struct sb_descriptor *descriptor,
+                        struct sb_image_index *out, struct sb_error *err) {
+    sb_autobuf struct sb_buf text = {0};
+    *out = (struct sb_image_index){0};
+    if (sb_blob_peek(store, descriptor, SB_MANIFEST_LIMIT, &text, err) < 0)
         return -1;
     return sb_image_index_parse(sb_buf_text(&text), text.len, descriptor, out, err);
 }
