@@ -187,7 +187,7 @@ void sb_index_images_free(struct sb_index_images *images) {
 
 static bool has(const struct sb_image_index *index, const struct sb_digest *digest) {
     for (size_t i = 0; i < index->n; i++)
-        if (index->v[i].descriptor.media_type &&
+        if (index->v[i].platform.os &&
             sb_digest_equal(&index->v[i].descriptor.digest, digest))
             return true;
     return false;
