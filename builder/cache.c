@@ -62,19 +62,11 @@ static bool read_part(const json_t *part, struct sb_layer *out) {
            sb_digest_parse(sb_json_string(part, "diff_id", ""), &out->diff_id, NULL) == 0;
 }
 
-/* One of those that an object has: a list of them, or, as version 1 had it, the only one. */
-static const json_t *item_of(const json_t *object, const char *list, const char *only, size_t i) {
-    const json_t *items = json_object_get(object, list);
-    if (items)
-        return json_array_get(items, i);
-    return i == 0 ? json_object_get(object, only) : NULL;
-}
-
-/* All or none. */
+/* All or none. Version 1 had one of each. */
 static bool read_parts(const json_t *record, struct sb_parts *out) {
     const json_t *item;
     struct sb_layer part;
-    for (size_t i = 0; (item = item_of(record, "parts", "layer", i)); i++) {
+    for (size_t i = 0; (item = sb_json_nth(record, "parts", "layer", i)); i++) {
         if (i == SB_PARTS_LIMIT || !read_part(item, &part)) {
             sb_parts_free(out);
             return false;
@@ -255,7 +247,7 @@ bool sb_cache_contents(struct sb_store *store, const struct sb_cache_key *key, s
     sb_autofree struct sb_descriptor *tables = sb_alloc((parts + 1) * sizeof *tables);
     bool known = repository != NULL;
     for (size_t i = 0; known && i < parts; i++) {
-        const json_t *table = item_of(origin, "tables", "contents", i);
+        const json_t *table = sb_json_nth(origin, "tables", "contents", i);
         tables[i].size = (uint64_t)sb_json_integer(table, "size", 0);
         known = tables[i].size > 0 &&
                 sb_digest_parse(sb_json_string(table, "digest", ""), &tables[i].digest, NULL) == 0;

@@ -306,7 +306,11 @@ static int write_archive(const struct bundling *b, struct sb_error *err) {
     sb_autostrings struct sb_strings names = {0};
     if (b->tags.n)
         sb_strings_add(&names, b->tags.v[0]);
-    const struct sb_cli_export job = {"bundle", b->store, &b->bundle, SB_EXPORT_OCI, &names};
+    const struct sb_cli_export job = {.command = "bundle",
+                                      .store = b->store,
+                                      .image = &b->bundle,
+                                      .form = SB_EXPORT_OCI,
+                                      .names = &names};
     return sb_cli_export(&job, b->output, err);
 }
 

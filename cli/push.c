@@ -201,11 +201,11 @@ const struct sb_command sb_command_push = {
     .arguments = "IMAGE [REF…] [OPTION…]",
     .summary = "send an image of the store to a registry",
     .help = "Prints HOST/REPOSITORY@DIGEST for each repository. What the registry has is not\n"
-            "sent. All tags of a repository name one manifest, which goes last. Of an index all\n"
-            "images are sent.\n\n"
+            "sent. All tags of a repository name one manifest, which goes last. Of an index\n"
+            "all images are sent.\n\n"
             "options:\n" SB_CLI_PUSH_HELP
-            "  --platform P         this image alone, into the index that REF names: those for\n"
-            "                       other platforms stay there; may be given several times\n"
+            "  --platform P         this image alone, into the index that REF names: those\n"
+            "                       for other platforms stay; may be given several times\n"
             "  --create-repository  make the repository in ECR when it is missing; other\n"
             "                       registries do so by themselves\n"
             "  --json               print facts instead\n"
@@ -218,6 +218,6 @@ const struct sb_command sb_command_push = {
             "  sbuild push backend localhost:5000/backend localhost:5000/backend:stable\n"
             "  sbuild push registry.example.com/team/backend:v1.4.2\n"
             "  sbuild push backend old.example.com/backend --format docker\n"
-            "  sbuild push backend registry.example.com/team/backend:v1 --platform linux/arm64\n",
+            "  sbuild push backend localhost:5000/backend:v1 --platform linux/arm64\n",
     .run = run,
 };

@@ -194,7 +194,8 @@ static void add_index_facts(json_t *facts, const struct sb_push_index *what,
     }
     json_object_set_new(facts, "platforms", platforms);
     set_names(facts, "platforms_beside", &r->beside);
-    set_names(facts, "platforms_dropped", &r->dropped);
+    bool asked = what->removed && what->removed->n > 0;
+    set_names(facts, asked ? "platforms_removed" : "platforms_dropped", &r->dropped);
     set_names(facts, "platforms_overtaken", &r->overtaken_platforms);
     set_names(facts, "lost", &r->lost);
     if (r->adopted)
@@ -258,6 +259,9 @@ static void print_index(const json_t *fact, const char *repository) {
     list_names(json_object_get(fact, "platforms_beside"), &names);
     if (names.len > 0)
         sb_cli_say("  beside %s, which the index has already\n", sb_buf_text(&names));
+    list_names(json_object_get(fact, "platforms_removed"), &names);
+    if (names.len > 0)
+        sb_cli_say("  no longer for %s\n", sb_buf_text(&names));
     if (adopted)
         sb_cli_say("  the image that was there alone is now the index's for %s\n", adopted);
     warn_of(fact, "platforms_dropped", repository, "the index has no image any more for ", "");

@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/memory.h"
 #include "layers/descriptor.h"
+#include "layers/store_private.h"
 
 /* What Docker's attestations say they are about. */
 #define REFERENCE_DIGEST "vnd.docker.reference.digest"
@@ -118,6 +119,15 @@ int sb_image_index_load(struct sb_store *store, const struct sb_descriptor *desc
     return sb_image_index_parse(sb_buf_text(&text), text.len, descriptor, out, err);
 }
 
+int sb_image_index_peek(struct sb_store *store, const struct sb_descriptor *descriptor,
+                        struct sb_image_index *out, struct sb_error *err) {
+    sb_autobuf struct sb_buf text = {0};
+    *out = (struct sb_image_index){0};
+    if (sb_blob_peek(store, descriptor, SB_MANIFEST_LIMIT, &text, err) < 0)
+        return -1;
+    return sb_image_index_parse(sb_buf_text(&text), text.len, descriptor, out, err);
+}
+
 /* ---- the images ---- */
 
 static bool is_linux(const struct sb_index_entry *entry) {
@@ -177,7 +187,7 @@ void sb_index_images_free(struct sb_index_images *images) {
 
 static bool has(const struct sb_image_index *index, const struct sb_digest *digest) {
     for (size_t i = 0; i < index->n; i++)
-        if (index->v[i].descriptor.media_type &&
+        if (index->v[i].platform.os &&
             sb_digest_equal(&index->v[i].descriptor.digest, digest))
             return true;
     return false;

@@ -47,6 +47,9 @@ struct sb_image_index {
  * with sb_image_index_free. */
 int sb_image_index_load(struct sb_store *store, const struct sb_descriptor *descriptor,
                         struct sb_image_index *out, struct sb_error *err);
+/* The same to look at one in a list: it doesn't count as used. */
+int sb_image_index_peek(struct sb_store *store, const struct sb_descriptor *descriptor,
+                        struct sb_image_index *out, struct sb_error *err);
 int sb_image_index_parse(const char *text, size_t len, const struct sb_descriptor *descriptor,
                          struct sb_image_index *out, struct sb_error *err);
 

@@ -257,10 +257,10 @@ static int take_markers(const struct sb_join *join, const char *tag,
 
 static void start_index(const struct sb_join *join, const struct sb_image_index *there,
                         struct sb_image_index *out) {
-    sb_image_index_copy(out, join->whole || !there->descriptor.media_type ? join->own : there);
-    for (size_t i = 0; i < there->n && !join->whole; i++) /* a lone image has no index */
-        if (!sb_image_index_find(join->own, &there->v[i].platform))
-            sb_image_index_put_entry(out, &there->v[i]);
+    bool none = !there->descriptor.media_type; /* nothing, or a lone image */
+    sb_image_index_copy(out, join->whole || none ? join->own : there);
+    for (size_t i = 0; i < there->n && !join->whole && none; i++)
+        sb_image_index_put_entry(out, &there->v[i]);
     for (size_t i = 0; i < join->own->n; i++)
         sb_image_index_put_entry(out, &join->own->v[i]);
     for (size_t i = 0; join->removed && i < join->removed->n; i++)

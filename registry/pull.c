@@ -292,7 +292,7 @@ static int add_origins(struct pull *p, const struct sb_image *image, struct sb_e
 
 static int tag(struct pull *p, const struct sb_descriptor *image, struct sb_error *err) {
     const struct sb_reference *r = p->reference;
-    if (!r->tag && r->has_digest)
+    if (p->options->untagged || (!r->tag && r->has_digest))
         return 0;
     sb_autostrings struct sb_strings names = {0};
     sb_strings_addf(&names, "%s:%s", p->where, r->tag ? r->tag : "latest");

@@ -26,6 +26,7 @@
 struct sb_pull_options {
     const struct sb_platform *platform; /* NULL: this machine's */
     bool all_platforms; /* of an index, all images for Linux; it is then what gets the tag */
+    bool untagged;      /* the store gets no tag */
     bool lazy;          /* leave the layers where they are */
     bool keep_tag;      /* one that the store has stays where it is */
     bool tag_own;       /* what a tag is, is asked of the registry itself, not of its mirrors */
