@@ -98,9 +98,7 @@ static int take(struct index_command *c, const char *name, struct sb_error *err)
     int rc = find(c, name, &descriptor, err);
     if (rc == 0 && sb_media_kind(descriptor.media_type) == SB_MEDIA_KIND_INDEX)
         return take_index(c, &descriptor, name, err);
-    if (rc == 0)
-        rc = sb_image_load(c->transfer.store, &descriptor, &image, err);
-    if (rc < 0)
+    if (rc < 0 || sb_image_load(c->transfer.store, &descriptor, &image, err) < 0)
         return sb_error_context(err, "the image %s", sb_text_shown(name).text);
     return take_image(c, &image, name, err);
 }
