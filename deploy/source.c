@@ -9,16 +9,12 @@
 #include "deploy/bundle.h"
 #include "layers/descriptor.h"
 #include "layers/import.h"
+#include "registry/attach.h"
 #include "registry/fetch.h"
 #include "registry/pull.h"
 #include "registry/reference.h"
 
 #define INDEXES 2 /* in one another */
-
-static bool is_bundle(const struct sb_buf *manifest) {
-    sb_autojson json_t *value = sb_json_parse(sb_buf_text(manifest), manifest->len, NULL);
-    return !strcmp(sb_json_string(value, "artifactType", ""), SB_BUNDLE_ARTIFACT_TYPE);
-}
 
 /* ---- in a registry ---- */
 
@@ -35,7 +31,7 @@ static int choose(const struct sb_buf *bytes, const struct sb_platform *platform
     return index ? sb_platform_choose(json_object_get(index, "manifests"), platform, out, err) : -1;
 }
 
-/* 1: it is one; 0: it is something else; -1. Indexes are followed, two deep. */
+/* Indexes are followed, two deep. */
 static int get(const struct place *place, const char *reference, struct sb_manifest *out,
                struct sb_error *err) {
     if (sb_remote_manifest_get(place->remote, reference, out, err) < 0)
@@ -50,63 +46,38 @@ static int get(const struct place *place, const char *reference, struct sb_manif
                                              out, err) < 0)
             return -1;
     }
-    return is_bundle(&out->bytes);
+    return 0;
 }
 
-static bool is_of(const struct sb_manifest *bundle, const struct sb_digest *image) {
-    sb_autojson json_t *value = sb_json_parse(sb_buf_text(&bundle->bytes), bundle->bytes.len, NULL);
-    struct sb_digest subject;
-    const char *text = sb_json_string(json_object_get(value, "subject"), "digest", "");
-    return sb_digest_parse(text, &subject, NULL) == 0 && sb_digest_equal(&subject, image);
-}
-
-/* The bundle-TAG beside an image's TAG, when it is of that very image. */
-static bool find_by_tag(const struct place *place, const char *tag, const struct sb_digest *image,
-                        struct sb_descriptor *out) {
-    sb_autofree char *name = sb_bundle_tag(tag);
-    struct sb_manifest bundle = {0};
-    struct sb_error ignored = {0};
-    bool found = get(place, name, &bundle, &ignored) == 1 && is_of(&bundle, image);
-    if (found)
-        *out = bundle.descriptor;
-    sb_manifest_free(&bundle);
-    return found;
-}
-
-/* The last of those that refer to it: registries list them in the order they came. */
-static int find_referrer(const struct place *place, const struct sb_digest *image,
+/* The bundle-TAG beside an image's TAG, when it is of that very image; else the last that is. */
+static int find_attached(const struct place *place, const struct sb_digest *image, const char *tag,
                          struct sb_descriptor *out, struct sb_error *err) {
-    sb_autojson json_t *list = NULL;
-    if (sb_remote_referrers(place->remote, image, SB_BUNDLE_ARTIFACT_TYPE, &list, err) < 0)
-        return -1;
-    size_t n = json_array_size(list);
-    struct sb_manifest bundle = {0};
-    for (size_t i = n; i-- > 0;) {
-        const char *digest = sb_json_string(json_array_get(list, i), "digest", "");
-        struct sb_error ignored = {0};
-        bool found = get(place, digest, &bundle, &ignored) == 1 && is_of(&bundle, image);
-        if (found)
-            *out = bundle.descriptor;
-        sb_manifest_free(&bundle);
-        bundle = (struct sb_manifest){0};
-        if (found)
-            return 0;
-    }
-    return sb_fail(err, SB_E_NOT_FOUND, "there is no bundle of this image");
+    struct sb_manifest beside = {0};
+    struct sb_error ignored = {0};
+    bool found = tag && get(place, tag, &beside, &ignored) == 0 &&
+                 sb_attached_is(&beside.bytes, SB_BUNDLE_ARTIFACT_TYPE, image);
+    if (found)
+        *out = beside.descriptor;
+    sb_manifest_free(&beside);
+    if (found)
+        return 0;
+    int listed = sb_attached_find(place->remote, image, SB_BUNDLE_ARTIFACT_TYPE, NULL, out, err);
+    if (listed == 0)
+        sb_fail(err, SB_E_NOT_FOUND, "there is no bundle of this image");
+    return listed > 0 ? 0 : -1;
 }
 
 static int find_in_repository(const struct place *place, const struct sb_reference *reference,
                               struct sb_descriptor *out, struct sb_error *err) {
     struct sb_digest_text digest = sb_digest_text(&reference->digest);
     const char *tag = reference->tag ? reference->tag : "latest";
+    sb_autofree char *beside = reference->has_digest ? NULL : sb_bundle_tag(tag);
     struct sb_manifest named = {0};
-    int kind = get(place, reference->has_digest ? digest.text : tag, &named, err);
-    struct sb_digest image = named.descriptor.digest;
-    int rc = kind < 0 ? -1 : 0;
-    if (kind == 1)
+    int rc = get(place, beside ? tag : digest.text, &named, err);
+    if (rc == 0 && sb_attached_is(&named.bytes, SB_BUNDLE_ARTIFACT_TYPE, NULL))
         *out = named.descriptor;
-    else if (kind == 0 && (reference->has_digest || !find_by_tag(place, tag, &image, out)))
-        rc = find_referrer(place, &image, out, err);
+    else if (rc == 0)
+        rc = find_attached(place, &named.descriptor.digest, beside, out, err);
     sb_manifest_free(&named);
     return rc;
 }
@@ -136,7 +107,8 @@ static int find_in_registry(struct sb_registry *registry, const char *text,
 
 static bool is_bundle_here(struct sb_store *store, const struct sb_descriptor *descriptor) {
     sb_autobuf struct sb_buf text = {0};
-    return sb_blob_read(store, descriptor, SB_MANIFEST_LIMIT, &text, NULL) == 0 && is_bundle(&text);
+    return sb_blob_read(store, descriptor, SB_MANIFEST_LIMIT, &text, NULL) == 0 &&
+           sb_attached_is(&text, SB_BUNDLE_ARTIFACT_TYPE, NULL);
 }
 
 /* What the name names; of an index what is for the platform. */
