@@ -149,6 +149,8 @@ const struct sb_command sb_command_install = {
             "  --json               print facts as JSON\n"
             "  --progress HOW       auto, tty, plain or json\n" SB_CLI_REGISTRY_HELP
             "  --store DIR          the store to work in\n\n"
+            "Of an index, the bundle for this host is installed; what is for another\n"
+            "processor is refused before anything is touched.\n\n"
             "REF is an image that has a bundle, or the bundle itself, in a registry or in the\n"
             "store; FILE is what sbuild bundle --output wrote.\n\n"
             "examples:\n"
