@@ -26,10 +26,12 @@
 #include "base/buffer.h"
 #include "base/digest.h"
 #include "base/error.h"
+#include "deploy/belongings.h"
 #include "document/pairs.h"
 #include "document/recipe.h"
 #include "layers/image.h"
 
+/* What a recipe need not say is what is usual, in seconds where it is a time. */
 #define SB_DESCRIPTION_FORMAT     1
 #define SB_DESCRIPTION_LIMIT      (1u << 20) /* bytes of the document */
 #define SB_SERVICE_NAME_LIMIT     64         /* so that all names made from it fit in 255 bytes */
@@ -41,8 +43,6 @@
 #define SB_SERVICE_HEALTH_EVERY   10
 #define SB_SERVICE_HEALTH_ANSWER  30
 #define SB_SERVICE_HEALTH_STEADY  10
-#define SB_SERVICE_HEALTH_LIMIT   86400 /* of these two */
-#define SB_GPU_LIMIT              64
 
 /* X(value, name in JSON, systemd's Type=) */
 #define SB_SERVICE_TYPES(X)                                                                        \
@@ -69,14 +69,6 @@ enum sb_service_root {
 enum sb_service_strategy {
     SB_STRATEGY_RECREATE,
     SB_STRATEGY_BLUE_GREEN,
-};
-
-/* Directories that it may write to, kept by the host. */
-enum sb_service_directory {
-    SB_DIRECTORY_STATE, /* /var/lib/NAME on the host */
-    SB_DIRECTORY_CACHE, /* /var/cache/NAME */
-    SB_DIRECTORY_LOGS,  /* /var/log/NAME */
-    SB_DIRECTORY_COUNT,
 };
 
 struct sb_described_layer {
@@ -163,9 +155,6 @@ bool sb_description_own_ids(const struct sb_description *description);
 
 /* A name that a service may have. For names that come from a command line too. */
 bool sb_service_name_valid(const char *name);
-
-/* "/var/lib/NAME", "/var/cache/NAME", "/var/log/NAME"; the caller's. */
-char *sb_service_directory_path(const char *service, enum sb_service_directory which);
 
 const char *sb_service_restart_name(enum sb_service_restart how); /* "always", "on-failure", "no" */
 

@@ -24,20 +24,6 @@
 /* The one that is being made: no volume's name begins so. */
 #define TEMPORARY "~"
 
-/* No path of a description has a "~". */
-static char *name_of(const char *path) {
-    char *name = sb_strdup(path + 1);
-    for (char *p = name; *p; p++)
-        if (*p == '/')
-            *p = '~';
-    return name;
-}
-
-char *sb_volume_path(const char *service, const char *path) {
-    sb_autofree char *name = name_of(path);
-    return sb_format(SB_VOLUMES "/%s/%s", service, name);
-}
-
 /* ---- what the image has there ---- */
 
 struct owner {
@@ -50,8 +36,6 @@ struct copy {
     struct sb_map files; /* those of several names: 1 + where in paths the first is */
     struct sb_strings paths;
 };
-
-enum { DIRECTORY = O_RDONLY | O_DIRECTORY | O_NOFOLLOW };
 
 /* Files, directories and symlinks. Nothing here may be setuid or a device: the directory is on the
  * host, where no mount option takes their power away. */
@@ -107,7 +91,7 @@ static int copy_name(struct copy *copy, const struct sb_tree_entry *entry, int t
         const char *path = copy->paths.v[*first - 1];
         const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
         sb_autofree char *parent = sb_path_dirname(path);
-        sb_autoclose int dir = sb_open_beneath(copy->to, parent, DIRECTORY, SB_BENEATH_NO_LINKS);
+        sb_autoclose int dir = sb_directory_beneath(copy->to, parent);
         if (dir >= 0 && linkat(dir, name, to, entry->name, 0) == 0)
             return 0;
         if (dir < 0 || errno != EMLINK)
@@ -127,7 +111,7 @@ static int copy_entry(void *self, const struct sb_tree_entry *entry, struct sb_e
     if (fstatat(entry->dir, entry->name, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return sb_fail_errno(err, SB_E_IO, "copying %s", sb_text_shown(entry->path).text);
     sb_autofree char *parent = sb_path_dirname(entry->path);
-    sb_autoclose int to = sb_open_beneath(copy->to, parent, DIRECTORY, SB_BENEATH_NO_LINKS);
+    sb_autoclose int to = sb_directory_beneath(copy->to, parent);
     if (to < 0)
         return sb_fail_errno(err, SB_E_IO, "copying %s", sb_text_shown(entry->path).text);
     int rc = 0;
@@ -143,7 +127,7 @@ static int copy_entry(void *self, const struct sb_tree_entry *entry, struct sb_e
 static int settle_directory(void *self, const struct sb_tree_entry *entry, struct sb_error *err) {
     const struct copy *copy = self;
     struct stat st;
-    sb_autoclose int to = sb_open_beneath(copy->to, entry->path, DIRECTORY, SB_BENEATH_NO_LINKS);
+    sb_autoclose int to = sb_directory_beneath(copy->to, entry->path);
     if (to < 0 || fstatat(entry->dir, entry->name, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return sb_fail_errno(err, SB_E_IO, "copying %s", sb_text_shown(entry->path).text);
     return settle(to, &st, copy->owner, err);
@@ -217,7 +201,7 @@ static int measure_all(const struct sb_description *d, int root, int parent, str
                        struct sb_error *err) {
     int rc = 0;
     for (size_t i = 0; i < d->volumes.n && rc == 0; i++) {
-        sb_autofree char *name = name_of(d->volumes.v[i]);
+        sb_autofree char *name = sb_volume_name(d->volumes.v[i]);
         if (sb_path_exists(parent, name))
             continue;
         sb_autoclose int from = open_image(root, d->volumes.v[i], err);
@@ -273,7 +257,7 @@ int sb_volumes_make(const struct sb_description *d, int root, uint32_t uid, uint
     if (check_room(d, root, parent, err) < 0)
         return -1;
     for (size_t i = 0; i < d->volumes.n; i++) {
-        sb_autofree char *name = name_of(d->volumes.v[i]);
+        sb_autofree char *name = sb_volume_name(d->volumes.v[i]);
         if (!sb_path_exists(parent, name) &&
             make(root, d->volumes.v[i], parent, name, &owner, err) < 0)
             return sb_error_context(err, "the volume %s", d->volumes.v[i]);

@@ -3,12 +3,11 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/beneath.h"
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/process.h"
@@ -23,12 +22,6 @@ struct walk {
     struct sb_strings found;
     size_t bytes;
 };
-
-static int open_directory(int root, const char *path) {
-    struct open_how how = {.flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC,
-                           .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS};
-    return (int)syscall(SYS_openat2, root, *path ? path : ".", &how, sizeof how);
-}
 
 static bool is_closed(const struct stat *st) {
     mode_t some = (st->st_mode >> 6 | st->st_mode >> 3) & 05;
@@ -64,7 +57,7 @@ static int look_at(struct walk *w, int dir, const char *parent, const char *name
 }
 
 static int read_directory(struct walk *w, const char *path, struct sb_error *err) {
-    int fd = open_directory(w->root, path);
+    int fd = sb_directory_beneath(w->root, path);
     sb_autoclosedir DIR *dir = fd < 0 ? NULL : fdopendir(fd);
     if (!dir) {
         sb_fail_errno(err, SB_E_IO, "reading %s", sb_text_shown(path).text);
