@@ -282,8 +282,14 @@ static void show_reading(struct sb_progress *p, const struct sb_event *e) {
     }
 }
 
+/* A line: what comes before the layer and after it, and at most so many bytes of a text. */
+static void say_of(const struct sb_event *e, const char *before, const char *after, int len,
+                   const char *text) {
+    sb_autofree char *label = label_of(e->layer);
+    sb_cli_say("%s%s%s%.*s\n", before, label, after, len, text);
+}
+
 static void show(struct sb_progress *p, const struct sb_event *e) {
-    sb_autofree char *label = e->layer ? label_of(e->layer) : NULL;
     struct row *row = find_row(p, e->id);
     switch (e->type) {
     case SB_EVENT_LAYER_START:
@@ -304,7 +310,7 @@ static void show(struct sb_progress *p, const struct sb_event *e) {
         show_reading(p, e);
         break;
     case SB_EVENT_FETCH:
-        sb_cli_say("  %s: %.*s\n", label, (int)e->text_len, e->text);
+        say_of(e, "  ", ": ", (int)e->text_len, e->text);
         break;
     case SB_EVENT_RESTART:
         while (p->row_count > 0)
@@ -315,11 +321,11 @@ static void show(struct sb_progress *p, const struct sb_event *e) {
     case SB_EVENT_LAYER_GROW:
         break;
     case SB_EVENT_WAIT:
-        sb_cli_say("  waiting for another build of %s\n", label);
+        say_of(e, "  waiting for another build of ", "", 0, "");
         break;
     case SB_EVENT_TEST:
         remove_row(p, row);
-        sb_cli_say("  passed %s  %s\n", label, sb_text_seconds(e->layer->seconds).text);
+        say_of(e, "  passed ", "  ", 32, sb_text_seconds(e->layer->seconds).text);
         break;
     case SB_EVENT_LAYER_DONE:
         remove_row(p, find_row(p, e->id));

@@ -25,8 +25,7 @@
 #include "layers/image.h"
 #include "registry/ecr.h"
 
-#define SB_RECIPE_SIZE_LIMIT     (1u << 20) /* bytes of one file */
-#define SB_RECIPE_DEPTH_LIMIT    32         /* recipes on top of one another */
+#define SB_RECIPE_DEPTH_LIMIT    32 /* recipes on top of one another */
 #define SB_RECIPE_ARG_LIMIT      100
 #define SB_RECIPE_TEST_LIMIT     256
 #define SB_RECIPE_STAGE_LIMIT    64 /* stages of one file */

@@ -10,7 +10,6 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "document/project.h"
-#include "document/recipe.h"
 
 struct sb_recipe_files {
     struct sb_recipe_file **v;

@@ -11,6 +11,8 @@
 #include "base/error.h"
 #include "base/yaml.h"
 
+#define SB_RECIPE_SIZE_LIMIT (1u << 20) /* bytes of one file */
+
 struct sb_project;
 struct sb_recipe_files;
 
