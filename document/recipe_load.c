@@ -359,11 +359,11 @@ int sb_recipe_load(const char *path, const struct sb_recipe_options *options,
 
 int sb_recipe_load_file(const char *path, const struct sb_recipe_options *options,
                         struct sb_recipe_file **out, struct sb_error *err) {
-    struct load load = {.options = options, .err = err};
+    struct load load = {.options = options, .files = options->files, .err = err};
     load.family = sb_alloc(sizeof *load.family);
     int failed = find_project(&load, path);
     if (!failed)
-        failed = sb_recipe_files_read(options->files, load.family->project, path, out, err);
+        failed = sb_recipe_files_read(load.files, load.family->project, path, out, err);
     free_family(load.family);
     return failed;
 }
