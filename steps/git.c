@@ -162,6 +162,7 @@ const struct sb_step_kind sb_step_kind_git = {
     .keys = keys,
     .network = true,
     .runs_programs = true,
+    .runs_outside = true,
     .check = check,
     .resolve = resolve,
     .describe = describe,
