@@ -293,7 +293,8 @@ install: $(B)/sbuild $(B)/sbuild-http
 	install -D -m 644 cli/completions/sbuild.bash $(SHARE)/bash-completion/completions/sbuild
 	install -D -m 644 cli/completions/_sbuild $(SHARE)/zsh/site-functions/_sbuild
 	install -D -m 644 cli/completions/sbuild.fish $(FISH)/sbuild.fish
-	find recipes -type f ! -name '*.pyc' -exec install -D -m 644 {} $(SHARE)/sbuild/{} \;
+	find recipes -type f ! -name '*.pyc' ! -perm -100 -exec install -D -m 644 {} $(SHARE)/sbuild/{} \;
+	find recipes -type f -perm -100 -exec install -D -m 755 {} $(SHARE)/sbuild/{} \;
 
 .PHONY: clean
 clean:
