@@ -139,12 +139,22 @@ int sb_build_new(struct sb_store *store, const struct sb_settings *settings,
     return 0;
 }
 
+static void forget_found(struct sb_build *build) {
+    while (build->found_count > 0)
+        sb_parts_free(&build->found[--build->found_count].parts);
+}
+
 void sb_build_free(struct sb_build *build) {
     if (!build)
         return;
     sb_assert(build->running == 0);
     for (size_t i = build->target_count; i-- > 0;)
         sb_target_free(build->targets[i]);
+    for (size_t i = 0; i < build->context_count; i++)
+        sb_context_close(build->contexts[i].context);
+    free(build->contexts);
+    forget_found(build);
+    free(build->found);
     sb_build_free_results(build);
     sb_build_unload(build);
     sb_remote_cache_free(build->remote);
@@ -194,6 +204,7 @@ static void restart(struct sb_build *build, struct sb_error *err) {
     sb_error_clear(err);
     for (size_t i = build->target_count; i-- > 0;)
         sb_target_reset(build->targets[i]);
+    forget_found(build);
     build->next_id = 0;
     if (build->request->notify)
         build->request->notify(build->request->data, &event);

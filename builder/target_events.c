@@ -66,8 +66,9 @@ void sb_target_warn_outputs(struct sb_target *target) {
         return;
     sb_autofree char *more =
         paths->n > 1 ? sb_format(" and %zu more", paths->n - 1) : sb_strdup("");
-    sb_build_warn(target->build,
-                  "%s: left out %s%s, which sbuild wrote; name them in .sbuildignore, and they are "
-                  "left out everywhere",
-                  target->recipe->path, paths->v[0], more);
+    sb_autofree char *text = sb_format(
+        "%s: left out %s%s, which sbuild wrote; name them in .sbuildignore, and they are left out "
+        "everywhere",
+        target->recipe->path, paths->v[0], more);
+    sb_build_warn_once(target->build, text, text);
 }
