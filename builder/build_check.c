@@ -9,7 +9,7 @@
 
 #include "base/memory.h"
 #include "base/process.h"
-#include "builder/target.h"
+#include "builder/build_private.h"
 #include "document/schema.h"
 #include "steps/authorities.h"
 
@@ -70,7 +70,7 @@ static void check_secrets(const struct sb_build *build, const struct sb_strings 
     for (size_t i = 0; i < secrets->n; i++) {
         const char *name = secrets->v[i];
         struct sb_error err = {0};
-        if (is_given(&build->request->secrets, name))
+        if (is_given(&build->shop.request->secrets, name))
             continue;
         sb_fail(&err, SB_E_USAGE, "%s:%d: the secret %s was not given", place->file, place->line,
                 name);
@@ -91,7 +91,7 @@ static bool runs_tests(const struct sb_build_request *request) {
 
 /* Of the recipes that were asked for; a service that is started has its own. */
 static void check_test_secrets(const struct sb_build *build, struct problems *problems) {
-    const struct sb_build_request *request = build->request;
+    const struct sb_build_request *request = build->shop.request;
     for (size_t i = 0; i < build->wanted_count && runs_tests(request); i++) {
         const struct sb_recipe *recipe = build->wanted[i].target->recipe;
         for (size_t t = 0; t < recipe->test_count; t++) {
@@ -209,7 +209,7 @@ static bool has_network(const struct sb_target *target) {
 }
 
 static bool tests_have_network(const struct sb_build *build) {
-    for (size_t i = 0; i < build->wanted_count && runs_tests(build->request); i++) {
+    for (size_t i = 0; i < build->wanted_count && runs_tests(build->shop.request); i++) {
         const struct sb_recipe *recipe = build->wanted[i].target->recipe;
         for (size_t t = 0; t < recipe->test_count; t++)
             if (recipe->tests[t].step.network && !recipe->tests[t].step.left_out)
@@ -224,7 +224,7 @@ static void check_authorities(const struct sb_build *build, struct problems *pro
     bool wanted = tests_have_network(build);
     for (size_t i = 0; i < build->target_count && !wanted; i++)
         wanted = has_network(build->targets[i]);
-    if (wanted && sb_step_authorities_check(build->settings, &err) < 0)
+    if (wanted && sb_step_authorities_check(build->shop.settings, &err) < 0)
         add_problem(problems, &err);
 }
 

@@ -7,7 +7,7 @@
 
 #include "base/memory.h"
 #include "base/text.h"
-#include "builder/graph.h"
+#include "builder/build_private.h"
 #include "document/arguments.h"
 #include "document/recipe_files.h"
 
@@ -80,17 +80,17 @@ static int choose_platforms(struct sb_build *build, const char *path,
                             struct sb_strings *out, struct sb_error *err) {
     sb_autostrings struct sb_strings named = {0};
     if (sb_recipe_platforms(path, options, &named, err) < 0 ||
-        split_option(build->request, out, err) < 0)
+        split_option(build->shop.request, out, err) < 0)
         return -1;
     for (size_t i = 0; i < out->n && named.n; i++)
         if (!sb_strings_has(&named, out->v[i]))
             return refuse_other(path, out->v[i], &named, err);
-    if (out->n == 0 && build->request->one_platform && named.n)
+    if (out->n == 0 && build->shop.request->one_platform && named.n)
         choose_one(&named, out);
     if (out->n == 0)
         sb_strings_copy(out, &named);
-    result->is_index = (named.n > 0 && !build->request->one_platform) || out->n > 1;
-    build->shows_platforms = build->shows_platforms || out->n > 0;
+    result->is_index = (named.n > 0 && !build->shop.request->one_platform) || out->n > 1;
+    build->shop.shows_platforms = build->shop.shows_platforms || out->n > 0;
     if (out->n == 0)
         sb_strings_take(out, sb_platform_text(sb_platform_own()));
     return 0;
@@ -109,9 +109,9 @@ static struct sb_recipe_options options_of(const struct sb_build *build,
                                            const struct sb_platform *platform) {
     return (struct sb_recipe_options){.platform = platform,
                                       .files = build->files,
-                                      .allowed = &build->request->allow,
-                                      .trusted = &build->settings->trust,
-                                      .set = &build->request->set};
+                                      .allowed = &build->shop.request->allow,
+                                      .trusted = &build->shop.settings->trust,
+                                      .set = &build->shop.request->set};
 }
 
 const struct sb_build_loaded *sb_build_load_for(struct sb_build *build, size_t of,
@@ -122,9 +122,9 @@ const struct sb_build_loaded *sb_build_load_for(struct sb_build *build, size_t o
             return build->loaded[i];
     const struct sb_recipe_options options = options_of(build, platform);
     struct sb_recipe *recipe;
-    if (sb_recipe_load(build->request->recipes[of], &options, &recipe, err) < 0)
+    if (sb_recipe_load(build->shop.request->recipes[of], &options, &recipe, err) < 0)
         return NULL;
-    override(build->request, recipe);
+    override(build->shop.request, recipe);
     struct sb_build_loaded *loaded = sb_alloc(sizeof *loaded);
     *loaded = (struct sb_build_loaded){of, platform, recipe};
     SB_GROW(build->loaded, build->loaded_count, build->loaded_cap);
@@ -148,7 +148,8 @@ static int load_recipe(struct sb_build *build, size_t of, struct sb_error *err) 
     struct sb_build_result *result = &build->results[of];
     const struct sb_recipe_options options = options_of(build, NULL);
     sb_autostrings struct sb_strings platforms = {0};
-    if (choose_platforms(build, build->request->recipes[of], &options, result, &platforms, err) < 0)
+    if (choose_platforms(build, build->shop.request->recipes[of], &options, result, &platforms,
+                         err) < 0)
         return -1;
     result->images = sb_alloc(platforms.n * sizeof *result->images);
     for (size_t i = 0; i < platforms.n; i++) {
@@ -161,7 +162,7 @@ static int load_recipe(struct sb_build *build, size_t of, struct sb_error *err) 
 }
 
 int sb_build_load(struct sb_build *build, struct sb_error *err) {
-    const struct sb_build_request *request = build->request;
+    const struct sb_build_request *request = build->shop.request;
     build->files = sb_recipe_files_new();
     build->results = sb_alloc((request->recipe_count + 1) * sizeof *build->results);
     for (size_t i = 0; i < request->recipe_count; i++)

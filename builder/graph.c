@@ -143,7 +143,7 @@ int sb_graph_add(struct sb_build *build, const struct sb_build_loaded *loaded,
             check_need(recipe, i, platform, needs[i], err) < 0)
             return -1;
     struct sb_target *target = *out = sb_alloc(sizeof *target);
-    target->build = build;
+    target->shop = &build->shop;
     target->recipe = recipe;
     target->platform = platform;
     target->path = sb_steal(path);
@@ -215,14 +215,10 @@ static void settle(struct sb_target *target, bool done) {
 static int start_target(struct sb_target *target, struct sb_error *err) {
     if (target->started)
         return 0;
-    struct sb_build *build = target->build;
     if (sb_target_start(target, err) < 0)
         return -1;
     sb_assert(!target->base || target->base->started);
-    pthread_mutex_lock(&build->lock);
-    target->first_id = build->next_id;
-    build->next_id += target->result_count;
-    pthread_mutex_unlock(&build->lock);
+    target->first_id = atomic_fetch_add(&target->shop->next_id, target->result_count);
     for (size_t i = 0; i < target->base_count; i++)
         sb_target_notify(target, i, SB_EVENT_LAYER_DONE, NULL, 0);
     return 0;
@@ -260,9 +256,8 @@ int sb_graph_advance(struct sb_build *build, enum sb_target_effort effort, struc
 
 /* Waits until no edge is open and there is a place to work; false when some target failed: what is
  * half-way ends its layer, and nothing new begins. */
-static bool wait_for_turn(struct sb_target *target) {
-    struct sb_build *build = target->build;
-    const int threads = sb_build_threads(build);
+static bool wait_for_turn(struct sb_build *build, const struct sb_target *target) {
+    const int threads = sb_workshop_threads(&build->shop);
     bool go = true;
     pthread_mutex_lock(&build->lock);
     for (;;) {
@@ -277,10 +272,16 @@ static bool wait_for_turn(struct sb_target *target) {
     return go;
 }
 
+struct turn {
+    struct sb_build *build;
+    struct sb_target *target;
+};
+
 static void *target_thread(void *data) {
-    struct sb_target *target = data;
-    struct sb_build *build = target->build;
-    bool go = wait_for_turn(target);
+    const struct turn *turn = data;
+    struct sb_target *target = turn->target;
+    struct sb_build *build = turn->build;
+    bool go = wait_for_turn(build, target);
     int result = -1;
     if (go)
         result = start_target(target, &target->err) < 0
@@ -297,7 +298,7 @@ static void *target_thread(void *data) {
 
 /* From now on each target has its own. */
 static void part_contexts(struct sb_build *build) {
-    build->has_threads = true;
+    build->shop.shelf.closed = true;
     for (size_t i = 0; i < build->target_count; i++)
         if (build->targets[i]->state != SB_TARGET_DONE && !build->targets[i]->own_context)
             build->targets[i]->context = NULL;
@@ -307,24 +308,25 @@ int sb_graph_finish(struct sb_build *build, struct sb_error *err) {
     part_contexts(build);
     int failed = 0;
     size_t started = 0;
-    sb_autofree struct sb_target **waiting = sb_alloc((build->target_count + 1) * sizeof *waiting);
+    sb_autofree struct turn *turns = sb_alloc((build->target_count + 1) * sizeof *turns);
     for (size_t i = 0; i < build->target_count; i++) {
         struct sb_target *target = build->targets[i];
         if (target->state == SB_TARGET_DONE)
             continue;
-        if (sb_thread_start(&target->thread, target_thread, target) != 0) {
+        turns[started] = (struct turn){build, target};
+        if (sb_thread_start(&target->thread, target_thread, &turns[started]) != 0) {
             failed = sb_fail(err, SB_E_FAILED, "no thread could be started");
             target->state = SB_TARGET_FAILED;
             break;
         }
-        waiting[started++] = target;
+        started++;
     }
     for (size_t i = 0; i < started; i++)
-        pthread_join(waiting[i]->thread, NULL);
+        pthread_join(turns[i].target->thread, NULL);
     for (size_t i = 0; i < started; i++) {
-        if (waiting[i]->state != SB_TARGET_FAILED || failed || !waiting[i]->err.code)
+        if (turns[i].target->state != SB_TARGET_FAILED || failed || !turns[i].target->err.code)
             continue;
-        *err = waiting[i]->err;
+        *err = turns[i].target->err;
         failed = -1;
     }
     return failed;

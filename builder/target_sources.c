@@ -108,13 +108,13 @@ static int open_contents(struct sb_target *of, struct source *source, struct sb_
     if (source->contents)
         return 0;
     struct sb_contents **contents = sb_alloc((n + 1) * sizeof *contents);
-    if (sb_base_layers_contents(of->build->store, &of->image, root->pinned, n, contents, err) < 0) {
+    if (sb_base_layers_contents(of->shop->store, &of->image, root->pinned, n, contents, err) < 0) {
         free(contents);
         return sb_error_context(err, "%s", of->recipe->title);
     }
     source->contents = contents;
     source->stack = (struct sb_stack){contents, n};
-    source->told = sb_base_layers_absent(of->build->store, &of->image, true).count > 0;
+    source->told = sb_base_layers_absent(of->shop->store, &of->image, true).count > 0;
     return 0;
 }
 
@@ -165,7 +165,7 @@ static int make_directory(struct sb_store *store, struct sb_error *err) {
 static int lay_out(struct sb_target *of, const struct source *source,
                    const struct sb_strings *heads, int fd, struct sb_error *err) {
     size_t bad;
-    if (sb_extract_paths(of->build->store, &of->image, &source->stack, heads, fd, &bad, err) == 0)
+    if (sb_extract_paths(of->shop->store, &of->image, &source->stack, heads, fd, &bad, err) == 0)
         return 0;
     sb_target_reject(of, bad, err);
     return -1;
@@ -186,7 +186,7 @@ static int take(struct sb_target *target, struct taken *taken, struct sb_error *
     for (size_t i = 0; i < placing->from.n; i++)
         if (resolve(taken->source, placing->from.v[i], &taken->tree.from, &heads, err) < 0)
             return -1;
-    sb_autoclose int fd = make_directory(of->build->store, err);
+    sb_autoclose int fd = make_directory(of->shop->store, err);
     if (fd < 0 || lay_out(of, taken->source, &heads, fd, err) < 0)
         return -1;
     sb_autofree char *title = sb_format("%s %s", kind_of(origin),

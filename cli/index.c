@@ -2,7 +2,6 @@
 #include <string.h>
 
 #include "base/json.h"
-#include "base/lock.h"
 #include "base/memory.h"
 #include "base/text.h"
 #include "builder/source.h"
@@ -22,6 +21,7 @@ struct index_command {
     struct sb_platforms removed;
     struct sb_index_images images; /* that are named; room for more of them: */
     size_t cap;
+    struct sb_image_index changed; /* of the store, as it is then */
 };
 
 static bool joins(const struct index_command *c) {
@@ -98,9 +98,7 @@ static int take(struct index_command *c, const char *name, struct sb_error *err)
     int rc = find(c, name, &descriptor, err);
     if (rc == 0 && sb_media_kind(descriptor.media_type) == SB_MEDIA_KIND_INDEX)
         return take_index(c, &descriptor, name, err);
-    if (rc == 0)
-        rc = sb_image_load(c->transfer.store, &descriptor, &image, err);
-    if (rc < 0)
+    if (rc < 0 || sb_image_load(c->transfer.store, &descriptor, &image, err) < 0)
         return sb_error_context(err, "the image %s", sb_text_shown(name).text);
     return take_image(c, &image, name, err);
 }
@@ -155,26 +153,27 @@ static int no_index(const char *name, struct sb_error *err) {
     return sb_error_hint(err, "sbuild index %.200s --add IMAGE makes one of it", name);
 }
 
-/* What the name has there; a lone image is the first. Nothing is there: an empty one. */
-static int load_there(struct index_command *c, const char *name, struct sb_image_index *out,
-                      struct sb_error *err) {
+/* What the name has there; a lone image is the first. */
+static int load_there(const struct index_command *c, const struct sb_descriptor *now,
+                      struct sb_image_index *out, struct sb_error *err) {
     struct sb_store *store = c->transfer.store;
-    struct sb_descriptor there;
     struct sb_image image;
-    *out = (struct sb_image_index){0};
-    if (!joins(c) || sb_store_resolve(store, name, &there, NULL) < 0)
-        return 0;
-    if (sb_media_kind(there.media_type) == SB_MEDIA_KIND_INDEX)
-        return sb_image_index_load(store, &there, out, err);
-    if (sb_image_load(store, &there, &image, err) < 0)
+    if (sb_media_kind(now->media_type) == SB_MEDIA_KIND_INDEX)
+        return sb_image_index_load(store, now, out, err);
+    if (sb_image_peek(store, now, &image, err) < 0)
         return -1;
     int rc = sb_image_index_put(out, &image, err);
     sb_image_free(&image);
     return rc < 0 ? -1 : 0;
 }
 
-static int change_here(struct index_command *c, const char *name, struct sb_image_index *index,
-                       struct sb_error *err) {
+/* Nobody else changes it meanwhile. */
+static int change_here(void *data, const char *name, const struct sb_descriptor *now,
+                       struct sb_descriptor *out, struct sb_error *err) {
+    struct index_command *c = data;
+    struct sb_image_index *index = &c->changed;
+    if (now && joins(c) && load_there(c, now, index, err) < 0)
+        return -1;
     for (size_t i = 0; i < c->removed.n; i++)
         sb_image_index_remove(index, &c->removed.v[i]);
     for (size_t i = 0; i < c->images.n; i++)
@@ -184,11 +183,10 @@ static int change_here(struct index_command *c, const char *name, struct sb_imag
         sb_fail(err, SB_E_USAGE, "index: %s would have no image any more", name);
         return sb_error_hint(err, "sbuild tag --delete %.200s takes the name away", name);
     }
-    sb_autostrings struct sb_strings names = {0};
-    sb_strings_add(&names, name);
-    return sb_image_index_save(c->transfer.store, index, err) < 0
-               ? -1
-               : sb_store_tag(c->transfer.store, &names, &index->descriptor, err);
+    if (sb_image_index_save(c->transfer.store, index, err) < 0)
+        return -1;
+    *out = index->descriptor;
+    return 0;
 }
 
 static int show_here(const struct index_command *c, const char *name, struct sb_error *err) {
@@ -203,24 +201,21 @@ static int show_here(const struct index_command *c, const char *name, struct sb_
                : print_index(c, name, &index, err);
 }
 
-/* Who adds to an index of the store reads it, and writes another: one at a time. */
 static int work_here(struct index_command *c, const char *name, struct sb_error *err) {
-    struct sb_store *store = c->transfer.store;
     const char *colon = strrchr(name, ':');
     bool tagged = colon && !strchr(colon, '/');
     sb_autofree char *whole = tagged ? sb_strdup(name) : sb_format("%s:latest", name);
+    sb_autostrings struct sb_strings names = {0};
     if (c->images.n == 0 && !joins(c))
         return show_here(c, name, err);
-    sb_autoclose int lock =
-        sb_lock_take(sb_store_private_fd(store), "index-join.lock", SB_LOCK_EXCLUSIVE, err);
-    sb_autoimageindex struct sb_image_index index = {0};
-    if (lock < 0 || load_there(c, whole, &index, err) < 0 || change_here(c, whole, &index, err) < 0)
+    sb_strings_add(&names, whole);
+    if (sb_store_tag_chosen(c->transfer.store, &names, change_here, c, err) < 0)
         return -1;
     if (c->transfer.common.json)
-        return print_index(c, whole, &index, err);
-    sb_autofree char *platforms = sb_image_index_platforms(&index);
+        return print_index(c, whole, &c->changed, err);
+    sb_autofree char *platforms = sb_image_index_platforms(&c->changed);
     sb_cli_say("%s is now for %s\n", whole, platforms);
-    sb_cli_print("%s\n", sb_digest_text(&index.descriptor.digest).text);
+    sb_cli_print("%s\n", sb_digest_text(&c->changed.descriptor.digest).text);
     return sb_cli_flush(err);
 }
 
@@ -338,6 +333,7 @@ static int run(int argc, char **argv, struct sb_error *err) {
         rc = work(&c, arguments, count, err);
     sb_cli_transfer_close(&c.transfer);
     sb_index_images_free(&c.images);
+    sb_image_index_free(&c.changed);
     sb_platforms_free(&c.removed);
     sb_strings_free(&c.removed_texts);
     return rc;

@@ -1,6 +1,5 @@
 #include "registry/join.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -364,9 +363,9 @@ static int explain_missing(const struct sb_join *join, const char *tag,
 
 static int explain(const struct sb_join *join, const char *tag, const struct sb_joined *joined,
                    struct sb_error *err) {
-    if (err->os_errno == ENOENT)
+    if (err->reason == SB_REASON_MISSING)
         return explain_missing(join, tag, joined, err);
-    if (err->os_errno == EROFS)
+    if (err->reason == SB_REASON_IMMUTABLE)
         return sb_error_hint(err,
                              "no platform can be added to a tag that stays as it was put first: "
                              "push all platforms at once, or let this tag be moved in the "

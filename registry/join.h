@@ -59,7 +59,7 @@ char *sb_join_marker(const char *tag, const struct sb_platform *platform);
 /* What the tag has to name, of what is there now. *out_same: it does. */
 int sb_join_look(const struct sb_join *join, const char *tag, struct sb_joined *out, bool *out_same,
                  struct sb_error *err);
-/* Puts it, until it does; begins with what sb_join_look has just told, if it did. A tag that the registry holds to be immutable: os_errno EROFS. */
+/* Puts it, until it does; begins with what sb_join_look has just told, if it did. A tag that the registry holds to be immutable: SB_REASON_IMMUTABLE. */
 int sb_join_tag(const struct sb_join *join, const char *tag, struct sb_joined *out,
                 struct sb_error *err);
 

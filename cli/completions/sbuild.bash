@@ -61,7 +61,7 @@ _sbuild() {
 	index) options="--add --remove --compression --format --ca --plain-http --create-repository --json --progress --store" ;;
 	export) options="--format --output --name --platform --store" ;;
 	login) options="--user --password-stdin --ca --plain-http" ;;
-	install) options="--name --wait --auto --interval --no-auto --auto-run --replace --ca --plain-http --json --progress --store" ;;
+	install) options="--name --platform --wait --auto --interval --no-auto --auto-run --replace --ca --plain-http --json --progress --store" ;;
 	rollback) options="--wait --json --store" ;;
 	status) options="--recover --driver --json --store" ;;
 	uninstall) options="--store" ;;
