@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/memory.h"
 
 enum { FEW = 16 }; /* are looked through: a table takes longer to make, and most have no more */
@@ -36,12 +37,13 @@ void sb_pairs_set(struct sb_pairs *pairs, const char *name, const char *value) {
         pair->value = copy;
         return;
     }
+    if (pairs->n > FEW && pairs->places.n == pairs->n)
+        *sb_map_put(&pairs->places, name) = pairs->n + 1;
     SB_GROW(pairs->v, pairs->n, pairs->cap);
+    sb_assert(pairs->v && pairs->n < pairs->cap);
     pairs->v[pairs->n++] = (struct sb_pair){.name = sb_strdup(name), .value = sb_strdup(value)};
     if (pairs->n == FEW + 1)
         note_places(pairs);
-    else if (pairs->n > FEW && pairs->places.n == pairs->n - 1)
-        *sb_map_put(&pairs->places, name) = pairs->n;
 }
 
 static int compare(const void *a, const void *b) {
