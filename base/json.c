@@ -79,6 +79,13 @@ const char *sb_json_string(const json_t *object, const char *key, const char *fa
     return json_is_string(v) ? json_string_value(v) : fallback;
 }
 
+json_t *sb_json_nth(const json_t *object, const char *list, const char *only, size_t i) {
+    json_t *items = json_object_get(object, list);
+    if (items)
+        return json_array_get(items, i);
+    return i == 0 ? json_object_get(object, only) : NULL;
+}
+
 json_int_t sb_json_integer(const json_t *object, const char *key, json_int_t fallback) {
     const json_t *v = json_object_get(object, key);
     return json_is_integer(v) ? json_integer_value(v) : fallback;

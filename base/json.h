@@ -35,6 +35,10 @@ struct sb_digest sb_json_digest_canonical(const json_t *value);
 const char *sb_json_string(const json_t *object, const char *key, const char *fallback);
 json_int_t sb_json_integer(const json_t *object, const char *key, json_int_t fallback);
 
+/* The i-th element of the list at a key; where there is no such key, and i is 0, the value at only:
+ * of formats in which one stood where several may stand now. NULL: there is none. */
+json_t *sb_json_nth(const json_t *object, const char *list, const char *only, size_t i);
+
 /* A JSON string from bytes that may not be UTF-8 (file names): such bytes become %XX, and "%"
  * becomes "%25", so that different names stay different. */
 json_t *sb_json_from_bytes(const char *bytes);

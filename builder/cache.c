@@ -51,16 +51,36 @@ static const char *media_type_of(const char *text) {
     return NULL;
 }
 
-static bool read_layer(const json_t *record, struct sb_layer *out) {
-    const json_t *layer = json_object_get(record, "layer");
+static bool read_part(const json_t *part, struct sb_layer *out) {
     *out = (struct sb_layer){0};
-    out->descriptor.media_type = media_type_of(sb_json_string(layer, "media_type", ""));
-    out->descriptor.size = (uint64_t)sb_json_integer(layer, "size", 0);
-    out->tar_size = (uint64_t)sb_json_integer(layer, "tar_size", 0);
+    out->descriptor.media_type = media_type_of(sb_json_string(part, "media_type", ""));
+    out->descriptor.size = (uint64_t)sb_json_integer(part, "size", 0);
+    out->tar_size = (uint64_t)sb_json_integer(part, "tar_size", 0);
     return out->descriptor.media_type &&
-           sb_digest_parse(sb_json_string(layer, "digest", ""), &out->descriptor.digest, NULL) ==
+           sb_digest_parse(sb_json_string(part, "digest", ""), &out->descriptor.digest, NULL) ==
                0 &&
-           sb_digest_parse(sb_json_string(layer, "diff_id", ""), &out->diff_id, NULL) == 0;
+           sb_digest_parse(sb_json_string(part, "diff_id", ""), &out->diff_id, NULL) == 0;
+}
+
+/* All or none. Version 1 had one of each. */
+static bool read_parts(const json_t *record, struct sb_parts *out) {
+    const json_t *item;
+    struct sb_layer part;
+    for (size_t i = 0; (item = sb_json_nth(record, "parts", "layer", i)); i++) {
+        if (i == SB_PARTS_LIMIT || !read_part(item, &part)) {
+            sb_parts_free(out);
+            return false;
+        }
+        sb_parts_add(out, &part);
+    }
+    return out->n > 0;
+}
+
+static bool are_known(struct sb_store *store, const struct sb_parts *parts) {
+    bool known = true;
+    for (size_t i = 0; known && i < parts->n; i++)
+        known = sb_blob_known(store, &parts->v[i].descriptor.digest, parts->v[i].descriptor.size);
+    return known;
 }
 
 static void mark_used(struct sb_store *store, const char *kind, const char *name) {
@@ -78,13 +98,15 @@ bool sb_cache_find(struct sb_store *store, const struct sb_cache_key *key,
     if (sb_store_hold(store, NULL) < 0)
         return false;
     sb_autojson json_t *record = load_record(store, &key->digest);
-    struct sb_layer *layer = &out->layer;
-    bool found = record && !is_rejected(record) && read_layer(record, layer) &&
-                 sb_blob_known(store, &layer->descriptor.digest, layer->descriptor.size);
-    if (found) {
+    bool found = record && !is_rejected(record) && read_parts(record, &out->parts) &&
+                 are_known(store, &out->parts);
+    if (found)
         mark_used(store, "records", sb_digest_hex(&key->digest).text);
-        mark_used(store, "contents", sb_digest_hex(&layer->diff_id).text);
-        mark_used(store, "trees", sb_digest_hex(&layer->diff_id).text);
+    else
+        sb_parts_free(&out->parts);
+    for (size_t i = 0; i < out->parts.n; i++) {
+        mark_used(store, "contents", sb_digest_hex(&out->parts.v[i].diff_id).text);
+        mark_used(store, "trees", sb_digest_hex(&out->parts.v[i].diff_id).text);
     }
     sb_store_release(store);
     return found;
@@ -92,6 +114,7 @@ bool sb_cache_find(struct sb_store *store, const struct sb_cache_key *key,
 
 bool sb_cache_find_last(struct sb_store *store, const struct sb_cache_owner *owner,
                         struct sb_cache_found *out) {
+    *out = (struct sb_cache_found){0};
     sb_autofree char *path = last_path(owner);
     sb_autobuf struct sb_buf hex = {0};
     struct sb_cache_key last = {0};
@@ -151,15 +174,28 @@ static int write_record(struct sb_store *store, const struct sb_digest *key, con
     return 0;
 }
 
+static json_t *parts_json(const struct sb_parts *parts) {
+    json_t *all = json_array();
+    for (size_t i = 0; i < parts->n; i++) {
+        const struct sb_layer *part = &parts->v[i];
+        const struct sb_descriptor *blob = &part->descriptor;
+        json_array_append_new(
+            all,
+            json_pack("{s:s, s:s, s:I, s:s, s:I}", "media_type", blob->media_type, "digest",
+                      sb_digest_text(&blob->digest).text, "size", (json_int_t)blob->size, "diff_id",
+                      sb_digest_text(&part->diff_id).text, "tar_size", (json_int_t)part->tar_size));
+    }
+    return all;
+}
+
 /* Where a record came from, when it was not built here. */
 static void add_origin(const struct sb_cache_facts *facts, json_t *record) {
-    json_t *origin = json_pack("{s:s}", "repository", facts->repository);
-    const struct sb_descriptor *contents = &facts->contents;
-    if (contents->size)
-        json_object_set_new(origin, "contents",
-                            json_pack("{s:s, s:I}", "digest",
-                                      sb_digest_text(&contents->digest).text, "size",
-                                      (json_int_t)contents->size));
+    json_t *origin = json_pack("{s:s}", "repository", facts->repository), *tables = json_array();
+    for (size_t i = 0; facts->contents && i < facts->parts->n; i++)
+        json_array_append_new(tables, json_pack("{s:s, s:I}", "digest",
+                                                sb_digest_text(&facts->contents[i].digest).text,
+                                                "size", (json_int_t)facts->contents[i].size));
+    json_object_set_new(origin, "tables", tables);
     json_object_set_new(record, "origin", origin);
     if (facts->shared)
         json_object_set_new(record, "shared",
@@ -177,15 +213,11 @@ int sb_cache_put(struct sb_store *store, const struct sb_cache_key *key,
         if (listing->len && put_listing(store, listing->data, listing->len, err) < 0)
             return -1;
     }
-    const struct sb_layer *layer = &facts->layer;
-    const struct sb_descriptor *blob = &layer->descriptor;
     sb_autojson json_t *record =
-        json_pack("{s:i, s:O, s:o, s:o, s:f, s:{s:s, s:s, s:I, s:s, s:I}}", "version", 1, "key",
-                  key->json, "recipe", sb_json_from_bytes(owner ? owner->recipe : ""), "name",
-                  sb_json_from_bytes(owner ? owner->layer : ""), "seconds", facts->seconds, "layer",
-                  "media_type", blob->media_type, "digest", sb_digest_text(&blob->digest).text,
-                  "size", (json_int_t)blob->size, "diff_id", sb_digest_text(&layer->diff_id).text,
-                  "tar_size", (json_int_t)layer->tar_size);
+        json_pack("{s:i, s:O, s:o, s:o, s:f, s:o}", "version", 2, "key", key->json, "recipe",
+                  sb_json_from_bytes(owner ? owner->recipe : ""), "name",
+                  sb_json_from_bytes(owner ? owner->layer : ""), "seconds", facts->seconds, "parts",
+                  parts_json(facts->parts));
     if (facts->repository)
         add_origin(facts, record);
     if (write_record(store, &key->digest, record, err) < 0)
@@ -207,18 +239,22 @@ bool sb_cache_key_is_shareable(const struct sb_cache_key *key) {
     return true;
 }
 
-bool sb_cache_contents(struct sb_store *store, const struct sb_cache_key *key,
-                       struct sb_descriptor *out_contents, char **out_repository) {
+bool sb_cache_contents(struct sb_store *store, const struct sb_cache_key *key, size_t parts,
+                       struct sb_descriptor **out_contents, char **out_repository) {
     sb_autojson json_t *record = load_record(store, &key->digest);
     const json_t *origin = json_object_get(record, "origin");
-    const json_t *contents = json_object_get(origin, "contents");
     const char *repository = sb_json_string(origin, "repository", NULL);
-    *out_contents = (struct sb_descriptor){.size = (uint64_t)sb_json_integer(contents, "size", 0)};
-    if (!repository || out_contents->size == 0 ||
-        sb_digest_parse(sb_json_string(contents, "digest", ""), &out_contents->digest, NULL) < 0)
-        return false;
-    *out_repository = sb_strdup(repository);
-    return true;
+    sb_autofree struct sb_descriptor *tables = sb_alloc((parts + 1) * sizeof *tables);
+    bool known = repository != NULL;
+    for (size_t i = 0; known && i < parts; i++) {
+        const json_t *table = sb_json_nth(origin, "tables", "contents", i);
+        tables[i].size = (uint64_t)sb_json_integer(table, "size", 0);
+        known = tables[i].size > 0 &&
+                sb_digest_parse(sb_json_string(table, "digest", ""), &tables[i].digest, NULL) == 0;
+    }
+    *out_contents = known ? sb_steal(tables) : NULL;
+    *out_repository = known ? sb_strdup(repository) : NULL;
+    return known;
 }
 
 int64_t sb_cache_shared_at(struct sb_store *store, const struct sb_cache_key *key,

@@ -14,7 +14,7 @@
 #include "base/digest.h"
 #include "base/error.h"
 #include "context/copy.h"
-#include "layers/pack.h"
+#include "layers/parts.h"
 #include "layers/store.h"
 
 /* What a layer depends on. Listings of copied files are kept beside the record by their digests,
@@ -35,7 +35,7 @@ bool sb_cache_key_is_shareable(const struct sb_cache_key *key);
 
 /* What was found: a layer that is in the store, or can be fetched (layers/origin.h). */
 struct sb_cache_found {
-    struct sb_layer layer;
+    struct sb_parts parts;  /* the caller's to free or move; none when nothing was found */
     const char *repository; /* where it was found just now; NULL: in the store */
 };
 /* True when there is a record whose blob is in the store, or known to be elsewhere; all are then
@@ -49,12 +49,12 @@ bool sb_cache_find_last(struct sb_store *store, const struct sb_cache_owner *own
 
 /* What a record says of a layer. */
 struct sb_cache_facts {
-    struct sb_layer layer;
+    const struct sb_parts *parts;
     double seconds;
     const struct sb_copies *copies; /* whose listings are kept; NULL: none */
-    const char *repository;        /* whose record this was ("host/repository"); NULL: built here */
-    struct sb_descriptor contents; /* there: the layer's table of contents; size 0: none */
-    bool shared;                   /* that repository needs no record of it for now */
+    const char *repository; /* whose record this was ("host/repository"); NULL: built here */
+    const struct sb_descriptor *contents; /* there: each part's table of contents; NULL: none */
+    bool shared;                          /* that repository needs no record of it for now */
 };
 /* Publishes a record and points the owner's "last" at it. owner: NULL of a key that stands beside
  * the layer's own. */
@@ -62,10 +62,11 @@ int sb_cache_put(struct sb_store *store, const struct sb_cache_key *key,
                  const struct sb_cache_owner *owner, const struct sb_cache_facts *facts,
                  struct sb_error *err);
 
-/* Where the layer's table of contents lies, for a record that came from a repository; false when
- * nothing is known. out_contents has no media type; *out_repository is the caller's to free. */
-bool sb_cache_contents(struct sb_store *store, const struct sb_cache_key *key,
-                       struct sb_descriptor *out_contents, char **out_repository);
+/* Where the tables of contents of the layer's parts lie, for a record that came from a repository;
+ * false when that isn't known of all. *out_contents, one for each of the parts and without media
+ * types, and *out_repository are the caller's to free. */
+bool sb_cache_contents(struct sb_store *store, const struct sb_cache_key *key, size_t parts,
+                       struct sb_descriptor **out_contents, char **out_repository);
 
 /* When that repository was last seen to have a record of the key; 0: never. */
 int64_t sb_cache_shared_at(struct sb_store *store, const struct sb_cache_key *key,

@@ -33,6 +33,8 @@
 void sb_cache_record_free(struct sb_cache_record *record) {
     free(record->recipe);
     free(record->name);
+    free(record->contents);
+    sb_parts_free(&record->parts);
     *record = (struct sb_cache_record){0};
 }
 
@@ -88,6 +90,16 @@ static bool parse_number(const char *text, uint64_t *out) {
     return true;
 }
 
+/* A list has one for each part, and a blank between two. */
+static void split(const char *text, struct sb_strings *out) {
+    for (size_t n; out->n <= SB_PARTS_LIMIT; text += n + 1) {
+        n = strcspn(text, " ");
+        sb_strings_take(out, sb_strndup(text, n));
+        if (!text[n])
+            return;
+    }
+}
+
 static bool parse_seconds(const char *text, double *out) {
     size_t n = strspn(text, "0123456789.");
     if (n == 0 || n > 18 || text[n] || *text == '.')
@@ -104,16 +116,30 @@ static char *name_of(const json_t *notes, const char *key) {
     return sb_strndup(text, n > NAME_LIMIT ? NAME_LIMIT : n);
 }
 
+static int read_part_notes(const json_t *notes, struct sb_parts *out, struct sb_error *err) {
+    sb_autostrings struct sb_strings diff_ids = {0}, sizes = {0};
+    split(sb_json_string(notes, NOTE_DIFF_ID, ""), &diff_ids);
+    split(sb_json_string(notes, NOTE_TAR_SIZE, ""), &sizes);
+    if (diff_ids.n > SB_PARTS_LIMIT)
+        return refuse(err, "it has more parts than a layer may have");
+    for (size_t i = 0; i < diff_ids.n; i++) {
+        struct sb_layer part = {0};
+        if (sb_digest_parse(diff_ids.v[i], &part.diff_id, NULL) < 0)
+            return refuse(err, "its diff ID is no digest");
+        if (sizes.n != diff_ids.n || !parse_number(sizes.v[i], &part.tar_size))
+            return refuse(err, "its size of the tar is no number");
+        sb_parts_add(out, &part);
+    }
+    return 0;
+}
+
 static int read_notes(const json_t *notes, struct sb_cache_record *out, struct sb_error *err) {
-    struct sb_layer *layer = &out->layer;
     if (strcmp(sb_json_string(notes, NOTE_VERSION, ""), VERSION) != 0)
         return refuse(err, "it is no cache record of version " VERSION);
     if (sb_digest_parse(sb_json_string(notes, NOTE_KEY, ""), &out->key, NULL) < 0)
         return refuse(err, "its key is no digest");
-    if (sb_digest_parse(sb_json_string(notes, NOTE_DIFF_ID, ""), &layer->diff_id, NULL) < 0)
-        return refuse(err, "its diff ID is no digest");
-    if (!parse_number(sb_json_string(notes, NOTE_TAR_SIZE, ""), &layer->tar_size))
-        return refuse(err, "its size of the tar is no number");
+    if (read_part_notes(notes, &out->parts, err) < 0)
+        return -1;
     if (!parse_seconds(sb_json_string(notes, NOTE_SECONDS, "0"), &out->seconds))
         return refuse(err, "its time of building is no number");
     if (!parse_when(sb_json_string(notes, NOTE_CREATED, ""), &out->created))
@@ -123,7 +149,7 @@ static int read_notes(const json_t *notes, struct sb_cache_record *out, struct s
     return 0;
 }
 
-static int read_layer(const json_t *value, struct sb_layer *out, struct sb_error *err) {
+static int read_part(const json_t *value, struct sb_layer *out, struct sb_error *err) {
     if (sb_descriptor_parse(value, &out->descriptor, err) < 0)
         return sb_error_context(err, "its layer");
     const char *type = out->descriptor.media_type;
@@ -153,17 +179,27 @@ static int read_record(const json_t *manifest, struct sb_cache_record *out, stru
     const struct sb_descriptor self = {.media_type = SB_MEDIA_MANIFEST};
     const json_t *layers = json_object_get(manifest, "layers");
     size_t count = json_array_size(layers);
+    size_t parts;
     struct sb_descriptor config;
     if (sb_manifest_check(manifest, &self, err) < 0)
         return -1;
     if (sb_descriptor_parse(json_object_get(manifest, "config"), &config, err) < 0)
         return sb_error_context(err, "its config");
-    if (count < 1 || count > 2)
-        return refuse(err, "a record has one layer, and perhaps a table of contents");
-    if (read_notes(json_object_get(manifest, "annotations"), out, err) < 0 ||
-        read_layer(json_array_get(layers, 0), &out->layer, err) < 0)
+    if (read_notes(json_object_get(manifest, "annotations"), out, err) < 0)
         return -1;
-    return count == 2 ? read_contents(json_array_get(layers, 1), &out->contents, err) : 0;
+    parts = out->parts.n;
+    if (count != parts && count != 2 * parts)
+        return refuse(err,
+                      "a record has its layer's parts, and perhaps a table of contents of each");
+    for (size_t i = 0; i < parts; i++)
+        if (read_part(json_array_get(layers, i), &out->parts.v[i], err) < 0)
+            return -1;
+    if (count > parts)
+        out->contents = sb_alloc(parts * sizeof *out->contents);
+    for (size_t i = parts; i < count; i++)
+        if (read_contents(json_array_get(layers, i), &out->contents[i - parts], err) < 0)
+            return -1;
+    return 0;
 }
 
 int sb_cache_record_parse(const char *text, size_t len, struct sb_cache_record *out,
@@ -178,14 +214,24 @@ int sb_cache_record_parse(const char *text, size_t len, struct sb_cache_record *
     return -1;
 }
 
+uint64_t sb_cache_record_size(const struct sb_cache_record *record) {
+    uint64_t size = sb_parts_size(&record->parts);
+    for (size_t i = 0; record->contents && i < record->parts.n; i++)
+        size += record->contents[i].size;
+    return size;
+}
+
 /* ---- writing ---- */
 
 void sb_cache_record_config(const struct sb_cache_record *record,
-                            const struct sb_digest *contents_diff_id, const json_t *key,
+                            const struct sb_digest *contents_diff_ids, const json_t *key,
                             struct sb_buf *out) {
-    json_t *diff_ids = json_pack("[s]", sb_digest_text(&record->layer.diff_id).text);
-    if (contents_diff_id)
-        json_array_append_new(diff_ids, json_string(sb_digest_text(contents_diff_id).text));
+    json_t *diff_ids = json_array();
+    for (size_t i = 0; i < record->parts.n; i++)
+        json_array_append_new(diff_ids,
+                              json_string(sb_digest_text(&record->parts.v[i].diff_id).text));
+    for (size_t i = 0; contents_diff_ids && i < record->parts.n; i++)
+        json_array_append_new(diff_ids, json_string(sb_digest_text(&contents_diff_ids[i]).text));
     const char *variant = sb_platform_variant();
     sb_autojson json_t *config = json_pack(
         "{s:s, s:s, s:o, s:{s:s, s:o}}", "architecture", sb_platform_architecture(), "os", "linux",
@@ -206,15 +252,20 @@ static void set_note(json_t *notes, const char *key, const char *value) {
 void sb_cache_record_print(const struct sb_cache_record *record, const struct sb_descriptor *config,
                            struct sb_buf *out) {
     json_t *layers = json_array(), *notes = json_object();
-    json_array_append_new(layers, sb_descriptor_json(&record->layer.descriptor));
-    if (record->contents.size)
-        json_array_append_new(layers, sb_descriptor_json(&record->contents));
-    sb_autofree char *tar_size = sb_format("%llu", (unsigned long long)record->layer.tar_size);
+    const struct sb_parts *parts = &record->parts;
+    sb_autobuf struct sb_buf diff_ids = {0}, tar_sizes = {0};
+    for (size_t i = 0; i < parts->n; i++) {
+        json_array_append_new(layers, sb_descriptor_json(&parts->v[i].descriptor));
+        sb_buf_addf(&diff_ids, "%s%s", i ? " " : "", sb_digest_text(&parts->v[i].diff_id).text);
+        sb_buf_addf(&tar_sizes, "%s%llu", i ? " " : "", (unsigned long long)parts->v[i].tar_size);
+    }
+    for (size_t i = 0; record->contents && i < parts->n; i++)
+        json_array_append_new(layers, sb_descriptor_json(&record->contents[i]));
     sb_autofree char *seconds = sb_format("%.3f", record->seconds);
     set_note(notes, NOTE_VERSION, VERSION);
     set_note(notes, NOTE_KEY, sb_digest_text(&record->key).text);
-    set_note(notes, NOTE_DIFF_ID, sb_digest_text(&record->layer.diff_id).text);
-    set_note(notes, NOTE_TAR_SIZE, tar_size);
+    set_note(notes, NOTE_DIFF_ID, sb_buf_text(&diff_ids));
+    set_note(notes, NOTE_TAR_SIZE, sb_buf_text(&tar_sizes));
     set_note(notes, NOTE_SECONDS, seconds);
     set_note(notes, NOTE_RECIPE, record->recipe ? record->recipe : "");
     set_note(notes, NOTE_LAYER, record->name ? record->name : "");

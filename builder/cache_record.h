@@ -2,10 +2,10 @@
  * builder/cache_record: a cache record in a registry, as an image manifest of an ordinary
  * repository, tagged by its key (docs/formats.md, "Cache records in a registry").
  *
- * The manifest alone tells all that a look-up needs: the layer's descriptor, and in annotations its
- * diff ID and what it was made by. The layer is the image's own blob; beside it may lie its table
- * of contents. The config makes it an image that every registry takes, and tells people what the
- * key stands for.
+ * The manifest alone tells all that a look-up needs: the descriptors of the layer's parts, and in
+ * annotations their diff IDs and what made them. They are the image's own blobs; beside them may
+ * lie their tables of contents. The config makes it an image that every registry takes, and tells
+ * people what the key stands for.
  */
 #ifndef SB_BUILDER_CACHE_RECORD_H
 #define SB_BUILDER_CACHE_RECORD_H
@@ -18,7 +18,7 @@
 #include "base/buffer.h"
 #include "base/digest.h"
 #include "base/error.h"
-#include "layers/pack.h"
+#include "layers/parts.h"
 #include "layers/store.h"
 
 /* A table of contents (docs/formats.md, "Tables of contents") travels as a layer with one file of
@@ -31,12 +31,12 @@
 
 struct sb_cache_record {
     struct sb_digest key;
-    struct sb_layer layer;
-    struct sb_descriptor contents; /* size 0: none */
-    char *recipe, *name;           /* of who built it: for people */
+    struct sb_parts parts;
+    struct sb_descriptor *contents; /* of each part; NULL: none */
+    char *recipe, *name;            /* of who built it: for people */
     double seconds;
-    int64_t
-        created; /* seconds since 1970: when the record was written, or last said to be in use */
+    /* Seconds since 1970: when the record was written, or last said to be in use. */
+    int64_t created;
 };
 void sb_cache_record_free(struct sb_cache_record *record);
 
@@ -50,10 +50,12 @@ bool sb_cache_record_is_tag(const char *tag);
 /* Foreign bytes: SB_E_INTEGRITY says what is wrong with them. On failure out is empty. */
 int sb_cache_record_parse(const char *text, size_t len, struct sb_cache_record *out,
                           struct sb_error *err);
-/* The config; contents_diff_id: that of the layer with the table of contents, NULL for none.
- * key: the JSON that the key is the digest of. */
+/* Bytes of all blobs. */
+uint64_t sb_cache_record_size(const struct sb_cache_record *record);
+/* The config; contents_diff_ids: those of the layers with the parts' tables of contents, NULL for
+ * none. key: the JSON that the key is the digest of. */
 void sb_cache_record_config(const struct sb_cache_record *record,
-                            const struct sb_digest *contents_diff_id, const json_t *key,
+                            const struct sb_digest *contents_diff_ids, const json_t *key,
                             struct sb_buf *out);
 void sb_cache_record_print(const struct sb_cache_record *record, const struct sb_descriptor *config,
                            struct sb_buf *out);

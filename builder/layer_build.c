@@ -61,8 +61,16 @@ static int open_download(void *data, const struct sb_step *step, struct sb_error
     return fd;
 }
 
+static int finish_only_part(struct sb_packer *packer, struct sb_parts *out, struct sb_error *err) {
+    struct sb_layer part;
+    if (sb_packer_finish(packer, &part, err) < 0)
+        return -1;
+    sb_parts_add(out, &part);
+    return 0;
+}
+
 int sb_layer_pack_copy(const struct sb_layer_site *site, const struct sb_copy_list *list,
-                       const struct sb_pack_options *options, struct sb_layer *out,
+                       const struct sb_pack_options *options, struct sb_parts *out,
                        struct sb_error *err) {
     const struct sb_copy_fetch fetch = {open_download, (void *)site};
     struct sb_packer *packer;
@@ -73,7 +81,7 @@ int sb_layer_pack_copy(const struct sb_layer_site *site, const struct sb_copy_li
         sb_packer_abort(packer);
         return -1;
     }
-    return sb_packer_finish(packer, out, err);
+    return finish_only_part(packer, out, err);
 }
 
 /* pip sees no argument unless it is told to, so that one that changes at every commit costs
@@ -225,7 +233,7 @@ int sb_layer_run(const struct sb_layer_run *run, struct sb_root **out, char **ou
 }
 
 int sb_layer_pack_root(struct sb_store *store, const struct sb_root *root, int64_t epoch,
-                       const struct sb_pack_options *options, struct sb_layer *out,
+                       const struct sb_pack_options *options, struct sb_parts *out,
                        struct sb_error *err) {
     struct sb_packer *packer;
     if (sb_packer_start(store, options, &packer, err) < 0)
@@ -235,5 +243,5 @@ int sb_layer_pack_root(struct sb_store *store, const struct sb_root *root, int64
         sb_packer_abort(packer);
         return -1;
     }
-    return sb_packer_finish(packer, out, err);
+    return finish_only_part(packer, out, err);
 }

@@ -8,9 +8,10 @@
 #include "builder/layer_key.h"
 #include "document/settings.h"
 
-/* Packs what a copy layer copies. SB_E_FAILED with os_errno ESTALE: a file changed meanwhile. */
+/* Packs what a copy layer copies. out has none yet. SB_E_FAILED
+ * with os_errno ESTALE: a file changed meanwhile. */
 int sb_layer_pack_copy(const struct sb_layer_site *site, const struct sb_copy_list *list,
-                       const struct sb_pack_options *options, struct sb_layer *out,
+                       const struct sb_pack_options *options, struct sb_parts *out,
                        struct sb_error *err);
 
 struct sb_layer_run {
@@ -35,7 +36,7 @@ int sb_layer_run(const struct sb_layer_run *run, struct sb_root **out, char **ou
 /* Packs an upper directory. It becomes the tree of the layer by sb_tree_adopt, once nothing that
  * was told its path can still be about to mount it. */
 int sb_layer_pack_root(struct sb_store *store, const struct sb_root *root, int64_t epoch,
-                       const struct sb_pack_options *options, struct sb_layer *out,
+                       const struct sb_pack_options *options, struct sb_parts *out,
                        struct sb_error *err);
 
 #endif

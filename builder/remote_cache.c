@@ -161,20 +161,23 @@ static int adopt(struct sb_remote_cache *cache, const struct sb_cache_repository
                  const struct sb_cache_key *key, const struct sb_cache_owner *owner,
                  const struct sb_cache_record *record, const struct sb_copies *copies,
                  struct sb_error *err) {
+    const struct sb_parts *parts = &record->parts;
     struct sb_store *store = cache->options.store;
     bool is_target = cache->to.name && !strcmp(cache->to.name, repository->name);
     bool fresh = record->created > (int64_t)time(NULL) - SB_CACHE_RENEW_SECONDS;
-    struct sb_cache_facts facts = {.layer = record->layer,
+    struct sb_cache_facts facts = {.parts = parts,
                                    .seconds = record->seconds,
                                    .copies = copies,
                                    .repository = repository->name,
                                    .contents = record->contents,
                                    .shared = is_target && fresh};
-    if (sb_blob_add_origin(store, &record->layer.descriptor.digest, repository->name, err) < 0 ||
-        sb_cache_put(store, key, owner, &facts, err) < 0)
+    for (size_t i = 0; i < parts->n; i++)
+        if (sb_blob_add_origin(store, &parts->v[i].descriptor.digest, repository->name, err) < 0)
+            return -1;
+    if (sb_cache_put(store, key, owner, &facts, err) < 0)
         return -1;
-    if (record->contents.size)
-        sb_known_contents_add(cache, &record->layer, &record->contents, repository->name);
+    for (size_t i = 0; record->contents && i < parts->n; i++)
+        sb_known_contents_add(cache, &parts->v[i], &record->contents[i], repository->name);
     return 0;
 }
 
@@ -195,8 +198,9 @@ bool sb_remote_cache_find(struct sb_remote_cache *cache, const struct sb_cache_k
             sb_cache_repository_fail(cache, repository, &err);
             found = false;
         }
-        *out = (struct sb_cache_found){.layer = record.layer,
-                                       .repository = found ? repository->name : NULL};
+        *out = (struct sb_cache_found){.repository = found ? repository->name : NULL};
+        if (found)
+            sb_parts_move(&out->parts, &record.parts);
         sb_manifest_free(&manifest);
         sb_cache_record_free(&record);
         if (found)
@@ -205,16 +209,23 @@ bool sb_remote_cache_find(struct sb_remote_cache *cache, const struct sb_cache_k
     return false;
 }
 
+static bool are_here(struct sb_store *store, const struct sb_parts *parts) {
+    bool here = true;
+    for (size_t i = 0; here && i < parts->n; i++)
+        here = sb_blob_has(store, &parts->v[i].descriptor.digest, parts->v[i].descriptor.size);
+    return here;
+}
+
 void sb_remote_cache_know(struct sb_remote_cache *cache, const struct sb_cache_key *key,
-                          const struct sb_layer *layer) {
+                          const struct sb_parts *parts) {
     struct sb_store *store = cache ? cache->options.store : NULL;
-    const struct sb_descriptor *blob = &layer->descriptor;
-    if (!store || sb_blob_has(store, &blob->digest, blob->size))
-        return;
-    struct sb_descriptor contents;
+    sb_autofree struct sb_descriptor *contents = NULL;
     sb_autofree char *repository = NULL;
-    if (sb_cache_contents(store, key, &contents, &repository)) {
-        contents.media_type = SB_CACHE_CONTENTS_MEDIA;
-        sb_known_contents_add(cache, layer, &contents, repository);
+    if (!store || are_here(store, parts) ||
+        !sb_cache_contents(store, key, parts->n, &contents, &repository))
+        return;
+    for (size_t i = 0; i < parts->n; i++) {
+        contents[i].media_type = SB_CACHE_CONTENTS_MEDIA;
+        sb_known_contents_add(cache, &parts->v[i], &contents[i], repository);
     }
 }

@@ -47,15 +47,15 @@ void sb_remote_cache_free(struct sb_remote_cache *cache);
 bool sb_remote_cache_find(struct sb_remote_cache *cache, const struct sb_cache_key *key,
                           const struct sb_cache_owner *owner, const struct sb_copies *copies,
                           struct sb_cache_found *out);
-/* Tells of a layer that was found in the store: its table of contents may be elsewhere. */
+/* Tells of a layer that was found in the store: its tables of contents may be elsewhere. */
 void sb_remote_cache_know(struct sb_remote_cache *cache, const struct sb_cache_key *key,
-                          const struct sb_layer *layer);
+                          const struct sb_parts *parts);
 
 /* A layer that was built or found: the repository gets its record, unless it has it, or in any case
  * (replace). recipe and name are for people. Sends nothing before sb_remote_cache_start or _finish.
  */
 void sb_remote_cache_put(struct sb_remote_cache *cache, const struct sb_cache_key *key,
-                         const char *recipe, const char *name, const struct sb_layer *layer,
+                         const char *recipe, const char *name, const struct sb_parts *parts,
                          double seconds, bool replace);
 /* From now on there may be threads (none may be when a process enters a user namespace). */
 void sb_remote_cache_start(struct sb_remote_cache *cache);

@@ -32,12 +32,6 @@ static void mark_shared(struct sb_remote_cache *cache, const struct sb_cache_job
     sb_cache_mark_shared(cache->options.store, &job->key, cache->to.name);
 }
 
-static bool is_same_layer(const struct sb_layer *a, const struct sb_layer *b) {
-    return sb_digest_equal(&a->descriptor.digest, &b->descriptor.digest) &&
-           a->descriptor.size == b->descriptor.size && a->tar_size == b->tar_size &&
-           sb_digest_equal(&a->diff_id, &b->diff_id);
-}
-
 /* True when the repository has a record of the key that stays. One that has not been said to be in
  * use for long is written anew, so that pruning spares it; that this fails doesn't matter. */
 static bool is_there(struct sb_remote_cache *cache, const struct sb_cache_job *job) {
@@ -46,7 +40,7 @@ static bool is_there(struct sb_remote_cache *cache, const struct sb_cache_job *j
     struct sb_manifest manifest = {0};
     struct sb_cache_record old;
     bool there = sb_cache_repository_get(cache, &cache->to, &job->key.digest, &manifest, &old);
-    there = there && (!cache->options.replace || is_same_layer(&old.layer, &job->record.layer));
+    there = there && (!cache->options.replace || sb_parts_equal(&old.parts, &job->record.parts));
     if (there && old.created < job->record.created - SB_CACHE_RENEW_SECONDS) {
         sb_autobuf struct sb_buf text = {0};
         if (sb_cache_record_renew(sb_buf_text(&manifest.bytes), manifest.bytes.len,
@@ -109,26 +103,38 @@ static int send_blob(struct sb_remote_cache *cache, const struct sb_descriptor *
     return upload(cache, blob, session, err) < 0 ? -1 : 1;
 }
 
-/* The table of contents, if it can be had; fills the record's descriptor. 1 when out_diff_id is
- * filled. */
-static int send_contents(struct sb_remote_cache *cache, struct sb_cache_record *record,
-                         struct sb_digest *out_diff_id, struct sb_error *err) {
+/* A part's table of contents: 1 when it was sent, 0 when it can't be had. */
+static int send_table(struct sb_remote_cache *cache, const struct sb_layer *part,
+                      struct sb_descriptor *out, struct sb_digest *out_diff_id,
+                      struct sb_error *err) {
     sb_autobuf struct sb_buf packed = {0};
-    if (!sb_remote_contents_pack(cache, &record->layer, &packed, out_diff_id))
+    if (!sb_remote_contents_pack(cache, part, &packed, out_diff_id))
         return 0;
-    record->contents =
-        (struct sb_descriptor){.media_type = SB_CACHE_CONTENTS_MEDIA, .size = packed.len};
-    return sb_remote_blob_put_bytes(cache->to.remote, packed.data, packed.len,
-                                    &record->contents.digest, err) < 0
+    *out = (struct sb_descriptor){.media_type = SB_CACHE_CONTENTS_MEDIA, .size = packed.len};
+    return sb_remote_blob_put_bytes(cache->to.remote, packed.data, packed.len, &out->digest, err) <
+                   0
                ? -1
                : 1;
 }
 
+/* Those of all parts, into the record, or of none; 1 when out_diff_ids has one for each. */
+static int send_contents(struct sb_remote_cache *cache, struct sb_cache_record *record,
+                         struct sb_digest *out_diff_ids, struct sb_error *err) {
+    size_t n = record->parts.n;
+    sb_autofree struct sb_descriptor *tables = sb_alloc((n + 1) * sizeof *tables);
+    int sent = 1;
+    for (size_t i = 0; sent > 0 && i < n; i++)
+        sent = send_table(cache, &record->parts.v[i], &tables[i], &out_diff_ids[i], err);
+    free(record->contents);
+    record->contents = sent > 0 ? sb_steal(tables) : NULL;
+    return sent;
+}
+
 static int send_manifest(struct sb_remote_cache *cache, const struct sb_cache_job *job,
-                         const struct sb_digest *contents_diff_id, struct sb_error *err) {
+                         const struct sb_digest *contents_diff_ids, struct sb_error *err) {
     sb_autobuf struct sb_buf config = {0};
     sb_autobuf struct sb_buf manifest = {0};
-    sb_cache_record_config(&job->record, contents_diff_id, job->key.json, &config);
+    sb_cache_record_config(&job->record, contents_diff_ids, job->key.json, &config);
     struct sb_descriptor descriptor = {.media_type = SB_MEDIA_CONFIG, .size = config.len};
     if (sb_remote_blob_put_bytes(cache->to.remote, config.data, config.len, &descriptor.digest,
                                  err) < 0)
@@ -142,16 +148,22 @@ static int send_manifest(struct sb_remote_cache *cache, const struct sb_cache_jo
 static int send_record(struct sb_remote_cache *cache, struct sb_cache_job *job,
                        struct sb_error *err) {
     struct sb_cache_record *record = &job->record;
-    struct sb_digest contents_diff_id;
-    int there = send_blob(cache, &record->layer.descriptor, err);
-    if (there <= 0)
-        return there;
-    int contents = send_contents(cache, record, &contents_diff_id, err);
-    if (contents < 0 || send_manifest(cache, job, contents ? &contents_diff_id : NULL, err) < 0)
+    const struct sb_parts *parts = &record->parts;
+    struct sb_digest diff_ids[SB_PARTS_LIMIT];
+    for (size_t i = 0; i < parts->n; i++) {
+        int there = send_blob(cache, &parts->v[i].descriptor, err);
+        if (there <= 0)
+            return there;
+    }
+    int contents = send_contents(cache, record, diff_ids, err);
+    if (contents < 0 || send_manifest(cache, job, contents ? diff_ids : NULL, err) < 0)
         return -1;
     mark_shared(cache, job);
-    return sb_blob_add_origin(cache->options.store, &record->layer.descriptor.digest,
-                              cache->to.name, err);
+    for (size_t i = 0; i < parts->n; i++)
+        if (sb_blob_add_origin(cache->options.store, &parts->v[i].descriptor.digest, cache->to.name,
+                               err) < 0)
+            return -1;
+    return 0;
 }
 
 /* Registries have been seen to lose sight of a blob for a moment while others upload it too. */
@@ -224,7 +236,7 @@ static void add_threads(struct sb_remote_cache *cache) {
 }
 
 void sb_remote_cache_put(struct sb_remote_cache *cache, const struct sb_cache_key *key,
-                         const char *recipe, const char *name, const struct sb_layer *layer,
+                         const char *recipe, const char *name, const struct sb_parts *parts,
                          double seconds, bool replace) {
     int64_t now = (int64_t)time(NULL);
     if (!cache || !cache->to.remote || !sb_cache_key_is_shareable(key) ||
@@ -236,11 +248,11 @@ void sb_remote_cache_put(struct sb_remote_cache *cache, const struct sb_cache_ke
     job->key = (struct sb_cache_key){.json = json_deep_copy(key->json), .digest = key->digest};
     job->replace = replace;
     job->record = (struct sb_cache_record){.key = key->digest,
-                                           .layer = *layer,
                                            .recipe = sb_strdup(recipe),
                                            .name = sb_strdup(name),
                                            .seconds = seconds,
                                            .created = now};
+    sb_parts_copy(&job->record.parts, parts);
     pthread_mutex_lock(&cache->lock);
     *cache->end = job;
     cache->end = &job->next;

@@ -13,6 +13,7 @@
 #include "document/recipe.h"
 #include "document/settings.h"
 #include "layers/image.h"
+#include "layers/parts.h"
 #include "layers/store.h"
 #include "registry/release.h"
 #include "registry/remote.h"
@@ -34,8 +35,8 @@ struct sb_layer_result {
     char *cause;            /* why it is built; NULL when cached */
     struct sb_digest key;   /* valid unless unknown */
     const char *repository; /* of the shared cache, when it was found there just now; else NULL */
-    struct sb_layer layer;
-    double seconds; /* building and packing */
+    struct sb_parts parts;  /* none as long as it isn't known */
+    double seconds;         /* building and packing */
 };
 
 enum sb_test_state {

@@ -43,13 +43,13 @@ int sb_target_open_context(struct sb_target *target, struct sb_error *err) {
 /* The layer of results[result] is known: it becomes part of the image. */
 static void accept(struct sb_target *target, size_t result, enum sb_layer_state state) {
     struct sb_layer_result *r = &target->results[result];
-    sb_assert(r->state == SB_LAYER_UNKNOWN && r->layer.descriptor.media_type);
+    sb_assert(r->state == SB_LAYER_UNKNOWN && r->parts.n > 0);
     r->state = state;
     if (state == SB_LAYER_CACHED) { /* by another process, after a cause had been found */
         free(r->cause);
         r->cause = NULL;
     }
-    sb_image_add_layer(&target->image, &r->layer, r->name, r->summary);
+    sb_image_add_parts(&target->image, &r->parts, r->name, r->summary);
     sb_target_notify(target, result, SB_EVENT_LAYER_DONE, NULL, 0);
 }
 
@@ -57,7 +57,7 @@ static int accept_built(struct sb_target *target, const struct sb_attempt *a,
                         struct sb_error *err) {
     struct sb_layer_result *r = &target->results[a->result];
     struct sb_cache_owner owner = sb_target_owner(target, a->result);
-    struct sb_cache_facts facts = {.layer = r->layer, .seconds = r->seconds, .copies = &a->copies};
+    struct sb_cache_facts facts = {.parts = &r->parts, .seconds = r->seconds, .copies = &a->copies};
     bool replace = sb_target_is_uncached(target, a->result) ||
                    sb_cache_is_rejected(target->build->store, &a->key);
     if (sb_cache_put(target->build->store, &a->key, &owner, &facts, err) < 0)
@@ -112,10 +112,11 @@ static int build_copy(struct sb_target *target, struct sb_attempt *a, struct sb_
     struct sb_layer_result *r = &target->results[a->result];
     struct growing growing;
     struct sb_pack_options options = pack_options(target, a->result, &growing);
+    struct sb_parts parts = {0};
     double start = sb_clock_seconds();
     sb_target_notify(target, a->result, SB_EVENT_LAYER_START, NULL, 0);
     for (int attempt = 1;; attempt++) {
-        if (sb_layer_pack_copy(&a->site, &a->copies.v[0].list, &options, &r->layer, err) == 0)
+        if (sb_layer_pack_copy(&a->site, &a->copies.v[0].list, &options, &parts, err) == 0)
             break;
         if (err->os_errno != ESTALE || attempt == COPY_ATTEMPTS)
             return sb_error_context(err, "layer %s", r->name);
@@ -124,6 +125,7 @@ static int build_copy(struct sb_target *target, struct sb_attempt *a, struct sb_
             return -1;
         r->key = a->key.digest;
     }
+    sb_parts_move(&r->parts, &parts);
     r->seconds = sb_clock_seconds() - start;
     return accept_built(target, a, err);
 }
@@ -138,7 +140,7 @@ struct sb_target_packing {
     struct sb_root *root;
     struct sb_pack_options options;
     struct growing growing;
-    struct sb_layer layer;
+    struct sb_parts parts;
     double start, seconds;
     int lock; /* of its key */
     int result;
@@ -148,9 +150,17 @@ struct sb_target_packing {
 static void *pack_thread(void *data) {
     struct sb_target_packing *p = data;
     p->result = sb_layer_pack_root(p->target->build->store, p->root, p->target->build->epoch,
-                                   &p->options, &p->layer, &p->err);
+                                   &p->options, &p->parts, &p->err);
     p->seconds = sb_clock_seconds() - p->start;
     return NULL;
+}
+
+/* The upper directory is what the one part of a layer unpacks to. */
+static int adopt_tree(const struct sb_target *target, const struct sb_parts *parts,
+                      const struct sb_root *root, struct sb_error *err) {
+    return parts->n == 1
+               ? sb_tree_adopt(target->build->store, &parts->v[0].diff_id, sb_root_upper(root), err)
+               : 0;
 }
 
 /* The lock of its key goes to *out_lock. */
@@ -167,12 +177,11 @@ static int finish_packing_locked(struct sb_target *target, int *out_lock, struct
         *err = p->err;
         sb_error_context(err, "layer %s", r->name);
     } else {
-        r->layer = p->layer;
+        sb_parts_move(&r->parts, &p->parts);
         r->seconds = p->seconds;
-        failed =
-            sb_tree_adopt(target->build->store, &r->layer.diff_id, sb_root_upper(p->root), err) < 0
-                ? -1
-                : accept_built(target, &p->attempt, err);
+        failed = adopt_tree(target, &r->parts, p->root, err) < 0
+                     ? -1
+                     : accept_built(target, &p->attempt, err);
     }
     sb_root_free(p->root);
     sb_attempt_free(&p->attempt);
@@ -322,12 +331,13 @@ static int check_first_copies(struct sb_target *target, const struct sb_attempt 
 static int plan_layer(struct sb_target *target, size_t result, enum sb_layer_state state) {
     struct sb_layer_result *r = &target->results[result];
     struct sb_cache_owner owner = sb_target_owner(target, result);
-    struct sb_cache_found found;
+    struct sb_cache_found found = {0};
     r->state = state;
     if (!target->blind && sb_cache_find_last(target->build->store, &owner, &found))
-        sb_image_add_layer(&target->image, &found.layer, r->name, r->summary);
+        sb_image_add_parts(&target->image, &found.parts, r->name, r->summary);
     else
         target->blind = true;
+    sb_parts_free(&found.parts);
     if (!target->unsure)
         target->unsure = r->name;
     sb_target_notify(target, result, SB_EVENT_LAYER_DONE, NULL, 0);
@@ -468,6 +478,7 @@ void sb_target_reset(struct sb_target *target) {
         free(target->results[i].name);
         free(target->results[i].summary);
         free(target->results[i].cause);
+        sb_parts_free(&target->results[i].parts);
     }
     free(target->results);
     sb_context_close(target->context);

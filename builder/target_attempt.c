@@ -78,10 +78,10 @@ static bool find(struct sb_target *target, struct sb_attempt *a, const struct sb
     struct sb_cache_found found;
     r->key = a->key.digest;
     if (sb_cache_find(target->build->store, &a->key, &found))
-        sb_remote_cache_know(remote, &a->key, &found.layer);
+        sb_remote_cache_know(remote, &a->key, &found.parts);
     else if (!anywhere || !sb_remote_cache_find(remote, &a->key, owner, &a->copies, &found))
         return false;
-    r->layer = found.layer;
+    sb_parts_move(&r->parts, &found.parts);
     r->repository = found.repository;
     return true;
 }
@@ -115,7 +115,7 @@ int sb_attempt_find_by_origin(struct sb_target *target, struct sb_attempt *a,
 
 void sb_attempt_put_by_origin(struct sb_target *target, const struct sb_attempt *a) {
     const struct sb_layer_result *r = &target->results[a->result];
-    struct sb_cache_facts facts = {.layer = r->layer, .seconds = r->seconds};
+    struct sb_cache_facts facts = {.parts = &r->parts, .seconds = r->seconds};
     struct sb_cache_key key = {0};
     if (!a->layer || !sb_layer_takes(a->layer) || origin_key(a, &key, NULL) < 0)
         return;
@@ -123,13 +123,13 @@ void sb_attempt_put_by_origin(struct sb_target *target, const struct sb_attempt 
      * what the readers of another get. */
     if (sb_cache_put(target->build->store, &key, NULL, &facts, NULL) == 0 &&
         !sb_target_sources_are_told(target))
-        sb_remote_cache_put(target->build->remote, &key, r->recipe, r->name, &r->layer, r->seconds,
+        sb_remote_cache_put(target->build->remote, &key, r->recipe, r->name, &r->parts, r->seconds,
                             false);
     sb_cache_key_free(&key);
 }
 
 void sb_attempt_share(struct sb_target *target, const struct sb_attempt *a, bool replace) {
     const struct sb_layer_result *r = &target->results[a->result];
-    sb_remote_cache_put(target->build->remote, &a->key, r->recipe, r->name, &r->layer, r->seconds,
+    sb_remote_cache_put(target->build->remote, &a->key, r->recipe, r->name, &r->parts, r->seconds,
                         replace);
 }

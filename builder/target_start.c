@@ -126,7 +126,8 @@ static void prepare_results(struct sb_target *target) {
     for (size_t i = 0; i < target->base_count; i++) {
         const struct sb_image_layer *l = &target->image.layers[i];
         struct sb_layer_result *r = &target->results[i];
-        *r = (struct sb_layer_result){.state = SB_LAYER_BASE, .layer = l->layer};
+        *r = (struct sb_layer_result){.state = SB_LAYER_BASE};
+        sb_parts_add(&r->parts, &l->layer);
         r->name = l->name ? sb_strdup(l->name) : sb_format("base-%zu", i + 1);
         r->summary = sb_strdup(l->created_by ? l->created_by : "");
     }

@@ -22,8 +22,7 @@ void sb_target_reject(const struct sb_target *target, size_t layer, struct sb_er
     for (; target; target = target->base)
         for (size_t i = target->base_count; i < target->next; i++) {
             const struct sb_layer_result *r = &target->results[i];
-            if (!sb_digest_equal(&r->layer.diff_id, diff_id) ||
-                !sb_cache_reject(build->store, &r->key))
+            if (!sb_parts_have(&r->parts, diff_id) || !sb_cache_reject(build->store, &r->key))
                 continue;
             sb_error_context(err, "a shared cache has a record of the layer %s that is wrong",
                              r->name);

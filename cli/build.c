@@ -13,14 +13,19 @@
 #include "cli/request.h"
 #include "layers/origin.h"
 
-static json_t *layer_json(const struct sb_layer_result *r) {
-    const struct sb_layer *l = &r->layer;
+/* One entry for each layer of the image. */
+static json_t *layer_json(const struct sb_layer_result *r, const struct sb_layer *l) {
     return json_pack(
         "{s:o, s:o, s:s, s:s, s:s, s:I, s:I, s:b, s:f}", "recipe", sb_json_from_bytes(r->recipe),
         "name", sb_json_from_bytes(r->name), "diff_id", sb_digest_text(&l->diff_id).text, "digest",
         sb_digest_text(&l->descriptor.digest).text, "media_type", l->descriptor.media_type, "size",
         (json_int_t)l->descriptor.size, "uncompressed_size", (json_int_t)l->tar_size, "cached",
         r->state != SB_LAYER_BUILT, "seconds", r->seconds);
+}
+
+static void add_layers(const struct sb_layer_result *r, json_t *layers) {
+    for (size_t i = 0; r->state != SB_LAYER_UNKNOWN && i < r->parts.n; i++)
+        json_array_append_new(layers, layer_json(r, &r->parts.v[i]));
 }
 
 /* What --json and --metadata-file tell of one image; of one that did not come about, what there
@@ -30,9 +35,7 @@ static json_t *result_json(const struct sb_build_result *result) {
     for (size_t i = 0; i < result->tags.n; i++)
         json_array_append_new(tags, sb_json_from_bytes(result->tags.v[i]));
     for (size_t i = 0; i < result->layer_count; i++)
-        if (result->layers[i]->state != SB_LAYER_UNKNOWN &&
-            result->layers[i]->layer.descriptor.media_type)
-            json_array_append_new(layers, layer_json(result->layers[i]));
+        add_layers(result->layers[i], layers);
     const struct sb_image *image = &result->image;
     json_t *facts = json_pack("{s:o, s:o}", "recipe", sb_json_from_bytes(result->recipe->path),
                               "name", sb_json_from_bytes(result->recipe->name));
@@ -97,7 +100,7 @@ static void print_summary(const struct sb_build *build, size_t index, double sec
     for (size_t i = 0; i < result->layer_count; i++) {
         const struct sb_layer_result *layer = result->layers[i];
         built += layer->state == SB_LAYER_BUILT && !is_told(build, index, layer);
-        size += result->layers[i]->layer.descriptor.size;
+        size += sb_parts_size(&layer->parts);
     }
     sb_cli_say("%s: %zu of %zu layers built, %s, in %s\n", result->recipe->name, built,
                result->layer_count, sb_text_size(size).text, sb_text_seconds(seconds).text);

@@ -131,8 +131,11 @@ static void take_event(const struct sb_build_push *push, struct early *early,
             send_growth(early, event->id, event->growth);
         break;
     case SB_EVENT_LAYER_DONE:
-        SB_GROW(early->waiting, early->waiting_count, early->waiting_cap);
-        early->waiting[early->waiting_count++] = (struct waiting){event->id, event->layer->layer};
+        for (size_t i = 0; i < event->layer->parts.n; i++) {
+            SB_GROW(early->waiting, early->waiting_count, early->waiting_cap);
+            early->waiting[early->waiting_count++] =
+                (struct waiting){event->id, event->layer->parts.v[i]};
+        }
         break;
     default:
         break;

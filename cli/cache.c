@@ -58,10 +58,6 @@ static char *plain(const char *name) {
     return text;
 }
 
-static uint64_t size_of(const struct sb_shared_record *r) {
-    return r->record.layer.descriptor.size + r->record.contents.size;
-}
-
 static void print_table(const struct sb_shared_records *records) {
     struct sb_table table = {.columns = 5, .right = 1u << 3};
     static const char *const titles[] = {"WRITTEN", "RECIPE", "LAYER", "SIZE", "RECORD"};
@@ -73,7 +69,7 @@ static void print_table(const struct sb_shared_records *records) {
         sb_strings_add(&table.cells, when(r->record.created, time_text, sizeof time_text));
         sb_strings_take(&table.cells, plain(r->record.recipe));
         sb_strings_take(&table.cells, plain(r->record.name));
-        sb_strings_add(&table.cells, sb_text_size(size_of(r)).text);
+        sb_strings_add(&table.cells, sb_text_size(sb_cache_record_size(&r->record)).text);
         sb_strings_addf(&table.cells, "%.15s", r->tag);
     }
     if (records->n)
@@ -93,7 +89,7 @@ static json_t *records_json(const struct sb_shared_records *records) {
         json_object_set_new(o, "created", json_integer((json_int_t)r->record.created));
         json_object_set_new(o, "recipe", sb_json_from_bytes(r->record.recipe));
         json_object_set_new(o, "layer", sb_json_from_bytes(r->record.name));
-        json_object_set_new(o, "size", json_integer((json_int_t)size_of(r)));
+        json_object_set_new(o, "size", json_integer((json_int_t)sb_cache_record_size(&r->record)));
         json_object_set_new(o, "seconds", json_real(r->record.seconds));
     }
     return all;

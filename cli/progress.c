@@ -237,7 +237,7 @@ static void print_done(struct sb_progress *p, const struct sb_event *e) {
     if (r->repository)
         sb_cli_say("  in %s", r->repository);
     if (r->state == SB_LAYER_BUILT)
-        fprintf(stderr, "  %s  %s", sb_text_size(r->layer.descriptor.size).text,
+        fprintf(stderr, "  %s  %s", sb_text_size(sb_parts_size(&r->parts)).text,
                 sb_text_seconds(r->seconds).text);
     if (p->explain && r->cause)
         sb_cli_say("  (%s)", r->cause);

@@ -36,9 +36,9 @@ void sb_progress_json_event(const struct sb_event *e) {
         json_object_set_new(o, "cached", json_boolean(r->state != SB_LAYER_BUILT));
         if (r->repository)
             json_object_set_new(o, "repository", sb_json_from_bytes(r->repository));
-        json_object_set_new(o, "size", json_integer((json_int_t)r->layer.descriptor.size));
+        json_object_set_new(o, "size", json_integer((json_int_t)sb_parts_size(&r->parts)));
         json_object_set_new(o, "seconds", json_real(r->seconds));
-        json_object_set_new(o, "diff_id", json_string(sb_digest_text(&r->layer.diff_id).text));
+        json_object_set_new(o, "diff_id", json_string(sb_digest_text(&r->parts.v[0].diff_id).text));
     }
     print(o);
 }

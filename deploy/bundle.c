@@ -10,6 +10,7 @@
 #include "deploy/units.h"
 #include "layers/convert.h"
 #include "layers/pack.h"
+#include "layers/parts.h"
 #include "layers/reader.h"
 #include "layers/walk.h"
 #include "registry/reference.h"
@@ -209,18 +210,13 @@ static int read_layer(struct sb_store *store, const struct sb_layer *layer, stru
     return out->len ? 0 : sb_fail(err, SB_E_INTEGRITY, "has no %s", DESCRIPTION);
 }
 
-static bool same_layer(const struct sb_layer *a, const struct sb_layer *b) {
-    return sb_digest_equal(&a->diff_id, &b->diff_id) && a->descriptor.size == b->descriptor.size &&
-           sb_digest_equal(&a->descriptor.digest, &b->descriptor.digest);
-}
-
 static int compare(const struct sb_image *image, const struct sb_description *d,
                    struct sb_error *err) {
     if (!image->subject.media_type || !sb_digest_equal(&image->subject.digest, &d->image.digest))
         return sb_fail(err, SB_E_INTEGRITY, "it describes another image than it belongs to");
     bool same = d->layer_count == image->layer_count - 1;
     for (size_t i = 0; i < d->layer_count && same; i++)
-        same = same_layer(&d->layers[i].layer, &image->layers[i].layer);
+        same = sb_layer_equal(&d->layers[i].layer, &image->layers[i].layer);
     return same ? 0 : sb_fail(err, SB_E_INTEGRITY, "it describes other layers than it has");
 }
 

@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "layers/pack.h"
+#include "layers/platform.h"
 #include "layers/store.h"
 
 struct sb_image_layer {
@@ -45,6 +46,11 @@ struct sb_image {
  */
 int sb_image_load(struct sb_store *store, const struct sb_descriptor *descriptor,
                   struct sb_image *out, struct sb_error *err);
+/* The same for another platform; NULL is this machine's. What no index was asked for is taken as it
+ * is, whatever its config says. */
+int sb_image_load_for(struct sb_store *store, const struct sb_descriptor *descriptor,
+                      const struct sb_platform *platform, struct sb_image *out,
+                      struct sb_error *err);
 /* The same to look at an image in a list: nothing counts as used. */
 int sb_image_peek(struct sb_store *store, const struct sb_descriptor *descriptor,
                   struct sb_image *out, struct sb_error *err);
@@ -63,27 +69,6 @@ void sb_image_free(struct sb_image *image);
  * what was written. Same image, same bytes. */
 int sb_image_save(struct sb_store *store, struct sb_image *image, int64_t epoch,
                   struct sb_error *err);
-
-/* "amd64", "arm64", …: of this machine, in Go's spelling as OCI uses it. */
-const char *sb_platform_architecture(void);
-const char *sb_platform_variant(void); /* "v8" on arm64, else NULL */
-
-/* For choosing from an index; strings are the owner's. */
-struct sb_platform {
-    char *os, *architecture;
-    char *variant; /* NULL: none was named */
-};
-/* "linux/arm64", "linux/arm/v7"; SB_E_USAGE otherwise. Free with sb_platform_free. */
-int sb_platform_parse(const char *text, struct sb_platform *out, struct sb_error *err);
-void sb_platform_free(struct sb_platform *platform);
-/* Whether an image whose config names that architecture is for the platform; one that names none
- * is for any. */
-bool sb_platform_fits(const struct sb_platform *platform, const char *architecture);
-/* The descriptor in an index's "manifests" that fits the platform (NULL: this machine) best. An
- * entry that says less than os and architecture is for any, and taken when no other fits.
- * SB_E_NOT_FOUND names the platforms that there are. */
-int sb_platform_choose(const json_t *manifests, const struct sb_platform *platform,
-                       struct sb_descriptor *out, struct sb_error *err);
 
 /* Checks that a document is what its descriptor says, manifest or index, and not both at once: as
  * it would be read differently by different tools (CVE-2021-41190). SB_E_INTEGRITY otherwise. */

@@ -250,9 +250,10 @@ static int read_image(struct sb_store *store, read_blob *read, const json_t *man
     return 0;
 }
 
-/* Follows indexes to the manifest of this platform; a new reference, and its descriptor. */
+/* Follows indexes to the manifest of the platform; a new reference, and its descriptor. */
 static json_t *find_manifest(struct sb_store *store, read_blob *read,
-                             const struct sb_descriptor *descriptor, struct sb_descriptor *out,
+                             const struct sb_descriptor *descriptor,
+                             const struct sb_platform *platform, struct sb_descriptor *out,
                              struct sb_error *err) {
     *out = *descriptor;
     out->media_type = sb_media_static(descriptor->media_type);
@@ -272,7 +273,7 @@ static json_t *find_manifest(struct sb_store *store, read_blob *read,
         if (kind == SB_MEDIA_KIND_MANIFEST)
             return sb_steal(document);
         struct sb_descriptor chosen;
-        if (sb_platform_choose(json_object_get(document, "manifests"), NULL, &chosen, err) < 0)
+        if (sb_platform_choose(json_object_get(document, "manifests"), platform, &chosen, err) < 0)
             return NULL;
         *out = chosen;
     }
@@ -282,10 +283,10 @@ static json_t *find_manifest(struct sb_store *store, read_blob *read,
 }
 
 static int load(struct sb_store *store, read_blob *read, const struct sb_descriptor *descriptor,
-                struct sb_image *out, struct sb_error *err) {
+                const struct sb_platform *platform, struct sb_image *out, struct sb_error *err) {
     *out = (struct sb_image){0};
     struct sb_descriptor found;
-    sb_autojson json_t *manifest = find_manifest(store, read, descriptor, &found, err);
+    sb_autojson json_t *manifest = find_manifest(store, read, descriptor, platform, &found, err);
     if (!manifest)
         return -1;
     if (read_image(store, read, manifest, out, err) < 0) {
@@ -298,15 +299,16 @@ static int load(struct sb_store *store, read_blob *read, const struct sb_descrip
 
 int sb_image_peek(struct sb_store *store, const struct sb_descriptor *descriptor,
                   struct sb_image *out, struct sb_error *err) {
-    return load(store, sb_blob_peek, descriptor, out, err);
+    return load(store, sb_blob_peek, descriptor, NULL, out, err);
 }
 
-int sb_image_load(struct sb_store *store, const struct sb_descriptor *descriptor,
-                  struct sb_image *out, struct sb_error *err) {
+int sb_image_load_for(struct sb_store *store, const struct sb_descriptor *descriptor,
+                      const struct sb_platform *platform, struct sb_image *out,
+                      struct sb_error *err) {
     *out = (struct sb_image){0};
     if (sb_store_hold(store, err) < 0)
         return -1;
-    int failed = load(store, sb_blob_read, descriptor, out, err);
+    int failed = load(store, sb_blob_read, descriptor, platform, out, err);
     for (size_t i = 0; i < out->layer_count; i++) {
         const struct sb_digest *digest = &out->layers[i].layer.descriptor.digest;
         sb_store_use(store, sb_blob_name(digest).text, NULL);
@@ -314,4 +316,9 @@ int sb_image_load(struct sb_store *store, const struct sb_descriptor *descriptor
     }
     sb_store_release(store);
     return failed;
+}
+
+int sb_image_load(struct sb_store *store, const struct sb_descriptor *descriptor,
+                  struct sb_image *out, struct sb_error *err) {
+    return sb_image_load_for(store, descriptor, NULL, out, err);
 }

@@ -1,7 +1,5 @@
-/*
- * The platform of this machine, and which image of an index is for it (image-spec 1.1,
- * image-index.md, "platform").
- */
+#include "layers/platform.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,10 +10,6 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "layers/descriptor.h"
-#include "layers/image_private.h"
-
-/* Docker marks attestations by this annotation, beside the platform unknown/unknown. */
-#define ANNOTATION_REFERENCE_TYPE "vnd.docker.reference.type"
 
 #if defined __x86_64__
 #define ARCHITECTURE "amd64"
@@ -82,7 +76,7 @@ void sb_platform_free(struct sb_platform *platform) {
     *platform = (struct sb_platform){0};
 }
 
-/* ---- choosing ---- */
+/* ---- platforms as documents have them ---- */
 
 /* What some tools write instead of Go's names, and where it is no more than a variant of one. */
 static const struct {
@@ -107,17 +101,76 @@ static struct words words_of(const char *architecture, const char *variant) {
     return words;
 }
 
-bool sb_platform_fits(const struct sb_platform *platform, const char *architecture) {
-    struct words its = words_of(architecture, "");
-    return !*architecture || !strcmp(its.architecture, platform->architecture);
-}
-
 /* A variant that is not written means the first that there was. */
 static const char *default_variant(const char *architecture) {
     return !strcmp(architecture, "arm64")   ? "v8"
            : !strcmp(architecture, "arm")   ? "v7"
            : !strcmp(architecture, "amd64") ? "v1"
                                             : "";
+}
+
+/* "7" is "v7". */
+static struct normal_variant {
+    char text[44];
+} normal_variant(const char *architecture, const char *variant) {
+    struct normal_variant out;
+    const char *its = *variant ? variant : default_variant(architecture);
+    bool bare = its[0] >= '0' && its[0] <= '9' && !its[1];
+    snprintf(out.text, sizeof out.text, "%s%.40s", bare ? "v" : "", its);
+    return out;
+}
+
+bool sb_platform_read(const json_t *value, struct sb_platform *out) {
+    const char *os = sb_json_string(value, "os", "");
+    struct words words =
+        words_of(sb_json_string(value, "architecture", ""), sb_json_string(value, "variant", ""));
+    *out = (struct sb_platform){0};
+    if (!is_word(os) || !strcmp(os, "unknown") || !is_word(words.architecture) ||
+        !strcmp(words.architecture, "unknown") || (*words.variant && !is_word(words.variant)))
+        return false;
+    out->os = sb_strdup(os);
+    out->architecture = sb_strdup(words.architecture);
+    out->variant =
+        *words.variant ? sb_strdup(normal_variant(words.architecture, words.variant).text) : NULL;
+    return true;
+}
+
+void sb_platform_copy(struct sb_platform *to, const struct sb_platform *from) {
+    *to = (struct sb_platform){.os = sb_strdup(from->os),
+                               .architecture = sb_strdup(from->architecture),
+                               .variant = from->variant ? sb_strdup(from->variant) : NULL};
+}
+
+char *sb_platform_text(const struct sb_platform *platform) {
+    const char *variant = platform->variant ? platform->variant : "";
+    bool said = *variant && strcmp(variant, default_variant(platform->architecture)) != 0;
+    /* 32-bit ARM's has always been written. */
+    said = said || (*variant && !strcmp(platform->architecture, "arm"));
+    return sb_format("%s/%s%s%s", platform->os, platform->architecture, said ? "/" : "",
+                     said ? variant : "");
+}
+
+json_t *sb_platform_json(const struct sb_platform *platform) {
+    return json_pack("{s:s, s:s, s:s*}", "architecture", platform->architecture, "os", platform->os,
+                     "variant", platform->variant);
+}
+
+int sb_platform_compare(const struct sb_platform *a, const struct sb_platform *b) {
+    int order = strcmp(a->os, b->os);
+    if (order == 0)
+        order = strcmp(a->architecture, b->architecture);
+    if (order != 0)
+        return order;
+    struct normal_variant x = normal_variant(a->architecture, a->variant ? a->variant : ""),
+                          y = normal_variant(b->architecture, b->variant ? b->variant : "");
+    return strcmp(x.text, y.text);
+}
+
+/* ---- choosing ---- */
+
+bool sb_platform_fits(const struct sb_platform *platform, const char *architecture) {
+    struct words its = words_of(architecture, "");
+    return !*architecture || !strcmp(its.architecture, platform->architecture);
 }
 
 /* 0: not for that platform; the higher the better. */
@@ -133,12 +186,8 @@ static int score(const json_t *entry, const struct sb_platform *wanted) {
         return 1;
     const char *standard = default_variant(wanted->architecture);
     const char *variant = wanted->variant ? wanted->variant : standard;
-    char with_v[3];
-    const char *its = *words.variant ? words.variant : standard;
-    if (its[0] >= '0' && its[0] <= '9' && !its[1]) { /* "7", "8" */
-        snprintf(with_v, sizeof with_v, "v%c", its[0]);
-        its = with_v;
-    }
+    struct normal_variant normal = normal_variant(wanted->architecture, words.variant);
+    const char *its = normal.text;
     if (!strcmp(its, variant))
         return 1000;
     /* A processor runs what was made for older ones of its kind; the newest of them is best. */
@@ -167,7 +216,7 @@ int sb_platform_choose(const json_t *manifests, const struct sb_platform *platfo
     json_t *entry;
     json_array_foreach (manifests, i, entry) {
         struct sb_descriptor descriptor;
-        if (json_object_get(json_object_get(entry, "annotations"), ANNOTATION_REFERENCE_TYPE) ||
+        if (json_object_get(json_object_get(entry, "annotations"), SB_ANNOTATION_REFERENCE_TYPE) ||
             sb_descriptor_parse(entry, &descriptor, NULL) < 0)
             continue;
         enum sb_media_kind kind = sb_media_kind(descriptor.media_type);

@@ -208,28 +208,54 @@ static void need_listing(const struct sb_inventory *inventory, struct sb_needs *
     need(needs, sb_inventory_find(inventory, SB_ITEM_LISTING, listing));
 }
 
+static void need_blob(const struct sb_inventory *inventory, struct sb_needs *needs,
+                      const struct sb_digest *digest) {
+    need(needs, sb_inventory_find(inventory, SB_ITEM_BLOB, sb_blob_name(digest).text));
+    need(needs, find_origin(inventory, digest));
+}
+
+static bool is_there(const struct sb_inventory *inventory, const struct sb_digest *digest) {
+    return sb_inventory_find(inventory, SB_ITEM_BLOB, sb_blob_name(digest).text) ||
+           find_origin(inventory, digest);
+}
+
+/* False when a part can't be had: then nobody can use the others by this record. */
+static bool reach_parts(const struct sb_inventory *inventory, struct sb_item *record,
+                        const json_t *value) {
+    struct sb_digest digest;
+    const json_t *part;
+    size_t i = 0;
+    for (; (part = sb_json_nth(value, "parts", "layer", i)); i++)
+        if (sb_digest_parse(sb_json_string(part, "digest", ""), &digest, NULL) < 0 ||
+            !is_there(inventory, &digest))
+            return false;
+    for (i = 0; (part = sb_json_nth(value, "parts", "layer", i)); i++) {
+        sb_digest_parse(sb_json_string(part, "digest", ""), &digest, NULL);
+        need_blob(inventory, &record->needs, &digest);
+        need_diff_id(inventory, &record->needs, sb_json_string(part, "diff_id", NULL));
+    }
+    return i > 0;
+}
+
+static void reach_tables(const struct sb_inventory *inventory, struct sb_item *record,
+                         const json_t *origin) {
+    struct sb_digest digest;
+    const json_t *table;
+    for (size_t i = 0; (table = sb_json_nth(origin, "tables", "contents", i)); i++)
+        if (sb_digest_parse(sb_json_string(table, "digest", ""), &digest, NULL) == 0)
+            need(&record->needs,
+                 sb_inventory_find(inventory, SB_ITEM_BLOB, sb_blob_name(&digest).text));
+}
+
 static void reach_record(struct sb_store *store, const struct sb_inventory *inventory,
                          struct sb_item *record) {
     sb_autobuf struct sb_buf text = {0};
     if (sb_file_read(store->fd, record->path, RECORD_LIMIT, &text, NULL) < 0)
         return;
     sb_autojson json_t *value = sb_json_parse(sb_buf_text(&text), text.len, NULL);
-    const json_t *layer = json_object_get(value, "layer");
-    struct sb_digest digest;
-    if (sb_digest_parse(sb_json_string(layer, "digest", ""), &digest, NULL) < 0)
+    if (!reach_parts(inventory, record, value))
         return;
-    struct sb_item *blob = sb_inventory_find(inventory, SB_ITEM_BLOB, sb_blob_name(&digest).text);
-    struct sb_item *origin = find_origin(inventory, &digest);
-    if (!blob && !origin)
-        return;
-    need(&record->needs, blob);
-    need(&record->needs, origin);
-    need_diff_id(inventory, &record->needs, sb_json_string(layer, "diff_id", NULL));
-    const json_t *contents =
-        json_object_get(json_object_get(value, "origin"), "contents"); /* as a blob */
-    if (sb_digest_parse(sb_json_string(contents, "digest", ""), &digest, NULL) == 0)
-        need(&record->needs,
-             sb_inventory_find(inventory, SB_ITEM_BLOB, sb_blob_name(&digest).text));
+    reach_tables(inventory, record, json_object_get(value, "origin"));
     const json_t *key = json_object_get(value, "key"), *steps = json_object_get(key, "steps");
     need_listing(inventory, &record->needs, key);
     for (size_t i = 0; i < json_array_size(steps); i++)

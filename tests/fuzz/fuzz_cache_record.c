@@ -16,8 +16,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     sb_cache_record_print(&record, &config, &text);
     if (sb_cache_record_parse(sb_buf_text(&text), text.len, &again, &err) < 0 ||
         !sb_digest_equal(&record.key, &again.key) || record.created != again.created ||
-        record.layer.descriptor.size != again.layer.descriptor.size ||
-        record.contents.size != again.contents.size)
+        !sb_parts_equal(&record.parts, &again.parts) ||
+        sb_cache_record_size(&record) != sb_cache_record_size(&again))
         abort();
     sb_cache_record_free(&again);
     sb_cache_record_free(&record);

@@ -33,12 +33,14 @@ static void write_note(const char *kind, const char *name, const char *text, siz
 static void record(const char *text, size_t len) {
     const struct sb_cache_key key = {.json = NULL, .digest = id};
     struct sb_cache_found found;
-    struct sb_descriptor contents;
+    struct sb_descriptor *contents = NULL;
     char *repository = NULL;
     write_note("records/", sb_digest_hex(&id).text, text, len);
-    sb_cache_find(store, &key, &found);
-    if (sb_cache_contents(store, &key, &contents, &repository))
-        FUZZ_CHECK(repository && *repository);
+    FUZZ_CHECK(sb_cache_find(store, &key, &found) == (found.parts.n > 0));
+    if (sb_cache_contents(store, &key, found.parts.n, &contents, &repository))
+        FUZZ_CHECK(repository && contents);
+    sb_parts_free(&found.parts);
+    free(contents);
     free(repository);
     sb_cache_shared_at(store, &key, "r.example.com/team/app");
     sb_cache_is_rejected(store, &key);

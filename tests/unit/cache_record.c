@@ -12,17 +12,40 @@
 static struct sb_error err;
 
 static struct sb_cache_record sample(void) {
-    return (struct sb_cache_record){
+    const struct sb_layer part = {
+        .diff_id = sb_digest_of("tar", 3),
+        .tar_size = 10240,
+        .descriptor = {SB_MEDIA_LAYER_ZSTD, sb_digest_of("blob", 4), 1234}};
+    const struct sb_descriptor contents = {SB_CACHE_CONTENTS_MEDIA, sb_digest_of("contents", 8),
+                                           99};
+    struct sb_cache_record record = {
         .key = sb_digest_of("key", 3),
-        .layer = {.diff_id = sb_digest_of("tar", 3),
-                  .tar_size = 10240,
-                  .descriptor = {SB_MEDIA_LAYER_ZSTD, sb_digest_of("blob", 4), 1234}},
-        .contents = {SB_CACHE_CONTENTS_MEDIA, sb_digest_of("contents", 8), 99},
+        .contents = sb_memdup(&contents, sizeof contents),
         .recipe = sb_strdup("backend"),
         .name = sb_strdup("app"),
         .seconds = 1.5,
         .created = 1700000000,
     };
+    sb_parts_add(&record.parts, &part);
+    return record;
+}
+
+/* The same of a layer of two parts. */
+static struct sb_cache_record sample_of_two(void) {
+    const struct sb_layer part = {
+        .diff_id = sb_digest_of("tar 2", 5),
+        .tar_size = 20480,
+        .descriptor = {SB_MEDIA_LAYER_GZIP, sb_digest_of("blob 2", 6), 77}};
+    struct sb_cache_record record = sample();
+    sb_parts_add(&record.parts, &part);
+    record.contents = sb_realloc(record.contents, 2, sizeof *record.contents);
+    record.contents[1] = (struct sb_descriptor){SB_CACHE_CONTENTS_MEDIA, sb_digest_of("c2", 2), 98};
+    return record;
+}
+
+static void forget_contents(struct sb_cache_record *record) {
+    free(record->contents);
+    record->contents = NULL;
 }
 
 static void print(const struct sb_cache_record *record, struct sb_buf *out) {
@@ -32,33 +55,72 @@ static void print(const struct sb_cache_record *record, struct sb_buf *out) {
 
 static void check_same(const struct sb_cache_record *a, const struct sb_cache_record *b) {
     CHECK(sb_digest_equal(&a->key, &b->key));
-    CHECK(sb_digest_equal(&a->layer.diff_id, &b->layer.diff_id));
-    CHECK_INT(a->layer.tar_size, b->layer.tar_size);
-    CHECK_STR(a->layer.descriptor.media_type, b->layer.descriptor.media_type);
-    CHECK(sb_digest_equal(&a->layer.descriptor.digest, &b->layer.descriptor.digest));
-    CHECK_INT(a->layer.descriptor.size, b->layer.descriptor.size);
-    CHECK_INT(a->contents.size, b->contents.size);
-    CHECK(sb_digest_equal(&a->contents.digest, &b->contents.digest));
+    CHECK(sb_parts_equal(&a->parts, &b->parts));
+    CHECK_INT(a->contents != NULL, b->contents != NULL);
+    for (size_t i = 0; i < a->parts.n && i < b->parts.n; i++) {
+        CHECK_STR(a->parts.v[i].descriptor.media_type, b->parts.v[i].descriptor.media_type);
+        if (a->contents && b->contents) {
+            CHECK_INT(a->contents[i].size, b->contents[i].size);
+            CHECK(sb_digest_equal(&a->contents[i].digest, &b->contents[i].digest));
+        }
+    }
     CHECK_STR(a->recipe, b->recipe);
     CHECK_STR(a->name, b->name);
     CHECK(a->seconds == b->seconds);
     CHECK_INT(a->created, b->created);
 }
 
-static void test_round_trip(void) {
-    struct sb_cache_record record = sample(), read;
-    sb_autobuf struct sb_buf text = {0};
-    print(&record, &text);
-    if (CHECK_INT(sb_cache_record_parse(text.data, text.len, &read, &err), 0))
-        check_same(&record, &read);
-    sb_cache_record_free(&read);
+static void check_round_trip(struct sb_cache_record record) {
+    struct sb_cache_record read;
+    for (int i = 0; i < 2; i++) {
+        sb_autobuf struct sb_buf text = {0};
+        print(&record, &text);
+        if (CHECK_INT(sb_cache_record_parse(text.data, text.len, &read, &err), 0))
+            check_same(&record, &read);
+        sb_cache_record_free(&read);
+        forget_contents(&record); /* the second time */
+    }
+    sb_cache_record_free(&record);
+}
 
-    record.contents = (struct sb_descriptor){0}; /* without a table */
-    sb_buf_reset(&text);
-    print(&record, &text);
-    if (CHECK_INT(sb_cache_record_parse(text.data, text.len, &read, &err), 0))
-        check_same(&record, &read);
-    sb_cache_record_free(&read);
+static void test_round_trip(void) {
+    check_round_trip(sample());
+    check_round_trip(sample_of_two());
+}
+
+/* Lists of different lengths, and more parts than there may be. */
+static void test_odd_lists(void) {
+    sb_autobuf struct sb_buf many = {0};
+    struct sb_cache_record record = sample_of_two(), read;
+    sb_autobuf struct sb_buf good = {0};
+    print(&record, &good);
+    for (size_t i = 0; i <= SB_PARTS_LIMIT; i++)
+        sb_buf_addf(&many, "%s%s", i ? " " : "", sb_digest_text(&record.key).text);
+    const struct {
+        const char *note, *value, *message;
+    } cases[] = {
+        {"dev.sbuild.cache.tar-size", "10240", "size of the tar"},
+        {"dev.sbuild.cache.tar-size", "10240 20480 30720", "size of the tar"},
+        {"dev.sbuild.cache.tar-size", "10240  20480", "size of the tar"},
+        {"dev.sbuild.cache.diff-id", many.data, "more parts"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        sb_autojson json_t *manifest = sb_json_parse(good.data, good.len, &err);
+        sb_autobuf struct sb_buf text = {0};
+        json_object_set_new(json_object_get(manifest, "annotations"), cases[i].note,
+                            json_string(cases[i].value));
+        sb_json_write(manifest, &text);
+        CHECK_INT(sb_cache_record_parse(text.data, text.len, &read, &err), -1);
+        if (!CHECK(strstr(err.message, cases[i].message)))
+            printf("    case %zu: %s\n", i, err.message);
+        CHECK(!read.parts.v);
+    }
+    sb_autojson json_t *manifest = sb_json_parse(good.data, good.len, &err);
+    json_array_remove(json_object_get(manifest, "layers"), 3); /* one table of two */
+    sb_buf_reset(&good);
+    sb_json_write(manifest, &good);
+    CHECK_INT(sb_cache_record_parse(good.data, good.len, &read, &err), -1);
+    CHECK(strstr(err.message, "a table of contents of each"));
     sb_cache_record_free(&record);
 }
 
@@ -123,7 +185,7 @@ static void test_config(void) {
     const json_t *diff_ids = json_object_get(json_object_get(config, "rootfs"), "diff_ids");
     CHECK_INT(json_array_size(diff_ids), 2);
     CHECK_STR(json_string_value(json_array_get(diff_ids, 0)),
-              sb_digest_text(&record.layer.diff_id).text);
+              sb_digest_text(&record.parts.v[0].diff_id).text);
     CHECK_STR(json_string_value(json_array_get(diff_ids, 1)), sb_digest_text(&table).text);
     CHECK_STR(sb_json_string(config, "os", ""), "linux");
     CHECK(json_equal(json_object_get(config, "dev.sbuild.cache.key"), key));
@@ -166,9 +228,9 @@ static void test_refused(void) {
         {NULL, "mediaType", json_string(SB_MEDIA_INDEX), "mediaType"},
         {NULL, "manifests", json_array(), "index and an image at once"},
         {NULL, "config", NULL, "its config"},
-        {NULL, "layers", json_array(), "one layer"},
-        {NULL, "layers", json_pack("[{}, {}, {}]"), "one layer"},
-        {NULL, "layers", json_object(), "one layer"},
+        {NULL, "layers", json_array(), "its layer's parts"},
+        {NULL, "layers", json_pack("[{}, {}, {}]"), "its layer's parts"},
+        {NULL, "layers", json_object(), "its layer's parts"},
         {NULL, "annotations", NULL, "no cache record of version 1"},
         {NULL, "annotations", json_pack("[]"), "no cache record of version 1"},
         {notes, "dev.sbuild.cache.version", json_string("2"), "no cache record of version 1"},
@@ -219,7 +281,7 @@ static void test_refused(void) {
         if (!CHECK_INT(sb_cache_record_parse(text.data, text.len, &read, &err), -1) ||
             !CHECK_INT(err.code, SB_E_INTEGRITY) || !CHECK(strstr(err.message, cases[i].message)))
             printf("    case %zu: %s\n", i, err.message);
-        CHECK(!read.recipe && !read.name);
+        CHECK(!read.recipe && !read.name && !read.parts.v && !read.contents);
     }
     sb_cache_record_free(&record);
 }
@@ -254,6 +316,7 @@ static void test_long_names(void) {
 
 int main(void) {
     test_round_trip();
+    test_odd_lists();
     test_bytes();
     test_tags();
     test_renew();

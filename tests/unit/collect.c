@@ -93,20 +93,29 @@ static bool has_listing(struct sb_store *store, const char *record) {
     return has(store, path);
 }
 
-/* Its key is the hash of the name, and so is the digest of its listing. */
-static char *put_record(struct sb_store *store, const char *name, const struct sb_layer *layer,
-                        int use) {
+/* Its key is the hash of the name, and so is the digest of its listing. Without a count it is one
+ * of version 1, of one layer. */
+static char *put_record_of(struct sb_store *store, const char *name, const struct sb_layer *parts,
+                           size_t count, int use) {
     struct sb_digest key = sb_digest_of(name, strlen(name));
     char *path = sb_format("sbuild/records/%s", sb_digest_hex(&key).text);
-    sb_autofree char *text = sb_format(
-        "{\"version\":1,\"key\":{\"content\":\"%s\"},\"layer\":{\"digest\":\"%s\",\"diff_id\":"
-        "\"%s\",\"size\":%d}}",
-        sb_digest_text(&key).text, sb_digest_text(&layer->descriptor.digest).text,
-        sb_digest_text(&layer->diff_id).text, SIZE);
-    write_file(store, path, text, use);
+    sb_autobuf struct sb_buf text = {0};
+    sb_buf_addf(&text, "{\"key\":{\"content\":\"%s\"},%s", sb_digest_text(&key).text,
+                count ? "\"parts\":[" : "\"layer\":");
+    for (size_t i = 0; i < (count ? count : 1); i++)
+        sb_buf_addf(&text, "%s{\"digest\":\"%s\",\"diff_id\":\"%s\",\"size\":%d}", i ? "," : "",
+                    sb_digest_text(&parts[i].descriptor.digest).text,
+                    sb_digest_text(&parts[i].diff_id).text, SIZE);
+    sb_buf_adds(&text, count ? "]}" : "}");
+    write_file(store, path, text.data, use);
     sb_autofree char *listing = listing_path(name);
     write_file(store, listing, "a\nb\n", use);
     return path;
+}
+
+static char *put_record(struct sb_store *store, const char *name, const struct sb_layer *layer,
+                        int use) {
+    return put_record_of(store, name, layer, 0, use);
 }
 
 static struct sb_descriptor put_image(struct sb_store *store, const char *name,
@@ -290,6 +299,24 @@ static void test_only(void) {
     sb_collect_report_free(&report);
     CHECK(!has_blob(store, &mine) && !has_tree(store, &mine) && has_blob(store, &tagged));
     CHECK(has_blob(store, &other) && has_tree(store, &other) && has(store, "sbuild/keys/mine"));
+    sb_store_close(store);
+}
+
+/* A record of two parts keeps both and their trees, as long as both are there. */
+static void test_parts(void) {
+    struct sb_store *store = open_store("parts");
+    struct sb_collect_options options = SB_COLLECT_OPTIONS;
+    struct sb_layer both[2] = {put_layer(store, "lower", 1), put_layer(store, "upper", 2)};
+    struct sb_layer half[2] = {put_layer(store, "here", 3), put_layer(store, "gone", 4)};
+    sb_autofree char *gone = sb_blob_path(&half[1].descriptor.digest);
+    put_tree(store, &both[1], 1);
+    CHECK_INT(unlinkat(sb_store_fd(store), gone, 0), 0);
+    free(put_record_of(store, "both", both, 2, 10));
+    free(put_record_of(store, "half", half, 2, 10));
+    struct sb_collect_report report = collect(store, &options);
+    CHECK(has_blob(store, &both[0]) && has_blob(store, &both[1]) && has_tree(store, &both[1]));
+    CHECK(!has_blob(store, &half[0]));
+    sb_collect_report_free(&report);
     sb_store_close(store);
 }
 
@@ -641,6 +668,7 @@ int main(void) {
     test_stale();
     test_only();
     test_cap();
+    test_parts();
     test_older_than();
     test_keep_images();
     test_held();
