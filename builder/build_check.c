@@ -9,7 +9,6 @@
 
 #include "base/memory.h"
 #include "base/process.h"
-#include "builder/moving.h"
 #include "builder/target.h"
 #include "document/schema.h"
 #include "layers/room.h"
@@ -129,7 +128,7 @@ static int check_step(struct sb_target *target, const struct sb_recipe_layer *la
             return -1;
     if (copies && !sb_origin_is_context(&sb_step_placing(step)->origin))
         return 0; /* of another target, which may not be there yet */
-    bool settled = sb_moving_settle(target->build, target->recipe, step, &err) == 0;
+    bool settled = sb_target_settle(target, step, &err) == 0;
     if (settled && !copies && !step->kind->look)
         return 0;
     if (settled && (copies ? check_copy(target->context, step, deep, &err)

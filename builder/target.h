@@ -67,6 +67,9 @@ void sb_target_reset(struct sb_target *target);
 void sb_target_free(struct sb_target *target);
 /* Opens its context, unless it is open. */
 int sb_target_open_context(struct sb_target *target, struct sb_error *err);
+/* A name in the step that may stand for something else tomorrow (builder/moving.h). */
+int sb_target_settle(const struct sb_target *target, const struct sb_step *step,
+                     struct sb_error *err);
 
 /* ---- build_check.c ---- */
 

@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "builder/moving.h"
 #include "builder/source.h"
 #include "builder/target.h"
 #include "context/base_paths.h"
@@ -203,4 +204,15 @@ int sb_target_start(struct sb_target *target, struct sb_error *err) {
     prepare_results(target);
     target->started = true;
     return 0;
+}
+
+static void warn(void *data, const char *message) {
+    sb_build_warn(data, "%s", message);
+}
+
+int sb_target_settle(const struct sb_target *target, const struct sb_step *step,
+                     struct sb_error *err) {
+    struct sb_build *build = target->build;
+    const struct sb_moving_site site = {&build->request->secrets, build->settings, warn, build};
+    return sb_moving_settle(&site, target->recipe, step, err);
 }
