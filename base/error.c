@@ -41,6 +41,7 @@ int sb_fail(struct sb_error *err, enum sb_error_code code, const char *fmt, ...)
     va_list ap;
     va_start(ap, fmt);
     err->code = code;
+    err->reason = SB_REASON_NONE;
     err->os_errno = 0;
     err->hint[0] = '\0';
     err->output_at = err->output_len = 0;
@@ -120,6 +121,12 @@ int sb_error_hint(struct sb_error *err, const char *fmt, ...) {
     return -1;
 }
 
+int sb_error_reason(struct sb_error *err, enum sb_error_reason reason) {
+    if (err)
+        err->reason = reason;
+    return -1;
+}
+
 void sb_error_drop_output(struct sb_error *err) {
     char *output = err->message + err->output_at;
     if (err->output_at + err->output_len > strlen(err->message))
@@ -130,6 +137,23 @@ void sb_error_drop_output(struct sb_error *err) {
 
 void sb_error_clear(struct sb_error *err) {
     *err = (struct sb_error){0};
+}
+
+static const char *const reasons[] = {
+#define X(reason, name, meaning) [reason] = (name),
+    SB_ERROR_REASONS(X)
+#undef X
+};
+
+const char *sb_error_reason_name(enum sb_error_reason reason) {
+    return reasons[reason];
+}
+
+enum sb_error_reason sb_error_reason_named(const char *name) {
+    size_t i = sizeof reasons / sizeof *reasons;
+    while (i-- > 1 && strcmp(reasons[i], name) != 0)
+        ;
+    return (enum sb_error_reason)i;
 }
 
 const char *sb_error_name(enum sb_error_code code) {

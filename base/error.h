@@ -40,10 +40,29 @@ enum sb_error_code {
 #undef X
 };
 
+/* What a caller may have to know beside the code. X(reason, name, meaning) */
+#define SB_ERROR_REASONS(X)                                                                        \
+    X(SB_REASON_NONE, "", "nothing is said")                                                       \
+    X(SB_REASON_PASSING, "passing", "it may work when it is tried again")                          \
+    X(SB_REASON_LASTING, "lasting", "it will not")                                                 \
+    X(SB_REASON_FORBIDDEN, "forbidden",                                                            \
+      "sbuild itself goes no further: it leads where nobody may")                                  \
+    X(SB_REASON_DENIED, "denied", "the other side wants credentials, or others")                   \
+    X(SB_REASON_MISSING, "missing", "the registry lacks what was referred to")                     \
+    X(SB_REASON_IMMUTABLE, "immutable", "what is there may not be replaced")                       \
+    X(SB_REASON_CHANGED, "changed", "a file is no longer what it was")
+
+enum sb_error_reason {
+#define X(reason, name, meaning) reason,
+    SB_ERROR_REASONS(X)
+#undef X
+};
+
 /* Holds no memory of its own: copy it, keep it on the stack, forget it. Start from {0}. */
 struct sb_error {
     enum sb_error_code code;
-    int os_errno;        /* errno of the call that failed, or 0 */
+    enum sb_error_reason reason;
+    int os_errno;        /* errno of the call that failed, as sb_fail_errno found it; or 0 */
     char message[16384]; /* one line, or several for a list of recipe errors; cut with "…" */
     char hint[512];      /* what the user can do, or "" */
     /* The part of message that repeats the end of what a program printed, whole lines; or 0. */
@@ -66,6 +85,9 @@ int sb_error_context(struct sb_error *err, const char *fmt, ...)
 /* Says what to do about an error that is already set; replaces an earlier hint. Returns -1. */
 int sb_error_hint(struct sb_error *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+/* Says why, for callers. Returns -1; NULL is allowed. */
+int sb_error_reason(struct sb_error *err, enum sb_error_reason reason);
+
 /* Takes that part out, where what the program printed has been shown. */
 void sb_error_drop_output(struct sb_error *err);
 
@@ -74,6 +96,8 @@ void sb_error_clear(struct sb_error *err);
 /* Static strings; never NULL. */
 const char *sb_error_name(enum sb_error_code code);
 const char *sb_error_meaning(enum sb_error_code code);
+const char *sb_error_reason_name(enum sb_error_reason reason);
+enum sb_error_reason sb_error_reason_named(const char *name); /* SB_REASON_NONE: no such */
 int sb_error_exit_status(enum sb_error_code code);
 
 #endif

@@ -1,12 +1,11 @@
 #include "base/jobs.h"
 
-#include <pthread.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
 
 #include "base/assert.h"
 #include "base/memory.h"
+#include "base/thread.h"
 
 struct job {
     sb_job *run;
@@ -87,12 +86,8 @@ static void *work(void *data) {
 /* The lock is held. */
 static void start_thread(struct sb_jobs *jobs) {
     sb_assert_locked(&jobs->lock);
-    sigset_t all, old;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old); /* signals are for the caller's thread */
-    if (pthread_create(&jobs->threads[jobs->thread_count], NULL, work, jobs) == 0)
+    if (sb_thread_start(&jobs->threads[jobs->thread_count], work, jobs) == 0)
         jobs->thread_count++;
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
 }
 
 size_t sb_jobs_add(struct sb_jobs *jobs, sb_job *run, void *data) {

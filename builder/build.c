@@ -9,6 +9,7 @@
 #include "base/assert.h"
 #include "base/memory.h"
 #include "base/process.h"
+#include "base/thread.h"
 #include "builder/choice.h"
 #include "builder/graph.h"
 #include "builder/remote_cache.h"
@@ -115,8 +116,7 @@ int sb_build_threads(const struct sb_build *build) {
         return build->request->jobs;
     if (build->settings->jobs > 0)
         return (int)build->settings->jobs;
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    return cores > 0 ? (int)cores : 1;
+    return sb_core_count();
 }
 
 static void warn(void *data, const char *message) {

@@ -1,13 +1,13 @@
 #include "builder/cache_prune.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/interrupt.h"
+#include "base/jobs.h"
 #include "base/memory.h"
-#include "base/process.h"
 
-enum { TAG_LIMIT = 1000000, THREADS = 8 };
+enum { TAG_LIMIT = 1000000, AT_ONCE = 8 };
 
 static void free_record(struct sb_shared_record *record) {
     free(record->tag);
@@ -26,48 +26,28 @@ void sb_shared_records_free(struct sb_shared_records *records) {
 typedef int one_record(struct sb_remote *remote, struct sb_shared_record *record,
                        struct sb_error *err);
 
-struct crowd {
+struct task {
     struct sb_remote *remote;
-    struct sb_shared_records *records;
+    struct sb_shared_record *record;
     one_record *each;
-    pthread_mutex_t lock; /* guards all below */
-    size_t next;
-    struct sb_error err;
 };
 
-static void *work(void *data) {
-    struct crowd *crowd = data;
-    struct sb_error err = {0};
-    pthread_mutex_lock(&crowd->lock);
-    while (!crowd->err.code && crowd->next < crowd->records->n) {
-        struct sb_shared_record *record = &crowd->records->v[crowd->next++];
-        pthread_mutex_unlock(&crowd->lock);
-        int failed = sb_interrupt_check(&err) < 0 || crowd->each(crowd->remote, record, &err) < 0;
-        pthread_mutex_lock(&crowd->lock);
-        if (failed && !crowd->err.code)
-            crowd->err = err;
-    }
-    pthread_mutex_unlock(&crowd->lock);
-    return NULL;
+static int do_one(void *data, struct sb_error *err) {
+    const struct task *task = data;
+    return sb_interrupt_check(err) < 0 ? -1 : task->each(task->remote, task->record, err);
 }
 
 static int for_each(struct sb_remote *remote, struct sb_shared_records *records, one_record *each,
                     struct sb_error *err) {
-    struct crowd crowd = {.remote = remote, .records = records, .each = each};
-    pthread_t threads[THREADS - 1];
-    size_t started = 0;
-    pthread_mutex_init(&crowd.lock, NULL);
-    while (started < THREADS - 1 && started + 1 < records->n &&
-           pthread_create(&threads[started], NULL, work, &crowd) == 0)
-        started++;
-    work(&crowd);
-    for (size_t i = 0; i < started; i++)
-        pthread_join(threads[i], NULL);
-    pthread_mutex_destroy(&crowd.lock);
-    if (!crowd.err.code)
-        return 0;
-    *err = crowd.err;
-    return -1;
+    sb_autofree struct task *tasks = sb_alloc((records->n + 1) * sizeof *tasks);
+    struct sb_jobs *jobs = sb_jobs_new(AT_ONCE);
+    for (size_t i = 0; i < records->n; i++) {
+        tasks[i] = (struct task){remote, &records->v[i], each};
+        sb_jobs_add(jobs, do_one, &tasks[i]);
+    }
+    int failed = sb_jobs_wait(jobs, err);
+    sb_jobs_free(jobs);
+    return failed;
 }
 
 /* ---- listing ---- */

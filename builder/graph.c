@@ -6,6 +6,7 @@
 
 #include "base/assert.h"
 #include "base/memory.h"
+#include "base/thread.h"
 
 /* ---- making it ---- */
 
@@ -204,7 +205,7 @@ int sb_graph_finish(struct sb_build *build, struct sb_error *err) {
         struct sb_target *target = build->targets[i];
         if (target->state == SB_TARGET_DONE)
             continue;
-        if (pthread_create(&target->thread, NULL, target_thread, target) != 0) {
+        if (sb_thread_start(&target->thread, target_thread, target) != 0) {
             failed = sb_fail(err, SB_E_FAILED, "no thread could be started");
             target->state = SB_TARGET_FAILED;
             break;

@@ -9,7 +9,7 @@
 #include "document/settings.h"
 
 /* Packs what a copy layer copies. out has none yet. SB_E_FAILED
- * with os_errno ESTALE: a file changed meanwhile. */
+ * with SB_REASON_CHANGED: a file changed meanwhile. */
 int sb_layer_pack_copy(const struct sb_layer_site *site, const struct sb_copy_list *list,
                        const struct sb_pack_options *options, struct sb_parts *out,
                        struct sb_error *err);

@@ -1,6 +1,5 @@
 #include "builder/remote_cache.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -49,7 +48,7 @@ static void fail_too(struct sb_cache_repository *other, const struct sb_cache_re
                      const struct sb_error *err) {
     if (!other->name)
         return;
-    bool unreachable = err->code == SB_E_NETWORK && err->os_errno == EAGAIN;
+    bool unreachable = err->code == SB_E_NETWORK && err->reason == SB_REASON_PASSING;
     bool same_host = !strcmp(sb_remote_host(other->remote), sb_remote_host(failed->remote));
     if (!strcmp(other->name, failed->name) || (unreachable && same_host))
         other->failed = true;

@@ -1,5 +1,4 @@
 /* Records on their way into a repository: a queue, and threads that empty it. */
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -8,6 +7,7 @@
 #include "base/assert.h"
 #include "base/memory.h"
 #include "base/process.h"
+#include "base/thread.h"
 #include "builder/remote_cache_private.h"
 #include "layers/origin.h"
 
@@ -183,7 +183,8 @@ static void do_job(struct sb_remote_cache *cache, struct sb_cache_job *job) {
         }
         if (sb_cache_repository_failed(cache, &cache->to) || send_record(cache, job, &err) == 0)
             return;
-        if (attempt == SEND_ATTEMPTS || err.os_errno == EAGAIN) /* that was repeated already */
+        if (attempt == SEND_ATTEMPTS ||
+            err.reason == SB_REASON_PASSING) /* that was repeated already */
             break;
         pause_between(attempt);
         sb_error_clear(&err);
@@ -229,7 +230,7 @@ static void add_threads(struct sb_remote_cache *cache) {
     for (const struct sb_cache_job *job = cache->first; job; job = job->next)
         waiting++;
     for (size_t idle = cache->idle; waiting > idle && cache->thread_count < most; idle++) {
-        if (pthread_create(&cache->threads[cache->thread_count], NULL, work, cache) != 0)
+        if (sb_thread_start(&cache->threads[cache->thread_count], work, cache) != 0)
             return; /* fewer do it, or sb_remote_cache_finish */
         cache->thread_count++;
     }

@@ -71,7 +71,7 @@ static bool may_be_in_store(const char *name) {
 /* ---- in a registry ---- */
 
 static bool is_unreachable(const struct sb_error *err) {
-    return err->code == SB_E_NETWORK && err->os_errno;
+    return err->code == SB_E_NETWORK && err->reason != SB_REASON_NONE;
 }
 
 int sb_source_resolve(const struct sb_source_site *site, const struct sb_reference *reference,

@@ -1,6 +1,5 @@
 #include "builder/target.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,6 +9,7 @@
 #include "base/memory.h"
 #include "base/process.h"
 #include "base/text.h"
+#include "base/thread.h"
 #include "builder/cache.h"
 #include "builder/layer_build.h"
 #include "builder/target_private.h"
@@ -118,7 +118,7 @@ static int build_copy(struct sb_target *target, struct sb_attempt *a, struct sb_
     for (int attempt = 1;; attempt++) {
         if (sb_layer_pack_copy(&a->site, &a->copies.v[0].list, &options, &parts, err) == 0)
             break;
-        if (err->os_errno != ESTALE || attempt == COPY_ATTEMPTS)
+        if (err->reason != SB_REASON_CHANGED || attempt == COPY_ATTEMPTS)
             return sb_error_context(err, "layer %s", r->name);
         sb_error_clear(err);
         if (sb_attempt_key(a, err) < 0)
@@ -215,7 +215,7 @@ static void start_packing(struct sb_target *target, struct sb_attempt *a, struct
     p->lock = lock;
     target->packing = p;
     sb_target_notify(target, p->attempt.result, SB_EVENT_LAYER_PACK, NULL, 0);
-    p->has_thread = pthread_create(&p->thread, NULL, pack_thread, p) == 0;
+    p->has_thread = sb_thread_start(&p->thread, pack_thread, p) == 0;
     if (!p->has_thread) /* none to be had: pack now */
         pack_thread(p);
 }

@@ -1,7 +1,6 @@
 /*
  * The trees that a layer's steps run on: fetched, unpacked and mended where they aren't here.
  */
-#include <errno.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +14,7 @@
 /* What may work in a minute is left alone. */
 void sb_target_reject(const struct sb_target *target, size_t layer, struct sb_error *err) {
     if (layer >= target->image.layer_count || err->code == SB_E_INTERRUPTED ||
-        err->code == SB_E_IO || err->code == SB_E_NO_SPACE || err->os_errno == EAGAIN)
+        err->code == SB_E_IO || err->code == SB_E_NO_SPACE || err->reason == SB_REASON_PASSING)
         return;
     const struct sb_digest *diff_id = &target->image.layers[layer].layer.diff_id;
     struct sb_build *build = target->build;

@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <net/if.h>
 #include <poll.h>
-#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -23,6 +22,7 @@
 #include "base/loopback.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "base/thread.h"
 #include "builder/cache.h"
 #include "document/environment.h"
 #include "document/image_config.h"
@@ -217,7 +217,7 @@ static int start_asking(struct asking *a, const struct sb_recipe *recipe, bool b
                          .stop = eventfd(0, EFD_CLOEXEC),
                          .ready = eventfd(0, EFD_CLOEXEC)};
     uint64_t value;
-    if (a->stop < 0 || a->ready < 0 || pthread_create(&a->thread, NULL, ask_thread, a) != 0) {
+    if (a->stop < 0 || a->ready < 0 || sb_thread_start(&a->thread, ask_thread, a) != 0) {
         free_asking(a);
         return sb_fail(err, SB_E_FAILED, "no thread could be started");
     }

@@ -17,6 +17,7 @@
 #include "context/outputs.h"
 #include "deploy/bundle.h"
 #include "deploy/units.h"
+#include "registry/attach.h"
 #include "registry/pull.h"
 
 /* Everything that one run needs. */
@@ -200,18 +201,11 @@ static int push_image(struct bundling *b, struct sb_error *err) {
     return rc;
 }
 
-/* A registry without the referrers API gets an index of them at a tag. */
-static int put_referrer(struct bundling *b, const struct sb_reference *where,
-                        struct sb_error *err) {
-    const struct sb_descriptor *manifest = &b->bundle.descriptor;
-    sb_autobuf struct sb_buf bytes = {0};
-    struct sb_digest digest;
-    if (sb_blob_read(b->store, manifest, SB_MANIFEST_LIMIT, &bytes, err) < 0)
-        return -1;
+static int attach(struct bundling *b, const struct sb_reference *where, struct sb_error *err) {
     struct sb_remote *remote =
         sb_remote_open(b->request->build.registry, where->host, where->repository);
     sb_remote_will_push(remote);
-    int rc = sb_remote_referrer_put(remote, SB_MEDIA_MANIFEST, bytes.data, bytes.len, &digest, err);
+    int rc = sb_attached_put(remote, b->store, &b->bundle.descriptor, err);
     sb_remote_free(remote);
     return rc;
 }
@@ -249,7 +243,7 @@ static int push_beside(struct bundling *b, const json_t *fact, json_t *facts,
         rc = sb_cli_push_image(&as_it_is, b->request->build.registry, b->store, &b->bundle,
                                &targets.v[i], NULL, b->progress, facts, err);
         if (rc == 0)
-            rc = put_referrer(b, &targets.v[i].repository, err);
+            rc = attach(b, &targets.v[i].repository, err);
     }
     sb_push_targets_free(&targets);
     return rc;

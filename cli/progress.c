@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "base/thread.h"
 #include "base/visible.h"
 #include "cli/command.h"
 #include "cli/progress_json.h"
@@ -367,7 +368,7 @@ void sb_progress_notify(void *progress, const struct sb_event *event) {
             draw(p);
     } else {
         if (!p->has_ticker && event->type == SB_EVENT_LAYER_START && event->layer->seconds == 0.0)
-            p->has_ticker = pthread_create(&p->ticker, NULL, tick, p) == 0;
+            p->has_ticker = sb_thread_start(&p->ticker, tick, p) == 0;
         erase(p);
         show(p, event);
         draw(p);
@@ -457,7 +458,7 @@ void sb_progress_transfer(void *progress, const struct sb_transfer_event *event)
         say_still(p, event);
     } else {
         if (!p->has_ticker)
-            p->has_ticker = pthread_create(&p->ticker, NULL, tick, p) == 0;
+            p->has_ticker = sb_thread_start(&p->ticker, tick, p) == 0;
         erase(p);
         show_transfer(p, event);
         draw(p);

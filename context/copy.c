@@ -70,8 +70,7 @@ static int open_source(const struct sb_copy_entry *e, const struct sb_copy_from 
     close(fd);
     sb_fail(err, SB_E_FAILED, "%s/%s changed while it was being copied", sb_context_path(context),
             e->source);
-    err->os_errno = ESTALE;
-    return -1;
+    return sb_error_reason(err, SB_REASON_CHANGED);
 }
 
 static int check_unchanged(const struct sb_copy_entry *e, const struct sb_copy_from *from,
@@ -83,8 +82,7 @@ static int check_unchanged(const struct sb_copy_entry *e, const struct sb_copy_f
         return -1;
     sb_fail(err, SB_E_FAILED, "%s/%s changed while it was being copied", sb_context_path(context),
             e->source);
-    err->os_errno = ESTALE;
-    return -1;
+    return sb_error_reason(err, SB_REASON_CHANGED);
 }
 
 /* Its content was compared with the digest when it was fetched. */

@@ -133,7 +133,7 @@ struct sb_copy_fetch {
 };
 
 /* Packs the entries, with epoch as every mtime; fetch may be NULL if none is downloaded. A file
- * whose content is no longer what its entry says is SB_E_FAILED with os_errno ESTALE: it changed
+ * whose content is no longer what its entry says is SB_E_FAILED with SB_REASON_CHANGED: it changed
  * meanwhile; resolve again. */
 int sb_copy_pack(const struct sb_copy_list *list, const struct sb_copy_from *from,
                  const struct sb_copy_fetch *fetch, struct sb_packer *packer, int64_t epoch,

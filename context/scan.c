@@ -16,6 +16,7 @@
 #include "base/memory.h"
 #include "base/process.h"
 #include "base/text.h"
+#include "base/thread.h"
 #include "context/file_digest.h"
 #include "layers/entry.h"
 
@@ -346,10 +347,9 @@ static int read_directory(struct worker *w, struct directory *d) {
 static void *work(void *data);
 
 static void start_threads(struct walk *walk) {
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    int wanted = cores - 1 > THREAD_LIMIT ? THREAD_LIMIT : (int)cores - 1;
+    int cores = sb_core_count(), wanted = cores - 1 > THREAD_LIMIT ? THREAD_LIMIT : cores - 1;
     while (walk->thread_count < wanted &&
-           pthread_create(&walk->threads[walk->thread_count], NULL, work, walk) == 0)
+           sb_thread_start(&walk->threads[walk->thread_count], work, walk) == 0)
         walk->thread_count++;
 }
 

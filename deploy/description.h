@@ -30,6 +30,7 @@
 #include "document/recipe.h"
 #include "layers/image.h"
 
+/* What a recipe need not say is what is usual, in seconds where it is a time. */
 #define SB_DESCRIPTION_FORMAT     1
 #define SB_DESCRIPTION_LIMIT      (1u << 20) /* bytes of the document */
 #define SB_SERVICE_NAME_LIMIT     64         /* so that all names made from it fit in 255 bytes */
@@ -41,8 +42,6 @@
 #define SB_SERVICE_HEALTH_EVERY   10
 #define SB_SERVICE_HEALTH_ANSWER  30
 #define SB_SERVICE_HEALTH_STEADY  10
-#define SB_SERVICE_HEALTH_LIMIT   86400 /* of these two */
-#define SB_GPU_LIMIT              64
 
 /* X(value, name in JSON, systemd's Type=) */
 #define SB_SERVICE_TYPES(X)                                                                        \

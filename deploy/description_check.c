@@ -8,9 +8,8 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "base/visible.h"
-#include "deploy/description.h"
+#include "deploy/description_private.h"
 #include "deploy/initfile.h"
-#include "document/rules.h"
 
 #define TEXT_LIMIT (128u << 10) /* bytes of one word or value; Linux' own limit */
 #define ALL_LIMIT                                                                                  \
@@ -74,23 +73,69 @@ bool sb_service_name_valid(const char *name) {
     return strlen(name) <= SB_SERVICE_NAME_LIMIT && sb_rule_name.check(name);
 }
 
+/* ---- what holds for one value, by the list of fields ---- */
+
+static void check_size(struct check *c, const char *key, const char *size) {
+    size_t digits = size ? strspn(size, "0123456789") : 0;
+    if (size && strcmp(size, "unlimited") != 0 && (digits == 0 || size[digits] || digits > 18))
+        fail(c, key, size, "a number of bytes, or unlimited");
+}
+
+static void check_value(struct check *c, const struct sb_field *field, const char *key,
+                        const void *at) {
+    const struct sb_rule *rule = sb_field_rule(field);
+    const struct sb_strings *list = at;
+    const struct sb_pairs *pairs = at;
+    switch (field->type) {
+    case SB_FIELD_TEXT:
+        if (rule)
+            check_rule(c, key, *(const char *const *)at, rule, field->null || field->later);
+        break;
+    case SB_FIELD_SIZE:
+        check_size(c, key, *(const char *const *)at);
+        break;
+    case SB_FIELD_NUMBER:
+        if (sb_field_number(field, at) > sb_field_most(field))
+            fail(c, key, NULL, "in its range");
+        break;
+    case SB_FIELD_STRINGS:
+    case SB_FIELD_UNITS:
+        for (size_t i = 0; rule && i < list->n; i++)
+            check_rule(c, key, list->v[i], rule, false);
+        break;
+    case SB_FIELD_PAIRS:
+        for (size_t i = 0; i < pairs->n; i++) {
+            check_rule(c, key, pairs->v[i].name, rule, false);
+            if (i && strcmp(pairs->v[i - 1].name, pairs->v[i].name) >= 0)
+                fail(c, key, pairs->v[i].name, "in order, once");
+        }
+        break;
+    default:
+        break;
+    }
+}
+
+/* where: the object that they are in, and a dot; or "". */
+static void check_fields(struct check *c, const struct sb_field *fields, const char *where,
+                         const struct sb_description *d) {
+    for (const struct sb_field *field = fields; field->key; field++) {
+        sb_autofree char *key = sb_format("%s%s", where, field->key);
+        sb_autofree char *inside = sb_format("%s.", key);
+        if (field->type == SB_FIELD_OBJECT)
+            check_fields(c, field->fields, inside, d);
+        else if (field->type != SB_FIELD_LAYERS)
+            check_value(c, field, key, (const char *)d + field->offset);
+    }
+}
+
+/* ---- what no rule says ---- */
+
 static void check_names(struct check *c, const struct sb_description *d) {
     if (!d->name || !sb_service_name_valid(d->name))
         fail(c, "name", d->name ? d->name : "", sb_rule_name.expected);
     if (d->version && (!is_seen(d->version) || !*d->version || strchr(d->version, '\\') ||
                        strlen(d->version) > 256))
         fail(c, "version", d->version, "a short text without \\");
-    check_rule(c, "image.repository", d->repository, &sb_rule_repository, true);
-    check_rule(c, "upstream", d->upstream, &sb_rule_file, true);
-    check_rule(c, "stopSignal", d->stop_signal, &sb_rule_signal, true);
-    check_rule(c, "schedule", d->schedule, &sb_rule_schedule, true);
-    check_rule(c, "limits.cpu", d->cpu, &sb_rule_cpu, true);
-    const char *const sizes[] = {d->swap, d->memlock, d->core, d->stack};
-    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
-        if (sizes[i] && strcmp(sizes[i], "unlimited") != 0 &&
-            (!*sizes[i] || strspn(sizes[i], "0123456789") != strlen(sizes[i]) ||
-             strlen(sizes[i]) > 18))
-            fail(c, "limits", sizes[i], "a number of bytes, or unlimited");
     if (!d->user)
         fail(c, "user", "", sb_rule_user.expected);
     else if (*d->user)
@@ -150,12 +195,9 @@ static void check_host(struct check *c, const struct sb_description *d) {
         fail(c, "directories.host", NULL, "for this service");
     for (size_t i = 0; i < d->host.n && !c->failed; i++) {
         const struct sb_pair *one = &d->host.v[i];
-        check_rule(c, "directories.host", one->name, &sb_rule_host, false);
         check_mount(c, "directories.host", one->value);
         if (!c->failed && meets_others(d, i))
             fail(c, "directories.host", one->value, "a place of its own");
-        if (i && strcmp(d->host.v[i - 1].name, one->name) >= 0)
-            fail(c, "directories.host", one->name, "in order, once");
     }
 }
 
@@ -171,11 +213,6 @@ static bool is_whole(const char *unit) {
 }
 
 static void check_lists(struct check *c, const struct sb_description *d) {
-    const struct sb_strings *const lists[] = {&d->secrets, &d->after, &d->requires};
-    static const char *const keys[] = {"secrets", "after", "requires"};
-    for (size_t i = 0; i < 3; i++)
-        for (size_t j = 0; j < lists[i]->n; j++)
-            check_rule(c, keys[i], lists[i]->v[j], i ? &sb_rule_unit : &sb_rule_secret, false);
     for (size_t i = 0; i < d->requires.n; i++)
         if (!sb_unit_is_requirable(d->requires.v[i]) || !is_whole(d->requires.v[i]))
             fail(c, "requires", d->requires.v[i], "a unit that a service may start");
@@ -202,7 +239,6 @@ static void check_argv(struct check *c, const struct sb_description *d) {
 static void check_env(struct check *c, const struct sb_description *d) {
     size_t total = 0;
     for (size_t i = 0; i < d->env.n; i++) {
-        check_rule(c, "env", d->env.v[i].name, &sb_rule_env, false);
         total += strlen(d->env.v[i].name) + strlen(d->env.v[i].value) + 2;
         if (!is_text(d->env.v[i].value, true))
             fail(c, "env", d->env.v[i].name, "set to a text without control characters");
@@ -212,15 +248,11 @@ static void check_env(struct check *c, const struct sb_description *d) {
 }
 
 static void check_health(struct check *c, const struct sb_description *d) {
-    check_rule(c, "health.http", d->health_http, &sb_rule_http_path, true);
     if (d->health_command && (!*d->health_command || !is_text(d->health_command, true)))
         fail(c, "health.command", d->health_command, "a command");
     int ways = (d->health_http != NULL) + (d->health_tcp != 0) + (d->health_command != NULL);
     if (ways > 1 || (d->health_http && !d->port) || (ways && d->type == SB_SERVICE_JOB))
         fail(c, "health", NULL, "one way that the service can be asked in");
-    check_rule(c, "health.host", d->health_host, &sb_rule_http_host, true);
-    if (d->health_answer > SB_SERVICE_HEALTH_LIMIT || d->health_steady > SB_SERVICE_HEALTH_LIMIT)
-        fail(c, "health", NULL, "asked within a day");
     if (!d->health_timeout || !d->health_interval || !d->stop_timeout ||
         (!d->start_timeout && d->type != SB_SERVICE_JOB))
         fail(c, "health", NULL, "without a time that is 0");
@@ -232,7 +264,7 @@ static void check_rest(struct check *c, const struct sb_description *d) {
         fail(c, "schedule", d->schedule, "for a service that runs on");
     if (job && d->restart == SB_RESTART_ALWAYS)
         fail(c, "restart", "always", "for a job");
-    if (d->gpu > SB_GPU_LIMIT || (d->gpu_shared && (!d->gpu || d->gpu_devices)) ||
+    if ((d->gpu_shared && (!d->gpu || d->gpu_devices)) ||
         (d->gpu_devices && (unsigned)__builtin_popcountll(d->gpu_devices) != d->gpu))
         fail(c, "gpu", NULL, "a number of devices");
     if (blue_green && (job || d->gpu || !d->port || !d->spare_port || d->port == d->spare_port ||
@@ -240,13 +272,8 @@ static void check_rest(struct check *c, const struct sb_description *d) {
         fail(c, "strategy", "blue-green", "for this service");
     if (d->upstream && !strcmp(d->upstream, SB_UPSTREAM_RELOAD))
         fail(c, "upstream", d->upstream, "a name that is free");
-    if (d->drain > SB_DRAIN_LIMIT)
-        fail(c, "drain", NULL, "a day at most");
     if (!blue_green && (d->spare_port || d->upstream))
         fail(c, "strategy", "recreate", "for a service with a spare port");
-    if (d->memory > INT64_MAX || d->tasks < 0 || d->files < 0 || d->tasks > 4194304 ||
-        d->files > 1073741816)
-        fail(c, "limits", NULL, "in their range");
     if (d->harden_off >> SB_HARDEN_COUNT)
         fail(c, "harden", NULL, "known");
     if (d->layer_count == 0 || d->layer_count > SB_LAYER_LIMIT)
@@ -261,21 +288,15 @@ static void check_rest(struct check *c, const struct sb_description *d) {
         fail(c, "root", "host", "possible without layers of the application");
 }
 
-static void check_order(struct check *c, const struct sb_description *d) {
-    for (size_t i = 1; i < d->env.n; i++)
-        if (strcmp(d->env.v[i - 1].name, d->env.v[i].name) >= 0)
-            fail(c, "env", d->env.v[i].name, "in order, once");
-}
-
 int sb_description_check(const struct sb_description *d, struct sb_error *err) {
     struct check c = {err, false};
     check_names(&c, d);
+    check_fields(&c, sb_description_fields, "", d);
     check_lists(&c, d);
     check_volumes(&c, d);
     check_host(&c, d);
     check_argv(&c, d);
     check_env(&c, d);
-    check_order(&c, d);
     check_health(&c, d);
     check_rest(&c, d);
     return c.failed ? -1 : 0;

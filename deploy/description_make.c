@@ -7,7 +7,7 @@
 #include "base/json.h"
 #include "base/memory.h"
 #include "base/text.h"
-#include "deploy/description.h"
+#include "deploy/description_private.h"
 #include "document/environment.h"
 #include "document/image_config.h"
 
@@ -122,21 +122,6 @@ static void add_layers(const struct sb_image *image, size_t application,
 
 /* ---- what the recipe says ---- */
 
-static enum sb_service_type type_of(const char *text) {
-    return !text || !strcmp(text, "service") ? SB_SERVICE_EXEC
-           : !strcmp(text, "notify")         ? SB_SERVICE_NOTIFY
-           : !strcmp(text, "simple")         ? SB_SERVICE_SIMPLE
-                                             : SB_SERVICE_JOB;
-}
-
-static enum sb_service_restart restart_of(const char *text, enum sb_service_type type) {
-    if (!text)
-        return type == SB_SERVICE_JOB ? SB_RESTART_NO : SB_RESTART_ALWAYS;
-    return !strcmp(text, "always") ? SB_RESTART_ALWAYS
-           : !strcmp(text, "no")   ? SB_RESTART_NO
-                                   : SB_RESTART_ON_FAILURE;
-}
-
 /* "backend" is the unit "backend.service". */
 static void add_units(const struct sb_strings *names, struct sb_strings *out) {
     static const char *const types[] = {".service", ".socket", ".target", ".mount",
@@ -158,56 +143,78 @@ static char *size_of(const char *text) {
     return sb_text_parse_size(text, &bytes) ? sb_format("%" PRIu64, bytes) : sb_strdup(text);
 }
 
-static uint32_t seconds(uint64_t given, uint32_t fallback) {
-    return given ? (uint32_t)given : fallback;
+static uint64_t choice_of(const struct sb_field *field, const char *text) {
+    const char *const *values = sb_field_values(field);
+    uint64_t i = 0;
+    while (text && values[i] && strcmp(values[i], text) != 0)
+        i++;
+    return text && values[i] ? i : 0;
+}
+
+static void add_pairs(const struct sb_pairs *from, struct sb_pairs *to) {
+    sb_pairs_add(to, from);
+    sb_pairs_sort(to);
+}
+
+/* What the recipe says at said, or is usual. */
+static void take_over(const struct sb_field *field, const struct sb_service *s, const void *said,
+                      void *at) {
+    switch (field->type) {
+    case SB_FIELD_TEXT:
+        *(char **)at = copy(*(char *const *)said);
+        break;
+    case SB_FIELD_SIZE:
+        *(char **)at = size_of(*(char *const *)said);
+        break;
+    case SB_FIELD_NUMBER:
+    case SB_FIELD_DEVICES:
+        sb_field_set_number(
+            field, at, sb_service_says(s, field->said) ? *(const uint64_t *)said : field->usual);
+        break;
+    case SB_FIELD_BOOL:
+        *(bool *)at = *(const bool *)said;
+        break;
+    case SB_FIELD_CHOICE:
+        sb_field_set_number(field, at, choice_of(field, *(char *const *)said));
+        break;
+    case SB_FIELD_DEVICE:
+        *(bool *)at = sb_strings_has(said, *field->values);
+        break;
+    case SB_FIELD_STRINGS:
+        sb_strings_copy(at, said);
+        break;
+    case SB_FIELD_UNITS:
+        add_units(said, at);
+        break;
+    case SB_FIELD_PAIRS:
+        add_pairs(said, at);
+        break;
+    default:
+        break;
+    }
+}
+
+static void take_all(const struct sb_field *field, const struct sb_service *s,
+                     struct sb_description *out) {
+    for (; field->key; field++) {
+        if (field->type == SB_FIELD_OBJECT)
+            take_all(field->fields, s, out);
+        else if (field->said)
+            take_over(field, s, (const char *)s + field->said, (char *)out + field->offset);
+    }
 }
 
 static void from_service(const struct sb_service *s, struct sb_description *out) {
-    out->type = type_of(s->type);
-    out->schedule = copy(s->schedule);
-    if (s->port)
-        out->port = (uint16_t)s->port;
-    out->spare_port = (uint16_t)s->spare_port;
-    out->health_http = copy(s->health_http);
-    out->health_command = copy(s->health_command);
-    out->health_tcp = (uint16_t)s->health_tcp;
-    out->health_timeout = seconds(s->health_timeout, SB_SERVICE_HEALTH_TIMEOUT);
-    out->health_interval = seconds(s->health_interval, SB_SERVICE_HEALTH_EVERY);
-    out->health_answer = seconds(s->health_answer, SB_SERVICE_HEALTH_ANSWER);
-    out->health_steady = s->has_steady ? (uint32_t)s->health_steady : SB_SERVICE_HEALTH_STEADY;
-    out->health_host = copy(s->health_host);
-    out->start_timeout =
-        seconds(s->start_timeout, out->type == SB_SERVICE_JOB ? 0 : SB_SERVICE_START_TIMEOUT);
-    out->stop_timeout = seconds(s->stop_timeout, SB_SERVICE_STOP_TIMEOUT);
-    out->drain = s->has_drain ? (uint32_t)s->drain : SB_SERVICE_DRAIN;
-    out->gpu = (unsigned)s->gpu;
-    out->gpu_devices = s->gpu_devices;
-    out->gpu_shared = s->gpu_shared;
-    out->restart = restart_of(s->restart, out->type);
-    out->root = s->root && !strcmp(s->root, "host") ? SB_ROOT_HOST : SB_ROOT_LAYERS;
-    if (s->strategy && !strcmp(s->strategy, "blue-green")) {
-        out->strategy = SB_STRATEGY_BLUE_GREEN;
-        out->upstream = s->upstream ? sb_strdup(s->upstream) : sb_format("%s.conf", out->name);
-    }
-    out->directories[SB_DIRECTORY_STATE] = copy(s->state);
-    out->directories[SB_DIRECTORY_CACHE] = copy(s->cache);
-    out->directories[SB_DIRECTORY_LOGS] = copy(s->logs);
-    for (size_t i = 0; i < s->host.n; i++)
-        sb_pairs_set(&out->host, s->host.v[i].name, s->host.v[i].value);
-    sb_pairs_sort(&out->host);
-    out->infiniband = sb_strings_has(&s->devices, "infiniband");
-    sb_strings_copy(&out->secrets, &s->secrets);
-    add_units(&s->after, &out->after);
-    add_units(&s->requires, &out->requires);
-    out->memory = s->memory_limit;
-    out->cpu = copy(s->cpu_limit);
-    out->tasks = s->tasks_limit;
-    out->files = s->files_limit;
-    out->swap = size_of(s->swap_limit);
-    out->memlock = size_of(s->memlock_limit);
-    out->core = size_of(s->core_limit);
-    out->stack = size_of(s->stack_limit);
+    take_all(sb_description_fields, s, out);
     out->harden_off = s->harden_off;
+    if (s->type && !strcmp(s->type, "oneshot")) /* another word for it */
+        out->type = SB_SERVICE_JOB;
+    if (out->type == SB_SERVICE_JOB && !s->restart)
+        out->restart = SB_RESTART_NO;
+    if (out->type == SB_SERVICE_JOB && !s->start_timeout)
+        out->start_timeout = 0;
+    if (out->strategy == SB_STRATEGY_BLUE_GREEN && !out->upstream)
+        out->upstream = sb_format("%s.conf", out->name);
 }
 
 /* ---- all of it ---- */
@@ -224,9 +231,9 @@ static int make(const struct sb_image *image, const struct sb_recipe *recipe,
                              "_ or -, %d at most",
                              SB_SERVICE_NAME_LIMIT);
     }
+    from_service(service ? service : &none, out);
     if (from_config(image, recipe, out, err) < 0)
         return -1;
-    from_service(service ? service : &none, out);
     add_volumes(image, out);
     struct sb_error own = {0};
     if (sb_description_check(out, &own) == 0)

@@ -4,14 +4,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <linux/openat2.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "base/beneath.h"
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/process.h"
@@ -54,11 +53,8 @@ static mode_t mode_for(mode_t rights, const struct stat *st) {
 
 /* ---- the layer ---- */
 
-static int open_beneath(int dir, const char *path, int flags) {
-    struct open_how how = {.flags = (unsigned)flags | O_CLOEXEC | O_NOFOLLOW,
-                           .resolve =
-                               RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS};
-    return (int)syscall(SYS_openat2, dir, path, &how, sizeof how);
+static int open_beneath(int dir, const char *path, unsigned flags) {
+    return sb_open_beneath(dir, path, flags | O_NOFOLLOW, SB_BENEATH_NO_LINKS);
 }
 
 /* False for what is not there: an upper layer removed it, or has a symlink on the way. */

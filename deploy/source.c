@@ -4,83 +4,36 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "base/json.h"
 #include "base/memory.h"
 #include "deploy/bundle.h"
 #include "layers/import.h"
+#include "registry/attach.h"
 #include "registry/fetch.h"
 #include "registry/pull.h"
 #include "registry/reference.h"
 
-static bool is_bundle(const struct sb_buf *manifest) {
-    sb_autojson json_t *value = sb_json_parse(sb_buf_text(manifest), manifest->len, NULL);
-    return !strcmp(sb_json_string(value, "artifactType", ""), SB_BUNDLE_ARTIFACT_TYPE);
-}
-
 /* ---- in a registry ---- */
 
-/* 1: it is one; 0: it is something else; -1. */
-static int get(struct sb_remote *remote, const char *reference, struct sb_manifest *out,
-               struct sb_error *err) {
-    if (sb_remote_manifest_get(remote, reference, out, err) < 0)
-        return -1;
-    return is_bundle(&out->bytes);
-}
-
-static bool is_of(const struct sb_manifest *bundle, const struct sb_digest *image) {
-    sb_autojson json_t *value = sb_json_parse(sb_buf_text(&bundle->bytes), bundle->bytes.len, NULL);
-    struct sb_digest subject;
-    const char *text = sb_json_string(json_object_get(value, "subject"), "digest", "");
-    return sb_digest_parse(text, &subject, NULL) == 0 && sb_digest_equal(&subject, image);
-}
-
-/* The bundle-TAG beside an image's TAG, when it is of that very image. */
-static bool find_by_tag(struct sb_remote *remote, const char *tag, const struct sb_digest *image,
-                        struct sb_descriptor *out) {
-    sb_autofree char *name = sb_bundle_tag(tag);
-    struct sb_manifest bundle = {0};
-    struct sb_error ignored = {0};
-    bool found = get(remote, name, &bundle, &ignored) == 1 && is_of(&bundle, image);
-    if (found)
-        *out = bundle.descriptor;
-    sb_manifest_free(&bundle);
-    return found;
-}
-
-/* The last of those that refer to it: registries list them in the order they came. */
-static int find_referrer(struct sb_remote *remote, const struct sb_digest *image,
+/* The bundle-TAG beside an image's TAG, when it is of that very image; else the last that is. */
+static int find_attached(struct sb_remote *remote, const struct sb_digest *image, const char *tag,
                          struct sb_descriptor *out, struct sb_error *err) {
-    sb_autojson json_t *list = NULL;
-    if (sb_remote_referrers(remote, image, SB_BUNDLE_ARTIFACT_TYPE, &list, err) < 0)
-        return -1;
-    size_t n = json_array_size(list);
-    struct sb_manifest bundle = {0};
-    for (size_t i = n; i-- > 0;) {
-        const char *digest = sb_json_string(json_array_get(list, i), "digest", "");
-        struct sb_error ignored = {0};
-        bool found = get(remote, digest, &bundle, &ignored) == 1 && is_of(&bundle, image);
-        if (found)
-            *out = bundle.descriptor;
-        sb_manifest_free(&bundle);
-        bundle = (struct sb_manifest){0};
-        if (found)
-            return 0;
-    }
-    return sb_fail(err, SB_E_NOT_FOUND, "there is no bundle of this image");
+    int found = sb_attached_find(remote, image, SB_BUNDLE_ARTIFACT_TYPE, tag, out, err);
+    if (found == 0)
+        sb_fail(err, SB_E_NOT_FOUND, "there is no bundle of this image");
+    return found > 0 ? 0 : -1;
 }
 
 static int find_in_repository(struct sb_remote *remote, const struct sb_reference *reference,
                               struct sb_descriptor *out, struct sb_error *err) {
     struct sb_digest_text digest = sb_digest_text(&reference->digest);
     const char *tag = reference->tag ? reference->tag : "latest";
+    sb_autofree char *beside = reference->has_digest ? NULL : sb_bundle_tag(tag);
     struct sb_manifest named = {0};
-    int kind = get(remote, reference->has_digest ? digest.text : tag, &named, err);
-    struct sb_digest image = named.descriptor.digest;
-    int rc = kind < 0 ? -1 : 0;
-    if (kind == 1)
+    int rc = sb_remote_manifest_get(remote, beside ? tag : digest.text, &named, err);
+    if (rc == 0 && sb_attached_is(&named.bytes, SB_BUNDLE_ARTIFACT_TYPE, NULL))
         *out = named.descriptor;
-    else if (kind == 0 && (reference->has_digest || !find_by_tag(remote, tag, &image, out)))
-        rc = find_referrer(remote, &image, out, err);
+    else if (rc == 0)
+        rc = find_attached(remote, &named.descriptor.digest, beside, out, err);
     sb_manifest_free(&named);
     return rc;
 }
@@ -108,7 +61,8 @@ static int find_in_registry(struct sb_registry *registry, const char *text,
 
 static bool is_bundle_here(struct sb_store *store, const struct sb_descriptor *descriptor) {
     sb_autobuf struct sb_buf text = {0};
-    return sb_blob_read(store, descriptor, SB_MANIFEST_LIMIT, &text, NULL) == 0 && is_bundle(&text);
+    return sb_blob_read(store, descriptor, SB_MANIFEST_LIMIT, &text, NULL) == 0 &&
+           sb_attached_is(&text, SB_BUNDLE_ARTIFACT_TYPE, NULL);
 }
 
 static int find_in_store(struct sb_store *store, const char *text, struct sb_bundle_source *out,

@@ -25,11 +25,11 @@ struct sb_pairs { /* in the order of the file */
 const char *sb_pairs_get(const struct sb_pairs *pairs, const char *name);
 /* Replaces the value, or adds the name at the end. */
 void sb_pairs_set(struct sb_pairs *pairs, const char *name, const char *value);
-/* By bytes of the names. */
 /* Sets all that more has; NULL is none. */
 void sb_pairs_add(struct sb_pairs *pairs, const struct sb_pairs *more);
 /* Fills an empty list with all that the other has, places too. */
 void sb_pairs_copy(struct sb_pairs *to, const struct sb_pairs *from);
+/* By bytes of the names. */
 void sb_pairs_sort(struct sb_pairs *pairs);
 void sb_pairs_free(struct sb_pairs *pairs);
 

@@ -8,8 +8,8 @@
 #include "base/text.h"
 #include "document/recipe_private.h"
 
-#define AT(member)   offsetof(struct sb_recipe, service.member)
-#define HEALTH_LIMIT 86400 /* seconds, of one answer and of staying healthy */
+#define AT(member) offsetof(struct sb_recipe, service.member)
+#define DAY        86400 /* seconds */
 
 static const char *const types[] = {"service", "notify", "simple", "job", "oneshot", NULL};
 static const char *const restarts[] = {"always", "on-failure", "no", NULL};
@@ -23,10 +23,8 @@ static bool is_job(const struct sb_service *service) {
 
 /* ---- gpu: a number, which, or how many and how ---- */
 
-#define GPU_LIMIT 64
-
 static const struct sb_key gpu_keys[] = {
-    {"count", SB_KEY_INTEGER, AT(gpu), .least = 1, .most = GPU_LIMIT, .required = true,
+    {"count", SB_KEY_INTEGER, AT(gpu), .least = 1, .most = SB_GPU_LIMIT, .required = true,
      .description = "Number of GPUs that it needs."},
     {"shared", SB_KEY_BOOL, AT(gpu_shared), .fallback = "false",
      .description = "Whether other services that share theirs may have the same ones."},
@@ -36,7 +34,7 @@ static const struct sb_key gpu_keys[] = {
 static void read_gpu_devices(struct sb_reader *reader, const struct sb_key *key,
                              const struct sb_yaml *node, struct sb_service *service) {
     const struct sb_key item = {
-        .name = key->name, .type = SB_KEY_INTEGER, .least = 0, .most = GPU_LIMIT - 1};
+        .name = key->name, .type = SB_KEY_INTEGER, .least = 0, .most = SB_GPU_LIMIT - 1};
     if (node->count == 0)
         sb_reader_problem(reader, node, "key \"gpu\": expected at least one device, found none");
     for (size_t i = 0; i < node->count; i++) {
@@ -56,7 +54,7 @@ static void read_gpu(struct sb_reader *reader, const struct sb_key *key, const s
                      void *target) {
     struct sb_service *service = &((struct sb_recipe *)target)->service;
     const struct sb_key number = {
-        .name = key->name, .type = SB_KEY_INTEGER, .least = 0, .most = GPU_LIMIT};
+        .name = key->name, .type = SB_KEY_INTEGER, .least = 0, .most = SB_GPU_LIMIT};
     if (node->type == SB_YAML_SEQUENCE)
         read_gpu_devices(reader, key, node, service);
     else if (node->type == SB_YAML_MAPPING)
@@ -67,8 +65,8 @@ static void read_gpu(struct sb_reader *reader, const struct sb_key *key, const s
 
 static json_t *gpu_schema(const struct sb_key *key) {
     (void)key;
-    const struct sb_key number = {.type = SB_KEY_INTEGER, .least = 0, .most = GPU_LIMIT};
-    const struct sb_key device = {.type = SB_KEY_INTEGER, .least = 0, .most = GPU_LIMIT - 1};
+    const struct sb_key number = {.type = SB_KEY_INTEGER, .least = 0, .most = SB_GPU_LIMIT};
+    const struct sb_key device = {.type = SB_KEY_INTEGER, .least = 0, .most = SB_GPU_LIMIT - 1};
     return json_pack("{s:[o, {s:s, s:o, s:i}, o]}", "anyOf", sb_schema_of_key(&number), "type",
                      "array", "items", sb_schema_of_key(&device), "minItems", 1,
                      sb_schema_of_keys(gpu_keys));
@@ -114,13 +112,14 @@ static const struct sb_key health_keys[] = {
      .description = "Port to connect to; healthy when it accepts."},
     {"command", SB_KEY_STRING, AT(health_command), .not_empty = true, .literal = true,
      .description = "Command to run in the service's root; healthy when it exits with 0."},
-    {"timeout", SB_KEY_DURATION, AT(health_timeout), .fallback = "60s",
+    {"timeout", SB_KEY_DURATION, AT(health_timeout), .most = UINT32_MAX, .fallback = "60s",
      .description = "How long the service may take to become healthy."},
-    {"interval", SB_KEY_DURATION, AT(health_interval), .fallback = "10s",
+    {"interval", SB_KEY_DURATION, AT(health_interval), .most = UINT32_MAX, .fallback = "10s",
      .description = "How often it is asked."},
-    {"answer", SB_KEY_DURATION, AT(health_answer), .fallback = "30s",
+    {"answer", SB_KEY_DURATION, AT(health_answer), .most = DAY, .fallback = "30s",
      .description = "How long one answer may take, of HTTP or of the command."},
-    {"steady", SB_KEY_DURATION, AT(health_steady), .given = AT(has_steady), .fallback = "10s",
+    {"steady", SB_KEY_DURATION, AT(health_steady), .given = AT(has_steady), .most = DAY,
+     .fallback = "10s",
      .description = "How long it has to stay healthy before a release has succeeded."},
     {"host", SB_KEY_STRING, AT(health_host), .rule = &sb_rule_http_host, .fallback = "localhost",
      .description = "The Host that is asked for, with http."},
@@ -176,9 +175,10 @@ const struct sb_key sb_service_keys[] = {
                     "{count: 1, shared: true}."},
     {"restart", SB_KEY_STRING, AT(restart), .values = restarts, .fallback = "always; no for a job",
      .description = "When the service is started again after it ended."},
-    {"start_timeout", SB_KEY_DURATION, AT(start_timeout), .fallback = "15m; none for a job",
+    {"start_timeout", SB_KEY_DURATION, AT(start_timeout), .most = UINT32_MAX,
+     .fallback = "15m; none for a job",
      .description = "How long it may take to start; a job: to run."},
-    {"stop_timeout", SB_KEY_DURATION, AT(stop_timeout), .fallback = "30s",
+    {"stop_timeout", SB_KEY_DURATION, AT(stop_timeout), .most = UINT32_MAX, .fallback = "30s",
      .description = "How long it may take to stop before it is killed."},
     {"after", SB_KEY_STRINGS, AT(after), .one_or_many = true, .rule = &sb_rule_unit, .most = 100,
      .description = "Services or units that are started before it, if they are to be."},
@@ -202,7 +202,7 @@ const struct sb_key sb_service_keys[] = {
      .description = "blue-green: the second port, where the new one listens beside the old."},
     {"upstream", SB_KEY_STRING, AT(upstream), .rule = &sb_rule_file, .fallback = "NAME.conf",
      .description = "blue-green: the file in /etc/sbuild/upstreams that names the serving port."},
-    {"drain", SB_KEY_DURATION, AT(drain), .given = AT(has_drain), .fallback = "30s",
+    {"drain", SB_KEY_DURATION, AT(drain), .given = AT(has_drain), .most = DAY, .fallback = "30s",
      .description = "blue-green: how long the old one may take to end its connections before it is "
                     "stopped; 0: it is stopped at once."},
     {"harden", SB_KEY_MAPPING, 0, .keys = harden_keys,
@@ -211,6 +211,31 @@ const struct sb_key sb_service_keys[] = {
      .description = "What the service may use at most."},
     {0},
 };
+
+static const struct sb_key *find(const struct sb_key *keys, size_t offset) {
+    const struct sb_key *found = NULL;
+    for (; keys->name && !found; keys++) {
+        if (keys->type == SB_KEY_MAPPING)
+            found = find(keys->keys, offset);
+        else if (keys->type != SB_KEY_CUSTOM && keys->offset == offset)
+            found = keys;
+    }
+    return found;
+}
+
+const struct sb_key *sb_service_key(size_t offset) {
+    size_t at = offsetof(struct sb_recipe, service) + offset;
+    const struct sb_key *key = find(sb_service_keys, at);
+    return key ? key : find(gpu_keys, at);
+}
+
+bool sb_service_says(const struct sb_service *service, size_t offset) {
+    const struct sb_key *key = sb_service_key(offset);
+    const char *bytes = (const char *)service;
+    if (key && key->given)
+        return *(const bool *)(bytes + key->given - offsetof(struct sb_recipe, service));
+    return *(const uint64_t *)(bytes + offset) != 0;
+}
 
 /* ---- what no table says ---- */
 
@@ -225,7 +250,6 @@ static void refuse(struct sb_reader *reader, const struct sb_yaml *node, const c
 static void check_health(struct sb_reader *reader, const struct sb_yaml *node,
                          const struct sb_service *service) {
     static const char *const ways[] = {"http", "tcp", "command"};
-    static const char *const times[] = {"timeout", "interval", "answer", "steady"};
     const struct sb_yaml *health = sb_yaml_get(node, "health");
     if (!health || health->type != SB_YAML_MAPPING)
         return;
@@ -240,11 +264,6 @@ static void check_health(struct sb_reader *reader, const struct sb_yaml *node,
     if (service->health_http && !sb_yaml_get(node, "port"))
         sb_reader_problem(reader, sb_yaml_get(health, "http"),
                           "key \"http\": needs the service's port (add port: beside health:)");
-    const uint64_t seconds[] = {service->health_timeout, service->health_interval,
-                                service->health_answer, service->health_steady};
-    for (int i = 0; i < 4; i++)
-        if (seconds[i] > (i < 2 ? UINT32_MAX : HEALTH_LIMIT))
-            refuse(reader, health, times[i], "is too long");
     if (!service->health_http)
         refuse(reader, health, "host", "is of no use without http");
 }
@@ -280,8 +299,6 @@ static void check_strategy(struct sb_reader *reader, const struct sb_yaml *node,
         refuse(reader, node, "strategy", "needs a second port (add spare_port:)");
     if (service->upstream && !strcmp(service->upstream, "reload"))
         refuse(reader, node, "upstream", "is the program that tells the proxy");
-    if (service->drain > SB_DRAIN_LIMIT)
-        refuse(reader, node, "drain", "is too long (a day is the most)");
     if (service->port && service->spare_port == service->port)
         refuse(reader, node, "spare_port", "is the service's port");
     if (service->spare_port && service->health_tcp && service->health_tcp != service->port)
@@ -367,8 +384,4 @@ void sb_service_check(struct sb_reader *reader, const struct sb_yaml *node,
     check_dependencies(reader, node, "after", recipe);
     check_dependencies(reader, node, "requires", recipe);
     check_required(reader, node);
-    if (service->start_timeout > UINT32_MAX)
-        refuse(reader, node, "start_timeout", "is too long");
-    if (service->stop_timeout > UINT32_MAX)
-        refuse(reader, node, "stop_timeout", "is too long");
 }

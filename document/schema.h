@@ -60,7 +60,8 @@ struct sb_key {
     const struct sb_rule *rule; /* of a string, of each in a list, of each name of pairs */
     const struct sb_key *keys;  /* SB_KEY_MAPPING */
     size_t given;               /* offset of a bool set when the key is there; 0: none */
-    int64_t least, most;        /* SB_KEY_INTEGER; lists and pairs: most items, 0: any */
+    int64_t least, most;        /* SB_KEY_INTEGER; SB_KEY_DURATION: seconds, 0: any; lists and
+                                   pairs: most items, 0: any */
     bool required;
     bool literal;     /* ${NAME} is not replaced */
     bool variables;   /* SB_KEY_PAIRS: values may name environment variables, too, as $NAME or

@@ -106,6 +106,9 @@ static void read_duration(struct sb_reader *reader, const struct sb_key *key,
     sb_autofree char *text = scalar(reader, key, "a duration such as 60s or 1h30m", node);
     if (text && !sb_text_parse_duration(text, member))
         expected(reader, key, "a duration such as 60s or 1h30m", node);
+    else if (text && key->most && *(uint64_t *)member > (uint64_t)key->most)
+        sb_reader_problem(reader, node, "key \"%s\": is too long%s", key->name,
+                          key->most == 86400 ? " (a day is the most)" : "");
 }
 
 static void read_choice(struct sb_reader *reader, const struct sb_key *key,

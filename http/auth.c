@@ -1,6 +1,5 @@
 #include "http/auth.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -64,7 +63,7 @@ static int find_credential(struct sb_auth *auth, const struct auth_host *host,
     int found = sb_credentials_find(host->host, repository, out, err);
     if (found < 0 && err) {
         err->code = SB_E_NETWORK;
-        err->os_errno = EACCES;
+        sb_error_reason(err, SB_REASON_DENIED);
     }
     return found ? found : find_ecr(auth, host->host, out, err);
 }
@@ -108,8 +107,7 @@ static int basic_challenge(struct sb_auth *auth, const struct sb_auth_request *r
     if (!credential->password) {
         sb_fail(err, SB_E_NETWORK, "registry %s wants a password, and %s has only a token for it",
                 request->host, credential->source);
-        if (err)
-            err->os_errno = EACCES;
+        sb_error_reason(err, SB_REASON_DENIED);
         return sb_error_hint(err, "sbuild login %s", request->host);
     }
     basic_value(credential, out_value);
@@ -175,7 +173,7 @@ static int fetch_joined(struct sb_auth *auth, const struct sb_auth_request *requ
     if (joined) {
         if (fetch(auth, request, account, issuer, &all, err) == 0)
             return 0;
-        if (err->os_errno == EAGAIN)
+        if (err->reason == SB_REASON_PASSING)
             return -1;
     }
     if (fetch(auth, request, account, issuer, wanted, err) == 0) {
@@ -185,7 +183,7 @@ static int fetch_joined(struct sb_auth *auth, const struct sb_auth_request *requ
         return 0;
     }
     const struct sb_credential *other;
-    if (err->os_errno != EACCES || !sb_credential_given(&account->credential) ||
+    if (err->reason != SB_REASON_DENIED || !sb_credential_given(&account->credential) ||
         load_credential(auth, host, account, true, &other, NULL) < 0)
         return -1;
     return fetch(auth, request, account, issuer, wanted, err);
@@ -297,8 +295,8 @@ int sb_auth_header(struct sb_auth *auth, const struct sb_auth_request *request,
     pthread_mutex_unlock(&host->fetch);
     if (result >= 0)
         return result;
-    if (why.os_errno != EAGAIN) /* the server may want something else for this: let it say so */
-        return 0;
+    if (why.reason != SB_REASON_PASSING)
+        return 0; /* the server may want something else for this: let it say so */
     if (err)
         *err = why;
     return -1;
@@ -323,8 +321,7 @@ static int parse_challenges(const struct sb_strings *headers, struct sb_challeng
 static int unsafe_origin(const struct sb_auth_request *request, struct sb_error *err) {
     sb_fail(err, SB_E_NETWORK, "registry %s wants credentials, and %s is without TLS",
             request->host, request->origin);
-    if (err)
-        err->os_errno = EACCES;
+    sb_error_reason(err, SB_REASON_DENIED);
     return sb_error_hint(err,
                          "if they may go over the network in the clear: registries: %s: "
                          "plain_http: true in ~/.config/sbuild/config.yaml",
@@ -351,9 +348,7 @@ int sb_auth_challenge(struct sb_auth *auth, const struct sb_auth_request *reques
                 "registry %s wants authentication by %s; Bearer and Basic are "
                 "what sbuild has",
                 request->host, sb_text_shown(list.v[0].scheme).text);
-        if (err)
-            err->os_errno = EACCES;
-        return -1;
+        return sb_error_reason(err, SB_REASON_DENIED);
     }
     if (!sb_realm_origin_is_safe(auth->settings, request->host, request->origin))
         return unsafe_origin(request, err);

@@ -1,6 +1,5 @@
 #include "http/aws_error.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -51,6 +50,6 @@ int sb_aws_error_fail(const struct sb_simple_response *response, const struct sb
             *error->code ? ", " : "", error->code, *error->message.text ? ": " : "",
             error->message.text);
     if (response->status >= 500 || response->status == 429 || strstr(error->code, "Throttl"))
-        err->os_errno = EAGAIN;
+        sb_error_reason(err, SB_REASON_PASSING);
     return -1;
 }

@@ -19,7 +19,7 @@ struct sb_aws_error {
 
 struct sb_aws_error sb_aws_error_read(const struct sb_buf *body);
 
-/* The error "what: status 403, AccessDenied: …", with os_errno EAGAIN where repeating may help.
+/* The error "what: status 403, AccessDenied: …", SB_REASON_PASSING where repeating may help.
  * Returns -1. */
 int sb_aws_error_fail(const struct sb_simple_response *response, const struct sb_aws_error *error,
                       const char *what, struct sb_error *err);

@@ -19,7 +19,7 @@ struct sb_aws_request {
 };
 
 /* Appends the headers to send as well ("Authorization: …", "X-Amz-Date: …"). Error: SB_E_NETWORK,
- * os_errno EAGAIN when repeating may help. From any thread. */
+ * SB_REASON_PASSING when repeating may help. From any thread. */
 int sb_aws_sign(const struct sb_settings *settings, const struct sb_aws_request *request,
                 struct sb_strings *out_headers, struct sb_error *err);
 

@@ -89,7 +89,7 @@ static int refused(const struct call *call, const struct sb_simple_response *res
     if (strstr(error.code, "AccessDenied"))
         return sb_error_hint(err, "the user or role needs the right %s:GetAuthorizationToken",
                              sb_ecr_service(&call->ecr));
-    if (err->os_errno == EAGAIN)
+    if (err->reason == SB_REASON_PASSING)
         return -1;
     return sb_error_hint(err, "check the credentials for AWS (AWS_PROFILE, AWS_ACCESS_KEY_ID, …) "
                               "and this machine's clock");

@@ -63,10 +63,9 @@ static bool is_success(const struct sb_exchange *x) {
     return x->status >= 200 && x->status < 300;
 }
 
-static int fail_now(struct running *r, int os_errno, const char *what) {
+static int fail_now(struct running *r, const char *what) {
     sb_fail(&r->failure, SB_E_NETWORK, "%s: %s", r->host, what);
-    r->failure.os_errno = os_errno;
-    return -1;
+    return sb_error_reason(&r->failure, SB_REASON_LASTING);
 }
 
 /* ---- what the server sends ---- */
@@ -99,7 +98,7 @@ static size_t on_header(char *line, size_t size, size_t count, void *data) {
     note_moved(r);
     r->header_bytes += len;
     if (r->header_bytes > SB_HEADERS_LIMIT || ++r->header_count > SB_HEADER_COUNT_LIMIT) {
-        fail_now(r, EPROTO, "the answer has too many headers");
+        fail_now(r, "the answer has too many headers");
         return 0;
     }
     if (r->in_body) /* trailers */
@@ -133,7 +132,7 @@ static size_t on_body(char *bytes, size_t size, size_t count, void *data) {
         if (is_success(x)) {
             sb_fail(&r->failure, SB_E_NETWORK, "%s: the answer is larger than %zu bytes", r->host,
                     x->limit);
-            r->failure.os_errno = EFBIG;
+            sb_error_reason(&r->failure, SB_REASON_LASTING);
             return 0;
         }
         sb_buf_add(&x->body, bytes, x->limit - x->body.len);
@@ -199,7 +198,7 @@ static int check_slow(struct running *r, curl_off_t bytes) {
         return 0;
     sb_fail(&r->failure, SB_E_NETWORK, "%s: next to nothing moved for %d seconds", r->host,
             x->stall_seconds * SLOW_STALLS);
-    r->failure.os_errno = EAGAIN;
+    sb_error_reason(&r->failure, SB_REASON_PASSING);
     return 1;
 }
 
@@ -209,7 +208,7 @@ static int on_progress(void *data, curl_off_t total_down, curl_off_t down, curl_
     struct running *r = data;
     struct sb_exchange *x = r->x;
     if (x->gone && x->gone(x->data)) {
-        fail_now(r, ECANCELED, "nobody waits for the answer");
+        fail_now(r, "nobody waits for the answer");
         return 1;
     }
     if (check_slow(r, down + up))
@@ -232,7 +231,7 @@ static int on_progress(void *data, curl_off_t total_down, curl_off_t down, curl_
     if (seconds_between(&r->moved, &now) < (double)allowed)
         return 0;
     sb_fail(&r->failure, SB_E_NETWORK, "%s: no byte moved for %lld seconds", r->host, allowed);
-    r->failure.os_errno = EAGAIN;
+    sb_error_reason(&r->failure, SB_REASON_PASSING);
     return 1;
 }
 
@@ -260,7 +259,7 @@ static bool may_download(struct running *r, enum sb_reach reach, int port) {
         return true;
     sb_fail(&r->failure, SB_E_NETWORK, "%s is an address of %s: refused%s", r->host, reaches[reach],
             x->foreign ? ", for a server sent there" : "");
-    r->failure.os_errno = EPERM;
+    sb_error_reason(&r->failure, SB_REASON_FORBIDDEN);
     return false;
 }
 
@@ -281,7 +280,7 @@ static bool may_connect(struct running *r, enum sb_reach reach, int port) {
                 r->host);
         sb_error_hint(&r->failure, "if it is a registry, set its ca or plain_http in the settings");
     }
-    r->failure.os_errno = EPERM;
+    sb_error_reason(&r->failure, SB_REASON_FORBIDDEN);
     return false;
 }
 

@@ -1,6 +1,5 @@
 #include "http/failure.h"
 
-#include <errno.h>
 #include <netdb.h>
 #include <openssl/x509_vfy.h>
 #include <string.h>
@@ -10,16 +9,12 @@
 
 static int again(struct sb_error *err, const char *host, const char *what) {
     sb_fail(err, SB_E_NETWORK, "%s: %s", host, what);
-    if (err)
-        err->os_errno = EAGAIN;
-    return -1;
+    return sb_error_reason(err, SB_REASON_PASSING);
 }
 
 static int permanent(struct sb_error *err, const char *host, const char *what) {
     sb_fail(err, SB_E_NETWORK, "%s: %s", host, what);
-    if (err)
-        err->os_errno = EPROTO;
-    return -1;
+    return sb_error_reason(err, SB_REASON_LASTING);
 }
 
 /* A name that does not exist, or has no address, stays so; that a resolver does not answer may
@@ -67,9 +62,7 @@ static int fail_certificate(struct sb_error *err, CURL *curl, const char *host,
     }
     sb_fail(err, SB_E_NETWORK, "%s: the server's certificate can't be verified: %s", host,
             sb_text_shown(detail).text);
-    if (err)
-        err->os_errno = EPROTO;
-    return -1;
+    return sb_error_reason(err, SB_REASON_LASTING);
 }
 
 static int hint_client(struct sb_error *err, const char *host) {
@@ -99,25 +92,22 @@ static int fail_tls(struct sb_error *err, const char *host, const char *detail) 
     if (strstr(detail, "alert")) {
         sb_fail(err, SB_E_NETWORK, "%s: the server refused the TLS connection: %s", host,
                 sb_text_shown(detail).text);
-        if (err)
-            err->os_errno = EPROTO;
+        sb_error_reason(err, SB_REASON_LASTING);
         if (strstr(detail, "certificate") || strstr(detail, "handshake failure"))
             hint_client(err, host);
         return -1;
     }
     sb_fail(err, SB_E_NETWORK, "%s: the TLS connection failed%s%s", host, *detail ? ": " : "",
             *detail ? sb_text_shown(detail).text : "");
-    if (err)
-        err->os_errno = EAGAIN;
-    return -1;
+    return sb_error_reason(err, SB_REASON_PASSING);
 }
 
 /* Of CONNECT, by which an HTTP proxy lets TLS through. */
 static int fail_proxy(struct sb_error *err, const char *host, long status) {
     sb_fail(err, SB_E_NETWORK, "%s: the proxy refused the connection, with status %ld", host,
             status);
-    if (err)
-        err->os_errno = status >= 500 || status == 408 || status == 429 ? EAGAIN : EPROTO;
+    bool passing = status >= 500 || status == 408 || status == 429;
+    sb_error_reason(err, passing ? SB_REASON_PASSING : SB_REASON_LASTING);
     return status == 407 ? sb_error_hint(err, "put user and password into HTTPS_PROXY: "
                                               "http://USER:PASSWORD@PROXY:PORT")
                          : -1;
@@ -142,9 +132,7 @@ static int fail_connect(struct sb_error *err, const char *host, long os_errno, c
     } else {
         sb_fail(err, SB_E_NETWORK, "%s: can't connect: %s", host, why);
     }
-    if (err)
-        err->os_errno = EAGAIN;
-    return -1;
+    return sb_error_reason(err, SB_REASON_PASSING);
 }
 
 int sb_failure(struct sb_error *err, CURL *curl, CURLcode code, const char *host,
@@ -171,9 +159,7 @@ int sb_failure(struct sb_error *err, CURL *curl, CURLcode code, const char *host
     case CURLE_SSL_CACERT_BADFILE:
         sb_fail(err, SB_E_NETWORK, "%s: a certificate or key of this machine can't be used: %s",
                 host, sb_text_shown(detail).text);
-        if (err)
-            err->os_errno = EPROTO;
-        return -1;
+        return sb_error_reason(err, SB_REASON_LASTING);
     case CURLE_UNSUPPORTED_PROTOCOL: /* of a proxy's URL; or what was answered is no HTTP */
         if (strstr(detail, "HTTP/0.9"))
             return again(err, host, "what was answered is no HTTP");
@@ -201,8 +187,6 @@ int sb_failure(struct sb_error *err, CURL *curl, CURLcode code, const char *host
     default:
         sb_fail(err, SB_E_NETWORK, "%s: %s", host,
                 *detail ? sb_text_shown(detail).text : curl_easy_strerror(code));
-        if (err)
-            err->os_errno = EAGAIN;
-        return -1;
+        return sb_error_reason(err, SB_REASON_PASSING);
     }
 }

@@ -1,7 +1,6 @@
 #include "http/login.h"
 
 #include <curl/curl.h>
-#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -152,7 +151,7 @@ static int verify(const struct arguments *arguments, const struct sb_settings *s
     int status = 0;
     int result = request_base(arguments, &service, &status, err);
     if (result < 0) {
-        if (err->os_errno == EACCES)
+        if (err->reason == SB_REASON_DENIED)
             sb_error_hint(err, "nothing was changed");
     } else if (status == 401) {
         result = sb_fail(err, SB_E_NETWORK, "registry %s refused the credentials for %s",

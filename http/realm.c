@@ -1,6 +1,5 @@
 #include "http/realm.h"
 
-#include <errno.h>
 #include <string.h>
 #include <strings.h>
 
@@ -60,8 +59,7 @@ CURLU *sb_realm_parse(const struct sb_settings *settings, const struct sb_auth_r
         return sb_steal(url);
     if (url)
         sb_fail(err, SB_E_NETWORK, "%s: %s", sb_text_shown(realm).text, why);
-    if (err)
-        err->os_errno = EACCES;
+    sb_error_reason(err, SB_REASON_DENIED);
     sb_error_context(err, "registry %s wants tokens from a server that is not asked",
                      request->host);
     return NULL;

@@ -1,6 +1,5 @@
 #include "http/scheme.h"
 
-#include <errno.h>
 #include <netdb.h>
 #include <poll.h>
 #include <pthread.h>
@@ -114,7 +113,5 @@ int sb_scheme_find(struct sb_schemes *schemes, const char *host, bool *out_https
     if (answer != '!')
         return 0;
     sb_fail(err, SB_E_NETWORK, "%s: can't connect: nobody listens there", host);
-    if (err)
-        err->os_errno = EAGAIN;
-    return -1;
+    return sb_error_reason(err, SB_REASON_PASSING);
 }

@@ -1,7 +1,6 @@
 #include "http/serve.h"
 
 #include <curl/curl.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +10,7 @@
 #include "base/channel.h"
 #include "base/json.h"
 #include "base/memory.h"
+#include "base/thread.h"
 #include "base/visible.h"
 #include "http/proxy.h"
 #include "http/transfer.h"
@@ -71,7 +71,7 @@ static int send_end(struct thread *t, char type, int result, uint64_t sent, uint
         json_pack("{s:I, s:I}", "sent", (json_int_t)sent, "received", (json_int_t)received);
     if (result < 0) {
         json_object_set_new(end, "code", json_string(sb_error_name(failure->code)));
-        json_object_set_new(end, "errno", json_integer(failure->os_errno));
+        json_object_set_new(end, "reason", json_string(sb_error_reason_name(failure->reason)));
         json_object_set_new(end, "message", json_string(failure->message));
         json_object_set_new(end, "hint", json_string(failure->hint));
     }
@@ -127,7 +127,7 @@ static int start_thread(const struct sb_service *service, int channel) {
     t->service = service;
     t->channel = channel;
     pthread_t thread;
-    if (pthread_create(&thread, NULL, run, t) != 0) {
+    if (sb_thread_start(&thread, run, t) != 0) {
         close(channel);
         free(t);
         return -1;

@@ -38,8 +38,8 @@ void sb_simple_response_free(struct sb_simple_response *response);
 
 #define sb_autosimple __attribute__((cleanup(sb_simple_response_free), unused))
 
-/* Any answer is success. Otherwise SB_E_NETWORK, as sb_http_perform (registry/http.h): os_errno
- * EAGAIN when repeating may help. Free response in every case. */
+/* Any answer is success. Otherwise SB_E_NETWORK, as sb_http_perform (registry/http.h):
+ * SB_REASON_PASSING when repeating may help. Free response in every case. */
 int sb_simple(const struct sb_settings *settings, const struct sb_simple_request *request,
               struct sb_simple_response *response, struct sb_error *err);
 

@@ -29,12 +29,10 @@ void sb_token_free(struct sb_token *token) {
 
 /* ---- messages ---- */
 
-static int fail(struct sb_error *err, int os_errno) {
-    if (err) {
+static int fail(struct sb_error *err, enum sb_error_reason reason) {
+    if (err)
         err->code = SB_E_NETWORK;
-        err->os_errno = os_errno;
-    }
-    return -1;
+    return sb_error_reason(err, reason);
 }
 
 /* "bob (from /root/.docker/config.json)" */
@@ -58,7 +56,7 @@ int sb_auth_refused(const char *host, const struct sb_credential *credential,
                            "and region of that registry?");
     else
         sb_error_hint(err, "sbuild login %s", host);
-    return fail(err, EACCES);
+    return fail(err, SB_REASON_DENIED);
 }
 
 int sb_auth_denied(const struct sb_auth_request *request, const struct sb_credential *credential,
@@ -68,7 +66,7 @@ int sb_auth_denied(const struct sb_auth_request *request, const struct sb_creden
             request->scope ? sb_text_shown(request->scope).text : "access", user);
     if (!credential)
         sb_error_hint(err, "sbuild login %s", request->host);
-    return fail(err, EACCES);
+    return fail(err, SB_REASON_DENIED);
 }
 
 /* ---- asking ---- */
@@ -234,5 +232,5 @@ int sb_token_fetch(const struct sb_settings *settings, const struct sb_token_req
     if (sb_token_parse(sb_buf_text(&response.body), response.body.len, where, out, err) == 0)
         return 0;
     sb_error_context(err, "a token for registry %s", request->request->host);
-    return fail(err, EPROTO);
+    return fail(err, SB_REASON_LASTING);
 }

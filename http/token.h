@@ -29,10 +29,10 @@ struct sb_token {
 void sb_token_free(struct sb_token *token);
 #define sb_autotoken __attribute__((cleanup(sb_token_free), unused))
 
-/* SB_E_NETWORK otherwise, with os_errno
- *   EAGAIN   repeating may help
- *   EACCES   the server refused: 401, 403
- *   another  it answered something else. */
+/* SB_E_NETWORK otherwise, with
+ *   SB_REASON_PASSING  repeating may help
+ *   SB_REASON_DENIED   the server refused: 401, 403
+ *   another            it answered something else. */
 int sb_token_fetch(const struct sb_settings *settings, const struct sb_token_request *request,
                    struct sb_token *out, struct sb_error *err);
 

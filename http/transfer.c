@@ -1,7 +1,6 @@
 #include "http/transfer.h"
 
 #include <curl/curl.h>
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -156,9 +155,7 @@ static int find_url(struct journey *j, struct sb_error *err) {
         return 0;
     sb_fail(err, SB_E_NETWORK, "%s sends to %s: refused, for that is without TLS", r->host,
             sb_text_shown(j->url_origin).text);
-    if (err)
-        err->os_errno = EPERM;
-    return -1;
+    return sb_error_reason(err, SB_REASON_FORBIDDEN);
 }
 
 /* ---- one exchange ---- */
@@ -287,9 +284,7 @@ static int follow(struct journey *j, struct sb_error *err) {
         refused = sb_fail(err, SB_E_NETWORK, "%s: more than %d redirects", from, most);
     if (refused) {
         sb_url_free(&url);
-        if (err)
-            err->os_errno = EPERM;
-        return -1;
+        return sb_error_reason(err, SB_REASON_FORBIDDEN);
     }
     move_to(j, url);
     return 1;

@@ -3,12 +3,11 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/beneath.h"
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/process.h"
@@ -25,9 +24,7 @@ struct walk {
 };
 
 static int open_directory(int root, const char *path) {
-    struct open_how how = {.flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC,
-                           .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS};
-    return (int)syscall(SYS_openat2, root, *path ? path : ".", &how, sizeof how);
+    return sb_open_beneath(root, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, SB_BENEATH_NO_LINKS);
 }
 
 static bool is_closed(const struct stat *st) {

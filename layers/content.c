@@ -1,9 +1,6 @@
 #include "layers/content.h"
 
 #include <errno.h>
-#include <pthread.h>
-#include <sched.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -11,6 +8,7 @@
 
 #include "base/assert.h"
 #include "base/memory.h"
+#include "base/thread.h"
 #include "base/uncached.h"
 #include "layers/attributes.h"
 #include "layers/block.h"
@@ -269,22 +267,12 @@ static void *run(void *self) {
     return NULL;
 }
 
-static int core_count(void) {
-    cpu_set_t set;
-    return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
-}
-
 /* Fewer threads than wanted, or none, will do. */
 static void start_threads(struct sb_content_writer *w) {
-    int cores = core_count();
+    int cores = sb_core_count();
     int wanted = cores < 2 ? 0 : cores < THREADS_MAX ? cores : THREADS_MAX;
-    sigset_t all, old;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old); /* signals are for the caller's thread */
-    while (w->thread_count < wanted &&
-           pthread_create(&w->threads[w->thread_count], NULL, run, w) == 0)
+    while (w->thread_count < wanted && sb_thread_start(&w->threads[w->thread_count], run, w) == 0)
         w->thread_count++;
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
 }
 
 static void stop_threads(struct sb_content_writer *w) {

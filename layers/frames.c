@@ -1,8 +1,5 @@
 #include "layers/frames.h"
 
-#include <pthread.h>
-#include <sched.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +7,7 @@
 #include "base/assert.h"
 #include "base/memory.h"
 #include "base/process.h"
+#include "base/thread.h"
 #include "layers/compressor.h"
 
 /* Hashing is one thread's work by nature, and about six times as fast as zstd's level 3: more
@@ -176,26 +174,20 @@ static void *thread_main(void *self) {
     return NULL;
 }
 
-/* Signals are for the thread that waits for them. A machine that has no thread to give gets the
- * work done by those there are. */
+/* A machine that has no thread to give gets the work done by those there are. */
 static void start_thread(struct sb_frames *f) {
     if (f->thread_count == f->thread_limit)
         return;
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    if (pthread_create(&f->threads[f->thread_count], NULL, thread_main, f) == 0)
+    if (sb_thread_start(&f->threads[f->thread_count], thread_main, f) == 0)
         f->thread_count++;
     else
         f->thread_limit = f->thread_count;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
 /* ---- the caller's side ---- */
 
 static int default_threads(void) {
-    cpu_set_t set;
-    int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+    int n = sb_core_count();
     return n < THREADS_DEFAULT ? n : THREADS_DEFAULT;
 }
 

@@ -13,9 +13,6 @@
 #include "layers/reader.h"
 
 #include <fcntl.h>
-#include <pthread.h>
-#include <sched.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -25,6 +22,7 @@
 #include "base/assert.h"
 #include "base/memory.h"
 #include "base/process.h"
+#include "base/thread.h"
 #include "layers/arriving.h"
 #include "layers/decode.h"
 #include "layers/store_private.h"
@@ -269,32 +267,23 @@ static void *hash(void *self) {
 }
 
 static int start_thread(struct sb_layer_reader *r, void *(*run)(void *), struct sb_error *err) {
-    int rc = pthread_create(&r->threads[r->thread_count], NULL, run, r);
+    int rc = sb_thread_start(&r->threads[r->thread_count], run, r);
     if (rc != 0)
         return sb_fail(err, SB_E_FAILED, "starting a thread: %s", strerror(rc));
     r->thread_count++;
     return 0;
 }
 
-static int core_count(void) {
-    cpu_set_t set;
-    return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
-}
-
 /* The caller's thread has handed out everything so far: the ring starts empty. */
 static int start_threads(struct sb_layer_reader *r, struct sb_error *err) {
-    int cores = core_count();
+    int cores = sb_core_count();
     r->workers = cores < WORKERS_MAX ? cores : WORKERS_MAX;
     r->ring = r->workers + 3;
     if (!sb_decoder_in_frames(r->decoder))
         r->workers = 0;
-    sigset_t all, old;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old); /* signals are for the caller's thread */
     int failed = start_thread(r, produce, err) < 0 || start_thread(r, hash, err) < 0;
     for (int i = 0; !failed && i < r->workers; i++)
         failed = start_thread(r, work, err) < 0;
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
     if (failed)
         stop_threads(r);
     r->threaded = !failed;
@@ -357,7 +346,7 @@ int sb_layer_reader_next(struct sb_layer_reader *r, const void **out_data, size_
             return 0;
         if (sb_interrupt_check(err) < 0)
             return -1;
-        if (!r->threaded && r->tar_size >= SB_FRAME_SIZE && core_count() > 1 &&
+        if (!r->threaded && r->tar_size >= SB_FRAME_SIZE && sb_core_count() > 1 &&
             start_threads(r, err) < 0)
             return -1;
         int rc = r->threaded ? next_from_ring(r, &piece, err) : next_alone(r, &piece, err);

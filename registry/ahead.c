@@ -1,8 +1,6 @@
 #include "registry/ahead.h"
 
 #include <fcntl.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -10,6 +8,7 @@
 #include "base/assert.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/thread.h"
 
 struct sb_aheads {
     const struct sb_remote *remote;
@@ -106,16 +105,12 @@ static void *run(void *data) {
 
 /* ---- whoever writes the blob ---- */
 
-/* The lock is held. Signals are for the thread that waits for them. */
+/* The lock is held. */
 static void start(struct sb_ahead *ahead) {
     sb_assert_locked(&ahead->lock);
     sb_assert(!ahead->started && ahead->fd >= 0);
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    ahead->started = pthread_create(&ahead->thread, NULL, run, ahead) == 0;
+    ahead->started = sb_thread_start(&ahead->thread, run, ahead) == 0;
     ahead->dropped = !ahead->started;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
 static void grow(struct sb_ahead *ahead, int fd, uint64_t size) {

@@ -1,6 +1,5 @@
 #include "registry/ecr.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -72,9 +71,9 @@ static int take_answer(const struct api *api, const char *operation,
     read_exception(response, out, &message);
     sb_fail(err, SB_E_NETWORK, "%s: %s: %s", operation, out->exception, message.text);
     if (response->status >= 500 || response->status == 429 || strstr(out->exception, "Throttl"))
-        err->os_errno = EAGAIN;
+        sb_error_reason(err, SB_REASON_PASSING);
     if (strstr(out->exception, "AccessDenied") || response->status == 403) {
-        err->os_errno = EACCES;
+        sb_error_reason(err, SB_REASON_DENIED);
         sb_error_hint(err, "the user or role needs the right %s:%s", sb_ecr_service(&api->ecr),
                       operation);
     }

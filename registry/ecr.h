@@ -28,7 +28,7 @@ struct sb_ecr_options {
 
 /* With create: asks for the repository, and makes it if it is missing; another process may do so at
  * the same time. Without, asks nobody. Does nothing for hosts that aren't ECR's. Errors are
- * SB_E_NETWORK and name repository, account and region; with os_errno EACCES the user or role may
+ * SB_E_NETWORK and name repository, account and region; with SB_REASON_DENIED the user or role may
  * not: ECR may make it by itself, by a template for creation on push. */
 int sb_ecr_ensure_repository(struct sb_registry *registry, const char *host, const char *repository,
                              const struct sb_ecr_options *options, struct sb_error *err);

@@ -1,6 +1,5 @@
 #include "registry/fetch.h"
 
-#include <errno.h>
 #include <string.h>
 
 #include "base/memory.h"
@@ -108,7 +107,7 @@ static int fetch_round(const struct sb_fetch_source *source, const struct sb_str
             *err = own;
         if (!may_be_elsewhere(&own))
             return -1;
-        if (own.code == SB_E_NETWORK && own.os_errno == EAGAIN)
+        if (own.code == SB_E_NETWORK && own.reason == SB_REASON_PASSING)
             sb_strings_add(out_later, origins->v[i]);
     }
     return out_later->n > 0 ? 1 : -1;

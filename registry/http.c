@@ -171,9 +171,7 @@ static int take_end(const struct sb_buf *message, struct sb_http_response *respo
     const char *hint = sb_json_string(end, "hint", "");
     if (*hint)
         sb_error_hint(err, "%s", hint);
-    if (err)
-        err->os_errno = (int)sb_json_integer(end, "errno", 0);
-    return -1;
+    return sb_error_reason(err, sb_error_reason_named(sb_json_string(end, "reason", "")));
 }
 
 /* What is tidied up is tidied up after an interruption, too. */

@@ -92,10 +92,10 @@ struct sb_http_request {
 };
 
 /* Makes one request. Any answer of the server is success, whatever its status. Otherwise -1:
- *   SB_E_NETWORK with os_errno EAGAIN   may work when repeated: refused, reset, stalled, closed
- *                                       early, name not found for now
- *   SB_E_NETWORK with another os_errno  will not: TLS verification, a redirect that isn't allowed,
- *                                       credentials that can't be had
+ *   SB_E_NETWORK with SB_REASON_PASSING  may work when repeated: refused, reset, stalled, closed
+ *                                        early, name not found for now
+ *   SB_E_NETWORK with another reason     will not: TLS verification, a redirect that isn't allowed,
+ *                                        credentials that can't be had
  *   SB_E_INTERRUPTED, also when cancelled, or what sink and head set.
  * Messages name the host and never hold a credential. Free response in every case. */
 int sb_http_perform(struct sb_http *http, const struct sb_http_request *request,

@@ -1,6 +1,5 @@
 #include "registry/http_program.h"
 
-#include <errno.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -144,9 +143,7 @@ int sb_http_program_lost(struct sb_http_program *program, struct sb_error *err) 
     if (sb_interrupt_check(err) < 0)
         return -1;
     sb_fail(err, SB_E_NETWORK, "sbuild-http ended in the middle of a request");
-    if (err)
-        err->os_errno = EAGAIN;
-    return -1;
+    return sb_error_reason(err, SB_REASON_PASSING);
 }
 
 struct sb_http_channel *sb_http_channel_take(struct sb_http_program *program,

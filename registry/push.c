@@ -8,7 +8,6 @@
  */
 #include "registry/push.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -133,7 +132,7 @@ static int prepare(void *data, struct sb_error *err) {
         rc = sb_ecr_ensure_repository(p->registry, p->host, sb_remote_repository(p->remote),
                                       &p->options.ecr, &own);
     /* Who may not create one may push to one that a push creates. */
-    if (rc < 0 && own.os_errno == EACCES && sb_remote_may_push(p->remote, &ignored) == 0)
+    if (rc < 0 && own.reason == SB_REASON_DENIED && sb_remote_may_push(p->remote, &ignored) == 0)
         rc = 0;
     if (rc < 0)
         *err = own;
@@ -387,7 +386,7 @@ static bool trusts_any(const struct sb_pusher *p) {
  * error stands. */
 static int mend(struct sb_pusher *p, int attempt, struct sb_error *err) {
     /* Registries have been seen to lose sight of a blob for a moment while others upload it too. */
-    bool blob_unknown = err->os_errno == ENOENT;
+    bool blob_unknown = err->reason == SB_REASON_MISSING;
     if (err->code == SB_E_INTERRUPTED || err->code == SB_E_INTEGRITY || attempt == PUT_ATTEMPTS ||
         (!blob_unknown && !trusts_any(p)))
         return -1;

@@ -1,6 +1,5 @@
 #include "registry/push_private.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -138,7 +137,8 @@ static int list_once(struct sb_tagging *t, struct sb_error *err) {
     if (sb_remote_tags(t->remote, TAGS_LIMIT, &t->there, &own) == 0)
         return 0;
     sb_strings_free(&t->there);
-    if ((own.code == SB_E_NETWORK && own.os_errno != EAGAIN) || own.code == SB_E_NOT_FOUND) {
+    if ((own.code == SB_E_NETWORK && own.reason != SB_REASON_PASSING) ||
+        own.code == SB_E_NOT_FOUND) {
         t->unlisted = sb_strdup(own.message);
         return 0;
     }
@@ -229,7 +229,7 @@ static int put_float(void *data, struct sb_error *err) {
     if (sb_remote_manifest_put_if(t->remote, j->reference, j->named ? &j->names : NULL, type,
                                   bytes->data, bytes->len, &own) >= 0)
         return 0;
-    j->stuck = own.os_errno == EROFS;
+    j->stuck = own.reason == SB_REASON_IMMUTABLE;
     if (j->stuck)
         return 0;
     *err = own;

@@ -1,6 +1,6 @@
 /*
  * registry/remote: one repository of a registry (distribution-spec 1.1): manifests, blobs, tags,
- * uploads, referrers.
+ * uploads.
  *
  *     struct sb_registry *registry = sb_registry_new(&options);
  *     struct sb_remote *remote = sb_remote_open(registry, "127.0.0.1:5000", "team/app");
@@ -111,8 +111,8 @@ int sb_remote_manifest_get_own(struct sb_remote *remote, const char *reference,
 int sb_remote_manifest_head(struct sb_remote *remote, const char *reference,
                             struct sb_descriptor *out, struct sb_error *err);
 /* The answer's digest must be that of the bytes. A registry that says that it lacks a blob of it
- * leaves os_errno ENOENT. A tag that the registry holds to be immutable and
- * that names something else already is an error that says so, with os_errno EROFS. */
+ * leaves SB_REASON_MISSING. A tag that the registry holds to be immutable and
+ * that names something else already is an error that says so, with SB_REASON_IMMUTABLE. */
 int sb_remote_manifest_put(struct sb_remote *remote, const char *reference, const char *media_type,
                            const void *bytes, size_t len, struct sb_error *err);
 /* The same if the tag names before, or nothing where that is NULL: 1: put; 0: it names something
@@ -183,16 +183,5 @@ int sb_remote_blob_put(struct sb_remote *remote, const struct sb_remote_upload *
                        struct sb_error *err);
 int sb_remote_blob_put_bytes(struct sb_remote *remote, const void *bytes, size_t len,
                              struct sb_digest *out_digest, struct sb_error *err);
-
-/* ---- referrers (distribution-spec 1.1, "Listing Referrers", "Referrers Tag Schema") ---- */
-
-/* Descriptors of the manifests whose subject is that digest, as a JSON array, a new reference;
- * artifact_type filters (NULL: all). From the API, or the tag sha256-… where there is none. */
-int sb_remote_referrers(struct sb_remote *remote, const struct sb_digest *subject,
-                        const char *artifact_type, json_t **out, struct sb_error *err);
-/* Puts a manifest that has a "subject" by its digest; where the registry has no referrers API, the
- * index at the fallback tag gets its descriptor as well. */
-int sb_remote_referrer_put(struct sb_remote *remote, const char *media_type, const void *bytes,
-                           size_t len, struct sb_digest *out_digest, struct sb_error *err);
 
 #endif

@@ -195,8 +195,7 @@ static int attempt(struct download *download, const struct sb_source *source, co
         return result;
     sb_fail(err, SB_E_NETWORK, "the registry sent %llu of %llu bytes",
             (unsigned long long)download->got, (unsigned long long)download->blob->size);
-    err->os_errno = EAGAIN;
-    return -1;
+    return sb_error_reason(err, SB_REASON_PASSING);
 }
 
 static bool complete(const struct download *download, int result, const struct sb_error *err) {

@@ -1,4 +1,3 @@
-#include <errno.h>
 #include <string.h>
 
 #include "base/json.h"
@@ -147,7 +146,7 @@ int sb_remote_refused(const struct sb_remote *remote, const struct sb_http_respo
             response->status);
     add_hint(remote, response, what, err);
     if (err && sb_retry_worth(0, response, err))
-        err->os_errno = EAGAIN;
+        sb_error_reason(err, SB_REASON_PASSING);
     bool ecr = false;
     if (remote->push && response->status == 404 && sb_remote_said(response, "NAME_UNKNOWN"))
         sb_registry_missing(remote->host, remote->repository, &ecr, err);

@@ -1,4 +1,3 @@
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -208,8 +207,7 @@ static int immutable(struct sb_remote *remote, const char *tag, const struct sb_
             "registry %s: repository %s: the tag %s is immutable, and names %s already",
             remote->host, remote->repository, tag,
             found ? sb_digest_text(&there.digest).text : "another image");
-    if (err)
-        err->os_errno = EROFS;
+    sb_error_reason(err, SB_REASON_IMMUTABLE);
     return sb_error_hint(err,
                          "push under a tag that is not taken yet, or allow tags to be moved in "
                          "the repository's settings");
@@ -235,9 +233,9 @@ static int took(const struct put *p, const struct sb_http_response *response, co
         return immutable(remote, p->reference, &digest, err) < 0 ? -1 : 1;
     if (status != 201 && status != 200 && status != 202) {
         sb_remote_refused(remote, response, what, err);
-        if (err && (sb_remote_said(response, "MANIFEST_BLOB_UNKNOWN") ||
-                    sb_remote_said(response, "BLOB_UNKNOWN")))
-            err->os_errno = ENOENT;
+        if (sb_remote_said(response, "MANIFEST_BLOB_UNKNOWN") ||
+            sb_remote_said(response, "BLOB_UNKNOWN"))
+            sb_error_reason(err, SB_REASON_MISSING);
         return -1;
     }
     if (sb_remote_check_digest(response, &digest, err) < 0)

@@ -5,8 +5,7 @@
  *     claim.c            what is done once in a process
  *     remote_error.c     a server's refusal as a message
  *     remote_link.c      URLs that a server names: Location, Link
- *     remote_manifest.c  remote_blob.c  remote_upload.c  remote_session.c  remote_tags.c
- * referrers.c
+ *     remote_manifest.c  remote_blob.c  remote_upload.c  remote_session.c  remote_tags.c  attach.c
  */
 #ifndef SB_REGISTRY_REMOTE_PRIVATE_H
 #define SB_REGISTRY_REMOTE_PRIVATE_H

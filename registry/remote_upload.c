@@ -3,7 +3,6 @@
  * again after a failure is one chunk at most: PATCH after PATCH, then an empty PUT with the digest.
  * After a failure the registry is asked how far it got.
  */
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -218,7 +217,7 @@ static int verify(struct upload *u, struct sb_error *err) {
         sb_fail(err, SB_E_NETWORK,
                 "registry %s: repository %s: the blob %s was accepted, but is not there",
                 u->remote->host, u->remote->repository, sb_digest_text(&u->in.blob.digest).text);
-        err->os_errno = EAGAIN;
+        sb_error_reason(err, SB_REASON_PASSING);
         if (sb_retry_again(&retry, -1, NULL, err) <= 0)
             return -1;
     }
@@ -292,9 +291,8 @@ int sb_remote_blob_mount(struct sb_remote *remote, const struct sb_digest *diges
     sb_autoresponse struct sb_http_response response = {0};
     struct sb_error failure = {0};
     if (sb_remote_perform(remote, &request, what, &response, &failure) < 0) {
-        if (failure.os_errno ==
-            EACCES) /* the other repository may not be read; this may be pushed to */
-            return 0;
+        if (failure.reason == SB_REASON_DENIED)
+            return 0; /* the other repository may not be read; this may be pushed to */
         if (err)
             *err = failure;
         return -1;

@@ -26,7 +26,7 @@ static int64_t clock_ms(void) {
 bool sb_retry_worth(int result, const struct sb_http_response *response,
                     const struct sb_error *err) {
     if (result < 0)
-        return err->code == SB_E_NETWORK && err->os_errno == EAGAIN;
+        return err->code == SB_E_NETWORK && err->reason == SB_REASON_PASSING;
     switch (response->status) {
     case 408: /* request timeout */
     case 425: /* too early */

@@ -62,8 +62,7 @@ static int begin_anew(struct download *d, const char *why, struct sb_error *err)
     d->size = 0;
     d->no_ranges = true;
     sb_fail(err, SB_E_NETWORK, "%s", why);
-    err->os_errno = EAGAIN;
-    return -1;
+    return sb_error_reason(err, SB_REASON_PASSING);
 }
 
 static bool is_strong(const char *tag) {
@@ -135,7 +134,7 @@ static int refused(struct download *d, const struct sb_http_response *response,
         sb_error_hint(err, "it is not there (any more): look for another URL of the same file; its "
                            "digest alone counts");
     if (sb_retry_worth(0, response, err))
-        err->os_errno = EAGAIN;
+        sb_error_reason(err, SB_REASON_PASSING);
     return -1;
 }
 
@@ -163,8 +162,7 @@ static int attempt(struct sb_http *http, struct download *d, uint64_t seconds,
         return result;
     sb_fail(err, SB_E_NETWORK, "the server sent %" PRIu64 " of %" PRIu64 " bytes", d->size,
             d->total);
-    err->os_errno = EAGAIN;
-    return -1;
+    return sb_error_reason(err, SB_REASON_PASSING);
 }
 
 static int64_t seconds_now(void) {
@@ -184,7 +182,7 @@ static char *host_of(const char *url) {
 static int after(struct download *d, struct sb_retry *retry, int *breaks,
                  const struct sb_http_response *response, struct sb_error *err) {
     bool refused = response->status >= 400 && response->status != 416;
-    if (err->code != SB_E_NETWORK || err->os_errno != EAGAIN)
+    if (err->code != SB_E_NETWORK || err->reason != SB_REASON_PASSING)
         return 0;
     if (d->got || d->size > d->best)
         sb_retry_progress(retry);

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -11,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/memory.h"
+#include "base/thread.h"
 
 /* ---- lines ---- */
 
@@ -243,7 +243,7 @@ int sb_script_feed_start(int dirfd, const char *name, const char *script,
     feed->stop = eventfd(0, EFD_CLOEXEC);
     long page = sysconf(_SC_PAGESIZE);
     if (feed->fifo >= 0 && feed->stop >= 0 && fcntl(feed->fifo, F_SETPIPE_SZ, (int)page) == page &&
-        pthread_create(&feed->thread, NULL, feed_thread, feed) == 0) {
+        sb_thread_start(&feed->thread, feed_thread, feed) == 0) {
         *out = feed;
         return 0;
     }

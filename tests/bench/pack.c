@@ -10,7 +10,6 @@
  */
 #include <fcntl.h>
 #include <libdeflate.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +23,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/thread.h"
 #include "layers/trees.h"
 
 struct result {
@@ -128,11 +128,6 @@ static uint64_t compress_tar(struct sb_store *store, const struct sb_descriptor 
     return size;
 }
 
-static int cores(void) {
-    cpu_set_t set;
-    return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
-}
-
 int main(int argc, char **argv) {
     if (argc < 2) {
         fprintf(stderr, "usage: pack TREE [THREADS] [zstd|gzip]\n");
@@ -153,11 +148,11 @@ int main(int argc, char **argv) {
     struct sb_digest digest;
     hash_blob(store, &tar.descriptor, &hash, &digest);
     uint64_t packed = compress_tar(store, &tar.descriptor, &zstd, &hash_packed);
-    double least = (hash + zstd + hash_packed) / cores();
+    double least = (hash + zstd + hash_packed) / sb_core_count();
     printf("tar %.1f MB; sha256 %.2f s, zstd -3 %.2f s (%.1f MB), sha256 %.2f s: %.2f s on %d"
            " cores\n",
            (double)tar.tar_size / 1e6, hash, zstd, (double)packed / 1e6, hash_packed, least,
-           cores());
+           sb_core_count());
     for (int i = 0; i < 3; i++) {
         struct result r = pack_apart(store, argv[1], &options);
         if (!sb_digest_equal(&r.layer.diff_id, &tar.diff_id) ||
@@ -168,7 +163,7 @@ int main(int argc, char **argv) {
         printf("pack: %.2f s, %.1f MB, peak %.1f MB: %.2f times the least; %.2f s of processor"
                " time, over the cores %.2f times\n",
                r.wall, (double)r.layer.descriptor.size / 1e6, (double)r.peak_kib / 1024,
-               r.wall / least, r.cpu, r.cpu / cores() / least);
+               r.wall / least, r.cpu, r.cpu / sb_core_count() / least);
     }
     sb_store_close(store);
     return sb_tree_remove(AT_FDCWD, scratch, &err) < 0;

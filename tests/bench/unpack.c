@@ -9,7 +9,6 @@
  * bytes, measured here, divided by the cores.
  */
 #include <fcntl.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +21,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/thread.h"
 #include "base/uncached.h"
 #include "layers/image.h"
 #include "layers/trees.h"
@@ -200,8 +200,7 @@ int main(int argc, char **argv) {
     struct layers l = argc == 3 ? pack_tree(argv[1], directory) : of_image(argv[1], argv[2]);
     struct least least = measure_least(&l, directory);
     double sum = least.reading + least.writing;
-    cpu_set_t set;
-    int cores = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+    int cores = sb_core_count();
     printf("sha256, zstd -d, sha256: %.2f s; writing: %.2f s; all on %d "
            "cores: %.2f s\n",
            least.reading, least.writing, cores, sum / cores);

@@ -54,9 +54,7 @@ int sb_exchange_run(CURL *curl, struct sb_exchange *x, struct sb_error *err) {
     exchange_check(x);
     if (!exchange_answers.more || ++exchange_count > 32) {
         sb_fail(err, SB_E_NETWORK, "can't connect");
-        if (err)
-            err->os_errno = ECONNREFUSED;
-        return -1;
+        return sb_error_reason(err, SB_REASON_LASTING);
     }
     size_t len;
     sb_autofree char *text = fuzz_next(&exchange_answers, &len);

@@ -11,6 +11,7 @@
 
 #include "base/channel.h"
 #include "layers/image.h"
+#include "registry/attach.h"
 #include "registry/http_program.h"
 #include "registry/remote_private.h"
 #include "tests/fuzz/fuzz.h"
@@ -136,7 +137,7 @@ static int list_tags(struct sb_remote *remote, struct sb_error *err) {
 static int list_referrers(struct sb_remote *remote, struct sb_error *err) {
     struct sb_digest subject = digest_of("subject");
     json_t *list = NULL;
-    if (sb_remote_referrers(remote, &subject, "application/x+y", &list, err) < 0)
+    if (sb_attached_list(remote, &subject, "application/x+y", &list, err) < 0)
         return -1;
     FUZZ_CHECK(json_is_array(list));
     json_decref(list);
@@ -177,10 +178,8 @@ static int put_manifest(struct sb_remote *remote, struct sb_error *err) {
     static const char text[] =
         "{\"subject\":{\"mediaType\":\"" SB_MEDIA_MANIFEST "\",\"size\":1,\"digest\":\"sha256:"
         "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\"}}";
-    struct sb_digest digest;
     return sb_remote_manifest_put(remote, "v1", SB_MEDIA_MANIFEST, text, strlen(text), err) < 0 ||
-                   sb_remote_referrer_put(remote, SB_MEDIA_MANIFEST, text, strlen(text), &digest,
-                                          err) < 0
+                   sb_attached_put_bytes(remote, SB_MEDIA_MANIFEST, text, strlen(text), err) < 0
                ? -1
                : 0;
 }

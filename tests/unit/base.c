@@ -33,6 +33,15 @@ static void test_error(void) {
     CHECK_STR(err.hint, "");
     CHECK_INT(err.os_errno, ENOENT);
     CHECK_INT(errno, ENOENT);
+    CHECK_INT(sb_error_reason(&err, SB_REASON_CHANGED), -1);
+    sb_error_context(&err, "there"); /* a reason stays, as long as the error does */
+    CHECK_INT(err.reason, SB_REASON_CHANGED);
+    sb_fail(&err, SB_E_IO, "another");
+    CHECK_INT(err.reason, SB_REASON_NONE);
+    CHECK_INT(sb_error_reason(NULL, SB_REASON_LASTING), -1);
+    CHECK_INT(sb_error_reason_named("lasting"), SB_REASON_LASTING);
+    CHECK_INT(sb_error_reason_named("passing"), SB_REASON_PASSING);
+    CHECK_INT(sb_error_reason_named("odd"), SB_REASON_NONE);
     errno = ENOSPC;
     sb_fail_errno(&err, SB_E_IO, "writing");
     CHECK_INT(err.code, SB_E_NO_SPACE);

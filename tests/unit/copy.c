@@ -3,7 +3,6 @@
 #include "context/copy.h"
 #include "steps/kinds.h"
 #include "tests/unit/layer_test.h"
-#include <errno.h>
 #include <sys/stat.h>
 
 static struct layer_test t;
@@ -190,7 +189,7 @@ static void test_changed_meanwhile(void) {
         CHECK(sb_packer_start(t.store, &(struct sb_pack_options){0}, &packer, &err) == 0);
         CHECK(sb_copy_pack(&list, &(struct sb_copy_from){.context = context}, NULL, packer, 0,
                            &err) < 0);
-        CHECK_INT(err.os_errno, ESTALE);
+        CHECK_INT(err.reason, SB_REASON_CHANGED);
         sb_packer_abort(packer);
         sb_copy_list_free(&list);
         sb_context_close(context);

@@ -76,22 +76,22 @@ static inline bool has(const struct asked *asked, const char *text) {
 }
 
 /* It failed, in less than so many seconds, for that reason. */
-static inline void check_failed(const struct asked *asked, int os_errno, const char *message,
-                                int line) {
+static inline void check_failed(const struct asked *asked, enum sb_error_reason reason,
+                                const char *message, int line) {
     if (asked->result == 0 || asked->err.code != SB_E_NETWORK ||
-        (os_errno && asked->err.os_errno != os_errno) || !strstr(asked->err.message, message) ||
+        (reason && asked->err.reason != reason) || !strstr(asked->err.message, message) ||
         asked->seconds > 5)
-        printf("line %d: result %d, status %d, %s, errno %d, %.1f s: %s\n", line, asked->result,
-               asked->response.status, sb_error_name(asked->err.code), asked->err.os_errno,
-               asked->seconds, asked->err.message);
+        printf("line %d: result %d, status %d, %s, reason %s, %.1f s: %s\n", line, asked->result,
+               asked->response.status, sb_error_name(asked->err.code),
+               sb_error_reason_name(asked->err.reason), asked->seconds, asked->err.message);
     CHECK(asked->result < 0);
     CHECK_INT(asked->err.code, SB_E_NETWORK);
-    if (os_errno)
-        CHECK_INT(asked->err.os_errno, os_errno);
+    if (reason)
+        CHECK_INT(asked->err.reason, reason);
     CHECK(strstr(asked->err.message, message));
     CHECK(asked->seconds < 5);
 }
-#define CHECK_FAILED(asked, os_errno, message) check_failed(&(asked), os_errno, message, __LINE__)
+#define CHECK_FAILED(asked, reason, message) check_failed(&(asked), reason, message, __LINE__)
 
 static inline pid_t start_servers(int *out_stdin) {
     struct sb_error err = {0};

@@ -2,10 +2,12 @@
 #include "base/jobs.h"
 
 #include <poll.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <time.h>
 
 #include "base/cancel.h"
+#include "base/thread.h"
 #include "tests/unit/test.h"
 
 static atomic_int running, most, done;
@@ -113,7 +115,31 @@ static void test_free(void) {
     CHECK(done <= 1);
 }
 
+static void *look_at_mask(void *data) {
+    pthread_sigmask(SIG_SETMASK, NULL, data);
+    return NULL;
+}
+
+/* Signals are for the thread that started others, whose own mask stays. */
+static void test_thread(void) {
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGWINCH};
+    sigset_t there, before, after;
+    pthread_t thread;
+    pthread_sigmask(SIG_SETMASK, NULL, &before);
+    sigemptyset(&there);
+    if (!CHECK_INT(sb_thread_start(&thread, look_at_mask, &there), 0))
+        return;
+    pthread_join(thread, NULL);
+    pthread_sigmask(SIG_SETMASK, NULL, &after);
+    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) {
+        CHECK_INT(sigismember(&there, signals[i]), 1);
+        CHECK_INT(sigismember(&after, signals[i]), sigismember(&before, signals[i]));
+    }
+    CHECK(sb_core_count() >= 1);
+}
+
 int main(void) {
+    test_thread();
     test_all();
     test_failure();
     test_cancel();

@@ -33,7 +33,7 @@ static void test_redirects(void) {
     CHECK(has(&away, "GET /echo\n"));
     CHECK(!strstr(sb_buf_text(&away.response.body), "authorization"));
     autoasked struct asked loop = get("plain", "/loop");
-    CHECK_FAILED(loop, EPERM, "more than 5 redirects");
+    CHECK_FAILED(loop, SB_REASON_FORBIDDEN, "more than 5 redirects");
     autoasked struct asked put = redirected("PUT", "plain", 307, "/echo");
     CHECK(has(&put, "PUT /echo\n") && has(&put, "length=5\n"));
     autoasked struct asked put_away = redirected("PUT", "plain", 307, elsewhere);
@@ -61,15 +61,15 @@ static void test_redirects(void) {
     };
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
         autoasked struct asked a = redirected("GET", "plain", 302, refused[i].to);
-        CHECK_FAILED(a, 0, refused[i].message);
-        CHECK(a.err.os_errno != EAGAIN || !*refused[i].message);
+        CHECK_FAILED(a, SB_REASON_NONE, refused[i].message);
+        CHECK(a.err.reason != SB_REASON_PASSING || !*refused[i].message);
     }
     /* Nor where a reference says so: whoever wrote the recipe did not set up this machine. */
     static const char *const local[] = {"169.254.169.254", "169.254.169.254:80", "[fe80::1]:5000",
                                         "[64:ff9b::a9fe:a9fe]", "100.100.100.200:80"};
     for (size_t i = 0; i < sizeof local / sizeof *local; i++) {
         autoasked struct asked a = ask(http, "GET", local[i], "/v2/");
-        CHECK_FAILED(a, EPERM, "is an address of the local link");
+        CHECK_FAILED(a, SB_REASON_FORBIDDEN, "is an address of the local link");
     }
     autoasked struct asked down = redirected("GET", "good", 302, elsewhere);
     CHECK(down.result < 0); /* its certificate is not trusted here; test_tls follows it */
@@ -113,21 +113,21 @@ static void test_redirect_inward(void) {
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         sb_autofree char *target = sb_format("/redirect?to=http://%s:%d/echo", names[i], port);
         autoasked struct asked a = ask(by, "GET", host, target);
-        CHECK_FAILED(a, EPERM, "this machine itself");
+        CHECK_FAILED(a, SB_REASON_FORBIDDEN, "this machine itself");
         sb_autofree char *url = sb_format("http://%s:%d/echo", names[i], port);
         autoasked struct asked told = ask(by, "GET", host, url); /* as with an upload's Location */
-        CHECK_FAILED(told, EPERM, "this machine itself");
+        CHECK_FAILED(told, SB_REASON_FORBIDDEN, "this machine itself");
     }
     /* Not even a connection is made: nobody listens there, and that is not what it says. */
     autoasked struct asked closed = ask(by, "GET", host, "/redirect?to=http://localhost:1/");
-    CHECK_FAILED(closed, EPERM, "this machine itself");
+    CHECK_FAILED(closed, SB_REASON_FORBIDDEN, "this machine itself");
     /* Whoever names it himself may; that connection is kept, and does not serve the redirect. */
     sb_autofree char *local = sb_format("localhost:%d", port);
     autoasked struct asked kept = ask(by, "GET", local, "/echo");
     CHECK_INT(kept.response.status, 200);
     sb_autofree char *back = sb_format("/redirect?to=http://%s/echo", local);
     autoasked struct asked reused = ask(by, "GET", host, back);
-    CHECK_FAILED(reused, EPERM, "this machine itself");
+    CHECK_FAILED(reused, SB_REASON_FORBIDDEN, "this machine itself");
     sb_http_free(by);
 }
 
@@ -152,40 +152,40 @@ static void test_tls(void) {
     sb_autofree char *expired = host_of("expired"), *mutual = host_of("mutual");
     sb_autofree char *plain = host_of("plain");
     autoasked struct asked unknown = ask(http, "GET", good, "/echo");
-    CHECK_FAILED(unknown, EPROTO, "unknown authority");
+    CHECK_FAILED(unknown, SB_REASON_LASTING, "unknown authority");
     CHECK(strstr(unknown.err.hint, "certs.d"));
     CHECK(strstr(unknown.err.message, good));
     autoasked struct asked trusted = get_with(&with_ca, good, "/echo");
     CHECK(has(&trusted, "GET /echo\n"));
     autoasked struct asked name = get_with(&with_ca, wrong, "/echo");
-    CHECK_FAILED(name, EPROTO, "for another name");
+    CHECK_FAILED(name, SB_REASON_LASTING, "for another name");
     autoasked struct asked old = get_with(&with_ca, expired, "/echo");
-    CHECK_FAILED(old, EPROTO, "has expired");
+    CHECK_FAILED(old, SB_REASON_LASTING, "has expired");
     struct sb_registry_host any = {.skip_verify = true};
     autoasked struct asked skipped = get_with(&any, wrong, "/echo");
     CHECK_INT(skipped.response.status, 200);
     autoasked struct asked nothing_set = get_with(&none, plain, "/echo");
     CHECK_INT(nothing_set.response.status, 200);
     autoasked struct asked only = get_with(&any, plain, "/echo"); /* set, so not asked */
-    CHECK_FAILED(only, EPROTO, "does not speak TLS");
+    CHECK_FAILED(only, SB_REASON_LASTING, "does not speak TLS");
     CHECK(strstr(only.err.hint, "plain_http"));
     sb_autofree char *down = sb_format("/redirect?to=http://%s/echo", plain);
     autoasked struct asked unsafe = get_with(&with_ca, good, down);
-    CHECK_FAILED(unsafe, EPERM, "without TLS");
+    CHECK_FAILED(unsafe, SB_REASON_FORBIDDEN, "without TLS");
     sb_autofree char *away = sb_format("http://%s/echo", plain);
     autoasked struct asked told = get_with(&with_ca, good, away);
-    CHECK_FAILED(told, EPERM, "without TLS");
+    CHECK_FAILED(told, SB_REASON_FORBIDDEN, "without TLS");
     sb_autofree char *mirror = sb_format("http://%s/echo", plain);
     autoasked struct asked own_scheme = get_with(&with_ca, plain, mirror);
     CHECK_INT(own_scheme.response.status, 200);
 
     autoasked struct asked who = get_with(&with_ca, mutual, "/echo");
-    CHECK_FAILED(who, EPROTO, "refused the TLS connection");
+    CHECK_FAILED(who, SB_REASON_LASTING, "refused the TLS connection");
     CHECK(strstr(who.err.hint, "client certificate"));
     sb_autofree char *mutual13 =
         host_of("mutual13"); /* says so after the handshake, or just closes */
     autoasked struct asked closed = get_with(&with_ca, mutual13, "/echo");
-    CHECK_FAILED(closed, 0, mutual13);
+    CHECK_FAILED(closed, SB_REASON_NONE, mutual13);
     CHECK(strstr(closed.err.hint, "client certificate"));
     sb_autofree char *cert = sb_format("%s/client.crt", dir),
                      *key = sb_format("%s/client.key", dir);
@@ -194,10 +194,10 @@ static void test_tls(void) {
     CHECK(has(&known, "GET /echo\n"));
     client.client_key = ca;
     autoasked struct asked no_key = get_with(&client, mutual, "/echo");
-    CHECK_FAILED(no_key, EPROTO, "certificate or key");
+    CHECK_FAILED(no_key, SB_REASON_LASTING, "certificate or key");
     struct sb_registry_host no_ca = {.ca = key};
     autoasked struct asked unusable = get_with(&no_ca, good, "/echo");
-    CHECK_FAILED(unusable, 0, "client.key can't be used");
+    CHECK_FAILED(unusable, SB_REASON_NONE, "client.key can't be used");
 }
 
 static void copy_to(const char *from, const char *to_dir, const char *name) {
@@ -217,22 +217,22 @@ static void test_certs_d(void) {
     struct sb_http_options options = {.stall_seconds = 1};
     struct sb_http *by = sb_http_new(&options);
     autoasked struct asked before = ask(by, "GET", good, "/echo");
-    CHECK_FAILED(before, EPROTO, "unknown authority");
+    CHECK_FAILED(before, SB_REASON_LASTING, "unknown authority");
     copy_to("ca.crt", at_good, "some.crt");
     autoasked struct asked after = ask(by, "GET", good, "/echo");
     CHECK_INT(after.response.status, 200);
     /* What counts for one host does not for another, on the same handle. */
     autoasked struct asked still = ask(by, "GET", mutual, "/echo");
-    CHECK_FAILED(still, EPROTO, "unknown authority");
+    CHECK_FAILED(still, SB_REASON_LASTING, "unknown authority");
     copy_to("ca.crt", at_mutual, "ca.crt");
     copy_to("client.key", at_mutual, "client.key");
     autoasked struct asked lone = ask(by, "GET", mutual, "/echo");
-    CHECK_FAILED(lone, 0, "client.cert is not there");
+    CHECK_FAILED(lone, SB_REASON_NONE, "client.cert is not there");
     sb_autofree char *key = sb_format("%s/client.key", at_mutual);
     CHECK(unlink(key) == 0);
     copy_to("client.crt", at_mutual, "client.cert");
     autoasked struct asked half = ask(by, "GET", mutual, "/echo");
-    CHECK_FAILED(half, 0, "client.key is not there");
+    CHECK_FAILED(half, SB_REASON_NONE, "client.key is not there");
     copy_to("client.key", at_mutual, "client.key");
     autoasked struct asked whole = ask(by, "GET", mutual, "/echo");
     CHECK_INT(whole.response.status, 200);
@@ -255,14 +255,14 @@ static void test_proxy(void) {
     CHECK(has(&through, "GET http://registry.test:5000/echo\n"));
     autoasked struct asked inward =
         get_with(&set, "registry.test:5000", "/redirect?to=http://169.254.169.254/x");
-    CHECK_FAILED(inward, EPERM, "local link");
+    CHECK_FAILED(inward, SB_REASON_FORBIDDEN, "local link");
     sb_autofree char *other = host_of("other");
     struct sb_registry_host direct_set = {.plain_http = true};
     autoasked struct asked direct = get_with(&direct_set, other, "/echo");
     CHECK(has(&direct, "GET /echo\n")); /* loopback never goes through a proxy */
     setenv("no_proxy", "registry.test", 1);
     autoasked struct asked without = get_with(&set, "registry.test:5000", "/echo");
-    CHECK_FAILED(without, 0, "registry.test");
+    CHECK_FAILED(without, SB_REASON_NONE, "registry.test");
     unsetenv("http_proxy");
     unsetenv("no_proxy");
     setenv("HTTPS_PROXY", url, 1);
@@ -274,10 +274,10 @@ static void test_proxy(void) {
     CHECK(has(&tunnel, "GET /echo\n"));
     sb_autofree char *refused = sb_format("refused.test:%d", port);
     autoasked struct asked no_tunnel = get_with(&with_ca, refused, "/echo");
-    CHECK_FAILED(no_tunnel, EPROTO, "the proxy refused the connection, with status 403");
+    CHECK_FAILED(no_tunnel, SB_REASON_LASTING, "the proxy refused the connection, with status 403");
     setenv("HTTPS_PROXY", "http://me:secret@127.0.0.1:1", 1);
     autoasked struct asked no_proxy = get_with(&with_ca, host, "/echo");
-    CHECK_FAILED(no_proxy, EAGAIN, "can't connect to the proxy 127.0.0.1 port 1: ");
+    CHECK_FAILED(no_proxy, SB_REASON_PASSING, "can't connect to the proxy 127.0.0.1 port 1: ");
     unsetenv("HTTPS_PROXY");
 }
 

@@ -4,7 +4,6 @@
  */
 #include "registry/remote.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -62,10 +61,11 @@ static void check_retry(void) {
         CHECK(sb_retry_worth(0, &(struct sb_http_response){.status = again[i]}, &err));
     for (size_t i = 0; i < sizeof not_again / sizeof *not_again; i++)
         CHECK(!sb_retry_worth(0, &(struct sb_http_response){.status = not_again[i]}, &err));
-    const struct sb_error reset = {.code = SB_E_NETWORK, .os_errno = EAGAIN};
+    const struct sb_error reset = {.code = SB_E_NETWORK, .reason = SB_REASON_PASSING};
     CHECK(sb_retry_worth(-1, NULL, &reset));
     CHECK(!sb_retry_worth(-1, NULL, &(struct sb_error){.code = SB_E_NETWORK}));
-    CHECK(!sb_retry_worth(-1, NULL, &(struct sb_error){.code = SB_E_IO, .os_errno = EAGAIN}));
+    CHECK(!sb_retry_worth(-1, NULL,
+                          &(struct sb_error){.code = SB_E_IO, .reason = SB_REASON_PASSING}));
 
     struct sb_retry retry = {.policy = {.patience = 1000, .attempts = 3, .base = 1, .limit = 2}};
     err = reset;
@@ -77,7 +77,7 @@ static void check_retry(void) {
 
 /* Time counts, not attempts; something that got through begins it anew. */
 static void check_patience(void) {
-    const struct sb_error reset = {.code = SB_E_NETWORK, .os_errno = EAGAIN};
+    const struct sb_error reset = {.code = SB_E_NETWORK, .reason = SB_REASON_PASSING};
     struct sb_error err = reset;
     struct sb_retry retry = {.policy = {.patience = 150, .base = 1, .limit = 4}};
     int made = 0;

@@ -27,6 +27,7 @@
 #include "base/memory.h"
 #include "base/process.h"
 #include "layers/descriptor.h"
+#include "registry/attach.h"
 #include "registry/ecr.h"
 #include "registry/remote.h"
 #include "test.h"
@@ -146,7 +147,6 @@ static int client_mount(struct sb_remote *remote, const char *from, const char *
 static int client_refer(struct sb_remote *remote, const char *tag, const char *type,
                         struct sb_error *err) {
     struct sb_descriptor subject, config = {.media_type = "application/vnd.oci.empty.v1+json"};
-    struct sb_digest digest;
     int found = sb_remote_manifest_head(remote, tag, &subject, err);
     if (found <= 0)
         return found < 0 ? -1 : sb_fail(err, SB_E_NOT_FOUND, "%s is not there", tag);
@@ -160,8 +160,9 @@ static int client_refer(struct sb_remote *remote, const char *tag, const char *t
                   "annotations", "of", type);
     sb_autobuf struct sb_buf bytes = {0};
     sb_json_write(manifest, &bytes);
-    if (sb_remote_referrer_put(remote, SB_MEDIA_MANIFEST, bytes.data, bytes.len, &digest, err) < 0)
+    if (sb_attached_put_bytes(remote, SB_MEDIA_MANIFEST, bytes.data, bytes.len, err) < 0)
         return -1;
+    struct sb_digest digest = sb_digest_of(bytes.data, bytes.len);
     printf("%s\n", sb_digest_text(&digest).text);
     return 0;
 }
@@ -173,7 +174,7 @@ static int client_referrers(struct sb_remote *remote, const char *tag, const cha
     int found = sb_remote_manifest_head(remote, tag, &subject, err);
     if (found <= 0)
         return found < 0 ? -1 : sb_fail(err, SB_E_NOT_FOUND, "%s is not there", tag);
-    if (sb_remote_referrers(remote, &subject.digest, type, &list, err) < 0)
+    if (sb_attached_list(remote, &subject.digest, type, &list, err) < 0)
         return -1;
     for (size_t i = 0; i < json_array_size(list); i++)
         printf("%s %s\n", sb_json_string(json_array_get(list, i), "digest", ""),

@@ -1,5 +1,5 @@
-/* distribution-spec 1.1, "Listing Referrers", "Referrers Tag Schema". */
-#include <errno.h>
+#include "registry/attach.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -106,13 +106,13 @@ static int ask_api(struct sb_remote *remote, const struct sb_digest *subject,
     return 1;
 }
 
-int sb_remote_referrers(struct sb_remote *remote, const struct sb_digest *subject,
-                        const char *artifact_type, json_t **out, struct sb_error *err) {
+int sb_attached_list(struct sb_remote *remote, const struct sb_digest *image,
+                     const char *artifact_type, json_t **out, struct sb_error *err) {
     struct sb_registry *registry = remote->registry;
     sb_autojson json_t *list = json_array();
     *out = NULL;
     if (!sb_registry_has_trait(registry, remote->host, SB_TRAIT_NO_REFERRERS)) {
-        int known = ask_api(remote, subject, artifact_type, list, err);
+        int known = ask_api(remote, image, artifact_type, list, err);
         if (known < 0)
             return -1;
         if (known) {
@@ -121,10 +121,52 @@ int sb_remote_referrers(struct sb_remote *remote, const struct sb_digest *subjec
         }
         sb_registry_add_trait(registry, remote->host, SB_TRAIT_NO_REFERRERS);
     }
-    sb_autojson json_t *index = read_fallback(remote, subject, err);
+    sb_autojson json_t *index = read_fallback(remote, image, err);
     if (!index || add_referrers(index, artifact_type, list, err) < 0)
         return -1;
     *out = sb_steal(list);
+    return 0;
+}
+
+/* ---- finding one ---- */
+
+bool sb_attached_is(const struct sb_buf *manifest, const char *artifact_type,
+                    const struct sb_digest *image) {
+    sb_autojson json_t *value = sb_json_parse(sb_buf_text(manifest), manifest->len, NULL);
+    const char *text = sb_json_string(json_object_get(value, "subject"), "digest", "");
+    struct sb_digest subject;
+    return of_type(value, artifact_type) &&
+           (!image ||
+            (sb_digest_parse(text, &subject, NULL) == 0 && sb_digest_equal(&subject, image)));
+}
+
+/* True when what is there is wanted; what can't be had is not. */
+static bool look_at(struct sb_remote *remote, const char *reference, const char *artifact_type,
+                    const struct sb_digest *image, struct sb_descriptor *out) {
+    struct sb_manifest manifest = {0};
+    struct sb_error ignored = {0};
+    bool found = sb_remote_manifest_get(remote, reference, &manifest, &ignored) == 0 &&
+                 sb_attached_is(&manifest.bytes, artifact_type, image);
+    if (found)
+        *out = manifest.descriptor;
+    sb_manifest_free(&manifest);
+    return found;
+}
+
+/* Registries list them in the order they came. */
+int sb_attached_find(struct sb_remote *remote, const struct sb_digest *image,
+                     const char *artifact_type, const char *tag, struct sb_descriptor *out,
+                     struct sb_error *err) {
+    sb_autojson json_t *list = NULL;
+    if (tag && look_at(remote, tag, artifact_type, image, out))
+        return 1;
+    if (sb_attached_list(remote, image, artifact_type, &list, err) < 0)
+        return -1;
+    for (size_t i = json_array_size(list); i-- > 0;) {
+        const char *digest = sb_json_string(json_array_get(list, i), "digest", "");
+        if (look_at(remote, digest, artifact_type, image, out))
+            return 1;
+    }
     return 0;
 }
 
@@ -177,7 +219,7 @@ static int update_fallback(struct sb_remote *remote, const struct sb_digest *sub
         if (i == 0)
             continue;
         /* Someone else's write was in between: not at the same pace again. */
-        struct sb_error again = {.code = SB_E_NETWORK, .os_errno = EAGAIN};
+        struct sb_error again = {.code = SB_E_NETWORK, .reason = SB_REASON_PASSING};
         if (sb_retry_again(&retry, -1, NULL, &again) < 0) {
             *err = again;
             return -1;
@@ -188,9 +230,9 @@ static int update_fallback(struct sb_remote *remote, const struct sb_digest *sub
                    remote->host, remote->repository, tag);
 }
 
-int sb_remote_referrer_put(struct sb_remote *remote, const char *media_type, const void *bytes,
-                           size_t len, struct sb_digest *out_digest, struct sb_error *err) {
-    *out_digest = sb_digest_of(bytes, len);
+int sb_attached_put_bytes(struct sb_remote *remote, const char *media_type, const void *bytes,
+                          size_t len, struct sb_error *err) {
+    const struct sb_digest digest = sb_digest_of(bytes, len);
     sb_autojson json_t *manifest = sb_json_parse(bytes, len, err);
     if (!manifest)
         return sb_error_context(err, "the manifest to be put");
@@ -198,11 +240,19 @@ int sb_remote_referrer_put(struct sb_remote *remote, const char *media_type, con
     if (sb_descriptor_parse(json_object_get(manifest, "subject"), &subject, err) < 0)
         return sb_error_context(err, "the manifest to be put: subject");
     bool understood = false;
-    if (sb_remote_manifest_send(remote, sb_digest_text(out_digest).text, media_type, bytes, len,
+    if (sb_remote_manifest_send(remote, sb_digest_text(&digest).text, media_type, bytes, len,
                                 &understood, err) < 0)
         return -1;
     if (understood)
         return 0;
-    sb_autojson json_t *descriptor = make_descriptor(manifest, media_type, len, out_digest);
+    sb_autojson json_t *descriptor = make_descriptor(manifest, media_type, len, &digest);
     return update_fallback(remote, &subject.digest, descriptor, err);
+}
+
+int sb_attached_put(struct sb_remote *remote, struct sb_store *store,
+                    const struct sb_descriptor *manifest, struct sb_error *err) {
+    sb_autobuf struct sb_buf bytes = {0};
+    if (sb_blob_read(store, manifest, SB_MANIFEST_LIMIT, &bytes, err) < 0)
+        return -1;
+    return sb_attached_put_bytes(remote, manifest->media_type, bytes.data, bytes.len, err);
 }
