@@ -356,15 +356,17 @@ static int print_layer(struct test_site *site) {
     test_mkdir(site->tree, "moved/below");
     test_mkdir(site->tree, "opt");
     struct sb_pack_options options = {0};
-    struct sb_layer layer;
+    struct sb_parts parts = {0};
     if (!test_site_mount(site) || test_run(site, script) < 0 ||
         sb_root_unmount(site->root, &site->err) < 0 ||
         sb_tree_clamp(sb_root_upper(site->root), 1700000000, &site->err) < 0 ||
-        sb_layer_pack_root(site->store, site->root, 1700000000, &options, &layer, &site->err) < 0) {
+        sb_layer_pack_root(site->store, site->root, 1700000000, &options, &parts, &site->err) < 0) {
         printf("%s %s\n%s", site->err.message, site->err.hint, sb_buf_text(&site->output));
         return 1;
     }
-    printf("%s\n", sb_digest_text(&layer.diff_id).text);
+    for (size_t i = 0; i < parts.n; i++)
+        printf("%s\n", sb_digest_text(&parts.v[i].diff_id).text);
+    sb_parts_free(&parts);
     return 0;
 }
 
