@@ -26,6 +26,10 @@ int sb_open_beneath(int dirfd, const char *path, uint64_t flags, int how) {
                     RESOLVE_BENEATH | (how & SB_BENEATH_NO_LINKS ? RESOLVE_NO_SYMLINKS : 0));
 }
 
+int sb_directory_beneath(int dirfd, const char *path) {
+    return sb_open_beneath(dirfd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, SB_BENEATH_NO_LINKS);
+}
+
 int sb_open_in_root(int dirfd, const char *path, uint64_t flags) {
     return open_how(dirfd, path, flags, RESOLVE_IN_ROOT);
 }

@@ -26,6 +26,8 @@ enum {
 /* Links may stay below dirfd; one that leads out is EXDEV, and with SB_BENEATH_NO_LINKS any is
  * ELOOP. "" is dirfd itself. */
 int sb_open_beneath(int dirfd, const char *path, uint64_t flags, int how);
+/* A directory, to read and for names in it; no symbolic link is followed. */
+int sb_directory_beneath(int dirfd, const char *path);
 /* As a chroot would see it: "/" and ".." end at dirfd. */
 int sb_open_in_root(int dirfd, const char *path, uint64_t flags);
 

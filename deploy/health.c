@@ -20,7 +20,6 @@
 #define ACCEPT_SECONDS 5   /* for a connection */
 #define KNOWN_SECONDS  2   /* how long one that ran well before, and has no check, must stay up */
 #define STEADY_NAP     500 /* milliseconds, between questions to one that is healthy */
-#define STOP_MARGIN    5   /* seconds, that systemd itself may take to end the old process */
 #define KILLED_SECONDS 30  /* that a killed one may take to be gone */
 #define TOLD_AFTER     1   /* second, from which on it is told what is waited for */
 #define RESTARTS_LIMIT 5   /* systemd had to start it again so often */
@@ -237,16 +236,6 @@ static bool is_parting(struct watch *w, struct parting *p) {
     return p->ending || (s->has_job && idle);
 }
 
-static double stop_limit(const char *unit) {
-    struct sb_pairs properties;
-    if (sb_systemd_properties(unit, "TimeoutStopUSec", &properties, NULL) < 0)
-        return 0;
-    const char *text = sb_pairs_get(&properties, "TimeoutStopUSec");
-    double span = text ? sb_systemd_parse_span(text) : 0;
-    sb_pairs_free(&properties);
-    return span > 0 ? span + STOP_MARGIN : 0;
-}
-
 /* A service may have systemd wait for it as long as it likes (EXTEND_TIMEOUT_USEC of sd_notify(3)):
  * what doesn't end in its time is killed. */
 static int press(struct watch *w, struct parting *p, struct sb_error *err) {
@@ -286,7 +275,7 @@ static int wait_for_start(struct watch *w, struct sb_error *err) {
         if (!is_parting(w, &p))
             return 0;
         if (!known)
-            p.most = stop_limit(w->health->unit);
+            p.most = sb_systemd_stop_limit(w->health->unit);
         known = true;
         if (press(w, &p, err) < 0)
             return -1;

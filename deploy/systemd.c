@@ -98,19 +98,24 @@ double sb_systemd_parse_span(const char *text) {
     return sum;
 }
 
-/* A process that kills what doesn't end in its time; 0: that time is endless, or unknown. A service
- * may have systemd wait for as long as it likes (EXTEND_TIMEOUT_USEC of sd_notify(3)). */
-static pid_t start_killer(const char *unit) {
-    static const char script[] = "sleep \"$1\"; exec systemctl kill --signal=KILL -- \"$2\"";
+double sb_systemd_stop_limit(const char *unit) {
     struct sb_pairs properties;
     if (sb_systemd_properties(unit, "TimeoutStopUSec", &properties, NULL) < 0)
         return 0;
     const char *text = sb_pairs_get(&properties, "TimeoutStopUSec");
     double span = text ? sb_systemd_parse_span(text) : 0;
     sb_pairs_free(&properties);
-    if (span <= 0)
+    return span > 0 ? span + STOP_MARGIN : 0;
+}
+
+/* A process that kills what doesn't end in its time; 0: that time is endless, or unknown. A service
+ * may have systemd wait for as long as it likes (EXTEND_TIMEOUT_USEC of sd_notify(3)). */
+static pid_t start_killer(const char *unit) {
+    static const char script[] = "sleep \"$1\"; exec systemctl kill --signal=KILL -- \"$2\"";
+    double limit = sb_systemd_stop_limit(unit);
+    if (limit <= 0)
         return 0;
-    sb_autofree char *seconds = sb_format("%.0f", span + STOP_MARGIN);
+    sb_autofree char *seconds = sb_format("%.0f", limit);
     const char *const argv[] = {"sh", "-c", script, "sh", seconds, unit, NULL};
     const struct sb_process_options options = {
         .argv = argv, .in = -1, .out = -1, .err = -1, .new_group = true};

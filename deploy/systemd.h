@@ -56,6 +56,9 @@ int sb_systemd_show(const char *unit, const char *properties, struct sb_buf *out
  * missing. */
 int sb_systemd_properties(const char *unit, const char *names, struct sb_pairs *out,
                           struct sb_error *err);
+/* How long a unit may take to stop until systemd kills it, and a little more; 0: that is endless,
+ * or unknown. */
+double sb_systemd_stop_limit(const char *unit);
 
 /* Leaves a line in a unit's journal, where there is one. */
 void sb_systemd_note(const char *unit, const char *line);

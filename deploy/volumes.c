@@ -51,8 +51,6 @@ struct copy {
     struct sb_strings paths;
 };
 
-enum { DIRECTORY = O_RDONLY | O_DIRECTORY | O_NOFOLLOW };
-
 /* Files, directories and symlinks. Nothing here may be setuid or a device: the directory is on the
  * host, where no mount option takes their power away. */
 static int settle(int fd, const struct stat *st, const struct owner *owner, struct sb_error *err) {
@@ -107,7 +105,7 @@ static int copy_name(struct copy *copy, const struct sb_tree_entry *entry, int t
         const char *path = copy->paths.v[*first - 1];
         const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
         sb_autofree char *parent = sb_path_dirname(path);
-        sb_autoclose int dir = sb_open_beneath(copy->to, parent, DIRECTORY, SB_BENEATH_NO_LINKS);
+        sb_autoclose int dir = sb_directory_beneath(copy->to, parent);
         if (dir >= 0 && linkat(dir, name, to, entry->name, 0) == 0)
             return 0;
         if (dir < 0 || errno != EMLINK)
@@ -127,7 +125,7 @@ static int copy_entry(void *self, const struct sb_tree_entry *entry, struct sb_e
     if (fstatat(entry->dir, entry->name, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return sb_fail_errno(err, SB_E_IO, "copying %s", sb_text_shown(entry->path).text);
     sb_autofree char *parent = sb_path_dirname(entry->path);
-    sb_autoclose int to = sb_open_beneath(copy->to, parent, DIRECTORY, SB_BENEATH_NO_LINKS);
+    sb_autoclose int to = sb_directory_beneath(copy->to, parent);
     if (to < 0)
         return sb_fail_errno(err, SB_E_IO, "copying %s", sb_text_shown(entry->path).text);
     int rc = 0;
@@ -143,7 +141,7 @@ static int copy_entry(void *self, const struct sb_tree_entry *entry, struct sb_e
 static int settle_directory(void *self, const struct sb_tree_entry *entry, struct sb_error *err) {
     const struct copy *copy = self;
     struct stat st;
-    sb_autoclose int to = sb_open_beneath(copy->to, entry->path, DIRECTORY, SB_BENEATH_NO_LINKS);
+    sb_autoclose int to = sb_directory_beneath(copy->to, entry->path);
     if (to < 0 || fstatat(entry->dir, entry->name, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return sb_fail_errno(err, SB_E_IO, "copying %s", sb_text_shown(entry->path).text);
     return settle(to, &st, copy->owner, err);

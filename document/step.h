@@ -1,6 +1,6 @@
 /*
  * document/step: the kinds of steps. Each kind is one file, steps/<kind>.c, and one row of
- * the table in steps/kinds.c: its keys (what YAML may say), what of it goes into the cache key,
+ * the list in steps/kinds.h: its keys (what YAML may say), what of it goes into the cache key,
  * and how it runs.
  */
 #ifndef SB_DOCUMENT_STEP_H

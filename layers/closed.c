@@ -23,10 +23,6 @@ struct walk {
     size_t bytes;
 };
 
-static int open_directory(int root, const char *path) {
-    return sb_open_beneath(root, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, SB_BENEATH_NO_LINKS);
-}
-
 static bool is_closed(const struct stat *st) {
     mode_t some = (st->st_mode >> 6 | st->st_mode >> 3) & 05;
     return (S_ISREG(st->st_mode) || S_ISDIR(st->st_mode)) && (some & ~st->st_mode) != 0;
@@ -61,7 +57,7 @@ static int look_at(struct walk *w, int dir, const char *parent, const char *name
 }
 
 static int read_directory(struct walk *w, const char *path, struct sb_error *err) {
-    int fd = open_directory(w->root, path);
+    int fd = sb_directory_beneath(w->root, path);
     sb_autoclosedir DIR *dir = fd < 0 ? NULL : fdopendir(fd);
     if (!dir) {
         sb_fail_errno(err, SB_E_IO, "reading %s", sb_text_shown(path).text);

@@ -86,13 +86,9 @@ void sb_reuse_free(struct sb_reuse *r) {
 
 /* ---- finding ---- */
 
-static int open_beneath(int root, const char *path) {
-    return sb_open_beneath(root, path, O_RDONLY | O_DIRECTORY, SB_BENEATH_NO_LINKS);
-}
-
 /* Opens the directory that name is in, in the tree; -1 when there is none. */
 static int enter(struct older *tree, const char *parent) {
-    if (tree->dir == UNKNOWN && (tree->dir = open_beneath(tree->root, parent)) < 0)
+    if (tree->dir == UNKNOWN && (tree->dir = sb_directory_beneath(tree->root, parent)) < 0)
         tree->dir = MISSING;
     return tree->dir;
 }

@@ -15,6 +15,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "base/beneath.h"
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/tree.h"
@@ -119,21 +120,6 @@ static const struct rule cargo_rules[] = {
     {".", ".package-cache*", REMOVE},
 };
 
-/* Opens a directory below, following nothing; -1 and errno. */
-static int open_below(int root, const char *path) {
-    int at = fcntl(root, F_DUPFD_CLOEXEC, 3);
-    sb_autofree char *copy = sb_strdup(path);
-    char *rest = copy;
-    for (char *part; at >= 0 && (part = strsep(&rest, "/"));) {
-        int next = openat(at, part, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        int code = errno;
-        close(at);
-        at = next;
-        errno = code;
-    }
-    return at;
-}
-
 /* A whiteout is no trace: the layer removed a file of the layers below. */
 static bool is_whiteout(const struct stat *st) {
     return S_ISCHR(st->st_mode) && st->st_rdev == 0;
@@ -160,7 +146,7 @@ static int apply(const struct rule *rule, int dir, const char *name, bool *out_r
 }
 
 static int apply_rule(const struct rule *rule, int root, bool *out_removed, struct sb_error *err) {
-    int fd = open_below(root, rule->directory);
+    int fd = sb_directory_beneath(root, rule->directory);
     if (fd < 0)
         return errno == ENOENT || errno == ENOTDIR || errno == ELOOP
                    ? 0
@@ -185,8 +171,8 @@ static int apply_rule(const struct rule *rule, int root, bool *out_removed, stru
 static bool drop_empty(int root, const char *path) {
     sb_autofree char *parent = sb_path_dirname(path);
     const char *slash = strrchr(path, '/');
-    sb_autoclose int at = open_below(root, parent);
-    sb_autoclose int fd = open_below(root, path);
+    sb_autoclose int at = sb_directory_beneath(root, parent);
+    sb_autoclose int fd = sb_directory_beneath(root, path);
     char value;
     if (at < 0 || fd < 0 || fgetxattr(fd, "trusted.overlay.opaque", &value, 1) >= 0 ||
         fgetxattr(fd, "user.overlay.opaque", &value, 1) >= 0)
@@ -198,7 +184,7 @@ static bool drop_empty(int root, const char *path) {
 static int apply_below(const struct rule *list, size_t count, int upper, const char *path,
                        bool drop, struct sb_error *err) {
     bool any = false;
-    sb_autoclose int base = open_below(upper, path);
+    sb_autoclose int base = sb_directory_beneath(upper, path);
     if (base < 0)
         return 0;
     for (size_t i = 0; i < count; i++) {

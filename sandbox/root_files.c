@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/beneath.h"
 #include "base/file.h"
 #include "base/memory.h"
 #include "sandbox/inroot.h"
@@ -40,21 +41,6 @@ struct sb_root_file_place {
 static const char *name_of(const struct sb_root_file_place *place) {
     const char *slash = strrchr(place->path, '/');
     return slash ? slash + 1 : place->path;
-}
-
-/* Below the upper directory, following nothing; -1 and errno. */
-static int open_below(int at, const char *path) {
-    int fd = fcntl(at, F_DUPFD_CLOEXEC, 3);
-    sb_autofree char *copy = sb_strdup(path);
-    char *rest = copy;
-    for (char *part; fd >= 0 && (part = strsep(&rest, "/"));) {
-        int next = openat(fd, part, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        int code = errno;
-        close(fd);
-        fd = next;
-        errno = code;
-    }
-    return fd;
 }
 
 static bool is_taken(const char *path) {
@@ -100,8 +86,8 @@ static int note_way(int merged, int upper, struct sb_root_file_place *place, str
         struct step_on_way *step = &place->way[place->way_count++];
         *step =
             (struct step_on_way){.path = sb_strndup(place->path, (size_t)(slash - place->path))};
-        sb_autoclose int fd = open_below(merged, step->path);
-        sb_autoclose int there = open_below(upper, step->path);
+        sb_autoclose int fd = sb_directory_beneath(merged, step->path);
+        sb_autoclose int there = sb_directory_beneath(upper, step->path);
         if (fd < 0 || fstat(fd, &step->st) < 0)
             return sb_fail_errno(err, SB_E_FAILED, "/%s in the root", step->path);
         step->made = there < 0;
@@ -110,7 +96,7 @@ static int note_way(int merged, int upper, struct sb_root_file_place *place, str
         return 0;
     /* Any change has the kernel copy them: here it is none. */
     const struct step_on_way *last = &place->way[place->way_count - 1];
-    sb_autoclose int fd = last->made ? open_below(merged, last->path) : -1;
+    sb_autoclose int fd = last->made ? sb_directory_beneath(merged, last->path) : -1;
     if (last->made && (fd < 0 || fchmod(fd, last->st.st_mode & 07777) < 0))
         return sb_fail_errno(err, SB_E_IO, "/%s in the root", last->path);
     return 0;
@@ -184,7 +170,7 @@ static int place_file(struct sb_root *root, int upper, struct sb_root_file *file
     struct sb_root_file_place *place = file->place;
     const struct step_on_way *last = place->way_count ? &place->way[place->way_count - 1] : NULL;
     sb_autoclose int parent =
-        last ? open_below(upper, last->path) : fcntl(upper, F_DUPFD_CLOEXEC, 3);
+        last ? sb_directory_beneath(upper, last->path) : fcntl(upper, F_DUPFD_CLOEXEC, 3);
     if (parent < 0)
         return sb_fail_errno(err, SB_E_IO, "/%s in the root", place->path);
     struct stat st;
@@ -274,7 +260,7 @@ static int take_file(int parent, struct sb_root_file *file, struct sb_error *err
 static void drop_way(int upper, const struct sb_root_file_place *place) {
     for (size_t i = place->way ? place->way_count : 0; i-- > 0;) {
         const struct step_on_way *step = &place->way[i];
-        sb_autoclose int fd = step->made ? open_below(upper, step->path) : -1;
+        sb_autoclose int fd = step->made ? sb_directory_beneath(upper, step->path) : -1;
         struct stat now;
         if (fd < 0 || fstat(fd, &now) < 0 || now.st_mode != step->st.st_mode ||
             now.st_uid != step->st.st_uid || now.st_gid != step->st.st_gid ||
@@ -287,7 +273,7 @@ static int take(int upper, struct sb_root_file *file, struct sb_error *err) {
     struct sb_root_file_place *place = file->place;
     const struct step_on_way *last = place->way_count ? &place->way[place->way_count - 1] : NULL;
     sb_autoclose int parent =
-        last ? open_below(upper, last->path) : fcntl(upper, F_DUPFD_CLOEXEC, 3);
+        last ? sb_directory_beneath(upper, last->path) : fcntl(upper, F_DUPFD_CLOEXEC, 3);
     struct stat before;
     if (parent < 0 || fstat(parent, &before) < 0)
         return 0; /* the program removed it, or moved it */

@@ -364,8 +364,7 @@ static int print_layer(struct test_site *site) {
         printf("%s %s\n%s", site->err.message, site->err.hint, sb_buf_text(&site->output));
         return 1;
     }
-    for (size_t i = 0; i < parts.n; i++)
-        printf("%s\n", sb_digest_text(&parts.v[i].diff_id).text);
+    printf("%s\n", sb_digest_text(&parts.v[0].diff_id).text);
     sb_parts_free(&parts);
     return 0;
 }
