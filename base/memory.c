@@ -9,6 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/assert.h"
+
 static _Noreturn void out_of_memory(void) {
     static const char text[] = "sbuild: error: out of memory\n";
     ssize_t ignored = write(STDERR_FILENO, text, sizeof text - 1);
@@ -74,7 +76,9 @@ void sb_free_pointer(void *address) {
 void sb_close_descriptor(int *fd) {
     if (*fd >= 0) {
         int saved = errno;
-        close(*fd);
+        int failed = close(*fd);
+        sb_assert(!failed || errno != EBADF); /* the number may be another thread's by now */
+        *fd = -1;
         errno = saved;
     }
 }

@@ -33,7 +33,7 @@ SB_NEVER_NULL char *sb_format(const char *fmt, ...) __attribute__((format(printf
     } while (0)
 
 void sb_free_pointer(void *address);    /* free(*(void **)address) */
-void sb_close_descriptor(int *fd);      /* close(*fd) unless it is negative; keeps errno */
+void sb_close_descriptor(int *fd);      /* close(*fd) unless it is negative, then -1; keeps errno */
 void sb_close_directory(void *address); /* closedir(*(DIR **)address) unless NULL */
 
 #define sb_autofree     __attribute__((cleanup(sb_free_pointer), unused))

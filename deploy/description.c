@@ -10,13 +10,6 @@
 #include "base/text.h"
 #include "deploy/description_private.h"
 
-char *sb_service_directory_path(const char *service, enum sb_service_directory which) {
-    static const char *const places[] = {[SB_DIRECTORY_STATE] = "/var/lib",
-                                         [SB_DIRECTORY_CACHE] = "/var/cache",
-                                         [SB_DIRECTORY_LOGS] = "/var/log"};
-    return sb_format("%s/%s", places[which], service);
-}
-
 bool sb_description_own_ids(const struct sb_description *d) {
     return !(d->harden_off >> SB_HARDEN_OWN_IDS & 1);
 }

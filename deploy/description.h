@@ -26,6 +26,7 @@
 #include "base/buffer.h"
 #include "base/digest.h"
 #include "base/error.h"
+#include "deploy/belongings.h"
 #include "document/pairs.h"
 #include "document/recipe.h"
 #include "layers/image.h"
@@ -68,14 +69,6 @@ enum sb_service_root {
 enum sb_service_strategy {
     SB_STRATEGY_RECREATE,
     SB_STRATEGY_BLUE_GREEN,
-};
-
-/* Directories that it may write to, kept by the host. */
-enum sb_service_directory {
-    SB_DIRECTORY_STATE, /* /var/lib/NAME on the host */
-    SB_DIRECTORY_CACHE, /* /var/cache/NAME */
-    SB_DIRECTORY_LOGS,  /* /var/log/NAME */
-    SB_DIRECTORY_COUNT,
 };
 
 struct sb_described_layer {
@@ -162,9 +155,6 @@ bool sb_description_own_ids(const struct sb_description *description);
 
 /* A name that a service may have. For names that come from a command line too. */
 bool sb_service_name_valid(const char *name);
-
-/* "/var/lib/NAME", "/var/cache/NAME", "/var/log/NAME"; the caller's. */
-char *sb_service_directory_path(const char *service, enum sb_service_directory which);
 
 const char *sb_service_restart_name(enum sb_service_restart how); /* "always", "on-failure", "no" */
 

@@ -9,7 +9,6 @@
 #include "base/text.h"
 #include "base/visible.h"
 #include "deploy/description_private.h"
-#include "deploy/initfile.h"
 
 #define TEXT_LIMIT (128u << 10) /* bytes of one word or value; Linux' own limit */
 #define ALL_LIMIT                                                                                  \

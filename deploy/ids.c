@@ -18,6 +18,7 @@
 #include "base/lock.h"
 #include "base/memory.h"
 #include "base/userdb.h"
+#include "deploy/belongings.h"
 #include "deploy/inside.h"
 
 #define NOTE_LIMIT   64
@@ -176,17 +177,6 @@ static char *other_holder(int dir, const char *service, uint32_t id) {
 }
 
 /* ---- choosing ---- */
-
-uint32_t sb_ids_preferred(const char *service) {
-    struct sb_sha256 sha;
-    sb_sha256_start(&sha);
-    sb_sha256_add(&sha, service, strlen(service));
-    const struct sb_digest digest = sb_sha256_finish(&sha);
-    uint32_t value = 0;
-    for (int i = 0; i < 4; i++)
-        value = value << 8 | digest.bytes[i];
-    return SB_IDS_FIRST + value % (SB_IDS_LAST - SB_IDS_FIRST + 1);
-}
 
 /* 1, 0, or -1 when that can't be known. */
 static int is_nobodys(int dir, const char *service, uint32_t id, struct sb_error *err) {

@@ -22,12 +22,7 @@
 
 #include "base/error.h"
 
-#define SB_IDS       "/etc/sbuild/ids"
-#define SB_IDS_FIRST 1879048192u
-#define SB_IDS_LAST  2147352575u
-
-/* What a service of that name gets on a host where nobody has it. */
-uint32_t sb_ids_preferred(const char *service);
+#define SB_IDS "/etc/sbuild/ids"
 
 /* The number that is the service's; chosen, and put on record, when it has none. What is on record
  * must still be its alone. */

@@ -12,6 +12,7 @@
 #include "base/digest.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "deploy/belongings.h"
 #include "sandbox/first.h"
 
 #define FILE_NAME "init"

@@ -7,9 +7,6 @@
 
 #include "base/error.h"
 
-#define SB_INIT_DIRECTORY ".sbuild" /* in the root, or of SB_ROOT_HOST in /opt/NAME/N */
-#define SB_INIT_PATH      SB_INIT_DIRECTORY "/init"
-
 /* Puts it beneath a directory, which nobody writes to meanwhile, whatever has that name there.
  * shared is the store's private directory, where it is kept for all generations, which link to it;
  * -1: a copy. label is the SELinux context that a copy gets; NULL: none. */

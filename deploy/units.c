@@ -8,10 +8,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/text.h"
-#include "deploy/ids.h"
-#include "deploy/initfile.h"
 #include "deploy/units_private.h"
-#include "deploy/volumes.h"
 #include "document/rules.h"
 
 #define VERSION_STEPS 254        /* that lets pauses between restarts grow */

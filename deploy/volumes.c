@@ -24,20 +24,6 @@
 /* The one that is being made: no volume's name begins so. */
 #define TEMPORARY "~"
 
-/* No path of a description has a "~". */
-static char *name_of(const char *path) {
-    char *name = sb_strdup(path + 1);
-    for (char *p = name; *p; p++)
-        if (*p == '/')
-            *p = '~';
-    return name;
-}
-
-char *sb_volume_path(const char *service, const char *path) {
-    sb_autofree char *name = name_of(path);
-    return sb_format(SB_VOLUMES "/%s/%s", service, name);
-}
-
 /* ---- what the image has there ---- */
 
 struct owner {
@@ -215,7 +201,7 @@ static int measure_all(const struct sb_description *d, int root, int parent, str
                        struct sb_error *err) {
     int rc = 0;
     for (size_t i = 0; i < d->volumes.n && rc == 0; i++) {
-        sb_autofree char *name = name_of(d->volumes.v[i]);
+        sb_autofree char *name = sb_volume_name(d->volumes.v[i]);
         if (sb_path_exists(parent, name))
             continue;
         sb_autoclose int from = open_image(root, d->volumes.v[i], err);
@@ -271,7 +257,7 @@ int sb_volumes_make(const struct sb_description *d, int root, uint32_t uid, uint
     if (check_room(d, root, parent, err) < 0)
         return -1;
     for (size_t i = 0; i < d->volumes.n; i++) {
-        sb_autofree char *name = name_of(d->volumes.v[i]);
+        sb_autofree char *name = sb_volume_name(d->volumes.v[i]);
         if (!sb_path_exists(parent, name) &&
             make(root, d->volumes.v[i], parent, name, &owner, err) < 0)
             return sb_error_context(err, "the volume %s", d->volumes.v[i]);

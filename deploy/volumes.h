@@ -18,11 +18,6 @@
 #include "base/error.h"
 #include "deploy/description.h"
 
-#define SB_VOLUMES "/var/lib/sbuild-volumes"
-
-/* "/var/lib/sbuild-volumes/NAME/var~lib~data"; the caller's. */
-char *sb_volume_path(const char *service, const char *path);
-
 /* Makes those that are missing. root is the service's root, an open directory. top is where all
  * volumes of this host lie: SB_VOLUMES. */
 int sb_volumes_make(const struct sb_description *d, int root, uint32_t uid, uint32_t gid,

@@ -95,7 +95,7 @@ static json_t *user(const struct sb_container *container) {
 
 /* In /dev, which is the container's own: nothing has to be there. Without patience (init/main.c):
  * what is left goes with the namespace. */
-#define FIRST_PLACE "/dev/sbuild-first"
+#define FIRST_PLACE "/dev/.sbuild-first"
 
 static json_t *arguments(const struct sb_container *container, bool first) {
     static const char *const above[] = {FIRST_PLACE, "0", "9", NULL};

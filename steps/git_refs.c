@@ -111,6 +111,7 @@ static int ask_for(const char *url, const char *ref, const struct sb_secret *cre
     q->env = (const char *const *)list.v;
     if (status == 0)
         status = ask(q, err);
+    q->argv = q->env = NULL;
     for (size_t i = 0; i < list.n; i++)
         explicit_bzero(list.v[i], strlen(list.v[i]));
     return status;

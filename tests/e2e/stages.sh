@@ -216,6 +216,17 @@ check_fails "a FIFO is no file to copy" 1 "$SBUILD" beside.yaml
 check_said 'hint: leave it out with exclude:$'
 check_said 'the stage two:/pipe: not a file'
 
+cat >leads.yaml <<-'END'
+	name: leads
+	from: scratch
+	stages:
+	  - {name: base, from: scratch, layers: [{name: root, copy: {from: root, to: /}}]}
+	  - {name: leads, from: {stage: base}, layers: [{name: link, run: ln -s ../../../../../../../../../../etc /out}]}
+	layers: [{name: of, copy: {stage: leads, from: /out/passwd, to: /}}]
+END
+check "a link that leads out" "$SBUILD" leads.yaml
+check_equal "leads to what the image has there" "$(cat root/etc/passwd)" "$("$SBUILD" export leads --format rootfs -o - | tar xOf - passwd)"
+
 # ---- extended attributes ----
 
 if command -v setcap >/dev/null && command -v setfattr >/dev/null && command -v jq >/dev/null; then
@@ -247,6 +258,7 @@ for e in tarfile.open(fileobj=sys.stdin.buffer, mode="r|"):
 		"copied/able security.capability user.why,copied/linked security.capability user.why,copied/plain,copied/twice" \
 		"$(attributes 2 | grep -v -e '^copied/*$' | paste -sd ,)"
 	check_equal "also onto a root, with another owner" "mixed security.capability user.why" "$(attributes 1 | grep mixed)"
+	check_equal "a user gets the same image" "$("$SBUILD" able.yaml 2>/dev/null)" "$(as_user "$SBUILD" able.yaml --store "$T/mine/store" 2>err.user)"
 	before=$(jq -r '.layers[-2].digest' meta)
 	sed -i 's/cap_net_raw+ep \/able/cap_net_admin+ep \/able/' able.yaml
 	check "other capabilities alone" "$SBUILD" able.yaml --metadata-file meta
