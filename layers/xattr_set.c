@@ -26,8 +26,7 @@ static bool is_roots(const struct sb_xattr *xattr) {
 
 /* The caller's; those that count. */
 static struct sb_xattr *choose(const struct sb_entry *entry, size_t *out_count) {
-    struct sb_xattr *chosen =
-        entry->xattr_count ? sb_alloc(entry->xattr_count * sizeof *chosen) : NULL;
+    struct sb_xattr *chosen = sb_alloc((entry->xattr_count + 1) * sizeof *chosen);
     *out_count = 0;
     for (size_t i = 0; i < entry->xattr_count; i++)
         if (!is_roots(&entry->xattrs[i]))
