@@ -41,8 +41,9 @@ void sb_build_free(struct sb_build *build);
 
 /* Of the index-th recipe of the request; belongs to the build. */
 const struct sb_build_result *sb_build_result(const struct sb_build *build, size_t index);
-/* Whether that recipe's image will have the layer; from any thread, also while it is built. */
-bool sb_build_has_layer(const struct sb_build *build, size_t index,
+/* Whether that image of that recipe will have the layer; from any thread, also while it is built.
+ */
+bool sb_build_has_layer(const struct sb_build *build, size_t index, size_t image,
                         const struct sb_layer_result *layer);
 
 #endif

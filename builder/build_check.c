@@ -9,7 +9,8 @@
 
 #include "base/memory.h"
 #include "base/process.h"
-#include "builder/target.h"
+#include "builder/build_private.h"
+#include "builder/moving.h"
 #include "document/schema.h"
 #include "layers/room.h"
 #include "sandbox/runtime.h"
@@ -73,7 +74,7 @@ static void check_secrets(const struct sb_build *build, const struct sb_strings 
     for (size_t i = 0; i < secrets->n; i++) {
         const char *name = secrets->v[i];
         struct sb_error err = {0};
-        if (is_given(&build->request->secrets, name))
+        if (is_given(&build->shop.request->secrets, name))
             continue;
         sb_fail(&err, SB_E_USAGE, "%s:%d: the secret %s was not given", place->file, place->line,
                 name);
@@ -94,9 +95,9 @@ static bool runs_tests(const struct sb_build_request *request) {
 
 /* Of the recipes that were asked for; a service that is started has its own. */
 static void check_test_secrets(const struct sb_build *build, struct problems *problems) {
-    const struct sb_build_request *request = build->request;
-    for (size_t i = 0; i < request->recipe_count && runs_tests(request); i++) {
-        const struct sb_recipe *recipe = build->recipes[i];
+    const struct sb_build_request *request = build->shop.request;
+    for (size_t i = 0; i < build->wanted_count && runs_tests(request); i++) {
+        const struct sb_recipe *recipe = build->wanted[i].target->recipe;
         for (size_t t = 0; t < recipe->test_count; t++) {
             const struct sb_recipe_test *test = &recipe->tests[t];
             if (test->step.left_out)
@@ -128,7 +129,7 @@ static int check_step(struct sb_target *target, const struct sb_recipe_layer *la
             return -1;
     if (copies && !sb_origin_is_context(&sb_step_placing(step)->origin))
         return 0; /* of another target, which may not be there yet */
-    bool settled = sb_target_settle(target, step, &err) == 0;
+    bool settled = sb_moving_settle(target->shop, target->recipe, step, &err) == 0;
     if (settled && !copies && !step->kind->look)
         return 0;
     if (settled && (copies ? check_copy(target->context, step, deep, &err)
@@ -220,12 +221,12 @@ static bool has_network(const struct sb_target *target) {
 }
 
 static bool tests_have_network(const struct sb_build *build) {
-    const struct sb_build_request *request = build->request;
-    for (size_t i = 0; i < request->recipe_count && runs_tests(request); i++)
-        for (size_t t = 0; t < build->recipes[i]->test_count; t++)
-            if (build->recipes[i]->tests[t].step.network &&
-                !build->recipes[i]->tests[t].step.left_out)
+    for (size_t i = 0; i < build->wanted_count && runs_tests(build->shop.request); i++) {
+        const struct sb_recipe *recipe = build->wanted[i].target->recipe;
+        for (size_t t = 0; t < recipe->test_count; t++)
+            if (recipe->tests[t].step.network && !recipe->tests[t].step.left_out)
                 return true;
+    }
     return false;
 }
 
@@ -235,7 +236,7 @@ static void check_authorities(const struct sb_build *build, struct problems *pro
     bool wanted = tests_have_network(build);
     for (size_t i = 0; i < build->target_count && !wanted; i++)
         wanted = has_network(build->targets[i]);
-    if (wanted && sb_step_authorities_check(build->settings, &err) < 0)
+    if (wanted && sb_step_authorities_check(build->shop.settings, &err) < 0)
         add_problem(problems, &err);
 }
 
@@ -247,15 +248,15 @@ static bool runs_in_root(const struct sb_target *target) {
     for (size_t l = pending_layer(target); l < layers_of(target); l++)
         for (size_t s = 0; s < recipe->layers[l].step_count; s++) {
             const struct sb_step_kind *kind = recipe->layers[l].steps[s].kind;
-            if (kind->runs_programs && !kind->of_machine)
+            if (kind->runs_programs && !kind->runs_outside)
                 return true;
         }
     return false;
 }
 
 static bool runs_tests_in_root(const struct sb_build *build) {
-    for (size_t i = 0; i < build->request->recipe_count && runs_tests(build->request); i++)
-        if (build->recipes[i]->test_count > 0)
+    for (size_t i = 0; i < build->wanted_count && runs_tests(build->shop.request); i++)
+        if (build->wanted[i].target->recipe->test_count > 0)
             return true;
     return false;
 }
@@ -266,7 +267,7 @@ static void check_runtime(const struct sb_build *build, struct problems *problem
     bool wanted = runs_tests_in_root(build);
     for (size_t i = 0; i < build->target_count && !wanted; i++)
         wanted = runs_in_root(build->targets[i]);
-    if (wanted && sb_runtimes_find(build->store, build->settings, &runtimes, &err) < 0)
+    if (wanted && sb_runtimes_find(build->shop.store, build->shop.settings, &runtimes, &err) < 0)
         add_problem(problems, &err);
     sb_runtimes_free(&runtimes);
 }
@@ -290,8 +291,8 @@ static void check_bootstraps(const struct sb_build *build, struct problems *prob
 static void check_room(const struct sb_build *build, struct problems *problems) {
     enum { NEXT_TO_NOTHING = 1 << 20 };
     struct sb_error err = {0};
-    if (sb_store_room(build->store, NEXT_TO_NOTHING, &err) < 0) {
-        sb_error_context(&err, "the store %s", sb_store_path(build->store));
+    if (sb_store_room(build->shop.store, NEXT_TO_NOTHING, &err) < 0) {
+        sb_error_context(&err, "the store %s", sb_store_path(build->shop.store));
         add_problem(problems, &err);
     }
 }

@@ -61,23 +61,29 @@ static int fail_unknown(const struct sb_build *build, const char *option, const 
                               "not built here");
 }
 
-/* NULL when none is meant, or more than one. */
-static struct sb_target *find(const struct sb_build *build, const char *option, const char *text,
-                              const char **out_layer, struct sb_error *err) {
-    struct sb_target *found = NULL;
+/* For whatever platforms. */
+static bool is_same(const struct sb_recipe *a, const struct sb_recipe *b) {
+    return a->kind == b->kind && !strcmp(a->path, b->path) && !strcmp(a->name, b->name);
+}
+
+/* The recipe, as it is for one of its platforms; NULL when none is meant, or more than one. */
+static const struct sb_recipe *find(const struct sb_build *build, const char *option,
+                                    const char *text, const char **out_layer,
+                                    struct sb_error *err) {
+    const struct sb_recipe *found = NULL;
     for (size_t t = 0; t < build->target_count; t++) {
-        struct sb_target *target = build->targets[t];
+        const struct sb_target *target = build->targets[t];
         const char *name;
         for (size_t i = 0; (name = layer_name(target, i)); i++) {
             if (!is_meant(text, target, name))
                 continue;
-            if (found) {
+            if (found && !is_same(found, target->recipe)) {
                 sb_fail(err, SB_E_USAGE, "%s%s: the recipes %s and %s both have a layer %s", option,
-                        text, found->recipe->title, target->recipe->title, name);
+                        text, found->title, target->recipe->title, name);
                 sb_error_hint(err, "say which: %s%s/%s", option, target->recipe->title, name);
                 return NULL;
             }
-            found = target;
+            found = target->recipe;
             *out_layer = name;
         }
     }
@@ -86,34 +92,67 @@ static struct sb_target *find(const struct sb_build *build, const char *option, 
     return found;
 }
 
+static bool has_layer(const struct sb_target *target, const char *layer) {
+    const char *name;
+    for (size_t i = 0; (name = layer_name(target, i)); i++)
+        if (!strcmp(name, layer))
+            return true;
+    return false;
+}
+
 static int choose_uncached(struct sb_build *build, struct sb_error *err) {
-    const struct sb_strings *names = &build->request->no_cache_layers;
+    const struct sb_strings *names = &build->shop.request->no_cache_layers;
     for (size_t i = 0; i < names->n; i++) {
         const char *layer = "";
-        struct sb_target *target = find(build, "--no-cache=", names->v[i], &layer, err);
-        if (!target)
+        const struct sb_recipe *recipe = find(build, "--no-cache=", names->v[i], &layer, err);
+        if (!recipe)
             return -1;
-        sb_strings_add(&target->uncached, layer);
+        for (size_t t = 0; t < build->target_count; t++)
+            if (is_same(build->targets[t]->recipe, recipe))
+                sb_strings_add(&build->targets[t]->uncached, layer);
     }
     return 0;
 }
 
+/* Of what an image needs, its own recipe included; NULL where its platform has no such layer. */
+static struct sb_target *find_needed(struct sb_build *build, const struct sb_target *top,
+                                     const struct sb_recipe *recipe, const char *layer) {
+    sb_graph_mark(build, top);
+    for (size_t t = 0; t < build->target_count; t++)
+        if (build->targets[t]->kept && is_same(build->targets[t]->recipe, recipe) &&
+            has_layer(build->targets[t], layer))
+            return build->targets[t];
+    return NULL;
+}
+
 /* Recipes that stand on the one with that layer are not built. */
 static int choose_end(struct sb_build *build, struct sb_error *err) {
-    const char *until = build->request->until, *layer = "";
+    const char *until = build->shop.request->until, *layer = "";
+    size_t n = 0;
     if (!until)
         return 0;
-    if (build->request->recipe_count != 1) {
+    if (build->shop.request->recipe_count != 1) {
         sb_fail(err, SB_E_USAGE, "--until %s: several recipes are to be built", until);
         return sb_error_hint(err, "build one at a time");
     }
-    struct sb_target *target = find(build, "--until ", until, &layer, err);
-    if (!target)
+    const struct sb_recipe *recipe = find(build, "--until ", until, &layer, err);
+    if (!recipe)
         return -1;
-    target->until = layer;
-    sb_graph_keep(build, target);
-    build->requested[0] = build->target_count - 1;
-    build->results[0].recipe = target->recipe;
+    struct sb_build_result *result = &build->results[0];
+    for (size_t i = 0; i < build->wanted_count; i++) {
+        struct sb_target *end = find_needed(build, build->wanted[i].target, recipe, layer);
+        bool twice = n > 0 && build->wanted[n - 1].target == end; /* of a stage's own platform */
+        if (!end || twice)
+            continue;
+        end->until = layer;
+        build->wanted[n].target = end;
+        result->images[n].recipe = end->recipe;
+        result->images[n++].platform = end->platform;
+    }
+    build->wanted_count = result->image_count = n;
+    result->is_index = result->is_index && (n > 1 || !recipe->platform);
+    result->recipe = result->images[0].recipe;
+    sb_graph_keep(build);
     return 0;
 }
 

@@ -17,24 +17,41 @@ static struct sb_target *find_target(const struct sb_build *build, const char *p
     return NULL;
 }
 
-/* What tells nodes apart, and, in records, what was built last: the file's own path, and what of it
- * is meant. */
-static char *path_of(struct sb_build *build, const struct sb_recipe *recipe, struct sb_error *err) {
+static int find_real(struct sb_build *build, const char *path, struct sb_error *err) {
     char real[PATH_MAX];
-    if (!build->last_path || strcmp(build->last_path, recipe->path) != 0) {
-        if (!realpath(recipe->path, real)) {
-            sb_fail_errno(err, SB_E_NOT_FOUND, "%s", recipe->path);
-            return NULL;
-        }
-        free(build->last_path);
-        free(build->last_real);
-        build->last_path = sb_strdup(recipe->path);
-        build->last_real = sb_strdup(real);
+    if (build->last_path && !strcmp(build->last_path, path))
+        return 0;
+    if (!realpath(path, real))
+        return sb_fail_errno(err, SB_E_NOT_FOUND, "%s", path);
+    free(build->last_path);
+    free(build->last_real);
+    build->last_path = sb_strdup(path);
+    build->last_real = sb_strdup(real);
+    return 0;
+}
+
+/* What tells nodes apart, and, in records, what was built last: the file's own path, what of it is
+ * meant, and for which platform, if not this machine's. */
+static char *path_of(struct sb_build *build, const struct sb_build_loaded *loaded,
+                     const struct sb_recipe *recipe, const struct sb_platform *platform,
+                     struct sb_error *err) {
+    struct sb_buf out = {0};
+    if (find_real(build, recipe->path, err) < 0)
+        return NULL;
+    sb_buf_adds(&out, build->last_real);
+    if (recipe->kind == SB_RECIPE_STAGE)
+        sb_buf_addf(&out, ":stage:%s", recipe->name);
+    else if (recipe->kind == SB_RECIPE_IMAGE)
+        sb_buf_addf(&out, ":image:%s", recipe->from.image);
+    if (!sb_platform_is_own(platform)) {
+        sb_autofree char *text = sb_platform_text(platform);
+        sb_buf_addf(&out, ":platform:%s", text);
     }
-    const char *path = build->last_real;
-    return recipe->kind == SB_RECIPE_STAGE   ? sb_format("%s:stage:%s", path, recipe->name)
-           : recipe->kind == SB_RECIPE_IMAGE ? sb_format("%s:image:%s", path, recipe->from.image)
-                                             : sb_strdup(path);
+    if (platform != loaded->platform && recipe->differs) {
+        sb_autofree char *text = sb_platform_text(loaded->platform);
+        sb_buf_addf(&out, ":for:%s", text);
+    }
+    return sb_buf_steal(&out);
 }
 
 static void add_edge(struct sb_target *target, struct sb_target *needed) {
@@ -44,9 +61,60 @@ static void add_edge(struct sb_target *target, struct sb_target *needed) {
     target->open++;
 }
 
-int sb_graph_add(struct sb_build *build, const struct sb_recipe *recipe, struct sb_target **out,
-                 struct sb_error *err) {
-    sb_autofree char *path = path_of(build, recipe, err);
+/* Where a recipe names what it needs. */
+static const struct sb_place *place_of(const struct sb_recipe *recipe, size_t need) {
+    for (size_t l = 0; l < recipe->layer_count && recipe->needs[need] != recipe->base; l++)
+        for (size_t s = 0; s < recipe->layers[l].step_count; s++) {
+            const struct sb_origin *origin;
+            for (size_t n = 0; (origin = sb_step_origin(&recipe->layers[l].steps[s], n)); n++)
+                if (!sb_origin_is_context(origin) && origin->need == need)
+                    return &origin->place;
+        }
+    return &recipe->from.place;
+}
+
+/* A file says by platforms: what it is for, and a stage by platform: what it can only stand for. */
+static int check_need(const struct sb_recipe *recipe, size_t need, const struct sb_platform *wanted,
+                      const struct sb_target *target, struct sb_error *err) {
+    const struct sb_recipe *needed = target->recipe;
+    const struct sb_place *place = place_of(recipe, need);
+    sb_autofree char *text = sb_platform_text(wanted);
+    sb_autofree char *its = sb_platform_text(target->platform);
+    bool is_base = recipe->needs[need] == recipe->base;
+    if (is_base && target->platform != wanted) {
+        sb_fail(err, SB_E_RECIPE,
+                "%s:%d:%d: the stage %s is for %s (its platform:), and what stands on it is built "
+                "for %s",
+                place->file, place->line, place->column, needed->name, its, text);
+        return sb_error_hint(err, "copy from it instead, or take its platform: away");
+    }
+    if (needed->platforms.n == 0 || sb_strings_has(&needed->platforms, its))
+        return 0;
+    sb_fail(err, SB_E_RECIPE, "%s:%d:%d: %s is not for %s, which %s is built for", place->file,
+            place->line, place->column, needed->path, its, recipe->title);
+    return sb_error_hint(err, "add %s to platforms: of %s", its, needed->path);
+}
+
+static int add_need(struct sb_build *build, const struct sb_build_loaded *loaded,
+                    const struct sb_recipe *needed, const struct sb_platform *platform,
+                    struct sb_target **out, struct sb_error *err) {
+    if (needed->platform)
+        return sb_graph_add(build, loaded, needed, sb_build_platform(build, needed->platform), out,
+                            err);
+    if (platform == loaded->platform)
+        return sb_graph_add(build, loaded, needed, platform, out, err);
+    const struct sb_build_loaded *other = sb_build_load_for(build, loaded->of, platform, err);
+    const struct sb_recipe *same = other ? sb_recipe_counterpart(needed, other->recipe) : NULL;
+    if (!other)
+        return -1;
+    return same ? sb_graph_add(build, other, same, platform, out, err)
+                : sb_graph_add(build, loaded, needed, platform, out, err);
+}
+
+int sb_graph_add(struct sb_build *build, const struct sb_build_loaded *loaded,
+                 const struct sb_recipe *recipe, const struct sb_platform *platform,
+                 struct sb_target **out, struct sb_error *err) {
+    sb_autofree char *path = path_of(build, loaded, recipe, platform, err);
     if (!path)
         return -1;
     *out = find_target(build, path);
@@ -54,11 +122,13 @@ int sb_graph_add(struct sb_build *build, const struct sb_recipe *recipe, struct 
         return 0;
     sb_autofree struct sb_target **needs = sb_alloc((recipe->need_count + 1) * sizeof *needs);
     for (size_t i = 0; i < recipe->need_count; i++)
-        if (sb_graph_add(build, recipe->needs[i], &needs[i], err) < 0)
+        if (add_need(build, loaded, recipe->needs[i], platform, &needs[i], err) < 0 ||
+            check_need(recipe, i, platform, needs[i], err) < 0)
             return -1;
     struct sb_target *target = *out = sb_alloc(sizeof *target);
-    target->build = build;
+    target->shop = &build->shop;
     target->recipe = recipe;
+    target->platform = platform;
     target->path = sb_steal(path);
     target->needs = sb_alloc((recipe->need_count + 1) * sizeof *target->needs);
     for (size_t i = 0; i < recipe->need_count; i++) {
@@ -71,15 +141,6 @@ int sb_graph_add(struct sb_build *build, const struct sb_recipe *recipe, struct 
     return 0;
 }
 
-void sb_graph_mark(struct sb_build *build, const struct sb_target *target) {
-    for (size_t i = build->target_count; i-- > 0;) { /* each comes after those that it needs */
-        struct sb_target *one = build->targets[i];
-        one->kept = one == target;
-        for (size_t k = 0; k < one->dependent_count; k++)
-            one->kept = one->kept || one->dependents[k]->kept;
-    }
-}
-
 /* Of those that are dropped. */
 static void forget_dependents(struct sb_target *target) {
     size_t n = 0;
@@ -89,9 +150,29 @@ static void forget_dependents(struct sb_target *target) {
     target->dependent_count = n;
 }
 
-void sb_graph_keep(struct sb_build *build, const struct sb_target *target) {
+static bool is_wanted(const struct sb_build *build, const struct sb_target *target) {
+    for (size_t i = 0; i < build->wanted_count; i++)
+        if (build->wanted[i].target == target)
+            return true;
+    return false;
+}
+
+static void mark(struct sb_build *build, const struct sb_target *top) {
+    for (size_t i = build->target_count; i-- > 0;) { /* each comes after those that it needs */
+        struct sb_target *one = build->targets[i];
+        one->kept = top ? one == top : is_wanted(build, one);
+        for (size_t k = 0; k < one->dependent_count; k++)
+            one->kept = one->kept || one->dependents[k]->kept;
+    }
+}
+
+void sb_graph_mark(struct sb_build *build, const struct sb_target *target) {
+    mark(build, target);
+}
+
+void sb_graph_keep(struct sb_build *build) {
     size_t n = 0;
-    sb_graph_mark(build, target);
+    mark(build, NULL);
     for (size_t i = 0; i < build->target_count; i++)
         forget_dependents(build->targets[i]);
     for (size_t i = 0; i < build->target_count; i++) {
@@ -117,14 +198,10 @@ static void settle(struct sb_target *target, bool done) {
 static int start_target(struct sb_target *target, struct sb_error *err) {
     if (target->started)
         return 0;
-    struct sb_build *build = target->build;
     if (sb_target_start(target, err) < 0)
         return -1;
     sb_assert(!target->base || target->base->started);
-    pthread_mutex_lock(&build->lock);
-    target->first_id = build->next_id;
-    build->next_id += target->result_count;
-    pthread_mutex_unlock(&build->lock);
+    target->first_id = atomic_fetch_add(&target->shop->next_id, target->result_count);
     for (size_t i = 0; i < target->base_count; i++)
         sb_target_notify(target, i, SB_EVENT_LAYER_DONE, NULL, 0);
     return 0;
@@ -162,9 +239,8 @@ int sb_graph_advance(struct sb_build *build, enum sb_target_effort effort, struc
 
 /* Waits until no edge is open and there is a place to work; false when some target failed: what is
  * half-way ends its layer, and nothing new begins. */
-static bool wait_for_turn(struct sb_target *target) {
-    struct sb_build *build = target->build;
-    const int threads = sb_build_threads(build);
+static bool wait_for_turn(struct sb_build *build, const struct sb_target *target) {
+    const int threads = sb_workshop_threads(&build->shop);
     bool go = true;
     pthread_mutex_lock(&build->lock);
     for (;;) {
@@ -179,10 +255,16 @@ static bool wait_for_turn(struct sb_target *target) {
     return go;
 }
 
+struct turn {
+    struct sb_build *build;
+    struct sb_target *target;
+};
+
 static void *target_thread(void *data) {
-    struct sb_target *target = data;
-    struct sb_build *build = target->build;
-    bool go = wait_for_turn(target);
+    const struct turn *turn = data;
+    struct sb_target *target = turn->target;
+    struct sb_build *build = turn->build;
+    bool go = wait_for_turn(build, target);
     int result = -1;
     if (go)
         result = start_target(target, &target->err) < 0
@@ -200,24 +282,25 @@ static void *target_thread(void *data) {
 int sb_graph_finish(struct sb_build *build, struct sb_error *err) {
     int failed = 0;
     size_t started = 0;
-    sb_autofree struct sb_target **waiting = sb_alloc((build->target_count + 1) * sizeof *waiting);
+    sb_autofree struct turn *turns = sb_alloc((build->target_count + 1) * sizeof *turns);
     for (size_t i = 0; i < build->target_count; i++) {
         struct sb_target *target = build->targets[i];
         if (target->state == SB_TARGET_DONE)
             continue;
-        if (sb_thread_start(&target->thread, target_thread, target) != 0) {
+        turns[started] = (struct turn){build, target};
+        if (sb_thread_start(&target->thread, target_thread, &turns[started]) != 0) {
             failed = sb_fail(err, SB_E_FAILED, "no thread could be started");
             target->state = SB_TARGET_FAILED;
             break;
         }
-        waiting[started++] = target;
+        started++;
     }
     for (size_t i = 0; i < started; i++)
-        pthread_join(waiting[i]->thread, NULL);
+        pthread_join(turns[i].target->thread, NULL);
     for (size_t i = 0; i < started; i++) {
-        if (waiting[i]->state != SB_TARGET_FAILED || failed || !waiting[i]->err.code)
+        if (turns[i].target->state != SB_TARGET_FAILED || failed || !turns[i].target->err.code)
             continue;
-        *err = waiting[i]->err;
+        *err = turns[i].target->err;
         failed = -1;
     }
     return failed;

@@ -196,6 +196,7 @@ int sb_layer_run(const struct sb_layer_run *run, struct sb_root **out, char **ou
                                           .settings = run->settings,
                                           .registry = site->registry,
                                           .recipe = site->recipe,
+                                          .platform = site->platform,
                                           .layer = run->layer,
                                           .root = root,
                                           .inputs = site->context,

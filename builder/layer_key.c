@@ -171,10 +171,11 @@ static void add_common(const struct sb_layer_site *site, const char *kind, json_
                         json_string(site->recipe->compression == SB_RECIPE_GZIP ? "gzip" : "zstd"));
 }
 
-static void add_platform(json_t *key) {
-    const char *variant = sb_platform_variant();
-    sb_autofree char *platform = sb_format("linux/%s%s%s", sb_platform_architecture(),
-                                           variant ? "/" : "", variant ? variant : "");
+/* With the variant, though it mostly goes without saying. */
+static void add_platform(const struct sb_layer_site *site, json_t *key) {
+    const struct sb_platform *p = site->platform;
+    sb_autofree char *platform = sb_format("%s/%s%s%s", p->os, p->architecture,
+                                           p->variant ? "/" : "", p->variant ? p->variant : "");
     set_string(key, "platform", platform);
 }
 
@@ -422,7 +423,7 @@ static int steps_key(const struct sb_layer_site *site, const struct sb_recipe_la
         json_object_set_new(key, "brings",
                             sb_json_from_bytes(site->brings_workdir ? site->workdir : ""));
     else
-        add_platform(key);
+        add_platform(site, key);
     if (site->by_origin)
         json_object_set_new(key, "by", json_string("origin, attributes"));
     json_object_set_new(key, "below", diff_ids(site->below));
@@ -456,7 +457,7 @@ void sb_bootstrap_key(const struct sb_layer_site *site, const struct sb_bootstra
                       struct sb_cache_key *out) {
     *out = (struct sb_cache_key){.json = json_object()};
     add_common(site, "bootstrap", out->json);
-    add_platform(out->json);
+    add_platform(site, out->json);
     json_t *b = json_object();
     json_object_set_new(out->json, "bootstrap", b);
     set_string(b, "distribution", bootstrap->distribution);

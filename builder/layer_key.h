@@ -28,6 +28,7 @@
 struct sb_layer_site {
     struct sb_store *store;
     const struct sb_recipe *recipe;
+    const struct sb_platform *platform;  /* that programs of its steps are for */
     const struct sb_image *below;        /* the image so far */
     const struct sb_copy_ground *ground; /* what its copies land on; for a copy layer only */
     struct sb_context *context;

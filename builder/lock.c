@@ -151,28 +151,42 @@ static int drop_unused(const struct sb_recipe *recipe, struct sb_lock_results *r
     }
     sb_lockfile_keep(&lock, &used, &dropped);
     int failed = dropped.n > 0 && first ? sb_lockfile_write(&lock, err) : 0;
-    if (first) {
-        sb_strings_free(&first->dropped);
-        first->dropped = dropped;
-        dropped = (struct sb_strings){0};
-    }
+    for (size_t i = 0; i < dropped.n && first; i++)
+        sb_strings_add(&first->dropped, dropped.v[i]);
     sb_strings_free(&used);
     sb_strings_free(&dropped);
     sb_lockfile_free(&lock);
     return failed;
 }
 
-int sb_lock_recipe(const struct sb_lock_site *site, const struct sb_recipe *recipe, bool update,
-                   struct sb_lock_results *out, struct sb_error *err) {
+static int lock_loaded(const struct sb_lock_site *site, const struct sb_recipe *recipe, bool update,
+                       struct sb_lock_results *out, struct sb_error *err) {
     size_t n;
     struct sb_recipe *const *all = sb_recipe_all(recipe, &n);
+    for (size_t i = 0; i < n; i++)
+        if (lock_own(site, all[i], update, out, err) < 0)
+            return -1;
+    return 0;
+}
+
+static int drop_of_loaded(const struct sb_recipe *recipe, struct sb_lock_results *out,
+                          struct sb_error *err) {
+    size_t n;
+    struct sb_recipe *const *all = sb_recipe_all(recipe, &n);
+    for (size_t i = 0; i < n; i++)
+        if (all[i]->kind == SB_RECIPE_FILE && drop_unused(all[i], out, err) < 0)
+            return -1;
+    return 0;
+}
+
+int sb_lock_recipe(const struct sb_lock_site *site, struct sb_recipe *const *loaded, size_t count,
+                   bool update, struct sb_lock_results *out, struct sb_error *err) {
     int failed = 0;
     *out = (struct sb_lock_results){0};
-    for (size_t i = 0; i < n && !failed; i++)
-        failed = lock_own(site, all[i], update, out, err);
-    for (size_t i = 0; i < n && update && !failed; i++)
-        if (all[i]->kind == SB_RECIPE_FILE)
-            failed = drop_unused(all[i], out, err);
+    for (size_t i = 0; i < count && !failed; i++)
+        failed = lock_loaded(site, loaded[i], update, out, err);
+    for (size_t i = 0; i < count && update && !failed; i++)
+        failed = drop_of_loaded(loaded[i], out, err);
     if (failed)
         sb_lock_results_free(out);
     return failed ? -1 : 0;

@@ -44,9 +44,10 @@ struct sb_lock_results {
 };
 void sb_lock_results_free(struct sb_lock_results *results);
 
-/* Locks all that a recipe names, and those that it needs. update: also when it is locked already,
- * and drops from the files what the recipes don't name. */
-int sb_lock_recipe(const struct sb_lock_site *site, const struct sb_recipe *recipe, bool update,
-                   struct sb_lock_results *out, struct sb_error *err);
+/* Locks all that a recipe names, and those that it needs; count: as it was loaded for each of its
+ * platforms. update: also when it is locked already, and drops from the files what the recipes
+ * don't name. */
+int sb_lock_recipe(const struct sb_lock_site *site, struct sb_recipe *const *loaded, size_t count,
+                   bool update, struct sb_lock_results *out, struct sb_error *err);
 
 #endif

@@ -7,20 +7,12 @@
 #define SB_BUILDER_MOVING_H
 
 #include "base/error.h"
+#include "builder/workshop.h"
 #include "document/recipe.h"
-#include "document/settings.h"
-#include "steps/execution.h"
 
-struct sb_moving_site {
-    const struct sb_secrets *secrets;
-    const struct sb_settings *settings;
-    /* Of a name that the lock file should have, and has not. */
-    void (*warn)(void *data, const char *message);
-    void *data;
-};
-
-/* Settles the step's name, if it has one and it isn't yet. */
-int sb_moving_settle(const struct sb_moving_site *site, const struct sb_recipe *recipe,
+/* Settles the step's name, if it has one and it isn't yet: for all targets alike, be they for other
+ * platforms. */
+int sb_moving_settle(struct sb_workshop *shop, const struct sb_recipe *recipe,
                      const struct sb_step *step, struct sb_error *err);
 
 #endif

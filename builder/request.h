@@ -27,7 +27,8 @@ enum sb_layer_state {
 };
 
 struct sb_layer_result {
-    const char *recipe; /* the recipe's name */
+    const char *recipe;   /* the recipe's name */
+    const char *platform; /* that it is for; NULL where that goes without saying */
     const struct sb_recipe *source;
     char *name;    /* the layer's */
     char *summary; /* its steps in one line */
@@ -92,8 +93,10 @@ struct sb_event {
 struct sb_build_request {
     const char *const *recipes;
     size_t recipe_count;
-    struct sb_strings allow;   /* --allow: directories that recipes may read beneath, too */
-    struct sb_pairs set;       /* --set */
+    struct sb_strings allow;     /* --allow: directories that recipes may read beneath, too */
+    struct sb_pairs set;         /* --set */
+    struct sb_strings platforms; /* --platform; empty: those of the recipe, or this machine's */
+    bool one_platform; /* or this machine's alone, if the recipe is for it, else its first */
     struct sb_secrets secrets; /* --secret */
     struct sb_strings tags;    /* --tag: tags, or whole names that begin with a registry's host */
     const char *version;       /* --version; NULL: the recipe's, or git's */
@@ -121,18 +124,15 @@ struct sb_build_request {
     void *data;
 };
 
-struct sb_build_result {
-    const struct sb_recipe *recipe;
-    struct sb_image image;  /* complete after sb_build_run; should that have failed, only where its
-                               descriptor has a media type */
-    struct sb_strings tags; /* full names: "backend:v1.4.2", "host/team/backend:v1.4.2" */
-    struct sb_release release; /* its version, and what may be done with that */
-    struct sb_strings told;    /* tags for a registry, beside those of the release */
-    char *version;             /* what git says of one that is no release: "0.5.1-dev.3+gabc123f", a
-                                  label of the image; else NULL */
-    char *no_release;          /* why it is none: "3 commits after v0.5.0" */
-    const char *base;          /* where its base image lies, if in a registry:
-                                  "host/repository:tag@sha256:…"; else NULL */
+/* What was made of a recipe for one platform. */
+struct sb_build_image {
+    const struct sb_recipe *recipe; /* as it is for that platform */
+    const struct sb_platform *platform;
+    const char *shown;     /* its text, where it is told of; else NULL */
+    struct sb_image image; /* complete after sb_build_run; should that have failed, only where its
+                              descriptor has a media type */
+    const char *base;      /* where its base image lies, if in a registry:
+                              "host/repository:tag@sha256:…"; else NULL */
     const struct sb_layer_result *const *layers; /* of the whole chain, lowest first */
     size_t layer_count;
     /* Of stages and images that something is taken from, each after those that it needs. */
@@ -140,6 +140,20 @@ struct sb_build_result {
     size_t needed_count;
     struct sb_test_result *tests; /* of the recipe itself */
     size_t test_count;
+};
+
+struct sb_build_result {
+    const struct sb_recipe *recipe; /* as it is for the first of its platforms */
+    struct sb_build_image *images;  /* for each platform */
+    size_t image_count;
+    bool is_index; /* tags name an index of these images, and not the only one of them */
+    struct sb_descriptor descriptor; /* what tags name; no media type: it did not come about */
+    struct sb_strings tags;          /* full names: "backend:v1.4.2", "host/team/backend:v1.4.2" */
+    struct sb_release release;       /* its version, and what may be done with that */
+    struct sb_strings told;          /* tags for a registry, beside those of the release */
+    char *version;    /* what git says of one that is no release: "0.5.1-dev.3+gabc123f", a
+                         label of the image; else NULL */
+    char *no_release; /* why it is none: "3 commits after v0.5.0" */
 };
 
 #endif

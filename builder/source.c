@@ -3,7 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "base/memory.h"
+#include "base/text.h"
 #include "builder/lockfile.h"
 #include "layers/import.h"
 #include "registry/pull.h"
@@ -27,9 +29,9 @@ int sb_source_failed(const struct sb_recipe *recipe, struct sb_error *err) {
 
 /* ---- of this machine ---- */
 
-static int import(struct sb_store *store, const char *name, struct sb_descriptor *out,
-                  struct sb_error *err) {
-    if (sb_image_import(store, name, out, err) == 0)
+static int import(struct sb_store *store, const char *name, const struct sb_platform *platform,
+                  struct sb_descriptor *out, struct sb_error *err) {
+    if (sb_image_import_for(store, name, platform, out, err) == 0)
         return 0;
     if (err->code == SB_E_NOT_FOUND && !err->hint[0])
         sb_error_hint(err, "write it as oci:DIRECTORY[:TAG], oci-archive:FILE[:TAG] or "
@@ -41,10 +43,10 @@ static bool has_near_name(const struct sb_error *err) {
     return !strncmp(err->hint, "did you mean", strlen("did you mean"));
 }
 
-int sb_source_find(struct sb_store *store, const char *name, struct sb_descriptor *out,
-                   struct sb_error *err) {
+int sb_source_find_for(struct sb_store *store, const char *name, const struct sb_platform *platform,
+                       struct sb_descriptor *out, struct sb_error *err) {
     if (sb_import_is_source(name))
-        return import(store, name, out, err);
+        return import(store, name, platform, out, err);
     int found = sb_store_resolve(store, name, out, err);
     if (found < 0 && err->code == SB_E_NOT_FOUND && sb_reference_has_host(name) &&
         !has_near_name(err))
@@ -52,10 +54,33 @@ int sb_source_find(struct sb_store *store, const char *name, struct sb_descripto
     return found;
 }
 
-static int load(struct sb_store *store, const struct sb_descriptor *descriptor, const char *name,
-                struct sb_source *out, struct sb_error *err) {
-    if (sb_image_load(store, descriptor, &out->image, err) == 0)
+int sb_source_find(struct sb_store *store, const char *name, struct sb_descriptor *out,
+                   struct sb_error *err) {
+    return sb_source_find_for(store, name, NULL, out, err);
+}
+
+/* No index may have been asked for it: then its config says what it is for. */
+static int check_platform(const struct sb_source_site *site, const struct sb_image *image,
+                          struct sb_error *err) {
+    const struct sb_platform *wanted = site->platform ? site->platform : sb_platform_own();
+    const char *its = sb_json_string(image->config, "architecture", "");
+    if (sb_platform_fits(wanted, its))
         return 0;
+    sb_autoplatform struct sb_platform read = {0};
+    sb_autofree char *text = sb_platform_text(wanted);
+    sb_autofree char *made = sb_platform_read(image->config, &read)
+                                 ? sb_platform_text(&read)
+                                 : sb_strdup(sb_text_shown(its).text);
+    return sb_fail(err, SB_E_USAGE, "it is made for %s, and what needs it is built for %s", made,
+                   text);
+}
+
+static int load(const struct sb_source_site *site, const struct sb_descriptor *descriptor,
+                const char *name, struct sb_source *out, struct sb_error *err) {
+    if (sb_image_load_for(site->store, descriptor, site->platform, &out->image, err) == 0 &&
+        check_platform(site, &out->image, err) == 0)
+        return 0;
+    sb_source_free(out);
     return sb_error_context(err, "the image %s", name);
 }
 
@@ -122,7 +147,9 @@ static int pin(const struct sb_source_site *site, const struct sb_recipe *recipe
 
 static int pull(const struct sb_source_site *site, const struct sb_recipe *recipe, bool by_lock,
                 struct sb_reference *reference, struct sb_descriptor *out, struct sb_error *err) {
-    const struct sb_pull_options options = {.lazy = true, .tag_own = true};
+    bool own = !site->platform || sb_platform_compare(site->platform, sb_platform_own()) == 0;
+    const struct sb_pull_options options = {
+        .platform = site->platform, .lazy = true, .tag_own = true, .keep_tag = !own};
     struct sb_pulled pulled;
     if (sb_pull_image(site->registry, site->store, reference, &options, &pulled, err) < 0) {
         if (pulled.absent && by_lock)
@@ -157,8 +184,11 @@ static int load_remote(const struct sb_source_site *site, const struct sb_recipe
         free(sb_steal(out->reference));
         return found;
     }
-    out->pinned = sb_reference_text(reference);
-    return load(site->store, &image, out->pinned, out, err) < 0 ? -1 : 1;
+    sb_autofree char *pinned = sb_reference_text(reference);
+    if (load(site, &image, pinned, out, err) < 0)
+        return -1;
+    out->pinned = sb_steal(pinned);
+    return 1;
 }
 
 /* ---- either ---- */
@@ -218,9 +248,9 @@ static int explain_missing(struct sb_store *store, const char *name, struct sb_e
 static int load_here(const struct sb_source_site *site, const char *name, struct sb_source *out,
                      struct sb_error *err) {
     struct sb_descriptor descriptor;
-    if (sb_source_find(site->store, name, &descriptor, err) < 0)
+    if (sb_source_find_for(site->store, name, site->platform, &descriptor, err) < 0)
         return -1;
-    return load(site->store, &descriptor, name, out, err);
+    return load(site, &descriptor, name, out, err);
 }
 
 /* The registry has no such image: then a tag of the store may have that very name. */
@@ -228,7 +258,7 @@ static int load_instead(const struct sb_source_site *site, const char *name, str
                         struct sb_error *err) {
     struct sb_descriptor descriptor;
     if (sb_store_resolve(site->store, name, &descriptor, NULL) == 0)
-        return load(site->store, &descriptor, name, out, err);
+        return load(site, &descriptor, name, out, err);
     sb_fail(err, SB_E_NETWORK, "the registry has no image %s", name);
     return explain_missing(site->store, name, err);
 }

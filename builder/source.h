@@ -22,7 +22,8 @@
 /* Where bases are looked for. */
 struct sb_source_site {
     struct sb_store *store;
-    struct sb_registry *registry; /* NULL: none is asked */
+    struct sb_registry *registry;       /* NULL: none is asked */
+    const struct sb_platform *platform; /* that the image is to be for; NULL: this machine's */
 };
 
 struct sb_source {
@@ -49,7 +50,11 @@ int sb_source_resolve(const struct sb_source_site *site, const struct sb_referen
 /* Says in an error of the two above which recipe names that base, and where. Returns -1. */
 int sb_source_failed(const struct sb_recipe *recipe, struct sb_error *err);
 
-/* What a command line names, here: no registry is asked. out is the manifest's descriptor. */
+/* What a command line names, here: no registry is asked. out is the manifest's
+ * descriptor, or an index's; of a file for the platform (NULL: this machine's) that of its image.
+ */
+int sb_source_find_for(struct sb_store *store, const char *name, const struct sb_platform *platform,
+                       struct sb_descriptor *out, struct sb_error *err);
 int sb_source_find(struct sb_store *store, const char *name, struct sb_descriptor *out,
                    struct sb_error *err);
 

@@ -1,30 +1,32 @@
 /*
- * builder/target: one recipe on its way to an image, layer by layer. Private to builder/build.
+ * builder/target: one recipe on its way to an image, layer by layer, in the build's workshop.
  */
 #ifndef SB_BUILDER_TARGET_H
 #define SB_BUILDER_TARGET_H
 
 #include <pthread.h>
-#include <stdatomic.h>
 
 #include "builder/layer_key.h"
 #include "builder/request.h"
+#include "builder/workshop.h"
 #include "context/context.h"
 #include "sandbox/root.h"
 
 struct sb_target {
-    struct sb_build *build;
+    struct sb_workshop *shop;
     const struct sb_recipe *recipe;
-    struct sb_target *base; /* what it stands on, of the same build, or NULL */
+    const struct sb_platform *platform; /* that its steps run on, and its image is for */
+    struct sb_target *base;             /* what it stands on, of the same build, or NULL */
     /* Edges (builder/graph.h): needs as the recipe has them, and back. */
     struct sb_target **needs, **dependents;
     size_t need_count, dependent_count, dependent_cap;
     bool kept;  /* by sb_graph_mark */
-    char *path; /* of the recipe, absolute and without links; and what of it is meant */
+    char *path; /* of the recipe, absolute and without links; what of it is meant, and for what */
     struct sb_context *context;
     struct sb_image image; /* so far: the base's layers and this recipe's first `next` ones */
     struct sb_pairs env;   /* of the image, the recipe's own included */
     char *workdir;
+    char *shown_platform; /* NULL: it goes without saying */
     char *pinned; /* where the base image lies, if in a registry: "host/repository:tag@sha256:…" */
     json_t *said_paths; /* what the base image's config says of its paths; NULL: nothing */
     struct sb_target_sources *sources; /* what steps take of other targets; NULL until needed */
@@ -67,18 +69,6 @@ void sb_target_reset(struct sb_target *target);
 void sb_target_free(struct sb_target *target);
 /* Opens its context, unless it is open. */
 int sb_target_open_context(struct sb_target *target, struct sb_error *err);
-/* A name in the step that may stand for something else tomorrow (builder/moving.h). */
-int sb_target_settle(const struct sb_target *target, const struct sb_step *step,
-                     struct sb_error *err);
-
-/* ---- build_check.c ---- */
-
-/* That all secrets of all steps were given; if not, all else that is wrong is said with it. */
-int sb_build_check_given(struct sb_build *build, struct sb_error *err);
-/* That what the steps of all layers read that come after those that are decided is there; with
- * deep, also that it may be read. Once a build, and before others work on its targets: later calls
- * do nothing. All that is wrong is said at once. */
-int sb_build_check_inputs(struct sb_build *build, bool deep, struct sb_error *err);
 
 /* ---- target_start.c ---- */
 
@@ -133,30 +123,6 @@ void sb_target_stack_free(struct sb_target_stack *stack); /* NULL is allowed */
 /* Says in the image's config what those who build on it need to know. */
 int sb_target_describe_paths(struct sb_target *target, struct sb_error *err);
 
-/* What targets need of the build they belong to (builder/build.c). */
-struct sb_build {
-    struct sb_store *store;
-    const struct sb_settings *settings;
-    const struct sb_build_request *request;
-    struct sb_remote_cache *remote; /* NULL without a shared cache */
-    int64_t epoch;
-    struct sb_target **targets; /* a base before what stands on it */
-    size_t target_count, target_cap;
-    char *last_path, *last_real; /* of a recipe, and without links: the stages of a file have one */
-    struct sb_recipe **recipes;  /* of the request */
-    size_t *requested;           /* indexes into targets, of the request */
-    struct sb_build_result *results;
-    struct sb_image *labelled; /* of each result that says its version in a label */
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-    int running;          /* targets at work, under lock */
-    size_t next_id;       /* event id of the next target that starts, under lock */
-    atomic_bool rejected; /* a record of the shared cache was found to be wrong */
-    int checked;          /* 1: that inputs are there; 2: and may be read */
-    pthread_mutex_t notify_lock;
-    struct sb_strings warned; /* what was, under notify_lock */
-};
-
 /* ---- target_events.c ---- */
 
 /* Tells whoever listens to the build; result is the index of a layer of the target. */
@@ -164,13 +130,7 @@ void sb_target_notify(struct sb_target *target, size_t result, enum sb_event_typ
                       const char *text, size_t text_len);
 void sb_target_notify_growth(struct sb_target *target, size_t result,
                              const struct sb_layer_growth *growth);
-/* That compress, for one layer; as many recipes are built at once. */
-int sb_build_threads(const struct sb_build *build);
-void sb_build_warn(struct sb_build *build, const char *fmt, ...)
-    __attribute__((format(printf, 2, 3)));
 /* What sbuild wrote was no input: other machines, where it did not write them, would take it. */
 void sb_target_warn_outputs(struct sb_target *target);
-/* Of several with one key only the first is told. */
-void sb_build_warn_once(struct sb_build *build, const char *key, const char *text);
 
 #endif

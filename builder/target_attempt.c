@@ -2,6 +2,7 @@
 
 #include "base/memory.h"
 #include "builder/cache.h"
+#include "builder/moving.h"
 #include "builder/remote_cache.h"
 
 void sb_attempt_free(struct sb_attempt *a) {
@@ -16,12 +17,12 @@ const struct sb_recipe_layer *sb_target_layer(const struct sb_target *target, si
 }
 
 bool sb_target_is_uncached(const struct sb_target *target, size_t result) {
-    return target->build->request->no_cache ||
+    return target->shop->request->no_cache ||
            sb_strings_has(&target->uncached, target->results[result].name);
 }
 
 char *sb_target_why_uncached(const struct sb_target *target, size_t result) {
-    return target->build->request->no_cache
+    return target->shop->request->no_cache
                ? sb_strdup("--no-cache")
                : sb_format("--no-cache=%s", target->results[result].name);
 }
@@ -32,17 +33,18 @@ struct sb_cache_owner sb_target_owner(const struct sb_target *target, size_t res
 
 int sb_attempt_site(struct sb_target *target, struct sb_attempt *a, struct sb_error *err) {
     a->layer = sb_target_layer(target, a->result);
-    a->site = (struct sb_layer_site){.store = target->build->store,
+    a->site = (struct sb_layer_site){.store = target->shop->store,
                                      .recipe = target->recipe,
+                                     .platform = target->platform,
                                      .below = &target->image,
                                      .ground = &a->ground,
-                                     .secrets = &target->build->request->secrets,
-                                     .settings = target->build->settings,
-                                     .registry = target->build->request->registry,
+                                     .secrets = &target->shop->request->secrets,
+                                     .settings = target->shop->settings,
+                                     .registry = target->shop->request->registry,
                                      .workdir = target->workdir,
-                                     .epoch = target->build->epoch};
+                                     .epoch = target->shop->epoch};
     for (size_t i = 0; a->layer && i < a->layer->step_count; i++)
-        if (sb_target_settle(target, &a->layer->steps[i], err) < 0)
+        if (sb_moving_settle(target->shop, target->recipe, &a->layer->steps[i], err) < 0)
             return sb_error_context(err, "layer %s", a->layer->name);
     if (a->layer && sb_layer_reads_context(a->layer) && sb_target_open_context(target, err) < 0)
         return -1;
@@ -73,10 +75,10 @@ int sb_attempt_key(struct sb_attempt *a, struct sb_error *err) {
 static bool find(struct sb_target *target, struct sb_attempt *a, const struct sb_cache_owner *owner,
                  bool anywhere) {
     struct sb_layer_result *r = &target->results[a->result];
-    struct sb_remote_cache *remote = target->build->remote;
+    struct sb_remote_cache *remote = target->shop->remote;
     struct sb_cache_found found;
     r->key = a->key.digest;
-    if (sb_cache_find(target->build->store, &a->key, &found))
+    if (sb_cache_find(target->shop->store, &a->key, &found))
         sb_remote_cache_know(remote, &a->key, &found.parts);
     else if (!anywhere || !sb_remote_cache_find(remote, &a->key, owner, &a->copies, &found))
         return false;
@@ -120,15 +122,15 @@ void sb_attempt_put_by_origin(struct sb_target *target, const struct sb_attempt 
         return;
     /* The key says nothing of tables of contents: who wrote one of them to a cache would decide
      * what the readers of another get. */
-    if (sb_cache_put(target->build->store, &key, NULL, &facts, NULL) == 0 &&
+    if (sb_cache_put(target->shop->store, &key, NULL, &facts, NULL) == 0 &&
         !sb_target_sources_are_told(target))
-        sb_remote_cache_put(target->build->remote, &key, r->recipe, r->name, &r->parts, r->seconds,
+        sb_remote_cache_put(target->shop->remote, &key, r->recipe, r->name, &r->parts, r->seconds,
                             false);
     sb_cache_key_free(&key);
 }
 
 void sb_attempt_share(struct sb_target *target, const struct sb_attempt *a, bool replace) {
     const struct sb_layer_result *r = &target->results[a->result];
-    sb_remote_cache_put(target->build->remote, &a->key, r->recipe, r->name, &r->parts, r->seconds,
+    sb_remote_cache_put(target->shop->remote, &a->key, r->recipe, r->name, &r->parts, r->seconds,
                         replace);
 }

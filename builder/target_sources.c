@@ -119,11 +119,11 @@ static int open_down_to(struct sb_target *of, struct source *source, size_t firs
         source->contents[i] = NULL;
     }
     if (first < source->first &&
-        sb_base_layers_contents(of->build->store, &of->image, sb_target_root(of)->pinned, first,
+        sb_base_layers_contents(of->shop->store, &of->image, sb_target_root(of)->pinned, first,
                                 source->first, source->contents, err) < 0)
         return sb_error_context(err, "%s", of->recipe->title);
     source->first = first;
-    source->told = sb_base_layers_told(of->build->store, &of->image, first);
+    source->told = sb_base_layers_told(of->shop->store, &of->image, first);
     return 0;
 }
 
@@ -178,7 +178,7 @@ static int open_contents(struct sb_target *of, struct source *source, const stru
         source->first = n;
         source->stack = (struct sb_stack){source->contents, n};
     }
-    bool absent = sb_base_layers_absent(of->build->store, &of->image, true).count > 0;
+    bool absent = sb_base_layers_absent(of->shop->store, &of->image, true).count > 0;
     int failed = 0;
     for (enum settled so_far; source->first > 0 && !failed;) {
         so_far = absent ? are_settled(source, from) : NEVER;
@@ -240,7 +240,7 @@ static int make_directory(struct sb_store *store, struct sb_error *err) {
 static int lay_out(struct sb_target *of, struct taken *taken, const struct sb_strings *heads,
                    int fd, struct sb_error *err) {
     size_t bad;
-    if (sb_extract_paths(of->build->store, &of->image, &taken->source->stack, heads, fd,
+    if (sb_extract_paths(of->shop->store, &of->image, &taken->source->stack, heads, fd,
                          &taken->xattrs, &bad, err) == 0)
         return 0;
     sb_target_reject(of, bad, err);
@@ -262,7 +262,7 @@ static int take(struct sb_target *target, struct taken *taken, struct sb_error *
     for (size_t i = 0; i < placing->from.n; i++)
         if (resolve(taken->source, placing->from.v[i], &taken->tree.from, &heads, err) < 0)
             return -1;
-    sb_autoclose int fd = make_directory(of->build->store, err);
+    sb_autoclose int fd = make_directory(of->shop->store, err);
     if (fd < 0 || lay_out(of, taken, &heads, fd, err) < 0)
         return -1;
     sb_autofree char *title = sb_format("%s %s", kind_of(origin),

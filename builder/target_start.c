@@ -8,7 +8,6 @@
 #include "base/json.h"
 #include "base/memory.h"
 #include "base/text.h"
-#include "builder/moving.h"
 #include "builder/source.h"
 #include "builder/target.h"
 #include "context/base_paths.h"
@@ -68,28 +67,33 @@ static void drop_triggers(struct sb_target *target) {
     }
     if (n > TRIGGERS_SHOWN)
         sb_buf_addf(&list, " and %zu more", n - TRIGGERS_SHOWN);
-    sb_build_warn(target->build,
-                  "%s:%d: the base has %zu ONBUILD instruction%s, which nobody runs here; let this "
-                  "recipe say what they do, as far as it needs it: %s",
-                  target->recipe->from.place.file, target->recipe->from.place.line, n,
-                  n == 1 ? "" : "s", sb_buf_text(&list));
+    sb_workshop_warn(
+        target->shop,
+        "%s:%d: the base has %zu ONBUILD instruction%s, which nobody runs here; let this "
+        "recipe say what they do, as far as it needs it: %s",
+        target->recipe->from.place.file, target->recipe->from.place.line, n, n == 1 ? "" : "s",
+        sb_buf_text(&list));
 }
 
 static int load_base(struct sb_target *target, struct sb_error *err) {
     const struct sb_from *from = &target->recipe->from;
-    const struct sb_source_site site = {target->build->store, target->build->request->registry};
+    const struct sb_source_site site = {target->shop->store, target->shop->request->registry,
+                                        target->platform};
     struct sb_source source;
     if (sb_source_load(&site, target->recipe, &source, err) < 0)
         return -1;
     target->image = source.image;
+    if (!*sb_json_string(target->image.config, "architecture", "")) /* then it is for any */
+        json_object_set_new(target->image.config, "architecture",
+                            json_string(target->platform->architecture));
     target->pinned = sb_steal(source.pinned);
     target->said_paths = json_incref(sb_base_paths_said(&target->image));
     source.image = (struct sb_image){0};
     drop_triggers(target);
     if (source.reference)
-        sb_build_warn(target->build, "%s:%d: %s is not in the lock file; it is %s now",
-                      from->place.file, from->place.line, source.reference,
-                      strrchr(target->pinned, '@') + 1);
+        sb_workshop_warn(target->shop, "%s:%d: %s is not in the lock file; it is %s now",
+                         from->place.file, from->place.line, source.reference,
+                         strrchr(target->pinned, '@') + 1);
     sb_source_free(&source);
     return 0;
 }
@@ -104,7 +108,7 @@ static int start_image(struct sb_target *target, struct sb_error *err) {
     }
     if (from->kind == SB_FROM_IMAGE)
         return load_base(target, err);
-    sb_image_init(&target->image, sb_platform_architecture(), sb_platform_variant());
+    sb_image_init(&target->image, target->platform->architecture, target->platform->variant);
     if (from->kind == SB_FROM_BOOTSTRAP)
         sb_image_add_path(&target->image);
     return 0;
@@ -143,10 +147,13 @@ static void prepare_results(struct sb_target *target) {
         r->name = sb_strdup(target->recipe->layers[i].name);
         r->summary = sb_layer_summary(&target->recipe->layers[i]);
     }
-    for (size_t i = 0; i < target->result_count; i++)
+    if (target->shop->shows_platforms && !target->shown_platform)
+        target->shown_platform = sb_platform_text(target->platform);
+    for (size_t i = 0; i < target->result_count; i++) {
         target->results[i].recipe = target->recipe->title;
-    for (size_t i = 0; i < target->result_count; i++)
+        target->results[i].platform = target->shown_platform;
         target->results[i].source = target->recipe;
+    }
     target->next = target->base_count;
     for (size_t i = target->base_count; i < target->result_count && target->until; i++)
         if (!strcmp(target->results[i].name, target->until))
@@ -204,15 +211,4 @@ int sb_target_start(struct sb_target *target, struct sb_error *err) {
     prepare_results(target);
     target->started = true;
     return 0;
-}
-
-static void warn(void *data, const char *message) {
-    sb_build_warn(data, "%s", message);
-}
-
-int sb_target_settle(const struct sb_target *target, const struct sb_step *step,
-                     struct sb_error *err) {
-    struct sb_build *build = target->build;
-    const struct sb_moving_site site = {&build->request->secrets, build->settings, warn, build};
-    return sb_moving_settle(&site, target->recipe, step, err);
 }

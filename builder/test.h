@@ -8,7 +8,7 @@
 #ifndef SB_BUILDER_TEST_H
 #define SB_BUILDER_TEST_H
 
-#include "builder/target.h"
+#include "builder/graph.h"
 
 /* The results' tests: which passed before, which are to run. Once all targets have been decided, or
  * planned. out_pending: one is to run. */
@@ -16,6 +16,6 @@ int sb_tests_find(struct sb_build *build, bool *out_pending, struct sb_error *er
 /* Runs those. Namespaces have been entered. A failing one is SB_E_STEP, and its root is kept
  * (builder/failed.h). */
 int sb_tests_run(struct sb_build *build, struct sb_error *err);
-void sb_tests_free_results(struct sb_build_result *result);
+void sb_tests_free_results(struct sb_build_image *result);
 
 #endif

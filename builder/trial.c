@@ -11,8 +11,31 @@
 #include "base/memory.h"
 #include "builder/base_layers.h"
 #include "document/environment.h"
+#include "sandbox/emulation.h"
 #include "sandbox/inroot.h"
 #include "steps/program.h"
+
+/* ---- whether it can be run ---- */
+
+int sb_trial_check(struct sb_store *store, const struct sb_image *image, struct sb_error *err) {
+    sb_autoplatform struct sb_platform its = {0};
+    const struct sb_platform *own = sb_platform_own();
+    if (!sb_platform_read(image->config, &its) || !strcmp(its.architecture, own->architecture))
+        return 0;
+    sb_autofree char *directory = sb_store_tmp_new(store, "probe", err);
+    if (!directory)
+        return -1;
+    if (mkdir(directory, 0755) < 0)
+        return sb_fail_errno(err, SB_E_IO, "%s", directory);
+    enum sb_emulation emulation = sb_emulation_try(its.architecture, directory);
+    if (emulation == SB_EMULATION_WORKS)
+        return 0;
+    sb_autofree char *text = sb_platform_text(&its);
+    sb_autofree char *here = sb_platform_text(own);
+    sb_fail(err, SB_E_FAILED, "the image is for %s, and this machine, %s, runs no such programs",
+            text, here);
+    return sb_emulation_hint(emulation, text, err);
+}
 
 /* ---- the root ---- */
 

@@ -27,6 +27,8 @@ struct sb_trial {
     struct sb_streams *streams;
 };
 
+/* Whether this machine runs programs of the image's architecture; before namespaces are entered. */
+int sb_trial_check(struct sb_store *store, const struct sb_image *image, struct sb_error *err);
 /* Unpacks the layers that aren't yet. Namespaces have been entered. */
 int sb_trial_trees(struct sb_store *store, const struct sb_image *image, struct sb_strings *out,
                    struct sb_error *err);

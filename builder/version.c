@@ -219,8 +219,9 @@ void sb_version_say(const struct sb_version *v, char **out_label, char **out_why
 /* ---- after the build ---- */
 
 /* The tags of this name in the store, and the date tag among them that names this very image. */
-static int read_existing(struct sb_store *store, const char *name, const struct sb_image *image,
-                         struct sb_strings *out, char **out_date, struct sb_error *err) {
+static int read_existing(struct sb_store *store, const char *name,
+                         const struct sb_descriptor *image, struct sb_strings *out, char **out_date,
+                         struct sb_error *err) {
     struct sb_tagged_list all = {0};
     if (sb_store_tags(store, &all, err) < 0)
         return -1;
@@ -233,7 +234,7 @@ static int read_existing(struct sb_store *store, const char *name, const struct 
         const char *tag = t->name + n + 1;
         sb_strings_add(out, tag);
         if (!*out_date && sb_tag_is_date(tag) &&
-            sb_digest_equal(&t->descriptor.digest, &image->descriptor.digest))
+            sb_digest_equal(&t->descriptor.digest, &image->digest))
             *out_date = sb_strdup(tag);
     }
     sb_tagged_list_free(&all);
@@ -275,7 +276,7 @@ static void add_name(const struct sb_version *v, const char *tag, struct sb_stri
 }
 
 int sb_version_tags(struct sb_store *store, const struct sb_version *v,
-                    const struct sb_image *image, struct sb_version_tags *out,
+                    const struct sb_descriptor *image, struct sb_version_tags *out,
                     struct sb_error *err) {
     sb_autostrings struct sb_strings existing = {0};
     sb_autoreleasetags struct sb_release_tags release = {0};

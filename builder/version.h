@@ -41,7 +41,7 @@ struct sb_version_tags {
     struct sb_strings told;  /* for a registry, beside those of the release: "main-abc123f" */
 };
 int sb_version_tags(struct sb_store *store, const struct sb_version *version,
-                    const struct sb_image *image, struct sb_version_tags *out,
+                    const struct sb_descriptor *image, struct sb_version_tags *out,
                     struct sb_error *err);
 void sb_version_tags_free(struct sb_version_tags *tags);
 

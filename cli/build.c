@@ -28,34 +28,60 @@ static void add_layers(const struct sb_layer_result *r, json_t *layers) {
         json_array_append_new(layers, layer_json(r, &r->parts.v[i]));
 }
 
-/* What --json and --metadata-file tell of one image; of one that did not come about, what there
- * is. */
-static json_t *result_json(const struct sb_build_result *result) {
-    json_t *tags = json_array(), *layers = json_array();
-    for (size_t i = 0; i < result->tags.n; i++)
-        json_array_append_new(tags, sb_json_from_bytes(result->tags.v[i]));
-    for (size_t i = 0; i < result->layer_count; i++)
-        add_layers(result->layers[i], layers);
-    const struct sb_image *image = &result->image;
-    json_t *facts = json_pack("{s:o, s:o}", "recipe", sb_json_from_bytes(result->recipe->path),
-                              "name", sb_json_from_bytes(result->recipe->name));
-    if (image->descriptor.media_type) {
-        json_object_set_new(facts, "digest",
-                            json_string(sb_digest_text(&image->descriptor.digest).text));
-        json_object_set_new(facts, "media_type", json_string(image->descriptor.media_type));
+static void add_image(const struct sb_build_image *built, json_t *facts) {
+    const struct sb_image *image = &built->image;
+    json_t *layers = json_array();
+    for (size_t i = 0; i < built->layer_count; i++)
+        add_layers(built->layers[i], layers);
+    if (built->shown)
+        json_object_set_new(facts, "platform", json_string(built->shown));
+    if (image->descriptor.media_type)
         json_object_set_new(facts, "config_digest",
                             json_string(sb_digest_text(&image->config_descriptor.digest).text));
-        json_object_set_new(facts, "size", json_integer((json_int_t)image->descriptor.size));
+    if (built->base)
+        json_object_set_new(facts, "base", json_string(built->base));
+    sb_cli_add_tests(built, facts);
+    json_object_set_new(facts, "layers", layers);
+}
+
+static void add_descriptor(const struct sb_descriptor *descriptor, json_t *facts) {
+    if (!descriptor->media_type)
+        return;
+    json_object_set_new(facts, "digest", json_string(sb_digest_text(&descriptor->digest).text));
+    json_object_set_new(facts, "media_type", json_string(descriptor->media_type));
+    json_object_set_new(facts, "size", json_integer((json_int_t)descriptor->size));
+}
+
+/* The images of an index. */
+static json_t *platforms_json(const struct sb_build_result *result) {
+    json_t *platforms = json_array();
+    for (size_t i = 0; i < result->image_count; i++) {
+        json_t *one = json_object();
+        add_descriptor(&result->images[i].image.descriptor, one);
+        add_image(&result->images[i], one);
+        json_array_append_new(platforms, one);
     }
-    if (result->base)
-        json_object_set_new(facts, "base", json_string(result->base));
+    return platforms;
+}
+
+/* What --json and --metadata-file tell of a recipe; of what did not come about, what there is. */
+static json_t *result_json(const struct sb_build_result *result) {
+    json_t *tags = json_array();
+    for (size_t i = 0; i < result->tags.n; i++)
+        json_array_append_new(tags, sb_json_from_bytes(result->tags.v[i]));
+    json_t *facts = json_pack("{s:o, s:o}", "recipe", sb_json_from_bytes(result->recipe->path),
+                              "name", sb_json_from_bytes(result->recipe->name));
+    bool is_image = !result->is_index && !result->descriptor.media_type; /* it failed */
+    add_descriptor(is_image ? &result->images[0].image.descriptor : &result->descriptor, facts);
     if (result->version) {
         json_object_set_new(facts, "version", sb_json_from_bytes(result->version));
         json_object_set_new(facts, "no_release", sb_json_from_bytes(result->no_release));
     }
-    sb_cli_add_tests(result, facts);
     json_object_set_new(facts, "tags", tags);
-    json_object_set_new(facts, "layers", layers);
+    if (result->is_index)
+        json_object_set_new(facts, "platforms", platforms_json(result));
+    else
+        add_image(&result->images[0], facts);
     return facts;
 }
 
@@ -77,37 +103,41 @@ static json_t *results_json(const struct sb_build *build, const struct sb_build_
     return facts;
 }
 
-static bool has_layer(const struct sb_build_result *result, const struct sb_layer_result *layer) {
-    for (size_t i = 0; i < result->layer_count; i++)
-        if (result->layers[i] == layer)
+/* Layers that several images have: each was built for the first of them. */
+struct told {
+    const struct sb_layer_result **v;
+    size_t n, cap;
+};
+
+static bool is_told(struct told *told, const struct sb_layer_result *layer) {
+    for (size_t i = 0; i < told->n; i++)
+        if (told->v[i] == layer)
             return true;
+    SB_GROW(told->v, told->n, told->cap);
+    told->v[told->n++] = layer;
     return false;
 }
 
-/* A layer that several images stand on was built for the first of them. */
-static bool is_told(const struct sb_build *build, size_t index,
-                    const struct sb_layer_result *layer) {
-    for (size_t i = 0; i < index; i++)
-        if (has_layer(sb_build_result(build, i), layer))
-            return true;
-    return false;
-}
-
-static void print_summary(const struct sb_build *build, size_t index, double seconds) {
-    const struct sb_build_result *result = sb_build_result(build, index);
+static void print_image(const struct sb_build_image *image, double seconds, struct told *told) {
     size_t built = 0;
     uint64_t size = 0;
-    for (size_t i = 0; i < result->layer_count; i++) {
-        const struct sb_layer_result *layer = result->layers[i];
-        built += layer->state == SB_LAYER_BUILT && !is_told(build, index, layer);
+    for (size_t i = 0; i < image->layer_count; i++) {
+        const struct sb_layer_result *layer = image->layers[i];
+        built += !is_told(told, layer) && layer->state == SB_LAYER_BUILT;
         size += sb_parts_size(&layer->parts);
     }
-    sb_cli_say("%s: %zu of %zu layers built, %s, in %s\n", result->recipe->name, built,
-               result->layer_count, sb_text_size(size).text, sb_text_seconds(seconds).text);
+    sb_cli_say("%s%s%s: %zu of %zu layers built, %s, in %s\n", image->recipe->name,
+               image->shown ? " " : "", image->shown ? image->shown : "", built, image->layer_count,
+               sb_text_size(size).text, sb_text_seconds(seconds).text);
+}
+
+static void print_summary(const struct sb_build_result *result, double seconds, struct told *told) {
+    for (size_t i = 0; i < result->image_count; i++)
+        print_image(&result->images[i], seconds, told);
     for (size_t i = 0; i < result->tags.n; i++)
         sb_cli_say("  %s\n", result->tags.v[i]);
     sb_cli_say_no_release(result);
-    sb_cli_print("%s\n", sb_digest_text(&result->image.descriptor.digest).text);
+    sb_cli_print("%s\n", sb_digest_text(&result->descriptor.digest).text);
 }
 
 /* Everything that one run needs. */
@@ -146,12 +176,15 @@ static int report(const struct building *b, double seconds, struct sb_error *err
         sb_cli_say_no_release(sb_build_result(b->build, i));
     if (json)
         return sb_cli_print_json(facts, err);
-    for (size_t i = 0; i < count; i++) {
-        print_summary(b->build, i, seconds);
-        if (b->push && sb_cli_push_print(sb_build_push_facts(b->push, i), false, err) < 0)
-            return -1;
+    struct told told = {0};
+    int failed = 0;
+    for (size_t i = 0; i < count && !failed; i++) {
+        print_summary(sb_build_result(b->build, i), seconds, &told);
+        if (b->push)
+            failed = sb_cli_push_print(sb_build_push_facts(b->push, i), false, err);
     }
-    return sb_cli_flush(err);
+    free(told.v);
+    return failed ? -1 : sb_cli_flush(err);
 }
 
 /* Nobody who reads the file must take an older one, or none, for what came about. */

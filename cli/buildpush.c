@@ -13,10 +13,13 @@ struct waiting {
 
 /* What goes on while one image is still being built. */
 struct early {
+    size_t of, image;               /* indexes of its recipe, and in the result of that */
     struct sb_push_targets targets; /* their tags are known only at the end */
     struct sb_pusher **pushers;     /* one for each of them */
     struct waiting *waiting;        /* layers that are there, while nothing is known to change */
     size_t waiting_count, waiting_cap;
+    struct sb_digest *given; /* what these pushers have got */
+    size_t given_count, given_cap;
     bool changed; /* something is built: this image can't be in the registry yet */
 };
 
@@ -27,8 +30,9 @@ struct sb_build_push {
     const struct sb_build *build;
     const struct sb_build_request *request;
     struct sb_progress *progress;
-    json_t **facts;        /* of each recipe */
-    struct early *early;   /* of each recipe */
+    json_t **facts;      /* of each recipe */
+    struct early *early; /* of each image */
+    size_t early_count;
     bool may_have_threads; /* nothing that needs this process to have one thread is still to come */
 };
 
@@ -90,9 +94,9 @@ static int find_targets(const struct sb_build_push *push, const struct sb_build_
     return 0;
 }
 
-static int find_early(const struct sb_build_push *push, size_t index, struct sb_error *err) {
-    const struct sb_recipe *recipe = sb_build_result(push->build, index)->recipe;
-    struct sb_push_targets *targets = &push->early[index].targets;
+static int find_early(const struct sb_build_push *push, struct early *early, struct sb_error *err) {
+    const struct sb_recipe *recipe = sb_build_result(push->build, early->of)->recipe;
+    struct sb_push_targets *targets = &early->targets;
     if (!has_whole_names(push->request))
         return sb_push_targets_add(targets, recipe->image.repository, "--push", err);
     for (size_t i = 0; i < push->request->tags.n; i++)
@@ -104,12 +108,30 @@ static int find_early(const struct sb_build_push *push, size_t index, struct sb_
 
 /* ---- while it is built ---- */
 
+/* A layer that images of several platforms have is sent with the first of them. */
+static bool was_given(const struct sb_build_push *push, const struct early *to,
+                      const struct sb_digest *digest) {
+    for (size_t i = 0; i < push->early_count; i++) {
+        const struct early *early = &push->early[i];
+        for (size_t k = 0; k < early->given_count && early->of == to->of; k++)
+            if (sb_digest_equal(&early->given[k], digest))
+                return true;
+    }
+    return false;
+}
+
 static void send_waiting(const struct sb_build_push *push, struct early *early) {
     if (!early->changed || !push->may_have_threads)
         return;
-    for (size_t i = 0; i < early->waiting_count; i++)
+    for (size_t i = 0; i < early->waiting_count; i++) {
+        const struct waiting *w = &early->waiting[i];
+        if (was_given(push, early, &w->layer.descriptor.digest))
+            continue;
+        SB_GROW(early->given, early->given_count, early->given_cap);
+        early->given[early->given_count++] = w->layer.descriptor.digest;
         for (size_t t = 0; t < early->targets.n; t++)
-            sb_pusher_add(early->pushers[t], early->waiting[i].id, &early->waiting[i].layer);
+            sb_pusher_add(early->pushers[t], w->id, &w->layer);
+    }
     early->waiting_count = 0;
 }
 
@@ -151,12 +173,11 @@ void sb_build_push_compression(const struct sb_cli_push *options,
         request->compression = options->compression == SB_PUSH_COMPRESSION_GZIP ? &gzip : &zstd;
 }
 
-static int start_early(struct sb_build_push *push, size_t index, struct sb_error *err) {
-    struct early *early = &push->early[index];
+static int start_early(struct sb_build_push *push, struct early *early, struct sb_error *err) {
     struct sb_push_targets *targets = &early->targets;
-    if (find_early(push, index, err) < 0)
+    if (find_early(push, early, err) < 0)
         return -1;
-    set_options(targets, sb_build_result(push->build, index)->recipe);
+    set_options(targets, sb_build_result(push->build, early->of)->recipe);
     early->pushers = sb_alloc((targets->n + 1) * sizeof *early->pushers);
     for (size_t i = 0; i < targets->n; i++)
         early->pushers[i] = sb_cli_pusher_new(push->options, push->registry, push->store,
@@ -169,15 +190,16 @@ static void free_early(struct early *early) {
         sb_pusher_free(early->pushers[i]);
     free(early->pushers);
     free(early->waiting);
+    free(early->given);
     sb_push_targets_free(&early->targets);
-    *early = (struct early){0};
+    *early = (struct early){.of = early->of, .image = early->image};
 }
 
 /* Layers that were sent may not be part of the images. */
 static void restart(struct sb_build_push *push) {
-    for (size_t i = 0; i < push->request->recipe_count; i++) {
+    for (size_t i = 0; i < push->early_count; i++) {
         free_early(&push->early[i]);
-        start_early(push, i, NULL); /* it went well before */
+        start_early(push, &push->early[i], NULL); /* it went well before */
     }
 }
 
@@ -188,20 +210,34 @@ void sb_build_push_notify(struct sb_build_push *push, const struct sb_event *eve
     }
     if (event->type == SB_EVENT_RESTART)
         restart(push);
-    for (size_t i = 0; i < push->request->recipe_count; i++) {
-        if (event->layer && sb_build_has_layer(push->build, i, event->layer))
-            take_event(push, &push->early[i], event);
-        send_waiting(push, &push->early[i]);
+    for (size_t i = 0; i < push->early_count; i++) {
+        struct early *early = &push->early[i];
+        if (event->layer && sb_build_has_layer(push->build, early->of, early->image, event->layer))
+            take_event(push, early, event);
+        send_waiting(push, early);
     }
 }
 
 int sb_build_push_check(struct sb_build_push *push, struct sb_error *err) {
-    for (size_t i = 0; i < push->request->recipe_count; i++)
-        for (size_t t = 0; t < push->early[i].targets.n; t++)
-            if (sb_pusher_check(push->early[i].pushers[t], err) < 0)
+    for (size_t i = 0; i < push->early_count; i++) {
+        const struct early *early = &push->early[i];
+        for (size_t t = 0; t < early->targets.n && early->image == 0; t++)
+            if (sb_pusher_check(early->pushers[t], err) < 0)
                 return sb_error_context(err, "pushing %s",
-                                        sb_build_result(push->build, i)->recipe->name);
+                                        sb_build_result(push->build, early->of)->recipe->name);
+    }
     return 0;
+}
+
+static void add_images(struct sb_build_push *push, size_t of) {
+    const struct sb_build_result *result = sb_build_result(push->build, of);
+    push->early =
+        sb_realloc(push->early, push->early_count + result->image_count, sizeof *push->early);
+    for (size_t i = 0; i < result->image_count; i++) {
+        push->early[push->early_count++] = (struct early){.of = of, .image = i};
+        push->may_have_threads =
+            push->may_have_threads && !sb_recipe_needs_root(result->images[i].recipe);
+    }
 }
 
 int sb_build_push_new(const struct sb_cli_push *options, struct sb_registry *registry,
@@ -221,15 +257,13 @@ int sb_build_push_new(const struct sb_cli_push *options, struct sb_registry *reg
                                    .request = request,
                                    .progress = progress};
     push->facts = sb_alloc((count + 1) * sizeof *push->facts);
-    push->early = sb_alloc((count + 1) * sizeof *push->early);
     push->may_have_threads = true;
     for (size_t i = 0; i < count; i++) {
         push->facts[i] = json_array();
-        push->may_have_threads =
-            push->may_have_threads && !sb_recipe_needs_root(sb_build_result(build, i)->recipe);
+        add_images(push, i);
     }
-    for (size_t i = 0; i < count; i++)
-        if (start_early(push, i, err) < 0) {
+    for (size_t i = 0; i < push->early_count; i++)
+        if (start_early(push, &push->early[i], err) < 0) {
             sb_build_push_free(push);
             return -1;
         }
@@ -248,15 +282,49 @@ static struct sb_pusher *take_pusher(struct early *early, const struct sb_push_t
     return NULL;
 }
 
+static struct early *early_of(const struct sb_build_push *push, size_t of, size_t image) {
+    struct early *early = push->early;
+    while (early->of != of || early->image != image)
+        early++;
+    return early;
+}
+
+/* The images of an index. Those for the recipe's other platforms, which were not asked for, stay.
+ */
+static int push_index(struct sb_build_push *push, size_t index, const struct sb_push_target *target,
+                      struct sb_error *err) {
+    const struct sb_build_result *result = sb_build_result(push->build, index);
+    const struct sb_strings *named = &result->recipe->platforms;
+    sb_autofree struct sb_push_part *parts = sb_alloc((result->image_count + 1) * sizeof *parts);
+    sb_autoplatforms struct sb_platforms others = {0};
+    for (size_t i = 0; i < named->n; i++) {
+        sb_autoplatform struct sb_platform one = {0};
+        if (sb_platform_parse(named->v[i], &one, NULL) == 0)
+            sb_platforms_add(&others, &one);
+    }
+    for (size_t i = 0; i < result->image_count; i++)
+        parts[i] = (struct sb_push_part){&result->images[i].image,
+                                         take_pusher(early_of(push, index, i), target)};
+    struct sb_push_index what = {.parts = parts,
+                                 .count = result->image_count,
+                                 .whole = result->image_count >= named->n,
+                                 .others = &others};
+    return sb_cli_push_index(push->options, push->registry, push->store, &what, target,
+                             push->progress, push->facts[index], err);
+}
+
 static int push_result(struct sb_build_push *push, size_t index, struct sb_error *err) {
     const struct sb_build_result *result = sb_build_result(push->build, index);
     struct sb_push_targets targets = {0};
     int rc = find_targets(push, result, &targets, err);
     set_options(&targets, result->recipe);
     for (size_t i = 0; i < targets.n && rc == 0; i++)
-        rc = sb_cli_push_image(push->options, push->registry, push->store, &result->image,
-                               &targets.v[i], take_pusher(&push->early[index], &targets.v[i]),
-                               push->progress, push->facts[index], err);
+        rc = result->is_index
+                 ? push_index(push, index, &targets.v[i], err)
+                 : sb_cli_push_image(push->options, push->registry, push->store,
+                                     &result->images[0].image, &targets.v[i],
+                                     take_pusher(early_of(push, index, 0), &targets.v[i]),
+                                     push->progress, push->facts[index], err);
     sb_push_targets_free(&targets);
     return rc;
 }
@@ -276,10 +344,10 @@ const json_t *sb_build_push_facts(const struct sb_build_push *push, size_t index
 void sb_build_push_free(struct sb_build_push *push) {
     if (!push)
         return;
-    for (size_t i = 0; i < push->request->recipe_count; i++) {
+    for (size_t i = 0; i < push->early_count; i++)
         free_early(&push->early[i]);
+    for (size_t i = 0; i < push->request->recipe_count; i++)
         json_decref(push->facts[i]);
-    }
     free(push->early);
     free(push->facts);
     free(push);

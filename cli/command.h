@@ -31,7 +31,7 @@ extern const struct sb_command sb_command_build, sb_command_bundle, sb_command_p
     sb_command_images, sb_command_inspect, sb_command_ls, sb_command_diff, sb_command_tag,
     sb_command_export, sb_command_prune, sb_command_install, sb_command_rollback, sb_command_status,
     sb_command_uninstall, sb_command_lock, sb_command_push, sb_command_pull, sb_command_login,
-    sb_command_logout, sb_command_cache, sb_command_run;
+    sb_command_logout, sb_command_cache, sb_command_run, sb_command_index;
 
 /* ---- options ---- */
 

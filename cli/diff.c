@@ -267,9 +267,9 @@ static char *clean_path(const char *text) {
     return sb_strdup(strcmp(relative, ".") != 0 ? relative : "");
 }
 
-static int diff(const struct sb_common *common, const char *const *names, bool summary,
-                const struct sb_strings *paths, struct sb_error *err) {
-    sb_autoimages struct sb_cli_images images = {0};
+static int diff(const struct sb_common *common, const char *platform, const char *const *names,
+                bool summary, const struct sb_strings *paths, struct sb_error *err) {
+    sb_autoimages struct sb_cli_images images = {.platform = platform};
     if (sb_cli_images_open(&images, common, names, 2, err) < 0 ||
         sb_cli_images_fetch(&images, &images.image[0], true, err) < 0 ||
         sb_cli_images_fetch(&images, &images.image[1], true, err) < 0)
@@ -300,7 +300,10 @@ static int diff(const struct sb_common *common, const char *const *names, bool s
 static int run(int argc, char **argv, struct sb_error *err) {
     struct sb_common common = {0};
     bool summary = false;
-    const struct sb_option options[] = {{.name = "summary", .letter = 's', .flag = &summary}, {0}};
+    const char *platform = NULL;
+    const struct sb_option options[] = {{.name = "summary", .letter = 's', .flag = &summary},
+                                        {.name = "platform", .text = &platform},
+                                        {0}};
     sb_autofree const char **arguments = sb_alloc((size_t)argc * sizeof *arguments);
     size_t count;
     int parsed =
@@ -312,7 +315,7 @@ static int run(int argc, char **argv, struct sb_error *err) {
     sb_autostrings struct sb_strings paths = {0};
     for (size_t i = 2; i < count; i++)
         sb_strings_take(&paths, clean_path(arguments[i]));
-    return diff(&common, arguments, summary, &paths, err);
+    return diff(&common, platform, arguments, summary, &paths, err);
 }
 
 const struct sb_command sb_command_diff = {
@@ -325,6 +328,8 @@ const struct sb_command sb_command_diff = {
             "options:\n"
             "  -s, --summary  a line for each directory like usr/lib instead: by how much it\n"
             "               grew or shrank, the largest first, and how many files differ\n"
+            "  --platform P  of indexes, the images for OS/ARCHITECTURE[/VARIANT], instead of\n"
+            "               this machine's\n"
             "  --json       one JSON array, an object for each line, sizes in bytes\n"
             "  --store DIR  the store to look into\n\n"
             "BEFORE and AFTER are NAME:TAG, NAME, a digest or its first digits,\n"

@@ -11,10 +11,11 @@
 #include "cli/exporting.h"
 #include "cli/show.h"
 #include "layers/export.h"
+#include "layers/image_index.h"
 
 /* ---- the names that the image gets in the archive ---- */
 
-static int names_of(struct sb_store *store, const struct sb_image *image,
+static int names_of(struct sb_store *store, const struct sb_descriptor *manifest,
                     const struct sb_strings *wanted, struct sb_strings *out, struct sb_error *err) {
     if (wanted->n > 0) {
         for (size_t i = 0; i < wanted->n; i++)
@@ -28,7 +29,7 @@ static int names_of(struct sb_store *store, const struct sb_image *image,
     if (sb_store_tags(store, &tags, err) < 0)
         return -1;
     for (size_t i = 0; i < tags.n; i++)
-        if (sb_digest_equal(&tags.v[i].descriptor.digest, &image->descriptor.digest))
+        if (sb_digest_equal(&tags.v[i].descriptor.digest, &manifest->digest))
             sb_strings_add(out, tags.v[i].name);
     sb_tagged_list_free(&tags);
     return 0;
@@ -63,28 +64,68 @@ static int parse_form(const char *name, enum sb_export_form *out, struct sb_erro
     return sb_error_hint(err, "there are oci-archive, docker-archive and rootfs");
 }
 
-static int export_image(const struct sb_common *common, const char *name, enum sb_export_form form,
-                        const struct sb_strings *wanted, const char *path, struct sb_error *err) {
-    sb_autoimages struct sb_cli_images images = {0};
-    sb_autostrings struct sb_strings names = {0};
-    if (sb_cli_images_open(&images, common, &name, 1, err) < 0 ||
-        names_of(images.store, &images.image[0], wanted, &names, err) < 0)
-        return -1;
-    if (sb_cli_images_fetch(&images, &images.image[0], false, err) < 0)
+static int find_names(struct sb_store *store, const struct sb_descriptor *manifest,
+                      const char *asked, const struct sb_strings *wanted, struct sb_strings *out,
+                      struct sb_error *err) {
+    if (names_of(store, manifest, wanted, out, err) < 0)
         return -1;
     if (wanted->n == 0)
-        choose_name(name, &names);
-    const struct sb_cli_export job = {"export", images.store, &images.image[0], form, &names};
+        choose_name(asked, out);
+    return 0;
+}
+
+/* All platforms. */
+static int export_index(struct sb_cli_images *images, const char *name,
+                        const struct sb_strings *wanted, const char *path, struct sb_error *err) {
+    sb_autoimageindex struct sb_image_index index = {0};
+    sb_autoindeximages struct sb_index_images its = {0};
+    sb_autostrings struct sb_strings names = {0};
+    if (sb_image_index_load(images->store, &images->named[0], &index, err) < 0 ||
+        sb_index_images_load(images->store, &index, &its, err) < 0)
+        return sb_error_context(err, "the image %s", sb_text_shown(name).text);
+    for (size_t i = 0; i < its.n; i++)
+        if (sb_cli_images_fetch(images, &its.v[i], false, err) < 0)
+            return -1;
+    if (find_names(images->store, &images->named[0], name, wanted, &names, err) < 0)
+        return -1;
+    const struct sb_cli_export job = {.command = "export",
+                                      .store = images->store,
+                                      .names = &names,
+                                      .index = &index,
+                                      .images = &its};
+    return sb_cli_export(&job, path, err);
+}
+
+/* The other formats know one image only. A name is the image's where it names that alone. */
+static int export_image(const struct sb_common *common, const char *name, const char *platform,
+                        enum sb_export_form form, const struct sb_strings *wanted, const char *path,
+                        struct sb_error *err) {
+    sb_autoimages struct sb_cli_images images = {.platform = platform,
+                                                 .whole = form == SB_EXPORT_OCI};
+    sb_autostrings struct sb_strings names = {0};
+    if (sb_cli_images_open(&images, common, &name, 1, err) < 0)
+        return -1;
+    if (!images.image[0].config)
+        return export_index(&images, name, wanted, path, err);
+    if (sb_cli_images_fetch(&images, &images.image[0], false, err) < 0 ||
+        find_names(images.store, &images.named[0], name, wanted, &names, err) < 0)
+        return -1;
+    const struct sb_cli_export job = {.command = "export",
+                                      .store = images.store,
+                                      .image = &images.image[0],
+                                      .form = form,
+                                      .names = &names};
     return sb_cli_export(&job, path, err);
 }
 
 static int run(int argc, char **argv, struct sb_error *err) {
     struct sb_common common = {0};
-    const char *format = "oci-archive", *path = NULL;
+    const char *format = "oci-archive", *path = NULL, *platform = NULL;
     sb_autostrings struct sb_strings names = {0};
     const struct sb_option options[] = {{.name = "format", .letter = 'f', .text = &format},
                                         {.name = "output", .letter = 'o', .text = &path},
                                         {.name = "name", .list = &names},
+                                        {.name = "platform", .text = &platform},
                                         {0}};
     sb_autofree const char **arguments = sb_alloc((size_t)argc * sizeof *arguments);
     size_t count;
@@ -96,7 +137,7 @@ static int run(int argc, char **argv, struct sb_error *err) {
     if (sb_options_count(&sb_command_export, count, 1, 1, err) < 0 ||
         parse_form(format, &form, err) < 0)
         return -1;
-    return export_image(&common, arguments[0], form, &names, path, err);
+    return export_image(&common, arguments[0], platform, form, &names, path, err);
 }
 
 const struct sb_command sb_command_export = {
@@ -114,6 +155,9 @@ const struct sb_command sb_command_export = {
             "  -o, --output FILE    written whole or not at all; - or none: standard output\n"
             "  --name NAME:TAG      name of the image in the archive, instead of the one it\n"
             "                       has; may be given several times\n"
+            "  --platform P         of an index, the image for OS/ARCHITECTURE[/VARIANT];\n"
+            "                       otherwise an oci-archive has those for all platforms,\n"
+            "                       docker-archive and rootfs the one for this machine's\n"
             "  --store DIR          the store to read from\n\n"
             "examples:\n"
             "  sbuild export backend:v1.4.2 -o backend.tar\n"

@@ -11,14 +11,20 @@
 #include "base/text.h"
 #include "context/outputs.h"
 
+static int write_to(const struct sb_cli_export *job, int fd, const char *what,
+                    struct sb_error *err) {
+    if (job->index)
+        return sb_index_export(job->store, job->index, job->images, job->names, fd, what, err);
+    return sb_image_export(job->store, job->image, job->form, job->names, fd, what, err);
+}
+
 static int write_stdout(const struct sb_cli_export *job, struct sb_error *err) {
     if (isatty(STDOUT_FILENO)) {
         sb_fail(err, SB_E_USAGE, "%s: standard output is a terminal, and a tar is no text",
                 job->command);
         return sb_error_hint(err, "write a file with -o FILE, or pipe it somewhere");
     }
-    return sb_image_export(job->store, job->image, job->form, job->names, STDOUT_FILENO,
-                           "standard output", err);
+    return write_to(job, STDOUT_FILENO, "standard output", err);
 }
 
 /* What is no plain file (a pipe, a device, a link such as /dev/stdout) is written as it stands. */
@@ -26,7 +32,7 @@ static int write_special(const struct sb_cli_export *job, const char *path, stru
     sb_autoclose int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
     if (fd < 0)
         return sb_fail_errno(err, SB_E_IO, "%s", path);
-    return sb_image_export(job->store, job->image, job->form, job->names, fd, path, err);
+    return write_to(job, fd, path, err);
 }
 
 static int publish(int dir, const char *temporary, const char *name, int fd, const char *path,
@@ -55,7 +61,7 @@ static int write_file(const struct sb_cli_export *job, const char *path, struct 
     sb_autoclose int fd = sb_file_temporary(dir, temporary, err);
     if (fd < 0)
         return sb_error_context(err, "%s: %s", job->command, path);
-    int failed = sb_image_export(job->store, job->image, job->form, job->names, fd, path, err);
+    int failed = write_to(job, fd, path, err);
     if (!failed)
         failed = publish(dir, temporary, name, fd, path, err);
     if (failed)

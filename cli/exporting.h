@@ -13,6 +13,8 @@ struct sb_cli_export {
     const struct sb_image *image;
     enum sb_export_form form;
     const struct sb_strings *names;
+    const struct sb_image_index *index; /* instead of image and form; NULL: none */
+    const struct sb_index_images *images;
 };
 
 /* To a file, whole or not at all; to standard output when path is NULL or "-". */

@@ -8,7 +8,8 @@
 #include "cli/command.h"
 #include "cli/show.h"
 #include "layers/collect.h"
-#include "layers/image.h"
+#include "layers/descriptor.h"
+#include "layers/image_index.h"
 
 /* One row: the tags that one repository has on one image. */
 struct row {
@@ -17,8 +18,9 @@ struct row {
     struct sb_descriptor manifest;
     char *damage; /* why the image can't be read, if it can't: nothing below is known */
     struct sb_digest config;
-    size_t layers, absent;   /* of them, those that lie in a registry */
-    uint64_t size, tar_size; /* of all layers; tar_size 0: not known */
+    size_t layers, absent;                         /* of them, those that lie in a registry */
+    uint64_t size, tar_size;                       /* of all layers; tar_size 0: not known */
+    struct sb_strings platforms, platforms_absent; /* of an index: whose images are here, or not */
 };
 struct rows {
     struct row *v;
@@ -30,6 +32,8 @@ static void rows_free(struct rows *rows) {
         free(rows->v[i].repository);
         sb_strings_free(&rows->v[i].tags);
         free(rows->v[i].damage);
+        sb_strings_free(&rows->v[i].platforms);
+        sb_strings_free(&rows->v[i].platforms_absent);
     }
     free(rows->v);
 }
@@ -51,26 +55,71 @@ static bool is_wanted(const char *name, const char *const *wanted, size_t count)
 
 /* ---- what is in the store ---- */
 
-static void look_at(struct sb_store *store, struct row *row) {
-    struct sb_image image;
-    struct sb_error why = {0};
-    if (sb_image_peek(store, &row->manifest, &image, &why) < 0) {
-        row->damage = sb_strdup(why.message);
-        return;
-    }
-    row->config = image.config_descriptor.digest;
-    row->layers = image.layer_count;
-    bool known = true;
-    for (size_t i = 0; i < image.layer_count; i++) {
-        const struct sb_layer *layer = &image.layers[i].layer;
+/* Layers of which some are counted already, as images of an index share them. */
+static void count_layers(struct sb_store *store, const struct sb_image *image,
+                         struct sb_strings *seen, struct row *row, bool *known) {
+    for (size_t i = 0; i < image->layer_count; i++) {
+        const struct sb_layer *layer = &image->layers[i].layer;
+        struct sb_digest_text digest = sb_digest_text(&layer->descriptor.digest);
+        if (seen && sb_strings_has(seen, digest.text))
+            continue;
+        if (seen)
+            sb_strings_add(seen, digest.text);
+        row->layers++;
         row->size += layer->descriptor.size;
         row->tar_size += layer->tar_size;
-        known &= layer->tar_size > 0;
+        *known &= layer->tar_size > 0;
         row->absent += !sb_show_is_here(store, &layer->descriptor.digest);
     }
+}
+
+static int look_at_image(struct sb_store *store, struct row *row, bool *known,
+                         struct sb_error *err) {
+    struct sb_image image;
+    if (sb_image_peek(store, &row->manifest, &image, err) < 0)
+        return -1;
+    row->config = image.config_descriptor.digest;
+    count_layers(store, &image, NULL, row, known);
+    sb_image_free(&image);
+    return 0;
+}
+
+static int look_at_index(struct sb_store *store, struct row *row, bool *known,
+                         struct sb_error *err) {
+    sb_autoimageindex struct sb_image_index index = {0};
+    sb_autostrings struct sb_strings seen = {0};
+    if (sb_image_index_peek(store, &row->manifest, &index, err) < 0)
+        return -1;
+    for (size_t i = 0; i < index.n; i++) {
+        const struct sb_index_entry *e = &index.v[i];
+        struct sb_image image;
+        if (!e->platform.os)
+            continue;
+        bool here = sb_media_kind(e->descriptor.media_type) == SB_MEDIA_KIND_MANIFEST &&
+                    sb_image_peek(store, &e->descriptor, &image, NULL) == 0;
+        sb_strings_take(here ? &row->platforms : &row->platforms_absent,
+                        sb_platform_text(&e->platform));
+        if (!here)
+            continue;
+        count_layers(store, &image, &seen, row, known);
+        sb_image_free(&image);
+    }
+    return 0;
+}
+
+static bool is_index(const struct row *row) {
+    return sb_media_kind(row->manifest.media_type) == SB_MEDIA_KIND_INDEX;
+}
+
+static void look_at(struct sb_store *store, struct row *row) {
+    struct sb_error why = {0};
+    bool known = true;
+    int rc = is_index(row) ? look_at_index(store, row, &known, &why)
+                           : look_at_image(store, row, &known, &why);
+    if (rc < 0)
+        row->damage = sb_strdup(why.message);
     if (!known)
         row->tar_size = 0;
-    sb_image_free(&image);
 }
 
 static struct row *find_row(struct rows *rows, const char *name, size_t n,
@@ -112,10 +161,15 @@ static int collect_rows(struct sb_store *store, const char *const *wanted, size_
 
 /* ---- printing ---- */
 
+static json_t *texts_json(const struct sb_strings *texts) {
+    json_t *list = json_array();
+    for (size_t i = 0; i < texts->n; i++)
+        json_array_append_new(list, json_string(texts->v[i]));
+    return list;
+}
+
 static json_t *row_json(const struct row *row) {
-    json_t *tags = json_array();
-    for (size_t i = 0; i < row->tags.n; i++)
-        json_array_append_new(tags, json_string(row->tags.v[i]));
+    json_t *tags = texts_json(&row->tags);
     json_t *out = json_pack("{s:o, s:o, s:o, s:s}", "name", sb_json_from_bytes(row->repository),
                             "tags", tags, "digest", sb_json_from_digest(&row->manifest.digest),
                             "media_type", row->manifest.media_type ? row->manifest.media_type : "");
@@ -123,7 +177,13 @@ static json_t *row_json(const struct row *row) {
         json_object_set_new(out, "error", sb_json_from_text(row->damage));
         return out;
     }
-    json_object_set_new(out, "config_digest", sb_json_from_digest(&row->config));
+    if (is_index(row)) {
+        json_object_set_new(out, "platforms", texts_json(&row->platforms));
+        if (row->platforms_absent.n > 0)
+            json_object_set_new(out, "platforms_absent", texts_json(&row->platforms_absent));
+    } else {
+        json_object_set_new(out, "config_digest", sb_json_from_digest(&row->config));
+    }
     json_object_set_new(out, "layers", json_integer((json_int_t)row->layers));
     if (row->absent)
         json_object_set_new(out, "layers_absent", json_integer((json_int_t)row->absent));
@@ -140,12 +200,26 @@ static int print_json(const struct rows *rows, struct sb_error *err) {
     return sb_cli_print_json(all, err);
 }
 
-/* The tags come last, as they are many; the name stands in the first row of its images only. */
+static void add_platforms(const struct row *row, struct sb_table *table) {
+    sb_autobuf struct sb_buf text = {0};
+    for (size_t i = 0; i < row->platforms.n; i++)
+        sb_buf_addf(&text, "%s%s", text.len ? " " : "", row->platforms.v[i]);
+    for (size_t i = 0; i < row->platforms_absent.n; i++)
+        sb_buf_addf(&text, "%s(%s)", text.len ? " " : "", row->platforms_absent.v[i]);
+    sb_strings_add(&table->cells, text.len ? sb_buf_text(&text) : "-");
+}
+
+/* The tags come last, as they are many; the name stands in the first row of its images only. What
+ * indexes are for has a column where there is one. */
 static void print_table(const struct rows *rows) {
-    struct sb_table table = {.columns = 5, .right = 1u << 2 | 1u << 3};
-    static const char *const titles[] = {"NAME", "DIGEST", "LAYERS", "SIZE", "TAGS"};
-    for (size_t i = 0; i < table.columns; i++)
-        sb_strings_add(&table.cells, titles[i]);
+    static const char *const titles[] = {"NAME", "DIGEST", "LAYERS", "SIZE", "PLATFORMS", "TAGS"};
+    bool indexes = false;
+    for (size_t i = 0; i < rows->n; i++)
+        indexes |= is_index(&rows->v[i]);
+    struct sb_table table = {.columns = indexes ? 6 : 5, .right = 1u << 2 | 1u << 3};
+    for (size_t i = 0; i < sizeof titles / sizeof *titles; i++)
+        if (i != 4 || indexes)
+            sb_strings_add(&table.cells, titles[i]);
     for (size_t i = 0; i < rows->n; i++) {
         const struct row *row = &rows->v[i];
         sb_strings_take(&table.cells, sb_show_text(row->repository));
@@ -160,6 +234,8 @@ static void print_table(const struct rows *rows) {
                 sb_strings_addf(&table.cells, "%zu", row->layers);
             sb_strings_add(&table.cells, sb_text_size(row->size).text);
         }
+        if (indexes)
+            add_platforms(row, &table);
         sb_autobuf struct sb_buf tags = {0};
         for (size_t k = 0; k < row->tags.n; k++)
             sb_buf_addf(&tags, "%s%s", k ? " " : "", row->tags.v[k]);
@@ -234,7 +310,9 @@ const struct sb_command sb_command_images = {
     .help = "One row for each image that has a name, with all its tags. SIZE is what its\n"
             "layers take compressed, as they go over the wire; layers that images share count\n"
             "in each of them. LAYERS 1/3: two of three lie in a registry, and are fetched\n"
-            "when they are needed. What the whole store takes on the disk stands below.\n\n"
+            "when they are needed. An index is one row with the platforms of its images, in\n"
+            "brackets those that aren't here. What the whole store takes on the disk stands\n"
+            "below.\n\n"
             "NAME: only images of that name (backend), or with that tag (backend:v1).\n\n"
             "options:\n"
             "  --json       as a JSON array, sizes in bytes\n"

@@ -8,6 +8,7 @@
 #include "cli/command.h"
 #include "cli/show.h"
 #include "layers/contents.h"
+#include "layers/image_index.h"
 
 struct tally {
     uint64_t count, bytes;
@@ -59,24 +60,29 @@ static json_t *layers_json(struct sb_store *store, const struct sb_image *image)
     return layers;
 }
 
-static int print_json(struct sb_store *store, const struct sb_image *image,
-                      const struct sb_strings *tags, struct sb_error *err) {
+static json_t *tags_json(const struct sb_strings *tags) {
     json_t *names = json_array();
     for (size_t i = 0; i < tags->n; i++)
         json_array_append_new(names, sb_json_from_bytes(tags->v[i]));
+    return names;
+}
+
+/* tags: NULL where they are not the image's own. */
+static json_t *image_json(struct sb_store *store, const struct sb_image *image,
+                          const struct sb_strings *tags) {
     const json_t *c = image->config;
-    sb_autojson json_t *all = json_pack(
-        "{s:o, s:s, s:I, s:o, s:o, s:s, s:s, s:s*, s:s*, s:o, s:O*, s:O*}", "digest",
+    json_t *all = json_pack(
+        "{s:o, s:s, s:I, s:o, s:o*, s:s, s:s, s:s*, s:s*, s:o, s:O*, s:O*}", "digest",
         sb_json_from_digest(&image->descriptor.digest), "media_type", image->descriptor.media_type,
         "manifest_size", (json_int_t)image->descriptor.size, "config_digest",
-        sb_json_from_digest(&image->config_descriptor.digest), "tags", names, "os",
-        sb_json_string(c, "os", ""), "architecture", sb_json_string(c, "architecture", ""),
-        "variant", sb_json_string(c, "variant", NULL), "created",
-        sb_json_string(c, "created", NULL), "layers", layers_json(store, image), "config",
-        json_object_get(c, "config"), "history", json_object_get(c, "history"));
+        sb_json_from_digest(&image->config_descriptor.digest), "tags",
+        tags ? tags_json(tags) : NULL, "os", sb_json_string(c, "os", ""), "architecture",
+        sb_json_string(c, "architecture", ""), "variant", sb_json_string(c, "variant", NULL),
+        "created", sb_json_string(c, "created", NULL), "layers", layers_json(store, image),
+        "config", json_object_get(c, "config"), "history", json_object_get(c, "history"));
     if (image->annotations)
         json_object_set(all, "annotations", image->annotations);
-    return sb_cli_print_json(all, err);
+    return all;
 }
 
 /* ---- for people ---- */
@@ -242,21 +248,107 @@ static int find_tags(struct sb_store *store, const struct sb_descriptor *manifes
     return 0;
 }
 
-static int inspect(const struct sb_common *common, const char *name, bool manifest, bool config,
-                   struct sb_error *err) {
-    sb_autoimages struct sb_cli_images images = {0};
+/* ---- an index ---- */
+
+static json_t *entry_json(struct sb_store *store, const struct sb_index_entry *entry,
+                          const struct sb_image *image) {
+    sb_autofree char *platform = entry->platform.os ? sb_platform_text(&entry->platform) : NULL;
+    json_t *facts = json_pack("{s:s*, s:O*, s:O*, s:O*}", "platform", platform, "digest",
+                              json_object_get(entry->json, "digest"), "media_type",
+                              json_object_get(entry->json, "mediaType"), "annotations",
+                              json_object_get(entry->json, "annotations"));
+    sb_autojson json_t *its = image ? image_json(store, image, NULL) : NULL;
+    if (its)
+        json_object_update_missing(facts, its);
+    else
+        json_object_set_new(facts, "here", json_false());
+    return facts;
+}
+
+static const struct sb_image *find_image(const struct sb_index_images *images,
+                                         const struct sb_index_entry *entry) {
+    for (size_t i = 0; i < images->n; i++)
+        if (sb_digest_equal(&images->v[i].descriptor.digest, &entry->descriptor.digest))
+            return &images->v[i];
+    return NULL;
+}
+
+static int print_index_json(struct sb_store *store, const struct sb_image_index *index,
+                            const struct sb_index_images *images, const struct sb_strings *tags,
+                            struct sb_error *err) {
+    json_t *list = json_array();
+    for (size_t i = 0; i < index->n; i++)
+        json_array_append_new(list,
+                              entry_json(store, &index->v[i], find_image(images, &index->v[i])));
+    sb_autojson json_t *facts = json_pack(
+        "{s:o, s:s, s:I, s:o, s:o, s:O*}", "digest", sb_json_from_digest(&index->descriptor.digest),
+        "media_type", index->descriptor.media_type, "manifest_size",
+        (json_int_t)index->descriptor.size, "tags", tags_json(tags), "images", list, "annotations",
+        json_object_get(index->others, "annotations"));
+    return sb_cli_print_json(facts, err);
+}
+
+/* What is no image, or not in the store, has no size. */
+static void print_index(const struct sb_image_index *index, const struct sb_index_images *images,
+                        const struct sb_strings *tags) {
+    struct sb_table table = {.columns = 4, .right = 1u << 1 | 1u << 2};
+    static const char *const titles[] = {"PLATFORM", "LAYERS", "SIZE", "DIGEST"};
+    print_fact("digest", sb_digest_text(&index->descriptor.digest).text);
+    print_list("tags", tags);
+    print_keys("annotations", json_object_get(index->others, "annotations"), true);
+    sb_cli_print("\n");
+    for (size_t i = 0; i < table.columns; i++)
+        sb_strings_add(&table.cells, titles[i]);
+    for (size_t i = 0; i < index->n; i++) {
+        const struct sb_index_entry *e = &index->v[i];
+        const struct sb_image *image = find_image(images, e);
+        uint64_t size = 0;
+        for (size_t k = 0; image && k < image->layer_count; k++)
+            size += image->layers[k].layer.descriptor.size;
+        sb_strings_take(&table.cells,
+                        e->platform.os ? sb_platform_text(&e->platform) : sb_strdup("-"));
+        sb_strings_addf(&table.cells, image ? "%zu" : "-", image ? image->layer_count : 0);
+        sb_strings_add(&table.cells, image ? sb_text_size(size).text : "-");
+        sb_strings_take(&table.cells, sb_show_text(sb_json_string(e->json, "digest", "")));
+    }
+    sb_table_print(&table);
+    sb_strings_free(&table.cells);
+}
+
+static int inspect_index(struct sb_cli_images *images, bool json, struct sb_error *err) {
+    sb_autoimageindex struct sb_image_index index = {0};
+    sb_autoindeximages struct sb_index_images its = {0};
+    sb_autostrings struct sb_strings tags = {0};
+    if (sb_image_index_load(images->store, &images->named[0], &index, err) < 0 ||
+        find_tags(images->store, &images->named[0], &tags, err) < 0)
+        return -1;
+    sb_index_images_peek(images->store, &index, &its);
+    if (json)
+        return print_index_json(images->store, &index, &its, &tags, err);
+    print_index(&index, &its, &tags);
+    return sb_cli_flush(err);
+}
+
+static int inspect(const struct sb_common *common, const char *name, const char *platform,
+                   bool manifest, bool config, struct sb_error *err) {
+    sb_autoimages struct sb_cli_images images = {.platform = platform, .whole = !config};
     sb_autostrings struct sb_strings tags = {0};
     if (sb_cli_images_open(&images, common, &name, 1, err) < 0)
         return -1;
     const struct sb_image *image = &images.image[0];
+    if (!image->config)
+        return manifest ? print_blob(images.store, &images.named[0], SB_MANIFEST_LIMIT, err)
+                        : inspect_index(&images, common->json, err);
     if (manifest)
         return print_blob(images.store, &image->descriptor, SB_MANIFEST_LIMIT, err);
     if (config)
         return print_blob(images.store, &image->config_descriptor, SB_CONFIG_LIMIT, err);
     if (find_tags(images.store, &image->descriptor, &tags, err) < 0)
         return -1;
-    if (common->json)
-        return print_json(images.store, image, &tags, err);
+    if (common->json) {
+        sb_autojson json_t *facts = image_json(images.store, image, &tags);
+        return sb_cli_print_json(facts, err);
+    }
     print_head(image, &tags);
     print_config(json_object_get(image->config, "config"));
     print_layers(images.store, image);
@@ -267,8 +359,11 @@ static int inspect(const struct sb_common *common, const char *name, bool manife
 static int run(int argc, char **argv, struct sb_error *err) {
     struct sb_common common = {0};
     bool manifest = false, config = false;
-    const struct sb_option options[] = {
-        {.name = "manifest", .flag = &manifest}, {.name = "config", .flag = &config}, {0}};
+    const char *platform = NULL;
+    const struct sb_option options[] = {{.name = "manifest", .flag = &manifest},
+                                        {.name = "config", .flag = &config},
+                                        {.name = "platform", .text = &platform},
+                                        {0}};
     sb_autofree const char **arguments = sb_alloc((size_t)argc * sizeof *arguments);
     size_t count;
     int parsed =
@@ -280,7 +375,7 @@ static int run(int argc, char **argv, struct sb_error *err) {
     if (manifest + config + common.json > 1)
         return sb_fail(err, SB_E_USAGE,
                        "inspect: only one of --json, --manifest and --config can be printed");
-    return inspect(&common, arguments[0], manifest, config, err);
+    return inspect(&common, arguments[0], platform, manifest, config, err);
 }
 
 const struct sb_command sb_command_inspect = {
@@ -289,17 +384,20 @@ const struct sb_command sb_command_inspect = {
     .summary = "show an image: its tags, config, layers and history",
     .help = "Layers stand lowest first; SIZE is the compressed blob, FILES what its files\n"
             "take unpacked, \"-\" where that is not known before an ls. Layers that are not in\n"
-            "the store, and fetched when they are needed, are marked.\n\n"
+            "the store, and fetched when they are needed, are marked. Of an index, the images\n"
+            "that it names are listed.\n\n"
             "options:\n"
             "  --json       all of it as one JSON object, sizes in bytes\n"
             "  --manifest   the manifest, byte for byte\n"
             "  --config     the image config, byte for byte\n"
+            "  --platform P  of an index, the image for OS/ARCHITECTURE[/VARIANT]\n"
             "  --store DIR  the store to look into\n\n"
             "IMAGE is NAME:TAG, NAME, a digest or its first digits, oci:PATH[:TAG],\n"
             "oci-archive:FILE[:TAG] or docker-archive:FILE.\n\n"
             "examples:\n"
             "  sbuild inspect backend:v1.4.2\n"
             "  sbuild inspect backend --json | jq '.layers[].size'\n"
-            "  sbuild inspect backend --config | jq .config.Env\n",
+            "  sbuild inspect backend --config | jq .config.Env\n"
+            "  sbuild inspect backend --platform linux/arm64\n",
     .run = run,
 };

@@ -10,7 +10,7 @@
 struct install_command {
     struct sb_cli_transfer transfer;
     struct sb_cli_registry registry_options;
-    const char *name, *wait, *interval;
+    const char *name, *wait, *interval, *platform;
     bool automatic, stop_following, automatic_run, replace;
     uint64_t interval_seconds;
 };
@@ -49,6 +49,8 @@ static int follow(struct install_command *c, const struct sb_node *node, const c
         sb_strings_add(&options, "--plain-http");
     if (c->wait && *c->wait)
         sb_strings_addf(&options, "--wait=%s", c->wait);
+    if (c->platform)
+        sb_strings_addf(&options, "--platform=%s", c->platform);
     if (sb_node_service_find(node, name, &service, err) < 0)
         return -1;
     int rc = c->automatic ? sb_follow_start(service, source, c->interval_seconds, &options, err)
@@ -64,6 +66,7 @@ static int install(struct install_command *c, const char *source, struct sb_erro
     const struct sb_node node = sb_cli_node(t->store);
     struct sb_install_options options = {.source = source,
                                          .name = c->name,
+                                         .platform = c->platform,
                                          .replace = c->replace,
                                          .follow = c->automatic,
                                          .passed_over = c->automatic_run,
@@ -101,6 +104,7 @@ static int run(int argc, char **argv, struct sb_error *err) {
     struct install_command c = {.transfer.progress_how = "auto"};
     const struct sb_option options[] = {
         {.name = "name", .text = &c.name},
+        {.name = "platform", .text = &c.platform},
         {.name = "replace", .flag = &c.replace},
         {.name = "wait", .text = &c.wait},
         {.name = "auto", .flag = &c.automatic},
@@ -133,6 +137,8 @@ const struct sb_command sb_command_install = {
             "Needs root.\n\n"
             "options:\n"
             "  --name NAME          of the service, instead of the bundle's own\n"
+            "  --platform P         of an index, what is for OS/ARCHITECTURE[/VARIANT], be it\n"
+            "                       that this host runs it in an emulator\n"
             "  --replace            give it the name, secrets and data of a service that came\n"
             "                       from another repository\n" SB_CLI_WAIT_HELP
             "  --auto               from now on follow the tag: a timer of this node asks for\n"
@@ -143,6 +149,8 @@ const struct sb_command sb_command_install = {
             "  --json               print facts as JSON\n"
             "  --progress HOW       auto, tty, plain or json\n" SB_CLI_REGISTRY_HELP
             "  --store DIR          the store to work in\n\n"
+            "Of an index, the bundle for this host is installed; what is for another\n"
+            "processor is refused before anything is touched.\n\n"
             "REF is an image that has a bundle, or the bundle itself, in a registry or in the\n"
             "store; FILE is what sbuild bundle --output wrote.\n\n"
             "examples:\n"

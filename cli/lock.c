@@ -5,6 +5,7 @@
 #include "base/memory.h"
 #include "builder/lock.h"
 #include "cli/request.h"
+#include "document/recipe_files.h"
 
 static const char *const states[] = {
     [SB_LOCK_IN_RECIPE] = "in-recipe", [SB_LOCK_KEPT] = "kept",   [SB_LOCK_SAME] = "same",
@@ -50,24 +51,44 @@ static void say_nothing(const struct sb_recipe *recipe, json_t *facts) {
                                                "dropped"));
 }
 
+/* What is named for one platform alone is locked with the rest. */
+static int load_all(const char *path, const struct sb_recipe_options *options,
+                    struct sb_recipe **loaded, size_t *n, struct sb_error *err) {
+    struct sb_recipe_options for_platform = *options;
+    sb_autostrings struct sb_strings names = {0};
+    if (sb_recipe_platforms(path, options, &names, err) < 0)
+        return -1;
+    for (size_t i = 0; i < names.n || i == 0; i++) {
+        sb_autoplatform struct sb_platform platform = {0};
+        if (names.n && sb_platform_parse(names.v[i], &platform, err) < 0)
+            return -1;
+        for_platform.platform = names.n ? &platform : NULL;
+        if (sb_recipe_load(path, &for_platform, &loaded[*n], err) < 0)
+            return -1;
+        (*n)++;
+    }
+    return 0;
+}
+
 static int lock_one(const struct sb_lock_site *site, const char *path,
                     const struct sb_recipe_options *options, bool update, json_t *facts,
                     struct sb_error *err) {
-    struct sb_recipe *recipe;
-    struct sb_lock_results results;
-    if (sb_recipe_load(path, options, &recipe, err) < 0)
-        return -1;
-    int failed = sb_lock_recipe(site, recipe, update, &results, err);
+    struct sb_recipe *loaded[SB_RECIPE_PLATFORM_LIMIT];
+    struct sb_lock_results results = {0};
+    size_t n = 0;
+    int failed = load_all(path, options, loaded, &n, err);
+    if (!failed)
+        failed = sb_lock_recipe(site, loaded, n, update, &results, err);
     for (size_t i = 0; !failed && i < results.n; i++)
         if (facts)
-            json_array_append_new(facts, result_json(recipe, &results.v[i]));
+            json_array_append_new(facts, result_json(loaded[0], &results.v[i]));
         else
-            print_result(recipe, &results.v[i]);
+            print_result(loaded[0], &results.v[i]);
     if (!failed && results.n == 0)
-        say_nothing(recipe, facts);
-    if (!failed)
-        sb_lock_results_free(&results);
-    sb_recipe_free(recipe);
+        say_nothing(loaded[0], facts);
+    sb_lock_results_free(&results);
+    while (n > 0)
+        sb_recipe_free(loaded[--n]);
     return failed;
 }
 
@@ -77,13 +98,16 @@ static int lock_all(struct sb_cli_request *request, bool update, struct sb_error
     if (sb_cli_request_open(request, &settings, &store, err) < 0)
         return -1;
     const struct sb_lock_site site = {
-        {store, request->build.registry}, &settings, &request->build.secrets};
+        {.store = store, .registry = request->build.registry}, &settings, &request->build.secrets};
     sb_autojson json_t *facts = request->common.json ? json_array() : NULL;
-    const struct sb_recipe_options options = {
-        .allowed = &request->build.allow, .trusted = &settings.trust, .set = &request->build.set};
+    const struct sb_recipe_options options = {.files = sb_recipe_files_new(),
+                                              .allowed = &request->build.allow,
+                                              .trusted = &settings.trust,
+                                              .set = &request->build.set};
     int failed = 0;
     for (size_t i = 0; i < request->build.recipe_count && !failed; i++)
         failed = lock_one(&site, request->recipes[i], &options, update, facts, err);
+    sb_recipe_files_free(options.files);
     sb_cli_request_close(request, &settings, store);
     if (!failed && facts)
         failed = sb_cli_print_json(facts, err);

@@ -212,9 +212,9 @@ static int print_files(struct list *list, struct sb_error *err) {
 
 /* ---- the command ---- */
 
-static int ls(struct list *list, const struct sb_common *common, const char *name, const char *path,
-              struct sb_error *err) {
-    sb_autoimages struct sb_cli_images images = {0};
+static int ls(struct list *list, const struct sb_common *common, const char *platform,
+              const char *name, const char *path, struct sb_error *err) {
+    sb_autoimages struct sb_cli_images images = {.platform = platform};
     if (sb_cli_images_open(&images, common, &name, 1, err) < 0 ||
         sb_cli_images_fetch(&images, &images.image[0], true, err) < 0)
         return -1;
@@ -231,10 +231,12 @@ static int ls(struct list *list, const struct sb_common *common, const char *nam
 static int run(int argc, char **argv, struct sb_error *err) {
     struct sb_common common = {0};
     struct list list = {0};
+    const char *platform = NULL;
     const struct sb_option options[] = {
         {.name = "recursive", .letter = 'R', .flag = &list.recursive},
         {.name = "layers", .letter = 'l', .flag = &list.layers},
         {.name = "bytes", .letter = 'b', .flag = &list.bytes},
+        {.name = "platform", .text = &platform},
         {0}};
     sb_autofree const char **arguments = sb_alloc((size_t)argc * sizeof *arguments);
     size_t count;
@@ -245,7 +247,7 @@ static int run(int argc, char **argv, struct sb_error *err) {
     if (sb_options_count(&sb_command_ls, count, 1, 2, err) < 0)
         return -1;
     list.json = common.json;
-    return ls(&list, &common, arguments[0], count > 1 ? arguments[1] : "", err);
+    return ls(&list, &common, platform, arguments[0], count > 1 ? arguments[1] : "", err);
 }
 
 const struct sb_command sb_command_ls = {
@@ -261,6 +263,8 @@ const struct sb_command sb_command_ls = {
             "  -R, --recursive  everything below, with paths relative to PATH\n"
             "  -l, --layers     also the layer that each file comes from\n"
             "  -b, --bytes      sizes in bytes\n"
+            "  --platform P     of an index, the image for OS/ARCHITECTURE[/VARIANT],\n"
+            "                   instead of this machine's\n"
             "  --json           one JSON array, an object for each file\n"
             "  --store DIR      the store to look into\n\n"
             "examples:\n"

@@ -34,36 +34,40 @@ struct line {
     const struct sb_recipe *recipe;
     const struct sb_layer_result *layer; /* NULL: it is left out */
     const struct sb_left_out *left_out;
-    const char *base; /* of the lowest layer: where it is from; may be NULL */
+    const char *base;     /* of the lowest layer: where it is from; may be NULL */
+    const char *platform; /* NULL: it goes without saying */
 };
 typedef void line_function(const struct line *line, void *out);
 
 /* The layers that would be below the own-th of the recipe, or the steps that would be in it. */
-static void tell_left_out(const struct sb_recipe *recipe, size_t own, bool steps,
-                          line_function *tell, void *out) {
+static void tell_left_out(const struct sb_build_image *image, const struct sb_recipe *recipe,
+                          size_t own, bool steps, line_function *tell, void *out) {
     for (size_t i = 0; i < recipe->left_out_count; i++)
         if (recipe->left_out[i].before == own && (recipe->left_out[i].step > 0) == steps)
-            tell(&(struct line){.recipe = recipe, .left_out = &recipe->left_out[i]}, out);
+            tell(&(struct line){.recipe = recipe,
+                                .left_out = &recipe->left_out[i],
+                                .platform = image->shown},
+                 out);
 }
 
 /* The base's first; what is left out where it stands in the file. Returns how many layers of the
- * result have been told. */
-static size_t tell_recipe(const struct sb_build_result *result, const struct sb_recipe *recipe,
+ * image have been told. */
+static size_t tell_recipe(const struct sb_build_image *image, const struct sb_recipe *recipe,
                           line_function *tell, void *out) {
-    size_t next = recipe->base ? tell_recipe(result, recipe->base, tell, out) : 0, own = 0;
+    size_t next = recipe->base ? tell_recipe(image, recipe->base, tell, out) : 0, own = 0;
     bool bootstrap = recipe->from.kind == SB_FROM_BOOTSTRAP;
-    for (; next < result->layer_count && result->layers[next]->source == recipe; next++) {
-        const struct sb_layer_result *r = result->layers[next];
+    for (; next < image->layer_count && image->layers[next]->source == recipe; next++) {
+        const struct sb_layer_result *r = image->layers[next];
         bool is_own = r->state != SB_LAYER_BASE && !bootstrap;
         bootstrap = bootstrap && r->state == SB_LAYER_BASE;
         if (is_own)
-            tell_left_out(recipe, own, false, tell, out);
-        tell(&(struct line){recipe, r, NULL, next == 0 ? result->base : NULL}, out);
+            tell_left_out(image, recipe, own, false, tell, out);
+        tell(&(struct line){recipe, r, NULL, next == 0 ? image->base : NULL, r->platform}, out);
         if (is_own)
-            tell_left_out(recipe, own++, true, tell, out);
+            tell_left_out(image, recipe, own++, true, tell, out);
     }
     if (own == recipe->layer_count) /* else it ends there (--until) */
-        tell_left_out(recipe, own, false, tell, out);
+        tell_left_out(image, recipe, own, false, tell, out);
     return next;
 }
 
@@ -88,6 +92,8 @@ static void add_json(const struct line *line, void *out) {
     json_t *o = json_pack("{s:o, s:o, s:s, s:o}", "recipe", sb_json_from_bytes(r->recipe), "name",
                           sb_json_from_bytes(r->name), "state", state_name(r->state), "does",
                           sb_json_from_text(r->summary));
+    if (r->platform)
+        json_object_set_new(o, "platform", json_string(r->platform));
     if (r->repository)
         json_object_set_new(o, "repository", sb_json_from_bytes(r->repository));
     if (r->cause)
@@ -98,41 +104,45 @@ static void add_json(const struct line *line, void *out) {
 }
 
 /* Of stages, and others that something is taken from. */
-static void tell_needed(const struct sb_build_result *result, line_function *tell, void *out) {
-    for (size_t i = 0; i < result->needed_count; i++) {
-        const struct sb_layer_result *r = result->needed[i];
-        tell(&(struct line){r->source, r, NULL, NULL}, out);
+static void tell_needed(const struct sb_build_image *image, line_function *tell, void *out) {
+    for (size_t i = 0; i < image->needed_count; i++) {
+        const struct sb_layer_result *r = image->needed[i];
+        tell(&(struct line){r->source, r, NULL, NULL, r->platform}, out);
     }
 }
 
-static json_t *tests_json(const struct sb_build_result *result) {
+static json_t *tests_json(const struct sb_build_image *image) {
     json_t *tests = json_array();
-    for (size_t i = 0; i < result->test_count; i++) {
-        const struct sb_test_result *test = &result->tests[i];
+    for (size_t i = 0; i < image->test_count; i++) {
+        const struct sb_test_result *test = &image->tests[i];
         json_t *o = json_pack("{s:s, s:o}", "state", test_state(test->state), "does",
                               sb_json_from_text(test->summary));
         if (test->state == SB_TEST_LEFT_OUT)
             json_object_set_new(o, "cause",
-                                sb_json_from_text(result->recipe->tests[i].step.left_out));
+                                sb_json_from_text(image->recipe->tests[i].step.left_out));
         json_array_append_new(tests, o);
     }
     return tests;
 }
 
-static json_t *plan_json(const struct sb_build_result *result) {
+static json_t *plan_json(const struct sb_build_image *image) {
     json_t *needed = json_array(), *layers = json_array();
-    tell_needed(result, add_json, needed);
-    tell_recipe(result, result->recipe, add_json, layers);
-    return json_pack("{s:o, s:o, s:s*, s:o, s:o, s:o}", "recipe",
-                     sb_json_from_bytes(result->recipe->path), "name",
-                     sb_json_from_bytes(result->recipe->name), "base", result->base, "needed",
-                     needed, "layers", layers, "tests", tests_json(result));
+    tell_needed(image, add_json, needed);
+    tell_recipe(image, image->recipe, add_json, layers);
+    return json_pack("{s:o, s:o, s:s*, s:s*, s:o, s:o, s:o}", "recipe",
+                     sb_json_from_bytes(image->recipe->path), "name",
+                     sb_json_from_bytes(image->recipe->name), "platform", image->shown, "base",
+                     image->base, "needed", needed, "layers", layers, "tests", tests_json(image));
+}
+
+static void add_whose(const char *title, const char *platform, struct sb_strings *cells) {
+    sb_strings_addf(cells, "%s%s%s", title, platform ? " " : "", platform ? platform : "");
 }
 
 static void add_left_out(const struct line *line, struct sb_strings *cells) {
     const struct sb_left_out *left = line->left_out;
     sb_strings_add(cells, LEFT_OUT);
-    sb_strings_add(cells, line->recipe->title);
+    add_whose(line->recipe->title, line->platform, cells);
     sb_strings_add(cells, left->layer.name);
     if (left->step)
         sb_strings_addf(cells, "step %zu (%s): %s", left->step, left->layer.steps->kind->name,
@@ -149,7 +159,7 @@ static void add_row(const struct line *line, void *out) {
     if (!r)
         return;
     sb_strings_add(cells, state_name(r->state));
-    sb_strings_add(cells, r->recipe);
+    add_whose(r->recipe, line->platform, cells);
     sb_strings_add(cells, r->name);
     if (r->repository)
         sb_strings_addf(cells, "in %s", r->repository);
@@ -159,24 +169,31 @@ static void add_row(const struct line *line, void *out) {
         sb_strings_add(cells, r->cause ? r->cause : "");
 }
 
-static void add_test(const struct sb_build_result *result, size_t i, struct sb_strings *cells) {
-    const struct sb_test_result *test = &result->tests[i];
+static void add_test(const struct sb_build_image *image, size_t i, struct sb_strings *cells) {
+    const struct sb_test_result *test = &image->tests[i];
     sb_strings_add(cells, test_state(test->state));
-    sb_strings_add(cells, result->recipe->title);
+    add_whose(image->recipe->title, image->shown, cells);
     sb_strings_addf(cells, "test %zu", i + 1);
     sb_strings_add(cells, test->state == SB_TEST_CACHED     ? ""
-                          : test->state == SB_TEST_LEFT_OUT ? result->recipe->tests[i].step.left_out
+                          : test->state == SB_TEST_LEFT_OUT ? image->recipe->tests[i].step.left_out
                                                             : test->summary);
 }
 
-static void print_plan(const struct sb_build_result *result) {
+static void print_plan(const struct sb_build_image *image) {
     struct sb_table table = {.columns = 4};
-    tell_needed(result, add_row, &table.cells);
-    tell_recipe(result, result->recipe, add_row, &table.cells);
-    for (size_t i = 0; i < result->test_count; i++)
-        add_test(result, i, &table.cells);
+    tell_needed(image, add_row, &table.cells);
+    tell_recipe(image, image->recipe, add_row, &table.cells);
+    for (size_t i = 0; i < image->test_count; i++)
+        add_test(image, i, &table.cells);
     sb_table_print(&table);
     sb_strings_free(&table.cells);
+}
+
+static void tell_plan(const struct sb_build_image *image, json_t *all) {
+    if (all)
+        json_array_append_new(all, plan_json(image));
+    else
+        print_plan(image);
 }
 
 static void show_warning(void *data, const struct sb_event *event) {
@@ -212,16 +229,14 @@ static int plan_images(struct sb_cli_request *request, bool pushing, struct sb_e
     int failed = sb_build_new(store, &settings, &request->build, &build, err) < 0 ||
                  sb_build_plan(build, err) < 0 ||
                  (pushing && check_push(request, store, build, err) < 0);
-    sb_autojson json_t *all = json_array();
+    sb_autojson json_t *all = request->common.json ? json_array() : NULL;
     for (size_t i = 0; !failed && i < request->build.recipe_count; i++) {
-        if (request->common.json)
-            json_array_append_new(all, plan_json(sb_build_result(build, i)));
-        else
-            print_plan(sb_build_result(build, i));
+        const struct sb_build_result *result = sb_build_result(build, i);
+        for (size_t k = 0; k < result->image_count; k++)
+            tell_plan(&result->images[k], all);
     }
-    if (!failed && request->common.json)
-        failed = sb_cli_print_json(request->build.recipe_count == 1 ? json_array_get(all, 0) : all,
-                                   err) < 0;
+    if (!failed && all)
+        failed = sb_cli_print_json(json_array_size(all) == 1 ? json_array_get(all, 0) : all, err);
     sb_build_free(build);
     sb_cli_request_close(request, &settings, store);
     return failed ? -1 : sb_cli_flush(err);

@@ -76,13 +76,19 @@ static struct row *add_empty_row(struct sb_progress *p) {
     return row;
 }
 
+/* What a layer is called in lines for people; the caller's. */
+static char *label_of(const struct sb_layer_result *layer) {
+    return sb_format("%s%s%s %s", layer->recipe, layer->platform ? " " : "",
+                     layer->platform ? layer->platform : "", layer->name);
+}
+
 static struct row *add_row(struct sb_progress *p, const struct sb_event *e) {
     struct row *row = find_row(p, e->id);
     if (row)
         return row;
     row = add_empty_row(p);
     row->id = e->id;
-    row->label = sb_format("%s %s", e->layer->recipe, e->layer->name);
+    row->label = label_of(e->layer);
     return row;
 }
 
@@ -229,7 +235,8 @@ static void print_done(struct sb_progress *p, const struct sb_event *e) {
     paint(p, "\033[32m");
     fprintf(stderr, "  %s", tty ? "✓" : state);
     paint(p, "\033[0m");
-    sb_cli_say(" %s %s", r->recipe, r->name);
+    sb_autofree char *label = label_of(r);
+    sb_cli_say(" %s", label);
     if (tty && r->state != SB_LAYER_BUILT) {
         paint(p, "\033[2m");
         fprintf(stderr, "  %s", state);
@@ -275,6 +282,13 @@ static void show_reading(struct sb_progress *p, const struct sb_event *e) {
     }
 }
 
+/* A line: what comes before the layer and after it, and at most so many bytes of a text. */
+static void say_of(const struct sb_event *e, const char *before, const char *after, int len,
+                   const char *text) {
+    sb_autofree char *label = label_of(e->layer);
+    sb_cli_say("%s%s%s%.*s\n", before, label, after, len, text);
+}
+
 static void show(struct sb_progress *p, const struct sb_event *e) {
     struct row *row = find_row(p, e->id);
     switch (e->type) {
@@ -296,7 +310,7 @@ static void show(struct sb_progress *p, const struct sb_event *e) {
         show_reading(p, e);
         break;
     case SB_EVENT_FETCH:
-        sb_cli_say("  %s %s: %.*s\n", e->layer->recipe, e->layer->name, (int)e->text_len, e->text);
+        say_of(e, "  ", ": ", (int)e->text_len, e->text);
         break;
     case SB_EVENT_RESTART:
         while (p->row_count > 0)
@@ -307,12 +321,11 @@ static void show(struct sb_progress *p, const struct sb_event *e) {
     case SB_EVENT_LAYER_GROW:
         break;
     case SB_EVENT_WAIT:
-        sb_cli_say("  waiting for another build of %s %s\n", e->layer->recipe, e->layer->name);
+        say_of(e, "  waiting for another build of ", "", 0, "");
         break;
     case SB_EVENT_TEST:
         remove_row(p, row);
-        sb_cli_say("  passed %s %s  %s\n", e->layer->recipe, e->layer->name,
-                   sb_text_seconds(e->layer->seconds).text);
+        say_of(e, "  passed ", "  ", 32, sb_text_seconds(e->layer->seconds).text);
         break;
     case SB_EVENT_LAYER_DONE:
         remove_row(p, find_row(p, e->id));

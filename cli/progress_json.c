@@ -26,6 +26,8 @@ void sb_progress_json_event(const struct sb_event *e) {
     sb_autojson json_t *o =
         json_pack("{s:s, s:I, s:o, s:o}", "event", names[e->type], "id", (json_int_t)e->id,
                   "recipe", sb_json_from_bytes(r->recipe), "layer", sb_json_from_bytes(r->name));
+    if (r->platform)
+        json_object_set_new(o, "platform", json_string(r->platform));
     if (e->text) {
         sb_autofree char *text = sb_strndup(e->text, e->text_len);
         json_object_set_new(o, "text", sb_json_from_text(text));

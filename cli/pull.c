@@ -11,7 +11,7 @@ struct pull_command {
     struct sb_cli_transfer transfer;
     struct sb_cli_registry registry_options;
     const char *platform_text;
-    bool unpack;
+    bool unpack, all_platforms;
     struct sb_platform platform;
     json_t *facts;
 };
@@ -39,6 +39,7 @@ static int pull_one(struct pull_command *c, const char *name, struct sb_error *e
     struct sb_reference reference;
     struct sb_pulled pulled;
     const struct sb_pull_options options = {.platform = c->platform_text ? &c->platform : NULL,
+                                            .all_platforms = c->all_platforms,
                                             .notify = notify,
                                             .layer = c->unpack ? unpack_layer : NULL,
                                             .data = c};
@@ -61,6 +62,9 @@ static int pull_one(struct pull_command *c, const char *name, struct sb_error *e
 }
 
 static int open_all(struct pull_command *c, struct sb_error *err) {
+    if (c->platform_text && c->all_platforms)
+        return sb_fail(err, SB_E_USAGE,
+                       "pull: --platform and --all-platforms are each other's contrary");
     if (c->platform_text && sb_platform_parse(c->platform_text, &c->platform, err) < 0)
         return sb_error_context(err, "--platform");
     return sb_cli_transfer_open(&c->transfer, &c->registry_options, c->unpack, err);
@@ -87,6 +91,7 @@ static int run(int argc, char **argv, struct sb_error *err) {
     struct pull_command c = {.transfer.progress_how = "auto"};
     const struct sb_option options[] = {
         {.name = "platform", .text = &c.platform_text},
+        {.name = "all-platforms", .flag = &c.all_platforms},
         {.name = "unpack", .flag = &c.unpack},
         {.name = "progress", .text = &c.transfer.progress_how},
         SB_CLI_REGISTRY_OPTIONS(c.registry_options),
@@ -112,6 +117,8 @@ const struct sb_command sb_command_pull = {
             "options:\n"
             "  --platform P         of an index, the image for OS/ARCHITECTURE[/VARIANT],\n"
             "                       instead of this machine's\n"
+            "  --all-platforms      of an index, the images for all of Linux's platforms; the\n"
+            "                       index is then what has the name in the store\n"
             "  --unpack             unpack the layers as well, while others are fetched\n"
             "  --json               print facts instead of the digest\n"
             "  --progress HOW       auto, tty, plain or json\n" SB_CLI_REGISTRY_HELP
@@ -120,6 +127,7 @@ const struct sb_command sb_command_pull = {
             "examples:\n"
             "  sbuild pull registry.example.com/team/backend:v1.4.2\n"
             "  sbuild pull alpine@sha256:1f0c… --platform linux/arm64\n"
-            "  sbuild pull localhost:5000/ml-deps --unpack\n",
+            "  sbuild pull localhost:5000/ml-deps --unpack\n"
+            "  sbuild pull registry.example.com/team/backend:v1 --all-platforms\n",
     .run = run,
 };

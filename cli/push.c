@@ -6,6 +6,8 @@
 #include "builder/source.h"
 #include "cli/pushing.h"
 #include "cli/transfer.h"
+#include "layers/descriptor.h"
+#include "layers/image_index.h"
 #include "layers/origin.h"
 #include "registry/pull.h"
 
@@ -13,8 +15,22 @@ struct push_command {
     struct sb_cli_transfer transfer;
     struct sb_cli_push push;
     bool create;
+    struct sb_strings platforms; /* --platform */
     struct sb_pull_source source;
 };
+
+/* What is pushed. */
+struct subject {
+    struct sb_descriptor named;
+    bool index, joins; /* it goes into the index that the registry has */
+    struct sb_image_index rest;
+    struct sb_index_images images;
+};
+
+static void subject_free(struct subject *subject) {
+    sb_image_index_free(&subject->rest);
+    sb_index_images_free(&subject->images);
+}
 
 /* The names of the image that say where it may go: the one that it was called by, else all. */
 static int find_targets(struct push_command *c, const char *image,
@@ -42,27 +58,91 @@ static int find_targets(struct push_command *c, const char *image,
                          image);
 }
 
+/* ---- what ---- */
+
+static int load_platform(struct push_command *c, const char *text, struct subject *subject,
+                         struct sb_error *err) {
+    sb_autoplatform struct sb_platform platform, its;
+    struct sb_image *image = &subject->images.v[subject->images.n];
+    if (sb_platform_parse(text, &platform, err) < 0)
+        return sb_error_context(err, "push: --platform");
+    if (sb_image_load_for(c->transfer.store, &subject->named, &platform, image, err) < 0)
+        return -1;
+    subject->images.n++;
+    if (sb_platform_read(image->config, &its) && sb_platform_compare(&its, &platform) == 0)
+        return 0;
+    sb_autofree char *other = its.os ? sb_platform_text(&its) : sb_strdup("no platform");
+    return sb_fail(err, SB_E_FAILED, "its image is made for %s, not for %s", other, text);
+}
+
+static int load_platforms(struct push_command *c, struct subject *subject, struct sb_error *err) {
+    size_t n = c->platforms.n;
+    subject->joins = true;
+    subject->images.v = sb_alloc((n + 1) * sizeof *subject->images.v);
+    for (size_t i = 0; i < n; i++)
+        if (load_platform(c, c->platforms.v[i], subject, err) < 0)
+            return -1;
+    return 0;
+}
+
+static int load_subject(struct push_command *c, struct subject *subject, struct sb_error *err) {
+    struct sb_store *store = c->transfer.store;
+    subject->index = sb_media_kind(subject->named.media_type) == SB_MEDIA_KIND_INDEX;
+    if (c->platforms.n > 0)
+        return load_platforms(c, subject, err);
+    if (subject->index)
+        return sb_image_index_load(store, &subject->named, &subject->rest, err) < 0
+                   ? -1
+                   : sb_index_images_load(store, &subject->rest, &subject->images, err);
+    subject->images.v = sb_alloc(sizeof *subject->images.v);
+    subject->images.n = 1;
+    return sb_image_load(store, &subject->named, &subject->images.v[0], err);
+}
+
+/* ---- pushing ---- */
+
+static int push_to(struct push_command *c, const struct subject *subject,
+                   const struct sb_push_target *target, json_t *facts, struct sb_error *err) {
+    struct sb_cli_transfer *t = &c->transfer;
+    const struct sb_index_images *images = &subject->images;
+    if (!subject->index && !subject->joins)
+        return sb_cli_push_image(&c->push, t->registry, t->store, &images->v[0], target, NULL,
+                                 t->progress, facts, err);
+    sb_autofree struct sb_push_part *parts = sb_alloc((images->n + 1) * sizeof *parts);
+    struct sb_push_index what = {.parts = parts,
+                                 .count = images->n,
+                                 .rest = subject->joins ? NULL : &subject->rest,
+                                 .whole = !subject->joins};
+    for (size_t i = 0; i < images->n; i++)
+        parts[i].image = &images->v[i];
+    return sb_cli_push_index(&c->push, t->registry, t->store, &what, target, t->progress, facts,
+                             err);
+}
+
+static int find(struct push_command *c, const char *const *arguments, size_t count,
+                struct sb_push_targets *targets, struct subject *subject, struct sb_error *err) {
+    for (size_t i = 1; i < count; i++)
+        if (sb_push_targets_add(targets, arguments[i], "push", err) < 0)
+            return -1;
+    if (sb_source_find(c->transfer.store, arguments[0], &subject->named, err) < 0 ||
+        (count == 1 && find_targets(c, arguments[0], &subject->named, targets, err) < 0))
+        return -1;
+    if (load_subject(c, subject, err) < 0)
+        return sb_error_context(err, "the image %s", sb_text_shown(arguments[0]).text);
+    return 0;
+}
+
 static int push(struct push_command *c, const char *const *arguments, size_t count,
                 struct sb_error *err) {
     struct sb_cli_transfer *t = &c->transfer;
     struct sb_push_targets targets = {0};
-    struct sb_descriptor manifest;
-    struct sb_image image = {0};
-    int rc = 0;
-    for (size_t i = 1; i < count && rc == 0; i++)
-        rc = sb_push_targets_add(&targets, arguments[i], "push", err);
-    if (rc == 0)
-        rc = sb_source_find(t->store, arguments[0], &manifest, err);
-    if (rc == 0 && count == 1)
-        rc = find_targets(c, arguments[0], &manifest, &targets, err);
-    if (rc == 0 && sb_image_load(t->store, &manifest, &image, err) < 0)
-        rc = sb_error_context(err, "the image %s", sb_text_shown(arguments[0]).text);
+    struct subject subject = {0};
     sb_autojson json_t *facts = json_array();
-    for (size_t i = 0; i < targets.n; i++)
+    int rc = find(c, arguments, count, &targets, &subject, err);
+    for (size_t i = 0; i < targets.n && rc == 0; i++) {
         targets.v[i].ecr.create = c->create;
-    for (size_t i = 0; i < targets.n && rc == 0; i++)
-        rc = sb_cli_push_image(&c->push, t->registry, t->store, &image, &targets.v[i], NULL,
-                               t->progress, facts, err);
+        rc = push_to(c, &subject, &targets.v[i], facts, err);
+    }
     if (rc < 0)
         sb_progress_error(t->progress, err);
     sb_progress_free(sb_steal(t->progress));
@@ -70,7 +150,7 @@ static int push(struct push_command *c, const char *const *arguments, size_t cou
         rc = sb_cli_print_json(facts, err);
     else if (rc == 0)
         rc = sb_cli_push_print(facts, true, err);
-    sb_image_free(&image);
+    subject_free(&subject);
     sb_push_targets_free(&targets);
     return rc;
 }
@@ -96,6 +176,7 @@ static int run(int argc, char **argv, struct sb_error *err) {
     struct push_command c = {.transfer.progress_how = "auto"};
     const struct sb_option options[] = {
         SB_CLI_PUSH_OPTIONS(c.push),
+        {.name = "platform", .list = &c.platforms},
         {.name = "create-repository", .flag = &c.create},
         {.name = "progress", .text = &c.transfer.progress_how},
         {0},
@@ -104,11 +185,15 @@ static int run(int argc, char **argv, struct sb_error *err) {
     size_t count;
     int parsed = sb_options_parse(&sb_command_push, argc, argv, options, &c.transfer.common,
                                   arguments, &count, err);
-    if (parsed != 0)
-        return parsed < 0 ? -1 : sb_cli_flush(err);
-    if (sb_options_count(&sb_command_push, count, 1, (size_t)argc, err) < 0)
-        return -1;
-    return open_and_push(&c, arguments, count, err);
+    int rc = parsed < 0 ? -1 : 0;
+    if (parsed > 0)
+        rc = sb_cli_flush(err);
+    if (parsed == 0)
+        rc = sb_options_count(&sb_command_push, count, 1, (size_t)argc, err);
+    if (parsed == 0 && rc == 0)
+        rc = open_and_push(&c, arguments, count, err);
+    sb_strings_free(&c.platforms);
+    return rc;
 }
 
 const struct sb_command sb_command_push = {
@@ -116,8 +201,11 @@ const struct sb_command sb_command_push = {
     .arguments = "IMAGE [REF…] [OPTION…]",
     .summary = "send an image of the store to a registry",
     .help = "Prints HOST/REPOSITORY@DIGEST for each repository. What the registry has is not\n"
-            "sent. All tags of a repository name one manifest, which goes last.\n\n"
+            "sent. All tags of a repository name one manifest, which goes last. Of an index\n"
+            "all images are sent.\n\n"
             "options:\n" SB_CLI_PUSH_HELP
+            "  --platform P         this image alone, into the index that REF names: those\n"
+            "                       for other platforms stay; may be given several times\n"
             "  --create-repository  make the repository in ECR when it is missing; other\n"
             "                       registries do so by themselves\n"
             "  --json               print facts instead\n"
@@ -129,6 +217,7 @@ const struct sb_command sb_command_push = {
             "  sbuild push backend:v1.4.2 registry.example.com/team/backend:v1.4.2\n"
             "  sbuild push backend localhost:5000/backend localhost:5000/backend:stable\n"
             "  sbuild push registry.example.com/team/backend:v1.4.2\n"
-            "  sbuild push backend old.example.com/backend --format docker\n",
+            "  sbuild push backend old.example.com/backend --format docker\n"
+            "  sbuild push backend localhost:5000/backend:v1 --platform linux/arm64\n",
     .run = run,
 };

@@ -175,6 +175,102 @@ int sb_cli_push_image(const struct sb_cli_push *push, struct sb_registry *regist
     return rc;
 }
 
+/* ---- several platforms ---- */
+
+static void set_names(json_t *facts, const char *key, const struct sb_strings *names) {
+    if (names->n > 0)
+        json_object_set_new(facts, key, names_json(names));
+}
+
+static void add_index_facts(json_t *facts, const struct sb_push_index *what,
+                            const struct sb_push_result *r) {
+    json_t *platforms = json_array();
+    for (size_t i = 0; i < what->count; i++) {
+        sb_autoplatform struct sb_platform platform;
+        if (!sb_platform_read(what->parts[i].image->config, &platform))
+            continue;
+        sb_autofree char *text = sb_platform_text(&platform);
+        json_array_append_new(platforms, json_string(text));
+    }
+    json_object_set_new(facts, "platforms", platforms);
+    set_names(facts, "platforms_beside", &r->beside);
+    bool asked = what->removed && what->removed->n > 0;
+    set_names(facts, asked ? "platforms_removed" : "platforms_dropped", &r->dropped);
+    set_names(facts, "platforms_overtaken", &r->overtaken_platforms);
+    set_names(facts, "lost", &r->lost);
+    if (r->adopted)
+        json_object_set_new(facts, "adopted", json_string(r->adopted));
+    if (r->replaced_platform)
+        json_object_set_new(facts, "replaced_platform", json_string(r->replaced_platform));
+}
+
+int sb_cli_push_index(const struct sb_cli_push *push, struct sb_registry *registry,
+                      struct sb_store *store, struct sb_push_index *what,
+                      const struct sb_push_target *target, struct sb_progress *progress,
+                      json_t *facts, struct sb_error *err) {
+    struct sb_push_result result;
+    const struct sb_push_tags tags = {&target->tags, &target->release};
+    double start = sb_clock_seconds();
+    size_t blobs = 0;
+    what->registry = registry;
+    what->repository = &target->repository;
+    for (size_t i = 0; i < what->count; i++) {
+        struct sb_push_part *part = &what->parts[i];
+        if (!part->pusher)
+            part->pusher = sb_cli_pusher_new(push, registry, store, target, progress);
+        blobs += part->image->layer_count + 1;
+    }
+    int rc = sb_push_index(what, &tags, &result, err);
+    if (rc == 0) {
+        json_t *fact = facts_of(target, &result, blobs, sb_clock_seconds() - start);
+        add_index_facts(fact, what, &result);
+        json_array_append_new(facts, fact);
+    }
+    sb_push_result_free(&result);
+    return rc;
+}
+
+/* ---- for people ---- */
+
+/* "a, b"; "" of none. */
+static void list_names(const json_t *names, struct sb_buf *out) {
+    sb_buf_reset(out);
+    for (size_t i = 0; i < json_array_size(names); i++)
+        sb_buf_addf(out, "%s%s", i ? ", " : "", json_string_value(json_array_get(names, i)));
+}
+
+static void warn_of(const json_t *fact, const char *key, const char *repository, const char *before,
+                    const char *after) {
+    sb_autobuf struct sb_buf names = {0};
+    list_names(json_object_get(fact, key), &names);
+    if (names.len == 0)
+        return;
+    sb_autofree char *text =
+        sb_format("%s: %s%s%s", repository, before, sb_buf_text(&names), after);
+    sb_cli_print_warning(text);
+}
+
+static void print_index(const json_t *fact, const char *repository) {
+    sb_autobuf struct sb_buf names = {0};
+    const char *adopted = sb_json_string(fact, "adopted", NULL);
+    list_names(json_object_get(fact, "platforms"), &names);
+    if (names.len > 0)
+        sb_cli_say("  for %s\n", sb_buf_text(&names));
+    list_names(json_object_get(fact, "platforms_beside"), &names);
+    if (names.len > 0)
+        sb_cli_say("  beside %s, which the index has already\n", sb_buf_text(&names));
+    list_names(json_object_get(fact, "platforms_removed"), &names);
+    if (names.len > 0)
+        sb_cli_say("  no longer for %s\n", sb_buf_text(&names));
+    if (adopted)
+        sb_cli_say("  the image that was there alone is now the index's for %s\n", adopted);
+    warn_of(fact, "platforms_dropped", repository, "the index has no image any more for ", "");
+    warn_of(fact, "platforms_overtaken", repository, "for ",
+            " another push put its image at the same time, and came last");
+    warn_of(fact, "lost", repository,
+            "left out of the index, as they are no images and not there: ", "");
+}
+
 static void print_kept(const json_t *fact, const char *repository) {
     const char *unlisted = sb_json_string(fact, "unlisted", NULL);
     sb_autobuf struct sb_buf unknown = {0};
@@ -201,10 +297,13 @@ static void print_surprises(const json_t *fact, const char *repository) {
     const char *replaced = sb_json_string(fact, "replaced", NULL);
     size_t i;
     json_t *tag;
+    const char *platform = sb_json_string(fact, "replaced_platform", NULL);
     print_kept(fact, repository);
     if (replaced) {
-        sb_autofree char *text = sb_format("%s:%s named another image until now, %s", repository,
-                                           sb_json_string(fact, "release", ""), replaced);
+        sb_autofree char *text =
+            sb_format("%s:%s named another image%s%s until now, %s", repository,
+                      sb_json_string(fact, "release", ""), platform ? " for " : "",
+                      platform ? platform : "", replaced);
         sb_cli_print_warning(text);
     }
     json_array_foreach (json_object_get(fact, "overtaken"), i, tag) {
@@ -232,6 +331,7 @@ static void print_one(const json_t *fact) {
     json_array_foreach (json_object_get(fact, "tags"), i, tag) {
         sb_cli_say("  %s:%s\n", repository, json_string_value(tag));
     }
+    print_index(fact, repository);
     print_surprises(fact, repository);
 }
 

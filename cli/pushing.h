@@ -60,6 +60,12 @@ int sb_cli_push_image(const struct sb_cli_push *push, struct sb_registry *regist
                       struct sb_store *store, const struct sb_image *image,
                       const struct sb_push_target *target, struct sb_pusher *pusher,
                       struct sb_progress *progress, json_t *facts, struct sb_error *err);
+/* The same of an index: what has images in parts, whose pushers may be NULL, and says what else
+ * belongs in it; the rest of what is filled in here. */
+int sb_cli_push_index(const struct sb_cli_push *push, struct sb_registry *registry,
+                      struct sb_store *store, struct sb_push_index *what,
+                      const struct sb_push_target *target, struct sb_progress *progress,
+                      json_t *facts, struct sb_error *err);
 /* For people, on stderr; with names also "host/repository@digest" on stdout. */
 int sb_cli_push_print(const json_t *facts, bool names, struct sb_error *err);
 

@@ -162,6 +162,7 @@ void sb_cli_request_free(struct sb_cli_request *r) {
     sb_pairs_free(&r->build.set);
     sb_strings_free(&r->build.allow);
     sb_strings_free(&r->build.tags);
+    sb_strings_free(&r->build.platforms);
     sb_strings_free(&r->build.no_cache_layers);
     sb_strings_free(&r->build.cache_from);
     sb_strings_free(&r->cache_from);
@@ -179,17 +180,17 @@ static const char *test_state(enum sb_test_state state) {
     return names[state];
 }
 
-void sb_cli_add_tests(const struct sb_build_result *result, json_t *facts) {
+void sb_cli_add_tests(const struct sb_build_image *image, json_t *facts) {
     json_t *tests = json_array();
     bool skipped = false;
-    for (size_t i = 0; i < result->test_count; i++) {
-        const struct sb_test_result *test = &result->tests[i];
+    for (size_t i = 0; i < image->test_count; i++) {
+        const struct sb_test_result *test = &image->tests[i];
         skipped = skipped || test->state == SB_TEST_SKIPPED;
         json_array_append_new(tests, json_pack("{s:o, s:s, s:f}", "does",
                                                sb_json_from_text(test->summary), "state",
                                                test_state(test->state), "seconds", test->seconds));
     }
-    if (result->test_count) {
+    if (image->test_count) {
         json_object_set(facts, "tests", tests);
         json_object_set_new(facts, "tests_skipped", json_boolean(skipped));
     }

@@ -25,6 +25,8 @@ struct sb_cli_request {
     "  --set K=V            replace the build argument K; may be given several times\n"            \
     "  --secret id=NAME,src=FILE | id=NAME,env=VARIABLE\n"                                         \
     "                       a secret for steps that name it; never stored\n"                       \
+    "  --platform P         build for this platform, linux/arm64, instead of those of\n"           \
+    "                       the recipe; may be given several times\n"                              \
     "  --allow DIR          let recipes read files beneath DIR, too; may be given\n"               \
     "                       several times\n"                                                       \
     "  --version V          the version, instead of the recipe's or git's\n"                       \
@@ -38,7 +40,8 @@ struct sb_cli_request {
     "  --store DIR          the store (or SBUILD_STORE)\n"
 
 #define SB_REQUEST_OPTIONS(r)                                                                      \
-    {.name = "allow", .list = &(r).build.allow}, {.name = "set", .list = &(r).set},                \
+    {.name = "platform", .list = &(r).build.platforms},                                            \
+        {.name = "allow", .list = &(r).build.allow}, {.name = "set", .list = &(r).set},            \
         {.name = "secret", .list = &(r).secrets}, {.name = "version", .text = &(r).build.version}, \
         {.name = "no-cache", .flag = &(r).build.no_cache, .list = &(r).build.no_cache_layers},     \
         {.name = "cache-from", .list = &(r).cache_from},                                           \
@@ -63,7 +66,7 @@ void sb_cli_request_close(struct sb_cli_request *request, struct sb_settings *se
 void sb_cli_request_free(struct sb_cli_request *request);
 
 /* What became of the tests, if the recipe has any. */
-void sb_cli_add_tests(const struct sb_build_result *result, json_t *facts);
+void sb_cli_add_tests(const struct sb_build_image *image, json_t *facts);
 
 /* A line for people, where git says that a version is no release. */
 void sb_cli_say_no_release(const struct sb_build_result *result);

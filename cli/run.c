@@ -28,6 +28,7 @@ struct running {
     struct sb_settings settings;
     struct sb_store *store;
     struct sb_progress *progress;
+    struct sb_platform *platform; /* of --platform; NULL: this machine's */
     struct sb_image image;
     struct sb_failed kept;
 };
@@ -66,6 +67,8 @@ static int check_options(struct running *r, size_t count, struct sb_error *err) 
         sb_fail(err, SB_E_USAGE, "run: --shell and a program, %s", sb_text_shown(*r->words).text);
         return sb_error_hint(err, "for a shell's command: sbuild run … sh -c 'COMMAND'");
     }
+    if (r->request->build.platforms.n > 1)
+        return sb_fail(err, SB_E_USAGE, "run: --platform: a program runs on one platform");
     return parse_variables(r, err);
 }
 
@@ -89,11 +92,11 @@ static int build(struct running *r, struct sb_error *err) {
     struct sb_build *build = NULL;
     request->notify = notify;
     request->data = r;
-    request->untagged = true;
+    request->untagged = request->one_platform = true;
     int failed = sb_build_new(r->store, &r->settings, request, &build, err) < 0 ||
                  sb_build_run(build, err) < 0;
     if (!failed)
-        sb_image_copy(&r->image, &sb_build_result(build, 0)->image);
+        sb_image_copy(&r->image, &sb_build_result(build, 0)->images[0].image);
     if (build)
         sb_build_share(build);
     if (failed && r->progress)
@@ -103,6 +106,16 @@ static int build(struct running *r, struct sb_error *err) {
     return failed ? -1 : 0;
 }
 
+static int parse_platform(struct running *r, struct sb_error *err) {
+    const struct sb_strings *said = &r->request->build.platforms;
+    if (said->n == 0)
+        return 0;
+    r->platform = sb_alloc(sizeof *r->platform);
+    return sb_platform_parse(said->v[0], r->platform, err) < 0
+               ? sb_error_context(err, "run: --platform")
+               : 0;
+}
+
 /* Under the name that it was called by, or the whole name that it was pulled under; else it is
  * pulled. */
 static int find_manifest(struct running *r, const char *name, struct sb_descriptor *out,
@@ -110,15 +123,16 @@ static int find_manifest(struct running *r, const char *name, struct sb_descript
     struct sb_error unknown = {0};
     struct sb_reference reference;
     struct sb_pulled pulled;
-    if (sb_source_find(r->store, name, out, err) == 0)
+    if (sb_source_find_for(r->store, name, r->platform, out, err) == 0)
         return 0;
     if (err->code != SB_E_NOT_FOUND || strchr(name, ':') == name + 3 ||
         !strncmp(name, "sha256:", 7) || !strncmp(name, "oci-archive:", 12) ||
         !strncmp(name, "docker-archive:", 15) || sb_reference_parse(name, &reference, &unknown) < 0)
         return -1;
-    const struct sb_pull_options options = {.notify = sb_progress_transfer, .data = r->progress};
+    const struct sb_pull_options options = {
+        .platform = r->platform, .notify = sb_progress_transfer, .data = r->progress};
     sb_autofree char *whole = sb_reference_text(&reference);
-    int rc = sb_source_find(r->store, whole, out, &unknown);
+    int rc = sb_source_find_for(r->store, whole, r->platform, out, &unknown);
     if (rc < 0) {
         unknown = (struct sb_error){0};
         rc = sb_pull_image(r->request->build.registry, r->store, &reference, &options, &pulled,
@@ -136,7 +150,7 @@ static int find(struct running *r, const char *name, struct sb_error *err) {
     struct sb_descriptor manifest;
     if (find_manifest(r, name, &manifest, err) < 0)
         return -1;
-    return sb_image_load(r->store, &manifest, &r->image, err) < 0
+    return sb_image_load_for(r->store, &manifest, r->platform, &r->image, err) < 0
                ? sb_error_context(err, "the image %s", sb_text_shown(name).text)
                : 0;
 }
@@ -165,6 +179,8 @@ static int find_any(struct running *r, struct sb_error *err) {
     if (r->failed)
         return find_failed(r, err);
     const char *subject = r->request->recipes[0];
+    if (parse_platform(r, err) < 0)
+        return -1;
     return r->request->build.recipe_count ? build(r, err) : find(r, subject, err);
 }
 
@@ -197,8 +213,9 @@ static int run_program(struct running *r, int *out_status, struct sb_error *err)
         .network = r->network && !strcmp(r->network, "host"),
         .secrets = &r->request->build.secrets,
     };
-    if (sb_userns_enter(err) < 0 || sb_store_renew(r->store, err) < 0 ||
-        unpack(r, image, &trees, err) < 0 || sb_streams_open(&streams, err) < 0)
+    if (sb_trial_check(r->store, image, err) < 0 || sb_userns_enter(err) < 0 ||
+        sb_store_renew(r->store, err) < 0 || unpack(r, image, &trees, err) < 0 ||
+        sb_streams_open(&streams, err) < 0)
         return -1;
     trial.streams = streams;
     int failed = sb_trial_run(&trial, out_status, err);
@@ -222,6 +239,9 @@ static int run_all(struct running *r, int *out_status, struct sb_error *err) {
     request->source.notify = NULL;
     if (!failed)
         failed = run_program(r, out_status, err);
+    if (r->platform)
+        sb_platform_free(r->platform);
+    free(r->platform);
     sb_image_free(&r->image);
     sb_failed_free(&r->kept);
     if (r->store)

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "base/file.h"
+#include "base/json.h"
 #include "base/memory.h"
 #include "base/text.h"
 #include "base/visible.h"
@@ -14,10 +15,29 @@
 #include "builder/source.h"
 #include "cli/progress.h"
 #include "cli/registry.h"
+#include "layers/descriptor.h"
 #include "layers/origin.h"
+
+static int load_image(struct sb_cli_images *images, size_t i, const struct sb_platform *platform,
+                      struct sb_error *err) {
+    bool index = sb_media_kind(images->named[i].media_type) == SB_MEDIA_KIND_INDEX;
+    const char *architecture;
+    if (index && images->whole && !platform)
+        return 0;
+    if (sb_image_load_for(images->store, &images->named[i], platform, &images->image[i], err) < 0)
+        return -1;
+    architecture = sb_json_string(images->image[i].config, "architecture", "");
+    if (!platform || index || sb_platform_fits(platform, architecture))
+        return 0;
+    return sb_fail(err, SB_E_NOT_FOUND, "is made for linux/%.40s, not for %s", architecture,
+                   images->platform);
+}
 
 int sb_cli_images_open(struct sb_cli_images *images, const struct sb_common *common,
                        const char *const *names, size_t count, struct sb_error *err) {
+    sb_autoplatform struct sb_platform platform = {0};
+    if (images->platform && sb_platform_parse(images->platform, &platform, err) < 0)
+        return sb_error_context(err, "--platform");
     if (sb_cli_open_known(common, &images->settings, &images->store, err) < 0)
         return -1;
     struct sb_registry_options options = {0};
@@ -27,10 +47,9 @@ int sb_cli_images_open(struct sb_cli_images *images, const struct sb_common *com
     images->source.registry = images->registry;
     sb_pull_install_source(&images->source, images->store);
     for (size_t i = 0; i < count; i++) {
-        struct sb_descriptor descriptor;
-        if (sb_source_find(images->store, names[i], &descriptor, err) < 0)
+        if (sb_source_find(images->store, names[i], &images->named[i], err) < 0)
             return -1;
-        if (sb_image_load(images->store, &descriptor, &images->image[i], err) < 0)
+        if (load_image(images, i, images->platform ? &platform : NULL, err) < 0)
             return sb_error_context(err, "the image %s", names[i]);
     }
     return 0;

@@ -16,12 +16,19 @@
 
 /* What the commands on one image or two begin with. Close in every case, also after a failure. */
 struct sb_cli_images {
+    const char *platform; /* --platform: of an index, the image for it; NULL: this machine's. Set it
+                             before */
+    bool whole; /* indexes are not looked into where no platform is said: image is empty */
     struct sb_settings settings;
     struct sb_store *store;
     struct sb_registry *registry;
     struct sb_pull_source source;
+    struct sb_descriptor named[2]; /* what each name names */
     struct sb_image image[2];
 };
+#define SB_CLI_IMAGES_HELP                                                                         \
+    "  --platform P         of an index, the image for OS/ARCHITECTURE[/VARIANT],\n"               \
+    "                       instead of this machine's\n"
 /* Loads the images that names say: of the store, or oci:PATH and the like (builder/source.h).
  * Layers that lie in a registry are fetched when they are opened. */
 int sb_cli_images_open(struct sb_cli_images *images, const struct sb_common *common,

@@ -1,5 +1,5 @@
-/* elf(5). A file of the host, but one that somebody may be writing just now: nothing in it is
- * believed before it was looked at. */
+/* elf(5). A file of the host that somebody may be writing just now, or one of an image: nothing in
+ * it is believed before it was looked at. */
 #include "deploy/elf.h"
 
 #include <elf.h>
@@ -76,4 +76,42 @@ bool sb_elf_library(int fd, char soname[static 256]) {
         if (segments.v[i].p_type == PT_DYNAMIC)
             read_soname(fd, &segments, &segments.v[i], soname);
     return true;
+}
+
+/* ---- which processor ---- */
+
+#ifndef EM_RISCV
+#define EM_RISCV 243
+#endif
+#ifndef EM_LOONGARCH
+#define EM_LOONGARCH 258
+#endif
+
+static const struct {
+    uint16_t machine;
+    unsigned char class, data; /* 0: any */
+    const char *architecture;
+} machines[] = {
+    {EM_X86_64, 0, ELFDATA2LSB, "amd64"},
+    {EM_386, ELFCLASS32, ELFDATA2LSB, "386"},
+    {EM_AARCH64, ELFCLASS64, ELFDATA2LSB, "arm64"},
+    {EM_ARM, ELFCLASS32, ELFDATA2LSB, "arm"},
+    {EM_RISCV, ELFCLASS64, ELFDATA2LSB, "riscv64"},
+    {EM_PPC64, ELFCLASS64, ELFDATA2LSB, "ppc64le"},
+    {EM_S390, ELFCLASS64, ELFDATA2MSB, "s390x"},
+    {EM_LOONGARCH, ELFCLASS64, ELFDATA2LSB, "loong64"},
+};
+
+const char *sb_elf_architecture(int fd) {
+    unsigned char head[20]; /* up to e_machine, at 18 */
+    if (!read_at(fd, head, sizeof head, 0) || memcmp(head, ELFMAG, SELFMAG) != 0)
+        return NULL;
+    bool big = head[EI_DATA] == ELFDATA2MSB;
+    unsigned machine = big ? head[18] << 8 | head[19] : head[19] << 8 | head[18];
+    for (size_t i = 0; i < sizeof machines / sizeof *machines; i++)
+        if (machines[i].machine == machine &&
+            (!machines[i].class || machines[i].class == head[EI_CLASS]) &&
+            machines[i].data == head[EI_DATA])
+            return machines[i].architecture;
+    return NULL;
 }

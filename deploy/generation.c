@@ -28,6 +28,7 @@ void sb_generation_free(struct sb_generation *generation) {
     free(generation->reference);
     free(generation->provenance);
     free(generation->version);
+    free(generation->platform);
     free(generation->failure);
     free(generation->journal);
     sb_strings_free(&generation->trees);
@@ -80,6 +81,7 @@ static int read_record(const json_t *value, struct sb_generation *out, struct sb
     out->reference = copy(value, "reference");
     out->provenance = copy(value, "provenance");
     out->version = copy(value, "image_version");
+    out->platform = copy(value, "platform");
     out->failure = copy(value, "failure");
     out->journal = copy(value, "journal");
     out->installed = sb_json_integer(value, "installed", 0);
@@ -129,6 +131,7 @@ int sb_generation_write(int dirfd, const struct sb_generation *generation, struc
     set_text(value, "reference", generation->reference);
     set_text(value, "provenance", generation->provenance);
     set_text(value, "image_version", generation->version);
+    set_text(value, "platform", generation->platform);
     set_text(value, "failure", generation->failure);
     set_text(value, "journal", generation->journal);
     sb_autobuf struct sb_buf text = {0};

@@ -12,6 +12,7 @@
 #include "deploy/gpus.h"
 #include "deploy/health.h"
 #include "deploy/hostlayer.h"
+#include "deploy/native.h"
 #include "deploy/owners.h"
 #include "deploy/prepare.h"
 #include "deploy/provenance.h"
@@ -34,6 +35,7 @@ struct install {
     struct sb_registry *registry;
     const struct sb_install_options *options;
     struct sb_bundle_source source;
+    struct sb_platform platform; /* of the options */
     struct sb_description description;
     struct sb_node_service *service;
     struct sb_provenance provenance;
@@ -116,6 +118,8 @@ static int make_generation(struct install *in, uint64_t current, uint64_t number
                                        .bundle = in->source.manifest.digest,
                                        .reference = sb_strdup(in->source.reference),
                                        .provenance = sb_strdup(in->provenance.now)};
+    if (in->options->platform)
+        generation.platform = sb_platform_text(&in->platform);
     int rc = sb_watch_units(in->node, err);
     if (rc == 0)
         rc = sb_watch_operation(in->service, &operation, err);
@@ -257,12 +261,18 @@ static int install_locked(struct install *in, struct sb_error *err) {
 
 static int read_bundle(struct install *in, struct sb_error *err) {
     struct sb_store *store = in->node->store;
+    const struct sb_platform *platform = in->options->platform ? &in->platform : NULL;
     struct sb_image image = {0};
-    if (sb_bundle_find(store, in->registry, in->options->source, &in->source, err) < 0 ||
+    if (platform && sb_platform_parse(in->options->platform, &in->platform, err) < 0)
+        return sb_error_context(err, "--platform");
+    if (sb_bundle_find(store, in->registry, in->options->source, platform, &in->source, err) < 0 ||
         sb_bundle_fetch(store, in->registry, &in->source, err) < 0 ||
         sb_bundle_load(store, &in->source.manifest, &image, &in->description, err) < 0)
         return sb_error_context(err, "%s", sb_text_shown(in->options->source).text);
+    int native = sb_native_check_config(image.config, platform, err);
     sb_image_free(&image);
+    if (native < 0)
+        return sb_error_context(err, "%s", sb_text_shown(in->options->source).text);
     if (in->options->name && !sb_service_name_valid(in->options->name))
         return sb_fail(err, SB_E_USAGE, "--name %s is no name of a service",
                        sb_text_shown(in->options->name).text);
@@ -317,6 +327,7 @@ int sb_install(const struct sb_node *node, struct sb_registry *registry,
     sb_node_service_close(in.service);
     sb_store_set_source(node->store, NULL);
     sb_description_free(&in.description);
+    sb_platform_free(&in.platform);
     sb_bundle_source_free(&in.source);
     sb_provenance_free(&in.provenance);
     return rc;

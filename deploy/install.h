@@ -20,13 +20,15 @@
 #include "registry/transfer.h"
 
 struct sb_install_options {
-    const char *source; /* as deploy/source.h reads it */
-    const char *name;   /* of the service; NULL: the bundle's */
-    uint32_t wait;      /* seconds for health; 0: the bundle's */
-    bool replace;       /* the name is taken from another repository (deploy/provenance.h) */
-    bool follow;        /* what comes later is to come from there too */
-    bool passed_over;   /* as a timer runs it: nothing is done when the service follows no tag, nor
-                           for a bundle that failed here before */
+    const char *source;   /* as deploy/source.h reads it */
+    const char *name;     /* of the service; NULL: the bundle's */
+    uint32_t wait;        /* seconds for health; 0: the bundle's */
+    const char *platform; /* as in sb_platform_parse: what of an index, be it that this host only
+                             emulates it; NULL: this host's own */
+    bool replace;         /* the name is taken from another repository (deploy/provenance.h) */
+    bool follow;          /* what comes later is to come from there too */
+    bool passed_over; /* as a timer runs it: nothing is done when the service follows no tag, nor
+                         for a bundle that failed here before */
     sb_transfer_notify *notify; /* may be NULL */
     void *data;
 };

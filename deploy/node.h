@@ -149,6 +149,7 @@ struct sb_generation {
     char *failure, *journal; /* why it failed, and what the service said; NULL */
     struct sb_strings trees; /* relative to STORE */
     uint64_t gpus;           /* bit N: it has /dev/nvidiaN (deploy/gpus.h) */
+    char *platform;          /* of another processor, that was asked for (deploy/native.h); NULL */
 };
 void sb_generation_free(struct sb_generation *generation);
 

@@ -13,12 +13,14 @@
 #include "deploy/hostroot.h"
 #include "deploy/ids.h"
 #include "deploy/initfile.h"
+#include "deploy/native.h"
 #include "deploy/owners.h"
 #include "deploy/placement.h"
 #include "deploy/renumber.h"
 #include "deploy/rootview.h"
 #include "deploy/unitfiles.h"
 #include "deploy/volumes.h"
+#include "document/environment.h"
 #include "layers/mend.h"
 #include "layers/trees.h"
 #include "layers/unpack.h"
@@ -250,16 +252,32 @@ static int write_init(const struct sb_node_service *service, uint64_t number,
                    : sb_initfile_write(dir, sb_store_private_fd(service->node->store), NULL, err);
 }
 
+/* Of a new one: what ran here runs. */
+static int check_native(const struct sb_description *d, const struct sb_generation *generation,
+                        const struct sb_node_placement *here, int root, struct sb_error *err) {
+    sb_autoplatform struct sb_platform accepted = {0};
+    if (generation->state != SB_GENERATION_PREPARED)
+        return 0;
+    if (generation->platform && sb_platform_parse(generation->platform, &accepted, err) < 0)
+        return -1;
+    const char *path = sb_pairs_get(&d->env, "PATH");
+    const struct sb_native_program program = {root, here->program, path ? path : SB_DEFAULT_PATH,
+                                              d->workdir};
+    return sb_native_check_program(&program, accepted.os ? &accepted : NULL, err);
+}
+
 /* Layers alone: the root as it is without what is the node's. */
 static int look(const struct sb_node_service *service, const struct sb_description *d,
-                struct sb_node_placement *here, struct sb_error *err) {
+                const struct sb_generation *generation, struct sb_node_placement *here,
+                struct sb_error *err) {
     uint64_t number = here->placement.generation;
     sb_autofree char *at = sb_format("%s/%" PRIu64 "/m", service->path, number);
     if (write_init(service, number, err) < 0)
         return -1;
     sb_autoclose int root =
         sb_rootview_open(here->placement.lower, here->placement.lower_count, at, err);
-    if (root < 0 || sb_node_placement_look(here, d, root, err) < 0)
+    if (root < 0 || sb_node_placement_look(here, d, root, err) < 0 ||
+        check_native(d, generation, here, root, err) < 0)
         return -1;
     if (!sb_description_own_ids(d)) {
         if (take_image_ids(service, here, err) < 0)
@@ -288,9 +306,10 @@ static int close_roots(struct sb_error *err) {
 }
 
 static int look_and_keep(const struct sb_node_service *service, const struct sb_description *d,
-                         struct sb_node_placement *here, struct sb_error *err) {
+                         const struct sb_generation *generation, struct sb_node_placement *here,
+                         struct sb_error *err) {
     if (d->root == SB_ROOT_LAYERS) {
-        if (look(service, d, here, err) < 0 || close_roots(err) < 0 ||
+        if (look(service, d, generation, here, err) < 0 || close_roots(err) < 0 ||
             mount_root(service, d, here, err) < 0)
             return -1;
     } else {
@@ -315,7 +334,7 @@ int sb_prepare_units(const struct sb_node_service *service, const struct sb_desc
     int rc = sb_node_placement_at(&here, service, d, generation->number, systemd_version, err);
     here.placement.bundle = &generation->bundle;
     if (rc == 0)
-        rc = look_and_keep(service, d, &here, err);
+        rc = look_and_keep(service, d, generation, &here, err);
     sb_node_placement_free(&here);
     return rc;
 }

@@ -4,42 +4,87 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/json.h"
 #include "base/memory.h"
 #include "deploy/bundle.h"
+#include "layers/descriptor.h"
 #include "layers/import.h"
 #include "registry/attach.h"
 #include "registry/fetch.h"
 #include "registry/pull.h"
 #include "registry/reference.h"
 
+#define INDEXES 2 /* in one another */
+
 /* ---- in a registry ---- */
 
-/* The bundle-TAG beside an image's TAG, when it is of that very image; else the last that is. */
-static int find_attached(struct sb_remote *remote, const struct sb_digest *image, const char *tag,
-                         struct sb_descriptor *out, struct sb_error *err) {
-    int found = sb_attached_find(remote, image, SB_BUNDLE_ARTIFACT_TYPE, tag, out, err);
-    if (found == 0)
-        sb_fail(err, SB_E_NOT_FOUND, "there is no bundle of this image");
-    return found > 0 ? 0 : -1;
+/* Where it is looked for. */
+struct place {
+    struct sb_remote *remote;
+    const struct sb_platform *platform;
+};
+
+/* Of an index, the manifest for the platform. */
+static int choose(const struct sb_buf *bytes, const struct sb_platform *platform,
+                  struct sb_descriptor *out, struct sb_error *err) {
+    sb_autojson json_t *index = sb_json_parse(sb_buf_text(bytes), bytes->len, err);
+    return index ? sb_platform_choose(json_object_get(index, "manifests"), platform, out, err) : -1;
 }
 
-static int find_in_repository(struct sb_remote *remote, const struct sb_reference *reference,
+/* Indexes are followed, two deep. */
+static int get(const struct place *place, const char *reference, struct sb_manifest *out,
+               struct sb_error *err) {
+    if (sb_remote_manifest_get(place->remote, reference, out, err) < 0)
+        return -1;
+    for (int depth = 0; sb_media_kind(out->descriptor.media_type) == SB_MEDIA_KIND_INDEX; depth++) {
+        struct sb_descriptor chosen;
+        int rc = depth < INDEXES
+                     ? choose(&out->bytes, place->platform, &chosen, err)
+                     : sb_fail(err, SB_E_INTEGRITY, "more than %d indexes in one another", INDEXES);
+        sb_manifest_free(out);
+        if (rc < 0 || sb_remote_manifest_get(place->remote, sb_digest_text(&chosen.digest).text,
+                                             out, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* The bundle-TAG beside an image's TAG, when it is of that very image; else the last that is. */
+static int find_attached(const struct place *place, const struct sb_digest *image, const char *tag,
+                         struct sb_descriptor *out, struct sb_error *err) {
+    struct sb_manifest beside = {0};
+    struct sb_error ignored = {0};
+    bool found = tag && get(place, tag, &beside, &ignored) == 0 &&
+                 sb_attached_is(&beside.bytes, SB_BUNDLE_ARTIFACT_TYPE, image);
+    if (found)
+        *out = beside.descriptor;
+    sb_manifest_free(&beside);
+    if (found)
+        return 0;
+    int listed = sb_attached_find(place->remote, image, SB_BUNDLE_ARTIFACT_TYPE, NULL, out, err);
+    if (listed == 0)
+        sb_fail(err, SB_E_NOT_FOUND, "there is no bundle of this image");
+    return listed > 0 ? 0 : -1;
+}
+
+static int find_in_repository(const struct place *place, const struct sb_reference *reference,
                               struct sb_descriptor *out, struct sb_error *err) {
     struct sb_digest_text digest = sb_digest_text(&reference->digest);
     const char *tag = reference->tag ? reference->tag : "latest";
     sb_autofree char *beside = reference->has_digest ? NULL : sb_bundle_tag(tag);
     struct sb_manifest named = {0};
-    int rc = sb_remote_manifest_get(remote, beside ? tag : digest.text, &named, err);
+    int rc = get(place, beside ? tag : digest.text, &named, err);
     if (rc == 0 && sb_attached_is(&named.bytes, SB_BUNDLE_ARTIFACT_TYPE, NULL))
         *out = named.descriptor;
     else if (rc == 0)
-        rc = find_attached(remote, &named.descriptor.digest, beside, out, err);
+        rc = find_attached(place, &named.descriptor.digest, beside, out, err);
     sb_manifest_free(&named);
     return rc;
 }
 
 static int find_in_registry(struct sb_registry *registry, const char *text,
-                            struct sb_bundle_source *out, struct sb_error *err) {
+                            const struct sb_platform *platform, struct sb_bundle_source *out,
+                            struct sb_error *err) {
     struct sb_reference reference;
     if (sb_reference_parse(text, &reference, err) < 0)
         return -1;
@@ -47,12 +92,13 @@ static int find_in_registry(struct sb_registry *registry, const char *text,
     out->repository = sb_strdup(reference.repository);
     out->reference = sb_reference_text(&reference);
     struct sb_remote *remote = sb_remote_open(registry, out->host, out->repository);
-    int rc = find_in_repository(remote, &reference, &out->manifest, err);
+    const struct place place = {remote, platform};
+    int rc = find_in_repository(&place, &reference, &out->manifest, err);
     sb_remote_free(remote);
     sb_reference_free(&reference);
     if (rc == 0)
         return 0;
-    if (err->code == SB_E_NOT_FOUND)
+    if (err->code == SB_E_NOT_FOUND && !err->hint[0])
         sb_error_hint(err, "sbuild bundle RECIPE --push makes one and sends it there");
     return sb_registry_failed(err);
 }
@@ -65,9 +111,23 @@ static bool is_bundle_here(struct sb_store *store, const struct sb_descriptor *d
            sb_attached_is(&text, SB_BUNDLE_ARTIFACT_TYPE, NULL);
 }
 
-static int find_in_store(struct sb_store *store, const char *text, struct sb_bundle_source *out,
+/* What the name names; of an index what is for the platform. */
+static int resolve(struct sb_store *store, const char *name, const struct sb_platform *platform,
+                   struct sb_descriptor *out, struct sb_error *err) {
+    sb_autobuf struct sb_buf text = {0};
+    if (sb_store_resolve(store, name, out, err) < 0)
+        return -1;
+    if (sb_media_kind(out->media_type) != SB_MEDIA_KIND_INDEX)
+        return 0;
+    return sb_blob_read(store, out, SB_MANIFEST_LIMIT, &text, err) < 0
+               ? -1
+               : choose(&text, platform, out, err);
+}
+
+static int find_in_store(struct sb_store *store, const char *text,
+                         const struct sb_platform *platform, struct sb_bundle_source *out,
                          struct sb_error *err) {
-    if (sb_store_resolve(store, text, &out->manifest, err) < 0)
+    if (resolve(store, text, platform, &out->manifest, err) < 0)
         return -1;
     out->reference = sb_strdup(text);
     if (is_bundle_here(store, &out->manifest))
@@ -78,7 +138,7 @@ static int find_in_store(struct sb_store *store, const char *text, struct sb_bun
     size_t n = colon && !strchr(colon, '/') ? (size_t)(colon - text) : strlen(text);
     sb_autofree char *name = sb_format("%.*s:%s", (int)n, text, wanted);
     struct sb_error ignored = {0};
-    if (sb_store_resolve(store, name, &out->manifest, &ignored) == 0 &&
+    if (resolve(store, name, platform, &out->manifest, &ignored) == 0 &&
         is_bundle_here(store, &out->manifest))
         return 0;
     sb_fail(err, SB_E_NOT_FOUND, "%s is an image, and the store has no bundle of it (%s)", text,
@@ -109,28 +169,29 @@ static int no_file(const char *text, struct sb_error *err) {
     return sb_error_hint(err, "sbuild bundle RECIPE --output FILE writes one");
 }
 
-static int import(struct sb_store *store, const char *text, struct sb_bundle_source *out,
-                  struct sb_error *err) {
+static int import(struct sb_store *store, const char *text, const struct sb_platform *platform,
+                  struct sb_bundle_source *out, struct sb_error *err) {
     sb_autofree char *whole =
         sb_import_is_source(text) ? sb_strdup(text) : sb_format("oci-archive:%s", text);
     out->reference = sb_strdup(text);
-    return sb_image_import(store, whole, &out->manifest, err);
+    return sb_image_import_for(store, whole, platform, &out->manifest, err);
 }
 
 /* ---- all of them ---- */
 
 int sb_bundle_find(struct sb_store *store, struct sb_registry *registry, const char *text,
-                   struct sb_bundle_source *out, struct sb_error *err) {
+                   const struct sb_platform *platform, struct sb_bundle_source *out,
+                   struct sb_error *err) {
     *out = (struct sb_bundle_source){0};
     struct sb_error in_store = {0};
     int rc;
     if (sb_import_is_source(text) || is_file(text))
-        rc = import(store, text, out, err);
+        rc = import(store, text, platform, out, err);
     else if (is_path(text))
         rc = no_file(text, err);
     else if (sb_reference_has_host(text))
-        rc = find_in_registry(registry, text, out, err);
-    else if ((rc = find_in_store(store, text, out, &in_store)) < 0)
+        rc = find_in_registry(registry, text, platform, out, err);
+    else if ((rc = find_in_store(store, text, platform, out, &in_store)) < 0)
         *err = in_store;
     if (rc < 0)
         sb_bundle_source_free(out);

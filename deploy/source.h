@@ -12,6 +12,7 @@
 #define SB_DEPLOY_SOURCE_H
 
 #include "base/error.h"
+#include "layers/platform.h"
 #include "layers/store.h"
 #include "registry/remote.h"
 
@@ -20,9 +21,11 @@ struct sb_bundle_source {
     char *reference;               /* what it is called, whole */
     char *host, *repository;       /* of a registry; NULL otherwise */
 };
-/* Asks for manifests only. SB_E_NOT_FOUND or SB_E_NETWORK when there is no bundle of that name. */
+/* Of an index, image or bundle, the one for the platform (NULL: this machine's). Asks for manifests
+ * only. SB_E_NOT_FOUND or SB_E_NETWORK when there is no bundle of that name. */
 int sb_bundle_find(struct sb_store *store, struct sb_registry *registry, const char *text,
-                   struct sb_bundle_source *out, struct sb_error *err);
+                   const struct sb_platform *platform, struct sb_bundle_source *out,
+                   struct sb_error *err);
 /* Brings it into the store: what is in a registry without its layers, of which the store then knows
  * where they lie. */
 int sb_bundle_fetch(struct sb_store *store, struct sb_registry *registry,

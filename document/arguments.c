@@ -19,11 +19,11 @@ static char *platform_text(const char *architecture, const char *variant) {
 }
 
 void sb_arguments_add_platform(struct sb_pairs *args, const struct sb_platform *platform) {
-    const char *architecture = platform ? platform->architecture : sb_platform_architecture();
-    const char *variant = platform ? platform->variant : sb_platform_variant();
-    sb_autofree char *text = platform_text(architecture, variant);
+    if (!platform)
+        platform = sb_platform_own();
+    sb_autofree char *text = sb_platform_text(platform);
     sb_pairs_set(args, SB_ARGUMENT_PLATFORM, text);
-    sb_pairs_set(args, SB_ARGUMENT_ARCHITECTURE, architecture);
+    sb_pairs_set(args, SB_ARGUMENT_ARCHITECTURE, platform->architecture);
 }
 
 /* ---- values that somebody compares them with ---- */

@@ -19,6 +19,8 @@
 #define SB_ARGUMENT_PLATFORM     "PLATFORM"
 #define SB_ARGUMENT_ARCHITECTURE "PLATFORM_ARCH"
 
+#define SB_PLATFORM_BUILD "build" /* in recipes: this machine's platform */
+
 /* Their names; ends in NULL. */
 extern const char *const sb_platform_arguments[];
 bool sb_argument_is_platform(const char *name);

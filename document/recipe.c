@@ -113,6 +113,7 @@ int sb_recipe_read(const struct sb_recipe_setting *setting, const struct sb_yaml
     const struct sb_yaml *build = sb_yaml_get(root, "build");
     const struct sb_yaml *service = sb_yaml_get(root, "service");
     const struct sb_yaml *tests = sb_yaml_get(root, "test");
+    const struct sb_yaml *platforms = sb_yaml_get(root, "platforms");
     if (root->type != SB_YAML_MAPPING) {
         sb_reader_problem(&reader, root, "expected keys such as name: and from:, found %s",
                           sb_yaml_type_name(root));
@@ -127,6 +128,9 @@ int sb_recipe_read(const struct sb_recipe_setting *setting, const struct sb_yaml
     sb_environment_inherit_all(&recipe->build.env, &recipe->image.env);
     check_context(&reader, root, recipe);
     sb_stages_check(&reader, recipe);
+    sb_platforms_find_uses(root, recipe);
+    if (platforms)
+        sb_platforms_check(&reader, platforms, recipe);
     finish_image(&recipe->image);
     sb_image_check(&reader, sb_yaml_get(root, "image"), recipe);
     if (tests)

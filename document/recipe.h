@@ -25,12 +25,12 @@
 #include "layers/image.h"
 #include "registry/ecr.h"
 
-#define SB_RECIPE_SIZE_LIMIT  (1u << 20) /* bytes of one file */
-#define SB_RECIPE_DEPTH_LIMIT 32         /* recipes on top of one another */
-#define SB_RECIPE_ARG_LIMIT   100
-#define SB_RECIPE_TEST_LIMIT  256
-#define SB_RECIPE_STAGE_LIMIT 64  /* stages of one file */
-#define SB_RECIPE_COUNT_LIMIT 512 /* recipes, stages and images that one recipe needs */
+#define SB_RECIPE_DEPTH_LIMIT    32 /* recipes on top of one another */
+#define SB_RECIPE_ARG_LIMIT      100
+#define SB_RECIPE_TEST_LIMIT     256
+#define SB_RECIPE_STAGE_LIMIT    64 /* stages of one file */
+#define SB_RECIPE_PLATFORM_LIMIT 16
+#define SB_RECIPE_COUNT_LIMIT    512 /* recipes, stages and images that one recipe needs */
 
 enum sb_from_kind {
     SB_FROM_SCRATCH,
@@ -106,6 +106,7 @@ struct sb_recipe_image {
 };
 
 struct sb_project;
+struct sb_recipe_files;
 struct sb_recipe_family; /* all recipes of one load, which own one another */
 
 /* What an image is made by: a file; a stage of one (context, args and compression are the file's,
@@ -128,6 +129,11 @@ struct sb_recipe {
     struct sb_pairs args; /* after --set; values are final. Those of the platform come first
                              (document/arguments.h) */
     struct sb_recipe_build build;
+    struct sb_strings platforms; /* of a file: that it is for; none: that of this machine */
+    /* Of a stage: where its steps run, whatever it makes files for; SB_PLATFORM_BUILD is this
+     * machine. NULL: on the platform of what needs it. */
+    char *platform;
+    bool differs; /* such a stage may come out otherwise for each platform that it is needed for */
     struct sb_recipe_layer *layers;
     size_t layer_count;
     struct sb_left_out *left_out; /* in the order of the file */
@@ -154,6 +160,7 @@ struct sb_recipe_options {
     const struct sb_platform *platform; /* that is built for; NULL: this machine's */
     const struct sb_strings *allowed;   /* --allow; may be NULL */
     const struct sb_strings *trusted;   /* trust: of the user's settings; may be NULL */
+    struct sb_recipe_files *files;      /* document/recipe_files.h; NULL: the load's own */
     const struct sb_pairs *set; /* --set K=V: replaces args of that name; a name that no recipe of
                                    the chain declares is an error. May be NULL */
 };
@@ -165,6 +172,13 @@ struct sb_recipe_options {
  * error (SB_E_NOT_FOUND when the file itself is missing). Free with sb_recipe_free. */
 int sb_recipe_load(const char *path, const struct sb_recipe_options *options,
                    struct sb_recipe **out, struct sb_error *err);
+/* The platforms that the file names, as far as they are right: loading tells what is wrong. options
+ * must have files, which the load can use. */
+int sb_recipe_platforms(const char *path, const struct sb_recipe_options *options,
+                        struct sb_strings *out, struct sb_error *err);
+/* The one that stands for the recipe in what was loaded with of, for another platform; NULL: none
+ * does. */
+struct sb_recipe *sb_recipe_counterpart(const struct sb_recipe *recipe, const struct sb_recipe *of);
 /* Frees it, and all that it needs. */
 void sb_recipe_free(struct sb_recipe *recipe);
 

@@ -113,6 +113,9 @@ const struct sb_key sb_recipe_keys[] = {
     {"from", SB_KEY_CUSTOM, 0, .required = true, .read = sb_from_read, .schema = sb_from_schema,
      .description = "What the image is built on: scratch, another recipe, an image, or a "
                     "distribution."},
+    {"platforms", SB_KEY_STRINGS, AT(platforms), .rule = &sb_rule_platform, .literal = true,
+     .not_empty = true, .most = SB_RECIPE_PLATFORM_LIMIT, .fallback = "this machine's",
+     .description = "What it is built for: an image for each platform, and an index of them."},
     {"context", SB_KEY_STRING, AT(context), .fallback = "the recipe's directory", .not_empty = true,
      .description = "The directory that copy takes files from, relative to the recipe's."},
     {"args", SB_KEY_CUSTOM, 0, .read = read_before, .schema = args_schema,

@@ -1,27 +1,17 @@
 /*
  * A recipe with all that it needs: those that it stands on, and what steps copy from.
  */
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/text.h"
-#include "base/yaml.h"
 #include "document/arguments.h"
 #include "document/environment.h"
 #include "document/project.h"
+#include "document/recipe_files.h"
 #include "document/recipe_private.h"
-#include "layers/entry.h"
-
-struct file_id {
-    dev_t device;
-    ino_t inode;
-};
 
 struct sb_recipe_family {
     struct sb_project *project; /* of the top one; NULL: not found yet */
@@ -36,15 +26,16 @@ struct load {
     const struct sb_recipe_options *options;
     struct sb_recipe_setting setting;
     struct sb_recipe_family *family;
+    struct sb_recipe_files *files;
     struct loading { /* files that are not complete: each is named by the one before */
         struct sb_recipe *recipe;
-        struct file_id id;
+        const struct sb_recipe_file *file;
         const char *key; /* by which it is named */
     } loading[SB_RECIPE_DEPTH_LIMIT];
     size_t depth;
     struct loaded {
         struct sb_recipe *recipe;
-        struct file_id id;
+        const struct sb_recipe_file *file;
     } * loaded;
     size_t loaded_n, loaded_cap;
     struct sb_error *err;
@@ -110,61 +101,7 @@ static void complete(struct load *load, struct sb_recipe *recipe) {
     family->ordered[family->ordered_n++] = recipe;
 }
 
-/* ---- finding and reading the file ---- */
-
-/* Names the recipe beside a missing one that has nearly its name. */
-static void hint_nearest(struct sb_error *err, const char *path) {
-    sb_autofree char *dirname = sb_path_dirname(path);
-    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
-    sb_autofree char *stem = sb_strndup(name, strcspn(name, "."));
-    sb_autoclosedir DIR *dir = opendir(dirname);
-    sb_autostrings struct sb_strings files = {0}, stems = {0};
-    struct dirent *e;
-    while (dir && files.n < 200 && (e = readdir(dir))) {
-        const char *dot = strrchr(e->d_name, '.');
-        if (dot && dot != e->d_name && (!strcmp(dot, ".yaml") || !strcmp(dot, ".yml")))
-            sb_strings_add(&files, e->d_name);
-    }
-    sb_strings_sort(&files);
-    for (size_t i = 0; i < files.n; i++)
-        sb_strings_take(&stems, sb_strndup(files.v[i], strcspn(files.v[i], ".")));
-    const char *nearest = stems.n ? sb_text_nearest(stem, (const char *const *)stems.v) : NULL;
-    for (size_t i = 0; nearest && i < stems.n; i++)
-        if (stems.v[i] == nearest)
-            sb_error_hint(err, "did you mean %.*s%s?", (int)(name - path), path, files.v[i]);
-}
-
-/* Also finds out which file it is. */
-static int read_file(const struct sb_project *project, const char *path, struct sb_buf *text,
-                     struct file_id *id, struct sb_error *err) {
-    struct stat st;
-    sb_autofree char *real = project ? sb_project_resolve(project, path, err) : NULL;
-    if (project && !real && err->code != SB_E_NOT_FOUND)
-        return -1;
-    if (!strcmp(path, "-"))
-        return sb_fail(err, SB_E_USAGE,
-                       "a recipe can't come from standard input: paths in it are relative to its "
-                       "file");
-    if (stat(path, &st) < 0) {
-        if (errno != ENOENT && errno != ENOTDIR)
-            return sb_fail_errno(err, SB_E_IO, "%s", path);
-        sb_fail(err, SB_E_NOT_FOUND, "%s: there is no such recipe", path);
-        hint_nearest(err, path);
-        return -1;
-    }
-    if (!S_ISREG(st.st_mode))
-        return sb_fail(err, SB_E_RECIPE, "%s: not a file (expected a recipe)", path);
-    if (st.st_size > SB_RECIPE_SIZE_LIMIT)
-        return sb_fail(err, SB_E_RECIPE, "%s:1:1: %s long (expected a recipe of at most %s)", path,
-                       sb_text_size((uint64_t)st.st_size).text,
-                       sb_text_size(SB_RECIPE_SIZE_LIMIT).text);
-    if (!project) /* its directory went, and came back */
-        return sb_fail(err, SB_E_IO, "%s: its directory can't be looked up", path);
-    if (sb_project_read(project, path, SB_RECIPE_SIZE_LIMIT, text, &st, err) < 0)
-        return -1;
-    *id = (struct file_id){st.st_dev, st.st_ino};
-    return 0;
-}
+/* ---- finding it ---- */
 
 /* What the recipe that was asked for may name, and those that it needs. */
 static int find_project(struct load *load, const char *path) {
@@ -217,52 +154,44 @@ static int fail_named(struct load *load, const struct reference *by, const char 
                    by->place->column, by->key, plain, hint);
 }
 
-static bool is_same(const struct file_id *a, const struct file_id *b) {
+static bool is_same(const struct sb_recipe_file *a, const struct sb_recipe_file *b) {
     return a->device == b->device && a->inode == b->inode;
 }
 
 static int find_needs(struct load *load, struct sb_recipe *file);
 
-static int read_new(struct load *load, const char *path, const struct sb_buf *text,
-                    struct sb_recipe **out) {
-    struct sb_yaml_document *document;
-    if (sb_yaml_parse(sb_buf_text(text), text->len, path, &document, load->err) < 0)
-        return -1;
-    struct sb_recipe *recipe = *out = sb_recipe_new(load->family, SB_RECIPE_FILE);
-    recipe->path = sb_strdup(path);
-    int result = sb_recipe_read(&load->setting, sb_yaml_root(document), recipe, load->err);
-    sb_yaml_free(document);
-    return result;
-}
-
 static int load_one(struct load *load, const char *path, const struct reference *by,
                     struct sb_recipe **out) {
-    sb_autobuf struct sb_buf text = {0};
-    struct file_id id = {0};
-    if (read_file(load->family->project, path, &text, &id, load->err) < 0) {
+    struct sb_recipe_file *file;
+    if (sb_recipe_files_read(load->files, load->family->project, path, &file, load->err) < 0) {
         sb_autofree char *message = sb_strdup(load->err->message);
         return load->depth ? fail_named(load, by, message) : -1;
     }
     for (size_t i = 0; i < load->depth; i++)
-        if (is_same(&load->loading[i].id, &id))
+        if (is_same(load->loading[i].file, file))
             return fail_circle(load, by, i);
     for (size_t i = 0; i < load->loaded_n; i++) {
         *out = load->loaded[i].recipe;
-        if (is_same(&load->loaded[i].id, &id))
+        if (is_same(load->loaded[i].file, file))
             return 0;
     }
     if (load->depth == SB_RECIPE_DEPTH_LIMIT)
         return fail_named(load, by, "too many recipes on top of one another");
     if (load->family->n > SB_RECIPE_COUNT_LIMIT)
         return fail_named(load, by, "too many recipes, stages and images are needed");
-    if (read_new(load, path, &text, out) < 0)
+    const struct sb_yaml *root = sb_recipe_file_root(file, load->err);
+    if (!root)
         return -1;
-    load->loading[load->depth++] = (struct loading){*out, id, by->key};
+    *out = sb_recipe_new(load->family, SB_RECIPE_FILE);
+    (*out)->path = sb_strdup(path);
+    if (sb_recipe_read(&load->setting, root, *out, load->err) < 0)
+        return -1;
+    load->loading[load->depth++] = (struct loading){*out, file, by->key};
     if (find_needs(load, *out) < 0)
         return -1;
     load->depth--;
     SB_GROW(load->loaded, load->loaded_n, load->loaded_cap);
-    load->loaded[load->loaded_n++] = (struct loaded){*out, id};
+    load->loaded[load->loaded_n++] = (struct loaded){*out, file};
     return 0;
 }
 
@@ -408,6 +337,7 @@ int sb_recipe_load(const char *path, const struct sb_recipe_options *options,
     struct load load = {.options = options, .err = err ? err : &ignored};
     load.setting.set = options ? options->set : NULL;
     load.setting.platform = options ? options->platform : NULL;
+    load.files = options && options->files ? options->files : sb_recipe_files_new();
     sb_autofree bool *used = sb_alloc((load.setting.set ? load.setting.set->n : 0) + 1);
     load.setting.used = used;
     load.family = sb_alloc(sizeof *load.family);
@@ -417,12 +347,40 @@ int sb_recipe_load(const char *path, const struct sb_recipe_options *options,
     int failed = find_project(&load, path) < 0 || load_one(&load, path, &asked, &recipe) < 0 ||
                  check_layers(&load) < 0 || check_set(&load) < 0 || check_variables(&load) < 0;
     free(load.loaded);
+    if (!options || !options->files)
+        sb_recipe_files_free(load.files);
     if (failed) {
         free_family(load.family);
         return -1;
     }
     *out = recipe;
     return 0;
+}
+
+int sb_recipe_load_file(const char *path, const struct sb_recipe_options *options,
+                        struct sb_recipe_file **out, struct sb_error *err) {
+    struct load load = {.options = options, .files = options->files, .err = err};
+    load.family = sb_alloc(sizeof *load.family);
+    int failed = find_project(&load, path);
+    if (!failed)
+        failed = sb_recipe_files_read(load.files, load.family->project, path, out, err);
+    free_family(load.family);
+    return failed;
+}
+
+struct sb_recipe *sb_recipe_counterpart(const struct sb_recipe *recipe,
+                                        const struct sb_recipe *of) {
+    const struct sb_recipe_family *family = of->family;
+    for (size_t i = 0; i < family->n; i++) {
+        struct sb_recipe *one = family->v[i];
+        if (one->kind != recipe->kind || strcmp(one->path, recipe->path) != 0)
+            continue;
+        if (one->kind == SB_RECIPE_FILE ||
+            (one->kind == SB_RECIPE_STAGE && !strcmp(one->name, recipe->name)) ||
+            (one->kind == SB_RECIPE_IMAGE && !strcmp(one->from.image, recipe->from.image)))
+            return one;
+    }
+    return NULL;
 }
 
 void sb_recipe_free(struct sb_recipe *recipe) {

@@ -38,6 +38,11 @@ void sb_recipe_make_plain(char *text);
 
 /* ---- recipe_load.c ---- */
 
+struct sb_recipe_file; /* document/recipe_files.h */
+/* The file alone; options must have files. */
+int sb_recipe_load_file(const char *path, const struct sb_recipe_options *options,
+                        struct sb_recipe_file **out, struct sb_error *err);
+
 /* A new recipe of a family, which owns it. */
 struct sb_recipe *sb_recipe_new(struct sb_recipe_family *family, enum sb_recipe_kind kind);
 /* Its index; an earlier one if it is needed already. */
@@ -100,6 +105,14 @@ json_t *sb_tests_schema(const struct sb_key *key);
 void sb_tests_check(struct sb_reader *reader, const struct sb_yaml *list,
                     const struct sb_recipe *recipe);
 void sb_tests_free(struct sb_recipe *recipe);
+
+/* ---- recipe_platforms.c ---- */
+
+/* None stands in the list twice. */
+void sb_platforms_check(struct sb_reader *reader, const struct sb_yaml *node,
+                        const struct sb_recipe *recipe);
+/* Which stages differ, once they know what they need. */
+void sb_platforms_find_uses(const struct sb_yaml *root, struct sb_recipe *file);
 
 /* build: comes before the layers, whose steps point to it. */
 extern const struct sb_key sb_build_keys[];

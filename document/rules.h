@@ -42,6 +42,8 @@ extern const struct sb_rule sb_rule_package; /* of Debian: python3, python3=3.11
 extern const struct sb_rule sb_rule_requirement; /* of pip */
 extern const struct sb_rule sb_rule_component;   /* of an archive: non-free */
 extern const struct sb_rule sb_rule_suite;
+extern const struct sb_rule sb_rule_platform;       /* linux/arm64 */
+extern const struct sb_rule sb_rule_stage_platform; /* that, or build */
 extern const struct sb_rule sb_rule_suite_path; /* of a further archive: stable, or a path: ./ */
 extern const struct sb_rule sb_rule_url;        /* http or https */
 extern const struct sb_rule sb_rule_git_url;    /* http, https or git */

@@ -91,7 +91,7 @@ struct sb_step_kind {
     const struct sb_key *keys; /* the one marked as shorthand may stand alone */
     bool network;              /* whether it gets the network when the recipe says nothing */
     bool runs_programs;        /* so that secrets: and cache: make sense */
-    bool of_machine;           /* these are this machine's, not the root's */
+    bool runs_outside;         /* those are this machine's, and not the root's */
     bool sees_env;             /* they see the image's environment, so that args: makes sense: not
                                   apt's, which are the distribution's own */
     bool sees_args;     /* the recipe's arguments are variables of them; all, unless args: says */

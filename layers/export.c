@@ -76,26 +76,39 @@ static int write_blob(struct sb_archive *archive, struct sb_store *store,
     return 0;
 }
 
-static json_t *index_of(const struct sb_image *image, const struct sb_strings *names) {
+static json_t *index_of(const struct sb_descriptor *top, const struct sb_strings *names) {
     json_t *manifests = json_array();
     for (size_t i = 0; i < names->n; i++) {
-        json_t *entry = sb_descriptor_json(&image->descriptor);
+        json_t *entry = sb_descriptor_json(top);
         json_object_set_new(
             entry, "annotations",
             json_pack("{s:o}", SB_ANNOTATION_REF_NAME, sb_json_from_bytes(names->v[i])));
         json_array_append_new(manifests, entry);
     }
     if (names->n == 0)
-        json_array_append_new(manifests, sb_descriptor_json(&image->descriptor));
+        json_array_append_new(manifests, sb_descriptor_json(top));
     return json_pack("{s:i, s:s, s:o}", "schemaVersion", 2, "mediaType", SB_MEDIA_INDEX,
                      "manifests", manifests);
 }
 
+static int write_image(struct sb_archive *archive, struct sb_store *store,
+                       const struct sb_image *image, struct sb_strings *members,
+                       struct sb_error *err) {
+    if (write_blob(archive, store, &image->descriptor, members, err) < 0 ||
+        write_blob(archive, store, &image->config_descriptor, members, err) < 0)
+        return -1;
+    for (size_t i = 0; i < image->layer_count; i++)
+        if (write_blob(archive, store, &image->layers[i].layer.descriptor, members, err) < 0)
+            return -1;
+    return 0;
+}
+
+/* top: what the names name, one of the images or an index of them. */
 static int write_oci(struct sb_archive *archive, struct sb_store *store,
-                     const struct sb_image *image, const struct sb_strings *names,
-                     struct sb_error *err) {
+                     const struct sb_descriptor *top, const struct sb_image *images, size_t count,
+                     const struct sb_strings *names, struct sb_error *err) {
     static const char layout[] = "{\"imageLayoutVersion\":\"1.0.0\"}";
-    sb_autojson json_t *index = index_of(image, names);
+    sb_autojson json_t *index = index_of(top, names);
     sb_autobuf struct sb_buf text = {0};
     sb_autostrings struct sb_strings members = {0};
     sb_json_write(index, &text);
@@ -103,11 +116,10 @@ static int write_oci(struct sb_archive *archive, struct sb_store *store,
         sb_archive_file(archive, "index.json", text.data, text.len, err) < 0 ||
         sb_archive_directory(archive, "blobs", err) < 0 ||
         sb_archive_directory(archive, "blobs/sha256", err) < 0 ||
-        write_blob(archive, store, &image->descriptor, &members, err) < 0 ||
-        write_blob(archive, store, &image->config_descriptor, &members, err) < 0)
+        write_blob(archive, store, top, &members, err) < 0)
         return -1;
-    for (size_t i = 0; i < image->layer_count; i++)
-        if (write_blob(archive, store, &image->layers[i].layer.descriptor, &members, err) < 0)
+    for (size_t i = 0; i < count; i++)
+        if (write_image(archive, store, &images[i], &members, err) < 0)
             return -1;
     return 0;
 }
@@ -214,7 +226,7 @@ int sb_image_export(struct sb_store *store, const struct sb_image *image, enum s
     int rc = -1;
     switch (form) {
     case SB_EXPORT_OCI:
-        rc = write_oci(&archive, store, image, names, err);
+        rc = write_oci(&archive, store, &image->descriptor, image, 1, names, err);
         break;
     case SB_EXPORT_DOCKER:
         rc = write_docker(&archive, store, image, names, err);
@@ -223,6 +235,17 @@ int sb_image_export(struct sb_store *store, const struct sb_image *image, enum s
         rc = sb_rootfs_write(store, image, &archive, err);
         break;
     }
+    if (rc == 0)
+        rc = sb_archive_finish(&archive, err);
+    sb_archive_free(&archive);
+    return rc;
+}
+
+int sb_index_export(struct sb_store *store, const struct sb_image_index *index,
+                    const struct sb_index_images *images, const struct sb_strings *names, int fd,
+                    const char *what, struct sb_error *err) {
+    struct sb_archive archive = {.fd = fd, .what = what};
+    int rc = write_oci(&archive, store, &index->descriptor, images->v, images->n, names, err);
     if (rc == 0)
         rc = sb_archive_finish(&archive, err);
     sb_archive_free(&archive);

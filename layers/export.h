@@ -16,6 +16,7 @@
 #include "base/buffer.h"
 #include "base/error.h"
 #include "layers/image.h"
+#include "layers/image_index.h"
 #include "layers/store.h"
 
 #define SB_EXPORT_FORMS(X)                                                                         \
@@ -41,5 +42,11 @@ bool sb_export_form_parse(const char *name, enum sb_export_form *out);
  * mention the directory. */
 int sb_image_export(struct sb_store *store, const struct sb_image *image, enum sb_export_form form,
                     const struct sb_strings *names, int fd, const char *what, struct sb_error *err);
+
+/* The same of an index, as an OCI layout: with all of its images, whose layers are there once. What
+ * else is in it stays named, and is not in the archive. */
+int sb_index_export(struct sb_store *store, const struct sb_image_index *index,
+                    const struct sb_index_images *images, const struct sb_strings *names, int fd,
+                    const char *what, struct sb_error *err);
 
 #endif

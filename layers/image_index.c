@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/memory.h"
 #include "layers/descriptor.h"
+#include "layers/store_private.h"
 
 /* What Docker's attestations say they are about. */
 #define REFERENCE_DIGEST "vnd.docker.reference.digest"
@@ -118,11 +119,75 @@ int sb_image_index_load(struct sb_store *store, const struct sb_descriptor *desc
     return sb_image_index_parse(sb_buf_text(&text), text.len, descriptor, out, err);
 }
 
+int sb_image_index_peek(struct sb_store *store, const struct sb_descriptor *descriptor,
+                        struct sb_image_index *out, struct sb_error *err) {
+    sb_autobuf struct sb_buf text = {0};
+    *out = (struct sb_image_index){0};
+    if (sb_blob_peek(store, descriptor, SB_MANIFEST_LIMIT, &text, err) < 0)
+        return -1;
+    return sb_image_index_parse(sb_buf_text(&text), text.len, descriptor, out, err);
+}
+
+/* ---- the images ---- */
+
+static bool is_linux(const struct sb_index_entry *entry) {
+    return entry->platform.os && !strcmp(entry->platform.os, "linux") &&
+           sb_media_kind(entry->descriptor.media_type) == SB_MEDIA_KIND_MANIFEST;
+}
+
+static int load_image(struct sb_store *store, const struct sb_index_entry *entry,
+                      struct sb_image *out, struct sb_error *err) {
+    if (sb_image_load(store, &entry->descriptor, out, err) == 0)
+        return 0;
+    sb_autofree char *platform = sb_platform_text(&entry->platform);
+    if (err->code == SB_E_NOT_FOUND) {
+        sb_error_clear(err);
+        sb_fail(err, SB_E_NOT_FOUND, "its image for %s is not in the store", platform);
+        return sb_error_hint(err, "sbuild pull --all-platforms brings all of an index; --platform "
+                                  "takes one of those that are here");
+    }
+    return sb_error_context(err, "its image for %s", platform);
+}
+
+int sb_index_images_load(struct sb_store *store, const struct sb_image_index *index,
+                         struct sb_index_images *out, struct sb_error *err) {
+    *out = (struct sb_index_images){.v = sb_alloc((index->n + 1) * sizeof *out->v)};
+    for (size_t i = 0; i < index->n; i++) {
+        if (!is_linux(&index->v[i]))
+            continue;
+        if (load_image(store, &index->v[i], &out->v[out->n], err) < 0) {
+            sb_index_images_free(out);
+            return -1;
+        }
+        out->n++;
+    }
+    if (out->n > 0)
+        return 0;
+    sb_index_images_free(out);
+    return sb_fail(err, SB_E_NOT_FOUND, "the index has no image for Linux");
+}
+
+void sb_index_images_peek(struct sb_store *store, const struct sb_image_index *index,
+                          struct sb_index_images *out) {
+    *out = (struct sb_index_images){.v = sb_alloc((index->n + 1) * sizeof *out->v)};
+    for (size_t i = 0; i < index->n; i++)
+        if (is_linux(&index->v[i]) &&
+            sb_image_peek(store, &index->v[i].descriptor, &out->v[out->n], NULL) == 0)
+            out->n++;
+}
+
+void sb_index_images_free(struct sb_index_images *images) {
+    for (size_t i = 0; i < images->n; i++)
+        sb_image_free(&images->v[i]);
+    free(images->v);
+    *images = (struct sb_index_images){0};
+}
+
 /* ---- what is in it ---- */
 
 static bool has(const struct sb_image_index *index, const struct sb_digest *digest) {
     for (size_t i = 0; i < index->n; i++)
-        if (index->v[i].descriptor.media_type &&
+        if (index->v[i].platform.os &&
             sb_digest_equal(&index->v[i].descriptor.digest, digest))
             return true;
     return false;
@@ -186,7 +251,15 @@ static bool put(struct sb_image_index *index, struct sb_index_entry *entry) {
 bool sb_image_index_put_entry(struct sb_image_index *index, const struct sb_index_entry *entry) {
     struct sb_index_entry copy;
     copy_entry(&copy, entry);
-    return put(index, &copy);
+    if (entry->platform.os)
+        return put(index, &copy);
+    for (size_t i = 0; i < index->n; i++)
+        if (json_equal(index->v[i].json, entry->json)) {
+            free_entry(&copy);
+            return false;
+        }
+    add(index, &copy);
+    return true;
 }
 
 bool sb_image_index_put_descriptor(struct sb_image_index *index, const struct sb_descriptor *image,

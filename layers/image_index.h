@@ -47,10 +47,30 @@ struct sb_image_index {
  * with sb_image_index_free. */
 int sb_image_index_load(struct sb_store *store, const struct sb_descriptor *descriptor,
                         struct sb_image_index *out, struct sb_error *err);
+/* The same to look at one in a list: it doesn't count as used. */
+int sb_image_index_peek(struct sb_store *store, const struct sb_descriptor *descriptor,
+                        struct sb_image_index *out, struct sb_error *err);
 int sb_image_index_parse(const char *text, size_t len, const struct sb_descriptor *descriptor,
                          struct sb_image_index *out, struct sb_error *err);
+
+/* The images for Linux in it, by platform. */
+struct sb_index_images {
+    struct sb_image *v;
+    size_t n;
+};
+/* All of them must be in the store, but for their layers: else SB_E_NOT_FOUND. Free with
+ * sb_index_images_free. */
+int sb_index_images_load(struct sb_store *store, const struct sb_image_index *index,
+                         struct sb_index_images *out, struct sb_error *err);
+/* Those that are in the store, to look at them: nothing counts as used. */
+void sb_index_images_peek(struct sb_store *store, const struct sb_image_index *index,
+                          struct sb_index_images *out);
+void sb_index_images_free(struct sb_index_images *images);
+#define sb_autoindeximages __attribute__((cleanup(sb_index_images_free), unused))
+
 void sb_image_index_copy(struct sb_image_index *to, const struct sb_image_index *from);
 void sb_image_index_free(struct sb_image_index *index);
+#define sb_autoimageindex __attribute__((cleanup(sb_image_index_free), unused))
 
 /* Puts an image, saved or loaded, in place of the one for the platform that its config names; what
  * was attested of that one goes with it. 1: that changes something; 0: it is there already; -1: its
@@ -61,7 +81,8 @@ int sb_image_index_put(struct sb_image_index *index, const struct sb_image *imag
  * artifact_type may be NULL. */
 bool sb_image_index_put_descriptor(struct sb_image_index *index, const struct sb_descriptor *image,
                                    const struct sb_platform *platform, const char *artifact_type);
-/* The same with an entry of another index, that is an image, annotations and all. */
+/* The same with an entry of another index, annotations and all; what is no image comes beside what
+ * is there. */
 bool sb_image_index_put_entry(struct sb_image_index *index, const struct sb_index_entry *entry);
 /* With what was attested of it. False when there is none. */
 bool sb_image_index_remove(struct sb_image_index *index, const struct sb_platform *platform);

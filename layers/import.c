@@ -49,6 +49,7 @@ bool sb_import_is_source(const char *source) {
 /* ---- an OCI layout: a directory, or members of an archive that are blobs already ---- */
 
 struct layout {
+    const struct sb_platform *platform; /* NULL: this machine's */
     struct sb_store *store;
     int dirfd; /* -1: an archive */
 };
@@ -155,8 +156,8 @@ static int many_images(const json_t *manifests, const char *tag, struct sb_error
 }
 
 /* Takes from index.json what the tag means. */
-static int choose(const json_t *index, const char *tag, struct sb_descriptor *out,
-                  struct sb_error *err) {
+static int choose(const json_t *index, const char *tag, const struct sb_platform *platform,
+                  struct sb_descriptor *out, struct sb_error *err) {
     const json_t *manifests = json_object_get(index, "manifests");
     sb_autojson json_t *matches = json_array();
     bool named = false, same = true;
@@ -173,20 +174,21 @@ static int choose(const json_t *index, const char *tag, struct sb_descriptor *ou
     if (json_array_size(matches) > 0 && same)
         return sb_descriptor_parse(json_array_get(matches, 0), out, err);
     if (json_array_size(matches) > 0 && (tag || !named))
-        return sb_platform_choose(matches, NULL, out, err);
+        return sb_platform_choose(matches, platform, out, err);
     return many_images(manifests, tag, err);
 }
 
 static int import_layout(struct layout *l, const json_t *index, const char *tag,
                          struct sb_descriptor *out, struct sb_error *err) {
     struct sb_image image;
-    if (choose(index, tag, out, err) < 0)
+    if (choose(index, tag, l->platform, out, err) < 0)
         return -1;
     for (int depth = 0; sb_media_kind(out->media_type) == SB_MEDIA_KIND_INDEX; depth++) {
         if (depth == INDEX_DEPTH)
             return sb_fail(err, SB_E_INTEGRITY, "its indexes lead to indexes without end");
         sb_autojson json_t *inner = need_json(l, out, err);
-        if (!inner || sb_platform_choose(json_object_get(inner, "manifests"), NULL, out, err) < 0)
+        if (!inner ||
+            sb_platform_choose(json_object_get(inner, "manifests"), l->platform, out, err) < 0)
             return -1;
     }
     sb_autojson json_t *manifest = need_json(l, out, err);
@@ -229,9 +231,10 @@ char *sb_import_path(const char *source) {
 }
 
 static int import_directory(struct sb_store *store, const char *path, const char *tag,
-                            struct sb_descriptor *out, struct sb_error *err) {
+                            const struct sb_platform *platform, struct sb_descriptor *out,
+                            struct sb_error *err) {
     sb_autobuf struct sb_buf text = {0};
-    struct layout l = {.store = store};
+    struct layout l = {.store = store, .platform = platform};
     sb_autoclose int fd = l.dirfd = sb_directory_open(AT_FDCWD, path, err);
     if (fd < 0)
         return -1;
@@ -244,7 +247,8 @@ static int import_directory(struct sb_store *store, const char *path, const char
 }
 
 static int import_archive(struct sb_store *store, enum form form, const char *path, const char *tag,
-                          struct sb_descriptor *out, struct sb_error *err) {
+                          const struct sb_platform *platform, struct sb_descriptor *out,
+                          struct sb_error *err) {
     __attribute__((cleanup(sb_members_free))) struct sb_members members = {0};
     sb_autoclose int fd = sb_stream_open(path, err);
     if (fd < 0)
@@ -253,14 +257,15 @@ static int import_archive(struct sb_store *store, enum form form, const char *pa
         return -1;
     if (form == DOCKER_ARCHIVE)
         return sb_import_docker(store, &members, tag, out, err);
-    struct layout l = {.store = store, .dirfd = -1};
+    struct layout l = {.store = store, .platform = platform, .dirfd = -1};
     sb_autojson json_t *index =
         sb_members_json(store, &members, "index.json", SB_MANIFEST_LIMIT, err);
     return index ? import_layout(&l, index, tag, out, err) : -1;
 }
 
-int sb_image_import(struct sb_store *store, const char *source, struct sb_descriptor *out,
-                    struct sb_error *err) {
+int sb_image_import_for(struct sb_store *store, const char *source,
+                        const struct sb_platform *platform, struct sb_descriptor *out,
+                        struct sb_error *err) {
     enum form form;
     const char *rest, *tag;
     if (!parse_form(source, &form, &rest)) {
@@ -269,8 +274,8 @@ int sb_image_import(struct sb_store *store, const char *source, struct sb_descri
                                   "docker-archive:FILE[:TAG]");
     }
     sb_autofree char *path = split_tag(rest, &tag);
-    int rc = form == OCI ? import_directory(store, path, tag, out, err)
-                         : import_archive(store, form, path, tag, out, err);
+    int rc = form == OCI ? import_directory(store, path, tag, platform, out, err)
+                         : import_archive(store, form, path, tag, platform, out, err);
     if (rc < 0)
         return sb_error_context(err, "%s", source);
     if (form != DOCKER_ARCHIVE)
@@ -280,4 +285,9 @@ int sb_image_import(struct sb_store *store, const char *source, struct sb_descri
         return sb_error_context(err, "%s", source);
     sb_image_free(&image);
     return 0;
+}
+
+int sb_image_import(struct sb_store *store, const char *source, struct sb_descriptor *out,
+                    struct sb_error *err) {
+    return sb_image_import_for(store, source, NULL, out, err);
 }

@@ -16,6 +16,7 @@
 #include <stdbool.h>
 
 #include "base/error.h"
+#include "layers/platform.h"
 #include "layers/store.h"
 
 /* True when source starts like one of the forms above. */
@@ -24,8 +25,11 @@ bool sb_import_is_source(const char *source);
 /* The path in a source, without its tag; the caller's. NULL when it is none of the forms. */
 char *sb_import_path(const char *source);
 
-/* Brings in the image for this machine's platform. Without a TAG the source must have one image
- * only. out gets its manifest (media_type is a static string). Nothing is tagged. */
+/* Brings in the image for the platform; NULL is this machine's. Without a TAG the source must have
+ * one image only. out gets its manifest (media_type is a static string). Nothing is tagged. */
+int sb_image_import_for(struct sb_store *store, const char *source,
+                        const struct sb_platform *platform, struct sb_descriptor *out,
+                        struct sb_error *err);
 int sb_image_import(struct sb_store *store, const char *source, struct sb_descriptor *out,
                     struct sb_error *err);
 

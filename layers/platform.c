@@ -44,6 +44,12 @@ const char *sb_platform_variant(void) {
     return VARIANT;
 }
 
+const struct sb_platform *sb_platform_own(void) {
+    static const struct sb_platform own = {
+        .os = (char *)"linux", .architecture = (char *)ARCHITECTURE, .variant = (char *)VARIANT};
+    return &own;
+}
+
 /* ---- platforms as text ---- */
 
 static bool is_word(const char *text) {
@@ -120,6 +126,12 @@ static struct normal_variant {
     return out;
 }
 
+void sb_platform_complete(struct sb_platform *platform) {
+    const char *variant = default_variant(platform->architecture);
+    if (!platform->variant && !strncmp(platform->architecture, "arm", 3) && *variant)
+        platform->variant = sb_strdup(variant);
+}
+
 bool sb_platform_read(const json_t *value, struct sb_platform *out) {
     const char *os = sb_json_string(value, "os", "");
     struct words words =
@@ -166,6 +178,40 @@ int sb_platform_compare(const struct sb_platform *a, const struct sb_platform *b
     return strcmp(x.text, y.text);
 }
 
+/* ---- lists ---- */
+
+bool sb_platforms_has(const struct sb_platforms *list, const struct sb_platform *platform) {
+    for (size_t i = 0; i < list->n; i++)
+        if (sb_platform_compare(&list->v[i], platform) == 0)
+            return true;
+    return false;
+}
+
+void sb_platforms_add(struct sb_platforms *list, const struct sb_platform *platform) {
+    if (sb_platforms_has(list, platform))
+        return;
+    SB_GROW(list->v, list->n, list->cap);
+    sb_platform_copy(&list->v[list->n++], platform);
+}
+
+void sb_platforms_free(struct sb_platforms *list) {
+    for (size_t i = 0; i < list->n; i++)
+        sb_platform_free(&list->v[i]);
+    free(list->v);
+    *list = (struct sb_platforms){0};
+}
+
+void sb_platforms_add_usual(struct sb_platforms *list) {
+    static const char *const usual[][2] = {
+        {"amd64", NULL},   {"arm64", NULL},   {"arm", "v7"},   {"arm", "v6"},     {"386", NULL},
+        {"riscv64", NULL}, {"ppc64le", NULL}, {"s390x", NULL}, {"loong64", NULL},
+    };
+    for (size_t i = 0; i < sizeof usual / sizeof *usual; i++)
+        sb_platforms_add(list, &(struct sb_platform){.os = (char *)"linux",
+                                                     .architecture = (char *)usual[i][0],
+                                                     .variant = (char *)usual[i][1]});
+}
+
 /* ---- choosing ---- */
 
 bool sb_platform_fits(const struct sb_platform *platform, const char *architecture) {
@@ -207,9 +253,7 @@ static void describe(const json_t *entry, struct sb_buf *out) {
 
 int sb_platform_choose(const json_t *manifests, const struct sb_platform *platform,
                        struct sb_descriptor *out, struct sb_error *err) {
-    const struct sb_platform own = {
-        .os = (char *)"linux", .architecture = (char *)ARCHITECTURE, .variant = (char *)VARIANT};
-    const struct sb_platform *wanted = platform ? platform : &own;
+    const struct sb_platform *wanted = platform ? platform : sb_platform_own();
     sb_autobuf struct sb_buf others = {0};
     int best = 0;
     size_t i;

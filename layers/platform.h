@@ -25,6 +25,10 @@ struct sb_platform {
     char *os, *architecture;
     char *variant; /* NULL: none was named */
 };
+const struct sb_platform *sb_platform_own(void); /* this machine's, with its variant */
+/* Writes the variant down that one without a name means, where images say it: v8 of arm64, v7 of
+ * arm. So all machines make the same of it. */
+void sb_platform_complete(struct sb_platform *platform);
 /* "linux/arm64", "linux/arm/v7"; SB_E_USAGE otherwise. Free with sb_platform_free. */
 int sb_platform_parse(const char *text, struct sb_platform *out, struct sb_error *err);
 /* What a config or an index's "platform" says, in Go's names; false, and out empty, when it lacks
@@ -33,6 +37,19 @@ bool sb_platform_read(const json_t *value, struct sb_platform *out);
 void sb_platform_copy(struct sb_platform *to, const struct sb_platform *from);
 void sb_platform_free(struct sb_platform *platform);
 #define sb_autoplatform __attribute__((cleanup(sb_platform_free), unused))
+
+/* A list of them, which it owns. */
+struct sb_platforms {
+    struct sb_platform *v;
+    size_t n, cap;
+};
+/* Copies it, unless it is there. */
+void sb_platforms_add(struct sb_platforms *list, const struct sb_platform *platform);
+bool sb_platforms_has(const struct sb_platforms *list, const struct sb_platform *platform);
+void sb_platforms_free(struct sb_platforms *list);
+#define sb_autoplatforms __attribute__((cleanup(sb_platforms_free), unused))
+/* Those that Linux's images are usually made for. */
+void sb_platforms_add_usual(struct sb_platforms *list);
 
 /* "linux/arm64", "linux/arm/v7": without a variant that need not be written. The caller's. */
 char *sb_platform_text(const struct sb_platform *platform);

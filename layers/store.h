@@ -193,6 +193,12 @@ bool sb_store_name_valid(const char *name);
  * nothing would change. The manifest must be in the store. */
 int sb_store_tag(struct sb_store *store, const struct sb_strings *names,
                  const struct sb_descriptor *manifest, struct sb_error *err);
+/* The same for names each of which is to stand for something that depends on what it stands for now
+ * (NULL: nothing): nobody else changes it meanwhile. */
+typedef int sb_store_choose(void *data, const char *name, const struct sb_descriptor *now,
+                            struct sb_descriptor *out, struct sb_error *err);
+int sb_store_tag_chosen(struct sb_store *store, const struct sb_strings *names,
+                        sb_store_choose *choose, void *data, struct sb_error *err);
 /* All names, or none when one of them is not there (SB_E_NOT_FOUND). */
 int sb_store_untag(struct sb_store *store, const struct sb_strings *names, struct sb_error *err);
 /* All tags, sorted by name; free with sb_tagged_list_free. */

@@ -113,52 +113,71 @@ static const json_t *find_entry(const json_t *manifests, const char *name,
     return NULL;
 }
 
-/* True when something changed. */
-static bool point(struct sb_store *store, json_t *root, const struct sb_strings *names,
-                  const struct sb_descriptor *descriptor) {
+/* 1: that changes something. */
+static int point(struct sb_store *store, json_t *root, const char *name,
+                 const struct sb_descriptor *descriptor, struct sb_error *err) {
     json_t *manifests = json_object_get(root, "manifests");
-    sb_autojson json_t *platform = NULL;
-    bool changed = false;
-    for (size_t i = 0; i < names->n; i++) {
-        const json_t *there = find_entry(manifests, names->v[i], descriptor);
-        changed |= remove_entries(manifests, names->v[i], there) > 0;
-        if (there)
-            continue;
-        if (!platform)
-            platform = find_platform(store, descriptor);
-        json_t *entry = sb_descriptor_json(descriptor);
-        json_object_set_new(entry, "annotations",
-                            json_pack("{s:s}", SB_ANNOTATION_REF_NAME, names->v[i]));
-        if (platform)
-            json_object_set(entry, "platform", platform);
-        json_array_append_new(manifests, entry);
-        changed = true;
-    }
-    return changed;
+    const json_t *there = find_entry(manifests, name, descriptor);
+    bool changed = remove_entries(manifests, name, there) > 0;
+    if (there)
+        return changed;
+    if (!sb_blob_has(store, &descriptor->digest, descriptor->size))
+        return sb_fail(err, SB_E_NOT_FOUND, "the manifest %s is not in the store %s",
+                       sb_digest_text(&descriptor->digest).text, store->path);
+    json_t *platform = find_platform(store, descriptor);
+    json_t *entry = sb_descriptor_json(descriptor);
+    json_object_set_new(entry, "annotations", json_pack("{s:s}", SB_ANNOTATION_REF_NAME, name));
+    if (platform)
+        json_object_set_new(entry, "platform", platform);
+    json_array_append_new(manifests, entry);
+    return 1;
 }
 
-static int tag_held(struct sb_store *store, const struct sb_strings *names,
-                    const struct sb_descriptor *manifest, struct sb_error *err) {
-    if (!sb_blob_has(store, &manifest->digest, manifest->size))
-        return sb_fail(err, SB_E_NOT_FOUND, "the manifest %s is not in the store %s",
-                       sb_digest_text(&manifest->digest).text, store->path);
+static int tag_held(struct sb_store *store, const struct sb_strings *names, sb_store_choose *choose,
+                    void *data, struct sb_error *err) {
     sb_autoclose int lock = sb_index_lock(store, err);
     if (lock < 0)
         return -1;
     sb_autojson json_t *root = sb_index_read(store, false, err);
-    if (!root)
+    int changed = root ? 0 : -1;
+    for (size_t i = 0; i < names->n && changed >= 0; i++) {
+        const char *name = names->v[i];
+        struct sb_descriptor now, chosen;
+        const json_t *there = find_entry(json_object_get(root, "manifests"), name, NULL);
+        bool known = there && sb_descriptor_parse(there, &now, NULL) == 0;
+        if (choose(data, name, known ? &now : NULL, &chosen, err) < 0)
+            return -1;
+        int one = point(store, root, name, &chosen, err);
+        changed = one < 0 ? -1 : changed | one;
+    }
+    return changed > 0 ? sb_index_write(store, root, err) : changed;
+}
+
+int sb_store_tag_chosen(struct sb_store *store, const struct sb_strings *names,
+                        sb_store_choose *choose, void *data, struct sb_error *err) {
+    /* Held throughout: what is tagged now, the collector must not be about to take. */
+    if (check_names(names, err) < 0 || sb_store_hold(store, err) < 0)
         return -1;
-    return point(store, root, names, manifest) ? sb_index_write(store, root, err) : 0;
+    int failed = tag_held(store, names, choose, data, err);
+    sb_store_release(store);
+    return failed;
+}
+
+static int choose_given(void *data, const char *name, const struct sb_descriptor *now,
+                        struct sb_descriptor *out, struct sb_error *err) {
+    (void)name;
+    (void)now;
+    (void)err;
+    *out = *(const struct sb_descriptor *)data;
+    return 0;
 }
 
 int sb_store_tag(struct sb_store *store, const struct sb_strings *names,
                  const struct sb_descriptor *manifest, struct sb_error *err) {
-    /* Held throughout: what is tagged now, the collector must not be about to take. */
-    if (check_names(names, err) < 0 || sb_store_hold(store, err) < 0)
-        return -1;
-    int failed = tag_held(store, names, manifest, err);
-    sb_store_release(store);
-    return failed;
+    if (!sb_blob_has(store, &manifest->digest, manifest->size))
+        return sb_fail(err, SB_E_NOT_FOUND, "the manifest %s is not in the store %s",
+                       sb_digest_text(&manifest->digest).text, store->path);
+    return sb_store_tag_chosen(store, names, choose_given, (void *)manifest, err);
 }
 
 int sb_store_untag(struct sb_store *store, const struct sb_strings *names, struct sb_error *err) {

@@ -9,6 +9,7 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "layers/descriptor.h"
+#include "layers/image_index.h"
 #include "layers/origin.h"
 #include "registry/fetch.h"
 
@@ -116,9 +117,10 @@ static json_t *find_named(struct pull *p, struct sb_descriptor *out, bool *out_a
     return document;
 }
 
-/* The manifest behind whatever was named; indexes are followed, not far. */
-static json_t *find_manifest(struct pull *p, struct sb_pulled *out, struct sb_error *err) {
-    sb_autojson json_t *document = find_named(p, &out->named, &out->absent, err);
+/* The manifest behind what was named, which is dropped; indexes are followed, not far. */
+static json_t *find_manifest(struct pull *p, json_t *named, struct sb_pulled *out,
+                             struct sb_error *err) {
+    sb_autojson json_t *document = named;
     out->image = out->named;
     for (int depth = 0; document; depth++) {
         if (sb_media_kind(out->image.media_type) == SB_MEDIA_KIND_MANIFEST)
@@ -290,23 +292,27 @@ static int add_origins(struct pull *p, const struct sb_image *image, struct sb_e
 
 static int tag(struct pull *p, const struct sb_descriptor *image, struct sb_error *err) {
     const struct sb_reference *r = p->reference;
-    if (!r->tag && r->has_digest)
+    if (p->options->untagged || (!r->tag && r->has_digest))
         return 0;
     sb_autostrings struct sb_strings names = {0};
     sb_strings_addf(&names, "%s:%s", p->where, r->tag ? r->tag : "latest");
-    return sb_store_name_valid(names.v[0]) ? sb_store_tag(p->store, &names, image, err) : 0;
+    struct sb_descriptor there;
+    if (!sb_store_name_valid(names.v[0]) ||
+        (p->options->keep_tag && sb_store_resolve(p->store, names.v[0], &there, NULL) == 0))
+        return 0;
+    return sb_store_tag(p->store, &names, image, err);
 }
 
-static int pull_image(struct pull *p, struct sb_pulled *out, struct sb_error *err) {
-    sb_autojson json_t *manifest = find_manifest(p, out, err);
-    if (!manifest)
-        return sb_registry_failed(err);
+/* Config and layers of an image whose manifest is here. pulled is checked against the platform
+ * that was asked for; NULL: it need not be. */
+static int bring(struct pull *p, const struct sb_descriptor *descriptor, const json_t *manifest,
+                 const struct sb_pulled *pulled, struct sb_error *err) {
     struct sb_image image = {0};
     int rc = need_config(p, manifest, err);
     if (rc == 0)
-        rc = sb_image_load(p->store, &out->image, &image, err);
-    if (rc == 0)
-        rc = check_platform(p, out, &image, err);
+        rc = sb_image_load(p->store, descriptor, &image, err);
+    if (rc == 0 && pulled)
+        rc = check_platform(p, pulled, &image, err);
     if (rc < 0) {
         sb_error_context(err, "%s", p->where);
         sb_image_free(&image);
@@ -315,10 +321,58 @@ static int pull_image(struct pull *p, struct sb_pulled *out, struct sb_error *er
     rc = add_origins(p, &image, err);
     if (rc == 0 && !p->options->lazy)
         rc = fetch_layers(p, &image, err);
-    if (rc == 0)
-        rc = tag(p, &out->image, err);
     sb_image_free(&image);
     return rc;
+}
+
+static int bring_entry(struct pull *p, const struct sb_index_entry *entry, struct sb_error *err) {
+    struct sb_descriptor descriptor;
+    sb_autojson json_t *manifest = need_document(p, &entry->descriptor, &descriptor, err);
+    if (!manifest)
+        return sb_registry_failed(err);
+    return bring(p, &descriptor, manifest, NULL, err);
+}
+
+static bool is_image(const struct sb_index_entry *entry) {
+    return entry->platform.os &&
+           sb_media_kind(entry->descriptor.media_type) == SB_MEDIA_KIND_MANIFEST;
+}
+
+/* All images for Linux; what else an index has stays where it is. */
+static int bring_index(struct pull *p, struct sb_pulled *out, struct sb_error *err) {
+    struct sb_image_index index;
+    if (sb_image_index_load(p->store, &out->named, &index, err) < 0)
+        return sb_error_context(err, "%s", p->where);
+    int rc = 0;
+    for (size_t i = 0; i < index.n && rc == 0; i++) {
+        if (!is_image(&index.v[i]) || strcmp(index.v[i].platform.os, "linux") != 0)
+            continue;
+        out->images++;
+        rc = bring_entry(p, &index.v[i], err);
+    }
+    if (rc == 0 && out->images == 0) {
+        sb_fail(err, SB_E_NOT_FOUND, "%s: the index has no image for Linux", p->where);
+        rc = sb_registry_failed(err);
+    }
+    out->image = out->named;
+    sb_image_index_free(&index);
+    return rc;
+}
+
+static int pull_image(struct pull *p, struct sb_pulled *out, struct sb_error *err) {
+    json_t *named = find_named(p, &out->named, &out->absent, err);
+    if (!named)
+        return sb_registry_failed(err);
+    int rc;
+    if (p->options->all_platforms && sb_media_kind(out->named.media_type) == SB_MEDIA_KIND_INDEX) {
+        json_decref(named);
+        rc = bring_index(p, out, err);
+    } else {
+        sb_autojson json_t *manifest = find_manifest(p, named, out, err);
+        out->images = 1;
+        rc = manifest ? bring(p, &out->image, manifest, out, err) : sb_registry_failed(err);
+    }
+    return rc == 0 ? tag(p, &out->image, err) : -1;
 }
 
 int sb_pull_image(struct sb_registry *registry, struct sb_store *store,

@@ -25,9 +25,12 @@
 /* Zero values are the defaults. */
 struct sb_pull_options {
     const struct sb_platform *platform; /* NULL: this machine's */
-    bool lazy;                          /* leave the layers where they are */
-    bool tag_own; /* what a tag is, is asked of the registry itself, not of its mirrors */
-    int parallel; /* layers at once; 0: 4 */
+    bool all_platforms; /* of an index, all images for Linux; it is then what gets the tag */
+    bool untagged;      /* the store gets no tag */
+    bool lazy;          /* leave the layers where they are */
+    bool keep_tag;      /* one that the store has stays where it is */
+    bool tag_own;       /* what a tag is, is asked of the registry itself, not of its mirrors */
+    int parallel;       /* layers at once; 0: 4 */
     sb_transfer_notify *notify; /* may be NULL */
     /* Called when a layer begins to arrive, or is in the store, from any thread and for two layers
      * at once, while others are still fetched. One that fails while its layer is arriving is called
@@ -38,7 +41,9 @@ struct sb_pull_options {
 };
 
 struct sb_pulled {
-    struct sb_descriptor image; /* its manifest, in the store; media_type is a static string */
+    struct sb_descriptor image; /* its manifest, in the store; media_type is a static string. With
+                                   all_platforms the index, if there is one */
+    size_t images;              /* that were brought */
     struct sb_descriptor named; /* what the reference named: the same, or an index that it is in */
     bool absent;                /* failed, as the registry has no such tag, digest or repository */
 };

@@ -479,7 +479,7 @@ int sb_pusher_finish(struct sb_pusher *p, const struct sb_image *image,
     struct sb_rewritten document = {0};
     struct sb_tagging tagging;
     *out = (struct sb_push_result){0};
-    sb_tagging_init(&tagging, p->remote, p->jobs, p->where, &document, tags);
+    sb_tagging_init(&tagging, p->remote, p->jobs, p->where, &document, NULL, tags);
     int rc = check_quotas(p, image, tagging.n, err);
     if (rc == 0)
         rc = push(p, image, &document, &tagging, out, err);
@@ -498,5 +498,11 @@ void sb_push_result_free(struct sb_push_result *result) {
     sb_strings_free(&result->overtaken);
     sb_strings_free(&result->kept);
     sb_strings_free(&result->kept_by);
+    sb_strings_free(&result->beside);
+    sb_strings_free(&result->dropped);
+    sb_strings_free(&result->lost);
+    sb_strings_free(&result->overtaken_platforms);
+    free(result->adopted);
+    free(result->replaced_platform);
     free(result->unlisted);
 }

@@ -22,6 +22,7 @@
 #include "base/buffer.h"
 #include "base/error.h"
 #include "layers/image.h"
+#include "layers/image_index.h"
 #include "layers/store.h"
 #include "registry/ecr.h"
 #include "registry/reference.h"
@@ -68,6 +69,15 @@ struct sb_push_result {
     char *unlisted;                /* why the registry's tags could not be listed; or NULL */
     bool replaced;                 /* the version's own tag named another image before: */
     struct sb_digest replaced_digest;
+    /* Of an index, at its first tag (registry/join.h): */
+    struct sb_strings beside;              /* platforms of others that it has too */
+    struct sb_strings dropped;             /* platforms that the tag had, and has no longer */
+    struct sb_strings overtaken_platforms; /* whose image another push put at the same time */
+    struct sb_strings lost;  /* digests of entries that are no images, and that the repository
+                                does not have */
+    char *adopted;           /* the platform of the one image that the tag named before, which is
+                                in the index now; or NULL */
+    char *replaced_platform; /* of which the tag had another image; or NULL */
 };
 void sb_push_result_free(struct sb_push_result *result);
 
@@ -105,6 +115,30 @@ void sb_pusher_add(struct sb_pusher *pusher, size_t id, const struct sb_layer *l
 int sb_pusher_finish(struct sb_pusher *pusher, const struct sb_image *image,
                      const struct sb_push_tags *tags, struct sb_push_result *out,
                      struct sb_error *err);
+
+/* ---- several platforms ---- */
+
+/* An image of an index, and who sends it. */
+struct sb_push_part {
+    const struct sb_image *image; /* saved in the store */
+    struct sb_pusher *pusher;     /* of the same repository; freed by sb_push_index */
+};
+struct sb_push_index {
+    struct sb_registry *registry;
+    const struct sb_reference *repository;
+    struct sb_push_part *parts;
+    size_t count;
+    /* What the index has beside the images: annotations, attestations; NULL: nothing. Entries that
+     * the repository lacks are left out, and named in the result's lost. */
+    const struct sb_image_index *rest;
+    bool whole;                         /* as in registry/join.h, like these: */
+    const struct sb_platforms *others;  /* may be NULL */
+    const struct sb_platforms *removed; /* may be NULL */
+};
+/* Sends the images, several at once, each under the markers of its platform; then puts the index
+ * under all tags. out tells of all together, and is to be freed in every case. */
+int sb_push_index(const struct sb_push_index *push, const struct sb_push_tags *tags,
+                  struct sb_push_result *out, struct sb_error *err);
 
 /* NULL is allowed; ends what is still under way. */
 void sb_pusher_free(struct sb_pusher *pusher);

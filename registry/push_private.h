@@ -4,6 +4,7 @@
  *     push.c           the jobs: blobs, and what they wait for
  *     push_rewrite.c   the manifest as it goes
  *     push_tagging.c   the tags that it gets
+ *     push_index.c     the images of an index, and the index
  */
 #ifndef SB_REGISTRY_PUSH_PRIVATE_H
 #define SB_REGISTRY_PUSH_PRIVATE_H
@@ -14,6 +15,7 @@
 #include "base/error.h"
 #include "base/jobs.h"
 #include "layers/pack.h"
+#include "registry/join.h"
 #include "registry/push.h"
 
 /* ---- push_rewrite.c: the manifest of an image whose layers go into a repository otherwise than
@@ -56,8 +58,9 @@ struct sb_tag_job {
     struct sb_digest names;
     bool was_named; /* before it was put */
     struct sb_digest was;
-    bool overtaken; /* another push came last */
-    bool stuck;     /* the registry holds it to be immutable */
+    bool overtaken;          /* another push came last */
+    struct sb_joined joined; /* of an index, and no floating tag */
+    bool stuck;              /* the registry holds it to be immutable */
     /* Of a floating tag: */
     bool wanted;              /* it may be this image's; later another push may have it */
     char *kept_by;            /* it stays: the tag of a higher release, or "" */
@@ -68,8 +71,10 @@ struct sb_tag_job {
 struct sb_tagging {
     struct sb_remote *remote;
     struct sb_jobs *jobs;
-    const char *where; /* "host/repository" */
-    const struct sb_rewritten *document;
+    const char *where;                   /* "host/repository" */
+    const struct sb_rewritten *document; /* of an image, else NULL: */
+    const struct sb_join *join;          /* an index is joined at each tag; those that float name
+                                            what the version's own does */
     struct sb_release release;
     struct sb_tag_job *v; /* the version's own, its floating ones, those that were told */
     size_t n, floats;     /* of all; those behind the first that float */
@@ -79,10 +84,11 @@ struct sb_tagging {
     char *unlisted; /* why they can't be listed; NULL: they can */
 };
 
-/* Plain: all but tags must outlive it. */
+/* What is given stays the caller's, and but for tags must outlive it. One of document and join is
+ * NULL. */
 void sb_tagging_init(struct sb_tagging *tagging, struct sb_remote *remote, struct sb_jobs *jobs,
                      const char *where, const struct sb_rewritten *document,
-                     const struct sb_push_tags *tags);
+                     const struct sb_join *join, const struct sb_push_tags *tags);
 void sb_tagging_free(struct sb_tagging *tagging);
 
 /* What each names now. *out_same: nothing would have to be put. */

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/memory.h"
 
 enum {
@@ -20,10 +21,12 @@ static void add(struct sb_tagging *t, const char *reference, bool floats) {
 
 void sb_tagging_init(struct sb_tagging *t, struct sb_remote *remote, struct sb_jobs *jobs,
                      const char *where, const struct sb_rewritten *document,
-                     const struct sb_push_tags *tags) {
+                     const struct sb_join *join, const struct sb_push_tags *tags) {
     static const struct sb_strings nothing;
     sb_autoreleasetags struct sb_release_tags all;
-    *t = (struct sb_tagging){.remote = remote, .jobs = jobs, .where = where, .document = document};
+    sb_assert(!document != !join);
+    *t = (struct sb_tagging){
+        .remote = remote, .jobs = jobs, .where = where, .document = document, .join = join};
     if (tags->release)
         t->release = *tags->release;
     sb_release_decide(&t->release, &nothing, &all);
@@ -46,6 +49,7 @@ static void forget_other(struct sb_tag_job *j) {
 void sb_tagging_free(struct sb_tagging *t) {
     for (size_t i = 0; i < t->n; i++) {
         forget_other(&t->v[i]);
+        sb_joined_free(&t->v[i].joined);
         free(t->v[i].reference);
         free(t->v[i].kept_by);
     }
@@ -56,15 +60,42 @@ void sb_tagging_free(struct sb_tagging *t) {
 
 /* ---- what a tag names ---- */
 
+/* What it has to name. */
+struct document {
+    const struct sb_descriptor *descriptor;
+    const struct sb_buf *bytes;
+};
+static struct document document_of(const struct sb_tag_job *j) {
+    const struct sb_tagging *t = j->tagging;
+    const struct sb_joined *joined = j->floats ? &t->v[0].joined : &j->joined;
+    return t->join ? (struct document){&joined->descriptor, &joined->bytes}
+                   : (struct document){&t->document->descriptor, &t->document->bytes};
+}
+
 static void set_named(struct sb_tag_job *j, bool named, const struct sb_digest *digest) {
     j->named = named;
     j->names = *digest;
-    j->same = named && sb_digest_equal(digest, &j->tagging->document->descriptor.digest);
+    j->same = named && sb_digest_equal(digest, &document_of(j).descriptor->digest);
+}
+
+/* Of a tag at which an index is joined: what it has to name depends on what it does. */
+static bool is_joined(const struct sb_tag_job *j) {
+    return j->tagging->join && j->reference && !j->floats;
+}
+
+static int look_at_joined(struct sb_tag_job *j, struct sb_error *err) {
+    bool same;
+    if (sb_join_look(j->tagging->join, j->reference, &j->joined, &same, err) < 0)
+        return -1;
+    set_named(j, j->joined.named, &j->joined.names.digest);
+    return 0;
 }
 
 static int compare_tag(void *data, struct sb_error *err) {
     struct sb_tag_job *j = data;
-    struct sb_digest_text text = sb_digest_text(&j->tagging->document->descriptor.digest);
+    if (is_joined(j))
+        return look_at_joined(j, err);
+    struct sb_digest_text text = sb_digest_text(&document_of(j).descriptor->digest);
     const char *reference = j->reference ? j->reference : text.text;
     struct sb_descriptor there = {0};
     int rc = sb_remote_manifest_head(j->tagging->remote, reference, &there, err);
@@ -75,13 +106,13 @@ static int compare_tag(void *data, struct sb_error *err) {
 /* Some registries say to HEAD that there is nothing, whatever there is. */
 static int read_tag(void *data, struct sb_error *err) {
     struct sb_tag_job *j = data;
-    struct sb_digest_text text = sb_digest_text(&j->tagging->document->descriptor.digest);
     struct sb_manifest manifest = {0};
     struct sb_error own = {0};
     if (compare_tag(j, err) < 0)
         return -1;
-    if (j->named)
+    if (j->named || is_joined(j))
         return 0;
+    struct sb_digest_text text = sb_digest_text(&document_of(j).descriptor->digest);
     int rc = sb_remote_manifest_get_own(j->tagging->remote, j->reference ? j->reference : text.text,
                                         &manifest, &own);
     if (rc == 0)
@@ -102,7 +133,7 @@ static void remember(struct sb_tag_job *j) {
  * there last. */
 static int judge(struct sb_tag_job *j, struct sb_error *err) {
     const struct sb_tagging *t = j->tagging;
-    struct sb_digest_text digest = sb_digest_text(&t->document->descriptor.digest);
+    struct sb_digest_text digest = sb_digest_text(&document_of(j).descriptor->digest);
     j->overtaken = j->reference && !j->same && j->named &&
                    !(j->was_named && sb_digest_equal(&j->was, &j->names));
     if (j->same || j->overtaken)
@@ -114,16 +145,27 @@ static int judge(struct sb_tag_job *j, struct sb_error *err) {
 
 /* ---- tags that are put as told ---- */
 
+static int join(struct sb_tag_job *j, struct sb_error *err) {
+    if (sb_join_tag(j->tagging->join, j->reference, &j->joined, err) < 0)
+        return -1;
+    set_named(j, true, &j->joined.names.digest);
+    return 0;
+}
+
 static int put(void *data, struct sb_error *err) {
     struct sb_tag_job *j = data;
-    const struct sb_rewritten *d = j->tagging->document;
-    struct sb_digest_text digest = sb_digest_text(&d->descriptor.digest);
+    if (is_joined(j))
+        return join(j, err);
+    const struct document d = document_of(j);
+    struct sb_digest_text digest = sb_digest_text(&d.descriptor->digest);
     remember(j);
     return sb_remote_manifest_put(j->tagging->remote, j->reference ? j->reference : digest.text,
-                                  d->descriptor.media_type, d->bytes.data, d->bytes.len, err);
+                                  d.descriptor->media_type, d.bytes->data, d.bytes->len, err);
 }
 
 static int put_and_read(void *data, struct sb_error *err) {
+    if (is_joined(data))
+        return join(data, err);
     return put(data, err) < 0 || read_tag(data, err) < 0 ? -1 : judge(data, err);
 }
 
@@ -187,10 +229,21 @@ static void decide(struct sb_tagging *t) {
     }
 }
 
-int sb_tagging_look(struct sb_tagging *t, bool *out_same, struct sb_error *err) {
+/* Of an index, what the floating tags have to name is known when the version's own was read. */
+static int compare_all(struct sb_tagging *t, struct sb_error *err) {
     for (size_t i = 0; i < t->n; i++)
-        sb_jobs_add(t->jobs, compare_tag, &t->v[i]);
-    if (sb_jobs_wait(t->jobs, err) < 0)
+        if (!t->join || !t->v[i].floats)
+            sb_jobs_add(t->jobs, compare_tag, &t->v[i]);
+    if (t->join && sb_jobs_wait(t->jobs, err) < 0)
+        return -1;
+    for (size_t i = 0; i < t->n; i++)
+        if (t->join && t->v[i].floats)
+            sb_jobs_add(t->jobs, compare_tag, &t->v[i]);
+    return sb_jobs_wait(t->jobs, err);
+}
+
+int sb_tagging_look(struct sb_tagging *t, bool *out_same, struct sb_error *err) {
+    if (compare_all(t, err) < 0)
         return -1;
     bool floats = true, others = true;
     for (size_t i = 0; i < t->n; i++)
@@ -221,9 +274,9 @@ void sb_tagging_start_look(struct sb_tagging *t) {
 static int put_float(void *data, struct sb_error *err) {
     struct sb_tag_job *j = data;
     struct sb_tagging *t = j->tagging;
-    const struct sb_rewritten *d = t->document;
-    const struct sb_buf *bytes = j->others ? &j->other.bytes : &d->bytes;
-    const char *type = j->others ? j->other.media_type : d->descriptor.media_type;
+    const struct document d = document_of(j);
+    const struct sb_buf *bytes = j->others ? &j->other.bytes : d.bytes;
+    const char *type = j->others ? j->other.media_type : d.descriptor->media_type;
     struct sb_error own = {0};
     remember(j);
     if (sb_remote_manifest_put_if(t->remote, j->reference, j->named ? &j->names : NULL, type,
@@ -285,6 +338,8 @@ static int mend(struct sb_tagging *t, struct sb_error *err) {
     sb_autoreleasetags struct sb_release_tags tags;
     sb_release_decide(&t->release, t->unlisted ? NULL : &t->there, &tags);
     for (size_t i = 1; i <= t->floats; i++) {
+        if (t->join) /* which may have got another platform since this one was read */
+            set_named(&t->v[i], t->v[i].named, &t->v[i].names);
         int wrong = find_right(t, &t->v[i], &tags, err);
         if (wrong < 0)
             return -1;
@@ -315,6 +370,8 @@ static int fail_stuck(const struct sb_tagging *t, struct sb_error *err) {
 static int insist(struct sb_tagging *t, struct sb_error *err) {
     struct sb_tag_job *own = &t->v[0];
     struct sb_error ignored = {0};
+    if (t->join)
+        return own->same ? 0 : join(own, err);
     if (own->same || t->insisted || judge(own, &ignored) == 0)
         return own->same ? 0 : judge(own, err);
     t->insisted = true;
@@ -361,6 +418,22 @@ int sb_tagging_put(struct sb_tagging *t, struct sb_error *err) {
 
 /* ---- what came of it ---- */
 
+static void joined_result(const struct sb_tagging *t, const struct sb_tag_job *own,
+                          struct sb_push_result *out) {
+    const struct sb_joined *joined = &t->v[0].joined;
+    out->manifest = joined->descriptor;
+    sb_strings_copy(&out->beside, &joined->beside);
+    sb_strings_copy(&out->dropped, &joined->dropped);
+    out->adopted = joined->adopted ? sb_strdup(joined->adopted) : NULL;
+    out->replaced = own && joined->replaced;
+    if (out->replaced) {
+        out->replaced_platform = sb_strdup(joined->replaced);
+        out->replaced_digest = joined->was;
+    }
+    for (size_t i = 0; i < joined->overtaken.n; i++)
+        sb_strings_add(&out->overtaken_platforms, joined->overtaken.v[i]);
+}
+
 void sb_tagging_result(const struct sb_tagging *t, struct sb_push_result *out) {
     for (size_t i = 0; i < t->n; i++) {
         const struct sb_tag_job *j = &t->v[i];
@@ -374,10 +447,14 @@ void sb_tagging_result(const struct sb_tagging *t, struct sb_push_result *out) {
         }
     }
     const struct sb_tag_job *own = sb_release_has_tags(&t->release) ? &t->v[0] : NULL;
+    if (t->unlisted && out->kept.n > 0)
+        out->unlisted = sb_strdup(t->unlisted);
+    if (t->join) {
+        joined_result(t, own, out);
+        return;
+    }
     out->replaced = own && !out->unchanged && own->was_named &&
                     !sb_digest_equal(&own->was, &t->document->descriptor.digest);
     if (out->replaced)
         out->replaced_digest = own->was;
-    if (t->unlisted && out->kept.n > 0)
-        out->unlisted = sb_strdup(t->unlisted);
 }

@@ -7,6 +7,7 @@
 
 #define DEBIAN          "http://deb.debian.org/debian"
 #define UBUNTU          "http://archive.ubuntu.com/ubuntu"
+#define UBUNTU_PORTS    "http://ports.ubuntu.com/ubuntu-ports"
 #define UBUNTU_SECURITY "http://security.ubuntu.com/ubuntu"
 
 /* ---- a new list ---- */
@@ -42,12 +43,19 @@ static void add_line(struct sb_strings *out, const char *options, const char *ar
     sb_strings_addf(out, "deb %s%s %s%s %s", options, archive, suite, suffix, components);
 }
 
-void sb_apt_sources_lines(const struct sb_bootstrap *bootstrap, const char *mirror,
-                          const char *keyring, struct sb_strings *out) {
-    sb_autofree char *given = mirror                               ? sb_strdup(mirror)
-                              : bootstrap->mirror                  ? sb_strdup(bootstrap->mirror)
-                              : is_debian(bootstrap->distribution) ? sb_strdup(DEBIAN)
-                                                                   : sb_strdup(UBUNTU);
+/* Ubuntu's is for the processors that it began with; all others have another. */
+static const char *own_archive(const struct sb_bootstrap *bootstrap,
+                               const struct sb_platform *platform) {
+    const char *architecture = (platform ? platform : sb_platform_own())->architecture;
+    bool first = !strcmp(architecture, "amd64") || !strcmp(architecture, "386");
+    return is_debian(bootstrap->distribution) ? DEBIAN : first ? UBUNTU : UBUNTU_PORTS;
+}
+
+void sb_apt_sources_lines(const struct sb_bootstrap *bootstrap, const struct sb_platform *platform,
+                          const char *mirror, const char *keyring, struct sb_strings *out) {
+    sb_autofree char *given = sb_strdup(mirror              ? mirror
+                                        : bootstrap->mirror ? bootstrap->mirror
+                                                            : own_archive(bootstrap, platform));
     for (size_t n = strlen(given); n && given[n - 1] == '/'; n--)
         given[n - 1] = '\0';
     sb_autobuf struct sb_buf components = {0};

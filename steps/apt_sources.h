@@ -14,10 +14,10 @@
 #include "document/settings.h"
 
 /* The lines of sources.list: the suite, its updates and its security archive, with the components
- * asked for. mirror: NULL for the recipe's, or else the distribution's own. keyring: a path for
- * signed-by, or NULL. */
-void sb_apt_sources_lines(const struct sb_bootstrap *bootstrap, const char *mirror,
-                          const char *keyring, struct sb_strings *out);
+ * asked for. platform: NULL is this machine's; Ubuntu has two archives. mirror: NULL for the
+ * recipe's, or else the distribution's own. keyring: a path for signed-by, or NULL. */
+void sb_apt_sources_lines(const struct sb_bootstrap *bootstrap, const struct sb_platform *platform,
+                          const char *mirror, const char *keyring, struct sb_strings *out);
 
 /* The settings' mirror for a distribution, or NULL. */
 const char *sb_apt_mirror(const struct sb_settings *settings, const char *distribution);

@@ -75,13 +75,28 @@ static const char hide_domain[] =
 static const char unmount_cache[] =
     "--customize-hook=umount \"$1/var/lib/apt/lists\" \"$1/var/cache/apt\"";
 
-static void add_arguments(const struct sb_bootstrap *bootstrap, struct sb_registry *registry,
+/* What Debian calls an architecture. */
+static const char *debian_architecture(const struct sb_platform *platform) {
+    static const char *const names[][2] = {{"386", "i386"}, {"ppc64le", "ppc64el"}};
+    const char *name = platform->architecture;
+    if (!strcmp(name, "arm"))
+        return platform->variant && strcmp(platform->variant, "v7") < 0 ? "armel" : "armhf";
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (!strcmp(names[i][0], name))
+            return names[i][1];
+    return name;
+}
+
+static void add_arguments(const struct sb_bootstrap *bootstrap,
+                          const struct sb_step_run_context *context,
                           const struct sb_strings *sources, struct sb_strings *argv) {
+    const struct sb_platform *platform = context->platform;
     static const char *const fixed[] = {"mmdebstrap",
                                         "--mode=root",
                                         "--variant=apt",
                                         "--format=directory",
                                         "--skip=check/signed-by",
+                                        "--skip=check/qemu",
                                         "--skip=essential/unlink",
                                         "--skip=cleanup/apt",
                                         "--dpkgopt=force-unsafe-io",
@@ -90,7 +105,10 @@ static void add_arguments(const struct sb_bootstrap *bootstrap, struct sb_regist
                                         unmount_cache};
     for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++)
         sb_strings_add(argv, fixed[i]);
-    sb_strings_addf(argv, "--aptopt=Acquire::Retries \"%u\"", sb_away_apt_retries(registry));
+    if (platform && sb_platform_compare(platform, sb_platform_own()) != 0)
+        sb_strings_addf(argv, "--architectures=%s", debian_architecture(platform));
+    sb_strings_addf(argv, "--aptopt=Acquire::Retries \"%u\"",
+                    sb_away_apt_retries(context->registry));
     sb_autobuf struct sb_buf packages = {0};
     for (size_t i = 0; i < bootstrap->packages.n; i++)
         sb_buf_addf(&packages, "%s%s", i ? "," : "", bootstrap->packages.v[i]);
@@ -108,9 +126,10 @@ static int run_mmdebstrap(const struct sb_bootstrap *bootstrap, struct sb_step_r
     if (!keyring)
         return -1;
     sb_autostrings struct sb_strings argv = {0}, sources = {0};
-    sb_apt_sources_lines(bootstrap, sb_apt_mirror(context->settings, bootstrap->distribution),
-                         keyring, &sources);
-    add_arguments(bootstrap, context->registry, &sources, &argv);
+    sb_apt_sources_lines(bootstrap, context->platform,
+                         sb_apt_mirror(context->settings, bootstrap->distribution), keyring,
+                         &sources);
+    add_arguments(bootstrap, context, &sources, &argv);
     sb_autobuf struct sb_buf proxy = {0};
     find_proxy(&proxy);
     sb_autofree char *epoch = sb_format("%lld", (long long)context->epoch);
@@ -171,14 +190,15 @@ static int remove_traces(int root, struct sb_error *err) {
     return empty_directory(root, "dev", err);
 }
 
-static int write_sources(int root, const struct sb_bootstrap *bootstrap, struct sb_error *err) {
+static int write_sources(int root, const struct sb_bootstrap *bootstrap,
+                         const struct sb_platform *platform, struct sb_error *err) {
     const char *keyring = NULL;
     const char *const *keyrings = keyrings_of(bootstrap);
     for (size_t i = 0; keyrings[i] && !keyring; i++)
         if (sb_inroot_exists(root, keyrings[i]))
             keyring = keyrings[i];
     sb_autostrings struct sb_strings lines = {0};
-    sb_apt_sources_lines(bootstrap, NULL, keyring, &lines);
+    sb_apt_sources_lines(bootstrap, platform, NULL, keyring, &lines);
     sb_autobuf struct sb_buf text = {0};
     for (size_t i = 0; i < lines.n; i++)
         sb_buf_addf(&text, "%s\n", lines.v[i]);
@@ -204,7 +224,7 @@ int sb_bootstrap_run(const struct sb_bootstrap *bootstrap, struct sb_step_run_co
     sb_autoclose int root = sb_directory_open(AT_FDCWD, upper, err);
     if (root < 0 || remove_traces(root, err) < 0)
         return -1;
-    return write_sources(root, bootstrap, err);
+    return write_sources(root, bootstrap, context->platform, err);
 }
 
 int sb_bootstrap_check(const struct sb_bootstrap *bootstrap, struct sb_error *err) {

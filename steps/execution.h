@@ -46,6 +46,7 @@ struct sb_step_run_context {
     const struct sb_settings *settings; /* mirrors, runtime, pip index */
     struct sb_registry *registry;       /* for downloads, as sb_fetch has it; may be NULL */
     const struct sb_recipe *recipe;
+    const struct sb_platform *platform; /* of the root's programs; NULL: this machine's */
     const struct sb_recipe_layer *layer;
     struct sb_root *root;            /* mounted */
     struct sb_context *inputs;       /* the recipe's context directory */

@@ -143,9 +143,10 @@ static void collect_caches(const struct sb_step *step, const struct sb_program *
 }
 
 /* Whose a cache directory is: all recipes' that name it so, or that of one recipe, which is known
- * by the place of its file. */
-static json_t *describe_cache(const struct cache *cache, const struct sb_recipe *recipe,
+ * by the place of its file; for one platform. */
+static json_t *describe_cache(const struct cache *cache, const struct sb_step_run_context *context,
                               const char *user) {
+    const struct sb_recipe *recipe = context->recipe;
     const char *path = recipe && recipe->path ? recipe->path : "";
     sb_autofree char *real = realpath(path, NULL);
     json_t *json = json_pack("{s:i, s:o, s:s}", "version", 2, "path",
@@ -154,6 +155,10 @@ static json_t *describe_cache(const struct cache *cache, const struct sb_recipe 
         json_object_set_new(json, "shared", json_string(cache->shared));
     else
         json_object_set_new(json, "recipe", sb_json_from_bytes(real ? real : path));
+    if (context->platform && sb_platform_compare(context->platform, sb_platform_own()) != 0) {
+        sb_autofree char *platform = sb_platform_text(context->platform);
+        json_object_set_new(json, "platform", json_string(platform));
+    }
     sb_autofree char *ids = sb_idmap_note(); /* who owns what is in it depends on them */
     if (ids)
         json_object_set_new(json, "ids", json_string(ids));
@@ -194,7 +199,7 @@ static int make_cache(struct sb_store *store, const char *id, const json_t *json
 static int add_cache(struct sb_step_run_context *context, const struct cache *cache,
                      const char *user, struct sb_step_mounts *mounts, struct sb_error *err) {
     struct sb_store *store = context->store;
-    sb_autojson json_t *json = describe_cache(cache, context->recipe, user ? user : "root");
+    sb_autojson json_t *json = describe_cache(cache, context, user ? user : "root");
     sb_autobuf struct sb_buf text = {0};
     sb_json_write(json, &text);
     struct sb_digest digest = sb_digest_of(text.data, text.len);

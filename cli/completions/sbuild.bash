@@ -14,7 +14,7 @@ _sbuild_images() {
 
 _sbuild() {
 	local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command=build i
-	local commands="build plan run bundle lock images inspect ls diff tag push pull export login logout install rollback status uninstall prune cache" options=""
+	local commands="build plan run bundle lock images inspect ls diff tag push pull index export login logout install rollback status uninstall prune cache" options=""
 	COMPREPLY=()
 
 	case $previous in
@@ -37,7 +37,7 @@ _sbuild() {
 	--network) COMPREPLY=($(compgen -W "none host" -- "$word")) && return ;;
 	--compression) COMPREPLY=($(compgen -W "zstd gzip" -- "$word")) && return ;;
 	--runtime) COMPREPLY=($(compgen -c -X '!*@(crun|runc)' -- "$word")) && return ;;
-	--set | --secret | --env | -e | --workdir | -w | --until | --tag | -t | --version | --jobs | -j | --name | --user | -u | --max-size | --older-than | --keep-images | --platform | --interval | --cache-from | --cache-to)
+	--set | --secret | --env | -e | --workdir | -w | --until | --tag | -t | --version | --jobs | -j | --name | --user | -u | --max-size | --older-than | --keep-images | --platform | --remove | --interval | --cache-from | --cache-to)
 		return
 		;;
 	esac
@@ -46,21 +46,22 @@ _sbuild() {
 		case " $commands " in *" ${COMP_WORDS[i]} "*) command=${COMP_WORDS[i]} && break ;; esac
 	done
 	case $command in
-	build) options="--tag --push --compression --format --ca --plain-http --explain --until --skip-tests --metadata-file --json --progress --set --secret --allow --version --no-cache --cache-from --cache-to --jobs --runtime --store" ;;
-	bundle) options="--push --compression --format --ca --plain-http --output --units --name --tag --skip-tests --metadata-file --json --progress --set --secret --allow --version --no-cache --cache-from --cache-to --jobs --runtime --store" ;;
-	plan) options="--json --until --skip-tests --push --tag --ca --plain-http --set --secret --allow --version --no-cache --cache-from --cache-to --jobs --runtime --store" ;;
-	run) options="--shell --failed --network --env --user --workdir --progress --ca --plain-http --set --secret --allow --version --no-cache --cache-from --cache-to --jobs --runtime --store" ;;
+	build) options="--tag --push --compression --format --ca --plain-http --explain --until --skip-tests --metadata-file --json --progress --set --secret --platform --allow --version --no-cache --cache-from --cache-to --jobs --runtime --store" ;;
+	bundle) options="--push --compression --format --ca --plain-http --output --units --name --tag --skip-tests --metadata-file --json --progress --set --secret --platform --allow --version --no-cache --cache-from --cache-to --jobs --runtime --store" ;;
+	plan) options="--json --until --skip-tests --push --tag --ca --plain-http --set --secret --platform --allow --version --no-cache --cache-from --cache-to --jobs --runtime --store" ;;
+	run) options="--shell --failed --network --env --user --workdir --progress --ca --plain-http --set --secret --platform --allow --version --no-cache --cache-from --cache-to --jobs --runtime --store" ;;
 	lock) options="--update --allow --set --secret --json --ca --plain-http --store" ;;
 	images) options="--json --store" ;;
-	inspect) options="--json --manifest --config --store" ;;
-	ls) options="--recursive --layers --bytes --json --store" ;;
-	diff) options="--summary --json --store" ;;
+	inspect) options="--json --manifest --config --platform --store" ;;
+	ls) options="--recursive --layers --bytes --platform --json --store" ;;
+	diff) options="--summary --platform --json --store" ;;
 	tag) options="--delete --store" ;;
-	push) options="--compression --format --ca --plain-http --create-repository --json --progress --store" ;;
-	pull) options="--platform --unpack --ca --plain-http --json --progress --store" ;;
-	export) options="--format --output --name --store" ;;
+	push) options="--compression --format --ca --plain-http --platform --create-repository --json --progress --store" ;;
+	pull) options="--platform --all-platforms --unpack --ca --plain-http --json --progress --store" ;;
+	index) options="--add --remove --compression --format --ca --plain-http --create-repository --json --progress --store" ;;
+	export) options="--format --output --name --platform --store" ;;
 	login) options="--user --password-stdin --ca --plain-http" ;;
-	install) options="--name --wait --auto --interval --no-auto --auto-run --replace --ca --plain-http --json --progress --store" ;;
+	install) options="--name --platform --wait --auto --interval --no-auto --auto-run --replace --ca --plain-http --json --progress --store" ;;
 	rollback) options="--wait --json --store" ;;
 	status) options="--recover --driver --json --store" ;;
 	uninstall) options="--store" ;;

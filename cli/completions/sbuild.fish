@@ -1,6 +1,6 @@
 # fish completion for sbuild
 
-set -l commands build plan run bundle lock images inspect ls diff tag push pull export login logout install rollback status uninstall prune cache
+set -l commands build plan run bundle lock images inspect ls diff tag push pull index export login logout install rollback status uninstall prune cache
 
 function __sbuild_images
     sbuild images --json 2>/dev/null | sed 's/},{/}\n{/g' |
@@ -14,7 +14,7 @@ end
 
 function __sbuild_is # COMMAND…: without a command it is a build
     set -l words (commandline -opc)
-    if contains -- "$words[2]" build plan run bundle lock images inspect ls diff tag push pull export login logout install rollback status uninstall prune cache
+    if contains -- "$words[2]" build plan run bundle lock images inspect ls diff tag push pull index export login logout install rollback status uninstall prune cache
         contains -- "$words[2]" $argv
     else
         contains -- build $argv
@@ -27,6 +27,7 @@ complete -c sbuild -l store -r -d 'The store' -a '(__fish_complete_directories)'
 
 complete -c sbuild -n '__sbuild_is build plan run bundle lock' -a '(__fish_complete_suffix .yaml)'
 complete -c sbuild -n '__sbuild_is build plan run bundle lock' -l set -x -d 'Replace a build argument'
+complete -c sbuild -n '__sbuild_is build plan run bundle' -l platform -x -a 'linux/amd64 linux/arm64' -d 'Build for this platform'
 complete -c sbuild -n '__sbuild_is build plan run bundle lock' -l allow -x -a '(__fish_complete_directories)' -d 'Let recipes read beneath it'
 complete -c sbuild -n '__sbuild_is build plan run bundle lock' -l secret -x -d 'A secret for steps that name it'
 complete -c sbuild -n '__sbuild_is build plan run bundle' -l version -x -d 'The version'
@@ -50,18 +51,21 @@ complete -c sbuild -n '__sbuild_is build plan bundle' -l push -d 'Push the image
 complete -c sbuild -n '__sbuild_is bundle' -l output -s o -r -d 'Archive'
 complete -c sbuild -n '__sbuild_is bundle' -l units -r -a '(__fish_complete_directories)' -d 'Write units for review'
 complete -c sbuild -n '__sbuild_is bundle install' -l name -x -d 'Of the service'
-complete -c sbuild -n '__sbuild_is build bundle push' -l compression -x -a 'zstd gzip' -d 'Of layers'
-complete -c sbuild -n '__sbuild_is push' -l create-repository -d 'In ECR, when it is missing'
-complete -c sbuild -n '__sbuild_is build bundle push' -l format -x -a 'oci docker' -d 'Of the manifest'
-complete -c sbuild -n '__sbuild_is build plan run bundle lock push pull login install cache' -l ca -r -d 'Trust these authorities as well'
-complete -c sbuild -n '__sbuild_is build plan run bundle lock push pull login install cache' -l plain-http -d 'Speak HTTP without TLS'
-complete -c sbuild -n '__sbuild_is pull' -l platform -x -a 'linux/amd64 linux/arm64' -d 'Of an index'
+complete -c sbuild -n '__sbuild_is build bundle push index' -l compression -x -a 'zstd gzip' -d 'Of layers'
+complete -c sbuild -n '__sbuild_is push index' -l create-repository -d 'In ECR, when it is missing'
+complete -c sbuild -n '__sbuild_is build bundle push index' -l format -x -a 'oci docker' -d 'Of the manifest'
+complete -c sbuild -n '__sbuild_is build plan run bundle lock push pull index login install cache' -l ca -r -d 'Trust these authorities as well'
+complete -c sbuild -n '__sbuild_is build plan run bundle lock push pull index login install cache' -l plain-http -d 'Speak HTTP without TLS'
+complete -c sbuild -n '__sbuild_is inspect ls diff push pull export install' -l platform -x -a 'linux/amd64 linux/arm64' -d 'Of an index'
+complete -c sbuild -n '__sbuild_is pull' -l all-platforms -d 'The whole index'
+complete -c sbuild -n '__sbuild_is index' -l add -d 'Into the index that is there'
+complete -c sbuild -n '__sbuild_is index' -l remove -x -a 'linux/amd64 linux/arm64' -d 'Take the image out'
 complete -c sbuild -n '__sbuild_is pull' -l unpack -d 'Unpack the layers as well'
-complete -c sbuild -n '__sbuild_is build run bundle push pull install' -l progress -x -a 'auto tty plain json' -d 'How progress is shown'
+complete -c sbuild -n '__sbuild_is build run bundle push pull index install' -l progress -x -a 'auto tty plain json' -d 'How progress is shown'
 complete -c sbuild -n '__sbuild_is lock' -l update -d 'Move it to what the names are now'
-complete -c sbuild -n '__sbuild_is build plan bundle lock images inspect ls diff push pull install rollback status prune cache' -l json -d 'Facts as JSON'
+complete -c sbuild -n '__sbuild_is build plan bundle lock images inspect ls diff push pull index install rollback status prune cache' -l json -d 'Facts as JSON'
 
-complete -c sbuild -n '__sbuild_is run bundle images inspect ls diff tag push pull export' -f -a '(__sbuild_images)'
+complete -c sbuild -n '__sbuild_is run bundle images inspect ls diff tag push pull index export' -f -a '(__sbuild_images)'
 complete -c sbuild -n '__sbuild_is inspect' -l manifest -d 'The manifest'
 complete -c sbuild -n '__sbuild_is inspect' -l config -d 'The image config'
 complete -c sbuild -n '__sbuild_is ls' -l recursive -s R -d 'Everything below'

@@ -35,6 +35,7 @@ finish() {
 	if command -v cleanup >/dev/null; then cleanup; fi
 	if command -v stop_nodes >/dev/null; then stop_nodes; fi           # of node.lib
 	if command -v stop_registries >/dev/null; then stop_registries; fi # of registry.lib
+	if command -v stop_emulation >/dev/null; then stop_emulation; fi   # of emulation.lib
 	if command -v stop_docker >/dev/null; then stop_docker; fi         # of peers.lib
 	end_jobs
 	[ -z "$made_user" ] || end_test_user

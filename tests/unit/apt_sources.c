@@ -6,7 +6,9 @@
 #include "tests/unit/test.h"
 
 static char *lines(const char *distribution, const char *suite, const char *recipe_mirror,
-                   const char *mirror, const char *keyring) {
+                   const char *mirror, const char *keyring, const char *architecture) {
+    const struct sb_platform platform = {.os = (char *)"linux",
+                                         .architecture = (char *)architecture};
     struct sb_bootstrap bootstrap = {.distribution = sb_strdup(distribution),
                                      .suite = sb_strdup(suite),
                                      .mirror = recipe_mirror ? sb_strdup(recipe_mirror) : NULL};
@@ -14,7 +16,7 @@ static char *lines(const char *distribution, const char *suite, const char *reci
     struct sb_buf text = {0};
     sb_strings_add(&bootstrap.components, "main");
     sb_strings_add(&bootstrap.components, "contrib");
-    sb_apt_sources_lines(&bootstrap, mirror, keyring, &list);
+    sb_apt_sources_lines(&bootstrap, &platform, mirror, keyring, &list);
     for (size_t i = 0; i < list.n; i++)
         sb_buf_addf(&text, "%s\n", list.v[i]);
     sb_strings_free(&list);
@@ -26,21 +28,25 @@ static char *lines(const char *distribution, const char *suite, const char *reci
 }
 
 static void test_lines(void) {
-    sb_autofree char *own = lines("debian", "bookworm", NULL, NULL, "/k.gpg");
+    sb_autofree char *own = lines("debian", "bookworm", NULL, NULL, "/k.gpg", "amd64");
     CHECK_STR(own,
               "deb [signed-by=/k.gpg] http://deb.debian.org/debian bookworm main contrib\n"
               "deb [signed-by=/k.gpg] http://deb.debian.org/debian bookworm-updates main contrib\n"
               "deb [signed-by=/k.gpg] http://deb.debian.org/debian-security bookworm-security main "
               "contrib\n");
-    sb_autofree char *mirrored = lines("debian", "sid", NULL, "http://cache.lan/debian/", NULL);
+    sb_autofree char *mirrored =
+        lines("debian", "sid", NULL, "http://cache.lan/debian/", NULL, "amd64");
     CHECK_STR(mirrored, "deb http://cache.lan/debian sid main contrib\n");
     sb_autofree char *snapshot =
         lines("debian", "bookworm", "http://snapshot.debian.org/archive/debian/20250520T000000Z",
-              NULL, NULL);
+              NULL, NULL, "amd64");
     CHECK(strstr(snapshot, "[check-valid-until=no] http://snapshot.debian.org/archive/"
                            "debian-security/20250520T000000Z bookworm-security main") != NULL);
-    sb_autofree char *ubuntu = lines("ubuntu", "jammy", NULL, NULL, NULL);
+    sb_autofree char *ubuntu = lines("ubuntu", "jammy", NULL, NULL, NULL, "amd64");
     CHECK(strstr(ubuntu, "deb http://security.ubuntu.com/ubuntu jammy-security main") != NULL);
+    sb_autofree char *ports = lines("ubuntu", "jammy", NULL, NULL, NULL, "arm64");
+    CHECK(strstr(ports, "deb http://ports.ubuntu.com/ubuntu-ports jammy main") == ports);
+    CHECK(strstr(ports, "ports.ubuntu.com/ubuntu-ports jammy-security main") != NULL);
 }
 
 static char *rewritten(const char *text, bool deb822, const char *mirror, const char *component) {

@@ -297,9 +297,10 @@ static const struct {
 } messages[] = {
     {"service: {prot: 1}\n",
      "r.yaml:3:11: key \"prot\": unknown key in service (did you mean \"port\"?)"},
-    {"zzz: 1\n", "r.yaml:3:1: key \"zzz\": unknown key in recipe (expected one of name, version, "
-                 "from, context, args, build, stages, layers, image, tags, compression, test, "
-                 "service)"},
+    {"zzz: 1\n",
+     "r.yaml:3:1: key \"zzz\": unknown key in recipe (expected one of name, version, "
+     "from, platforms, context, args, build, stages, layers, image, tags, compression, test, "
+     "service)"},
     {"version: v1.2\n", "r.yaml:3:10: key \"version\": expected a semantic version such as "
                         "1.4.2, found \"v1.2\" (did you mean \"1.2.0\"?)"},
     {"tags: [semvar]\n", "r.yaml:3:8: key \"tags\": expected one of semver, git, date, found "

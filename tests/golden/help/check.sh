@@ -16,8 +16,8 @@ block() { # FILE COMMAND: the lines of a completion that are for this command
 		sed -n "/^	$2)/,/;;/p" "$completions/$1"
 		sed -n '/^	common=/,/)$/p' "$completions/$1"
 		case $2 in build | plan | run | bundle) sed -n '/^	request=/,/^	)/p' "$completions/$1" ;; esac
-		case $2 in build | plan | run | bundle | lock | push | pull | login | install | cache) sed -n '/^	registry=/,/^	)/p' "$completions/$1" ;; esac
-		case $2 in build | bundle | push) sed -n '/^	push=/,/^	)/p' "$completions/$1" ;; esac
+		case $2 in build | plan | run | bundle | lock | push | pull | index | login | install | cache) sed -n '/^	registry=/,/^	)/p' "$completions/$1" ;; esac
+		case $2 in build | bundle | push | index) sed -n '/^	push=/,/^	)/p' "$completions/$1" ;; esac
 		;;
 	*) grep -E "__sbuild_is[a-z ]* $2[ ']|-l (help|store)" "$completions/$1" ;;
 	esac
