@@ -189,6 +189,7 @@ static void restart(struct sb_build *build, struct sb_error *err) {
     sb_error_clear(err);
     for (size_t i = build->target_count; i-- > 0;)
         sb_target_reset(build->targets[i]);
+    sb_shelf_forget_layers(&build->shop.shelf);
     build->shop.next_id = 0;
     sb_workshop_tell(&build->shop, &event);
 }

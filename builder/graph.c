@@ -95,9 +95,25 @@ static int check_need(const struct sb_recipe *recipe, size_t need, const struct 
     return sb_error_hint(err, "add %s to platforms: of %s", its, needed->path);
 }
 
+/* What holds the same for all platforms is made for the first one alone, unless something stands on
+ * it. */
+static const struct sb_build_loaded *first_loaded(const struct sb_build *build,
+                                                  const struct sb_build_loaded *loaded) {
+    for (size_t i = 0; i < build->loaded_count; i++)
+        if (build->loaded[i]->of == loaded->of)
+            return build->loaded[i];
+    return loaded;
+}
+
 static int add_need(struct sb_build *build, const struct sb_build_loaded *loaded,
-                    const struct sb_recipe *needed, const struct sb_platform *platform,
-                    struct sb_target **out, struct sb_error *err) {
+                    const struct sb_recipe *needed, bool is_base,
+                    const struct sb_platform *platform, struct sb_target **out,
+                    struct sb_error *err) {
+    const struct sb_build_loaded *first = first_loaded(build, loaded);
+    const struct sb_recipe *there =
+        needed->copies && !is_base ? sb_recipe_counterpart(needed, first->recipe) : NULL;
+    if (there)
+        return sb_graph_add(build, first, there, first->platform, out, err);
     if (needed->platform)
         return sb_graph_add(build, loaded, needed, sb_build_platform(build, needed->platform), out,
                             err);
@@ -122,7 +138,8 @@ int sb_graph_add(struct sb_build *build, const struct sb_build_loaded *loaded,
         return 0;
     sb_autofree struct sb_target **needs = sb_alloc((recipe->need_count + 1) * sizeof *needs);
     for (size_t i = 0; i < recipe->need_count; i++)
-        if (add_need(build, loaded, recipe->needs[i], platform, &needs[i], err) < 0 ||
+        if (add_need(build, loaded, recipe->needs[i], recipe->needs[i] == recipe->base, platform,
+                     &needs[i], err) < 0 ||
             check_need(recipe, i, platform, needs[i], err) < 0)
             return -1;
     struct sb_target *target = *out = sb_alloc(sizeof *target);
@@ -279,7 +296,16 @@ static void *target_thread(void *data) {
     return NULL;
 }
 
+/* From now on each target has its own. */
+static void part_contexts(struct sb_build *build) {
+    build->shop.shelf.closed = true;
+    for (size_t i = 0; i < build->target_count; i++)
+        if (build->targets[i]->state != SB_TARGET_DONE && !build->targets[i]->own_context)
+            build->targets[i]->context = NULL;
+}
+
 int sb_graph_finish(struct sb_build *build, struct sb_error *err) {
+    part_contexts(build);
     int failed = 0;
     size_t started = 0;
     sb_autofree struct turn *turns = sb_alloc((build->target_count + 1) * sizeof *turns);

@@ -51,18 +51,30 @@ int sb_attempt_site(struct sb_target *target, struct sb_attempt *a, struct sb_er
     a->site.context = target->context;
     a->site.from = sb_target_sources(target);
     a->site.origins = sb_target_origins(target);
-    if (!a->layer || !sb_layer_is_copy(a->layer))
-        return 0;
-    if (sb_target_ground(target, &a->ground, err) < 0)
-        return -1;
-    const struct sb_recipe *recipe = target->recipe;
-    bool last = a->layer == &recipe->layers[recipe->layer_count - 1]; /* whatever --until says */
-    a->site.brings_workdir = recipe->image.workdir && last && !a->ground.partial;
     return 0;
 }
 
-int sb_attempt_key(struct sb_attempt *a, struct sb_error *err) {
+/* Whether it is the layer that brings the workdir, if anyone has to; whatever --until says. */
+static bool may_bring_workdir(const struct sb_target *target, const struct sb_attempt *a) {
+    const struct sb_recipe *recipe = target->recipe;
+    return recipe->image.workdir && a->layer == &recipe->layers[recipe->layer_count - 1];
+}
+
+/* What its copies land on; tables of contents are opened for that. */
+static int find_ground(struct sb_target *target, struct sb_attempt *a, struct sb_error *err) {
+    if (a->grounded || !a->layer || !sb_layer_is_copy(a->layer))
+        return 0;
+    if (sb_target_ground(target, &a->ground, err) < 0)
+        return -1;
+    a->grounded = true;
+    a->site.brings_workdir = may_bring_workdir(target, a) && !a->ground.partial;
+    return 0;
+}
+
+int sb_attempt_key(struct sb_target *target, struct sb_attempt *a, struct sb_error *err) {
     sb_cache_key_free(&a->key);
+    if (find_ground(target, a, err) < 0)
+        return -1;
     if (!a->layer) {
         sb_bootstrap_key(&a->site, &a->site.recipe->from.bootstrap, &a->key);
         return 0;
@@ -78,9 +90,15 @@ static bool find(struct sb_target *target, struct sb_attempt *a, const struct sb
     struct sb_remote_cache *remote = target->shop->remote;
     struct sb_cache_found found;
     r->key = a->key.digest;
-    if (sb_cache_find(target->shop->store, &a->key, &found))
+    const struct sb_parts *known = sb_shelf_layer(&target->shop->shelf, &r->key);
+    if (known) {
+        sb_parts_copy(&r->parts, known);
+        return true;
+    }
+    if (sb_cache_find(target->shop->store, &a->key, &found)) {
         sb_remote_cache_know(remote, &a->key, &found.parts);
-    else if (!anywhere || !sb_remote_cache_find(remote, &a->key, owner, &a->copies, &found))
+        sb_shelf_put_layer(&target->shop->shelf, &r->key, &found.parts);
+    } else if (!anywhere || !sb_remote_cache_find(remote, &a->key, owner, &a->copies, &found))
         return false;
     sb_parts_move(&r->parts, &found.parts);
     r->repository = found.repository;
@@ -107,7 +125,8 @@ int sb_attempt_find_by_origin(struct sb_target *target, struct sb_attempt *a,
                               struct sb_error *err) {
     if (!a->layer || !sb_layer_takes(a->layer) || sb_target_is_uncached(target, a->result))
         return 0;
-    if (origin_key(a, &a->key, err) < 0)
+    if ((may_bring_workdir(target, a) && find_ground(target, a, err) < 0) ||
+        origin_key(a, &a->key, err) < 0)
         return -1;
     bool found = find(target, a, NULL, true);
     sb_cache_key_free(&a->key);

@@ -8,28 +8,15 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/initbytes.h"
 #include "base/memory.h"
 
 #define NAME "first"
 
-/* Linked in as it is. */
-__asm__(".section .rodata, \"a\"\n"
-        ".balign 16\n"
-        "sb_first_begin: .incbin \"" SB_INIT_FILE "\"\n"
-        "sb_first_end: .byte 0\n"
-        ".previous\n");
-extern const char sb_first_begin[] __attribute__((visibility("hidden")));
-extern const char sb_first_end[] __attribute__((visibility("hidden")));
-
-const void *sb_first_bytes(size_t *out_len) {
-    *out_len = (size_t)(sb_first_end - sb_first_begin);
-    return sb_first_begin;
-}
-
 /* Not for longer than this process: it need not reach the disk. */
 static int fill(int dirfd, struct sb_error *err) {
     size_t len;
-    const void *bytes = sb_first_bytes(&len);
+    const void *bytes = sb_init_bytes(&len);
     sb_autoclose int fd = openat(dirfd, NAME, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0755);
     if (fd < 0 || fchmod(fd, 0755) < 0)
         return sb_fail_errno(err, SB_E_IO, "creating the first process of containers");

@@ -1,6 +1,5 @@
 /*
- * sandbox/first: the first process of containers and of services (init/main.c), which this program
- * carries along.
+ * sandbox/first: the first process of containers (base/initbytes.h).
  *
  * What is process 1 of a PID namespace has no signal of its own making, SIGKILL included, and gets
  * all orphans: a script is not to be that. So a container's program has this one above it, which
@@ -10,13 +9,9 @@
 #define SB_SANDBOX_FIRST_H
 
 #include <stdbool.h>
-#include <stddef.h>
 
 #include "base/error.h"
 #include "layers/store.h"
-
-/* The program, linked statically. */
-const void *sb_first_bytes(size_t *out_len);
 
 /* A file that has it, and may be executed, for containers to mount: this process's, or, where the
  * store's file system executes nothing, one on a tmpfs at the directory, which is made. The
