@@ -107,13 +107,13 @@ $(B)/tests/sbuild-shared: $(B)/cli/main.o $(LIB) $(B)/flags
 $(B)/sbuild-http: $(B)/http/main.o $(HTTPLIB) $(LIB) $(B)/flags
 	$(call say,LINK,$@)$(LINK) -o $@ $(filter %.o %.a,$^) $(HTTPLIBS)
 
-# The first process of services: it runs in roots that may have no library, so it brings all that it
-# needs, and no sanitizer. sbuild carries it along (deploy/host/initfile.c).
+# The first process of containers and services: it runs in roots that may have no library, so it brings
+# all that it needs, and no sanitizer. sbuild carries it along (base/initbytes.c).
 INIT := $(CC) -I. -D_GNU_SOURCE -std=c17 $(WARN) -Os -fno-pie -static -s
 $(B)/sbuild-init: init/main.c $(B)/flags
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)$(INIT) -o $@ $<
-$(B)/deploy/host/initfile.o: $(B)/sbuild-init
+$(B)/base/initbytes.o: $(B)/sbuild-init
 
 $(LIB): $(LIBSRC:%.c=$(B)/%.o) $(B)/files
 	@rm -f $@

@@ -132,6 +132,7 @@ int sb_build_new(struct sb_store *store, const struct sb_settings *settings,
                                        .data = build};
     pthread_mutex_init(&build->lock, NULL);
     sb_workshop_init(&build->shop);
+    sb_loads_init(&build->loads, request, settings);
     pthread_cond_init(&build->changed, NULL);
     if (read_epoch(&build->shop.epoch, err) < 0 || sb_build_load(build, err) < 0 ||
         check_names(build, err) < 0 || check_layers(build, err) < 0 ||
@@ -152,7 +153,7 @@ void sb_build_free(struct sb_build *build) {
     for (size_t i = build->target_count; i-- > 0;)
         sb_target_free(build->targets[i]);
     sb_build_free_results(build);
-    sb_build_unload(build);
+    sb_loads_free(&build->loads);
     sb_remote_cache_free(build->shop.remote);
     free(build->targets);
     free(build->last_path);

@@ -2,6 +2,7 @@
 
 #include "base/memory.h"
 #include "builder/cache.h"
+#include "builder/moving.h"
 #include "builder/remote_cache.h"
 
 void sb_attempt_free(struct sb_attempt *a) {
@@ -42,6 +43,9 @@ int sb_attempt_site(struct sb_target *target, struct sb_attempt *a, struct sb_er
                                      .registry = target->shop->request->registry,
                                      .workdir = target->workdir,
                                      .epoch = target->shop->epoch};
+    for (size_t i = 0; a->layer && i < a->layer->step_count; i++)
+        if (sb_moving_settle(target->shop, target->recipe, &a->layer->steps[i], err) < 0)
+            return sb_error_context(err, "layer %s", a->layer->name);
     if (a->layer && sb_layer_reads_context(a->layer) && sb_target_open_context(target, err) < 0)
         return -1;
     a->site.context = target->context;

@@ -15,6 +15,7 @@
 #include "base/buffer.h"
 #include "builder/request.h"
 #include "builder/shelf.h"
+#include "document/pairs.h"
 #include "document/settings.h"
 #include "layers/store.h"
 
@@ -38,6 +39,8 @@ struct sb_workshop {
     atomic_bool rejected;  /* a record of the shared cache was found to be wrong */
     pthread_mutex_t lock;
     struct sb_strings warned; /* what was, under lock */
+    struct sb_pairs
+        settled; /* names that may move, to what they stand for in this build; likewise */
 };
 
 void sb_workshop_init(struct sb_workshop *shop);

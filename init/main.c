@@ -1,5 +1,5 @@
 /*
- * sbuild-init: the first process of a service, a program of its own.
+ * sbuild-init: the first process of a service, and of a step's container; a program of its own.
  *
  *     /.sbuild/init SECONDS SIGNAL PROGRAM [ARGUMENT…]
  *
@@ -16,7 +16,8 @@
  *
  * It runs in a service's root, as its user and within all that it may: it is linked statically,
  * and has no rights that the program has not. It lies in the root of each generation
- * (deploy/host/initfile.h), so nothing of the host has to be there later.
+ * (deploy/host/initfile.h), so nothing of the host has to be there later; a container has it
+ * mounted (sandbox/first.h).
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -11,23 +11,13 @@
 
 #include "base/digest.h"
 #include "base/file.h"
+#include "base/initbytes.h"
 #include "base/memory.h"
 #include "deploy/belongings.h"
 
 #define FILE_NAME "init"
 #define TEMPORARY ".init"
 #define SHARED    "init" /* of a store: STORE/sbuild/init */
-
-/* Linked in as it is. */
-__asm__(".section .rodata, \"a\"\n"
-        ".balign 16\n"
-        "sb_init_bytes: .incbin \"" SB_INIT_FILE "\"\n"
-        "sb_init_end: .byte 0\n"
-        ".previous\n");
-extern const char sb_init_bytes[] __attribute__((visibility("hidden")));
-extern const char sb_init_end[] __attribute__((visibility("hidden")));
-
-#define SIZE ((size_t)(sb_init_end - sb_init_bytes))
 
 /* A layer may have something of that name: it goes, and nothing is followed. */
 static int open_directory(int dir, struct sb_error *err) {
@@ -49,7 +39,9 @@ static int open_directory(int dir, struct sb_error *err) {
 }
 
 static int fill(int fd, const char *label, struct sb_error *err) {
-    if (sb_fd_write(fd, sb_init_bytes, SIZE, SB_INIT_PATH, err) < 0)
+    size_t len;
+    const void *bytes = sb_init_bytes(&len);
+    if (sb_fd_write(fd, bytes, len, SB_INIT_PATH, err) < 0)
         return -1;
     if (fchmod(fd, 0755) < 0 || fsync(fd) < 0 ||
         (label && fsetxattr(fd, "security.selinux", label, strlen(label) + 1, 0) < 0))
@@ -74,16 +66,18 @@ static void sweep(int shared, const char *but) {
 
 /* Generations share it, on the disk and in memory. False: where that is not possible. */
 static bool link_shared(int shared, int at) {
-    struct sb_digest digest = sb_digest_of(sb_init_bytes, SIZE);
+    size_t len;
+    const void *bytes = sb_init_bytes(&len);
+    struct sb_digest digest = sb_digest_of(bytes, len);
     sb_autofree char *name = sb_strdup(sb_digest_text(&digest).text + strlen("sha256:"));
     sb_autofree char *path = sb_format(SHARED "/%s", name);
     sb_autobuf struct sb_buf there = {0};
     struct sb_error ignored = {0};
-    bool whole = sb_file_read(shared, path, SIZE + 1, &there, NULL) == 0 && there.len == SIZE &&
-                 !memcmp(there.data, sb_init_bytes, SIZE);
+    bool whole = sb_file_read(shared, path, len + 1, &there, NULL) == 0 && there.len == len &&
+                 !memcmp(there.data, bytes, len);
     if (!whole) {
         if (sb_directory_make(shared, SHARED, 0700, &ignored) < 0 ||
-            sb_file_write(shared, path, sb_init_bytes, SIZE, 0755, &ignored) < 0)
+            sb_file_write(shared, path, bytes, len, 0755, &ignored) < 0)
             return false;
         sweep(shared, name);
     }

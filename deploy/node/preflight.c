@@ -62,13 +62,11 @@ static int check_units_writable(const struct sb_node_service *service, struct sb
 
 /* ---- the service ---- */
 
-/* Whether another user of this host can come to it and read it. */
-static bool is_open(const struct sb_node_service *service, const char *path) {
-    sb_autofree char *own = sb_path_join(SB_UNIT_SECRETS, service->name);
-    const char *const above[] = {"/etc/sbuild", SB_UNIT_SECRETS, own};
+/* Whether another user of this host can come to it, beneath the directories, and read it. */
+static bool is_open(const char *const *directories, const char *path) {
     struct stat st;
-    for (size_t i = 0; i < sizeof above / sizeof *above; i++)
-        if (stat(above[i], &st) == 0 && !(st.st_mode & 01))
+    for (; *directories; directories++)
+        if (stat(*directories, &st) == 0 && !(st.st_mode & 01))
             return false;
     return stat(path, &st) == 0 && (st.st_mode & 04);
 }
@@ -76,12 +74,14 @@ static bool is_open(const struct sb_node_service *service, const char *path) {
 static int check_secrets(const struct sb_node_service *service, const struct sb_description *d,
                          struct sb_error *err) {
     sb_autobuf struct sb_buf missing = {0};
+    sb_autofree char *own = sb_path_join(SB_UNIT_SECRETS, service->name);
+    const char *const above[] = {"/etc/sbuild", SB_UNIT_SECRETS, own, NULL};
     for (size_t i = 0; i < d->secrets.n; i++) {
         sb_autofree char *path =
             sb_format("%s/%s/%s", SB_UNIT_SECRETS, service->name, d->secrets.v[i]);
         if (access(path, R_OK) < 0)
             sb_buf_addf(&missing, "%s%s", missing.len ? ", " : "", path);
-        else if (is_open(service, path))
+        else if (is_open(above, path))
             sb_node_say(service->node,
                         "%s: every user of this host can read the secret %s (chmod 600)",
                         service->name, path);
@@ -94,7 +94,12 @@ static int check_secrets(const struct sb_node_service *service, const struct sb_
 }
 
 static int check_variables(const struct sb_node_service *service, struct sb_error *err) {
+    static const char *const above[] = {"/etc/sbuild", SB_UNIT_ENV_FILES, NULL};
     sb_autofree char *path = sb_format("%s/%s.env", SB_UNIT_ENV_FILES, service->name);
+    if (is_open(above, path))
+        sb_node_say(service->node,
+                    "%s: every user of this host can read the variables in %s (chmod 600)",
+                    service->name, path);
     return sb_envfile_check(path, err);
 }
 
