@@ -103,7 +103,7 @@ fi
 
 # ---- both at once ----
 
-joins=${SB_JOINS:-10} lost=
+joins=${SB_JOINS:-5} lost=
 for i in $(seq "$joins"); do
 	on amd64 push app:1 "$REGISTRY/race/app:$i" --platform linux/amd64 >one.out 2>&1 &
 	one=$!
@@ -112,6 +112,36 @@ for i in $(seq "$joins"); do
 	[ "$(platforms race/app $i)" = "amd64 arm64" ] || lost="$lost $i"
 done
 check_equal "of $joins pushes of two at once all have both" "" "$lost"
+
+# Releases, each built for one platform by each machine: floating tags name what the release's own does.
+sed "s|^name: app|&\nplatforms: [linux/amd64, linux/arm64]\ntags: [semver]\nimage: {repository: $REGISTRY/race/release}|" app.yaml >release.yaml
+lost=
+for i in $(seq "$joins"); do
+	echo "$i" >app/file
+	on one release.yaml --push --platform linux/amd64 --version "1.0.$i" >one.out 2>&1 &
+	one=$!
+	on two release.yaml --push --platform linux/arm64 --version "1.0.$i" >two.out 2>&1 || lost="$lost $i:arm64-failed"
+	wait $one || lost="$lost $i:amd64-failed"
+	for tag in "v1.0.$i" v1.0 v1 latest; do
+		[ "$(platforms race/release "$tag") $(registry_digest race/release "$tag")" = "amd64 arm64 $(registry_digest race/release "v1.0.$i")" ] ||
+			lost="$lost $i:$tag"
+	done
+done
+check_equal "of $joins releases built and pushed by two at once all have both, under all tags" "" "$lost"
+check "all of a release" on one release.yaml --push --version 9.0.0
+check_equal "is in the registry as in the store" "$(on one inspect app:v9.0.0 --json | jq -r .digest)" "$(registry_digest race/release v9.0.0)"
+sent() { registry_log main | grep -c '"PUT /v2/race/release/blobs/uploads/' || :; }
+head -c 100000 /dev/urandom >shared
+before=$(sent)
+check "with a layer that both share" on one release.yaml --push --version 9.0.0-rc.1
+check_equal "that one is sent once, and two configs" 3 "$(($(sent) - before))"
+echo changed >app/file
+check "a platform's image is built anew" on one release.yaml --push --platform linux/amd64 --version 9.0.0
+cp .check said
+check_said "v9.0.0 named another image for linux/amd64 until now"
+check "and the other's" on two release.yaml --push --platform linux/arm64 --version 9.0.1
+! grep -q 'named another' .check || check "adding a platform replaces nothing" false
+check_equal "latest is the highest's" "arm64" "$(platforms race/release latest)"
 
 # One after the other of a push's steps, the other's whole push comes between.
 printf '#!/bin/sh\nexec "%s" push app:1 "%s/$1:v1" --platform linux/arm64 --store "%s/arm64"\n' "$SBUILD" "$REGISTRY" "$T" >odd/hook
