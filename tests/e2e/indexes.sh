@@ -225,6 +225,11 @@ check "each time" cmp index.tar again.tar
 check_equal "each blob is in it once" "8 8" "$(tar -tf index.tar | grep -c '^blobs/sha256/.') $(tar -tf index.tar | grep '^blobs/sha256/.' | sort -u | wc -l)"
 ! have_peer skopeo || check_equal "skopeo reads it" arm64 \
 	"$(peer skopeo --override-arch arm64 inspect --config "oci-archive:index.tar" | jq -r .architecture)"
+check "it comes back whole" env SBUILD_STORE="$T/fourth" "$SBUILD" tag oci-archive:index.tar back:v1 --all-platforms
+check_equal "as it was" "$index" "$(on fourth inspect back:v1 --json | jq -r .digest)"
+check "with all that it needs" on fourth export back:v1 -o back.tar
+check "or this machine's alone" on fourth tag oci-archive:index.tar back:one
+check_equal "that" "$(case $(uname -m) in aarch64) echo "$arm64" ;; *) echo "$amd64" ;; esac)" "$(on fourth inspect back:one --json | jq -r .digest)"
 check "one alone" on third export "$REGISTRY/team/app:v1" --platform linux/arm64 -o one.tar
 check_equal "is smaller" 4 "$(tar -tf one.tar | grep -c '^blobs/sha256/.')"
 check "gzip for all" on third push "$REGISTRY/team/app:v1" "$REGISTRY/whole/app:docker" --format docker
