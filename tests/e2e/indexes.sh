@@ -194,6 +194,14 @@ check "it can be taken out" on amd64 index "$REGISTRY/lone/app:v1" --remove linu
 check "and then" on amd64 push app:1 "$REGISTRY/lone/app:v1" --platform linux/amd64
 check_equal "the rest is as it should be" "amd64" "$(platforms lone/app v1)"
 
+check "a push of one image alone" on arm64 push app:1 "$REGISTRY/lone/app:v1" --platform linux/arm64
+check "in place of an index" on amd64 push app:2 "$REGISTRY/lone/app:v1"
+cp .check said
+check_said 'there is no image any more for linux/arm64'
+check_equal "is alone" "application/vnd.oci.image.manifest.v1+json" "$(registry_get lone/app/manifests/v1 | jq -r .mediaType)"
+check "another platform beside it" on arm64 push app:2 "$REGISTRY/lone/app:v1" --platform linux/arm64
+check_equal "brings nothing back that was there before" "$(digest amd64 2) $(digest arm64 2)" "$(of lone/app v1 amd64) $(of lone/app v1 arm64)"
+
 # What others put there stays; what is said of an image goes with it.
 registry_get team/app/manifests/v1 | jq -c --arg d "$amd64" '.manifests += [.manifests[0] + {platform: {os: "unknown", architecture: "unknown"},
 	annotations: {"vnd.docker.reference.type": "attestation-manifest", "vnd.docker.reference.digest": $d}}] | .annotations = {by: "another"}' >foreign.json
@@ -244,7 +252,7 @@ check "made in a registry, from another repository" on amd64 index "$REGISTRY/ma
 check_equal "the same" "$index" "$(registry_digest made/app v1)"
 check "replaced by less" on amd64 index "$REGISTRY/made/app:v1" app:1
 cp .check said
-check_said 'no image any more for linux/arm64'
+check_said 'there is no image any more for linux/arm64'
 check "added to by hand" on arm64 index "$REGISTRY/made/app:v1" --add app:2
 check_equal "both" "$amd64 $(digest arm64 2)" "$(of made/app v1 amd64) $(of made/app v1 arm64)"
 check "taken out" on amd64 index "$REGISTRY/made/app:v1" --remove linux/arm64
