@@ -1,13 +1,10 @@
 #include "base/assert.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <fcntl.h>
 #include <unistd.h>
-
-#include "base/memory.h"
 
 _Noreturn void sb_assert_failed(const char *condition, const char *file, int line,
                                 const char *function) {
@@ -35,8 +32,10 @@ bool sb_is_sorted(const void *v, size_t n, size_t size,
 
 int sb_thread_count(void) {
     char text[4096];
-    sb_autoclose int fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
+    int fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
     ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+    if (fd >= 0)
+        close(fd);
     if (n <= 0)
         return 0;
     text[n] = '\0';

@@ -1,4 +1,4 @@
-#include "builder/build.h"
+#include "builder/build_private.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -9,11 +9,8 @@
 #include "base/assert.h"
 #include "base/memory.h"
 #include "base/process.h"
-#include "base/thread.h"
 #include "builder/choice.h"
-#include "builder/graph.h"
 #include "builder/remote_cache.h"
-#include "builder/target.h"
 #include "builder/test.h"
 #include "builder/version.h"
 #include "document/image_config.h"
@@ -58,7 +55,7 @@ static bool is_same(const struct sb_build *build, size_t a, size_t b) {
 
 /* Each would take the tags of the other. */
 static int check_names(const struct sb_build *build, struct sb_error *err) {
-    for (size_t i = 0; i < build->request->recipe_count; i++)
+    for (size_t i = 0; i < build->shop.request->recipe_count; i++)
         for (size_t k = 0; k < i; k++) {
             const struct sb_recipe *a = build->results[k].recipe, *b = build->results[i].recipe;
             if (is_same(build, i, k) || strcmp(a->name, b->name) != 0)
@@ -92,43 +89,42 @@ static int check_layers(const struct sb_build *build, struct sb_error *err) {
     return 0;
 }
 
-int sb_build_threads(const struct sb_build *build) {
-    if (build->request->jobs > 0)
-        return build->request->jobs;
-    if (build->settings->jobs > 0)
-        return (int)build->settings->jobs;
-    return sb_core_count();
-}
-
 static void warn(void *data, const char *message) {
-    sb_build_warn(data, "%s", message);
+    sb_workshop_warn(data, "%s", message);
 }
 
 static int open_remote_cache(struct sb_build *build, struct sb_error *err) {
-    const struct sb_build_request *request = build->request;
+    const struct sb_build_request *request = build->shop.request;
     if (!request->registry || (request->cache_from.n == 0 && !request->cache_to))
         return 0;
-    struct sb_remote_cache_options options = {.store = build->store,
+    struct sb_remote_cache_options options = {.store = build->shop.store,
                                               .registry = request->registry,
                                               .from = &request->cache_from,
                                               .to = request->cache_to,
                                               .replace = request->no_cache,
                                               .warn = warn,
-                                              .data = build};
-    return sb_remote_cache_new(&options, &build->remote, err);
+                                              .data = &build->shop};
+    return sb_remote_cache_new(&options, &build->shop.remote, err);
+}
+
+static int check_inputs(void *data, bool deep, struct sb_error *err) {
+    return sb_build_check_inputs(data, deep, err);
 }
 
 int sb_build_new(struct sb_store *store, const struct sb_settings *settings,
                  const struct sb_build_request *request, struct sb_build **out,
                  struct sb_error *err) {
     struct sb_build *build = sb_alloc(sizeof *build);
-    build->store = store;
-    build->settings = settings;
-    build->request = request;
+    build->shop = (struct sb_workshop){.store = store,
+                                       .settings = settings,
+                                       .request = request,
+                                       .check_inputs = check_inputs,
+                                       .data = build};
     pthread_mutex_init(&build->lock, NULL);
-    pthread_mutex_init(&build->notify_lock, NULL);
+    sb_workshop_init(&build->shop);
+    sb_loads_init(&build->loads, request, settings);
     pthread_cond_init(&build->changed, NULL);
-    if (read_epoch(&build->epoch, err) < 0 || sb_build_load(build, err) < 0 ||
+    if (read_epoch(&build->shop.epoch, err) < 0 || sb_build_load(build, err) < 0 ||
         check_names(build, err) < 0 || check_layers(build, err) < 0 ||
         sb_build_choose(build, err) < 0 || sb_build_check_given(build, err) < 0 ||
         open_remote_cache(build, err) < 0) {
@@ -146,14 +142,13 @@ void sb_build_free(struct sb_build *build) {
     for (size_t i = build->target_count; i-- > 0;)
         sb_target_free(build->targets[i]);
     sb_build_free_results(build);
-    sb_build_unload(build);
-    sb_remote_cache_free(build->remote);
-    sb_strings_free(&build->warned);
+    sb_loads_free(&build->loads);
+    sb_remote_cache_free(build->shop.remote);
     free(build->targets);
     free(build->last_path);
     free(build->last_real);
     pthread_mutex_destroy(&build->lock);
-    pthread_mutex_destroy(&build->notify_lock);
+    sb_workshop_free(&build->shop);
     pthread_cond_destroy(&build->changed);
     free(build);
 }
@@ -167,16 +162,17 @@ static bool is_partial(const struct sb_build_request *request) {
 
 /* What is wrong with versions and tags is said before anything is built. */
 static int find_versions(struct sb_build *build, struct sb_version *out, struct sb_error *err) {
-    for (size_t i = 0; i < build->request->recipe_count && !is_partial(build->request); i++)
-        if (sb_version_find(build->store, build->results[i].recipe, build->request, &out[i], err) <
-            0)
+    for (size_t i = 0; i < build->shop.request->recipe_count && !is_partial(build->shop.request);
+         i++)
+        if (sb_version_find(build->shop.store, build->results[i].recipe, build->shop.request,
+                            &out[i], err) < 0)
             return -1;
     return 0;
 }
 
 int sb_build_plan(struct sb_build *build, struct sb_error *err) {
     sb_autofree struct sb_version *versions =
-        sb_alloc((build->request->recipe_count + 1) * sizeof *versions);
+        sb_alloc((build->shop.request->recipe_count + 1) * sizeof *versions);
     bool pending;
     if (find_versions(build, versions, err) < 0 ||
         sb_graph_advance(build, SB_TARGET_PLAN, err) < 0 ||
@@ -190,19 +186,18 @@ int sb_build_plan(struct sb_build *build, struct sb_error *err) {
  * what was thought. All that is right is found in the store now. */
 static void restart(struct sb_build *build, struct sb_error *err) {
     const struct sb_event event = {.type = SB_EVENT_RESTART};
-    sb_build_warn(build, "%s: it is built here instead", err->message);
+    sb_workshop_warn(&build->shop, "%s: it is built here instead", err->message);
     sb_error_clear(err);
     for (size_t i = build->target_count; i-- > 0;)
         sb_target_reset(build->targets[i]);
-    build->next_id = 0;
-    if (build->request->notify)
-        build->request->notify(build->request->data, &event);
+    sb_shelf_forget_layers(&build->shop.shelf);
+    build->shop.next_id = 0;
+    sb_workshop_tell(&build->shop, &event);
 }
 
 static void notify_alone(struct sb_build *build) {
     struct sb_event event = {.type = SB_EVENT_ALONE};
-    if (build->request->notify)
-        build->request->notify(build->request->data, &event);
+    sb_workshop_tell(&build->shop, &event);
 }
 
 /* Downloads need no root, as little as copies; whatever is decided here is what
@@ -216,12 +211,12 @@ static int enter_namespaces(struct sb_build *build, bool tests, struct sb_error 
     if (!needed)
         return 0;
     notify_alone(build);
-    return sb_userns_enter(err) < 0 ? -1 : sb_store_renew(build->store, err);
+    return sb_userns_enter(err) < 0 ? -1 : sb_store_renew(build->shop.store, err);
 }
 
 /* In the images, when they are there. */
 static bool has_tests(const struct sb_build *build) {
-    const struct sb_build_request *request = build->request;
+    const struct sb_build_request *request = build->shop.request;
     size_t count = 0;
     for (size_t i = 0; i < build->wanted_count; i++)
         count += build->wanted[i].target->recipe->test_count;
@@ -243,7 +238,7 @@ static int advance(struct sb_build *build, bool again, struct sb_error *err) {
     if (left == 0 && sb_tests_find(build, &pending, err) < 0)
         return -1;
     if ((left > 0 || pending) && !again) {
-        const struct sb_build_request *request = build->request;
+        const struct sb_build_request *request = build->shop.request;
         if (sb_build_check_inputs(build, true, err) < 0 ||
             sb_build_check_platforms(build, false, err) < 0)
             return -1;
@@ -252,22 +247,22 @@ static int advance(struct sb_build *build, bool again, struct sb_error *err) {
         if (enter_namespaces(build, pending, err) < 0)
             return -1;
     }
-    if (!build->request->share_last)
-        sb_remote_cache_start(build->remote);
+    if (!build->shop.request->share_last)
+        sb_remote_cache_start(build->shop.remote);
     return left > 0 ? sb_graph_finish(build, err) : left;
 }
 
 int sb_build_run(struct sb_build *build, struct sb_error *err) {
-    size_t count = build->request->recipe_count;
+    size_t count = build->shop.request->recipe_count;
     sb_autofree struct sb_version *versions = sb_alloc((count + 1) * sizeof *versions);
     sb_autostrings struct sb_strings given = {0};
-    if (build->request->until &&
-        sb_version_only_given(build->results[0].recipe, build->request, &given, err) < 0)
+    if (build->shop.request->until &&
+        sb_version_only_given(build->results[0].recipe, build->shop.request, &given, err) < 0)
         return -1;
     if (find_versions(build, versions, err) < 0)
         return -1;
     int failed = advance(build, false, err);
-    while (failed && atomic_exchange(&build->rejected, false) && !sb_interrupt_signal()) {
+    while (failed && atomic_exchange(&build->shop.rejected, false) && !sb_interrupt_signal()) {
         restart(build, err);
         failed = advance(build, true, err);
     }
@@ -278,5 +273,5 @@ int sb_build_run(struct sb_build *build, struct sb_error *err) {
 }
 
 void sb_build_share(struct sb_build *build) {
-    sb_remote_cache_finish(build->remote);
+    sb_remote_cache_finish(build->shop.remote);
 }

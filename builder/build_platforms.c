@@ -7,6 +7,7 @@
 
 #include "base/memory.h"
 #include "base/text.h"
+#include "builder/build_private.h"
 #include "builder/cache.h"
 #include "builder/target_private.h"
 #include "sandbox/emulation.h"
@@ -47,14 +48,14 @@ static size_t own_count(const struct sb_target *target) {
  * next one of a target that stopped there; what was never built here, nor can have been elsewhere.
  */
 static bool is_due(const struct sb_target *target, size_t i, const char *name, bool planned) {
-    const struct sb_build *build = target->build;
+    const struct sb_workshop *shop = target->shop;
     const struct sb_cache_owner owner = {target->path, name};
     enum sb_layer_state state = target->started ? target->results[i].state : SB_LAYER_UNKNOWN;
     if (state != SB_LAYER_UNKNOWN || (!planned && target->state == SB_TARGET_DONE))
         return planned && state == SB_LAYER_BUILT;
     if (!planned && target->started && target->open == 0 && i == target->next)
         return true;
-    return build->request->cache_from.n == 0 && !sb_cache_has_last(build->store, &owner);
+    return shop->request->cache_from.n == 0 && !sb_cache_has_last(shop->store, &owner);
 }
 
 static void add_layers(const struct sb_target *target, bool planned, struct foreign *foreign) {
@@ -78,7 +79,7 @@ static void add_tests(const struct sb_build_wanted *wanted, struct foreign *fore
 }
 
 static enum sb_emulation try(struct sb_build *build, const struct sb_platform *platform) {
-    sb_autofree char *directory = sb_store_tmp_new(build->store, "probe", NULL);
+    sb_autofree char *directory = sb_store_tmp_new(build->shop.store, "probe", NULL);
     if (!directory || mkdir(directory, 0755) < 0)
         return SB_EMULATION_WORKS;
     return sb_emulation_try(platform->architecture, directory);
@@ -102,8 +103,8 @@ static int check(struct sb_build *build, struct foreign *foreign, struct sb_erro
 
 int sb_build_check_platforms(struct sb_build *build, bool planned, struct sb_error *err) {
     const char *own = sb_platform_own()->architecture;
-    for (size_t p = 0; p < build->platform_count; p++) {
-        struct foreign foreign = {.platform = build->platforms[p]};
+    for (size_t p = 0; p < build->loads.platform_count; p++) {
+        struct foreign foreign = {.platform = build->loads.platforms[p]};
         if (!strcmp(foreign.platform->architecture, own))
             continue;
         for (size_t i = 0; i < build->target_count; i++)

@@ -5,9 +5,7 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "builder/build.h"
-#include "builder/graph.h"
-#include "builder/target.h"
+#include "builder/build_private.h"
 #include "builder/test.h"
 #include "builder/version.h"
 #include "document/image_config.h"
@@ -79,7 +77,7 @@ static int label_image(struct sb_build *build, struct sb_build_wanted *wanted, c
     struct sb_image *labelled = &wanted->labelled;
     sb_image_copy(labelled, &wanted->result->image);
     sb_image_say_version(labelled, &wanted->result->recipe->image, version);
-    if (sb_image_save(build->store, labelled, build->epoch, err) < 0)
+    if (sb_image_save(build->shop.store, labelled, build->shop.epoch, err) < 0)
         return -1;
     wanted->result->image = *labelled;
     return 0;
@@ -107,8 +105,8 @@ static int describe(struct sb_build *build, struct sb_build_result *result, stru
     result->descriptor = result->images[0].image.descriptor;
     if (!result->is_index)
         return 0;
-    int failed =
-        put_images(result, &index, err) < 0 || sb_image_index_save(build->store, &index, err) < 0;
+    int failed = put_images(result, &index, err) < 0 ||
+                 sb_image_index_save(build->shop.store, &index, err) < 0;
     if (!failed)
         result->descriptor = index.descriptor;
     sb_image_index_free(&index);
@@ -142,8 +140,8 @@ static int load_before(struct sb_build *build, const struct sb_descriptor *now,
                        struct sb_image_index *out, struct sb_error *err) {
     struct sb_image image;
     if (sb_media_kind(now->media_type) == SB_MEDIA_KIND_INDEX)
-        return sb_image_index_load(build->store, now, out, err);
-    if (sb_image_peek(build->store, now, &image, err) < 0)
+        return sb_image_index_load(build->shop.store, now, out, err);
+    if (sb_image_peek(build->shop.store, now, &image, err) < 0)
         return -1;
     struct sb_error of_none = {0};
     sb_image_index_put(out, &image, &of_none);
@@ -157,11 +155,12 @@ static int join(void *data, const char *name, const struct sb_descriptor *now,
     struct sb_image_index index = {0};
     struct sb_error lost = {0};
     if (now && load_before(j->build, now, &index, &lost) < 0)
-        sb_build_warn(j->build, "%s: what it stood for is not there any more (%s), and goes", name,
-                      lost.message);
+        sb_workshop_warn(&j->build->shop,
+                         "%s: what it stood for is not there any more (%s), and goes", name,
+                         lost.message);
     keep_named(&index, &j->result->recipe->platforms);
     int failed = put_images(j->result, &index, err) < 0 ||
-                 sb_image_index_save(j->build->store, &index, err) < 0;
+                 sb_image_index_save(j->build->shop.store, &index, err) < 0;
     *out = index.descriptor;
     if (!failed && j->first)
         j->result->descriptor = *out;
@@ -173,17 +172,17 @@ static int join(void *data, const char *name, const struct sb_descriptor *now,
 /* Images of platforms that were not asked for stay where they are. */
 static int set_tags(struct sb_build *build, struct sb_build_result *result, struct sb_error *err) {
     bool all = result->image_count >= result->recipe->platforms.n;
-    if (!result->is_index || all || build->request->until)
-        return sb_store_tag(build->store, &result->tags, &result->descriptor, err);
+    if (!result->is_index || all || build->shop.request->until)
+        return sb_store_tag(build->shop.store, &result->tags, &result->descriptor, err);
     struct joining joining = {build, result, true};
-    return sb_store_tag_chosen(build->store, &result->tags, join, &joining, err);
+    return sb_store_tag_chosen(build->shop.store, &result->tags, join, &joining, err);
 }
 
 static int name_result(struct sb_build *build, size_t of, const struct sb_version *version,
                        struct sb_error *err) {
     struct sb_build_result *result = &build->results[of];
     struct sb_version_tags tags;
-    bool partial = build->request->until || build->request->untagged;
+    bool partial = build->shop.request->until || build->shop.request->untagged;
     if (!partial) {
         result->release = version->release;
         sb_version_say(version, &result->version, &result->no_release);
@@ -192,13 +191,13 @@ static int name_result(struct sb_build *build, size_t of, const struct sb_versio
     }
     if (describe(build, result, err) < 0)
         return -1;
-    if (build->request->untagged)
+    if (build->shop.request->untagged)
         return 0;
     if (partial) {
-        if (sb_version_only_given(result->recipe, build->request, &result->tags, err) < 0)
+        if (sb_version_only_given(result->recipe, build->shop.request, &result->tags, err) < 0)
             return -1;
     } else {
-        if (sb_version_tags(build->store, version, &result->descriptor, &tags, err) < 0)
+        if (sb_version_tags(build->shop.store, version, &result->descriptor, &tags, err) < 0)
             return -1;
         result->tags = tags.names;
         result->told = tags.told;
@@ -207,7 +206,7 @@ static int name_result(struct sb_build *build, size_t of, const struct sb_versio
 }
 
 int sb_build_name(struct sb_build *build, const struct sb_version *versions, struct sb_error *err) {
-    for (size_t i = 0; i < build->request->recipe_count; i++)
+    for (size_t i = 0; i < build->shop.request->recipe_count; i++)
         if (name_result(build, i, &versions[i], err) < 0)
             return -1;
     return 0;
@@ -231,7 +230,7 @@ static void free_result(struct sb_build_result *result) {
 void sb_build_free_results(struct sb_build *build) {
     for (size_t i = 0; i < build->wanted_count; i++)
         sb_image_free(&build->wanted[i].labelled);
-    for (size_t i = 0; build->results && i < build->request->recipe_count; i++)
+    for (size_t i = 0; build->results && i < build->shop.request->recipe_count; i++)
         free_result(&build->results[i]);
     free(build->wanted);
     free(build->results);

@@ -101,7 +101,7 @@ static bool has_layer(const struct sb_target *target, const char *layer) {
 }
 
 static int choose_uncached(struct sb_build *build, struct sb_error *err) {
-    const struct sb_strings *names = &build->request->no_cache_layers;
+    const struct sb_strings *names = &build->shop.request->no_cache_layers;
     for (size_t i = 0; i < names->n; i++) {
         const char *layer = "";
         const struct sb_recipe *recipe = find(build, "--no-cache=", names->v[i], &layer, err);
@@ -127,11 +127,11 @@ static struct sb_target *find_needed(struct sb_build *build, const struct sb_tar
 
 /* Recipes that stand on the one with that layer are not built. */
 static int choose_end(struct sb_build *build, struct sb_error *err) {
-    const char *until = build->request->until, *layer = "";
+    const char *until = build->shop.request->until, *layer = "";
     size_t n = 0;
     if (!until)
         return 0;
-    if (build->request->recipe_count != 1) {
+    if (build->shop.request->recipe_count != 1) {
         sb_fail(err, SB_E_USAGE, "--until %s: several recipes are to be built", until);
         return sb_error_hint(err, "build one at a time");
     }

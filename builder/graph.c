@@ -32,7 +32,7 @@ static int find_real(struct sb_build *build, const char *path, struct sb_error *
 
 /* What tells nodes apart, and, in records, what was built last: the file's own path, what of it is
  * meant, and for which platform, if not this machine's. */
-static char *path_of(struct sb_build *build, const struct sb_build_loaded *loaded,
+static char *path_of(struct sb_build *build, const struct sb_loaded *loaded,
                      const struct sb_recipe *recipe, const struct sb_platform *platform,
                      struct sb_error *err) {
     struct sb_buf out = {0};
@@ -95,15 +95,31 @@ static int check_need(const struct sb_recipe *recipe, size_t need, const struct 
     return sb_error_hint(err, "add %s to platforms: of %s", its, needed->path);
 }
 
-static int add_need(struct sb_build *build, const struct sb_build_loaded *loaded,
-                    const struct sb_recipe *needed, const struct sb_platform *platform,
-                    struct sb_target **out, struct sb_error *err) {
+/* What holds the same for all platforms is made for the first one alone, unless something stands on
+ * it. */
+static const struct sb_loaded *first_loaded(const struct sb_build *build,
+                                            const struct sb_loaded *loaded) {
+    for (size_t i = 0; i < build->loads.n; i++)
+        if (build->loads.v[i]->of == loaded->of)
+            return build->loads.v[i];
+    return loaded;
+}
+
+static int add_need(struct sb_build *build, const struct sb_loaded *loaded,
+                    const struct sb_recipe *needed, bool is_base,
+                    const struct sb_platform *platform, struct sb_target **out,
+                    struct sb_error *err) {
+    const struct sb_loaded *first = first_loaded(build, loaded);
+    const struct sb_recipe *there =
+        needed->copies && !is_base ? sb_recipe_counterpart(needed, first->recipe) : NULL;
+    if (there)
+        return sb_graph_add(build, first, there, first->platform, out, err);
     if (needed->platform)
-        return sb_graph_add(build, loaded, needed, sb_build_platform(build, needed->platform), out,
-                            err);
+        return sb_graph_add(build, loaded, needed,
+                            sb_loads_platform(&build->loads, needed->platform), out, err);
     if (platform == loaded->platform)
         return sb_graph_add(build, loaded, needed, platform, out, err);
-    const struct sb_build_loaded *other = sb_build_load_for(build, loaded->of, platform, err);
+    const struct sb_loaded *other = sb_loads_get(&build->loads, loaded->of, platform, err);
     const struct sb_recipe *same = other ? sb_recipe_counterpart(needed, other->recipe) : NULL;
     if (!other)
         return -1;
@@ -111,7 +127,7 @@ static int add_need(struct sb_build *build, const struct sb_build_loaded *loaded
                 : sb_graph_add(build, loaded, needed, platform, out, err);
 }
 
-int sb_graph_add(struct sb_build *build, const struct sb_build_loaded *loaded,
+int sb_graph_add(struct sb_build *build, const struct sb_loaded *loaded,
                  const struct sb_recipe *recipe, const struct sb_platform *platform,
                  struct sb_target **out, struct sb_error *err) {
     sb_autofree char *path = path_of(build, loaded, recipe, platform, err);
@@ -122,11 +138,12 @@ int sb_graph_add(struct sb_build *build, const struct sb_build_loaded *loaded,
         return 0;
     sb_autofree struct sb_target **needs = sb_alloc((recipe->need_count + 1) * sizeof *needs);
     for (size_t i = 0; i < recipe->need_count; i++)
-        if (add_need(build, loaded, recipe->needs[i], platform, &needs[i], err) < 0 ||
+        if (add_need(build, loaded, recipe->needs[i], recipe->needs[i] == recipe->base, platform,
+                     &needs[i], err) < 0 ||
             check_need(recipe, i, platform, needs[i], err) < 0)
             return -1;
     struct sb_target *target = *out = sb_alloc(sizeof *target);
-    target->build = build;
+    target->shop = &build->shop;
     target->recipe = recipe;
     target->platform = platform;
     target->path = sb_steal(path);
@@ -198,14 +215,10 @@ static void settle(struct sb_target *target, bool done) {
 static int start_target(struct sb_target *target, struct sb_error *err) {
     if (target->started)
         return 0;
-    struct sb_build *build = target->build;
     if (sb_target_start(target, err) < 0)
         return -1;
     sb_assert(!target->base || target->base->started);
-    pthread_mutex_lock(&build->lock);
-    target->first_id = build->next_id;
-    build->next_id += target->result_count;
-    pthread_mutex_unlock(&build->lock);
+    target->first_id = atomic_fetch_add(&target->shop->next_id, target->result_count);
     for (size_t i = 0; i < target->base_count; i++)
         sb_target_notify(target, i, SB_EVENT_LAYER_DONE, NULL, 0);
     return 0;
@@ -243,9 +256,8 @@ int sb_graph_advance(struct sb_build *build, enum sb_target_effort effort, struc
 
 /* Waits until no edge is open and there is a place to work; false when some target failed: what is
  * half-way ends its layer, and nothing new begins. */
-static bool wait_for_turn(struct sb_target *target) {
-    struct sb_build *build = target->build;
-    const int threads = sb_build_threads(build);
+static bool wait_for_turn(struct sb_build *build, const struct sb_target *target) {
+    const int threads = sb_workshop_threads(&build->shop);
     bool go = true;
     pthread_mutex_lock(&build->lock);
     for (;;) {
@@ -260,10 +272,16 @@ static bool wait_for_turn(struct sb_target *target) {
     return go;
 }
 
+struct turn {
+    struct sb_build *build;
+    struct sb_target *target;
+};
+
 static void *target_thread(void *data) {
-    struct sb_target *target = data;
-    struct sb_build *build = target->build;
-    bool go = wait_for_turn(target);
+    const struct turn *turn = data;
+    struct sb_target *target = turn->target;
+    struct sb_build *build = turn->build;
+    bool go = wait_for_turn(build, target);
     int result = -1;
     if (go)
         result = start_target(target, &target->err) < 0
@@ -278,27 +296,37 @@ static void *target_thread(void *data) {
     return NULL;
 }
 
+/* From now on each target has its own. */
+static void part_contexts(struct sb_build *build) {
+    build->shop.shelf.closed = true;
+    for (size_t i = 0; i < build->target_count; i++)
+        if (build->targets[i]->state != SB_TARGET_DONE && !build->targets[i]->own_context)
+            build->targets[i]->context = NULL;
+}
+
 int sb_graph_finish(struct sb_build *build, struct sb_error *err) {
+    part_contexts(build);
     int failed = 0;
     size_t started = 0;
-    sb_autofree struct sb_target **waiting = sb_alloc((build->target_count + 1) * sizeof *waiting);
+    sb_autofree struct turn *turns = sb_alloc((build->target_count + 1) * sizeof *turns);
     for (size_t i = 0; i < build->target_count; i++) {
         struct sb_target *target = build->targets[i];
         if (target->state == SB_TARGET_DONE)
             continue;
-        if (sb_thread_start(&target->thread, target_thread, target) != 0) {
+        turns[started] = (struct turn){build, target};
+        if (sb_thread_start(&target->thread, target_thread, &turns[started]) != 0) {
             failed = sb_fail(err, SB_E_FAILED, "no thread could be started");
             target->state = SB_TARGET_FAILED;
             break;
         }
-        waiting[started++] = target;
+        started++;
     }
     for (size_t i = 0; i < started; i++)
-        pthread_join(waiting[i]->thread, NULL);
+        pthread_join(turns[i].target->thread, NULL);
     for (size_t i = 0; i < started; i++) {
-        if (waiting[i]->state != SB_TARGET_FAILED || failed || !waiting[i]->err.code)
+        if (turns[i].target->state != SB_TARGET_FAILED || failed || !turns[i].target->err.code)
             continue;
-        *err = waiting[i]->err;
+        *err = turns[i].target->err;
         failed = -1;
     }
     return failed;

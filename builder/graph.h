@@ -10,13 +10,38 @@
 #define SB_BUILDER_GRAPH_H
 
 #include "base/error.h"
+#include "builder/loads.h"
 #include "builder/target.h"
 #include "document/recipe.h"
+
+/* An image that was asked for. */
+struct sb_build_wanted {
+    size_t of; /* index of the recipe in the request */
+    struct sb_target *target;
+    struct sb_build_image *result; /* in the results of that recipe */
+    struct sb_image labelled;      /* of one that says its version in a label */
+};
+
+struct sb_build {
+    struct sb_workshop shop;
+    struct sb_target **targets; /* a base before what stands on it */
+    size_t target_count, target_cap;
+    char *last_path, *last_real; /* of a recipe, and without links: the stages of a file have one */
+    struct sb_loads loads;
+    struct sb_build_wanted
+        *wanted; /* in the order of the request, the images of a recipe together */
+    size_t wanted_count, wanted_cap;
+    struct sb_build_result *results; /* of each recipe of the request */
+    int checked;                     /* 1: that inputs are there; 2: and may be read */
+    pthread_mutex_t lock;            /* of all edges and states of targets, and of: */
+    pthread_cond_t changed;
+    int running; /* targets at work */
+};
 
 /* The target of a recipe (of those that were loaded together), for a platform, and before it in the
  * build's list those that it needs; one for each file, stage or image and platform, however often
  * it is named. */
-int sb_graph_add(struct sb_build *build, const struct sb_build_loaded *loaded,
+int sb_graph_add(struct sb_build *build, const struct sb_loaded *loaded,
                  const struct sb_recipe *recipe, const struct sb_platform *platform,
                  struct sb_target **out, struct sb_error *err);
 /* Marks as kept those that the given one needs, and itself; all others not. */

@@ -20,7 +20,7 @@
 
 static void warn(void *data, const char *key, const char *text) {
     const struct sb_target *target = data;
-    sb_build_warn_once(target->build, key, text);
+    sb_workshop_warn_once(target->shop, key, text);
 }
 
 static void tell_reading(void *data, const char *path, uint64_t bytes, uint64_t size) {
@@ -32,10 +32,15 @@ static void tell_reading(void *data, const char *path, uint64_t bytes, uint64_t 
 
 int sb_target_open_context(struct sb_target *target, struct sb_error *err) {
     const struct sb_context_listener listener = {warn, tell_reading, target};
-    if (target->context)
-        return 0;
-    if (sb_context_open(target->recipe->context, target->build->store, &target->context, err) < 0)
-        return -1;
+    struct sb_shelf *shelf = &target->shop->shelf;
+    const char *directory = target->recipe->context;
+    if (!target->context)
+        target->context = sb_shelf_context(shelf, directory);
+    if (!target->context) {
+        if (sb_context_open(directory, target->shop->store, &target->context, err) < 0)
+            return -1;
+        target->own_context = !sb_shelf_put_context(shelf, directory, target->context);
+    }
     sb_context_listen(target->context, &listener);
     return 0;
 }
@@ -59,8 +64,8 @@ static int accept_built(struct sb_target *target, const struct sb_attempt *a,
     struct sb_cache_owner owner = sb_target_owner(target, a->result);
     struct sb_cache_facts facts = {.parts = &r->parts, .seconds = r->seconds, .copies = &a->copies};
     bool replace = sb_target_is_uncached(target, a->result) ||
-                   sb_cache_is_rejected(target->build->store, &a->key);
-    if (sb_cache_put(target->build->store, &a->key, &owner, &facts, err) < 0)
+                   sb_cache_is_rejected(target->shop->store, &a->key);
+    if (sb_cache_put(target->shop->store, &a->key, &owner, &facts, err) < 0)
         return -1;
     sb_attempt_share(target, a, replace);
     sb_attempt_put_by_origin(target, a);
@@ -93,12 +98,12 @@ static void tell_packing(void *data, uint64_t bytes) {
 /* growing must live as long as the layer is packed. */
 static struct sb_pack_options pack_options(struct sb_target *target, size_t result,
                                            struct growing *growing) {
-    bool watched = target->build->request->watch_growth;
+    bool watched = target->shop->request->watch_growth;
     *growing = (struct growing){target, result, {tell_growth, growing}, {tell_packing, growing}};
     return (struct sb_pack_options){.compression = target->recipe->compression == SB_RECIPE_GZIP
                                                        ? SB_COMPRESSION_GZIP
                                                        : SB_COMPRESSION_ZSTD,
-                                    .threads = sb_build_threads(target->build),
+                                    .threads = sb_workshop_threads(target->shop),
                                     .watch = watched ? &growing->watch : NULL,
                                     .progress = &growing->progress};
 }
@@ -121,7 +126,7 @@ static int build_copy(struct sb_target *target, struct sb_attempt *a, struct sb_
         if (err->reason != SB_REASON_CHANGED || attempt == COPY_ATTEMPTS)
             return sb_error_context(err, "layer %s", r->name);
         sb_error_clear(err);
-        if (sb_attempt_key(a, err) < 0)
+        if (sb_attempt_key(target, a, err) < 0)
             return -1;
         r->key = a->key.digest;
     }
@@ -149,7 +154,7 @@ struct sb_target_packing {
 
 static void *pack_thread(void *data) {
     struct sb_target_packing *p = data;
-    p->result = sb_layer_pack_root(p->target->build->store, p->root, p->target->build->epoch,
+    p->result = sb_layer_pack_root(p->target->shop->store, p->root, p->target->shop->epoch,
                                    &p->options, &p->parts, &p->err);
     p->seconds = sb_clock_seconds() - p->start;
     return NULL;
@@ -159,7 +164,7 @@ static void *pack_thread(void *data) {
 static int adopt_tree(const struct sb_target *target, const struct sb_parts *parts,
                       const struct sb_root *root, struct sb_error *err) {
     return parts->n == 1
-               ? sb_tree_adopt(target->build->store, &parts->v[0].diff_id, sb_root_upper(root), err)
+               ? sb_tree_adopt(target->shop->store, &parts->v[0].diff_id, sb_root_upper(root), err)
                : 0;
 }
 
@@ -227,10 +232,10 @@ static bool may_run_ahead(const struct sb_target *target, size_t result) {
     if (!layer || sb_layer_is_copy(layer) || sb_layer_keeps_products(layer) ||
         sb_layer_takes(layer))
         return false;
-    const struct sb_build_request *request = target->build->request;
+    const struct sb_build_request *request = target->shop->request;
     struct sb_cache_owner owner = sb_target_owner(target, result);
     return sb_target_is_uncached(target, result) ||
-           (request->cache_from.n == 0 && !sb_cache_has_last(target->build->store, &owner));
+           (request->cache_from.n == 0 && !sb_cache_has_last(target->shop->store, &owner));
 }
 
 struct waiting {
@@ -247,7 +252,7 @@ static void say_waiting(void *data) {
 static int lock_key(struct sb_target *target, struct sb_attempt *a, bool *found,
                     struct sb_error *err) {
     struct waiting who = {target, a->result};
-    int lock = sb_cache_lock(target->build->store, &a->key, say_waiting, &who, err);
+    int lock = sb_cache_lock(target->shop->store, &a->key, say_waiting, &who, err);
     if (lock >= 0)
         *found = !sb_target_is_uncached(target, a->result) && sb_attempt_find(target, a, false);
     return lock;
@@ -258,7 +263,7 @@ static int lock_key(struct sb_target *target, struct sb_attempt *a, bool *found,
 static int lock_ahead(struct sb_target *target, struct sb_attempt *a, bool *found,
                       struct sb_error *err) {
     sb_autoclose int below = -1;
-    if (finish_packing_locked(target, &below, err) < 0 || sb_attempt_key(a, err) < 0)
+    if (finish_packing_locked(target, &below, err) < 0 || sb_attempt_key(target, a, err) < 0)
         return -1;
     return lock_key(target, a, found, err);
 }
@@ -333,7 +338,7 @@ static int plan_layer(struct sb_target *target, size_t result, enum sb_layer_sta
     struct sb_cache_owner owner = sb_target_owner(target, result);
     struct sb_cache_found found = {0};
     r->state = state;
-    if (!target->blind && sb_cache_find_last(target->build->store, &owner, &found))
+    if (!target->blind && sb_cache_find_last(target->shop->store, &owner, &found))
         sb_image_add_parts(&target->image, &found.parts, r->name, r->summary);
     else
         target->blind = true;
@@ -357,7 +362,7 @@ static bool is_unknown(const struct sb_target *target) {
  * all, that is most likely it. */
 static bool plan_blindly(struct sb_target *target, struct sb_error *err) {
     sb_autoattempt struct sb_attempt a = {.result = target->next};
-    if (sb_attempt_site(target, &a, err) < 0 || sb_attempt_key(&a, err) < 0 ||
+    if (sb_attempt_site(target, &a, err) < 0 || sb_attempt_key(target, &a, err) < 0 ||
         sb_target_is_uncached(target, a.result) || !sb_attempt_find(target, &a, true))
         return false;
     accept(target, a.result, SB_LAYER_CACHED);
@@ -387,7 +392,7 @@ static int fail_key(struct sb_target *target, enum sb_target_effort effort, stru
     struct sb_error all = {0};
     target->keyless = true;
     if (err->code != SB_E_INTERRUPTED &&
-        sb_build_check_inputs(target->build, effort == SB_TARGET_PLAN, &all) < 0)
+        target->shop->check_inputs(target->shop->data, effort == SB_TARGET_PLAN, &all) < 0)
         *err = all;
     return -1;
 }
@@ -405,7 +410,7 @@ static int build_alone(struct sb_target *target, struct sb_attempt *a, bool alon
     if (!found)
         return build_copy(target, a, err);
     struct sb_cache_owner owner = sb_target_owner(target, a->result);
-    sb_cache_remember(target->build->store, &a->key, &owner);
+    sb_cache_remember(target->shop->store, &a->key, &owner);
     accept(target, a->result, SB_LAYER_CACHED);
     return 0;
 }
@@ -416,7 +421,7 @@ static int decide_layer(struct sb_target *target, enum sb_target_effort effort,
     sb_autoattempt struct sb_attempt a = {.result = target->next};
     struct sb_layer_result *r = &target->results[a.result];
     struct sb_cache_owner owner = sb_target_owner(target, a.result);
-    struct sb_store *store = target->build->store;
+    struct sb_store *store = target->shop->store;
     if (sb_attempt_site(target, &a, err) < 0)
         return -1;
     int by_origin = sb_attempt_find_by_origin(target, &a, err);
@@ -427,7 +432,7 @@ static int decide_layer(struct sb_target *target, enum sb_target_effort effort,
     }
     if (by_origin < 0)
         return -1;
-    if (sb_attempt_key(&a, err) < 0)
+    if (sb_attempt_key(target, &a, err) < 0)
         return fail_key(target, effort, err);
     bool use_cache = !sb_target_is_uncached(target, a.result);
     if (sb_attempt_find(target, &a, use_cache) && use_cache) {
@@ -439,7 +444,7 @@ static int decide_layer(struct sb_target *target, enum sb_target_effort effort,
         target->next++;
         return 0;
     }
-    if (sb_build_check_inputs(target->build, effort == SB_TARGET_PLAN, err) < 0)
+    if (target->shop->check_inputs(target->shop->data, effort == SB_TARGET_PLAN, err) < 0)
         return -1;
     if (check_first_copies(target, &a, err) < 0)
         return -1;
@@ -485,7 +490,7 @@ int sb_target_advance(struct sb_target *target, enum sb_target_effort effort,
         return 0; /* nobody will name it */
     if (sb_target_describe_paths(target, err) < 0)
         return -1;
-    return sb_image_save(target->build->store, &target->image, target->build->epoch, err);
+    return sb_image_save(target->shop->store, &target->image, target->shop->epoch, err);
 }
 
 void sb_target_reset(struct sb_target *target) {
@@ -500,7 +505,8 @@ void sb_target_reset(struct sb_target *target) {
         sb_parts_free(&target->results[i].parts);
     }
     free(target->results);
-    sb_context_close(target->context);
+    if (target->own_context)
+        sb_context_close(target->context);
     sb_image_free(&target->image);
     sb_pairs_free(&target->env);
     free(target->workdir);
@@ -508,7 +514,7 @@ void sb_target_reset(struct sb_target *target) {
     free(target->shown_platform);
     json_decref(target->said_paths);
     const struct sb_target was = *target;
-    *target = (struct sb_target){.build = was.build,
+    *target = (struct sb_target){.shop = was.shop,
                                  .recipe = was.recipe,
                                  .platform = was.platform,
                                  .base = was.base,

@@ -1,19 +1,19 @@
 /*
- * builder/target: one recipe on its way to an image, layer by layer. Private to builder/build.
+ * builder/target: one recipe on its way to an image, layer by layer, in the build's workshop.
  */
 #ifndef SB_BUILDER_TARGET_H
 #define SB_BUILDER_TARGET_H
 
 #include <pthread.h>
-#include <stdatomic.h>
 
 #include "builder/layer_key.h"
 #include "builder/request.h"
+#include "builder/workshop.h"
 #include "context/context.h"
 #include "sandbox/root.h"
 
 struct sb_target {
-    struct sb_build *build;
+    struct sb_workshop *shop;
     const struct sb_recipe *recipe;
     const struct sb_platform *platform; /* that its steps run on, and its image is for */
     struct sb_target *base;             /* what it stands on, of the same build, or NULL */
@@ -22,7 +22,8 @@ struct sb_target {
     size_t need_count, dependent_count, dependent_cap;
     bool kept;  /* by sb_graph_mark */
     char *path; /* of the recipe, absolute and without links; what of it is meant, and for what */
-    struct sb_context *context;
+    struct sb_context *context; /* the build's, or its own while it has a thread */
+    bool own_context;
     struct sb_image image; /* so far: the base's layers and this recipe's first `next` ones */
     struct sb_pairs env;   /* of the image, the recipe's own included */
     char *workdir;
@@ -67,45 +68,9 @@ int sb_target_advance(struct sb_target *target, enum sb_target_effort effort, st
 /* As if it had never been started; none of the build's targets may be at work. */
 void sb_target_reset(struct sb_target *target);
 void sb_target_free(struct sb_target *target);
-/* Opens its context, unless it is open. */
+/* Opens its context, unless it is open: one for all targets of a directory, as long as none of them
+ * has a thread. */
 int sb_target_open_context(struct sb_target *target, struct sb_error *err);
-
-/* ---- build_load.c ---- */
-
-/* Fills the graph from the request. */
-int sb_build_load(struct sb_build *build, struct sb_error *err);
-void sb_build_unload(struct sb_build *build);
-/* NULL and err when that recipe can't be loaded for the platform. */
-const struct sb_build_loaded *sb_build_load_for(struct sb_build *build, size_t of,
-                                                const struct sb_platform *platform,
-                                                struct sb_error *err);
-/* The build's own of that name, which the rule for platforms has seen; build is this machine's. */
-const struct sb_platform *sb_build_platform(struct sb_build *build, const char *text);
-bool sb_platform_is_own(const struct sb_platform *platform);
-
-/* ---- build_result.c ---- */
-
-/* What there is to tell of the images, be it that the build failed. */
-void sb_build_collect(struct sb_build *build);
-/* The names that recipes and command line give to what was made; versions: of each recipe. */
-struct sb_version;
-int sb_build_name(struct sb_build *build, const struct sb_version *versions, struct sb_error *err);
-void sb_build_free_results(struct sb_build *build);
-
-/* ---- build_platforms.c ---- */
-
-/* That this machine can run what has to be run for other platforms: of what was planned, or before
- * the first step, or of tests, once they have been found. */
-int sb_build_check_platforms(struct sb_build *build, bool planned, struct sb_error *err);
-
-/* ---- build_check.c ---- */
-
-/* That all secrets of all steps were given; if not, all else that is wrong is said with it. */
-int sb_build_check_given(struct sb_build *build, struct sb_error *err);
-/* That what the steps of all layers read that come after those that are decided is there; with
- * deep, also that it may be read. Once a build, and before others work on its targets: later calls
- * do nothing. All that is wrong is said at once. */
-int sb_build_check_inputs(struct sb_build *build, bool deep, struct sb_error *err);
 
 /* ---- target_start.c ---- */
 
@@ -160,51 +125,6 @@ void sb_target_stack_free(struct sb_target_stack *stack); /* NULL is allowed */
 /* Says in the image's config what those who build on it need to know. */
 int sb_target_describe_paths(struct sb_target *target, struct sb_error *err);
 
-/* A recipe of the request, and what it needs, as they are for a platform. */
-struct sb_build_loaded {
-    size_t of; /* index in the request */
-    const struct sb_platform *platform;
-    struct sb_recipe *recipe;
-};
-
-/* An image that was asked for. */
-struct sb_build_wanted {
-    size_t of; /* index of the recipe in the request */
-    struct sb_target *target;
-    struct sb_build_image *result; /* in the results of that recipe */
-    struct sb_image labelled;      /* of one that says its version in a label */
-};
-
-/* What targets need of the build they belong to (builder/build.c). */
-struct sb_build {
-    struct sb_store *store;
-    const struct sb_settings *settings;
-    const struct sb_build_request *request;
-    struct sb_remote_cache *remote; /* NULL without a shared cache */
-    int64_t epoch;
-    struct sb_target **targets; /* a base before what stands on it */
-    size_t target_count, target_cap;
-    char *last_path, *last_real; /* of a recipe, and without links: the stages of a file have one */
-    struct sb_platform **platforms; /* each once, so that they can be compared by their address */
-    size_t platform_count, platform_cap;
-    bool shows_platforms; /* they are told of */
-    struct sb_recipe_files *files;
-    struct sb_build_loaded **loaded;
-    size_t loaded_count, loaded_cap;
-    struct sb_build_wanted
-        *wanted; /* in the order of the request, the images of a recipe together */
-    size_t wanted_count, wanted_cap;
-    struct sb_build_result *results; /* of each recipe of the request */
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-    int running;          /* targets at work, under lock */
-    size_t next_id;       /* event id of the next target that starts, under lock */
-    atomic_bool rejected; /* a record of the shared cache was found to be wrong */
-    int checked;          /* 1: that inputs are there; 2: and may be read */
-    pthread_mutex_t notify_lock;
-    struct sb_strings warned; /* what was, under notify_lock */
-};
-
 /* ---- target_events.c ---- */
 
 /* Tells whoever listens to the build; result is the index of a layer of the target. */
@@ -212,13 +132,7 @@ void sb_target_notify(struct sb_target *target, size_t result, enum sb_event_typ
                       const char *text, size_t text_len);
 void sb_target_notify_growth(struct sb_target *target, size_t result,
                              const struct sb_layer_growth *growth);
-/* That compress, for one layer; as many recipes are built at once. */
-int sb_build_threads(const struct sb_build *build);
-void sb_build_warn(struct sb_build *build, const char *fmt, ...)
-    __attribute__((format(printf, 2, 3)));
 /* What sbuild wrote was no input: other machines, where it did not write them, would take it. */
 void sb_target_warn_outputs(struct sb_target *target);
-/* Of several with one key only the first is told. */
-void sb_build_warn_once(struct sb_build *build, const char *key, const char *text);
 
 #endif

@@ -2,6 +2,7 @@
 
 #include "base/memory.h"
 #include "builder/cache.h"
+#include "builder/moving.h"
 #include "builder/remote_cache.h"
 
 void sb_attempt_free(struct sb_attempt *a) {
@@ -16,12 +17,12 @@ const struct sb_recipe_layer *sb_target_layer(const struct sb_target *target, si
 }
 
 bool sb_target_is_uncached(const struct sb_target *target, size_t result) {
-    return target->build->request->no_cache ||
+    return target->shop->request->no_cache ||
            sb_strings_has(&target->uncached, target->results[result].name);
 }
 
 char *sb_target_why_uncached(const struct sb_target *target, size_t result) {
-    return target->build->request->no_cache
+    return target->shop->request->no_cache
                ? sb_strdup("--no-cache")
                : sb_format("--no-cache=%s", target->results[result].name);
 }
@@ -32,33 +33,48 @@ struct sb_cache_owner sb_target_owner(const struct sb_target *target, size_t res
 
 int sb_attempt_site(struct sb_target *target, struct sb_attempt *a, struct sb_error *err) {
     a->layer = sb_target_layer(target, a->result);
-    a->site = (struct sb_layer_site){.store = target->build->store,
+    a->site = (struct sb_layer_site){.store = target->shop->store,
                                      .recipe = target->recipe,
                                      .platform = target->platform,
                                      .below = &target->image,
                                      .ground = &a->ground,
-                                     .secrets = &target->build->request->secrets,
-                                     .settings = target->build->settings,
-                                     .registry = target->build->request->registry,
+                                     .secrets = &target->shop->request->secrets,
+                                     .settings = target->shop->settings,
+                                     .registry = target->shop->request->registry,
                                      .workdir = target->workdir,
-                                     .epoch = target->build->epoch};
+                                     .epoch = target->shop->epoch};
+    for (size_t i = 0; a->layer && i < a->layer->step_count; i++)
+        if (sb_moving_settle(target->shop, target->recipe, &a->layer->steps[i], err) < 0)
+            return sb_error_context(err, "layer %s", a->layer->name);
     if (a->layer && sb_layer_reads_context(a->layer) && sb_target_open_context(target, err) < 0)
         return -1;
     a->site.context = target->context;
     a->site.from = sb_target_sources(target);
     a->site.origins = sb_target_origins(target);
-    if (!a->layer || !sb_layer_is_copy(a->layer))
-        return 0;
-    if (sb_target_ground(target, &a->ground, err) < 0)
-        return -1;
-    const struct sb_recipe *recipe = target->recipe;
-    bool last = a->layer == &recipe->layers[recipe->layer_count - 1]; /* whatever --until says */
-    a->site.brings_workdir = recipe->image.workdir && last && !a->ground.partial;
     return 0;
 }
 
-int sb_attempt_key(struct sb_attempt *a, struct sb_error *err) {
+/* Whether it is the layer that brings the workdir, if anyone has to; whatever --until says. */
+static bool may_bring_workdir(const struct sb_target *target, const struct sb_attempt *a) {
+    const struct sb_recipe *recipe = target->recipe;
+    return recipe->image.workdir && a->layer == &recipe->layers[recipe->layer_count - 1];
+}
+
+/* What its copies land on; tables of contents are opened for that. */
+static int find_ground(struct sb_target *target, struct sb_attempt *a, struct sb_error *err) {
+    if (a->grounded || !a->layer || !sb_layer_is_copy(a->layer))
+        return 0;
+    if (sb_target_ground(target, &a->ground, err) < 0)
+        return -1;
+    a->grounded = true;
+    a->site.brings_workdir = may_bring_workdir(target, a) && !a->ground.partial;
+    return 0;
+}
+
+int sb_attempt_key(struct sb_target *target, struct sb_attempt *a, struct sb_error *err) {
     sb_cache_key_free(&a->key);
+    if (find_ground(target, a, err) < 0)
+        return -1;
     if (!a->layer) {
         sb_bootstrap_key(&a->site, &a->site.recipe->from.bootstrap, &a->key);
         return 0;
@@ -71,12 +87,18 @@ int sb_attempt_key(struct sb_attempt *a, struct sb_error *err) {
 static bool find(struct sb_target *target, struct sb_attempt *a, const struct sb_cache_owner *owner,
                  bool anywhere) {
     struct sb_layer_result *r = &target->results[a->result];
-    struct sb_remote_cache *remote = target->build->remote;
+    struct sb_remote_cache *remote = target->shop->remote;
     struct sb_cache_found found;
     r->key = a->key.digest;
-    if (sb_cache_find(target->build->store, &a->key, &found))
+    const struct sb_parts *known = sb_shelf_layer(&target->shop->shelf, &r->key);
+    if (known) {
+        sb_parts_copy(&r->parts, known);
+        return true;
+    }
+    if (sb_cache_find(target->shop->store, &a->key, &found)) {
         sb_remote_cache_know(remote, &a->key, &found.parts);
-    else if (!anywhere || !sb_remote_cache_find(remote, &a->key, owner, &a->copies, &found))
+        sb_shelf_put_layer(&target->shop->shelf, &r->key, &found.parts);
+    } else if (!anywhere || !sb_remote_cache_find(remote, &a->key, owner, &a->copies, &found))
         return false;
     sb_parts_move(&r->parts, &found.parts);
     r->repository = found.repository;
@@ -103,7 +125,8 @@ int sb_attempt_find_by_origin(struct sb_target *target, struct sb_attempt *a,
                               struct sb_error *err) {
     if (!a->layer || !sb_layer_takes(a->layer) || sb_target_is_uncached(target, a->result))
         return 0;
-    if (origin_key(a, &a->key, err) < 0)
+    if ((may_bring_workdir(target, a) && find_ground(target, a, err) < 0) ||
+        origin_key(a, &a->key, err) < 0)
         return -1;
     bool found = find(target, a, NULL, true);
     sb_cache_key_free(&a->key);
@@ -118,15 +141,15 @@ void sb_attempt_put_by_origin(struct sb_target *target, const struct sb_attempt 
         return;
     /* The key says nothing of tables of contents: who wrote one of them to a cache would decide
      * what the readers of another get. */
-    if (sb_cache_put(target->build->store, &key, NULL, &facts, NULL) == 0 &&
+    if (sb_cache_put(target->shop->store, &key, NULL, &facts, NULL) == 0 &&
         !sb_target_sources_are_told(target))
-        sb_remote_cache_put(target->build->remote, &key, r->recipe, r->name, &r->parts, r->seconds,
+        sb_remote_cache_put(target->shop->remote, &key, r->recipe, r->name, &r->parts, r->seconds,
                             false);
     sb_cache_key_free(&key);
 }
 
 void sb_attempt_share(struct sb_target *target, const struct sb_attempt *a, bool replace) {
     const struct sb_layer_result *r = &target->results[a->result];
-    sb_remote_cache_put(target->build->remote, &a->key, r->recipe, r->name, &r->parts, r->seconds,
+    sb_remote_cache_put(target->shop->remote, &a->key, r->recipe, r->name, &r->parts, r->seconds,
                         replace);
 }

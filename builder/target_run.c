@@ -20,7 +20,7 @@ static void forward_output(void *data, const char *text, size_t len) {
 
 static void forward_warning(void *data, const char *text) {
     struct output *o = data;
-    sb_build_warn(o->target->build, "layer %s: %s", o->target->results[o->result].name, text);
+    sb_workshop_warn(o->target->shop, "layer %s: %s", o->target->results[o->result].name, text);
 }
 
 /* The layer below may still be packed: it is the image's before its root is kept. What can't be
@@ -28,10 +28,10 @@ static void forward_warning(void *data, const char *text) {
 static void keep_failed(struct sb_target *target, const struct sb_step_failure *failure,
                         struct sb_root *root, const char *what, struct sb_error *err) {
     struct sb_error own = {0};
-    struct sb_build *build = target->build;
+    const struct sb_workshop *shop = target->shop;
     if (sb_target_finish_packing(target, &own) == 0 &&
-        sb_failed_keep(build->store, &target->image, root, failure, what, build->epoch, &own) == 0)
-        sb_failed_tell(build->request->store_option, err);
+        sb_failed_keep(shop->store, &target->image, root, failure, what, shop->epoch, &own) == 0)
+        sb_failed_tell(shop->request->store_option, err);
     sb_root_free(root);
 }
 
@@ -45,7 +45,7 @@ int sb_target_run(struct sb_target *target, size_t result, const struct sb_layer
     struct output output = {target, result};
     sb_target_notify(target, result, SB_EVENT_LAYER_START, NULL, 0);
     struct sb_layer_run run = {.site = site,
-                               .settings = target->build->settings,
+                               .settings = target->shop->settings,
                                .layer = layer,
                                .name = r->name,
                                .trees = &trees,
@@ -57,7 +57,7 @@ int sb_target_run(struct sb_target *target, size_t result, const struct sb_layer
     if (!failed && packing)
         sb_strings_add(&trees, packing);
     if (!failed)
-        failed = sb_failed_prepare(target->build->store, &failure, err);
+        failed = sb_failed_prepare(target->shop->store, &failure, err);
     if (!failed)
         failed = sb_layer_run(&run, out, &what, err);
     if (failed)

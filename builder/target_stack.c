@@ -49,7 +49,7 @@ static int open_own(struct sb_target *target, struct sb_error *err) {
     struct sb_target_stack *stack = target->stack;
     for (size_t i = remote_count(target); i < stack->layer_count; i++)
         if (!stack->layers[i] &&
-            sb_layer_contents(target->build->store, &target->image.layers[i].layer,
+            sb_layer_contents(target->shop->store, &target->image.layers[i].layer,
                               &stack->layers[i], err) < 0)
             return -1;
     return 0;
@@ -58,12 +58,12 @@ static int open_own(struct sb_target *target, struct sb_error *err) {
 /* All of the base's layers, or else none: opens those that can be had without fetching, or all. */
 static int open_remote(struct sb_target *target, bool fetch, struct sb_error *err) {
     struct sb_contents **layers = target->stack->layers;
-    struct sb_store *store = target->build->store;
+    struct sb_store *store = target->shop->store;
     size_t n = remote_count(target);
     if (n == 0 || layers[0])
         return 0;
     if (fetch)
-        return sb_base_layers_contents(store, &target->image, sb_target_root(target)->pinned, n,
+        return sb_base_layers_contents(store, &target->image, sb_target_root(target)->pinned, 0, n,
                                        layers, err);
     if (!sb_base_layers_known_contents(store, &target->image, n, layers))
         layers[0] = NULL;
@@ -144,9 +144,9 @@ static bool is_all_here(struct sb_target *target) {
     for (size_t i = 0; i < target->base_count; i++) {
         const struct sb_layer *layer = &target->image.layers[i].layer;
         struct sb_contents *contents;
-        if (sb_contents_open(target->build->store, &layer->diff_id, &contents, NULL) == 0)
+        if (sb_contents_open(target->shop->store, &layer->diff_id, &contents, NULL) == 0)
             sb_contents_close(contents);
-        else if (!sb_blob_has(target->build->store, &layer->descriptor.digest,
+        else if (!sb_blob_has(target->shop->store, &layer->descriptor.digest,
                               layer->descriptor.size))
             return false;
     }
@@ -157,5 +157,5 @@ int sb_target_describe_paths(struct sb_target *target, struct sb_error *err) {
     size_t known = target->base ? target->base->image.layer_count : target->base_count;
     if (!target->base && !target->pinned && !target->said_paths && is_all_here(target))
         known = 0;
-    return sb_base_paths_update(target->build->store, &target->image, known, err);
+    return sb_base_paths_update(target->shop->store, &target->image, known, err);
 }

@@ -67,16 +67,17 @@ static void drop_triggers(struct sb_target *target) {
     }
     if (n > TRIGGERS_SHOWN)
         sb_buf_addf(&list, " and %zu more", n - TRIGGERS_SHOWN);
-    sb_build_warn(target->build,
-                  "%s:%d: the base has %zu ONBUILD instruction%s, which nobody runs here; let this "
-                  "recipe say what they do, as far as it needs it: %s",
-                  target->recipe->from.place.file, target->recipe->from.place.line, n,
-                  n == 1 ? "" : "s", sb_buf_text(&list));
+    sb_workshop_warn(
+        target->shop,
+        "%s:%d: the base has %zu ONBUILD instruction%s, which nobody runs here; let this "
+        "recipe say what they do, as far as it needs it: %s",
+        target->recipe->from.place.file, target->recipe->from.place.line, n, n == 1 ? "" : "s",
+        sb_buf_text(&list));
 }
 
 static int load_base(struct sb_target *target, struct sb_error *err) {
     const struct sb_from *from = &target->recipe->from;
-    const struct sb_source_site site = {target->build->store, target->build->request->registry,
+    const struct sb_source_site site = {target->shop->store, target->shop->request->registry,
                                         target->platform};
     struct sb_source source;
     if (sb_source_load(&site, target->recipe, &source, err) < 0)
@@ -90,9 +91,9 @@ static int load_base(struct sb_target *target, struct sb_error *err) {
     source.image = (struct sb_image){0};
     drop_triggers(target);
     if (source.reference)
-        sb_build_warn(target->build, "%s:%d: %s is not in the lock file; it is %s now",
-                      from->place.file, from->place.line, source.reference,
-                      strrchr(target->pinned, '@') + 1);
+        sb_workshop_warn(target->shop, "%s:%d: %s is not in the lock file; it is %s now",
+                         from->place.file, from->place.line, source.reference,
+                         strrchr(target->pinned, '@') + 1);
     sb_source_free(&source);
     return 0;
 }
@@ -146,7 +147,7 @@ static void prepare_results(struct sb_target *target) {
         r->name = sb_strdup(target->recipe->layers[i].name);
         r->summary = sb_layer_summary(&target->recipe->layers[i]);
     }
-    if (target->build->shows_platforms && !target->shown_platform)
+    if (target->shop->shows_platforms && !target->shown_platform)
         target->shown_platform = sb_platform_text(target->platform);
     for (size_t i = 0; i < target->result_count; i++) {
         target->results[i].recipe = target->recipe->title;

@@ -24,16 +24,16 @@ enum { LAST_LINES = 40 };
 /* ---- what a test depends on ---- */
 
 static struct sb_layer_site site_of(struct sb_target *target) {
-    return (struct sb_layer_site){.store = target->build->store,
+    return (struct sb_layer_site){.store = target->shop->store,
                                   .recipe = target->recipe,
                                   .platform = target->platform,
                                   .below = &target->image,
                                   .context = target->context,
-                                  .secrets = &target->build->request->secrets,
-                                  .settings = target->build->settings,
-                                  .registry = target->build->request->registry,
+                                  .secrets = &target->shop->request->secrets,
+                                  .settings = target->shop->settings,
+                                  .registry = target->shop->request->registry,
                                   .workdir = target->workdir,
-                                  .epoch = target->build->epoch};
+                                  .epoch = target->shop->epoch};
 }
 
 static json_t *image_json(const struct sb_image *image) {
@@ -110,7 +110,7 @@ static int note_passed(struct sb_store *store, const struct sb_recipe *recipe,
 
 static int find_one(struct sb_target *target, const struct sb_recipe_test *test,
                     struct sb_test_result *out, struct sb_error *err) {
-    const struct sb_build_request *request = target->build->request;
+    const struct sb_build_request *request = target->shop->request;
     out->summary = test->service ? sb_strdup("service") : test->step.kind->summary(&test->step);
     out->state = test->step.left_out ? SB_TEST_LEFT_OUT : SB_TEST_SKIPPED;
     if (request->skip_tests || test->step.left_out)
@@ -120,7 +120,7 @@ static int find_one(struct sb_target *target, const struct sb_recipe_test *test,
         return 0;
     if (make_key(target, test, &out->key, err) < 0)
         return -1;
-    bool passed = !request->no_cache && has_passed(target->build->store, &out->key);
+    bool passed = !request->no_cache && has_passed(target->shop->store, &out->key);
     out->state = passed ? SB_TEST_CACHED : SB_TEST_RUN;
     return 0;
 }
@@ -143,7 +143,7 @@ static int find_of(const struct sb_build_wanted *wanted, bool *pending, struct s
 }
 
 int sb_tests_find(struct sb_build *build, bool *out_pending, struct sb_error *err) {
-    const struct sb_build_request *request = build->request;
+    const struct sb_build_request *request = build->shop.request;
     *out_pending = false;
     for (size_t i = 0; i < build->wanted_count && !request->until && !request->untagged; i++)
         if (find_of(&build->wanted[i], out_pending, err) < 0)
@@ -163,17 +163,15 @@ void sb_tests_free_results(struct sb_build_image *result) {
 
 /* A test is shown as a layer is. */
 struct shown {
-    struct sb_build *build;
+    struct sb_workshop *shop;
     struct sb_layer_result layer;
     size_t id;
 };
 
 static void tell(const struct shown *shown, enum sb_event_type type, const char *text, size_t len) {
-    const struct sb_build *build = shown->build;
     struct sb_event event = {
         .type = type, .id = shown->id, .layer = &shown->layer, .text = text, .text_len = len};
-    if (build->request->notify)
-        build->request->notify(build->request->data, &event);
+    sb_workshop_tell(shown->shop, &event);
 }
 
 static void forward_output(void *data, const char *text, size_t len) {
@@ -182,7 +180,7 @@ static void forward_output(void *data, const char *text, size_t len) {
 
 static void forward_warning(void *data, const char *text) {
     const struct shown *shown = data;
-    sb_build_warn(shown->build, "%s: %s", shown->layer.name, text);
+    sb_workshop_warn(shown->shop, "%s: %s", shown->layer.name, text);
 }
 
 static int run_test(struct sb_target *target, const struct sb_recipe_test *test,
@@ -208,29 +206,29 @@ static void place(const struct sb_recipe_test *test, int line, struct sb_error *
 /* In a root of its own: one test leaves nothing to the next. */
 static int run_in_root(struct sb_target *target, const struct sb_recipe_test *test,
                        const struct sb_strings *trees, struct shown *shown, struct sb_error *err) {
-    struct sb_build *build = target->build;
+    struct sb_workshop *shop = target->shop;
     struct sb_root *root = NULL;
     struct sb_step_failure failure = {0};
     const char *user = sb_json_string(json_object_get(target->image.config, "config"), "User", "");
     struct sb_step_log log = {
-        .fd = -1, .line = forward_output, .data = shown, .disk = sb_store_fd(build->store)};
-    struct sb_step_run_context context = {.store = build->store,
-                                          .settings = build->settings,
-                                          .registry = build->request->registry,
+        .fd = -1, .line = forward_output, .data = shown, .disk = sb_store_fd(shop->store)};
+    struct sb_step_run_context context = {.store = shop->store,
+                                          .settings = shop->settings,
+                                          .registry = shop->request->registry,
                                           .recipe = target->recipe,
                                           .platform = target->platform,
                                           .inputs = target->context,
-                                          .secrets = &build->request->secrets,
+                                          .secrets = &shop->request->secrets,
                                           .workdir = target->workdir,
-                                          .epoch = build->epoch,
+                                          .epoch = shop->epoch,
                                           .log = &log,
                                           .warn = forward_warning,
                                           .warn_data = shown,
                                           .finished = true,
                                           .user = *user ? user : NULL,
                                           .failure = &failure};
-    if (sb_failed_prepare(build->store, &failure, err) < 0 ||
-        sb_root_mount(build->store, trees, &root, err) < 0)
+    if (sb_failed_prepare(shop->store, &failure, err) < 0 ||
+        sb_root_mount(shop->store, trees, &root, err) < 0)
         return -1;
     context.root = root;
     int failed = run_test(target, test, &context, err);
@@ -248,9 +246,9 @@ static int run_in_root(struct sb_target *target, const struct sb_recipe_test *te
             memcpy(err->message, whole.message, sizeof err->message);
         }
         if (failure.workdir && sb_root_unmount(root, &own) == 0 &&
-            sb_failed_keep(build->store, &target->image, root, &failure, what, build->epoch,
-                           &own) == 0)
-            sb_failed_tell(build->request->store_option, err);
+            sb_failed_keep(shop->store, &target->image, root, &failure, what, shop->epoch, &own) ==
+                0)
+            sb_failed_tell(shop->request->store_option, err);
     } else if (failed) {
         place(test, 0, err);
     }
@@ -260,11 +258,11 @@ static int run_in_root(struct sb_target *target, const struct sb_recipe_test *te
     return failed;
 }
 
-static int run_one(struct sb_build *build, const struct sb_build_wanted *wanted, size_t which,
+static int run_one(const struct sb_build_wanted *wanted, size_t which,
                    const struct sb_strings *trees, struct sb_error *err) {
     struct sb_target *target = wanted->target;
     struct sb_test_result *result = &wanted->result->tests[which];
-    struct shown shown = {.build = build, .id = build->next_id++};
+    struct shown shown = {.shop = target->shop, .id = atomic_fetch_add(&target->shop->next_id, 1)};
     double start = sb_clock_seconds();
     shown.layer.recipe = target->recipe->title;
     shown.layer.platform = target->shown_platform;
@@ -278,20 +276,19 @@ static int run_one(struct sb_build *build, const struct sb_build_wanted *wanted,
     result->state = SB_TEST_PASSED;
     result->seconds = shown.layer.seconds = sb_clock_seconds() - start;
     tell(&shown, SB_EVENT_TEST, NULL, 0);
-    return note_passed(build->store, target->recipe, result, err);
+    return note_passed(target->shop->store, target->recipe, result, err);
 }
 
-static int run_of(struct sb_build *build, const struct sb_build_wanted *wanted,
-                  struct sb_error *err) {
+static int run_of(const struct sb_build_wanted *wanted, struct sb_error *err) {
     const struct sb_build_image *result = wanted->result;
     struct sb_target *target = wanted->target;
     sb_autostrings struct sb_strings trees = {0};
     for (size_t i = 0; i < result->test_count; i++) {
         if (result->tests[i].state != SB_TEST_RUN)
             continue;
-        if (trees.n == 0 && sb_trial_trees(build->store, &target->image, &trees, err) < 0)
+        if (trees.n == 0 && sb_trial_trees(target->shop->store, &target->image, &trees, err) < 0)
             return -1;
-        if (run_one(build, wanted, i, &trees, err) < 0)
+        if (run_one(wanted, i, &trees, err) < 0)
             return -1;
     }
     return 0;
@@ -299,7 +296,7 @@ static int run_of(struct sb_build *build, const struct sb_build_wanted *wanted,
 
 int sb_tests_run(struct sb_build *build, struct sb_error *err) {
     for (size_t i = 0; i < build->wanted_count; i++)
-        if (run_of(build, &build->wanted[i], err) < 0)
+        if (run_of(&build->wanted[i], err) < 0)
             return -1;
     return 0;
 }

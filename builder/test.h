@@ -8,7 +8,7 @@
 #ifndef SB_BUILDER_TEST_H
 #define SB_BUILDER_TEST_H
 
-#include "builder/target.h"
+#include "builder/graph.h"
 
 /* The results' tests: which passed before, which are to run. Once all targets have been decided, or
  * planned. out_pending: one is to run. */

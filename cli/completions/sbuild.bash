@@ -48,9 +48,9 @@ _sbuild() {
 	case $command in
 	build) options="--tag --push --compression --format --ca --plain-http --explain --until --skip-tests --metadata-file --json --progress --set --secret --platform --allow --version --no-cache --cache-from --cache-to --jobs --runtime --store" ;;
 	bundle) options="--push --compression --format --ca --plain-http --output --units --name --tag --skip-tests --metadata-file --json --progress --set --secret --platform --allow --version --no-cache --cache-from --cache-to --jobs --runtime --store" ;;
-	plan) options="--json --until --skip-tests --ca --plain-http --set --secret --platform --allow --version --no-cache --cache-from --cache-to --jobs --runtime --store" ;;
+	plan) options="--json --until --skip-tests --push --tag --ca --plain-http --set --secret --platform --allow --version --no-cache --cache-from --cache-to --jobs --runtime --store" ;;
 	run) options="--shell --failed --network --env --user --workdir --progress --ca --plain-http --set --secret --platform --allow --version --no-cache --cache-from --cache-to --jobs --runtime --store" ;;
-	lock) options="--update --allow --set --json --ca --plain-http --store" ;;
+	lock) options="--update --allow --set --secret --json --ca --plain-http --store" ;;
 	images) options="--json --store" ;;
 	inspect) options="--json --manifest --config --platform --store" ;;
 	ls) options="--recursive --layers --bytes --platform --json --store" ;;

@@ -1,5 +1,5 @@
-/* deploy/native: what a config says, and what programs are; scripts by what runs them. */
-#include "deploy/native.h"
+/* deploy/host/native: what a config says, and what programs are; scripts by what runs them. */
+#include "deploy/host/native.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
