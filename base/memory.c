@@ -76,8 +76,8 @@ void sb_free_pointer(void *address) {
 void sb_close_descriptor(int *fd) {
     if (*fd >= 0) {
         int saved = errno;
-        int failed = close(*fd);
-        sb_assert(!failed || errno != EBADF); /* the number may be another thread's by now */
+        if (close(*fd) < 0)
+            sb_assert(errno != EBADF); /* the number may be another thread's by now */
         *fd = -1;
         errno = saved;
     }
