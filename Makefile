@@ -229,6 +229,11 @@ fuzz-coverage:
 .PHONY: fuzzers
 fuzzers: $(FUZZ)
 
+# What takes too long for every change.
+.PHONY: nightly
+nightly: $(B)/sbuild $(B)/sbuild-http
+	@$(SUITE) tests/e2e/run $(or $(CASES),$(patsubst tests/e2e/%.sh,%,$(wildcard tests/e2e/nightly-*.sh)))
+
 .PHONY: bench
 bench: $(B)/sbuild $(B)/sbuild-http $(BENCH)
 	@$(SUITE) tests/bench/run $(CASES)
@@ -308,6 +313,7 @@ make replay      tests/fuzz/corpus through the fuzz targets
 make asan, tsan  the tests under AddressSanitizer and UBSan, under ThreadSanitizer
 make fuzz        run each fuzzer for FUZZ_SECONDS=30, FUZZ_JOBS=1 at a time (CASES="a b")
 make fuzz-coverage  how many lines of each room the corpus reaches
+make nightly     the tests that take too long for every change
 make bench       measure the promises, beside other tools (CASES="a b")
 make lint        formatting, dependency rule, both compilers, analyzers
 make install     to DESTDIR, PREFIX=/usr/local

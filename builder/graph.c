@@ -32,7 +32,7 @@ static int find_real(struct sb_build *build, const char *path, struct sb_error *
 
 /* What tells nodes apart, and, in records, what was built last: the file's own path, what of it is
  * meant, and for which platform, if not this machine's. */
-static char *path_of(struct sb_build *build, const struct sb_build_loaded *loaded,
+static char *path_of(struct sb_build *build, const struct sb_loaded *loaded,
                      const struct sb_recipe *recipe, const struct sb_platform *platform,
                      struct sb_error *err) {
     struct sb_buf out = {0};
@@ -97,29 +97,29 @@ static int check_need(const struct sb_recipe *recipe, size_t need, const struct 
 
 /* What holds the same for all platforms is made for the first one alone, unless something stands on
  * it. */
-static const struct sb_build_loaded *first_loaded(const struct sb_build *build,
-                                                  const struct sb_build_loaded *loaded) {
-    for (size_t i = 0; i < build->loaded_count; i++)
-        if (build->loaded[i]->of == loaded->of)
-            return build->loaded[i];
+static const struct sb_loaded *first_loaded(const struct sb_build *build,
+                                            const struct sb_loaded *loaded) {
+    for (size_t i = 0; i < build->loads.n; i++)
+        if (build->loads.v[i]->of == loaded->of)
+            return build->loads.v[i];
     return loaded;
 }
 
-static int add_need(struct sb_build *build, const struct sb_build_loaded *loaded,
+static int add_need(struct sb_build *build, const struct sb_loaded *loaded,
                     const struct sb_recipe *needed, bool is_base,
                     const struct sb_platform *platform, struct sb_target **out,
                     struct sb_error *err) {
-    const struct sb_build_loaded *first = first_loaded(build, loaded);
+    const struct sb_loaded *first = first_loaded(build, loaded);
     const struct sb_recipe *there =
         needed->copies && !is_base ? sb_recipe_counterpart(needed, first->recipe) : NULL;
     if (there)
         return sb_graph_add(build, first, there, first->platform, out, err);
     if (needed->platform)
-        return sb_graph_add(build, loaded, needed, sb_build_platform(build, needed->platform), out,
-                            err);
+        return sb_graph_add(build, loaded, needed,
+                            sb_loads_platform(&build->loads, needed->platform), out, err);
     if (platform == loaded->platform)
         return sb_graph_add(build, loaded, needed, platform, out, err);
-    const struct sb_build_loaded *other = sb_build_load_for(build, loaded->of, platform, err);
+    const struct sb_loaded *other = sb_loads_get(&build->loads, loaded->of, platform, err);
     const struct sb_recipe *same = other ? sb_recipe_counterpart(needed, other->recipe) : NULL;
     if (!other)
         return -1;
@@ -127,7 +127,7 @@ static int add_need(struct sb_build *build, const struct sb_build_loaded *loaded
                 : sb_graph_add(build, loaded, needed, platform, out, err);
 }
 
-int sb_graph_add(struct sb_build *build, const struct sb_build_loaded *loaded,
+int sb_graph_add(struct sb_build *build, const struct sb_loaded *loaded,
                  const struct sb_recipe *recipe, const struct sb_platform *platform,
                  struct sb_target **out, struct sb_error *err) {
     sb_autofree char *path = path_of(build, loaded, recipe, platform, err);

@@ -45,6 +45,7 @@ void sb_shelf_forget_layers(struct sb_shelf *shelf) {
 
 void sb_shelf_free(struct sb_shelf *shelf) {
     sb_shelf_forget_layers(shelf);
+    sb_recall_close(shelf->recall);
     for (size_t i = 0; i < shelf->context_count; i++)
         sb_context_close(shelf->contexts[i].context);
     free(shelf->contexts);

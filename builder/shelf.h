@@ -1,7 +1,7 @@
 /*
  * builder/shelf: what targets of a build share as long as they take turns: the directory that they
- * copy from, opened once, and layers that were found, as several platforms ask for the same. Once
- * they have threads, each works with what is its own.
+ * copy from, opened once, and layers that were found, as several platforms ask for the same, and
+ * what records said the last time. Once they have threads, each works with what is its own.
  */
 #ifndef SB_BUILDER_SHELF_H
 #define SB_BUILDER_SHELF_H
@@ -10,6 +10,7 @@
 #include <stddef.h>
 
 #include "base/digest.h"
+#include "builder/recall.h"
 #include "context/context.h"
 #include "layers/parts.h"
 
@@ -25,6 +26,7 @@ struct sb_shelf {
         struct sb_parts parts;
     } * layers;
     size_t layer_count, layer_cap;
+    struct sb_recall *recall; /* of a large build; or NULL */
 };
 
 /* NULL: there is none. It stays the shelf's. */

@@ -83,6 +83,23 @@ int sb_attempt_key(struct sb_target *target, struct sb_attempt *a, struct sb_err
     return sb_layer_key(&a->site, a->layer, &a->copies, &a->key, err);
 }
 
+/* In the store: what its record said the last time, or says now. */
+static bool find_here(struct sb_target *target, const struct sb_attempt *a,
+                      struct sb_cache_found *out) {
+    struct sb_store *store = target->shop->store;
+    struct sb_recall *recall = target->shop->shelf.closed ? NULL : target->shop->shelf.recall;
+    const struct sb_parts *parts = sb_recall_find(recall, &a->key.digest);
+    *out = (struct sb_cache_found){0};
+    if (parts && sb_cache_use(store, &a->key.digest, parts)) {
+        sb_parts_copy(&out->parts, parts);
+        return true;
+    }
+    if (!sb_cache_find(store, &a->key, out))
+        return false;
+    sb_recall_put(recall, &a->key.digest, &out->parts);
+    return true;
+}
+
 /* owner: NULL of a key that stands beside the layer's own. */
 static bool find(struct sb_target *target, struct sb_attempt *a, const struct sb_cache_owner *owner,
                  bool anywhere) {
@@ -95,7 +112,7 @@ static bool find(struct sb_target *target, struct sb_attempt *a, const struct sb
         sb_parts_copy(&r->parts, known);
         return true;
     }
-    if (sb_cache_find(target->shop->store, &a->key, &found)) {
+    if (find_here(target, a, &found)) {
         sb_remote_cache_know(remote, &a->key, &found.parts);
         sb_shelf_put_layer(&target->shop->shelf, &r->key, &found.parts);
     } else if (!anywhere || !sb_remote_cache_find(remote, &a->key, owner, &a->copies, &found))
