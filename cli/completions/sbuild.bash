@@ -55,7 +55,7 @@ _sbuild() {
 	inspect) options="--json --manifest --config --platform --store" ;;
 	ls) options="--recursive --layers --bytes --platform --json --store" ;;
 	diff) options="--summary --platform --json --store" ;;
-	tag) options="--delete --store" ;;
+	tag) options="--delete --all-platforms --store" ;;
 	push) options="--compression --format --ca --plain-http --platform --create-repository --json --progress --store" ;;
 	pull) options="--platform --all-platforms --unpack --ca --plain-http --json --progress --store" ;;
 	index) options="--add --remove --compression --format --ca --plain-http --create-repository --json --progress --store" ;;

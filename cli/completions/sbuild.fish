@@ -57,7 +57,7 @@ complete -c sbuild -n '__sbuild_is build bundle push index' -l format -x -a 'oci
 complete -c sbuild -n '__sbuild_is build plan run bundle lock push pull index login install cache' -l ca -r -d 'Trust these authorities as well'
 complete -c sbuild -n '__sbuild_is build plan run bundle lock push pull index login install cache' -l plain-http -d 'Speak HTTP without TLS'
 complete -c sbuild -n '__sbuild_is inspect ls diff push pull export install' -l platform -x -a 'linux/amd64 linux/arm64' -d 'Of an index'
-complete -c sbuild -n '__sbuild_is pull' -l all-platforms -d 'The whole index'
+complete -c sbuild -n '__sbuild_is pull tag' -l all-platforms -d 'The whole index'
 complete -c sbuild -n '__sbuild_is index' -l add -d 'Into the index that is there'
 complete -c sbuild -n '__sbuild_is index' -l remove -x -a 'linux/amd64 linux/arm64' -d 'Take the image out'
 complete -c sbuild -n '__sbuild_is pull' -l unpack -d 'Unpack the layers as well'
