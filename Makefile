@@ -70,7 +70,7 @@ HTTPLIBS := -lcurl -Wl,-Bstatic -ljansson -Wl,-Bdynamic -lssl -lcrypto
 
 # ---- files ----
 
-ROOMS   := base layers registry document context sandbox steps builder deploy cli
+ROOMS   := base layers registry document context sandbox steps builder deploy deploy/host deploy/node cli
 SRC     := $(sort $(wildcard $(addsuffix /*.c,$(ROOMS) http init)))
 HTTPSRC := $(filter-out http/main.c,$(filter http/%,$(SRC)))
 LIBSRC  := $(filter-out cli/main.c http/% init/%,$(SRC))
@@ -107,13 +107,13 @@ $(B)/tests/sbuild-shared: $(B)/cli/main.o $(LIB) $(B)/flags
 $(B)/sbuild-http: $(B)/http/main.o $(HTTPLIB) $(LIB) $(B)/flags
 	$(call say,LINK,$@)$(LINK) -o $@ $(filter %.o %.a,$^) $(HTTPLIBS)
 
-# The first process of services: it runs in roots that may have no library, so it brings all that it
-# needs, and no sanitizer. sbuild carries it along (deploy/initfile.c).
+# The first process of containers and services: it runs in roots that may have no library, so it brings
+# all that it needs, and no sanitizer. sbuild carries it along (base/initbytes.c).
 INIT := $(CC) -I. -D_GNU_SOURCE -std=c17 $(WARN) -Os -fno-pie -static -s
 $(B)/sbuild-init: init/main.c $(B)/flags
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)$(INIT) -o $@ $<
-$(B)/deploy/initfile.o: $(B)/sbuild-init
+$(B)/base/initbytes.o: $(B)/sbuild-init
 
 $(LIB): $(LIBSRC:%.c=$(B)/%.o) $(B)/files
 	@rm -f $@
@@ -229,6 +229,11 @@ fuzz-coverage:
 .PHONY: fuzzers
 fuzzers: $(FUZZ)
 
+# What takes too long for every change.
+.PHONY: nightly
+nightly: $(B)/sbuild $(B)/sbuild-http
+	@$(SUITE) tests/e2e/run $(or $(CASES),$(patsubst tests/e2e/%.sh,%,$(wildcard tests/e2e/nightly-*.sh)))
+
 .PHONY: bench
 bench: $(B)/sbuild $(B)/sbuild-http $(BENCH)
 	@$(SUITE) tests/bench/run $(CASES)
@@ -314,6 +319,7 @@ make replay      tests/fuzz/corpus through the fuzz targets
 make asan, tsan  the tests under AddressSanitizer and UBSan, under ThreadSanitizer
 make fuzz        run each fuzzer for FUZZ_SECONDS=30, FUZZ_JOBS=1 at a time (CASES="a b")
 make fuzz-coverage  how many lines of each room the corpus reaches
+make nightly     the tests that take too long for every change
 make bench       measure the promises, beside other tools (CASES="a b")
 make gallery     recipes/gallery beside its Dockerfiles, built by buildah (CASES="a b")
 make lint        formatting, dependency rule, both compilers, analyzers

@@ -147,18 +147,26 @@ int sb_base_layers_fetch(struct sb_store *store, const struct sb_image *image, b
 }
 
 int sb_base_layers_contents(struct sb_store *store, const struct sb_image *image, const char *base,
-                            size_t count, struct sb_contents **out, struct sb_error *err) {
+                            size_t first, size_t count, struct sb_contents **out,
+                            struct sb_error *err) {
     sb_autofree struct job *all = make_jobs(store, image, base, count, count);
     size_t missing = 0;
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = first; i < count; i++)
         missing += !is_here(store, &image->layers[i].layer);
-    int failed = run_jobs(all, count, missing > 1, get_contents, err);
-    for (size_t i = 0; i < count; i++)
+    int failed = run_jobs(all + first, count - first, missing > 1, get_contents, err);
+    for (size_t i = first; i < count; i++)
         if (failed)
             sb_contents_close(all[i].contents);
         else
             out[i] = all[i].contents;
     return failed;
+}
+
+bool sb_base_layers_told(struct sb_store *store, const struct sb_image *image, size_t first) {
+    for (size_t i = first; i < image->layer_count; i++)
+        if (!is_here(store, &image->layers[i].layer) && !is_listed(store, &image->layers[i].layer))
+            return true;
+    return false;
 }
 
 bool sb_base_layers_known_contents(struct sb_store *store, const struct sb_image *image,

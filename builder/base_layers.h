@@ -40,10 +40,13 @@ int sb_base_layers_fetch(struct sb_store *store, const struct sb_image *image, b
 struct sb_base_layers_missing
 sb_base_layers_absent(struct sb_store *store, const struct sb_image *image, bool only_unlisted);
 
-/* The tables of contents of the first count layers, into out, which has room for them. Opens none
- * on failure. */
+/* The tables of contents of the layers from first up to count, into out, which has room for all up
+ * to there. Opens none on failure. */
 int sb_base_layers_contents(struct sb_store *store, const struct sb_image *image, const char *base,
-                            size_t count, struct sb_contents **out, struct sb_error *err);
+                            size_t first, size_t count, struct sb_contents **out,
+                            struct sb_error *err);
+/* Whether one of those from first on came from a shared cache, and nobody looked at the layer. */
+bool sb_base_layers_told(struct sb_store *store, const struct sb_image *image, size_t first);
 /* The same, as far as they are known already: false when one is not. */
 bool sb_base_layers_known_contents(struct sb_store *store, const struct sb_image *image,
                                    size_t count, struct sb_contents **out);

@@ -111,6 +111,16 @@ static int check_inputs(void *data, bool deep, struct sb_error *err) {
     return sb_build_check_inputs(data, deep, err);
 }
 
+enum { RECALL_FROM = 8 }; /* layers: of fewer, records are read as quickly */
+
+static void open_recall(struct sb_build *build) {
+    size_t layers = 0;
+    for (size_t i = 0; i < build->target_count; i++)
+        layers += build->targets[i]->recipe->layer_count;
+    if (layers >= RECALL_FROM && build->wanted_count > 0)
+        build->shop.shelf.recall = sb_recall_open(build->shop.store, build->wanted[0].target->path);
+}
+
 int sb_build_new(struct sb_store *store, const struct sb_settings *settings,
                  const struct sb_build_request *request, struct sb_build **out,
                  struct sb_error *err) {
@@ -122,6 +132,7 @@ int sb_build_new(struct sb_store *store, const struct sb_settings *settings,
                                        .data = build};
     pthread_mutex_init(&build->lock, NULL);
     sb_workshop_init(&build->shop);
+    sb_loads_init(&build->loads, request, settings);
     pthread_cond_init(&build->changed, NULL);
     if (read_epoch(&build->shop.epoch, err) < 0 || sb_build_load(build, err) < 0 ||
         check_names(build, err) < 0 || check_layers(build, err) < 0 ||
@@ -130,6 +141,7 @@ int sb_build_new(struct sb_store *store, const struct sb_settings *settings,
         sb_build_free(build);
         return -1;
     }
+    open_recall(build);
     *out = build;
     return 0;
 }
@@ -141,7 +153,7 @@ void sb_build_free(struct sb_build *build) {
     for (size_t i = build->target_count; i-- > 0;)
         sb_target_free(build->targets[i]);
     sb_build_free_results(build);
-    sb_build_unload(build);
+    sb_loads_free(&build->loads);
     sb_remote_cache_free(build->shop.remote);
     free(build->targets);
     free(build->last_path);
@@ -189,6 +201,7 @@ static void restart(struct sb_build *build, struct sb_error *err) {
     sb_error_clear(err);
     for (size_t i = build->target_count; i-- > 0;)
         sb_target_reset(build->targets[i]);
+    sb_shelf_forget_layers(&build->shop.shelf);
     build->shop.next_id = 0;
     sb_workshop_tell(&build->shop, &event);
 }

@@ -10,8 +10,12 @@
 #include "base/memory.h"
 #include "base/process.h"
 #include "builder/build_private.h"
+#include "builder/moving.h"
 #include "document/schema.h"
+#include "layers/room.h"
+#include "sandbox/runtime.h"
 #include "steps/authorities.h"
+#include "steps/bootstrap.h"
 
 /* ---- all problems at once ---- */
 
@@ -125,27 +129,35 @@ static int check_step(struct sb_target *target, const struct sb_recipe_layer *la
             return -1;
     if (copies && !sb_origin_is_context(&sb_step_placing(step)->origin))
         return 0; /* of another target, which may not be there yet */
-    if (!copies && !step->kind->look)
+    bool settled = sb_moving_settle(target->shop, target->recipe, step, &err) == 0;
+    if (settled && !copies && !step->kind->look)
         return 0;
-    if ((copies ? check_copy(target->context, step, deep, &err)
-                : step->kind->look(step, target->context, deep, &err)) == 0)
+    if (settled && (copies ? check_copy(target->context, step, deep, &err)
+                           : step->kind->look(step, target->context, deep, &err)) == 0)
         return 0;
     if (err.code == SB_E_INTERRUPTED)
         return -1;
-    sb_step_at(step, &err);
+    if (settled)
+        sb_step_at(step, &err);
     sb_error_context(&err, "layer %s", layer->name);
     add_problem(problems, &err);
     return 0;
 }
 
-/* The first of the recipe's layers that nobody looked at. What a started target is at has been,
- * unless that failed. */
-static size_t first_layer(const struct sb_target *target) {
-    if (!target->started)
-        return 0;
+/* The recipe's layer that a result is, or 0 of one that is below these. */
+static size_t layer_of(const struct sb_target *target, size_t result) {
     size_t own = target->base_count + (target->recipe->from.kind == SB_FROM_BOOTSTRAP);
-    size_t next = target->next + !target->keyless;
-    return next > own ? next - own : 0;
+    return result > own ? result - own : 0;
+}
+
+/* The first of the recipe's layers that isn't there. */
+static size_t pending_layer(const struct sb_target *target) {
+    return target->started ? layer_of(target, target->next) : 0;
+}
+
+/* The first that nobody looked at. What a started target is at has been, unless that failed. */
+static size_t first_layer(const struct sb_target *target) {
+    return target->started ? layer_of(target, target->next + !target->keyless) : 0;
 }
 
 /* How many layers of the recipe are built. */
@@ -200,7 +212,7 @@ int sb_build_check_given(struct sb_build *build, struct sb_error *err) {
 
 static bool has_network(const struct sb_target *target) {
     const struct sb_recipe *recipe = target->recipe;
-    for (size_t l = first_layer(target); l < layers_of(target); l++)
+    for (size_t l = pending_layer(target); l < layers_of(target); l++)
         for (size_t s = 0; s < recipe->layers[l].step_count; s++)
             if (recipe->layers[l].steps[s].kind->runs_programs &&
                 recipe->layers[l].steps[s].network)
@@ -228,12 +240,72 @@ static void check_authorities(const struct sb_build *build, struct problems *pro
         add_problem(problems, &err);
 }
 
+/* ---- what this machine lacks ---- */
+
+/* Whether a step of its own that may have to run has programs of the root. */
+static bool runs_in_root(const struct sb_target *target) {
+    const struct sb_recipe *recipe = target->recipe;
+    for (size_t l = pending_layer(target); l < layers_of(target); l++)
+        for (size_t s = 0; s < recipe->layers[l].step_count; s++) {
+            const struct sb_step_kind *kind = recipe->layers[l].steps[s].kind;
+            if (kind->runs_programs && !kind->runs_outside)
+                return true;
+        }
+    return false;
+}
+
+static bool runs_tests_in_root(const struct sb_build *build) {
+    for (size_t i = 0; i < build->wanted_count && runs_tests(build->shop.request); i++)
+        if (build->wanted[i].target->recipe->test_count > 0)
+            return true;
+    return false;
+}
+
+static void check_runtime(const struct sb_build *build, struct problems *problems) {
+    struct sb_error err = {0};
+    struct sb_runtimes runtimes = {0};
+    bool wanted = runs_tests_in_root(build);
+    for (size_t i = 0; i < build->target_count && !wanted; i++)
+        wanted = runs_in_root(build->targets[i]);
+    if (wanted && sb_runtimes_find(build->shop.store, build->shop.settings, &runtimes, &err) < 0)
+        add_problem(problems, &err);
+    sb_runtimes_free(&runtimes);
+}
+
+static void check_bootstraps(const struct sb_build *build, struct problems *problems) {
+    for (size_t i = 0; i < build->target_count; i++) {
+        const struct sb_target *target = build->targets[i];
+        const struct sb_from *from = &target->recipe->from;
+        struct sb_error err = {0};
+        bool wanted = from->kind == SB_FROM_BOOTSTRAP &&
+                      (!target->started || target->next == target->base_count);
+        if (!wanted || sb_bootstrap_check(&from->bootstrap, &err) == 0)
+            continue;
+        sb_error_context(&err, "%s:%d:%d", from->place.file, from->place.line, from->place.column);
+        add_problem(problems, &err);
+        return;
+    }
+}
+
+/* How much it will be nobody knows; where there is next to nothing it will fail. */
+static void check_room(const struct sb_build *build, struct problems *problems) {
+    enum { NEXT_TO_NOTHING = 1 << 20 };
+    struct sb_error err = {0};
+    if (sb_store_room(build->shop.store, NEXT_TO_NOTHING, &err) < 0) {
+        sb_error_context(&err, "the store %s", sb_store_path(build->shop.store));
+        add_problem(problems, &err);
+    }
+}
+
 int sb_build_check_inputs(struct sb_build *build, bool deep, struct sb_error *err) {
     if (build->checked > deep)
         return 0;
     build->checked = deep ? 2 : 1;
     struct problems problems = {0};
     check_authorities(build, &problems);
+    check_runtime(build, &problems);
+    check_bootstraps(build, &problems);
+    check_room(build, &problems);
     int failed = check_targets(build, deep, &problems, err);
     return finish(&problems, failed ? NULL : err) < 0 || failed ? -1 : 0;
 }

@@ -9,28 +9,8 @@
 #include "base/text.h"
 #include "builder/build_private.h"
 #include "document/arguments.h"
-#include "document/recipe_files.h"
 
 /* ---- platforms ---- */
-
-const struct sb_platform *sb_build_platform(struct sb_build *build, const char *text) {
-    struct sb_platform *one = sb_alloc(sizeof *one);
-    if (sb_platform_parse(text, one, NULL) < 0)
-        sb_platform_copy(one, sb_platform_own());
-    sb_platform_complete(one);
-    for (size_t i = 0; i < build->platform_count; i++)
-        if (sb_platform_compare(build->platforms[i], one) == 0) {
-            sb_platform_free(one);
-            free(one);
-            return build->platforms[i];
-        }
-    SB_GROW(build->platforms, build->platform_count, build->platform_cap);
-    return build->platforms[build->platform_count++] = one;
-}
-
-bool sb_platform_is_own(const struct sb_platform *platform) {
-    return sb_platform_compare(platform, sb_platform_own()) == 0;
-}
 
 static int refuse_text(const char *text, const char *guess, struct sb_error *err) {
     sb_fail(err, SB_E_USAGE, "--platform %s: that is no platform", sb_text_shown(text).text);
@@ -98,42 +78,9 @@ static int choose_platforms(struct sb_build *build, const char *path,
 
 /* ---- recipes ---- */
 
-static void override(const struct sb_build_request *request, const struct sb_recipe *recipe) {
-    size_t n;
-    struct sb_recipe *const *all = sb_recipe_all(recipe, &n);
-    for (size_t i = 0; request->compression && i < n; i++)
-        all[i]->compression = *request->compression;
-}
-
-static struct sb_recipe_options options_of(const struct sb_build *build,
-                                           const struct sb_platform *platform) {
-    return (struct sb_recipe_options){.platform = platform,
-                                      .files = build->files,
-                                      .allowed = &build->shop.request->allow,
-                                      .trusted = &build->shop.settings->trust,
-                                      .set = &build->shop.request->set};
-}
-
-const struct sb_build_loaded *sb_build_load_for(struct sb_build *build, size_t of,
-                                                const struct sb_platform *platform,
-                                                struct sb_error *err) {
-    for (size_t i = 0; i < build->loaded_count; i++)
-        if (build->loaded[i]->of == of && build->loaded[i]->platform == platform)
-            return build->loaded[i];
-    const struct sb_recipe_options options = options_of(build, platform);
-    struct sb_recipe *recipe;
-    if (sb_recipe_load(build->shop.request->recipes[of], &options, &recipe, err) < 0)
-        return NULL;
-    override(build->shop.request, recipe);
-    struct sb_build_loaded *loaded = sb_alloc(sizeof *loaded);
-    *loaded = (struct sb_build_loaded){of, platform, recipe};
-    SB_GROW(build->loaded, build->loaded_count, build->loaded_cap);
-    return build->loaded[build->loaded_count++] = loaded;
-}
-
 static int load_for(struct sb_build *build, size_t of, const struct sb_platform *platform,
                     struct sb_build_image *image, struct sb_error *err) {
-    const struct sb_build_loaded *loaded = sb_build_load_for(build, of, platform, err);
+    const struct sb_loaded *loaded = sb_loads_get(&build->loads, of, platform, err);
     struct sb_target *target;
     if (!loaded || sb_graph_add(build, loaded, loaded->recipe, platform, &target, err) < 0)
         return -1;
@@ -146,14 +93,14 @@ static int load_for(struct sb_build *build, size_t of, const struct sb_platform 
 
 static int load_recipe(struct sb_build *build, size_t of, struct sb_error *err) {
     struct sb_build_result *result = &build->results[of];
-    const struct sb_recipe_options options = options_of(build, NULL);
+    const struct sb_recipe_options options = sb_loads_options(&build->loads, NULL);
     sb_autostrings struct sb_strings platforms = {0};
     if (choose_platforms(build, build->shop.request->recipes[of], &options, result, &platforms,
                          err) < 0)
         return -1;
     result->images = sb_alloc(platforms.n * sizeof *result->images);
     for (size_t i = 0; i < platforms.n; i++) {
-        const struct sb_platform *platform = sb_build_platform(build, platforms.v[i]);
+        const struct sb_platform *platform = sb_loads_platform(&build->loads, platforms.v[i]);
         if (load_for(build, of, platform, &result->images[result->image_count++], err) < 0)
             return -1;
     }
@@ -163,24 +110,9 @@ static int load_recipe(struct sb_build *build, size_t of, struct sb_error *err) 
 
 int sb_build_load(struct sb_build *build, struct sb_error *err) {
     const struct sb_build_request *request = build->shop.request;
-    build->files = sb_recipe_files_new();
     build->results = sb_alloc((request->recipe_count + 1) * sizeof *build->results);
     for (size_t i = 0; i < request->recipe_count; i++)
         if (load_recipe(build, i, err) < 0)
             return -1;
     return 0;
-}
-
-void sb_build_unload(struct sb_build *build) {
-    for (size_t i = 0; i < build->loaded_count; i++) {
-        sb_recipe_free(build->loaded[i]->recipe);
-        free(build->loaded[i]);
-    }
-    for (size_t i = 0; i < build->platform_count; i++) {
-        sb_platform_free(build->platforms[i]);
-        free(build->platforms[i]);
-    }
-    free(build->loaded);
-    free(build->platforms);
-    sb_recipe_files_free(build->files);
 }

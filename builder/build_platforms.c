@@ -103,8 +103,8 @@ static int check(struct sb_build *build, struct foreign *foreign, struct sb_erro
 
 int sb_build_check_platforms(struct sb_build *build, bool planned, struct sb_error *err) {
     const char *own = sb_platform_own()->architecture;
-    for (size_t p = 0; p < build->platform_count; p++) {
-        struct foreign foreign = {.platform = build->platforms[p]};
+    for (size_t p = 0; p < build->loads.platform_count; p++) {
+        struct foreign foreign = {.platform = build->loads.platforms[p]};
         if (!strcmp(foreign.platform->architecture, own))
             continue;
         for (size_t i = 0; i < build->target_count; i++)

@@ -11,7 +11,6 @@
 
 /* Fills the graph from the request. */
 int sb_build_load(struct sb_build *build, struct sb_error *err);
-void sb_build_unload(struct sb_build *build);
 
 /* ---- build_result.c ---- */
 

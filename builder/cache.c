@@ -92,6 +92,27 @@ static bool is_rejected(const json_t *record) {
     return json_is_true(json_object_get(record, "rejected"));
 }
 
+/* The collector's lock is held. */
+static bool use(struct sb_store *store, const struct sb_digest *key, const struct sb_parts *parts) {
+    if (!are_known(store, parts))
+        return false;
+    mark_used(store, "records", sb_digest_hex(key).text);
+    for (size_t i = 0; i < parts->n; i++) {
+        mark_used(store, "contents", sb_digest_hex(&parts->v[i].diff_id).text);
+        mark_used(store, "trees", sb_digest_hex(&parts->v[i].diff_id).text);
+    }
+    return true;
+}
+
+bool sb_cache_use(struct sb_store *store, const struct sb_digest *key,
+                  const struct sb_parts *parts) {
+    if (sb_store_hold(store, NULL) < 0)
+        return false;
+    bool used = use(store, key, parts);
+    sb_store_release(store);
+    return used;
+}
+
 bool sb_cache_find(struct sb_store *store, const struct sb_cache_key *key,
                    struct sb_cache_found *out) {
     *out = (struct sb_cache_found){0};
@@ -99,15 +120,9 @@ bool sb_cache_find(struct sb_store *store, const struct sb_cache_key *key,
         return false;
     sb_autojson json_t *record = load_record(store, &key->digest);
     bool found = record && !is_rejected(record) && read_parts(record, &out->parts) &&
-                 are_known(store, &out->parts);
-    if (found)
-        mark_used(store, "records", sb_digest_hex(&key->digest).text);
-    else
+                 use(store, &key->digest, &out->parts);
+    if (!found)
         sb_parts_free(&out->parts);
-    for (size_t i = 0; i < out->parts.n; i++) {
-        mark_used(store, "contents", sb_digest_hex(&out->parts.v[i].diff_id).text);
-        mark_used(store, "trees", sb_digest_hex(&out->parts.v[i].diff_id).text);
-    }
     sb_store_release(store);
     return found;
 }

@@ -43,6 +43,10 @@ struct sb_cache_found {
 bool sb_cache_find(struct sb_store *store, const struct sb_cache_key *key,
                    struct sb_cache_found *out);
 
+/* Marks what a record says as used, whoever told of it; false when a blob is nowhere known. */
+bool sb_cache_use(struct sb_store *store, const struct sb_digest *key,
+                  const struct sb_parts *parts);
+
 /* The layer as the owner had it last, whatever its key is now. */
 bool sb_cache_find_last(struct sb_store *store, const struct sb_cache_owner *owner,
                         struct sb_cache_found *out);

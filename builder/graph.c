@@ -10,10 +10,20 @@
 
 /* ---- making it ---- */
 
+/* From the end: the beginnings are mostly the same. */
+static bool is_path(const char *a, const char *b, size_t n) {
+    while (n > 0 && a[n - 1] == b[n - 1])
+        n--;
+    return n == 0;
+}
+
 static struct sb_target *find_target(const struct sb_build *build, const char *path) {
-    for (size_t i = 0; i < build->target_count; i++)
-        if (!strcmp(build->targets[i]->path, path))
+    size_t n = strlen(path);
+    for (size_t i = 0; i < build->target_count; i++) {
+        const char *other = build->targets[i]->path;
+        if (strlen(other) == n && is_path(other, path, n))
             return build->targets[i];
+    }
     return NULL;
 }
 
@@ -32,7 +42,7 @@ static int find_real(struct sb_build *build, const char *path, struct sb_error *
 
 /* What tells nodes apart, and, in records, what was built last: the file's own path, what of it is
  * meant, and for which platform, if not this machine's. */
-static char *path_of(struct sb_build *build, const struct sb_build_loaded *loaded,
+static char *path_of(struct sb_build *build, const struct sb_loaded *loaded,
                      const struct sb_recipe *recipe, const struct sb_platform *platform,
                      struct sb_error *err) {
     struct sb_buf out = {0};
@@ -77,10 +87,12 @@ static const struct sb_place *place_of(const struct sb_recipe *recipe, size_t ne
 static int check_need(const struct sb_recipe *recipe, size_t need, const struct sb_platform *wanted,
                       const struct sb_target *target, struct sb_error *err) {
     const struct sb_recipe *needed = target->recipe;
+    bool is_base = recipe->needs[need] == recipe->base;
+    if (needed->platforms.n == 0 && (!is_base || target->platform == wanted))
+        return 0;
     const struct sb_place *place = place_of(recipe, need);
     sb_autofree char *text = sb_platform_text(wanted);
     sb_autofree char *its = sb_platform_text(target->platform);
-    bool is_base = recipe->needs[need] == recipe->base;
     if (is_base && target->platform != wanted) {
         sb_fail(err, SB_E_RECIPE,
                 "%s:%d:%d: the stage %s is for %s (its platform:), and what stands on it is built "
@@ -88,22 +100,38 @@ static int check_need(const struct sb_recipe *recipe, size_t need, const struct 
                 place->file, place->line, place->column, needed->name, its, text);
         return sb_error_hint(err, "copy from it instead, or take its platform: away");
     }
-    if (needed->platforms.n == 0 || sb_strings_has(&needed->platforms, its))
+    if (sb_strings_has(&needed->platforms, its))
         return 0;
     sb_fail(err, SB_E_RECIPE, "%s:%d:%d: %s is not for %s, which %s is built for", place->file,
             place->line, place->column, needed->path, its, recipe->title);
     return sb_error_hint(err, "add %s to platforms: of %s", its, needed->path);
 }
 
-static int add_need(struct sb_build *build, const struct sb_build_loaded *loaded,
-                    const struct sb_recipe *needed, const struct sb_platform *platform,
-                    struct sb_target **out, struct sb_error *err) {
+/* What holds the same for all platforms is made for the first one alone, unless something stands on
+ * it. */
+static const struct sb_loaded *first_loaded(const struct sb_build *build,
+                                            const struct sb_loaded *loaded) {
+    for (size_t i = 0; i < build->loads.n; i++)
+        if (build->loads.v[i]->of == loaded->of)
+            return build->loads.v[i];
+    return loaded;
+}
+
+static int add_need(struct sb_build *build, const struct sb_loaded *loaded,
+                    const struct sb_recipe *needed, bool is_base,
+                    const struct sb_platform *platform, struct sb_target **out,
+                    struct sb_error *err) {
+    const struct sb_loaded *first = first_loaded(build, loaded);
+    const struct sb_recipe *there =
+        needed->copies && !is_base ? sb_recipe_counterpart(needed, first->recipe) : NULL;
+    if (there)
+        return sb_graph_add(build, first, there, first->platform, out, err);
     if (needed->platform)
-        return sb_graph_add(build, loaded, needed, sb_build_platform(build, needed->platform), out,
-                            err);
+        return sb_graph_add(build, loaded, needed,
+                            sb_loads_platform(&build->loads, needed->platform), out, err);
     if (platform == loaded->platform)
         return sb_graph_add(build, loaded, needed, platform, out, err);
-    const struct sb_build_loaded *other = sb_build_load_for(build, loaded->of, platform, err);
+    const struct sb_loaded *other = sb_loads_get(&build->loads, loaded->of, platform, err);
     const struct sb_recipe *same = other ? sb_recipe_counterpart(needed, other->recipe) : NULL;
     if (!other)
         return -1;
@@ -111,7 +139,7 @@ static int add_need(struct sb_build *build, const struct sb_build_loaded *loaded
                 : sb_graph_add(build, loaded, needed, platform, out, err);
 }
 
-int sb_graph_add(struct sb_build *build, const struct sb_build_loaded *loaded,
+int sb_graph_add(struct sb_build *build, const struct sb_loaded *loaded,
                  const struct sb_recipe *recipe, const struct sb_platform *platform,
                  struct sb_target **out, struct sb_error *err) {
     sb_autofree char *path = path_of(build, loaded, recipe, platform, err);
@@ -122,7 +150,8 @@ int sb_graph_add(struct sb_build *build, const struct sb_build_loaded *loaded,
         return 0;
     sb_autofree struct sb_target **needs = sb_alloc((recipe->need_count + 1) * sizeof *needs);
     for (size_t i = 0; i < recipe->need_count; i++)
-        if (add_need(build, loaded, recipe->needs[i], platform, &needs[i], err) < 0 ||
+        if (add_need(build, loaded, recipe->needs[i], recipe->needs[i] == recipe->base, platform,
+                     &needs[i], err) < 0 ||
             check_need(recipe, i, platform, needs[i], err) < 0)
             return -1;
     struct sb_target *target = *out = sb_alloc(sizeof *target);
@@ -279,7 +308,16 @@ static void *target_thread(void *data) {
     return NULL;
 }
 
+/* From now on each target has its own. */
+static void part_contexts(struct sb_build *build) {
+    build->shop.shelf.closed = true;
+    for (size_t i = 0; i < build->target_count; i++)
+        if (build->targets[i]->state != SB_TARGET_DONE && !build->targets[i]->own_context)
+            build->targets[i]->context = NULL;
+}
+
 int sb_graph_finish(struct sb_build *build, struct sb_error *err) {
+    part_contexts(build);
     int failed = 0;
     size_t started = 0;
     sb_autofree struct turn *turns = sb_alloc((build->target_count + 1) * sizeof *turns);

@@ -10,15 +10,9 @@
 #define SB_BUILDER_GRAPH_H
 
 #include "base/error.h"
+#include "builder/loads.h"
 #include "builder/target.h"
 #include "document/recipe.h"
-
-/* A recipe of the request, and what it needs, as they are for a platform. */
-struct sb_build_loaded {
-    size_t of; /* index in the request */
-    const struct sb_platform *platform;
-    struct sb_recipe *recipe;
-};
 
 /* An image that was asked for. */
 struct sb_build_wanted {
@@ -33,11 +27,7 @@ struct sb_build {
     struct sb_target **targets; /* a base before what stands on it */
     size_t target_count, target_cap;
     char *last_path, *last_real; /* of a recipe, and without links: the stages of a file have one */
-    struct sb_platform **platforms; /* each once, so that they can be compared by their address */
-    size_t platform_count, platform_cap;
-    struct sb_recipe_files *files;
-    struct sb_build_loaded **loaded;
-    size_t loaded_count, loaded_cap;
+    struct sb_loads loads;
     struct sb_build_wanted
         *wanted; /* in the order of the request, the images of a recipe together */
     size_t wanted_count, wanted_cap;
@@ -48,22 +38,10 @@ struct sb_build {
     int running; /* targets at work */
 };
 
-/* ---- build_load.c: recipes as they are for a platform ---- */
-
-/* NULL and err when that recipe can't be loaded for the platform. */
-const struct sb_build_loaded *sb_build_load_for(struct sb_build *build, size_t of,
-                                                const struct sb_platform *platform,
-                                                struct sb_error *err);
-/* The build's own of that name, which the rule for platforms has seen; build is this machine's. */
-const struct sb_platform *sb_build_platform(struct sb_build *build, const char *text);
-bool sb_platform_is_own(const struct sb_platform *platform);
-
-/* ---- graph.c ---- */
-
 /* The target of a recipe (of those that were loaded together), for a platform, and before it in the
  * build's list those that it needs; one for each file, stage or image and platform, however often
  * it is named. */
-int sb_graph_add(struct sb_build *build, const struct sb_build_loaded *loaded,
+int sb_graph_add(struct sb_build *build, const struct sb_loaded *loaded,
                  const struct sb_recipe *recipe, const struct sb_platform *platform,
                  struct sb_target **out, struct sb_error *err);
 /* Marks as kept those that the given one needs, and itself; all others not. */

@@ -365,8 +365,6 @@ int sb_layer_step_json(const struct sb_layer_site *site, const struct sb_step *s
     add_args(site, step, json);
     if (sb_step_copies(step))
         return add_gathered(site, step, copies, json, err);
-    if (step->kind->resolve && step->kind->resolve(step, site->secrets, err) < 0)
-        return sb_step_at(step, err);
     json_t *does = json_object();
     json_object_set_new(json, "does", does);
     step->kind->describe(step, does);
@@ -430,7 +428,7 @@ static int steps_key(const struct sb_layer_site *site, const struct sb_recipe_la
     else
         add_platform(site, key);
     if (site->by_origin)
-        json_object_set_new(key, "by", json_string("origin"));
+        json_object_set_new(key, "by", json_string("origin, attributes"));
     json_object_set_new(key, "below", diff_ids(site->below));
     json_t *steps = json_array();
     json_object_set_new(key, "steps", steps);

@@ -1,9 +1,10 @@
 /*
- * builder/lockfile: which digest a recipe's base had when it was pinned.
+ * builder/lockfile: what names in a recipe that may move stood for when they were pinned: tags of
+ * images, tags and branches of git repositories.
  *
- * `sbuild lock RECIPE` writes it as NAME.lock beside the NAME.yaml whose from: names the image;
- * builds then use that digest, whatever the tag says. The digest is that of the index where the
- * image has one, so one file serves all platforms. Format: docs/formats.md, "Lock files".
+ * `sbuild lock RECIPE` writes it as NAME.lock beside the NAME.yaml that has the names; builds then
+ * use that digest or commit, whatever the name stands for by now. A digest is that of the index
+ * where the image has one, so one file serves all platforms. Format: docs/formats.md, "Lock files".
  */
 #ifndef SB_BUILDER_LOCKFILE_H
 #define SB_BUILDER_LOCKFILE_H
@@ -11,20 +12,25 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "base/digest.h"
 #include "base/error.h"
 #include "document/project.h"
 
 #define SB_LOCKFILE_LIMIT (1u << 20) /* bytes */
 
+enum sb_locked_kind {
+    SB_LOCKED_IMAGE,  /* "docker.io/library/alpine:latest", whole; "sha256:…" */
+    SB_LOCKED_COMMIT, /* "https://h/a.git refs/heads/main"; 40 or 64 digits */
+};
+enum { SB_LOCKED_SIZE = 80 }; /* bytes of a value */
 struct sb_locked {
-    char *reference; /* whole, as sb_reference_text has it: "docker.io/library/alpine:latest" */
-    struct sb_digest digest;
+    enum sb_locked_kind kind;
+    char *name;
+    char value[SB_LOCKED_SIZE];
 };
 struct sb_lockfile {
     char *path;
     bool exists;
-    struct sb_locked *v; /* sorted by reference */
+    struct sb_locked *v; /* sorted by kind and name */
     size_t n, cap;
 };
 
@@ -37,12 +43,13 @@ int sb_lockfile_read(const struct sb_project *project, const char *recipe, struc
                      struct sb_error *err);
 void sb_lockfile_free(struct sb_lockfile *lock);
 
-/* NULL when the reference isn't pinned. */
-const struct sb_digest *sb_lockfile_find(const struct sb_lockfile *lock, const char *reference);
-void sb_lockfile_set(struct sb_lockfile *lock, const char *reference,
-                     const struct sb_digest *digest);
-/* Drops all but these references; they are added to *dropped. */
-void sb_lockfile_keep(struct sb_lockfile *lock, const struct sb_strings *references,
+/* NULL when the name isn't pinned. */
+const char *sb_lockfile_find(const struct sb_lockfile *lock, enum sb_locked_kind kind,
+                             const char *name);
+void sb_lockfile_set(struct sb_lockfile *lock, enum sb_locked_kind kind, const char *name,
+                     const char *value);
+/* Drops all but these names; they are added to *dropped. */
+void sb_lockfile_keep(struct sb_lockfile *lock, const struct sb_strings *names,
                       struct sb_strings *dropped);
 /* Atomic; with nothing in it, the file is removed. */
 int sb_lockfile_write(const struct sb_lockfile *lock, struct sb_error *err);

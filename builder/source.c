@@ -130,10 +130,10 @@ static int pin(const struct sb_source_site *site, const struct sb_recipe *recipe
     struct sb_lockfile lock;
     if (sb_lockfile_read(recipe->project, recipe->path, &lock, err) < 0)
         return -1;
-    const struct sb_digest *locked = sb_lockfile_find(&lock, text);
+    const char *locked = sb_lockfile_find(&lock, SB_LOCKED_IMAGE, text);
     int found = 1;
     if (locked)
-        reference->digest = *locked;
+        sb_digest_parse(locked, &reference->digest, NULL);
     *out_locked = reference->has_digest = locked != NULL;
     if (!locked && was_pulled(site->store, text)) {
         found = sb_source_resolve(site, reference, &reference->digest, err);
@@ -199,7 +199,7 @@ static int is_locked(const struct sb_recipe *recipe, const struct sb_reference *
     struct sb_lockfile lock;
     if (sb_lockfile_read(recipe->project, recipe->path, &lock, err) < 0)
         return -1;
-    bool locked = sb_lockfile_find(&lock, text) != NULL;
+    bool locked = sb_lockfile_find(&lock, SB_LOCKED_IMAGE, text) != NULL;
     sb_lockfile_free(&lock);
     return locked;
 }

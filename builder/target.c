@@ -32,10 +32,15 @@ static void tell_reading(void *data, const char *path, uint64_t bytes, uint64_t 
 
 int sb_target_open_context(struct sb_target *target, struct sb_error *err) {
     const struct sb_context_listener listener = {warn, tell_reading, target};
-    if (target->context)
-        return 0;
-    if (sb_context_open(target->recipe->context, target->shop->store, &target->context, err) < 0)
-        return -1;
+    struct sb_shelf *shelf = &target->shop->shelf;
+    const char *directory = target->recipe->context;
+    if (!target->context)
+        target->context = sb_shelf_context(shelf, directory);
+    if (!target->context) {
+        if (sb_context_open(directory, target->shop->store, &target->context, err) < 0)
+            return -1;
+        target->own_context = !sb_shelf_put_context(shelf, directory, target->context);
+    }
     sb_context_listen(target->context, &listener);
     return 0;
 }
@@ -121,7 +126,7 @@ static int build_copy(struct sb_target *target, struct sb_attempt *a, struct sb_
         if (err->reason != SB_REASON_CHANGED || attempt == COPY_ATTEMPTS)
             return sb_error_context(err, "layer %s", r->name);
         sb_error_clear(err);
-        if (sb_attempt_key(a, err) < 0)
+        if (sb_attempt_key(target, a, err) < 0)
             return -1;
         r->key = a->key.digest;
     }
@@ -258,7 +263,7 @@ static int lock_key(struct sb_target *target, struct sb_attempt *a, bool *found,
 static int lock_ahead(struct sb_target *target, struct sb_attempt *a, bool *found,
                       struct sb_error *err) {
     sb_autoclose int below = -1;
-    if (finish_packing_locked(target, &below, err) < 0 || sb_attempt_key(a, err) < 0)
+    if (finish_packing_locked(target, &below, err) < 0 || sb_attempt_key(target, a, err) < 0)
         return -1;
     return lock_key(target, a, found, err);
 }
@@ -357,7 +362,7 @@ static bool is_unknown(const struct sb_target *target) {
  * all, that is most likely it. */
 static bool plan_blindly(struct sb_target *target, struct sb_error *err) {
     sb_autoattempt struct sb_attempt a = {.result = target->next};
-    if (sb_attempt_site(target, &a, err) < 0 || sb_attempt_key(&a, err) < 0 ||
+    if (sb_attempt_site(target, &a, err) < 0 || sb_attempt_key(target, &a, err) < 0 ||
         sb_target_is_uncached(target, a.result) || !sb_attempt_find(target, &a, true))
         return false;
     accept(target, a.result, SB_LAYER_CACHED);
@@ -427,7 +432,7 @@ static int decide_layer(struct sb_target *target, enum sb_target_effort effort,
     }
     if (by_origin < 0)
         return -1;
-    if (sb_attempt_key(&a, err) < 0)
+    if (sb_attempt_key(target, &a, err) < 0)
         return fail_key(target, effort, err);
     bool use_cache = !sb_target_is_uncached(target, a.result);
     if (sb_attempt_find(target, &a, use_cache) && use_cache) {
@@ -500,7 +505,8 @@ void sb_target_reset(struct sb_target *target) {
         sb_parts_free(&target->results[i].parts);
     }
     free(target->results);
-    sb_context_close(target->context);
+    if (target->own_context)
+        sb_context_close(target->context);
     sb_image_free(&target->image);
     sb_pairs_free(&target->env);
     free(target->workdir);

@@ -22,7 +22,8 @@ struct sb_target {
     size_t need_count, dependent_count, dependent_cap;
     bool kept;  /* by sb_graph_mark */
     char *path; /* of the recipe, absolute and without links; what of it is meant, and for what */
-    struct sb_context *context;
+    struct sb_context *context; /* the build's, or its own while it has a thread */
+    bool own_context;
     struct sb_image image; /* so far: the base's layers and this recipe's first `next` ones */
     struct sb_pairs env;   /* of the image, the recipe's own included */
     char *workdir;
@@ -67,7 +68,8 @@ int sb_target_advance(struct sb_target *target, enum sb_target_effort effort, st
 /* As if it had never been started; none of the build's targets may be at work. */
 void sb_target_reset(struct sb_target *target);
 void sb_target_free(struct sb_target *target);
-/* Opens its context, unless it is open. */
+/* Opens its context, unless it is open: one for all targets of a directory, as long as none of them
+ * has a thread. */
 int sb_target_open_context(struct sb_target *target, struct sb_error *err);
 
 /* ---- target_start.c ---- */

@@ -2,6 +2,7 @@
 
 #include "base/memory.h"
 #include "builder/cache.h"
+#include "builder/moving.h"
 #include "builder/remote_cache.h"
 
 void sb_attempt_free(struct sb_attempt *a) {
@@ -42,29 +43,61 @@ int sb_attempt_site(struct sb_target *target, struct sb_attempt *a, struct sb_er
                                      .registry = target->shop->request->registry,
                                      .workdir = target->workdir,
                                      .epoch = target->shop->epoch};
+    for (size_t i = 0; a->layer && i < a->layer->step_count; i++)
+        if (sb_moving_settle(target->shop, target->recipe, &a->layer->steps[i], err) < 0)
+            return sb_error_context(err, "layer %s", a->layer->name);
     if (a->layer && sb_layer_reads_context(a->layer) && sb_target_open_context(target, err) < 0)
         return -1;
     a->site.context = target->context;
     a->site.from = sb_target_sources(target);
     a->site.origins = sb_target_origins(target);
-    if (!a->layer || !sb_layer_is_copy(a->layer))
-        return 0;
-    if (sb_target_ground(target, &a->ground, err) < 0)
-        return -1;
-    const struct sb_recipe *recipe = target->recipe;
-    bool last = a->layer == &recipe->layers[recipe->layer_count - 1]; /* whatever --until says */
-    a->site.brings_workdir = recipe->image.workdir && last && !a->ground.partial;
     return 0;
 }
 
-int sb_attempt_key(struct sb_attempt *a, struct sb_error *err) {
+/* Whether it is the layer that brings the workdir, if anyone has to; whatever --until says. */
+static bool may_bring_workdir(const struct sb_target *target, const struct sb_attempt *a) {
+    const struct sb_recipe *recipe = target->recipe;
+    return recipe->image.workdir && a->layer == &recipe->layers[recipe->layer_count - 1];
+}
+
+/* What its copies land on; tables of contents are opened for that. */
+static int find_ground(struct sb_target *target, struct sb_attempt *a, struct sb_error *err) {
+    if (a->grounded || !a->layer || !sb_layer_is_copy(a->layer))
+        return 0;
+    if (sb_target_ground(target, &a->ground, err) < 0)
+        return -1;
+    a->grounded = true;
+    a->site.brings_workdir = may_bring_workdir(target, a) && !a->ground.partial;
+    return 0;
+}
+
+int sb_attempt_key(struct sb_target *target, struct sb_attempt *a, struct sb_error *err) {
     sb_cache_key_free(&a->key);
+    if (find_ground(target, a, err) < 0)
+        return -1;
     if (!a->layer) {
         sb_bootstrap_key(&a->site, &a->site.recipe->from.bootstrap, &a->key);
         return 0;
     }
     sb_copies_free(&a->copies);
     return sb_layer_key(&a->site, a->layer, &a->copies, &a->key, err);
+}
+
+/* In the store: what its record said the last time, or says now. */
+static bool find_here(struct sb_target *target, const struct sb_attempt *a,
+                      struct sb_cache_found *out) {
+    struct sb_store *store = target->shop->store;
+    struct sb_recall *recall = target->shop->shelf.closed ? NULL : target->shop->shelf.recall;
+    const struct sb_parts *parts = sb_recall_find(recall, &a->key.digest);
+    *out = (struct sb_cache_found){0};
+    if (parts && sb_cache_use(store, &a->key.digest, parts)) {
+        sb_parts_copy(&out->parts, parts);
+        return true;
+    }
+    if (!sb_cache_find(store, &a->key, out))
+        return false;
+    sb_recall_put(recall, &a->key.digest, &out->parts);
+    return true;
 }
 
 /* owner: NULL of a key that stands beside the layer's own. */
@@ -74,9 +107,15 @@ static bool find(struct sb_target *target, struct sb_attempt *a, const struct sb
     struct sb_remote_cache *remote = target->shop->remote;
     struct sb_cache_found found;
     r->key = a->key.digest;
-    if (sb_cache_find(target->shop->store, &a->key, &found))
+    const struct sb_parts *known = sb_shelf_layer(&target->shop->shelf, &r->key);
+    if (known) {
+        sb_parts_copy(&r->parts, known);
+        return true;
+    }
+    if (find_here(target, a, &found)) {
         sb_remote_cache_know(remote, &a->key, &found.parts);
-    else if (!anywhere || !sb_remote_cache_find(remote, &a->key, owner, &a->copies, &found))
+        sb_shelf_put_layer(&target->shop->shelf, &r->key, &found.parts);
+    } else if (!anywhere || !sb_remote_cache_find(remote, &a->key, owner, &a->copies, &found))
         return false;
     sb_parts_move(&r->parts, &found.parts);
     r->repository = found.repository;
@@ -103,7 +142,8 @@ int sb_attempt_find_by_origin(struct sb_target *target, struct sb_attempt *a,
                               struct sb_error *err) {
     if (!a->layer || !sb_layer_takes(a->layer) || sb_target_is_uncached(target, a->result))
         return 0;
-    if (origin_key(a, &a->key, err) < 0)
+    if ((may_bring_workdir(target, a) && find_ground(target, a, err) < 0) ||
+        origin_key(a, &a->key, err) < 0)
         return -1;
     bool found = find(target, a, NULL, true);
     sb_cache_key_free(&a->key);

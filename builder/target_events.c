@@ -31,9 +31,9 @@ void sb_target_warn_outputs(struct sb_target *target) {
         return;
     sb_autofree char *more =
         paths->n > 1 ? sb_format(" and %zu more", paths->n - 1) : sb_strdup("");
-    sb_workshop_warn(
-        target->shop,
-        "%s: left out %s%s, which sbuild wrote; name them in .sbuildignore, and they are "
-        "left out everywhere",
+    sb_autofree char *text = sb_format(
+        "%s: left out %s%s, which sbuild wrote; name them in .sbuildignore, and they are left out "
+        "everywhere",
         target->recipe->path, paths->v[0], more);
+    sb_workshop_warn_once(target->shop, text, text);
 }

@@ -10,7 +10,8 @@
 struct sb_attempt {
     const struct sb_recipe_layer *layer; /* NULL: bootstrap */
     size_t result;
-    struct sb_copy_ground ground;
+    struct sb_copy_ground ground; /* once it is grounded */
+    bool grounded;
     struct sb_layer_site site;
     struct sb_cache_key key;
     struct sb_copies copies; /* what is copied */
@@ -28,7 +29,7 @@ struct sb_cache_owner sb_target_owner(const struct sb_target *target, size_t res
 /* Fills in what a->result stands on. */
 int sb_attempt_site(struct sb_target *target, struct sb_attempt *a, struct sb_error *err);
 /* Its key, and what it copies; again, when files changed. */
-int sb_attempt_key(struct sb_attempt *a, struct sb_error *err);
+int sb_attempt_key(struct sb_target *target, struct sb_attempt *a, struct sb_error *err);
 /* In the store; else, when anywhere, in the repositories of the shared cache. The result gets key
  * and layer. */
 bool sb_attempt_find(struct sb_target *target, struct sb_attempt *a, bool anywhere);

@@ -20,7 +20,8 @@
 
 /* The image of one target, as others look into it. */
 struct source {
-    struct sb_contents **contents; /* NULL until needed */
+    struct sb_contents **contents; /* NULL until needed; empty ones for those below first */
+    size_t first;
     struct sb_stack stack;
     bool told; /* some of them came from a shared cache, and nobody has looked at these layers */
 };
@@ -29,6 +30,7 @@ struct taken {
     const struct sb_step *step;
     struct source *source;
     struct sb_copy_tree tree;
+    struct sb_xattr_set xattrs;
 };
 
 struct sb_target_sources {
@@ -49,6 +51,7 @@ static void free_source(struct source *source) {
 static void free_taken(struct taken *taken) {
     sb_context_close(taken->tree.context);
     sb_strings_free(&taken->tree.from);
+    sb_xattr_set_free(&taken->xattrs);
     free(taken);
 }
 
@@ -102,25 +105,97 @@ bool sb_target_sources_are_told(const struct sb_target *target) {
 
 /* ---- looking into an image ---- */
 
-static int open_contents(struct sb_target *of, struct source *source, struct sb_error *err) {
-    const struct sb_target *root = sb_target_root(of);
-    size_t n = of->image.layer_count;
-    if (source->contents)
-        return 0;
-    struct sb_contents **contents = sb_alloc((n + 1) * sizeof *contents);
-    if (sb_base_layers_contents(of->shop->store, &of->image, root->pinned, n, contents, err) < 0) {
-        free(contents);
-        return sb_error_context(err, "%s", of->recipe->title);
+/* Tables of nothing, for layers that nobody has to look at. */
+static void fill_up(struct source *source) {
+    for (size_t i = 0; i < source->first; i++)
+        if (!source->contents[i])
+            source->contents[i] = sb_contents_from_writer(sb_contents_start());
+}
+
+static int open_down_to(struct sb_target *of, struct source *source, size_t first,
+                        struct sb_error *err) {
+    for (size_t i = first; i < source->first; i++) {
+        sb_contents_close(source->contents[i]);
+        source->contents[i] = NULL;
     }
-    source->contents = contents;
-    source->stack = (struct sb_stack){contents, n};
-    source->told = sb_base_layers_absent(of->shop->store, &of->image, true).count > 0;
+    if (first < source->first &&
+        sb_base_layers_contents(of->shop->store, &of->image, sb_target_root(of)->pinned, first,
+                                source->first, source->contents, err) < 0)
+        return sb_error_context(err, "%s", of->recipe->title);
+    source->first = first;
+    source->told = sb_base_layers_told(of->shop->store, &of->image, first);
     return 0;
+}
+
+/* Whether a layer says that there is a directory, so that nothing below is a link there. */
+static bool says_directory(const struct source *source, const char *path) {
+    struct sb_entry entry;
+    for (size_t i = source->first; i < source->stack.n; i++)
+        if (sb_contents_find(source->contents[i], path, &entry) && S_ISDIR(entry.mode))
+            return true;
+    return false;
+}
+
+enum settled { NOT_YET, SETTLED, NEVER };
+
+/* What the layers that were looked at say of a path: a file or link there is one, whatever lies
+ * below; of a directory each layer may have a part. */
+static enum settled is_settled(const struct source *source, const char *path) {
+    struct sb_entry entry;
+    const struct sb_stack seen = {source->contents + source->first,
+                                  source->stack.n - source->first};
+    for (const char *end = strchr(path, '/'); end; end = strchr(end + 1, '/')) {
+        sb_autofree char *above = sb_strndup(path, (size_t)(end - path));
+        if (!sb_stack_find(&seen, above, &entry) || !says_directory(source, above))
+            return NOT_YET;
+        if (!S_ISDIR(entry.mode))
+            return NEVER;
+    }
+    if (!sb_stack_find(&seen, path, &entry))
+        return NOT_YET;
+    return S_ISDIR(entry.mode) || entry.hard_link ? NEVER : SETTLED;
+}
+
+static enum settled are_settled(const struct source *source, const struct sb_strings *from) {
+    enum settled all = SETTLED;
+    for (size_t i = 0; i < from->n && all != NEVER; i++) {
+        sb_autofree char *clean = sb_path_clean(from->v[i] + strspn(from->v[i], "/"));
+        size_t n = strlen(from->v[i]);
+        if (sb_pattern_has_wildcard(clean) || !strcmp(clean, ".") || from->v[i][n - 1] == '/')
+            return NEVER;
+        enum settled one = is_settled(source, clean);
+        all = one == SETTLED ? all : one;
+    }
+    return all;
+}
+
+/* From the top, one after the other, while that may be all that has to be fetched. */
+static int open_contents(struct sb_target *of, struct source *source, const struct sb_strings *from,
+                         struct sb_error *err) {
+    size_t n = of->image.layer_count;
+    if (!source->contents) {
+        source->contents = sb_alloc((n + 1) * sizeof *source->contents);
+        source->first = n;
+        source->stack = (struct sb_stack){source->contents, n};
+    }
+    bool absent = sb_base_layers_absent(of->shop->store, &of->image, true).count > 0;
+    int failed = 0;
+    for (enum settled so_far; source->first > 0 && !failed;) {
+        so_far = absent ? are_settled(source, from) : NEVER;
+        if (so_far == SETTLED)
+            break;
+        failed = open_down_to(of, source, so_far == NEVER ? 0 : source->first - 1, err);
+    }
+    fill_up(source);
+    return failed;
 }
 
 static bool find_entry(void *data, const char *path, struct sb_entry *out) {
     const struct taken *taken = data;
-    return sb_stack_find(&taken->source->stack, path, out);
+    if (!sb_stack_find(&taken->source->stack, path, out))
+        return false;
+    sb_xattr_set_give(&taken->xattrs, out);
+    return true;
 }
 
 /* The path as it is in the image, its links followed: but that of its last part, unless it ends in
@@ -162,10 +237,11 @@ static int make_directory(struct sb_store *store, struct sb_error *err) {
     return sb_directory_open(AT_FDCWD, path, err);
 }
 
-static int lay_out(struct sb_target *of, const struct source *source,
-                   const struct sb_strings *heads, int fd, struct sb_error *err) {
+static int lay_out(struct sb_target *of, struct taken *taken, const struct sb_strings *heads,
+                   int fd, struct sb_error *err) {
     size_t bad;
-    if (sb_extract_paths(of->shop->store, &of->image, &source->stack, heads, fd, &bad, err) == 0)
+    if (sb_extract_paths(of->shop->store, &of->image, &taken->source->stack, heads, fd,
+                         &taken->xattrs, &bad, err) == 0)
         return 0;
     sb_target_reject(of, bad, err);
     return -1;
@@ -181,13 +257,13 @@ static int take(struct sb_target *target, struct taken *taken, struct sb_error *
     struct sb_target *of = target->needs[origin->need];
     sb_autostrings struct sb_strings heads = {0};
     taken->source = &sources_of(target)->v[origin->need];
-    if (open_contents(of, taken->source, err) < 0)
+    if (open_contents(of, taken->source, &placing->from, err) < 0)
         return -1;
     for (size_t i = 0; i < placing->from.n; i++)
         if (resolve(taken->source, placing->from.v[i], &taken->tree.from, &heads, err) < 0)
             return -1;
     sb_autoclose int fd = make_directory(of->shop->store, err);
-    if (fd < 0 || lay_out(of, taken->source, &heads, fd, err) < 0)
+    if (fd < 0 || lay_out(of, taken, &heads, fd, err) < 0)
         return -1;
     sb_autofree char *title = sb_format("%s %s", kind_of(origin),
                                         origin->stage    ? origin->stage

@@ -63,7 +63,7 @@ static int open_remote(struct sb_target *target, bool fetch, struct sb_error *er
     if (n == 0 || layers[0])
         return 0;
     if (fetch)
-        return sb_base_layers_contents(store, &target->image, sb_target_root(target)->pinned, n,
+        return sb_base_layers_contents(store, &target->image, sb_target_root(target)->pinned, 0, n,
                                        layers, err);
     if (!sb_base_layers_known_contents(store, &target->image, n, layers))
         layers[0] = NULL;

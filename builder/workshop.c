@@ -11,7 +11,9 @@ void sb_workshop_init(struct sb_workshop *shop) {
 }
 
 void sb_workshop_free(struct sb_workshop *shop) {
+    sb_shelf_free(&shop->shelf);
     sb_strings_free(&shop->warned);
+    sb_pairs_free(&shop->settled);
     pthread_mutex_destroy(&shop->lock);
 }
 

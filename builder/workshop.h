@@ -14,6 +14,8 @@
 
 #include "base/buffer.h"
 #include "builder/request.h"
+#include "builder/shelf.h"
+#include "document/pairs.h"
 #include "document/settings.h"
 #include "layers/store.h"
 
@@ -31,11 +33,14 @@ struct sb_workshop {
      */
     int (*check_inputs)(void *data, bool deep, struct sb_error *err);
     void *data;
+    struct sb_shelf shelf; /* of who is at work alone */
     /* From any thread: */
     atomic_size_t next_id; /* of events */
     atomic_bool rejected;  /* a record of the shared cache was found to be wrong */
     pthread_mutex_t lock;
     struct sb_strings warned; /* what was, under lock */
+    struct sb_pairs
+        settled; /* names that may move, to what they stand for in this build; likewise */
 };
 
 void sb_workshop_init(struct sb_workshop *shop);

@@ -107,15 +107,8 @@ static int take(struct index_command *c, const char *name, struct sb_error *err)
 
 static json_t *entries_json(const struct sb_image_index *index) {
     json_t *images = json_array();
-    for (size_t i = 0; i < index->n; i++) {
-        const struct sb_index_entry *e = &index->v[i];
-        sb_autofree char *platform = e->platform.os ? sb_platform_text(&e->platform) : NULL;
-        json_array_append_new(images,
-                              json_pack("{s:s*, s:O*, s:O*, s:O*}", "platform", platform, "digest",
-                                        json_object_get(e->json, "digest"), "media_type",
-                                        json_object_get(e->json, "mediaType"), "annotations",
-                                        json_object_get(e->json, "annotations")));
-    }
+    for (size_t i = 0; i < index->n; i++)
+        json_array_append_new(images, sb_show_index_entry(&index->v[i]));
     return images;
 }
 
@@ -125,8 +118,7 @@ static void print_entries(const struct sb_image_index *index) {
     sb_strings_add(&table.cells, "DIGEST");
     for (size_t i = 0; i < index->n; i++) {
         const struct sb_index_entry *e = &index->v[i];
-        sb_strings_take(&table.cells,
-                        e->platform.os ? sb_platform_text(&e->platform) : sb_strdup("-"));
+        sb_strings_take(&table.cells, sb_show_index_platform(e));
         sb_strings_add(&table.cells, sb_json_string(e->json, "digest", ""));
     }
     sb_table_print(&table);

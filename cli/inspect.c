@@ -252,11 +252,7 @@ static int find_tags(struct sb_store *store, const struct sb_descriptor *manifes
 
 static json_t *entry_json(struct sb_store *store, const struct sb_index_entry *entry,
                           const struct sb_image *image) {
-    sb_autofree char *platform = entry->platform.os ? sb_platform_text(&entry->platform) : NULL;
-    json_t *facts = json_pack("{s:s*, s:O*, s:O*, s:O*}", "platform", platform, "digest",
-                              json_object_get(entry->json, "digest"), "media_type",
-                              json_object_get(entry->json, "mediaType"), "annotations",
-                              json_object_get(entry->json, "annotations"));
+    json_t *facts = sb_show_index_entry(entry);
     sb_autojson json_t *its = image ? image_json(store, image, NULL) : NULL;
     if (its)
         json_object_update_missing(facts, its);
@@ -305,8 +301,7 @@ static void print_index(const struct sb_image_index *index, const struct sb_inde
         uint64_t size = 0;
         for (size_t k = 0; image && k < image->layer_count; k++)
             size += image->layers[k].layer.descriptor.size;
-        sb_strings_take(&table.cells,
-                        e->platform.os ? sb_platform_text(&e->platform) : sb_strdup("-"));
+        sb_strings_take(&table.cells, sb_show_index_platform(e));
         sb_strings_addf(&table.cells, image ? "%zu" : "-", image ? image->layer_count : 0);
         sb_strings_add(&table.cells, image ? sb_text_size(size).text : "-");
         sb_strings_take(&table.cells, sb_show_text(sb_json_string(e->json, "digest", "")));

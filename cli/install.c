@@ -5,7 +5,7 @@
 #include "base/text.h"
 #include "cli/node.h"
 #include "cli/transfer.h"
-#include "deploy/follow.h"
+#include "deploy/node/follow.h"
 
 struct install_command {
     struct sb_cli_transfer transfer;

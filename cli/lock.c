@@ -17,24 +17,24 @@ static json_t *result_json(const struct sb_recipe *recipe, const struct sb_lock_
     json_t *dropped = json_array();
     for (size_t i = 0; i < r->dropped.n; i++)
         json_array_append_new(dropped, sb_json_from_bytes(r->dropped.v[i]));
-    json_t *o = json_pack("{s:o, s:s, s:s*, s:s*, s:o}", "recipe", sb_json_from_bytes(recipe->path),
-                          "state", states[r->state], "file", r->file, "reference", r->reference,
-                          "dropped", dropped);
+    bool image = r->kind == SB_LOCKED_IMAGE;
+    json_t *o = json_pack("{s:o, s:s, s:s*, s:o, s:o}", "recipe", sb_json_from_bytes(recipe->path),
+                          "state", states[r->state], "file", r->file, image ? "reference" : "name",
+                          sb_json_from_bytes(r->name), "dropped", dropped);
     if (locked)
-        json_object_set_new(o, "digest", json_string(sb_digest_text(&r->digest).text));
+        json_object_set_new(o, image ? "digest" : "commit", json_string(r->value));
     if (moved)
-        json_object_set_new(o, "before", json_string(sb_digest_text(&r->before).text));
+        json_object_set_new(o, "before", json_string(r->before));
     return o;
 }
 
 static void print_result(const struct sb_recipe *recipe, const struct sb_lock_result *r) {
-    struct sb_digest_text digest = sb_digest_text(&r->digest), before = sb_digest_text(&r->before);
     if (r->state == SB_LOCK_IN_RECIPE)
-        sb_cli_say("%s: nothing to lock: the recipe names %s\n", recipe->path, r->reference);
+        sb_cli_say("%s: nothing to lock: the recipe names %s\n", recipe->path, r->name);
     else if (r->state == SB_LOCK_MOVED)
-        sb_cli_print("%s: %s %s -> %s\n", r->file, r->reference, before.text, digest.text);
+        sb_cli_print("%s: %s %s -> %s\n", r->file, r->name, r->before, r->value);
     else
-        sb_cli_print("%s: %s %s%s\n", r->file, r->reference, digest.text,
+        sb_cli_print("%s: %s %s%s\n", r->file, r->name, r->value,
                      r->state == SB_LOCK_ADDED ? "" : ", as it was");
     for (size_t i = 0; i < r->dropped.n; i++)
         sb_cli_print("%s: %s dropped\n", r->file, r->dropped.v[i]);
@@ -42,7 +42,9 @@ static void print_result(const struct sb_recipe *recipe, const struct sb_lock_re
 
 static void say_nothing(const struct sb_recipe *recipe, json_t *facts) {
     if (!facts)
-        sb_cli_say("%s: nothing to lock: it stands on no image of a registry\n", recipe->path);
+        sb_cli_say(
+            "%s: nothing to lock: it names no image of a registry, and no tag or branch of git\n",
+            recipe->path);
     else
         json_array_append_new(facts, json_pack("{s:o, s:s, s:[]}", "recipe",
                                                sb_json_from_bytes(recipe->path), "state", "nothing",
@@ -68,7 +70,7 @@ static int load_all(const char *path, const struct sb_recipe_options *options,
     return 0;
 }
 
-static int lock_one(const struct sb_source_site *site, const char *path,
+static int lock_one(const struct sb_lock_site *site, const char *path,
                     const struct sb_recipe_options *options, bool update, json_t *facts,
                     struct sb_error *err) {
     struct sb_recipe *loaded[SB_RECIPE_PLATFORM_LIMIT];
@@ -95,7 +97,8 @@ static int lock_all(struct sb_cli_request *request, bool update, struct sb_error
     struct sb_store *store;
     if (sb_cli_request_open(request, &settings, &store, err) < 0)
         return -1;
-    const struct sb_source_site site = {.store = store, .registry = request->build.registry};
+    const struct sb_lock_site site = {
+        {.store = store, .registry = request->build.registry}, &settings, &request->build.secrets};
     sb_autojson json_t *facts = request->common.json ? json_array() : NULL;
     const struct sb_recipe_options options = {.files = sb_recipe_files_new(),
                                               .allowed = &request->build.allow,
@@ -115,11 +118,9 @@ static int run(int argc, char **argv, struct sb_error *err) {
     struct sb_cli_request request = {0};
     bool update = false;
     const struct sb_option options[] = {
-        {.name = "update", .flag = &update},
-        {.name = "allow", .list = &request.build.allow},
-        {.name = "set", .list = &request.set},
-        SB_CLI_REGISTRY_OPTIONS(request.registry),
-        {0},
+        {.name = "update", .flag = &update},       {.name = "allow", .list = &request.build.allow},
+        {.name = "set", .list = &request.set},     {.name = "secret", .list = &request.secrets},
+        SB_CLI_REGISTRY_OPTIONS(request.registry), {0},
     };
     int result =
         sb_cli_request_parse(&request, &sb_command_lock, argc, argv, options, SIZE_MAX, err);
@@ -132,16 +133,18 @@ static int run(int argc, char **argv, struct sb_error *err) {
 const struct sb_command sb_command_lock = {
     .name = "lock",
     .arguments = "RECIPE… [OPTION…]",
-    .summary = "pin the images of registries that a recipe needs",
-    .help = "Writes the digest that each image has now to NAME.lock, beside the NAME.yaml\n"
-            "that names it; builds use that digest until it is moved. What is locked already\n"
-            "stays as it is.\n\n"
+    .summary = "pin the images and git names that a recipe needs",
+    .help = "Writes the digest that each image has now, and the commit that each tag or\n"
+            "branch of git is, to NAME.lock, beside the NAME.yaml that names it; builds use\n"
+            "these until they are moved. What is locked already stays as it is.\n\n"
             "options:\n"
-            "  --update             move it to what the image is now, and drop what the\n"
+            "  --update             move it to what the names are now, and drop what the\n"
             "                       recipe no longer names\n"
             "  --allow DIR          let recipes read files beneath DIR, too; may be given\n"
             "                       several times\n"
             "  --set K=V            replace the build argument K; may be given several times\n"
+            "  --secret id=NAME,src=FILE | id=NAME,env=VARIABLE\n"
+            "                       a secret for steps that name it: git_credentials\n"
             "  --json               print facts as JSON\n" SB_CLI_REGISTRY_HELP
             "  --store DIR          the store (or SBUILD_STORE)\n\n"
             "examples:\n"

@@ -5,8 +5,8 @@
 #define SB_CLI_NODE_H
 
 #include "cli/command.h"
-#include "deploy/install.h"
-#include "deploy/node.h"
+#include "deploy/node/install.h"
+#include "deploy/node/node.h"
 
 /* A node on that store, which says what goes on on stderr. */
 struct sb_node sb_cli_node(struct sb_store *store);

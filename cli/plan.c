@@ -4,6 +4,7 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "builder/layer_key.h"
+#include "cli/buildpush.h"
 #include "cli/registry.h"
 #include "cli/request.h"
 #include "layers/origin.h"
@@ -201,7 +202,24 @@ static void show_warning(void *data, const struct sb_event *event) {
         sb_cli_print_warning(event->text);
 }
 
-static int plan_images(struct sb_cli_request *request, struct sb_error *err) {
+/* Whether its images may be pushed: nothing is sent. */
+static int check_push(const struct sb_cli_request *request, struct sb_store *store,
+                      const struct sb_build *build, struct sb_error *err) {
+    const struct sb_cli_push options = {.registry = request->registry};
+    struct sb_build_push *push = NULL;
+    struct sb_progress *progress;
+    if (sb_progress_new("plain", false, &progress, err) < 0)
+        return -1;
+    int failed = sb_build_push_new(&options, request->build.registry, store, build, &request->build,
+                                   progress, &push, err);
+    if (!failed)
+        failed = sb_build_push_check(push, err);
+    sb_build_push_free(push);
+    sb_progress_free(progress);
+    return failed;
+}
+
+static int plan_images(struct sb_cli_request *request, bool pushing, struct sb_error *err) {
     struct sb_settings settings = {0};
     struct sb_store *store;
     if (sb_cli_request_open(request, &settings, &store, err) < 0)
@@ -209,7 +227,8 @@ static int plan_images(struct sb_cli_request *request, struct sb_error *err) {
     request->build.notify = show_warning;
     struct sb_build *build = NULL;
     int failed = sb_build_new(store, &settings, &request->build, &build, err) < 0 ||
-                 sb_build_plan(build, err) < 0;
+                 sb_build_plan(build, err) < 0 ||
+                 (pushing && check_push(request, store, build, err) < 0);
     sb_autojson json_t *all = request->common.json ? json_array() : NULL;
     for (size_t i = 0; !failed && i < request->build.recipe_count; i++) {
         const struct sb_build_result *result = sb_build_result(build, i);
@@ -225,17 +244,20 @@ static int plan_images(struct sb_cli_request *request, struct sb_error *err) {
 
 static int run(int argc, char **argv, struct sb_error *err) {
     struct sb_cli_request request = {0};
+    bool pushing = false;
     const struct sb_option options[] = {
         SB_REQUEST_OPTIONS(request),
         SB_CLI_REGISTRY_OPTIONS(request.registry),
         {.name = "until", .text = &request.build.until},
         {.name = "skip-tests", .flag = &request.build.skip_tests},
+        {.name = "push", .flag = &pushing},
+        {.name = "tag", .letter = 't', .list = &request.build.tags},
         {0},
     };
     int result =
         sb_cli_request_parse(&request, &sb_command_plan, argc, argv, options, SIZE_MAX, err);
     if (result == 0)
-        result = plan_images(&request, err);
+        result = plan_images(&request, pushing, err);
     sb_cli_request_free(&request);
     return result < 0 ? -1 : 0;
 }
@@ -249,8 +271,10 @@ const struct sb_command sb_command_plan = {
             "options:\n"
             "  --json               the same as JSON\n"
             "  --until LAYER        of a build that ends with that layer\n"
-            "  --skip-tests         of one that runs no test\n" SB_CLI_REGISTRY_HELP SB_REQUEST_HELP
-            "\n"
+            "  --skip-tests         of one that runs no test\n"
+            "  --push               of one that pushes: whether that is allowed\n"
+            "  -t, --tag TAG        of one with that further tag; may be given several "
+            "times\n" SB_CLI_REGISTRY_HELP SB_REQUEST_HELP "\n"
             "examples:\n"
             "  sbuild plan recipes/backend.yaml\n"
             "  sbuild plan recipes/backend.yaml --json | jq -r '.layers[] | .state, .name'\n",

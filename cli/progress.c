@@ -232,10 +232,14 @@ static void print_done(struct sb_progress *p, const struct sb_event *e) {
                         : r->state == SB_LAYER_BASE  ? "base"
                         : r->state == SB_LAYER_BUILT ? "built"
                                                      : "?";
+    sb_autofree char *label = label_of(r);
+    if (!tty && r->state != SB_LAYER_BUILT && !r->repository && !(p->explain && r->cause)) {
+        sb_cli_say("  %s %s\n", state, label); /* there may be hundreds */
+        return;
+    }
     paint(p, "\033[32m");
     fprintf(stderr, "  %s", tty ? "✓" : state);
     paint(p, "\033[0m");
-    sb_autofree char *label = label_of(r);
     sb_cli_say(" %s", label);
     if (tty && r->state != SB_LAYER_BUILT) {
         paint(p, "\033[2m");

@@ -6,7 +6,7 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "cli/node.h"
-#include "deploy/status.h"
+#include "deploy/node/status.h"
 #include "layers/collect.h"
 #include "sandbox/userns.h"
 

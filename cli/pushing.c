@@ -149,6 +149,8 @@ static json_t *facts_of(const struct sb_push_target *target, const struct sb_pus
         sb_autofree char *own = sb_release_tag(&target->release);
         json_object_set_new(facts, "release", json_string(own));
     }
+    if (r->dropped.n > 0)
+        json_object_set_new(facts, "platforms_dropped", names_json(&r->dropped));
     if (r->unlisted)
         json_object_set_new(facts, "unlisted", sb_json_from_text(r->unlisted));
     if (r->replaced)
@@ -194,8 +196,10 @@ static void add_index_facts(json_t *facts, const struct sb_push_index *what,
     }
     json_object_set_new(facts, "platforms", platforms);
     set_names(facts, "platforms_beside", &r->beside);
-    bool asked = what->removed && what->removed->n > 0;
-    set_names(facts, asked ? "platforms_removed" : "platforms_dropped", &r->dropped);
+    if (what->removed && what->removed->n > 0) { /* as was asked */
+        json_object_del(facts, "platforms_dropped");
+        set_names(facts, "platforms_removed", &r->dropped);
+    }
     set_names(facts, "platforms_overtaken", &r->overtaken_platforms);
     set_names(facts, "lost", &r->lost);
     if (r->adopted)
@@ -264,7 +268,7 @@ static void print_index(const json_t *fact, const char *repository) {
         sb_cli_say("  no longer for %s\n", sb_buf_text(&names));
     if (adopted)
         sb_cli_say("  the image that was there alone is now the index's for %s\n", adopted);
-    warn_of(fact, "platforms_dropped", repository, "the index has no image any more for ", "");
+    warn_of(fact, "platforms_dropped", repository, "there is no image any more for ", "");
     warn_of(fact, "platforms_overtaken", repository, "for ",
             " another push put its image at the same time, and came last");
     warn_of(fact, "lost", repository,

@@ -153,3 +153,15 @@ char *sb_show_path(const char *path) {
 json_t *sb_json_from_digest(const struct sb_digest *digest) {
     return json_string(sb_digest_text(digest).text);
 }
+
+json_t *sb_show_index_entry(const struct sb_index_entry *entry) {
+    sb_autofree char *platform = entry->platform.os ? sb_platform_text(&entry->platform) : NULL;
+    return json_pack("{s:s*, s:O*, s:O*, s:O*}", "platform", platform, "digest",
+                     json_object_get(entry->json, "digest"), "media_type",
+                     json_object_get(entry->json, "mediaType"), "annotations",
+                     json_object_get(entry->json, "annotations"));
+}
+
+char *sb_show_index_platform(const struct sb_index_entry *entry) {
+    return entry->platform.os ? sb_platform_text(&entry->platform) : sb_strdup("-");
+}

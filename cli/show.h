@@ -12,6 +12,7 @@
 #include "cli/command.h"
 #include "layers/entry.h"
 #include "layers/image.h"
+#include "layers/image_index.h"
 #include "registry/pull.h"
 
 /* What the commands on one image or two begin with. Close in every case, also after a failure. */
@@ -60,6 +61,12 @@ bool sb_show_is_here(const struct sb_store *store, const struct sb_digest *blob)
 
 /* "sha256:…" as a JSON string. */
 json_t *sb_json_from_digest(const struct sb_digest *digest);
+
+/* An entry of an index: {"platform", "digest", "media_type", "annotations"}, as far as it has them.
+ */
+json_t *sb_show_index_entry(const struct sb_index_entry *entry);
+/* Its platform, or "-"; the caller's. */
+char *sb_show_index_platform(const struct sb_index_entry *entry);
 
 #define sb_autoimages __attribute__((cleanup(sb_cli_images_close)))
 

@@ -1,4 +1,4 @@
-#include "deploy/status.h"
+#include "deploy/node/status.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -8,8 +8,8 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "cli/node.h"
-#include "deploy/hostlayer.h"
-#include "deploy/recover.h"
+#include "deploy/node/hostlayer.h"
+#include "deploy/node/recover.h"
 
 struct when {
     char text[32];

@@ -7,6 +7,7 @@
 #include "builder/tags.h"
 #include "cli/command.h"
 #include "cli/show.h"
+#include "layers/import.h"
 
 /* NAME:TAG, both of which a registry would take. */
 static int check_name(const char *name, struct sb_error *err) {
@@ -34,8 +35,14 @@ static int check_name(const char *name, struct sb_error *err) {
                               "them, as in registry.example.com:5000/team/backend:v1.2.3");
 }
 
-static int add(struct sb_store *store, const char *image, const char *const *names, size_t count,
-               struct sb_error *err) {
+static int find(struct sb_store *store, const char *image, bool whole, struct sb_descriptor *out,
+                struct sb_error *err) {
+    return whole && sb_import_is_source(image) ? sb_image_import_whole(store, image, out, err)
+                                               : sb_source_find(store, image, out, err);
+}
+
+static int add(struct sb_store *store, const char *image, bool whole, const char *const *names,
+               size_t count, struct sb_error *err) {
     sb_autostrings struct sb_strings list = {0};
     for (size_t i = 0; i < count; i++) {
         if (check_name(names[i], err) < 0)
@@ -43,7 +50,7 @@ static int add(struct sb_store *store, const char *image, const char *const *nam
         sb_strings_add(&list, names[i]);
     }
     struct sb_descriptor manifest;
-    if (sb_source_find(store, image, &manifest, err) < 0 ||
+    if (find(store, image, whole, &manifest, err) < 0 ||
         sb_store_tag(store, &list, &manifest, err) < 0)
         return -1;
     for (size_t i = 0; i < list.n; i++)
@@ -66,8 +73,10 @@ static int drop(struct sb_store *store, const char *const *names, size_t count,
 
 static int run(int argc, char **argv, struct sb_error *err) {
     struct sb_common common = {0};
-    bool deleting = false;
-    const struct sb_option options[] = {{.name = "delete", .letter = 'd', .flag = &deleting}, {0}};
+    bool deleting = false, whole = false;
+    const struct sb_option options[] = {{.name = "delete", .letter = 'd', .flag = &deleting},
+                                        {.name = "all-platforms", .flag = &whole},
+                                        {0}};
     sb_autofree const char **names = sb_alloc((size_t)argc * sizeof *names);
     size_t count;
     int parsed =
@@ -80,8 +89,8 @@ static int run(int argc, char **argv, struct sb_error *err) {
     struct sb_store *store;
     if (sb_cli_open_known(&common, &settings, &store, err) < 0)
         return -1;
-    int failed =
-        deleting ? drop(store, names, count, err) : add(store, names[0], names + 1, count - 1, err);
+    int failed = deleting ? drop(store, names, count, err)
+                          : add(store, names[0], whole, names + 1, count - 1, err);
     sb_store_close(store);
     sb_settings_free(&settings);
     return failed;
@@ -94,8 +103,10 @@ const struct sb_command sb_command_tag = {
     .help = "A name that belongs to another image moves to this one; all names of one call\n"
             "are given at once, or none. An image without a name stays until `sbuild prune`.\n\n"
             "options:\n"
-            "  -d, --delete  take the names away\n"
-            "  --store DIR   the store to work in\n\n"
+            "  -d, --delete     take the names away\n"
+            "  --all-platforms  of an index in a file or a layout, bring all images, and not\n"
+            "                   this machine's alone\n"
+            "  --store DIR      the store to work in\n\n"
             "IMAGE is NAME:TAG, NAME, a digest or its first digits, oci:PATH[:TAG],\n"
             "oci-archive:FILE[:TAG] or docker-archive:FILE; the last three are copied into\n"
             "the store first, so this is how images of other tools get in.\n\n"

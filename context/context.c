@@ -192,6 +192,8 @@ static void set_owners(const struct sb_context *c, struct sb_input_list *list, s
         input->uid = entry.uid;
         input->gid = entry.gid;
         input->owned = true;
+        input->xattrs = entry.xattrs;
+        input->xattr_count = entry.xattr_count;
     }
 }
 
@@ -207,6 +209,7 @@ static int take(struct sb_context *context, const char *source, const struct sb_
     scan.ignore = context->ignore;
     scan.ignore_name = context->ignore_name;
     scan.listener = &context->listener;
+    scan.of_image = context->tree.find;
     if (!strcmp(source, "."))
         return sb_scan_run(&scan, context->fd, ".", "", list, err);
     sb_autoclose int parent = open_parent(context, source, err);

@@ -30,7 +30,8 @@ int sb_context_open(const char *directory, struct sb_store *store, struct sb_con
 struct sb_entry;
 struct sb_context_tree {
     const char *title; /* for messages: "the stage wheels" */
-    /* Owner and permissions of what is at a path; false: it isn't known there. */
+    /* Owner, permissions and extended attributes, which are the tree's, of what is at a path;
+     * false: it isn't known there. */
     bool (*find)(void *data, const char *path, struct sb_entry *out);
     void *data;
 };

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "base/beneath.h"
@@ -117,7 +118,9 @@ static int pack_entry(const struct sb_copy_entry *e, const struct sb_copy_from *
                              .uid = e->uid,
                              .gid = e->gid,
                              .size = e->size,
-                             .mtime = epoch};
+                             .mtime = epoch,
+                             .xattrs = e->xattrs,
+                             .xattr_count = e->xattr_count};
     if (!S_ISREG(e->mode))
         return sb_packer_entry(packer, &entry, err);
     if (e->download)
@@ -242,6 +245,17 @@ static int make_way(int parent, const struct sb_copy_entry *e, const char *name,
     return sb_fail_errno(err, SB_E_IO, "replacing /%s", e->path);
 }
 
+/* After its owner: who changes that takes file capabilities away. */
+static int set_xattrs(const struct sb_copy_entry *e, int parent, const char *name,
+                      struct sb_error *err) {
+    sb_autoclose int fd = e->xattr_count ? openat(parent, name, SB_FILE_FLAGS | O_NOFOLLOW) : -1;
+    for (size_t i = 0; i < e->xattr_count; i++)
+        if (fsetxattr(fd, e->xattrs[i].name, e->xattrs[i].value, e->xattrs[i].value_len, 0) < 0)
+            return sb_fail_errno(err, SB_E_IO, "setting the extended attribute %s of /%s",
+                                 e->xattrs[i].name, e->path);
+    return 0;
+}
+
 static int lay_out_entry(const struct site *site, const struct sb_copy_entry *e,
                          struct sb_error *err) {
     sb_autoclose int parent = open_parent_in_root(site->root, e->path, err);
@@ -260,10 +274,13 @@ static int lay_out_entry(const struct site *site, const struct sb_copy_entry *e,
         return -1;
     }
     struct timespec times[2] = {{.tv_sec = site->epoch}, {.tv_sec = site->epoch}};
-    if (fchownat(parent, name, e->uid, e->gid, AT_SYMLINK_NOFOLLOW) < 0 ||
-        (!S_ISLNK(e->mode) && fchmodat(parent, name, e->mode & 07777u, 0) < 0) ||
+    if (fchownat(parent, name, e->uid, e->gid, AT_SYMLINK_NOFOLLOW) < 0)
+        return sb_fail_errno(err, SB_E_IO, "giving /%s to its owner", e->path);
+    if (set_xattrs(e, parent, name, err) < 0)
+        return -1;
+    if ((!S_ISLNK(e->mode) && fchmodat(parent, name, e->mode & 07777u, 0) < 0) ||
         utimensat(parent, name, times, AT_SYMLINK_NOFOLLOW) < 0)
-        return sb_fail_errno(err, SB_E_IO, "setting owner and mode of /%s", e->path);
+        return sb_fail_errno(err, SB_E_IO, "setting mode and time of /%s", e->path);
     return 0;
 }
 

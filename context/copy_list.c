@@ -117,6 +117,16 @@ static size_t add_number(char *out, size_t at, uint32_t value, unsigned base) {
     return at;
 }
 
+static void add_xattrs(const struct sb_copy_entry *e, struct sb_buf *out) {
+    sb_autobuf struct sb_buf all = {0};
+    for (size_t i = 0; i < e->xattr_count; i++) {
+        sb_buf_addf(&all, "%zu %s=", e->xattrs[i].value_len, e->xattrs[i].name);
+        sb_buf_add(&all, e->xattrs[i].value, e->xattrs[i].value_len);
+    }
+    struct sb_digest digest = sb_digest_of(all.data, all.len);
+    sb_buf_addf(out, " %s", sb_digest_hex(&digest).text);
+}
+
 void sb_copy_listing(const struct sb_copy_list *list, struct sb_buf *out) {
     for (size_t i = 0; i < list->n; i++) {
         const struct sb_copy_entry *e = &list->v[i];
@@ -136,6 +146,8 @@ void sb_copy_listing(const struct sb_copy_list *list, struct sb_buf *out) {
             struct sb_digest target = sb_digest_of(e->link, strlen(e->link));
             sb_buf_adds(out, sb_digest_hex(&target).text);
         }
+        if (e->xattr_count)
+            add_xattrs(e, out);
         sb_buf_addc(out, '\n');
     }
 }

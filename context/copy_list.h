@@ -13,6 +13,7 @@
 #include "base/digest.h"
 #include "base/error.h"
 #include "document/recipe.h"
+#include "layers/entry.h"
 
 struct sb_copy_entry {
     const char *path; /* in the image, relative to its root */
@@ -21,8 +22,10 @@ struct sb_copy_entry {
     mode_t mode; /* type and final permissions */
     uint32_t uid, gid;
     uint64_t size;
-    struct sb_digest digest;        /* of a regular file */
-    const char *link;               /* of a symlink */
+    struct sb_digest digest;       /* of a regular file */
+    const char *link;              /* of a symlink */
+    const struct sb_xattr *xattrs; /* of a file or directory of an image, whose they are */
+    size_t xattr_count;
     const struct sb_step *step;     /* that it is for */
     const struct sb_step *download; /* that fetches this file: its size isn't known before */
 };
@@ -34,9 +37,9 @@ struct sb_copy_list {
 };
 void sb_copy_list_free(struct sb_copy_list *list);
 
-/* One line an entry: "PATH\0TYPE MODE UID GID DIGEST\n" (of a link: its target's digest); its
- * digest identifies the content. Kept beside the cache record, it is what tells later which file
- * changed. */
+/* One line an entry: "PATH\0TYPE MODE UID GID DIGEST\n" (of a link: its target's digest), with
+ * " DIGEST" of its extended attributes, if it has any, before its end; its digest identifies the
+ * content. Kept beside the cache record, it is what tells later which file changed. */
 void sb_copy_listing(const struct sb_copy_list *list, struct sb_buf *out);
 
 /* Sorts, and leaves one entry a path. */

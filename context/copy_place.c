@@ -189,6 +189,8 @@ static void add_input(struct placer *p, const struct sb_input *input, const char
         .size = S_ISREG(input->mode) ? input->size : 0,
         .digest = input->digest,
         .link = input->link,
+        .xattrs = S_ISLNK(input->mode) ? NULL : input->xattrs,
+        .xattr_count = S_ISLNK(input->mode) ? 0 : input->xattr_count,
         .step = p->step,
     };
     if (*path)

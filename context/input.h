@@ -12,6 +12,8 @@
 #include "base/arena.h"
 #include "base/digest.h"
 
+struct sb_xattr; /* layers/entry.h */
+
 struct sb_input {
     const char *path;     /* in the context: "src/app/main.py" */
     const char *relative; /* below the source that found it: "main.py"; "" for the source itself */
@@ -21,6 +23,8 @@ struct sb_input {
     const char *link;        /* a symlink's target */
     bool owned;              /* from an image: whose it is there, and mode is as it is there */
     uint32_t uid, gid;
+    const struct sb_xattr *xattrs; /* then too; they belong to who knows the image */
+    size_t xattr_count;
 };
 
 struct sb_input_list {

@@ -195,7 +195,8 @@ static int fill_input(struct worker *w, int dirfd, const char *name, const char 
         return 0;
     sb_fail(&w->err, SB_E_FAILED, "%s/%s: not a file, a directory or a symbolic link",
             w->walk->scan->context_path, path);
-    return sb_error_hint(&w->err, "leave it out with exclude: or in .dockerignore");
+    return sb_error_hint(&w->err, "leave it out with exclude:%s",
+                         w->walk->scan->of_image ? "" : " or in .dockerignore");
 }
 
 /* Whether an entry is left out; *deeper tells if something below it may still be wanted. */
@@ -285,7 +286,8 @@ static int read_entry(struct worker *w, int fd, const char *name, struct directo
     if (names > SB_NAMES_LIMIT) {
         sb_names_too_many("the context", &w->err);
         w->err.code = SB_E_FAILED;
-        return sb_error_hint(&w->err, "leave out what isn't copied: exclude:, or .dockerignore");
+        return sb_error_hint(&w->err, "leave out what isn't copied: exclude:%s",
+                             walk->scan->of_image ? "" : ", or .dockerignore");
     }
     if (sb_interrupt_check(&w->err) < 0)
         return -1;

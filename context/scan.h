@@ -31,6 +31,7 @@ struct sb_scan {
     const struct sb_ignore *include, *exclude; /* relative to the source; may be NULL */
     bool check;                                /* only whether all may be read: nothing is hashed */
     bool alone;                                /* of a directory, itself and nothing below */
+    bool of_image;                             /* which has no ignore file */
     struct sb_telltale *told; /* gets what no image should have by mistake; may be NULL */
 };
 

@@ -114,8 +114,8 @@ struct sb_description {
     struct sb_pairs
         host;        /* directories of the node that it reads, and where it sees them; sorted */
     bool infiniband; /* /dev/infiniband as well */
-    struct sb_strings volumes;         /* the image's own such paths, sorted (deploy/volumes.h) */
-    struct sb_strings secrets;         /* names */
+    struct sb_strings volumes; /* the image's own such paths, sorted (deploy/node/volumes.h) */
+    struct sb_strings secrets; /* names */
     struct sb_strings after, requires; /* names of units, "backend.service" */
 
     uint64_t memory; /* bytes; 0: no limit, as below */
@@ -150,7 +150,7 @@ json_t *sb_description_json(const struct sb_description *description);
 
 void sb_description_free(struct sb_description *description);
 
-/* It runs as a user of the host that is its alone (deploy/ids.h); else as its image's. */
+/* It runs as a user of the host that is its alone (deploy/host/ids.h); else as its image's. */
 bool sb_description_own_ids(const struct sb_description *description);
 
 /* A name that a service may have. For names that come from a command line too. */

@@ -158,7 +158,7 @@ static void check_mount(struct check *c, const char *key, const char *path) {
         fail(c, key, path, "made of names of 255 bytes at most");
 }
 
-/* In order, once. On the host its whole path is one name (deploy/volumes.h). */
+/* In order, once. On the host its whole path is one name (deploy/node/volumes.h). */
 static void check_volumes(struct check *c, const struct sb_description *d) {
     for (size_t i = 0; i < d->volumes.n; i++) {
         const char *path = d->volumes.v[i];

@@ -215,7 +215,7 @@ static void add_variable(struct making *m, const char *name, const char *value) 
     sb_buf_addc(&m->text, '\n');
 }
 
-/* For review; a node says it in the placement (deploy/gpus.h). */
+/* For review; a node says it in the placement (deploy/node/gpus.h). */
 static void add_gpu_variable(struct making *m) {
     const struct sb_description *d = m->d;
     bool closed = !(d->harden_off >> SB_HARDEN_PRIVATE_DEVICES & 1);
@@ -334,7 +334,7 @@ static void add_directories(struct making *m) {
     }
 }
 
-/* A node makes them (deploy/volumes.h). */
+/* A node makes them (deploy/node/volumes.h). */
 static void add_volumes(struct making *m) {
     const struct sb_description *d = m->d;
     for (size_t i = 0; i < d->volumes.n && d->root == SB_ROOT_LAYERS; i++) {

@@ -9,9 +9,9 @@
  *     NAME.timer                    of a job with a schedule
  *     run-sbuild-NAME-N.mount       its root: an overlay of unpacked layers, read-only
  *     sbuild-driver@ROOT.service    is started before one that has GPUs: it brings the driver that
- *                                   the host has then (deploy/hostlayer.h; written by
- * deploy/watch.h) sbuild-UID-GID.conf           for sysusers.d, where the host may not know the
- * user
+ *                                   the host has then (deploy/node/hostlayer.h; written by
+ * deploy/node/watch.h) sbuild-UID-GID.conf           for sysusers.d, where the host may not know
+ * the user
  *
  * Written for systemd 247 to 257: what a version does not know it only warns about, and what is
  * newer is left out when the placement names an older one.
@@ -48,9 +48,10 @@
 /* Where and when; zero values are what a bundle for review gets. Everything is borrowed. */
 struct sb_placement {
     uint64_t generation; /* from 1; 0: none yet */
-    const char *colour; /* "blue", "green": of the unit that it runs in (deploy/green.h); or NULL */
-    uint16_t port;      /* instead of the description's port, if not 0: the spare one */
-    const char *root;   /* NULL: /run/sbuild/NAME/N, or /opt/NAME/N for SB_ROOT_HOST */
+    const char
+        *colour;   /* "blue", "green": of the unit that it runs in (deploy/node/green.h); or NULL */
+    uint16_t port; /* instead of the description's port, if not 0: the spare one */
+    const char *root; /* NULL: /run/sbuild/NAME/N, or /opt/NAME/N for SB_ROOT_HOST */
     /* Directories of the overlay, topmost first, absolute, without any of : , \ " ' % and blanks;
      * at least two (sb_units_mount_points makes the lowest). None: a placeholder for review. */
     const char *const *lower;
@@ -60,8 +61,8 @@ struct sb_placement {
     const char *requires_path; /* what must be mounted before the root is: the store; may be NULL */
     int systemd_version;       /* 247 …; 0: the newest that is known */
     const char *program;       /* argv[0] found in the root, absolute; NULL: as described */
-    bool has_ids;              /* user and group of this host (deploy/ids.h); else as described,
-                                  or what a service of that name is likely to get */
+    bool has_ids; /* user and group of this host (deploy/host/ids.h); else as described,
+                     or what a service of that name is likely to get */
     uint32_t uid, gid;
     bool renumbered;         /* the topmost directory has files without contents: metacopy */
     bool no_user_namespaces; /* this host has none */
@@ -89,7 +90,7 @@ struct sb_units { /* the service first */
     size_t n, cap;
 };
 
-/* Whether all of a placement can be written in a unit file (unit_check.c). */
+/* Whether all of a placement can be written in a unit file (units_check.c). */
 int sb_units_check(const struct sb_placement *placement, struct sb_error *err);
 /* The description must have been checked (parsed, or made here). A placement with characters that
  * can't be written, a program that isn't absolute, or too many lower directories are SB_E_FAILED.
@@ -105,7 +106,7 @@ const struct sb_unit *sb_units_find(const struct sb_units *units, enum sb_unit_k
  * ("var/lib/backend/", with a slash at the end) and empty files ("etc/resolv.conf") that must exist
  * in it, relative to the root, parents first. A node makes them as a tree of its own, and gives it
  * as the lowest directory of the overlay. Those of the node's directories are in the uppermost
- * (deploy/hostlayer.h). */
+ * (deploy/node/hostlayer.h). */
 void sb_units_mount_points(const struct sb_description *description, struct sb_strings *out);
 
 /* ---- names and words ---- */

@@ -3,10 +3,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/memory.h"
 
+enum { FEW = 16 }; /* are looked through: a table takes longer to make, and most have no more */
+
 static struct sb_pair *find(const struct sb_pairs *pairs, const char *name) {
-    if (pairs->places.n == pairs->n) {
+    if (pairs->n > FEW && pairs->places.n == pairs->n) {
         const uint64_t *place = sb_map_find(&pairs->places, name);
         return place ? &pairs->v[*place - 1] : NULL;
     }
@@ -21,6 +24,11 @@ const char *sb_pairs_get(const struct sb_pairs *pairs, const char *name) {
     return pair ? pair->value : NULL;
 }
 
+static void note_places(struct sb_pairs *pairs) {
+    for (size_t i = 0; i < pairs->n; i++)
+        *sb_map_put(&pairs->places, pairs->v[i].name) = i + 1;
+}
+
 void sb_pairs_set(struct sb_pairs *pairs, const char *name, const char *value) {
     struct sb_pair *pair = find(pairs, name);
     if (pair) {
@@ -29,10 +37,13 @@ void sb_pairs_set(struct sb_pairs *pairs, const char *name, const char *value) {
         pair->value = copy;
         return;
     }
-    if (pairs->places.n == pairs->n)
+    if (pairs->n > FEW && pairs->places.n == pairs->n)
         *sb_map_put(&pairs->places, name) = pairs->n + 1;
     SB_GROW(pairs->v, pairs->n, pairs->cap);
+    sb_assert(pairs->v && pairs->n < pairs->cap);
     pairs->v[pairs->n++] = (struct sb_pair){.name = sb_strdup(name), .value = sb_strdup(value)};
+    if (pairs->n == FEW + 1)
+        note_places(pairs);
 }
 
 static int compare(const void *a, const void *b) {
@@ -57,8 +68,8 @@ void sb_pairs_copy(struct sb_pairs *to, const struct sb_pairs *from) {
 void sb_pairs_sort(struct sb_pairs *pairs) {
     if (pairs->n > 1)
         qsort(pairs->v, pairs->n, sizeof *pairs->v, compare);
-    for (size_t i = 0; i < pairs->n; i++)
-        *sb_map_put(&pairs->places, pairs->v[i].name) = i + 1;
+    if (pairs->n > FEW)
+        note_places(pairs);
 }
 
 void sb_pairs_free(struct sb_pairs *pairs) {

@@ -133,7 +133,9 @@ struct sb_recipe {
     /* Of a stage: where its steps run, whatever it makes files for; SB_PLATFORM_BUILD is this
      * machine. NULL: on the platform of what needs it. */
     char *platform;
-    bool differs; /* such a stage may come out otherwise for each platform that it is needed for */
+    bool differs; /* a stage that may come out otherwise for each platform that it is needed for */
+    bool copies; /* one that does not differ, and is made of copies alone: it holds the same for all
+                  */
     struct sb_recipe_layer *layers;
     size_t layer_count;
     struct sb_left_out *left_out; /* in the order of the file */

@@ -43,15 +43,30 @@ static bool file_names_platform(const struct sb_yaml *root) {
     return false;
 }
 
+/* Of the context, and of other stages that are so. */
+static bool only_copies(const struct sb_recipe *stage) {
+    if (stage->from.kind != SB_FROM_SCRATCH && !(stage->base && stage->base->copies))
+        return false;
+    for (size_t l = 0; l < stage->layer_count; l++)
+        for (size_t s = 0; s < stage->layers[l].step_count; s++) {
+            const struct sb_step *step = &stage->layers[l].steps[s];
+            const struct sb_origin *origin = sb_step_origin(step, 0);
+            if (!sb_step_placing(step) || !origin || origin->image || origin->recipe ||
+                (origin->stage && !stage->needs[origin->need]->copies))
+                return false;
+        }
+    return true;
+}
+
 void sb_platforms_find_uses(const struct sb_yaml *root, struct sb_recipe *file) {
     const struct sb_yaml *stages = sb_yaml_get(root, "stages");
     bool all = file->stage_count > 0 && file_names_platform(root);
-    for (size_t i = 0; i < file->stage_count; i++) {
+    for (size_t i = 0; i < file->stage_count; i++) { /* each after those that it needs */
         struct sb_recipe *stage = file->stages[i];
-        bool own = stage->platform && (all || names_platform(stages->items[i]));
-        for (size_t k = 0; k < stage->need_count && stage->platform; k++)
-            own = own || stage->needs[k]->differs;
-        stage->differs = own;
+        stage->differs = all || names_platform(stages->items[i]);
+        for (size_t k = 0; k < stage->need_count; k++)
+            stage->differs = stage->differs || stage->needs[k]->differs;
+        stage->copies = !stage->differs && !stage->platform && only_copies(stage);
     }
 }
 

@@ -68,7 +68,7 @@ extern const char *const sb_prune_categories[];
 
 /* Of what passes sb_rule_unit: a kind of unit that a service may name in requires:, where to
  * require is to start. Whether this very unit may be is for the node to say
- * (deploy/requirements.h). */
+ * (deploy/node/requirements.h). */
 bool sb_unit_is_requirable(const char *unit);
 
 /* Whether a directory of the node may be shown to a service at a path that passes sb_rule_mount:

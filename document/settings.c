@@ -46,7 +46,7 @@ static const struct sb_key limit_keys[] = {
     {"time", SB_KEY_DURATION, AT(limits.time), .fallback = "24h",
      .description = "How long a step runs."},
     {"download", SB_KEY_DURATION, AT(limits.download), .fallback = "6h",
-     .description = "How long a download takes."},
+     .description = "How long a download takes, or a fetch of a git step."},
     {0},
 };
 

@@ -75,11 +75,14 @@ struct sb_step {
 
 struct sb_step_run_context; /* steps/execution.h */
 struct sb_secrets;          /* steps/execution.h */
+struct sb_settings;         /* document/settings.h */
 struct sb_context;          /* context/context.h */
 struct sb_input_list;       /* context/context.h */
 struct sb_key;              /* document/schema.h */
 struct sb_reader;           /* document/schema.h */
 struct sb_yaml;             /* base/yaml.h */
+
+enum { SB_STEP_SETTLED = 65 }; /* bytes, for what a moving name stands for */
 
 struct sb_step_kind {
     const char *name;          /* the YAML key */
@@ -105,11 +108,17 @@ struct sb_step_kind {
     /* Reports what a table can't say and fills what is derived; may be NULL. node is the value of
      * the kind's key. */
     void (*check)(struct sb_step *step, struct sb_reader *reader, const struct sb_yaml *node);
-    /* Finds what a name that may stand for something else tomorrow stands for now, before the key
-     * of the step's layer is made; the step keeps it, and asks no second time. NULL: there is no
-     * such name. */
+    /* What of it may stand for something else tomorrow, as lock files name it ("https://h/a.git
+     * refs/heads/main"), the caller's; NULL, the function or its answer: nothing, or it was
+     * settled.
+     */
+    char *(*moving)(const struct sb_step *step);
+    /* Asks what that stands for now; out is for settle. */
     int (*resolve)(const struct sb_step *step, const struct sb_secrets *secrets,
+                   const struct sb_settings *settings, char out[static SB_STEP_SETTLED],
                    struct sb_error *err);
+    /* Before the key of the step's layer is made: what that stands for in this build. */
+    void (*settle)(const struct sb_step *step, const char *value);
     /* Fills out with what the step's result depends on, beside input files: canonical, and without
      * anything that doesn't matter (places, the order of a set). */
     void (*describe)(const struct sb_step *step, json_t *out);
@@ -118,8 +127,8 @@ struct sb_step_kind {
      * with what names it. copy has none here: context/copy.h looks after it. */
     int (*inputs)(const struct sb_step *step, struct sb_context *context, struct sb_input_list *out,
                   struct sb_error *err);
-    /* Tells what is missing of that, before anything is built, and with deep what can't be read;
-     * nothing is hashed. NULL: nothing can be. */
+    /* Tells what is missing of that, or on this machine, before anything is built, and with deep
+     * what can't be read; nothing is hashed. NULL: nothing can be. */
     int (*look)(const struct sb_step *step, struct sb_context *context, bool deep,
                 struct sb_error *err);
     /* One line for progress and the image's history: "apt: python3 python3-torch". The caller's. */

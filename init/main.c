@@ -1,5 +1,5 @@
 /*
- * sbuild-init: the first process of a service, a program of its own.
+ * sbuild-init: the first process of a service, and of a step's container; a program of its own.
  *
  *     /.sbuild/init SECONDS SIGNAL PROGRAM [ARGUMENT…]
  *
@@ -16,7 +16,8 @@
  *
  * It runs in a service's root, as its user and within all that it may: it is linked statically,
  * and has no rights that the program has not. It lies in the root of each generation
- * (deploy/initfile.h), so nothing of the host has to be there later.
+ * (deploy/host/initfile.h), so nothing of the host has to be there later; a container has it
+ * mounted (sandbox/first.h).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -35,7 +36,7 @@
 #include <unistd.h>
 
 #define CANNOT_RUN    203             /* as systemd has it: EXIT_EXEC */
-#define ENDING        "sbuild-ending" /* what it is called then: deploy/health.c looks at it */
+#define ENDING        "sbuild-ending" /* what it is called then: deploy/node/health.c looks at it */
 #define LEFT_MOST     4096
 #define CHILDREN_TEXT (64u << 10)
 #define LAST_WORDS    5000 /* milliseconds, for what is still in the pipes */

@@ -5,7 +5,7 @@
  * newline; each path and a NUL. Made when first asked for
  *
  * Those are few, in most trees none. Who runs an image's files under another number has to look at
- * no others (deploy/renumber.h).
+ * no others (deploy/node/renumber.h).
  */
 #ifndef SB_LAYERS_CLOSED_H
 #define SB_LAYERS_CLOSED_H

@@ -15,6 +15,8 @@
 struct wanted {
     const struct sb_strings *paths;
     struct sb_map targets; /* of hard links among them, which may lie elsewhere */
+    struct sb_xattr_set *xattrs;
+    struct sb_error failure; /* of noting these; code 0: none */
 };
 
 static bool is_below(const char *path, const char *above) {
@@ -29,12 +31,28 @@ static bool concerns(const struct sb_strings *paths, const char *path) {
     return false;
 }
 
+/* Extended attributes may be such as can't be given to what is laid out. */
+static void note_xattrs(struct wanted *wanted, const struct sb_entry *entry) {
+    if (!wanted->failure.code)
+        sb_xattr_set_put(wanted->xattrs, entry, &wanted->failure);
+}
+
+static bool keep_all(void *data, const struct sb_entry *entry) {
+    if (sb_whiteout_kind(entry->path) == SB_WHITEOUT_NO)
+        note_xattrs(data, entry);
+    return true;
+}
+
 static bool keep(void *data, const struct sb_entry *entry) {
-    const struct wanted *wanted = data;
+    struct wanted *wanted = data;
     enum sb_whiteout kind = sb_whiteout_kind(entry->path);
-    if (kind == SB_WHITEOUT_NO)
-        return concerns(wanted->paths, entry->path) ||
-               (wanted->targets.n && sb_map_find(&wanted->targets, entry->path));
+    if (kind == SB_WHITEOUT_NO) {
+        bool kept = concerns(wanted->paths, entry->path) ||
+                    (wanted->targets.n && sb_map_find(&wanted->targets, entry->path));
+        if (kept)
+            note_xattrs(wanted, entry);
+        return kept;
+    }
     if (kind != SB_WHITEOUT_HIDES && kind != SB_WHITEOUT_HIDES_BELOW)
         return false;
     sb_autofree char *hidden = sb_whiteout_target(entry->path);
@@ -110,22 +128,26 @@ static int lay_out(struct sb_store *store, const struct sb_layer *layer, struct 
         *err = first;
         return -1;
     }
-    options.keep = NULL;
+    options.keep = keep_all;
     return sb_unpack_layer(store, layer, dirfd, &options, err);
 }
 
 int sb_extract_paths(struct sb_store *store, const struct sb_image *image,
                      const struct sb_stack *stack, const struct sb_strings *paths, int dirfd,
-                     size_t *out_failed, struct sb_error *err) {
+                     struct sb_xattr_set *xattrs, size_t *out_failed, struct sb_error *err) {
     bool below = false;
     int failed = 0;
     *out_failed = image->layer_count;
     for (size_t i = 0; i < image->layer_count && !failed; i++) {
-        struct wanted wanted = {.paths = paths};
+        struct wanted wanted = {.paths = paths, .xattrs = xattrs};
         bool wants = false;
         failed = is_wanted(stack->v[i], &wanted, below, &wants, err);
         if (wants && !failed) {
             failed = lay_out(store, &image->layers[i].layer, &wanted, dirfd, err);
+            if (!failed && wanted.failure.code) {
+                *err = wanted.failure;
+                failed = -1;
+            }
             *out_failed = failed ? i : *out_failed;
             below = true;
         }

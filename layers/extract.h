@@ -15,13 +15,14 @@
 #include "base/error.h"
 #include "layers/contents.h"
 #include "layers/image.h"
+#include "layers/xattr_set.h"
 
 /* Lays out what the paths ("opt/venv"; "" is all of it) name, with all below them, in the empty
  * open directory, below their names. What isn't there isn't laid out. stack: the tables of all of
- * the image's layers. After an error *out_failed is the layer that could not be read, or their
- * count. */
+ * the image's layers. xattrs gets the extended attributes of all that is laid out, which may have
+ * none here. After an error *out_failed is the layer that could not be read, or their count. */
 int sb_extract_paths(struct sb_store *store, const struct sb_image *image,
                      const struct sb_stack *stack, const struct sb_strings *paths, int dirfd,
-                     size_t *out_failed, struct sb_error *err);
+                     struct sb_xattr_set *xattrs, size_t *out_failed, struct sb_error *err);
 
 #endif

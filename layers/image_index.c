@@ -130,7 +130,7 @@ int sb_image_index_peek(struct sb_store *store, const struct sb_descriptor *desc
 
 /* ---- the images ---- */
 
-static bool is_linux(const struct sb_index_entry *entry) {
+bool sb_index_entry_is_image(const struct sb_index_entry *entry) {
     return entry->platform.os && !strcmp(entry->platform.os, "linux") &&
            sb_media_kind(entry->descriptor.media_type) == SB_MEDIA_KIND_MANIFEST;
 }
@@ -153,7 +153,7 @@ int sb_index_images_load(struct sb_store *store, const struct sb_image_index *in
                          struct sb_index_images *out, struct sb_error *err) {
     *out = (struct sb_index_images){.v = sb_alloc((index->n + 1) * sizeof *out->v)};
     for (size_t i = 0; i < index->n; i++) {
-        if (!is_linux(&index->v[i]))
+        if (!sb_index_entry_is_image(&index->v[i]))
             continue;
         if (load_image(store, &index->v[i], &out->v[out->n], err) < 0) {
             sb_index_images_free(out);
@@ -171,7 +171,7 @@ void sb_index_images_peek(struct sb_store *store, const struct sb_image_index *i
                           struct sb_index_images *out) {
     *out = (struct sb_index_images){.v = sb_alloc((index->n + 1) * sizeof *out->v)};
     for (size_t i = 0; i < index->n; i++)
-        if (is_linux(&index->v[i]) &&
+        if (sb_index_entry_is_image(&index->v[i]) &&
             sb_image_peek(store, &index->v[i].descriptor, &out->v[out->n], NULL) == 0)
             out->n++;
 }
@@ -187,8 +187,7 @@ void sb_index_images_free(struct sb_index_images *images) {
 
 static bool has(const struct sb_image_index *index, const struct sb_digest *digest) {
     for (size_t i = 0; i < index->n; i++)
-        if (index->v[i].platform.os &&
-            sb_digest_equal(&index->v[i].descriptor.digest, digest))
+        if (index->v[i].platform.os && sb_digest_equal(&index->v[i].descriptor.digest, digest))
             return true;
     return false;
 }

@@ -35,6 +35,9 @@ struct sb_index_entry {
     json_t *json;                    /* the entry as it stands in the index */
 };
 
+/* Of Linux, and no index of further ones: what sbuild can load. */
+bool sb_index_entry_is_image(const struct sb_index_entry *entry);
+
 struct sb_image_index {
     struct sb_index_entry *v;
     size_t n, cap;

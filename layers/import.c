@@ -14,6 +14,7 @@
 #include "base/stream.h"
 #include "layers/descriptor.h"
 #include "layers/image.h"
+#include "layers/image_index.h"
 #include "layers/image_private.h"
 #include "layers/members.h"
 
@@ -51,7 +52,8 @@ bool sb_import_is_source(const char *source) {
 struct layout {
     const struct sb_platform *platform; /* NULL: this machine's */
     struct sb_store *store;
-    int dirfd; /* -1: an archive */
+    int dirfd;  /* -1: an archive */
+    bool whole; /* of an index, all images */
 };
 
 static int copy(struct sb_blob_writer *writer, int fd, uint64_t size, struct sb_error *err) {
@@ -178,26 +180,15 @@ static int choose(const json_t *index, const char *tag, const struct sb_platform
     return many_images(manifests, tag, err);
 }
 
-static int import_layout(struct layout *l, const json_t *index, const char *tag,
-                         struct sb_descriptor *out, struct sb_error *err) {
+/* All is checked before gigabytes are copied. */
+static int import_image(struct layout *l, struct sb_descriptor *out, struct sb_error *err) {
     struct sb_image image;
-    if (choose(index, tag, l->platform, out, err) < 0)
-        return -1;
-    for (int depth = 0; sb_media_kind(out->media_type) == SB_MEDIA_KIND_INDEX; depth++) {
-        if (depth == INDEX_DEPTH)
-            return sb_fail(err, SB_E_INTEGRITY, "its indexes lead to indexes without end");
-        sb_autojson json_t *inner = need_json(l, out, err);
-        if (!inner ||
-            sb_platform_choose(json_object_get(inner, "manifests"), l->platform, out, err) < 0)
-            return -1;
-    }
     sb_autojson json_t *manifest = need_json(l, out, err);
     struct sb_descriptor config;
     if (!manifest || sb_descriptor_parse(json_object_get(manifest, "config"), &config, err) < 0)
         return -1;
     if (config.size > SB_CONFIG_LIMIT)
         return sb_fail(err, SB_E_INTEGRITY, "the image config is too large");
-    /* All is checked before gigabytes are copied. */
     if (need_blob(l, &config, err) < 0 || sb_image_load(l->store, out, &image, err) < 0)
         return -1;
     int rc = 0;
@@ -206,6 +197,42 @@ static int import_layout(struct layout *l, const json_t *index, const char *tag,
     *out = image.descriptor;
     sb_image_free(&image);
     return rc;
+}
+
+/* With all its images for Linux. */
+static int import_index(struct layout *l, const struct sb_descriptor *descriptor,
+                        struct sb_error *err) {
+    sb_autojson json_t *document = need_json(l, descriptor, err);
+    sb_autoimageindex struct sb_image_index index = {0};
+    if (!document || sb_image_index_load(l->store, descriptor, &index, err) < 0)
+        return -1;
+    size_t images = 0;
+    for (size_t i = 0; i < index.n; i++) {
+        struct sb_descriptor image = index.v[i].descriptor;
+        if (!sb_index_entry_is_image(&index.v[i]))
+            continue;
+        images++;
+        if (import_image(l, &image, err) < 0)
+            return -1;
+    }
+    return images ? 0 : sb_fail(err, SB_E_NOT_FOUND, "the index has no image for Linux");
+}
+
+static int import_layout(struct layout *l, const json_t *index, const char *tag,
+                         struct sb_descriptor *out, struct sb_error *err) {
+    if (choose(index, tag, l->platform, out, err) < 0)
+        return -1;
+    if (l->whole && sb_media_kind(out->media_type) == SB_MEDIA_KIND_INDEX)
+        return import_index(l, out, err);
+    for (int depth = 0; sb_media_kind(out->media_type) == SB_MEDIA_KIND_INDEX; depth++) {
+        if (depth == INDEX_DEPTH)
+            return sb_fail(err, SB_E_INTEGRITY, "its indexes lead to indexes without end");
+        sb_autojson json_t *inner = need_json(l, out, err);
+        if (!inner ||
+            sb_platform_choose(json_object_get(inner, "manifests"), l->platform, out, err) < 0)
+            return -1;
+    }
+    return import_image(l, out, err);
 }
 
 /* ---- sources ---- */
@@ -231,10 +258,10 @@ char *sb_import_path(const char *source) {
 }
 
 static int import_directory(struct sb_store *store, const char *path, const char *tag,
-                            const struct sb_platform *platform, struct sb_descriptor *out,
-                            struct sb_error *err) {
+                            const struct sb_platform *platform, bool whole,
+                            struct sb_descriptor *out, struct sb_error *err) {
     sb_autobuf struct sb_buf text = {0};
-    struct layout l = {.store = store, .platform = platform};
+    struct layout l = {.store = store, .platform = platform, .whole = whole};
     sb_autoclose int fd = l.dirfd = sb_directory_open(AT_FDCWD, path, err);
     if (fd < 0)
         return -1;
@@ -247,7 +274,7 @@ static int import_directory(struct sb_store *store, const char *path, const char
 }
 
 static int import_archive(struct sb_store *store, enum form form, const char *path, const char *tag,
-                          const struct sb_platform *platform, struct sb_descriptor *out,
+                          const struct sb_platform *platform, bool whole, struct sb_descriptor *out,
                           struct sb_error *err) {
     __attribute__((cleanup(sb_members_free))) struct sb_members members = {0};
     sb_autoclose int fd = sb_stream_open(path, err);
@@ -257,15 +284,14 @@ static int import_archive(struct sb_store *store, enum form form, const char *pa
         return -1;
     if (form == DOCKER_ARCHIVE)
         return sb_import_docker(store, &members, tag, out, err);
-    struct layout l = {.store = store, .platform = platform, .dirfd = -1};
+    struct layout l = {.store = store, .platform = platform, .whole = whole, .dirfd = -1};
     sb_autojson json_t *index =
         sb_members_json(store, &members, "index.json", SB_MANIFEST_LIMIT, err);
     return index ? import_layout(&l, index, tag, out, err) : -1;
 }
 
-int sb_image_import_for(struct sb_store *store, const char *source,
-                        const struct sb_platform *platform, struct sb_descriptor *out,
-                        struct sb_error *err) {
+static int import(struct sb_store *store, const char *source, const struct sb_platform *platform,
+                  bool whole, struct sb_descriptor *out, struct sb_error *err) {
     enum form form;
     const char *rest, *tag;
     if (!parse_form(source, &form, &rest)) {
@@ -274,8 +300,8 @@ int sb_image_import_for(struct sb_store *store, const char *source,
                                   "docker-archive:FILE[:TAG]");
     }
     sb_autofree char *path = split_tag(rest, &tag);
-    int rc = form == OCI ? import_directory(store, path, tag, platform, out, err)
-                         : import_archive(store, form, path, tag, platform, out, err);
+    int rc = form == OCI ? import_directory(store, path, tag, platform, whole, out, err)
+                         : import_archive(store, form, path, tag, platform, whole, out, err);
     if (rc < 0)
         return sb_error_context(err, "%s", source);
     if (form != DOCKER_ARCHIVE)
@@ -287,7 +313,18 @@ int sb_image_import_for(struct sb_store *store, const char *source,
     return 0;
 }
 
+int sb_image_import_for(struct sb_store *store, const char *source,
+                        const struct sb_platform *platform, struct sb_descriptor *out,
+                        struct sb_error *err) {
+    return import(store, source, platform, false, out, err);
+}
+
+int sb_image_import_whole(struct sb_store *store, const char *source, struct sb_descriptor *out,
+                          struct sb_error *err) {
+    return import(store, source, NULL, true, out, err);
+}
+
 int sb_image_import(struct sb_store *store, const char *source, struct sb_descriptor *out,
                     struct sb_error *err) {
-    return sb_image_import_for(store, source, NULL, out, err);
+    return import(store, source, NULL, false, out, err);
 }

@@ -32,5 +32,8 @@ int sb_image_import_for(struct sb_store *store, const char *source,
                         struct sb_error *err);
 int sb_image_import(struct sb_store *store, const char *source, struct sb_descriptor *out,
                     struct sb_error *err);
+/* An index with all of its images for Linux, where the source has one. */
+int sb_image_import_whole(struct sb_store *store, const char *source, struct sb_descriptor *out,
+                          struct sb_error *err);
 
 #endif

@@ -113,7 +113,8 @@ static const struct place {
     {"blobs", SB_ITEM_OTHER, false, "|sha256|"},
     {SB_BLOBS_DIRECTORY, SB_ITEM_BLOB, true, NULL},
     {"sbuild", SB_ITEM_OTHER, false,
-     "|trees|contents|records|origins|listings|caches|logs|stat|git|last|paths|tests|failed|tmp|"},
+     "|trees|contents|records|origins|listings|caches|logs|stat|git|last|recalled|paths|tests|"
+     "failed|tmp|"},
     {"sbuild/trees", SB_ITEM_TREE, true, NULL},
     {"sbuild/contents", SB_ITEM_CONTENTS, true, NULL},
     {"sbuild/records", SB_ITEM_RECORD, true, NULL},
@@ -123,6 +124,7 @@ static const struct place {
     {"sbuild/stat", SB_ITEM_NOTE, false, NULL},
     {"sbuild/git", SB_ITEM_NOTE, false, NULL},
     {"sbuild/last", SB_ITEM_NOTE, false, NULL},
+    {"sbuild/recalled", SB_ITEM_NOTE, false, NULL},
     {"sbuild/paths", SB_ITEM_NOTE, false, NULL},
     {"sbuild/tests", SB_ITEM_NOTE, true, NULL},
     {"sbuild/failed", SB_ITEM_FAILED, false, NULL},

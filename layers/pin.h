@@ -4,7 +4,7 @@
  *     STORE/sbuild/pins/NAME       paths relative to STORE, one a line: "sbuild/trees/HEX"
  *
  * The collector takes nothing that a pin names, whatever its limits are. What the services of a
- * node run on is pinned (deploy/node.h): their mounts are made by systemd, at times at which
+ * node run on is pinned (deploy/node/node.h): their mounts are made by systemd, at times at which
  * no process of sbuild lives.
  */
 #ifndef SB_LAYERS_PIN_H

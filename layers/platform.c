@@ -283,3 +283,7 @@ int sb_platform_choose(const json_t *manifests, const struct sb_platform *platfo
         sb_error_hint(err, "it is made for %s", others.data);
     return -1;
 }
+
+bool sb_platform_is_own(const struct sb_platform *platform) {
+    return sb_platform_compare(platform, sb_platform_own()) == 0;
+}

@@ -26,6 +26,7 @@ struct sb_platform {
     char *variant; /* NULL: none was named */
 };
 const struct sb_platform *sb_platform_own(void); /* this machine's, with its variant */
+bool sb_platform_is_own(const struct sb_platform *platform);
 /* Writes the variant down that one without a name means, where images say it: v8 of arm64, v7 of
  * arm. So all machines make the same of it. */
 void sb_platform_complete(struct sb_platform *platform);

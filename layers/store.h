@@ -16,7 +16,7 @@
  *         failed/         the root of the step that failed last (builder/failed.h)
  *         tests/          which tests of which images passed (builder/test_cache.h)
  *         pins/           what must stay for longer than a process lives (layers/pin.h)
- *         services/       what runs on this node (deploy/node.h)
+ *         services/       what runs on this node (deploy/node/node.h)
  *         tmp/            what is being made; swept when its maker is gone
  *
  * Many processes share a store without a daemon. Everything is published by rename after fsync.

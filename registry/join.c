@@ -307,22 +307,26 @@ int sb_join_look(const struct sb_join *join, const char *tag, struct sb_joined *
 
 /* ---- putting it ---- */
 
-/* A marker without images, where there is one: else the next join would bring the image back. */
-static int clear_marker(const struct sb_join *join, const char *tag,
-                        const struct sb_platform *platform, struct sb_error *err) {
+/* Where there is one. */
+static int set_marker(struct sb_remote *remote, const char *tag, const struct sb_platform *platform,
+                      const struct sb_descriptor *image, const struct sb_buf *bytes,
+                      struct sb_error *err) {
     sb_autofree char *marker = sb_join_marker(tag, platform);
     struct sb_descriptor there;
-    int found = sb_remote_manifest_head(join->remote, marker, &there, err);
-    if (found <= 0)
-        return found;
+    int found = sb_remote_manifest_head(remote, marker, &there, err);
+    if (found <= 0 || sb_digest_equal(&there.digest, &image->digest))
+        return found < 0 ? -1 : 0;
+    return sb_remote_manifest_put(remote, marker, image->media_type, bytes->data, bytes->len, err);
+}
+
+/* A marker without images, where there is one: else the next join would bring the image back. */
+static int clear_marker(struct sb_remote *remote, const char *tag,
+                        const struct sb_platform *platform, struct sb_error *err) {
     struct sb_image_index none = {0};
     sb_autobuf struct sb_buf bytes = {0};
-    if (sb_image_index_write(&none, &bytes, err) < 0)
-        return -1;
-    return sb_digest_equal(&there.digest, &none.descriptor.digest)
-               ? 0
-               : sb_remote_manifest_put(join->remote, marker, none.descriptor.media_type,
-                                        bytes.data, bytes.len, err);
+    return sb_image_index_write(&none, &bytes, err) < 0
+               ? -1
+               : set_marker(remote, tag, platform, &none.descriptor, &bytes, err);
 }
 
 static int clear_markers(const struct sb_join *join, const char *tag,
@@ -330,7 +334,7 @@ static int clear_markers(const struct sb_join *join, const char *tag,
     for (size_t i = 0; i < joined->dropped.n; i++) {
         sb_autoplatform struct sb_platform platform;
         if (sb_platform_parse(joined->dropped.v[i], &platform, err) < 0 ||
-            clear_marker(join, tag, &platform, err) < 0)
+            clear_marker(join->remote, tag, &platform, err) < 0)
             return -1;
     }
     return 0;
@@ -415,4 +419,33 @@ int sb_join_tag(const struct sb_join *join, const char *tag, struct sb_joined *o
                    "%s: the registry takes the index %s, and %s names another one each time it is "
                    "asked: it answers with what it had before, or others write it all the time",
                    join->where, sb_digest_text(&out->descriptor.digest).text, tag);
+}
+
+/* ---- an image alone ---- */
+
+static int leave_platform(const struct sb_leaving *l, const struct sb_platform *platform,
+                          struct sb_strings *out_dropped, struct sb_error *err) {
+    if (l->platform && sb_platform_compare(platform, l->platform) == 0)
+        return set_marker(l->remote, l->tag, platform, l->image, l->bytes, err);
+    sb_autofree char *text = sb_platform_text(platform);
+    if (!sb_strings_has(out_dropped, text))
+        sb_strings_add(out_dropped, text);
+    return clear_marker(l->remote, l->tag, platform, err);
+}
+
+int sb_join_leave(const struct sb_leaving *l, struct sb_strings *out_dropped,
+                  struct sb_error *err) {
+    sb_autoimageindex struct sb_image_index index = {0};
+    struct sb_manifest manifest = {0};
+    struct sb_error ignored = {0}; /* what can't be read has nothing to be lost */
+    int rc =
+        sb_remote_manifest_get_own(l->remote, sb_digest_text(l->index).text, &manifest, &ignored);
+    if (rc == 0)
+        rc = sb_image_index_parse(sb_buf_text(&manifest.bytes), manifest.bytes.len,
+                                  &manifest.descriptor, &index, &ignored);
+    sb_manifest_free(&manifest);
+    for (size_t i = 0; rc == 0 && i < index.n; i++)
+        if (index.v[i].platform.os && leave_platform(l, &index.v[i].platform, out_dropped, err) < 0)
+            return -1;
+    return 0;
 }

@@ -45,7 +45,7 @@ struct sb_joined {
     struct sb_strings beside;    /* platforms of others in it */
     struct sb_strings overtaken; /* own platforms that another push has put an image for since */
     /* Of what was there first: */
-    bool looked, fresh; /* fresh: just now */
+    bool looked, fresh;        /* fresh: just now */
     struct sb_strings dropped; /* platforms that it had, and has no longer */
     char *adopted;        /* the platform of a lone image, which is in the index now; or NULL */
     char *replaced;       /* a platform that had another image, or NULL: */
@@ -59,8 +59,23 @@ char *sb_join_marker(const char *tag, const struct sb_platform *platform);
 /* What the tag has to name, of what is there now. *out_same: it does. */
 int sb_join_look(const struct sb_join *join, const char *tag, struct sb_joined *out, bool *out_same,
                  struct sb_error *err);
-/* Puts it, until it does; begins with what sb_join_look has just told, if it did. A tag that the registry holds to be immutable: SB_REASON_IMMUTABLE. */
+/* Puts it, until it does; begins with what sb_join_look has just told, if it did. A tag that the
+ * registry holds to be immutable: SB_REASON_IMMUTABLE. */
 int sb_join_tag(const struct sb_join *join, const char *tag, struct sb_joined *out,
                 struct sb_error *err);
+
+/* An image that is to be put alone where the tag names an index. */
+struct sb_leaving {
+    struct sb_remote *remote;
+    const char *tag;
+    const struct sb_digest *index;      /* that it names */
+    const struct sb_platform *platform; /* of the image; NULL: none is known */
+    const struct sb_descriptor *image;  /* its manifest */
+    const struct sb_buf *bytes;
+};
+/* Before it is put: the markers say what the tag will, so that no join brings back what was there.
+ * out_dropped gets the platforms that the tag loses. */
+int sb_join_leave(const struct sb_leaving *leaving, struct sb_strings *out_dropped,
+                  struct sb_error *err);
 
 #endif

@@ -333,11 +333,6 @@ static int bring_entry(struct pull *p, const struct sb_index_entry *entry, struc
     return bring(p, &descriptor, manifest, NULL, err);
 }
 
-static bool is_image(const struct sb_index_entry *entry) {
-    return entry->platform.os &&
-           sb_media_kind(entry->descriptor.media_type) == SB_MEDIA_KIND_MANIFEST;
-}
-
 /* All images for Linux; what else an index has stays where it is. */
 static int bring_index(struct pull *p, struct sb_pulled *out, struct sb_error *err) {
     struct sb_image_index index;
@@ -345,7 +340,7 @@ static int bring_index(struct pull *p, struct sb_pulled *out, struct sb_error *e
         return sb_error_context(err, "%s", p->where);
     int rc = 0;
     for (size_t i = 0; i < index.n && rc == 0; i++) {
-        if (!is_image(&index.v[i]) || strcmp(index.v[i].platform.os, "linux") != 0)
+        if (!sb_index_entry_is_image(&index.v[i]))
             continue;
         out->images++;
         rc = bring_entry(p, &index.v[i], err);

@@ -479,7 +479,9 @@ int sb_pusher_finish(struct sb_pusher *p, const struct sb_image *image,
     struct sb_rewritten document = {0};
     struct sb_tagging tagging;
     *out = (struct sb_push_result){0};
+    sb_autoplatform struct sb_platform platform;
     sb_tagging_init(&tagging, p->remote, p->jobs, p->where, &document, NULL, tags);
+    tagging.platform = sb_platform_read(image->config, &platform) ? &platform : NULL;
     int rc = check_quotas(p, image, tagging.n, err);
     if (rc == 0)
         rc = push(p, image, &document, &tagging, out, err);

@@ -71,7 +71,8 @@ struct sb_push_result {
     struct sb_digest replaced_digest;
     /* Of an index, at its first tag (registry/join.h): */
     struct sb_strings beside;              /* platforms of others that it has too */
-    struct sb_strings dropped;             /* platforms that the tag had, and has no longer */
+    struct sb_strings dropped;             /* platforms that the tag had, and has no longer; also
+                                              of an image that took the place of an index */
     struct sb_strings overtaken_platforms; /* whose image another push put at the same time */
     struct sb_strings lost;  /* digests of entries that are no images, and that the repository
                                 does not have */

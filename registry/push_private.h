@@ -56,7 +56,9 @@ struct sb_tag_job {
     bool floats;      /* and is not the version's own */
     bool named, same; /* when last looked at: it names something; the document */
     struct sb_digest names;
-    bool was_named; /* before it was put */
+    bool is_index;             /* it does, an index */
+    struct sb_strings dropped; /* platforms of that one, which an image took the place of */
+    bool was_named;            /* before it was put */
     struct sb_digest was;
     bool overtaken;          /* another push came last */
     struct sb_joined joined; /* of an index, and no floating tag */
@@ -75,6 +77,7 @@ struct sb_tagging {
     const struct sb_rewritten *document; /* of an image, else NULL: */
     const struct sb_join *join;          /* an index is joined at each tag; those that float name
                                             what the version's own does */
+    const struct sb_platform *platform;  /* of an image, if it is known */
     struct sb_release release;
     struct sb_tag_job *v; /* the version's own, its floating ones, those that were told */
     size_t n, floats;     /* of all; those behind the first that float */

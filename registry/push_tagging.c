@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "base/memory.h"
+#include "layers/descriptor.h"
 
 enum {
     ROUNDS = 8,           /* of reading all and mending it: another push may come between each */
@@ -50,6 +51,7 @@ void sb_tagging_free(struct sb_tagging *t) {
     for (size_t i = 0; i < t->n; i++) {
         forget_other(&t->v[i]);
         sb_joined_free(&t->v[i].joined);
+        sb_strings_free(&t->v[i].dropped);
         free(t->v[i].reference);
         free(t->v[i].kept_by);
     }
@@ -100,6 +102,7 @@ static int compare_tag(void *data, struct sb_error *err) {
     struct sb_descriptor there = {0};
     int rc = sb_remote_manifest_head(j->tagging->remote, reference, &there, err);
     set_named(j, rc > 0, &there.digest);
+    j->is_index = rc > 0 && sb_media_kind(there.media_type) == SB_MEDIA_KIND_INDEX;
     return rc < 0 ? -1 : 0;
 }
 
@@ -152,6 +155,15 @@ static int join(struct sb_tag_job *j, struct sb_error *err) {
     return 0;
 }
 
+/* An image alone takes the place of an index. */
+static int leave_index(struct sb_tag_job *j, struct sb_error *err) {
+    struct sb_tagging *t = j->tagging;
+    const struct document d = document_of(j);
+    const struct sb_leaving leaving = {t->remote,   j->reference, &j->names,
+                                       t->platform, d.descriptor, d.bytes};
+    return t->join ? 0 : sb_join_leave(&leaving, &j->dropped, err);
+}
+
 static int put(void *data, struct sb_error *err) {
     struct sb_tag_job *j = data;
     if (is_joined(j))
@@ -159,6 +171,8 @@ static int put(void *data, struct sb_error *err) {
     const struct document d = document_of(j);
     struct sb_digest_text digest = sb_digest_text(&d.descriptor->digest);
     remember(j);
+    if (j->is_index && j->reference && !j->same && leave_index(j, err) < 0)
+        return -1;
     return sb_remote_manifest_put(j->tagging->remote, j->reference ? j->reference : digest.text,
                                   d.descriptor->media_type, d.bytes->data, d.bytes->len, err);
 }
@@ -453,6 +467,10 @@ void sb_tagging_result(const struct sb_tagging *t, struct sb_push_result *out) {
         joined_result(t, own, out);
         return;
     }
+    for (size_t i = 0; i < t->n; i++)
+        for (size_t k = 0; k < t->v[i].dropped.n; k++)
+            if (!sb_strings_has(&out->dropped, t->v[i].dropped.v[k]))
+                sb_strings_add(&out->dropped, t->v[i].dropped.v[k]);
     out->replaced = own && !out->unchanged && own->was_named &&
                     !sb_digest_equal(&own->was, &t->document->descriptor.digest);
     if (out->replaced)

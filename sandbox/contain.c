@@ -150,6 +150,8 @@ static pid_t start(const struct sb_contain *contain, const struct sb_cgroup *cgr
                         sb_streams_has_terminal(contain->streams) ? "terminal" : "pipe");
     if (contain->own_system)
         sb_strings_add(&argv, "system=own");
+    if (contain->apart || contain->place_count)
+        sb_strings_add(&argv, "apart=yes");
     for (size_t i = 0; i < contain->place_count; i++)
         sb_strings_addf(&argv, "place=%s=%s", contain->places[i].name, contain->places[i].source);
     for (size_t i = 0; i < cgroup->directories.n; i++)

@@ -61,6 +61,7 @@ struct sb_contain {
     enum sb_contain_cgroups cgroups;
     const struct sb_contain_place *places; /* not NULL: it is set apart */
     size_t place_count;
+    bool apart;      /* it is set apart, without any place */
     bool network;    /* it has this machine's, and may not ask at link-local addresses */
     bool own_system; /* /dev, of a few nodes, and /sys are not this machine's: for a runtime that
                         makes a user namespace with its numbers */

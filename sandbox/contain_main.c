@@ -6,7 +6,8 @@
  *     input=pipe|terminal             descriptor 3 is its input; it is the terminal's first process
  *     system=own                      /dev, and with a network /sys, are its own
  *     join=DIRECTORY                  each: a control group
- *     place=NAME=DIRECTORY            each: it is set apart (sandbox/contain_apart.c)
+ *     apart=yes                       it is set apart (sandbox/contain_apart.c), with
+ *     place=NAME=DIRECTORY            each of these
  *
  * Descriptor 0 is a pipe for failures of our own, as text: that keeps them apart from what the
  * program says. Everything here runs in a process of its own with one thread.
@@ -51,7 +52,7 @@ enum { FAILED = 125 };
 
 struct options {
     const char *cgroups;
-    bool no_network, own_system;
+    bool no_network, own_system, apart;
     bool terminal;                   /* descriptors 0 to 2 are one, for the program alone */
     char *places[SB_CONTAIN_PLACES]; /* NAME=DIRECTORY */
     size_t place_count;
@@ -375,6 +376,8 @@ static bool take_option(char *option, struct options *out) {
         out->no_network = !strcmp(value, "none");
     else if (!strcmp(option, "system"))
         out->own_system = !strcmp(value, "own");
+    else if (!strcmp(option, "apart"))
+        out->apart = true;
     else if (!strcmp(option, "place") && out->place_count < SB_CONTAIN_PLACES)
         out->places[out->place_count++] = value;
     else if (!strcmp(option, "input"))
@@ -406,7 +409,7 @@ int sb_contain_main(int argc, char **argv) {
     sigset_t signals;
     set_signals(&signals);
     const char *what = "";
-    if (options.place_count && sb_contain_apart(options.places, options.place_count, &what) < 0)
+    if (options.apart && sb_contain_apart(options.places, options.place_count, &what) < 0)
         fail(what);
     if (unshare(CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWUTS) < 0)
         fail("making a PID namespace");

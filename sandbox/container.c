@@ -15,10 +15,13 @@
 #include "base/text.h"
 #include "sandbox/contain.h"
 #include "sandbox/container_private.h"
+#include "sandbox/first.h"
 #include "sandbox/runtime.h"
 #include "sandbox/userns.h"
 
 enum { RUNTIME_LOG_LIMIT = 1 << 20 };
+
+#define FIRST_DIRECTORY "first" /* in the bundle, if it is needed */
 
 /* The program's directory: config.json, state/ (the runtime's, which copies the former), log (the
  * runtime's). */
@@ -27,6 +30,8 @@ struct bundle {
     int fd;
     bool mounted;   /* a tmpfs */
     bool own_users; /* it says that there is to be a user namespace */
+    char *first;    /* the file of the program's first process; NULL: it is that itself */
+    bool first_mounted;
 };
 
 /* config.json is JSON, and JSON is UTF-8. */
@@ -42,14 +47,22 @@ static int check_text(const struct sb_container *container, struct sb_error *err
     return good ? 0 : sb_fail(err, SB_E_STEP, "the command or the workdir is not UTF-8");
 }
 
+/* What is attended by somebody, or told to end, is process 1 as in any other container: signals go
+ * to it. Nobody waits for the orphans of the others. */
+static int add_first(struct sb_store *store, const struct sb_container *container,
+                     struct bundle *bundle, struct sb_error *err) {
+    if (container->streams || container->stop)
+        return 0;
+    sb_autofree char *directory = sb_format("%s/" FIRST_DIRECTORY, bundle->path);
+    bundle->first = sb_first_file(store, directory, &bundle->first_mounted, err);
+    return bundle->first ? 0 : -1;
+}
+
 static int make_bundle(struct sb_store *store, const struct sb_root *root,
                        const struct sb_container *container, bool own_users, struct bundle *out,
                        struct sb_error *err) {
     static atomic_uint count;
     unsigned number = atomic_fetch_add(&count, 1);
-    sb_autojson json_t *config = sb_container_config(root, container, own_users);
-    sb_autobuf struct sb_buf text = {0};
-    sb_json_write(config, &text);
     out->id = sb_format("sbuild-%d-%u", (int)getpid(), number);
     out->path = sb_format("%s/run-%u", sb_store_tmp_path(store), number);
     if (mkdir(out->path, 0700) < 0)
@@ -60,8 +73,11 @@ static int make_bundle(struct sb_store *store, const struct sb_root *root,
     out->mounted = container->secret;
     out->own_users = own_users;
     out->fd = sb_directory_open(AT_FDCWD, out->path, err);
-    if (out->fd < 0)
+    if (out->fd < 0 || add_first(store, container, out, err) < 0)
         return -1;
+    sb_autojson json_t *config = sb_container_config(root, container, out->first, own_users);
+    sb_autobuf struct sb_buf text = {0};
+    sb_json_write(config, &text);
     sb_autoclose int fd =
         openat(out->fd, "config.json", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0)
@@ -71,10 +87,15 @@ static int make_bundle(struct sb_store *store, const struct sb_root *root,
 
 static void drop_bundle(struct bundle *bundle) {
     sb_close_descriptor(&bundle->fd);
+    if (bundle->first_mounted) {
+        sb_autofree char *directory = sb_format("%s/" FIRST_DIRECTORY, bundle->path);
+        umount2(directory, MNT_DETACH | UMOUNT_NOFOLLOW);
+    }
     if (bundle->mounted)
         umount2(bundle->path, MNT_DETACH | UMOUNT_NOFOLLOW);
     if (bundle->path)
         sb_tree_remove(AT_FDCWD, bundle->path, NULL);
+    free(bundle->first);
     free(bundle->path);
     free(bundle->id);
 }

@@ -93,12 +93,21 @@ static json_t *user(const struct sb_container *container) {
                      (json_int_t)container->gid, "additionalGids", groups, "umask", 022);
 }
 
-static json_t *process(const struct sb_container *container) {
-    json_t *args = json_array();
-    json_t *env = json_array();
-    json_t *caps = json_object();
+/* In /dev, which is the container's own: nothing has to be there. Without patience (init/main.c):
+ * what is left goes with the namespace. */
+#define FIRST_PLACE "/dev/.sbuild-first"
+
+static json_t *arguments(const struct sb_container *container, bool first) {
+    static const char *const above[] = {FIRST_PLACE, "0", "9", NULL};
+    json_t *args = first ? strings(above) : json_array();
     for (size_t i = 0; container->argv[i]; i++)
         json_array_append_new(args, text(container->argv[i]));
+    return args;
+}
+
+static json_t *process(const struct sb_container *container, bool first) {
+    json_t *env = json_array();
+    json_t *caps = json_object();
     for (size_t i = 0; i < container->env->n; i++) {
         const struct sb_pair *pair = &container->env->v[i];
         sb_autofree char *both = sb_format("%s=%s", pair->name, pair->value);
@@ -117,7 +126,7 @@ static json_t *process(const struct sb_container *container) {
             json_pack("{s:i, s:i}", "height", (int)size.ws_row, "width", (int)size.ws_col));
     }
     json_object_set_new(out, "user", user(container));
-    json_object_set_new(out, "args", args);
+    json_object_set_new(out, "args", arguments(container, first));
     json_object_set_new(out, "env", env);
     json_object_set_new(out, "cwd", text(container->workdir));
     json_object_set_new(out, "capabilities", caps);
@@ -143,7 +152,7 @@ bool sb_container_shares_network(const struct sb_container *container) {
     return container->network || container->own_network;
 }
 
-static json_t *mounts(const struct sb_container *container, bool own_users) {
+static json_t *mounts(const struct sb_container *container, const char *first, bool own_users) {
     json_t *out = json_array();
     add_mount(out, "/proc", "proc", "proc", "nosuid noexec nodev");
     add_mount(out, "/dev", "tmpfs", "tmpfs", "nosuid strictatime mode=755 size=65536k");
@@ -161,6 +170,8 @@ static json_t *mounts(const struct sb_container *container, bool own_users) {
                   mount->read_only ? "bind nosuid nodev rprivate ro"
                                    : "bind nosuid nodev rprivate rw");
     }
+    if (first)
+        add_mount(out, FIRST_PLACE, "bind", first, "bind nosuid nodev rprivate ro");
     return out;
 }
 
@@ -184,7 +195,7 @@ static json_t *all_ids(void) {
 }
 
 json_t *sb_container_config(const struct sb_root *root, const struct sb_container *container,
-                            bool own_users) {
+                            const char *first, bool own_users) {
     json_t *spec_linux = json_object();
     json_object_set_new(spec_linux, "namespaces", namespaces(container, own_users));
     if (own_users) {
@@ -199,8 +210,8 @@ json_t *sb_container_config(const struct sb_root *root, const struct sb_containe
     json_object_set_new(out, "root",
                         json_pack("{s:o, s:b}", "path", text(sb_root_path(root)), "readonly", 0));
     json_object_set_new(out, "hostname", json_string("sbuild"));
-    json_object_set_new(out, "process", process(container));
-    json_object_set_new(out, "mounts", mounts(container, own_users || sb_userns_inside()));
+    json_object_set_new(out, "process", process(container, first));
+    json_object_set_new(out, "mounts", mounts(container, first, own_users || sb_userns_inside()));
     json_object_set_new(out, "linux", spec_linux);
     return out;
 }

@@ -8,10 +8,11 @@
 
 #include "sandbox/container.h"
 
-/* config.json of runtime-spec 1.0. own_users: in a user namespace of its own, with the numbers of
+/* config.json of runtime-spec 1.0. first: the file of a process above the program
+ * (sandbox/first.h); NULL: none. own_users: in a user namespace of its own, with the numbers of
  * this one. A new reference. */
 json_t *sb_container_config(const struct sb_root *root, const struct sb_container *container,
-                            bool own_users);
+                            const char *first, bool own_users);
 
 /* Whether its network is none that was made for it, with its user namespace. */
 bool sb_container_shares_network(const struct sb_container *container);

@@ -89,6 +89,15 @@ int sb_program_ended(const char *name, int status, const struct sb_limits *limit
     return add_limit(limits, met, err);
 }
 
+/* Which limit of the settings that was. */
+static int name_limit(const struct sb_host_program *program, enum sb_limit_met met,
+                      struct sb_error *err) {
+    if (!program->downloads || met != SB_LIMIT_OF_TIME)
+        return -1;
+    return sb_error_hint(err, "if it is to have more, say so in the settings: limits: {download: "
+                              "…}");
+}
+
 int sb_host_program(const struct sb_host_program *program, struct sb_step_log *log,
                     struct sb_error *err) {
     struct sb_pairs env = {0};
@@ -99,6 +108,9 @@ int sb_host_program(const struct sb_host_program *program, struct sb_step_log *l
         sb_strings_addf(&list, "%s=%s", env.v[i].name, env.v[i].value);
     sb_pairs_free(&env);
     enum sb_limit_met met = SB_LIMIT_NONE;
+    struct sb_limits limits = program->limits ? *program->limits : (struct sb_limits){0};
+    if (program->downloads && limits.download < limits.time)
+        limits.time = limits.download;
     struct sb_contain contain = {.argv = program->argv,
                                  .env = (const char *const *)list.v,
                                  .directory = program->directory,
@@ -106,14 +118,17 @@ int sb_host_program(const struct sb_host_program *program, struct sb_step_log *l
                                  .places = program->places,
                                  .place_count = program->place_count,
                                  .network = true,
-                                 .limits = program->limits,
+                                 .limits = program->limits ? &limits : NULL,
                                  .out_met = &met};
     int status;
     sb_step_log_begin(log);
     if (sb_contain_run(&contain, log, &status, err) < 0)
         return -1;
+    if (program->out_met)
+        *program->out_met = met;
     sb_autofree char *name = sb_program_name(NULL, program->argv);
-    if (sb_program_ended(name, status, program->limits, met, err) == 0)
+    if (sb_program_ended(name, status, &limits, met, err) == 0)
         return 0;
+    name_limit(program, met, err);
     return sb_step_log_full(log, err);
 }

@@ -38,6 +38,8 @@ struct sb_host_program {
     const struct sb_contain_place *places; /* not NULL: it is set apart (sandbox/contain.h) */
     size_t place_count;
     const struct sb_limits *limits; /* NULL: none */
+    bool downloads;             /* it may take as long as a download (limits: {download: …}) */
+    enum sb_limit_met *out_met; /* which limit it met, if any; may be NULL */
 };
 int sb_host_program(const struct sb_host_program *program, struct sb_step_log *log,
                     struct sb_error *err);

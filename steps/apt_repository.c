@@ -47,6 +47,13 @@ static bool is_flat(const struct sb_apt_repository *repository) {
     return repository->suite[strlen(repository->suite) - 1] == '/';
 }
 
+static bool can_be_read(const char *path) {
+    for (; *path; path++)
+        if ((unsigned char)*path <= ' ' || *path == 0x7f || *path == ',')
+            return false;
+    return true;
+}
+
 static void check(struct sb_reader *reader, const struct sb_yaml *node,
                   const struct sb_apt_repositories *before, struct sb_apt_repository *repository) {
     if (is_flat(repository) && repository->components.n)
@@ -54,9 +61,9 @@ static void check(struct sb_reader *reader, const struct sb_yaml *node,
                           "key \"components\": an archive whose suite is a path has none");
     if (!is_flat(repository) && !repository->components.n)
         sb_strings_add(&repository->components, "main");
-    if (*repository->key == '/' && strpbrk(repository->key, " \t\r\n,"))
+    if (*repository->key == '/' && !can_be_read(repository->key))
         sb_reader_problem(reader, sb_yaml_get(node, "key"),
-                          "key \"key\": apt can't read a path with a blank or a comma");
+                          "key \"key\": apt can't read a path with a blank, a comma or a control character");
     for (size_t i = 0; i < before->n; i++)
         if (!strcmp(before->v[i].url, repository->url) &&
             !strcmp(before->v[i].suite, repository->suite))
@@ -130,27 +137,52 @@ int sb_apt_repositories_inputs(const struct sb_apt_repositories *repositories,
 #define BEGIN_PUBLIC "-----BEGIN PGP PUBLIC KEY BLOCK-----"
 #define BEGIN_SECRET "-----BEGIN PGP PRIVATE KEY BLOCK-----"
 
-/* The kind of the first packet of OpenPGP; -1: it begins with none. */
-static int first_packet(const struct sb_buf *text) {
-    int first = text->len ? (unsigned char)text->data[0] : 0;
-    if (!(first & 0x80))
+enum { SECRET_KEY = 5, PUBLIC_KEY = 6, SECRET_SUBKEY = 7, FOREVER = 0xff };
+
+/* The kind of a packet of OpenPGP, and what is behind it; -1: none begins there. */
+static int take_packet(const unsigned char **at, const unsigned char *end) {
+    const unsigned char *p = *at;
+    if (p == end || !(*p & 0x80))
         return -1;
-    return first & 0x40 ? first & 0x3f : first >> 2 & 0xf;
+    bool new = *p & 0x40;
+    int kind = new ? *p & 0x3f : *p >> 2 & 0xf;
+    unsigned bytes = 1 << (*p & 3);
+    if (new)
+        bytes = end - p < 2 ? FOREVER : p[1] < 192 ? 1 : p[1] < 224 ? 2 : p[1] == 255 ? 4 : FOREVER;
+    else if (bytes == 8)
+        bytes = FOREVER;
+    p += new &&bytes == 4 ? 2 : 1;
+    uint64_t len = bytes == FOREVER || (uint64_t)(end - p) < bytes ? UINT64_MAX : 0;
+    for (unsigned i = 0; len != UINT64_MAX && i < bytes; i++)
+        len = len << 8 | *p++;
+    if (new &&bytes == 2)
+        len = len - (192 << 8) + 192;
+    *at = len < (uint64_t)(end - p) ? p + len : end;
+    return kind;
+}
+
+static bool is_private(const struct sb_buf *text) {
+    const unsigned char *at = (const unsigned char *)sb_buf_text(text), *end = at + text->len;
+    if (memmem(at, text->len, BEGIN_SECRET, strlen(BEGIN_SECRET)))
+        return true;
+    for (int kind; (kind = take_packet(&at, end)) >= 0;)
+        if (kind == SECRET_KEY || kind == SECRET_SUBKEY)
+            return true;
+    return false;
 }
 
 /* Whether apt reads it, which goes by the name's ending: true where it is armored. */
 static int check_key(const char *name, const struct sb_buf *text, bool *out_armored,
                      struct sb_error *err) {
-    enum { SECRET_KEY = 5, PUBLIC_KEY = 6 };
-    const char *said = text->len ? text->data : "";
+    const char *said = sb_buf_text(text);
+    const unsigned char *first = (const unsigned char *)said;
     bool keybox = text->len > 12 && !memcmp(said + 8, "KBXf", 4);
     *out_armored = memmem(said, text->len, BEGIN_PUBLIC, strlen(BEGIN_PUBLIC)) != NULL;
-    if (memmem(said, text->len, BEGIN_SECRET, strlen(BEGIN_SECRET)) ||
-        first_packet(text) == SECRET_KEY) {
+    if (is_private(text)) {
         sb_fail(err, SB_E_RECIPE, "%s is a private key, which no image may have", name);
         return sb_error_hint(err, "gpg --export --armor KEY writes the public one");
     }
-    if (*out_armored || (first_packet(text) == PUBLIC_KEY && !keybox))
+    if (*out_armored || (!keybox && take_packet(&first, first + text->len) == PUBLIC_KEY))
         return 0;
     sb_fail(err, SB_E_RECIPE, "%s is no public key of OpenPGP%s", name,
             keybox ? ", but a keybox, which apt does not read" : "");

@@ -17,13 +17,15 @@ enum { FILE_LIMIT = 16 << 20 };
 #define WGET_NAME "wgetrc"
 #define PLACE     SB_AUTHORITIES_PLACE "/"
 
-/* OpenSSL, Go and rustls; requests, curl, pip, git, node, cargo, deno, AWS, gRPC. */
+/* OpenSSL, Go and rustls; requests, curl, pip, git, node, npm (whose own settings would win),
+ * cargo, deno, AWS, gRPC. */
 static const char *const variables[] = {"SSL_CERT_FILE",
                                         "REQUESTS_CA_BUNDLE",
                                         "CURL_CA_BUNDLE",
                                         "PIP_CERT",
                                         "GIT_SSL_CAINFO",
                                         "NODE_EXTRA_CA_CERTS",
+                                        "NPM_CONFIG_CAFILE",
                                         "CARGO_HTTP_CAINFO",
                                         "DENO_CERT",
                                         "AWS_CA_BUNDLE",

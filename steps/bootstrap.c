@@ -226,3 +226,11 @@ int sb_bootstrap_run(const struct sb_bootstrap *bootstrap, struct sb_step_run_co
         return -1;
     return write_sources(root, bootstrap, context->platform, err);
 }
+
+int sb_bootstrap_check(const struct sb_bootstrap *bootstrap, struct sb_error *err) {
+    sb_autofree char *program = sb_process_find("mmdebstrap");
+    if (program)
+        return find_keyring(bootstrap, err) ? 0 : -1;
+    sb_fail(err, SB_E_NOT_FOUND, "the program mmdebstrap is not installed");
+    return sb_error_hint(err, "install it on this machine: apt-get install mmdebstrap");
+}

@@ -15,4 +15,7 @@
 int sb_bootstrap_run(const struct sb_bootstrap *bootstrap, struct sb_step_run_context *context,
                      struct sb_error *err);
 
+/* Whether this machine has what that needs: SB_E_NOT_FOUND. */
+int sb_bootstrap_check(const struct sb_bootstrap *bootstrap, struct sb_error *err);
+
 #endif

@@ -12,6 +12,8 @@
 #include "layers/unpack.h"
 #include "steps/execution.h"
 #include "steps/git_fetch.h"
+#include "steps/git_program.h"
+#include "steps/git_refs.h"
 #include "steps/kinds.h"
 
 struct git {
@@ -19,7 +21,7 @@ struct git {
     char *commit, *tag, *branch; /* one of them */
     struct sb_placing placing;   /* to, owner */
     bool submodules, lfs;
-    char resolved[65]; /* the commit, once it is known */
+    char resolved[SB_STEP_SETTLED]; /* the commit, once it is known */
 };
 
 static struct git *own(const struct sb_step *step) {
@@ -97,13 +99,26 @@ static char *ref_of(const struct sb_step *step) {
     return sb_format("refs/%s/%s", git->tag ? "tags" : "heads", git->tag ? git->tag : git->branch);
 }
 
-static int resolve(const struct sb_step *step, const struct sb_secrets *secrets,
-                   struct sb_error *err) {
-    struct git *git = own(step);
-    if (*git->resolved)
-        return 0;
+static char *moving(const struct sb_step *step) {
     sb_autofree char *ref = ref_of(step);
-    return sb_git_resolve(git->url, ref, credentials_of(step, secrets), git->resolved, err);
+    return ref && !*own(step)->resolved ? sb_format("%s %s", own(step)->url, ref) : NULL;
+}
+
+static int resolve(const struct sb_step *step, const struct sb_secrets *secrets,
+                   const struct sb_settings *settings, char out[static SB_STEP_SETTLED],
+                   struct sb_error *err) {
+    sb_autofree char *ref = ref_of(step);
+    return sb_git_resolve(own(step)->url, ref, credentials_of(step, secrets), settings, out, err);
+}
+
+static void settle(const struct sb_step *step, const char *commit) {
+    memcpy(own(step)->resolved, commit, strlen(commit) + 1);
+}
+
+static int look(const struct sb_step *step, struct sb_context *context, bool deep,
+                struct sb_error *err) {
+    (void)context, (void)deep;
+    return sb_git_check(own(step)->lfs, err);
 }
 
 /* ---- running ---- */
@@ -164,8 +179,11 @@ const struct sb_step_kind sb_step_kind_git = {
     .runs_programs = true,
     .runs_outside = true,
     .check = check,
+    .moving = moving,
     .resolve = resolve,
+    .settle = settle,
     .describe = describe,
+    .look = look,
     .summary = summary,
     .run = run,
 };

@@ -2,11 +2,9 @@
  * steps/git_fetch: commits of other repositories, as git of this machine fetches them.
  *
  * Not in the step's root: an image need not have git to be given files, and which bytes a commit
- * has must not be for programs of an image to say. What a server sends is hostile: git sees
- * nobody's configuration, no hooks, filters, helpers or templates, speaks http, https and git
- * alone, and never has a work tree. What it fetched it writes as a tar (git archive), which is
- * unpacked as all foreign archives are. While it reads packs it is set apart (sandbox/contain.h);
- * what a name stands for it is asked with the same configuration, before there is any namespace.
+ * has must not be for programs of an image to say. What a server sends is hostile: git is told so
+ * (steps/git_program.h), set apart (sandbox/contain.h), and never has a work tree. What it fetched
+ * it writes as a tar (git archive), which is unpacked as all foreign archives are.
  */
 #ifndef SB_STEPS_GIT_FETCH_H
 #define SB_STEPS_GIT_FETCH_H
@@ -23,13 +21,9 @@ struct sb_git_commit {
     bool submodules, lfs;
 };
 
-/* The commit that a ref ("refs/tags/v1") of the repository is now; an annotated tag is the commit
- * that it names. credentials: lines as git-credential-store keeps them; NULL: none. */
-int sb_git_resolve(const char *url, const char *ref, const struct sb_secret *credentials,
-                   char out[static 65], struct sb_error *err);
-
 /* Fetches it, and writes directory/1.tar, 2.tar, … : the commit's files, then those of its
- * submodules, each with its path. out_count says how many. directory: an empty one of the store. */
+ * submodules, each with its path. out_count says how many. directory: an empty one of the store.
+ * credentials: as sb_git_environment has them. It takes no longer than a download may. */
 int sb_git_fetch(const struct sb_git_commit *commit, const struct sb_secret *credentials,
                  const char *directory, struct sb_step_run_context *context, size_t *out_count,
                  struct sb_error *err);

@@ -48,14 +48,14 @@ _sbuild() {
 	case $command in
 	build) options="--tag --push --compression --format --ca --plain-http --explain --until --skip-tests --metadata-file --json --progress --set --secret --platform --allow --version --no-cache --cache-from --cache-to --jobs --runtime --store" ;;
 	bundle) options="--push --compression --format --ca --plain-http --output --units --name --tag --skip-tests --metadata-file --json --progress --set --secret --platform --allow --version --no-cache --cache-from --cache-to --jobs --runtime --store" ;;
-	plan) options="--json --until --skip-tests --ca --plain-http --set --secret --platform --allow --version --no-cache --cache-from --cache-to --jobs --runtime --store" ;;
+	plan) options="--json --until --skip-tests --push --tag --ca --plain-http --set --secret --platform --allow --version --no-cache --cache-from --cache-to --jobs --runtime --store" ;;
 	run) options="--shell --failed --network --env --user --workdir --progress --ca --plain-http --set --secret --platform --allow --version --no-cache --cache-from --cache-to --jobs --runtime --store" ;;
-	lock) options="--update --allow --set --json --ca --plain-http --store" ;;
+	lock) options="--update --allow --set --secret --json --ca --plain-http --store" ;;
 	images) options="--json --store" ;;
 	inspect) options="--json --manifest --config --platform --store" ;;
 	ls) options="--recursive --layers --bytes --platform --json --store" ;;
 	diff) options="--summary --platform --json --store" ;;
-	tag) options="--delete --store" ;;
+	tag) options="--delete --all-platforms --store" ;;
 	push) options="--compression --format --ca --plain-http --platform --create-repository --json --progress --store" ;;
 	pull) options="--platform --all-platforms --unpack --ca --plain-http --json --progress --store" ;;
 	index) options="--add --remove --compression --format --ca --plain-http --create-repository --json --progress --store" ;;

@@ -27,6 +27,26 @@ sleep 2 # what was written within the clock's grain is read again
 measure -n 50 "$SBUILD" small.yaml
 show "nothing changed, 300 files" "$best" "$floor"
 promise "nothing changed, 300 files (ms)" "$best" 6
+graph() { # NAME PLATFORMS: 40 stages that share the 300 files, each copied from
+	mkdir -p "$1"
+	awk -v dir="$1" 'BEGIN { for (i = 0; i < 300; i++) printf "%s/%d/file-%d.py\n", dir, i % 40, i }' >names
+	sed 's|/[^/]*$||' names | sort -u | xargs mkdir -p
+	while read -r name; do echo "print('$name')" >"$name"; done <names
+	{
+		printf 'name: %s\nplatforms: [%s]\nfrom: scratch\nstages:\n' "$1" "$2"
+		for i in $(seq 0 39); do
+			echo "  - {name: s$i, from: scratch, layers: [{name: files, copy: {from: $1/$i, to: /s}}]}"
+		done
+		printf 'layers:\n  - name: all\n    steps:\n'
+		for i in $(seq 0 39); do echo "      - copy: {stage: s$i, from: /s, to: /t$i}"; done
+	} >"$1.yaml"
+	"$SBUILD" "$1.yaml" >/dev/null 2>&1
+}
+floor_small=$best
+graph graph linux/amd64,linux/arm64,linux/riscv64
+sleep 2
+measure -n 50 "$SBUILD" graph.yaml
+show "nothing changed, 40 stages, 3 platforms, 300 files" "$best" "$floor_small"
 measure -n 20 -b "date +%N >>small/1/file-150.py" "$SBUILD" small.yaml
 show "one file changed, of 300" "$best" "$floor"
 promise "one file changed, of 300 (ms)" "$best" 20

@@ -4,6 +4,7 @@
 . tests/e2e/lib.sh
 need_root
 need unshare ip python3 runc
+command -v git >/dev/null || skip "git is not installed"
 
 cat >server.py <<'EOR'
 import http.server, socket, sys, threading, time, urllib.parse
@@ -16,17 +17,25 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_header("Location", urllib.parse.unquote(self.path[4:]))
             self.end_headers()
             return
+        if self.path.startswith("/link.git/"):
+            self.send_response(302)
+            self.send_header("Location", "http://169.254.169.254/" + self.path[10:])
+            self.end_headers()
+            return
         if self.path == "/flaky" and not hasattr(Handler, "failed"):
             Handler.failed = True
             self.send_error(503)
             return
         self.send_response(200)
-        self.send_header("Content-Length", "6" if self.path != "/slow" else "60")
+        slow = self.path.startswith("/slow")
+        self.send_header("Content-Length", "60" if slow else "6")
+        if self.path.startswith("/slow.git/"):
+            self.send_header("Content-Type", "application/x-git-upload-pack-advertisement")
         self.end_headers()
-        for byte in b"secret" if self.path != "/slow" else bytes(60):
+        for byte in bytes(60) if slow else b"secret":
             self.wfile.write(bytes([byte]))
             self.wfile.flush()
-            if self.path == "/slow":
+            if slow:
                 time.sleep(0.5)
     def log_message(self, *args):
         pass
@@ -104,6 +113,21 @@ for url in http://127.0.0.1/x http://10.1.2.3/x http://198.51.100.7/x \
 	'http://198.51.100.7/to?http://[2001:db8::7]/x' http://198.51.100.7/to?http://203.0.113.9/x http://inner.example.com/to?http://10.1.2.3/y http://198.51.100.7/flaky; do
 	try "$url"
 done
+# What git steps ask, of a server that may be anybody's.
+git_step() { # URL WHAT
+	n=$((n + 1)) status=0
+	printf 'name: d%s\nfrom: scratch\nlayers: [{name: x, git: {url: "%s", %s, to: /x}}]\n' $n "$1" "$2" >d$n.yaml
+	start=$(date +%s)
+	"$SBUILD" d$n.yaml --no-cache >out 2>&1 || status=$?
+	echo "git $status $(($(date +%s) - start))"
+}
+git_steps() { # URL…
+	for url; do
+		git_step "$url" "tag: v1"
+		git_step "$url" "commit: 4e8f0a7d2c1b9e6f5a3d8c7b6a5f4e3d2c1b0a99"
+	done
+}
+git_steps http://169.254.169.254/x.git http://2852039166/x.git
 chown -R "$user" home
 status=0
 as_user -C "$T/home" "$SBUILD" asking.yaml --store "$T/home/store" >out 2>&1 || status=$?
@@ -112,12 +136,19 @@ echo "user $status"
 "$SBUILD" asking.yaml --no-cache >/dev/null 2>err || cat err
 "$SBUILD" export asking:latest --format rootfs -o - 2>/dev/null | tar -xOf - seen >seen
 mkdir -p config/sbuild
-printf 'limits: {download: 3s}\n' >config/sbuild/config.yaml
+printf 'limits: {download: 2s}\n' >config/sbuild/config.yaml
 export XDG_CONFIG_HOME="$T/config"
 start=$(date +%s)
 try http://198.51.100.7/slow
 cp out slow
 echo "took $(($(date +%s) - start))"
+git_step http://metadata.example.com/x.git "tag: v1"
+git_steps http://198.51.100.7/link.git
+grep -c '^198.51.100.7 /link.git' asked >git_asked || :
+git_step http://198.51.100.7/slow.git "tag: v1"
+cp out slow_tag
+git_step http://198.51.100.7/slow.git "commit: 4e8f0a7d2c1b9e6f5a3d8c7b6a5f4e3d2c1b0a99"
+cp out slow_commit
 EOR
 unset http_proxy https_proxy HTTP_PROXY HTTPS_PROXY all_proxy no_proxy 2>/dev/null || :
 user="$user" T="$T" unshare --net --mount --propagation private sh inside.sh >results 2>err || cat err results
@@ -129,8 +160,17 @@ check_equal "all others work" 7 "$(grep -c '^0 http' allowed)"
 check_equal "and nobody was asked" "" "$(grep -v -e '^198.51' -e '^127.0.0.1 /to' -e '^files' asked_first)"
 check_equal "a user's downloads work" "user 0" "$(grep ^user results)"
 check_equal "a step with the network reaches all" 6 "$(grep -c ' secret' seen)"
+if command -v git >/dev/null; then
+	check_equal "git steps end, each in time" 9 "$(grep -c '^git [45] [0-9]$' results)"
+	check "a redirect was followed" [ "$(cat git_asked)" -ge 2 ]
+	check "a name that is not told in time" has slow_tag 'asking http://198.51.100.7/slow.git for refs/tags/v1: no answer within 2 seconds'
+	check "a commit that does not come in time" has slow_commit 'fetching the commit 4e8f.* took longer than 2'
+	check "and it is said which setting that is" has slow_commit 'limits: .download'
+	git_steps=1
+fi
 if [ -e /sys/fs/cgroup/cgroup.procs ] || [ -e /sys/fs/cgroup/unified/cgroup.procs ]; then
 	check_equal "but where clouds keep credentials" "" "$(grep -e '169.254.169.254/a' -e 100.100 -e 168.63 -e '\[fd' -e a9fe -e 6464 seen | grep secret)"
+	[ -z "${git_steps-}" ] || check_equal "and no git asked there" "" "$(grep -e '^169.254.169.254 ' -e '^metadata' asked)"
 else
 	skip "no control groups of version 2 here"
 fi

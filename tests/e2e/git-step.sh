@@ -51,7 +51,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             path = path[len("/private"):]
         if path.startswith("/to-file/"):
             return self.send(302, [("Location", "file:///etc")], b"")
-        if path.endswith("/info/lfs/objects/batch"):
+        if path.endswith("/objects/batch"):
             import json
             objects = [{"oid": o["oid"], "size": o["size"], "actions": {"download": {"href": f"http://{self.headers['Host']}/lfs/{o['oid']}"}}} for o in json.loads(body)["objects"]]
             return self.send(200, [("Content-Type", "application/vnd.git-lfs+json")], json.dumps({"transfer": "basic", "objects": objects}).encode())
@@ -118,10 +118,44 @@ check_equal "all of it is fetched, and that commit taken" lib-1 "$(top | tar -xO
 check "submodules" built "git: {url: $url/app.git, commit: $first, submodules: true, to: /src}"
 check_equal "at their place" lib-1 "$(top | tar -xO src/libs/lib/lib.txt)"
 
+# ---- locked ----
+recipe "git: {url: $url/app.git, branch: main, to: /src/app}"
+check "a branch is locked" "$SBUILD" lock app.yaml
+check "to its commit" has app.lock "\"$url/app.git refs/heads/main\": \"$third\""
+echo fourth >app/fourth && fourth=$(commit app) && g -C app push -q ../repos/app.git main
+check "it moves; the build stays" built "git: {url: $url/app.git, branch: main, to: /src/app}"
+before=$(wc -l <web.log)
+check_equal "at the commit that was locked" third "$(top | tar -xO src/app/second)"
+check "again: nothing to do" plan 'cached +app +source'
+check_equal "and nothing is asked" 0 "$(tail -n "+$((before + 1))" web.log | grep -c . || :)"
+check "locked again it is as it was" sh -c '"$SBUILD" lock app.yaml | grep "as it was$"'
+check "it is moved" sh -c '"$SBUILD" lock --update app.yaml | grep -- "$1 -> $2$"' sh "$third" "$fourth"
+check "and built so" built "git: {url: $url/app.git, branch: main, to: /src/app}"
+check_equal "from there" fourth "$(top | tar -xO src/app/fourth)"
+check "what is not in the lock file" built "git: {url: $url/app.git, tag: v1.0, to: /src/app}"
+check "is told of" has app.out "app.yaml:3:.*: $url/app.git refs/tags/v1.0 is not in the lock file; it is $first now"
+check "update drops what is not named" sh -c '"$SBUILD" lock --update app.yaml | grep "refs/heads/main dropped$"'
+sed -i "s/$first/main/" app.lock
+check_fails "a lock file that says something else is refused" 3 "$SBUILD" plan app.yaml
+check_said 'app.lock:4:.*expected a commit'
+rm app.lock
+cat >late.yaml <<END
+name: late
+from: scratch
+layers: [{name: first, run: never}, {name: source, git: {url: $url/app.git, tag: v9, to: /src}}]
+END
+for command in plan build; do
+	check_fails "$command says what names nothing, before any step" 1 "$SBUILD" "$command" late.yaml
+	check_said 'late.yaml:3:.*app.git has no refs/tags/v9'
+done
+
 # ---- passwords ----
 echo "http://user:pass-word@127.0.0.1:$web" >credentials
 check "a repository that wants a password" built "git: {url: $url/private/app.git, tag: v1.0, to: /p}, secrets: [git_credentials]" --secret id=git_credentials,src=credentials
 check_equal "which is nowhere" "" "$(grep -rlF pass-word "$SBUILD_STORE" app.out)"
+check "its tag is locked with it" "$SBUILD" lock app.yaml --secret id=git_credentials,src=credentials
+check_equal "which is not in the file" "" "$(grep -F pass-word app.lock)"
+rm app.lock
 refused "without it" 5 "git: {url: $url/private/app.git, tag: v1.0, to: /p}" 'secrets: \[git_credentials\]'
 refused "without it, by commit" 4 "git: {url: $url/private/app.git, commit: $second, to: /other}" 'secrets: \[git_credentials\]'
 
@@ -133,6 +167,14 @@ if command -v git-lfs >/dev/null; then
 	big=$(commit big) && g clone -q --bare big repos/big.git
 	check "files of LFS" built "git: {url: $url/big.git, commit: $big, lfs: true, to: /m}"
 	check_equal "are there" large "$(top | tar -xO m/model.bin)"
+	printf '[lfs]\n\turl = %s/else\n' "$url" >big/.lfsconfig && moved=$(commit big) && g -C big push -q ../repos/big.git HEAD:main 2>/dev/null
+	check "from a server that .lfsconfig names" built "git: {url: $url/big.git, commit: $moved, lfs: true, to: /m}"
+	check_equal "they come" large "$(top | tar -xO m/model.bin)"
+	check "from there" grep -q '^/else/objects/batch' web.log
+	for server in file:///etc http://169.254.169.254/x 'http://a:b@127.0.0.1/x'; do
+		git config -f big/.lfsconfig lfs.url "$server" && moved=$(commit big) && g -C big push -q ../repos/big.git HEAD:main 2>/dev/null
+		refused ".lfsconfig with $server" 4 "git: {url: $url/big.git, commit: $moved, lfs: true, to: /m}" '.lfsconfig: '
+	done
 	check "without a word" built "git: {url: $url/big.git, commit: $big, to: /m}"
 	check_equal "what stands for them" "oid sha256:$oid" "$(top | tar -xO m/model.bin | sed -n 2p)"
 else
@@ -149,6 +191,9 @@ evil() { # URL PATH: a commit with such a submodule
 for transport in 'ext::touch /var/tmp/evil-smudge' "file://$T/repos/lib.git" "$T/repos/lib.git" 'ssh://-oProxyCommand=touch/x' 'git@github.com:a/b' -u./payload; do
 	refused "a submodule at $transport" 4 "$(evil "$transport" lib)" 'only http, https and git are fetched'
 done
+for address in 169.254.169.254 2852039166 0251.254.169.254 '[fe80::1]'; do
+	refused "a submodule at $address" 4 "$(evil "http://$address/lib.git" lib)" 'no server is asked at addresses of the local link'
+done
 refused "a submodule with a password" 4 "$(evil "http://a:b@127.0.0.1:$web/lib.git" lib)" 'its url has a user or a password'
 check "none of them ran anything" test ! -e /var/tmp/evil-smudge
 refused "a redirect to a file" '[45]' "git: {url: $url/to-file/x.git, commit: $first, to: /never}" 'fetching the commit .* failed|not allowed|error'
@@ -159,5 +204,17 @@ refused "no such repository" '[45]' "git: {url: $url/none.git, tag: v1, to: /x}"
 g init -q links && ln -s /etc links/etc && commit links >/dev/null && g clone -q --bare links repos/links.git
 check "a link out" built "git: {url: $url/links.git, branch: main, to: /l}"
 check_equal "is a link" /etc "$(top | tar -tvf - | sed -n 's/.* -> //p')"
+# One that never comes to its end.
+silent=$(free_port)
+python3 -c 'import socket, sys, time
+s = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+kept = []
+while True: kept.append(s.accept())' "$silent" &
+settings <<END
+limits: {download: 2s}
+END
+refused "a server that never says anything" 4 "git: {url: git://127.0.0.1:$silent/x.git, commit: $first, to: /never}" 'took longer than 2'
+check_said 'limits: .download'
+refused "a name that is never told" 5 "git: {url: git://127.0.0.1:$silent/x.git, tag: v1, to: /never}" 'no answer within 2 seconds'
 check_equal "no directory of git's is left" "" "$(ls -d "$SBUILD_STORE"/sbuild/tmp/*/git-* 2>/dev/null)"
 check_store "after all of this"

@@ -103,7 +103,7 @@ fi
 
 # ---- both at once ----
 
-joins=${SB_JOINS:-10} lost=
+joins=${SB_JOINS:-5} lost=
 for i in $(seq "$joins"); do
 	on amd64 push app:1 "$REGISTRY/race/app:$i" --platform linux/amd64 >one.out 2>&1 &
 	one=$!
@@ -112,6 +112,36 @@ for i in $(seq "$joins"); do
 	[ "$(platforms race/app $i)" = "amd64 arm64" ] || lost="$lost $i"
 done
 check_equal "of $joins pushes of two at once all have both" "" "$lost"
+
+# Releases, each built for one platform by each machine: floating tags name what the release's own does.
+sed "s|^name: app|&\nplatforms: [linux/amd64, linux/arm64]\ntags: [semver]\nimage: {repository: $REGISTRY/race/release}|" app.yaml >release.yaml
+lost=
+for i in $(seq "$joins"); do
+	echo "$i" >app/file
+	on one release.yaml --push --platform linux/amd64 --version "1.0.$i" >one.out 2>&1 &
+	one=$!
+	on two release.yaml --push --platform linux/arm64 --version "1.0.$i" >two.out 2>&1 || lost="$lost $i:arm64-failed"
+	wait $one || lost="$lost $i:amd64-failed"
+	for tag in "v1.0.$i" v1.0 v1 latest; do
+		[ "$(platforms race/release "$tag") $(registry_digest race/release "$tag")" = "amd64 arm64 $(registry_digest race/release "v1.0.$i")" ] ||
+			lost="$lost $i:$tag"
+	done
+done
+check_equal "of $joins releases built and pushed by two at once all have both, under all tags" "" "$lost"
+check "all of a release" on one release.yaml --push --version 9.0.0
+check_equal "is in the registry as in the store" "$(on one inspect app:v9.0.0 --json | jq -r .digest)" "$(registry_digest race/release v9.0.0)"
+sent() { registry_log main | grep -c '"PUT /v2/race/release/blobs/uploads/' || :; }
+head -c 100000 /dev/urandom >shared
+before=$(sent)
+check "with a layer that both share" on one release.yaml --push --version 9.0.0-rc.1
+check_equal "that one is sent once, and two configs" 3 "$(($(sent) - before))"
+echo changed >app/file
+check "a platform's image is built anew" on one release.yaml --push --platform linux/amd64 --version 9.0.0
+cp .check said
+check_said "v9.0.0 named another image for linux/amd64 until now"
+check "and the other's" on two release.yaml --push --platform linux/arm64 --version 9.0.1
+! grep -q 'named another' .check || check "adding a platform replaces nothing" false
+check_equal "latest is the highest's" "arm64" "$(platforms race/release latest)"
 
 # One after the other of a push's steps, the other's whole push comes between.
 printf '#!/bin/sh\nexec "%s" push app:1 "%s/$1:v1" --platform linux/arm64 --store "%s/arm64"\n' "$SBUILD" "$REGISTRY" "$T" >odd/hook
@@ -164,6 +194,14 @@ check "it can be taken out" on amd64 index "$REGISTRY/lone/app:v1" --remove linu
 check "and then" on amd64 push app:1 "$REGISTRY/lone/app:v1" --platform linux/amd64
 check_equal "the rest is as it should be" "amd64" "$(platforms lone/app v1)"
 
+check "a push of one image alone" on arm64 push app:1 "$REGISTRY/lone/app:v1" --platform linux/arm64
+check "in place of an index" on amd64 push app:2 "$REGISTRY/lone/app:v1"
+cp .check said
+check_said 'there is no image any more for linux/arm64'
+check_equal "is alone" "application/vnd.oci.image.manifest.v1+json" "$(registry_get lone/app/manifests/v1 | jq -r .mediaType)"
+check "another platform beside it" on arm64 push app:2 "$REGISTRY/lone/app:v1" --platform linux/arm64
+check_equal "brings nothing back that was there before" "$(digest amd64 2) $(digest arm64 2)" "$(of lone/app v1 amd64) $(of lone/app v1 arm64)"
+
 # What others put there stays; what is said of an image goes with it.
 registry_get team/app/manifests/v1 | jq -c --arg d "$amd64" '.manifests += [.manifests[0] + {platform: {os: "unknown", architecture: "unknown"},
 	annotations: {"vnd.docker.reference.type": "attestation-manifest", "vnd.docker.reference.digest": $d}}] | .annotations = {by: "another"}' >foreign.json
@@ -195,6 +233,11 @@ check "each time" cmp index.tar again.tar
 check_equal "each blob is in it once" "8 8" "$(tar -tf index.tar | grep -c '^blobs/sha256/.') $(tar -tf index.tar | grep '^blobs/sha256/.' | sort -u | wc -l)"
 ! have_peer skopeo || check_equal "skopeo reads it" arm64 \
 	"$(peer skopeo --override-arch arm64 inspect --config "oci-archive:index.tar" | jq -r .architecture)"
+check "it comes back whole" env SBUILD_STORE="$T/fourth" "$SBUILD" tag oci-archive:index.tar back:v1 --all-platforms
+check_equal "as it was" "$index" "$(on fourth inspect back:v1 --json | jq -r .digest)"
+check "with all that it needs" on fourth export back:v1 -o back.tar
+check "or this machine's alone" on fourth tag oci-archive:index.tar back:one
+check_equal "that" "$(case $(uname -m) in aarch64) echo "$arm64" ;; *) echo "$amd64" ;; esac)" "$(on fourth inspect back:one --json | jq -r .digest)"
 check "one alone" on third export "$REGISTRY/team/app:v1" --platform linux/arm64 -o one.tar
 check_equal "is smaller" 4 "$(tar -tf one.tar | grep -c '^blobs/sha256/.')"
 check "gzip for all" on third push "$REGISTRY/team/app:v1" "$REGISTRY/whole/app:docker" --format docker
@@ -209,7 +252,7 @@ check "made in a registry, from another repository" on amd64 index "$REGISTRY/ma
 check_equal "the same" "$index" "$(registry_digest made/app v1)"
 check "replaced by less" on amd64 index "$REGISTRY/made/app:v1" app:1
 cp .check said
-check_said 'no image any more for linux/arm64'
+check_said 'there is no image any more for linux/arm64'
 check "added to by hand" on arm64 index "$REGISTRY/made/app:v1" --add app:2
 check_equal "both" "$amd64 $(digest arm64 2)" "$(of made/app v1 amd64) $(of made/app v1 arm64)"
 check "taken out" on amd64 index "$REGISTRY/made/app:v1" --remove linux/arm64

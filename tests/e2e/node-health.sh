@@ -182,6 +182,7 @@ H=
 END
 grep -v left variables >"$root/etc/sbuild/environment/vars.env"
 check "the others are read" n sbuild install "$REPOSITORY/vars:v1.0.0"
+said 'every user of this host can read the variables in /etc/sbuild/environment/vars.env (chmod 600)'
 check_equal "as they stand" "$(printf '%s\n' 'A=1' 'B=two words' 'C=a\b "x" # $y' 'D=a"b\c$d`e' 'E=x#y$HOME' "F=it's \"so\"" G=one two H=)" \
 	"$(n sh -c 'for v in A B C D E F; do grep "^$v=" /var/lib/vars/env; done; grep -A 1 ^G= /var/lib/vars/env; grep ^H= /var/lib/vars/env')"
 service shared 1.0.0 '/bin/sleep, "1000"' 'harden: {own_ids: false}' 'health: {steady: 0s}'

@@ -28,6 +28,8 @@ check_equal "the bundle for this host" "$(jq -r --arg p "linux/$OWN" '.bundles[]
 check "the bundle's own tag is the same" n sbuild install "$REPOSITORY/web:bundle-v1.0.0" --json
 cp web.tar "$(node_root one)/root/web.tar"
 check "and so is the file" n sbuild install /root/web.tar --replace
+check "and an index of bundles in the store" n sh -c "sbuild pull $REPOSITORY/web:bundle-v1.0.0 --all-platforms && sbuild tag $REPOSITORY/web:bundle-v1.0.0 web:here &&
+	sbuild install web:here --replace"
 check "and back" n sbuild install "$REPOSITORY/web:v1.0.0" --replace
 check_equal "so has an image of the store" "linux/amd64 linux/arm64" \
 	"$("$SBUILD" bundle web:v1.0.0 --json 2>err | jq -r '[.bundles[].platform] | sort | join(" ")')"

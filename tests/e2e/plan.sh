@@ -61,3 +61,31 @@ check_equal "what the store has is found, also where it isn't known what was bel
 rm -r conf
 check_fails "a source that is missing is told before anything is built" 1 "$SBUILD" plan app.yaml --set N=3
 check_said 'conf'
+
+# ---- what can be known before the first step, by plan as by build ----
+mkdir tools && for program in sh mount; do ln -s "$(command -v $program)" tools/; done
+cat >needs.yaml <<'EOR'
+name: needs
+from: {debian: bookworm}
+image: {repository: "127.0.0.1:1/team/needs"}
+layers:
+  - {name: source, git: {url: "http://127.0.0.1:1/a.git", commit: 4e8f0a7d2c1b9e6f5a3d8c7b6a5f4e3d2c1b0a99, lfs: true, to: /src}}
+  - {name: run, run: "true"}
+EOR
+printf 'name: small\nfrom: base.yaml\nimage: {repository: "127.0.0.1:1/team/small"}\nlayers: [{name: step, run: echo it runs}]\n' >small.yaml
+"$SBUILD" base.yaml >/dev/null 2>&1
+mkdir full
+for command in plan build; do
+	check_fails "$command: programs that this machine lacks" 1 env PATH="$T/tools" "$SBUILD" $command needs.yaml
+	check_said '^    needs.yaml:2:7: the program mmdebstrap is not installed'
+	check_said '^    layer source: needs.yaml:5:.*: there is no git on this machine'
+	check_fails "$command: a runtime that is not there" 1 "$SBUILD" $command small.yaml --runtime nosuch
+	check "before any step" sh -c '! grep -q "it runs" said'
+	check_fails "$command: a registry that takes nothing" 5 "$SBUILD" $command small.yaml --push
+	check_said "pushing small: registry 127.0.0.1:1"
+	check "before any step" sh -c '! grep -q "it runs" said'
+	# shellcheck disable=SC2016 # $1 and $2 are the shell's
+	check_fails "$command: a disk that is full" 1 unshare --mount --propagation private sh -c 'mount -t tmpfs -o size=4m none full &&
+		"$SBUILD" plan small.yaml --store full/store >/dev/null 2>&1 && ! head -c 4m /dev/zero >full/more 2>/dev/null && "$SBUILD" "$1" small.yaml --store full/store' sh $command
+	check_said 'the store .*full/store: it needs 1.05 MB of disk'
+done

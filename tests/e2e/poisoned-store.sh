@@ -212,3 +212,33 @@ for name in poisons honest2; do
 	check "a bootstrap after one that left lists ($name)" unshare --mount --propagation private sh -c \
 		'mount --bind bin/mmdebstrap "$(command -v mmdebstrap)" && exec "$SBUILD" "$1.yaml" --no-cache' sh $name
 done
+
+# A mirror may be anybody: what it answers without an end, or sends elsewhere, ends with the bootstrap.
+cat >mirror.py <<'EOR'
+import http.server, sys
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        how = self.path.split("/")[1]
+        if how == "endless":
+            self.send_response(200); self.end_headers()
+            self.wfile.write(b"-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n\n")
+            while True: self.wfile.write(b"Origin: Debian\n" * 4096)
+        self.send_response(302)
+        self.send_header("Location", "file:///etc/passwd" if how == "file" else self.path)
+        self.end_headers()
+    def log_message(self, *args): pass
+class Server(http.server.ThreadingHTTPServer):
+    def handle_error(self, *args): pass
+Server(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+EOR
+mirror=$(free_port)
+python3 mirror.py "$mirror" &
+until python3 -c 'import socket, sys; socket.create_connection(("127.0.0.1", int(sys.argv[1])))' "$mirror" 2>/dev/null; do sleep 0.1; done
+for how in endless file loop; do
+	settings <<-END
+		mirrors: {debian: "http://127.0.0.1:$mirror/$how"}
+	END
+	printf 'name: %s\nfrom: {debian: bookworm}\nlayers: []\n' $how >$how.yaml
+	check_fails "a mirror that answers so: $how" 4 timeout 60 "$SBUILD" $how.yaml --no-cache --progress plain
+	check "nothing of this machine comes of it" sh -c '! grep -q root: said'
+done

@@ -131,6 +131,22 @@ check_equal "so that a tag that moves changes nothing" 0 "$(grep -c '^  building
 "$SBUILD" third.yaml --store S3 --progress plain >/dev/null 2>err
 check "until the lock file moves" sh -c '"$SBUILD" export third --store S3 --format rootfs -o - | tar xOf - out.txt | grep -q "^THR$"'
 
+head -c 300000 /dev/urandom >src/large
+printf 'name: tool\nfrom: scratch\nlayers: [{name: large, copy: {from: src/large, to: /data/}}, {name: tool, copy: {from: src/main.txt, to: /bin/tool}}, {name: top, copy: {from: src/main.txt, to: /top}}]\n' >tool.yaml
+"$SBUILD" tool.yaml >/dev/null 2>&1 && "$SBUILD" push tool "$HOST/team/tool:v1" >/dev/null 2>&1
+rm src/large
+fetched() { # FROM: how many layers are fetched to copy that of an image that nobody here has seen
+	printf 'name: of\nfrom: scratch\nlayers: [{name: of, copy: {image: "%s/team/tool:v1", from: %s, to: /of/}}]\n' "$HOST" "$1" >of.yaml
+	rm -rf S4
+	"$SBUILD" of.yaml --store S4 --progress plain 2>&1 >/dev/null | grep -c '^  fetched '
+}
+check_equal "a file of an image takes the layers from the top to where it is" "1 2 3" "$(fetched /top) $(fetched /bin/tool) $(fetched /data/large)"
+check_equal "of a directory each may have a part" 3 "$(fetched /bin)"
+check_equal "so may they of what is not there" 3 "$(fetched /bin/none)"
+printf 'name: of\nfrom: scratch\nlayers: [{name: a, copy: {image: "%s/team/tool:v1", from: /top, to: /a}}, {name: b, copy: {image: "%s/team/tool:v1", from: /bin, to: /b}}]\n' "$HOST" "$HOST" >of.yaml
+rm -rf S4
+check "a later step gets what the one before did not need" sh -c '"$SBUILD" of.yaml --store S4 && "$SBUILD" export of --store S4 --format rootfs -o - | tar xOf - b/tool | grep -q three'
+
 # ---- inputs ----
 
 cat >inputs.yaml <<-'END'
@@ -197,7 +213,59 @@ check_equal "stages that don't need one another are built side by side" "buildin
 	"$(sed -n 's/^  \(buil[a-z]*\) beside.* wait.*/\1/p' err | paste -sd ' ')"
 sed -i 's/stage: two, from: f/stage: two, from: pipe/' beside.yaml
 check_fails "a FIFO is no file to copy" 1 "$SBUILD" beside.yaml
+check_said 'hint: leave it out with exclude:$'
 check_said 'the stage two:/pipe: not a file'
+
+cat >leads.yaml <<-'END'
+	name: leads
+	from: scratch
+	stages:
+	  - {name: base, from: scratch, layers: [{name: root, copy: {from: root, to: /}}]}
+	  - {name: leads, from: {stage: base}, layers: [{name: link, run: ln -s ../../../../../../../../../../etc /out}]}
+	layers: [{name: of, copy: {stage: leads, from: /out/passwd, to: /}}]
+END
+check "a link that leads out" "$SBUILD" leads.yaml
+check_equal "leads to what the image has there" "$(cat root/etc/passwd)" "$("$SBUILD" export leads --format rootfs -o - | tar xOf - passwd)"
+
+# ---- extended attributes ----
+
+if command -v setcap >/dev/null && command -v setfattr >/dev/null && command -v jq >/dev/null; then
+	bring setcap root && bring setfattr root
+	cat >able.yaml <<-'END'
+		name: able
+		from: {stage: base}
+		stages:
+		  - {name: base, from: scratch, layers: [{name: root, copy: {from: root, to: /}}]}
+		  - name: able
+		    from: {stage: base}
+		    layers:
+		      - name: able
+		        run: |
+		          cp /bin/busybox /able && setcap cap_net_raw+ep /able && setfattr -n user.why -v because /able
+		          mkdir /d && ln /able /d/linked && cp /bin/busybox /d/plain && cp -a /able /twice && setcap cap_net_raw+ep /twice
+		      - {name: above, run: "cp /twice /t && rm /twice && mv /t /twice"}
+		layers:
+		  - {name: copied, copy: {stage: able, from: [able, d, twice], to: /copied/}}
+		  - {name: mixed, steps: [{copy: {stage: able, from: able, to: /mixed, owner: "1:1"}}, {run: "true"}]}
+	END
+	attributes() { # of all files of a layer, from the top
+		zstd -dcq "$SBUILD_STORE/blobs/sha256/$(jq -r ".layers[-$1].digest[7:]" meta)" | python3 -c 'import sys, tarfile
+for e in tarfile.open(fileobj=sys.stdin.buffer, mode="r|"):
+    print(e.name, *sorted(k[13:] for k in e.pax_headers if k.startswith("SCHILY.xattr.")))'
+	}
+	check "files with capabilities are copied" "$SBUILD" able.yaml --metadata-file meta
+	check_equal "with these, as they are seen in the image" \
+		"copied/able security.capability user.why,copied/linked security.capability user.why,copied/plain,copied/twice" \
+		"$(attributes 2 | grep -v -e '^copied/*$' | paste -sd ,)"
+	check_equal "also onto a root, with another owner" "mixed security.capability user.why" "$(attributes 1 | grep mixed)"
+	check_equal "a user gets the same image" "$("$SBUILD" able.yaml 2>/dev/null)" "$(as_user "$SBUILD" able.yaml --store "$T/mine/store" 2>err.user)"
+	before=$(jq -r '.layers[-2].digest' meta)
+	sed -i 's/cap_net_raw+ep \/able/cap_net_admin+ep \/able/' able.yaml
+	check "other capabilities alone" "$SBUILD" able.yaml --metadata-file meta
+	check "make another layer" [ "$before" != "$(jq -r '.layers[-2].digest' meta)" ]
+else
+	skip "setcap, setfattr or jq is not installed"
+fi
 
 # ---- mistakes ----
 

@@ -147,7 +147,8 @@ static void walk_proc(int host_pid) {
 		if (has_mark(path))
 			got("environment", path);
 		snprintf(path, sizeof path, "/proc/%s/cmdline", e->d_name);
-		if (has_mark(path) && atoi(e->d_name) != getpid())
+		/* The process above it was given its command. */
+		if (has_mark(path) && atoi(e->d_name) != getpid() && atoi(e->d_name) != getppid())
 			got("command", path);
 		snprintf(path, sizeof path, "/proc/%s/root/here-is-the-image", e->d_name);
 		char root[300];

@@ -1,6 +1,6 @@
 /* Any bytes as an image's passwd or group, in which a number becomes another one: nothing else in
  * it changes. The first byte chooses. */
-#include "deploy/accounts.h"
+#include "deploy/host/accounts.h"
 #include "tests/fuzz/fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {

@@ -1,5 +1,5 @@
 /* Any bytes as what systemctl says a unit is kept from: refused, or filters that can be loaded. */
-#include "deploy/confine.h"
+#include "deploy/host/confine.h"
 #include "tests/fuzz/fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {

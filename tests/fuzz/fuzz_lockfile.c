@@ -16,12 +16,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         FUZZ_CHECK(!strncmp(err.message, "r.lock", 6));
     }
     for (size_t i = lock.n; i-- > 0;) {
-        FUZZ_CHECK(i == 0 || strcmp(lock.v[i - 1].reference, lock.v[i].reference) < 0);
-        sb_lockfile_set(&again, lock.v[i].reference, &lock.v[i].digest);
+        FUZZ_CHECK(i == 0 || compare(&lock.v[i - 1], lock.v[i].kind, lock.v[i].name) < 0);
+        sb_lockfile_set(&again, lock.v[i].kind, lock.v[i].name, lock.v[i].value);
     }
     for (size_t i = 0; i < lock.n; i++) {
-        const struct sb_digest *found = sb_lockfile_find(&again, lock.v[i].reference);
-        FUZZ_CHECK(found && sb_digest_equal(found, &lock.v[i].digest));
+        const char *found = sb_lockfile_find(&again, lock.v[i].kind, lock.v[i].name);
+        FUZZ_CHECK(found && !strcmp(found, lock.v[i].value));
     }
     sb_lockfile_free(&lock);
     sb_lockfile_free(&again);

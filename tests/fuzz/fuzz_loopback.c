@@ -1,6 +1,6 @@
 /* Any bytes as what a service answers, and as the variables that an operator wrote for it. */
 #include "base/loopback.h"
-#include "deploy/envfile.h"
+#include "deploy/host/envfile.h"
 #include "tests/fuzz/fuzz.h"
 
 /* As they come: what was known of a part of it stays so. */

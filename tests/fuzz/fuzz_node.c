@@ -5,8 +5,8 @@
  */
 #include <sys/stat.h>
 
-#include "deploy/follow.h"
-#include "deploy/node.h"
+#include "deploy/node/follow.h"
+#include "deploy/node/node.h"
 #include "deploy/units.h"
 #include "tests/fuzz/fuzz.h"
 

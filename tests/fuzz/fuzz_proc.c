@@ -5,10 +5,10 @@
  */
 #include <sys/stat.h>
 
-#include "deploy/inside.c"
+#include "deploy/host/inside.c"
 
-#include "deploy/gpus.h"
-#include "deploy/ports.h"
+#include "deploy/host/ports.h"
+#include "deploy/node/gpus.h"
 #include "tests/fuzz/fuzz.h"
 
 static int dir = -1;

@@ -1,7 +1,7 @@
 /* Any bytes as what systemctl and journalctl print of a unit: a status, an excerpt. Neither is run.
  */
 #include "base/process.h"
-#include "deploy/systemd.h"
+#include "deploy/host/systemd.h"
 #include "tests/fuzz/fuzz.h"
 
 static struct fuzz_parts parts;

@@ -1,5 +1,5 @@
-/* deploy/accounts: names of an image for another number. */
-#include "deploy/accounts.h"
+/* deploy/host/accounts: names of an image for another number. */
+#include "deploy/host/accounts.h"
 
 #include "base/memory.h"
 #include "tests/unit/test.h"

@@ -1,5 +1,5 @@
-/* deploy/confine: what systemd says of a unit, as bounds for another process. */
-#include "deploy/confine.h"
+/* deploy/host/confine: what systemd says of a unit, as bounds for another process. */
+#include "deploy/host/confine.h"
 
 #include <errno.h>
 #include <sched.h>

@@ -86,6 +86,17 @@ static void test_endings(struct test_site *site) {
     CHECK_INT(test_run(site, "sh -c 'kill -9 $$; :'\n:"), -1);
     CHECK_INT(site->err.code, SB_E_STEP);
     CHECK(strstr(site->err.message, "status 137 (SIGKILL)"));
+    static const char *const itself[][2] = {{"kill -9 $$\n:", "status 137 (SIGKILL)"},
+                                            {"kill -9 $$", "status 137 (SIGKILL)"},
+                                            {"kill -TERM $$; :", "status 143 (SIGTERM)"},
+                                            {"kill -9 0; :", "status 137 (SIGKILL)"}};
+    for (size_t i = 0; i < sizeof itself / sizeof *itself; i++) {
+        CHECK_INT(test_run(site, itself[i][0]), -1);
+        CHECK_INT(site->err.code, SB_E_STEP);
+        CHECK(strstr(site->err.message, itself[i][1]));
+    }
+    says(site, NULL, "sleep 1000 & ( sleep 1000 & ) ; echo left", "left\n");
+    says(site, NULL, "readlink /proc/1/exe; kill -9 1; echo on", "/dev/.sbuild-first\non\n");
     CHECK_INT(test_run(site, "echo $UNSET_NAME"), -1); /* -u */
     CHECK_INT(site->err.code, SB_E_STEP);
     CHECK_INT(test_run(site, "false_program; echo on"), -1); /* -e */

@@ -1,6 +1,6 @@
-/* deploy/driver, deploy/elf: what is found of a driver, in roots of hosts as distributions lay them
- * out. */
-#include "deploy/driver.h"
+/* deploy/host/driver, deploy/host/elf: what is found of a driver, in roots of hosts as
+ * distributions lay them out. */
+#include "deploy/host/driver.h"
 
 #include <elf.h>
 #include <fcntl.h>
@@ -12,7 +12,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/tree.h"
-#include "deploy/elf.h"
+#include "deploy/host/elf.h"
 #include "tests/unit/test.h"
 
 static char root[] = "/tmp/sb-driver-XXXXXX";

@@ -1,6 +1,6 @@
-/* deploy/envfile: what systemd would silently alter is refused, with its line. That systemd reads
- * what is accepted as it says is shown on nodes (tests/e2e/node-processes.sh). */
-#include "deploy/envfile.h"
+/* deploy/host/envfile: what systemd would silently alter is refused, with its line. That systemd
+ * reads what is accepted as it says is shown on nodes (tests/e2e/node-processes.sh). */
+#include "deploy/host/envfile.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* Which GPUs a service gets, beside others; and what CUDA is told of them. */
-#include "deploy/gpus.h"
+#include "deploy/node/gpus.h"
 
 #include <stdlib.h>
 #include <sys/stat.h>

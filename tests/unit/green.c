@@ -1,6 +1,6 @@
 /* Two units with one name: which is current, what operators add to them, who is connected to them.
  */
-#include "deploy/green.h"
+#include "deploy/node/green.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
@@ -9,9 +9,9 @@
 
 #include "base/file.h"
 #include "base/memory.h"
-#include "deploy/dropins.h"
-#include "deploy/ports.h"
-#include "deploy/unitfiles.h"
+#include "deploy/host/ports.h"
+#include "deploy/node/dropins.h"
+#include "deploy/node/unitfiles.h"
 #include "deploy/units.h"
 #include "tests/unit/test.h"
 

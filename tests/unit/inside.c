@@ -1,5 +1,5 @@
-/* deploy/inside: a command beside a process of another user, with less than root has. */
-#include "deploy/inside.h"
+/* deploy/host/inside: a command beside a process of another user, with less than root has. */
+#include "deploy/host/inside.h"
 
 #include <signal.h>
 #include <stdlib.h>

@@ -32,42 +32,49 @@ static void test_path(void) {
     }
 }
 
-#define A  "a94a8fe5ccb19ba61c4c0873d391e987982fbbd3a94a8fe5ccb19ba61c4c0873"
-#define B  "b94a8fe5ccb19ba61c4c0873d391e987982fbbd3a94a8fe5ccb19ba61c4c0873"
-#define ON "docker.io/library/alpine:3"
-#define V  "version: 1\n"
+#define A   "a94a8fe5ccb19ba61c4c0873d391e987982fbbd3a94a8fe5ccb19ba61c4c0873"
+#define B   "b94a8fe5ccb19ba61c4c0873d391e987982fbbd3a94a8fe5ccb19ba61c4c0873"
+#define ON  "docker.io/library/alpine:3"
+#define C   "b94a8fe5ccb19ba61c4c0873d391e987982fbbd3"
+#define GIT "https://h.example/a\\\"b.git refs/heads/main"
+#define V   "version: 1\n"
 
 static void test_round_trip(void) {
     struct sb_error err = {0};
     struct sb_lockfile lock;
-    struct sb_digest a, b;
-    sb_digest_parse_hex(A, &a);
-    sb_digest_parse_hex(B, &b);
+    enum sb_locked_kind image = SB_LOCKED_IMAGE, commit = SB_LOCKED_COMMIT;
+    static const char *const a = "sha256:" A, *const b = "sha256:" B;
     CHECK_INT(sb_lockfile_read(&project, recipe, &lock, &err), 0);
-    CHECK(!lock.exists && lock.n == 0 && !sb_lockfile_find(&lock, ON));
-    sb_lockfile_set(&lock, "[::1]:5000/a/b:v1", &b);
-    sb_lockfile_set(&lock, ON, &b);
-    sb_lockfile_set(&lock, "host:5000/x:1", &a);
-    sb_lockfile_set(&lock, ON, &a);
-    CHECK_INT(lock.n, 3);
+    CHECK(!lock.exists && lock.n == 0 && !sb_lockfile_find(&lock, image, ON));
+    sb_lockfile_set(&lock, commit, GIT, C);
+    sb_lockfile_set(&lock, image, "[::1]:5000/a/b:v1", b);
+    sb_lockfile_set(&lock, image, ON, b);
+    sb_lockfile_set(&lock, image, "host:5000/x:1", a);
+    sb_lockfile_set(&lock, image, ON, a);
+    CHECK_INT(lock.n, 4);
     CHECK_INT(sb_lockfile_write(&lock, &err), 0);
     sb_lockfile_free(&lock);
     CHECK_INT(sb_lockfile_read(&project, recipe, &lock, &err), 0);
     CHECK(lock.exists);
-    if (CHECK_INT(lock.n, 3)) {
-        CHECK_STR(lock.v[0].reference, "[::1]:5000/a/b:v1");
-        CHECK_STR(lock.v[1].reference, ON);
-        CHECK(sb_digest_equal(&lock.v[1].digest, &a) && sb_digest_equal(&lock.v[0].digest, &b));
+    if (CHECK_INT(lock.n, 4)) {
+        CHECK_STR(lock.v[0].name, "[::1]:5000/a/b:v1");
+        CHECK_STR(lock.v[1].name, ON);
+        CHECK_STR(lock.v[1].value, a);
+        CHECK_STR(lock.v[0].value, b);
+        CHECK_STR(lock.v[3].name, GIT);
+        CHECK_STR(sb_lockfile_find(&lock, commit, GIT), C);
     }
-    CHECK(!sb_lockfile_find(&lock, "host:5000/x") && sb_lockfile_find(&lock, "host:5000/x:1"));
+    CHECK(!sb_lockfile_find(&lock, image, "host:5000/x") &&
+          sb_lockfile_find(&lock, image, "host:5000/x:1"));
+    CHECK(!sb_lockfile_find(&lock, image, GIT) && !sb_lockfile_find(&lock, commit, ON));
     struct sb_strings used = {0}, dropped = {0};
     sb_strings_add(&used, ON);
     sb_lockfile_keep(&lock, &used, &dropped);
-    CHECK(lock.n == 1 && sb_lockfile_find(&lock, ON));
-    CHECK_INT(dropped.n, 2);
+    CHECK(lock.n == 1 && sb_lockfile_find(&lock, image, ON));
+    CHECK_INT(dropped.n, 3);
     sb_strings_free(&used);
     sb_lockfile_keep(&lock, &used, &dropped);
-    CHECK_INT(dropped.n, 3);
+    CHECK_INT(dropped.n, 4);
     sb_strings_free(&dropped);
     CHECK_INT(sb_lockfile_write(&lock, &err), 0);
     CHECK(access(lock.path, F_OK) < 0); /* nothing in it: gone */
@@ -84,9 +91,10 @@ static void test_refused(void) {
         {"images: {}\n", "expected version: 1"},
         {"version: 2\nimages: {}\n", ":1:10: expected version 1, found \"2\""},
         {"version: [1]\nimages: {}\n", ":1:10: expected version 1, found a list"},
-        {V, "expected the key images"},
+        {V, "expected the key images or git"},
         {V "images: []\n", ":2:9: expected a mapping of references to digests, found a list"},
-        {V "images: {}\nmore: 1\n", ":3:1: expected the keys version and images, found \"more\""},
+        {V "images: {}\nmore: 1\n",
+         ":3:1: expected the keys version, images and git, found \"more\""},
         {V "images:\n  alpine: sha256:" A "\n", ":3:3: expected HOST/REPOSITORY:TAG, found"},
         {V "images:\n  docker.io/library/alpine: sha256:" A "\n", ":3:3: expected HOST"},
         {V "images:\n  \"" ON "@sha256:" A "\": sha256:" A "\n", ":3:3: expected HOST"},
@@ -99,6 +107,12 @@ static void test_refused(void) {
         {V "images:\n  \"" ON "\": sha256:" A "\n  \"" ON "\": sha256:" B "\n", ":4:3: "},
         {V "images:\n  \"" ON "\n", ":"},
         {V "images: {}\n---\n" V, ":"},
+        {V "git: []\n", ":2:6: expected a mapping of names to commits, found a list"},
+        {V "git:\n  \"https://h/a main\": " C "\n", ":3:3: expected URL refs/tags/TAG or"},
+        {V "git:\n  \"ext::sh refs/heads/x\": " C "\n", ":3:3: expected URL refs/tags/TAG or"},
+        {V "git:\n  \"https://h/a refs/heads/-x\": " C "\n", ":3:3: expected URL"},
+        {V "git:\n  \"https://h/a refs/heads/x\": b94a8fe\n", ":3:31: expected a commit"},
+        {V "git:\n  \"https://h/a refs/heads/x\": [" C "]\n", ":3:31: expected a commit"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct sb_error err = {0};

@@ -1,5 +1,5 @@
 /* What a node keeps of its services: names, locks, generations, the operation under way, pins. */
-#include "deploy/node.h"
+#include "deploy/node/node.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -10,10 +10,10 @@
 
 #include "base/file.h"
 #include "base/memory.h"
-#include "deploy/provenance.h"
-#include "deploy/status.h"
-#include "deploy/systemd.h"
-#include "deploy/unitfiles.h"
+#include "deploy/host/systemd.h"
+#include "deploy/node/provenance.h"
+#include "deploy/node/status.h"
+#include "deploy/node/unitfiles.h"
 #include "layers/collect.h"
 #include "layers/pin.h"
 #include "tests/unit/test.h"

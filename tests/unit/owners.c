@@ -1,5 +1,5 @@
 /* Data that change hands: however deep they are, and nothing beyond them. */
-#include "deploy/owners.h"
+#include "deploy/node/owners.h"
 
 #include <fcntl.h>
 #include <sched.h>

@@ -1,5 +1,6 @@
 /* Recipes: what is read from good ones, and what is said of bad ones. */
 #include "document/recipe.h"
+#include "document/recipe_files.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
@@ -600,6 +601,80 @@ static void test_speed(void) {
     CHECK(best < 0.01); /* far above what it takes, for slow machines and sanitizers */
 }
 
+static bool differs(const struct sb_recipe *r, const char *stage) {
+    for (size_t i = 0; i < r->stage_count; i++)
+        if (!strcmp(r->stages[i]->name, stage))
+            return r->stages[i]->differs;
+    return CHECK(false);
+}
+
+static bool copies(const struct sb_recipe *r, const char *stage) {
+    for (size_t i = 0; i < r->stage_count; i++)
+        if (!strcmp(r->stages[i]->name, stage))
+            return r->stages[i]->copies;
+    return CHECK(false);
+}
+
+/* What it is built for, known before it is loaded for each; and which stages are the same for all.
+ */
+static void test_platforms(void) {
+    put("r.yaml", "name: r\nplatforms: [linux/amd64, linux/arm64, nonsense]\nfrom: scratch\n"
+                  "layers: [{name: a, run: x}]\n");
+    struct sb_recipe_files *files = sb_recipe_files_new();
+    struct sb_strings names = {0};
+    struct sb_recipe_options options = {.files = files};
+    CHECK_INT(sb_recipe_platforms("r.yaml", &options, &names, &last), 0);
+    CHECK_INT(names.n, 2);
+    struct sb_recipe *none = NULL;
+    CHECK_INT(sb_recipe_load("r.yaml", &options, &none, &last), -1); /* which says what is wrong */
+    CHECK(strstr(last.message, "nonsense"));
+    sb_strings_free(&names);
+    sb_recipe_files_free(files);
+
+    put("r.yaml", "name: r\nfrom: scratch\nlayers: [{name: a, run: x}]\n");
+    options.files = files = sb_recipe_files_new();
+    struct sb_recipe *r = NULL, *again = NULL;
+    CHECK_INT(sb_recipe_load("r.yaml", &options, &r, &last), 0);
+    put("r.yaml", "name: changed\nfrom: scratch\nlayers: [{name: a, run: x}]\n");
+    CHECK_INT(sb_recipe_load("r.yaml", &options, &again, &last), 0);
+    CHECK_STR(again->name, "r"); /* all platforms see the same file */
+    CHECK(sb_recipe_counterpart(r, again) == again);
+    sb_recipe_free(r);
+    sb_recipe_free(again);
+    sb_recipe_files_free(files);
+}
+
+static void test_stages_of_platforms(void) {
+    put("r.yaml", "name: r\nfrom: scratch\nstages:\n"
+                  "- {name: same, from: scratch, layers: [{name: a, copy: {from: a, to: /}}]}\n"
+                  "- {name: on, from: {stage: same}, layers: [{name: a, copy: {stage: same, from: "
+                  "a, to: /}}]}\n"
+                  "- {name: runs, from: {stage: same}, layers: [{name: a, run: x}]}\n"
+                  "- {name: named, from: scratch, layers: [{name: a, run: echo $PLATFORM}]}\n"
+                  "- {name: takes, from: scratch, layers: [{name: a, copy: {stage: named, from: a, "
+                  "to: /}}]}\n"
+                  "- {name: own, platform: build, from: scratch, layers: [{name: a, copy: {from: "
+                  "a, to: /}}]}\n"
+                  "layers: [{name: a, copy: {stage: own, from: a, to: /}}]\n");
+    struct sb_recipe *r = load_for("r.yaml", "linux/arm64");
+    if (!CHECK(r))
+        return;
+    CHECK(copies(r, "same") && copies(r, "on") && !copies(r, "runs") && !copies(r, "named"));
+    CHECK(!copies(r, "takes") && !copies(r, "own"));
+    CHECK(!differs(r, "same") && !differs(r, "runs") && !differs(r, "own"));
+    CHECK(differs(r, "named") && differs(r, "takes"));
+    struct sb_recipe *other = load_for("r.yaml", "linux/amd64");
+    CHECK(sb_recipe_counterpart(r->stages[0], other) == other->stages[0]);
+    sb_recipe_free(other);
+    sb_recipe_free(r);
+    put("r.yaml", "name: r\nfrom: scratch\nargs: {A: \"${PLATFORM_ARCH}\"}\nstages:\n"
+                  "- {name: same, from: scratch, layers: [{name: a, copy: {from: a, to: /}}]}\n"
+                  "layers: [{name: a, copy: {stage: same, from: a, to: /}}]\n");
+    r = load_for("r.yaml", "linux/arm64");
+    CHECK(r && differs(r, "same")); /* it might name the argument */
+    sb_recipe_free(r);
+}
+
 int main(void) {
     char dir[] = "/tmp/sbuild-recipe-XXXXXX";
     if (!CHECK(mkdtemp(dir)) || !CHECK_INT(chdir(dir), 0) || !CHECK_INT(mkdir("sub", 0755), 0) ||
@@ -616,6 +691,8 @@ int main(void) {
     test_limits();
     test_layer_defaults();
     test_platform();
+    test_platforms();
+    test_stages_of_platforms();
     test_speed();
     struct sb_error err = {0};
     CHECK_INT(chdir("/"), 0);

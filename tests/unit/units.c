@@ -9,7 +9,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/process.h"
-#include "deploy/ids.h"
+#include "deploy/host/ids.h"
 #include "document/rules.h"
 #include "tests/unit/test.h"
 

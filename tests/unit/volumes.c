@@ -1,5 +1,5 @@
 /* What a volume has at first, whose it is, and what never gets out of an image. */
-#include "deploy/volumes.h"
+#include "deploy/node/volumes.h"
 
 #include <fcntl.h>
 #include <sched.h>
