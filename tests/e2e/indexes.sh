@@ -106,7 +106,11 @@ joins=${SB_JOINS:-5} lost=
 for i in $(seq "$joins"); do
 	on amd64 push app:1 "$REGISTRY/race/app:$i" --platform linux/amd64 >one.out 2>&1 &
 	one=$!
-	on arm64 push app:1 "$REGISTRY/race/app:$i" --platform linux/arm64 >two.out 2>&1 || lost="$lost $i:arm64-failed"
+	if [ $((i % 2)) = 0 ]; then
+		on arm64 index "$REGISTRY/race/app:$i" --add app:1 >two.out 2>&1 || lost="$lost $i:arm64-failed"
+	else
+		on arm64 push app:1 "$REGISTRY/race/app:$i" --platform linux/arm64 >two.out 2>&1 || lost="$lost $i:arm64-failed"
+	fi
 	wait $one || lost="$lost $i:amd64-failed"
 	[ "$(platforms race/app $i)" = "amd64 arm64" ] || lost="$lost $i"
 done
