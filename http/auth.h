@@ -20,7 +20,7 @@
 struct sb_auth;
 
 /* Reads nothing yet. settings must outlive it. */
-struct sb_auth *sb_auth_new(const struct sb_settings *settings);
+struct sb_auth *sb_auth_new(const struct sb_http_settings *settings);
 void sb_auth_free(struct sb_auth *auth); /* NULL is allowed */
 
 /* What is known to be asked for without a new request's 401: a token, or credentials for a host

@@ -58,7 +58,7 @@ struct auth_host {
 };
 
 struct sb_auth {
-    const struct sb_settings *settings;
+    const struct sb_http_settings *settings;
     pthread_mutex_t mutex;
     struct auth_host **hosts;
     size_t host_count, host_cap;

@@ -19,7 +19,7 @@ double sb_auth_now(void) {
 
 /* ---- hosts and accounts ---- */
 
-struct sb_auth *sb_auth_new(const struct sb_settings *settings) {
+struct sb_auth *sb_auth_new(const struct sb_http_settings *settings) {
     struct sb_auth *auth = sb_alloc(sizeof *auth);
     auth->settings = settings;
     pthread_mutex_init(&auth->mutex, NULL);

@@ -58,8 +58,8 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct sb_aws_keys known; /* guarded by lock, like the next */
 static struct sb_error nothing;  /* set once there was nothing anywhere: that stays so */
 
-int sb_aws_keys_get(const struct sb_settings *settings, const char *region, struct sb_aws_keys *out,
-                    struct sb_error *err) {
+int sb_aws_keys_get(const struct sb_http_settings *settings, const char *region,
+                    struct sb_aws_keys *out, struct sb_error *err) {
     *out = (struct sb_aws_keys){0};
     int result = 0;
     pthread_mutex_lock(&lock);

@@ -20,8 +20,8 @@
 /* The keys; the caller's to free. Kept in the process until 5 minutes before they expire; one
  * thread looks and the others wait. When there are none: SB_E_NOT_FOUND, with all that was tried.
  */
-int sb_aws_keys_get(const struct sb_settings *settings, const char *region, struct sb_aws_keys *out,
-                    struct sb_error *err);
+int sb_aws_keys_get(const struct sb_http_settings *settings, const char *region,
+                    struct sb_aws_keys *out, struct sb_error *err);
 /* Looks anew next time: AWS said that the keys have expired. */
 void sb_aws_keys_forget(void);
 

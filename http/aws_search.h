@@ -13,7 +13,7 @@
 
 /* What one look through the chain knows. */
 struct sb_aws_search {
-    const struct sb_settings *settings;
+    const struct sb_http_settings *settings;
     struct sb_aws_config config;
     const char *region;  /* where STS is asked when nothing else says so */
     struct sb_buf tried; /* "environment: AWS_ACCESS_KEY_ID is not set; …": why it went on */

@@ -8,7 +8,7 @@
 #include "http/aws_sigv4.h"
 #include "http/secret.h"
 
-int sb_aws_sign(const struct sb_settings *settings, const struct sb_aws_request *request,
+int sb_aws_sign(const struct sb_http_settings *settings, const struct sb_aws_request *request,
                 struct sb_strings *out_headers, struct sb_error *err) {
     sb_autokeys struct sb_aws_keys keys = {0};
     if (sb_aws_keys_get(settings, request->region, &keys, err) < 0) {
@@ -40,7 +40,7 @@ char *sb_aws_url(const char *service, const char *region, struct sb_error *err) 
     return url;
 }
 
-void sb_aws_hide(const struct sb_settings *settings, const char *region, struct sb_buf *text) {
+void sb_aws_hide(const struct sb_http_settings *settings, const char *region, struct sb_buf *text) {
     sb_autokeys struct sb_aws_keys keys = {0};
     struct sb_error ignored = {0};
     if (sb_aws_keys_get(settings, region, &keys, &ignored) < 0)

@@ -20,7 +20,7 @@ struct sb_aws_request {
 
 /* Appends the headers to send as well ("Authorization: …", "X-Amz-Date: …"). Error: SB_E_NETWORK,
  * SB_REASON_PASSING when repeating may help. From any thread. */
-int sb_aws_sign(const struct sb_settings *settings, const struct sb_aws_request *request,
+int sb_aws_sign(const struct sb_http_settings *settings, const struct sb_aws_request *request,
                 struct sb_strings *out_headers, struct sb_error *err);
 
 /* Where a service is asked ("https://api.ecr.us-west-2.amazonaws.com/"), by what the environment
@@ -31,6 +31,6 @@ char *sb_aws_url(const char *service, const char *region, struct sb_error *err);
 
 /* Overwrites the keys that these requests are signed with, where a text repeats them: AWS answers a
  * wrong signature with what it should have been made of. */
-void sb_aws_hide(const struct sb_settings *settings, const char *region, struct sb_buf *text);
+void sb_aws_hide(const struct sb_http_settings *settings, const char *region, struct sb_buf *text);
 
 #endif

@@ -72,7 +72,7 @@ static const struct token *token_add(const char *host, const char *text, int64_t
 /* ---- asking AWS ---- */
 
 struct call {
-    const struct sb_settings *settings;
+    const struct sb_http_settings *settings;
     struct sb_ecr_host ecr;
     char *url;
     struct sb_aws_keys keys;
@@ -192,7 +192,7 @@ static const struct token *get(struct call *call, const char *host, struct sb_er
 }
 
 /* Whoever has no rights on public ECR may still pull from it. */
-static const struct token *find_or_get(const struct sb_settings *settings,
+static const struct token *find_or_get(const struct sb_http_settings *settings,
                                        const struct sb_ecr_host *ecr, const char *host,
                                        struct sb_error *err) {
     const struct token *token = token_find(host);
@@ -232,8 +232,8 @@ static int decode(const struct token *token, struct sb_buf *out_user, struct sb_
     return 1;
 }
 
-int sb_ecr_password(const struct sb_settings *settings, const char *host, struct sb_buf *out_user,
-                    struct sb_buf *out_password, struct sb_error *err) {
+int sb_ecr_password(const struct sb_http_settings *settings, const char *host,
+                    struct sb_buf *out_user, struct sb_buf *out_password, struct sb_error *err) {
     struct sb_error own = {0};
     err = err ? err : &own;
     struct sb_ecr_host ecr;

@@ -15,8 +15,8 @@
  * is public ECR and AWS gives no password (there are no credentials, or without the right): then
  * ask without; or -1: SB_E_NETWORK. The caller asks only where docker's configuration knows nothing
  * of the host. From any thread. */
-int sb_ecr_password(const struct sb_settings *settings, const char *host, struct sb_buf *out_user,
-                    struct sb_buf *out_password, struct sb_error *err);
+int sb_ecr_password(const struct sb_http_settings *settings, const char *host,
+                    struct sb_buf *out_user, struct sb_buf *out_password, struct sb_error *err);
 
 /* The registry answered 401 to that password: it will not be given out again. */
 void sb_ecr_forget(const char *host, const char *password);

@@ -124,7 +124,7 @@ static bool is_gone(void *data) {
 }
 
 /* The first request that every registry answers (distribution-spec, "Determining Support"). */
-static int request_base(const struct arguments *arguments, struct sb_service *service,
+static int request_base(const struct arguments *arguments, struct sb_http_service *service,
                         int *out_status, struct sb_error *err) {
     struct sb_transfer *transfer = sb_transfer_new(service);
     struct sb_request request = {.method = sb_strdup("GET"),
@@ -142,10 +142,10 @@ static int request_base(const struct arguments *arguments, struct sb_service *se
 }
 
 /* out_refresh (NULL: not wanted): a token that the registry gave, the caller's; NULL: none. */
-static int verify(const struct arguments *arguments, const struct sb_settings *settings,
+static int verify(const struct arguments *arguments, const struct sb_http_settings *settings,
                   const struct sb_credential *credential, char **out_refresh,
                   struct sb_error *err) {
-    struct sb_service service = {
+    struct sb_http_service service = {
         .settings = settings, .auth = sb_auth_new(settings), .schemes = sb_schemes_new(settings)};
     sb_auth_log_in(service.auth, credential, out_refresh);
     int status = 0;
@@ -170,7 +170,7 @@ static int verify(const struct arguments *arguments, const struct sb_settings *s
 }
 
 /* What is kept: a token that the registry gave, if it does, otherwise the password. */
-static int exchange(const struct arguments *arguments, const struct sb_settings *settings,
+static int exchange(const struct arguments *arguments, const struct sb_http_settings *settings,
                     struct sb_credential *credential, struct sb_error *err) {
     sb_autosecrettext char *refresh = NULL;
     if (verify(arguments, settings, credential, &refresh, err) < 0)
@@ -190,8 +190,9 @@ static int exchange(const struct arguments *arguments, const struct sb_settings 
 /* ---- the two commands ---- */
 
 static int login(const struct arguments *arguments, struct sb_error *err) {
-    struct sb_settings settings = {0};
-    if (sb_settings_parse(arguments->settings, strlen(arguments->settings), &settings, err) < 0)
+    struct sb_http_settings settings = {0};
+    if (sb_http_settings_parse(arguments->settings, strlen(arguments->settings), &settings, err) <
+        0)
         return -1;
     curl_global_init(CURL_GLOBAL_ALL);
     sb_proxy_init();
@@ -205,7 +206,7 @@ static int login(const struct arguments *arguments, struct sb_error *err) {
     if (result == 0)
         say("%s: logged in as %s; kept in %s\n", arguments->host,
             sb_text_shown(credential.user).text, where);
-    sb_settings_free(&settings);
+    sb_http_settings_free(&settings);
     curl_global_cleanup();
     return result;
 }

@@ -6,12 +6,12 @@
 #include "base/memory.h"
 #include "base/text.h"
 
-static bool said_plain(const struct sb_settings *settings, const char *host) {
-    const struct sb_host_settings *set = sb_settings_host(settings, host);
+static bool said_plain(const struct sb_http_settings *settings, const char *host) {
+    const struct sb_host_settings *set = sb_http_settings_host(settings, host);
     return set && set->plain_http;
 }
 
-bool sb_realm_origin_is_safe(const struct sb_settings *settings, const char *host,
+bool sb_realm_origin_is_safe(const struct sb_http_settings *settings, const char *host,
                              const char *origin) {
     if (!strncmp(origin, "https://", 8))
         return true;
@@ -34,7 +34,7 @@ static bool is_metadata_name(const char *host) {
 }
 
 /* NULL when it may be asked. */
-static const char *objection(const struct sb_settings *settings,
+static const char *objection(const struct sb_http_settings *settings,
                              const struct sb_auth_request *request, CURLU *url) {
     sb_autofree char *authority = sb_url_authority(url);
     sb_autofree char *origin = sb_url_origin(url);
@@ -51,8 +51,9 @@ static const char *objection(const struct sb_settings *settings,
     return NULL;
 }
 
-CURLU *sb_realm_parse(const struct sb_settings *settings, const struct sb_auth_request *request,
-                      const char *realm, struct sb_error *err) {
+CURLU *sb_realm_parse(const struct sb_http_settings *settings,
+                      const struct sb_auth_request *request, const char *realm,
+                      struct sb_error *err) {
     sb_autourl CURLU *url = sb_url_parse(realm, err);
     const char *why = url ? objection(settings, request, url) : NULL;
     if (url && !why)

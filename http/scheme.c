@@ -15,12 +15,12 @@
 enum { WAIT_MS = 1000, TRIES = 2 };
 
 struct sb_schemes {
-    const struct sb_settings *settings;
+    const struct sb_http_settings *settings;
     pthread_mutex_t mutex;
     struct sb_map known; /* host: 1 for http, 2 for https */
 };
 
-struct sb_schemes *sb_schemes_new(const struct sb_settings *settings) {
+struct sb_schemes *sb_schemes_new(const struct sb_http_settings *settings) {
     struct sb_schemes *schemes = sb_alloc(sizeof *schemes);
     schemes->settings = settings;
     pthread_mutex_init(&schemes->mutex, NULL);
@@ -96,7 +96,7 @@ static char ask(const char *host) {
 
 int sb_scheme_find(struct sb_schemes *schemes, const char *host, bool *out_https,
                    struct sb_error *err) {
-    const struct sb_host_settings *set = sb_settings_host(schemes->settings, host);
+    const struct sb_host_settings *set = sb_http_settings_host(schemes->settings, host);
     *out_https = !(set && set->plain_http);
     bool is_set = set && (set->plain_http || set->skip_verify || set->ca || set->client_cert);
     if (is_set || !sb_host_is_loopback(host))

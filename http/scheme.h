@@ -12,8 +12,8 @@
 
 /* What was found out about loopback registries, shared by all threads. */
 struct sb_schemes;
-struct sb_schemes *sb_schemes_new(const struct sb_settings *settings); /* must outlive it */
-void sb_schemes_free(struct sb_schemes *schemes);                      /* NULL is allowed */
+struct sb_schemes *sb_schemes_new(const struct sb_http_settings *settings); /* must outlive it */
+void sb_schemes_free(struct sb_schemes *schemes);                           /* NULL is allowed */
 
 /* host as in references. The first time for a loopback host: connects, and begins a TLS handshake
  * to see what comes back; about a millisecond. A host that does not answer is left to be asked

@@ -16,7 +16,7 @@
 #include "http/transfer.h"
 
 struct thread {
-    const struct sb_service *service;
+    const struct sb_http_service *service;
     int channel;
     struct sb_buf message; /* received */
     struct sb_buf held;    /* of the answer's body, until there is enough for a message */
@@ -122,7 +122,7 @@ static void *run(void *data) {
     return NULL;
 }
 
-static int start_thread(const struct sb_service *service, int channel) {
+static int start_thread(const struct sb_http_service *service, int channel) {
     struct thread *t = sb_alloc(sizeof *t);
     t->service = service;
     t->channel = channel;
@@ -139,15 +139,15 @@ static int start_thread(const struct sb_service *service, int channel) {
 int sb_serve(int control) {
     struct sb_error err = {0};
     sb_autobuf struct sb_buf message = {0};
-    struct sb_settings settings = {0};
-    struct sb_service service = {.settings = &settings};
+    struct sb_http_settings settings = {0};
+    struct sb_http_service service = {.settings = &settings};
     char type;
     int fd;
     curl_global_init(CURL_GLOBAL_ALL);
     sb_proxy_init();
     while (sb_channel_receive(control, &type, &message, &fd, &err) > 0) {
         if (type == 'C' && !service.auth) {
-            if (sb_settings_parse(sb_buf_text(&message), message.len, &settings, &err) < 0)
+            if (sb_http_settings_parse(sb_buf_text(&message), message.len, &settings, &err) < 0)
                 break;
             service.auth = sb_auth_new(&settings);
             service.schemes = sb_schemes_new(&settings);

@@ -11,8 +11,9 @@ static char *copy_text(const json_t *object, const char *key) {
     return text && *text ? sb_strdup(text) : NULL;
 }
 
-int sb_settings_parse(const char *text, size_t len, struct sb_settings *out, struct sb_error *err) {
-    *out = (struct sb_settings){.stall_seconds = 30};
+int sb_http_settings_parse(const char *text, size_t len, struct sb_http_settings *out,
+                           struct sb_error *err) {
+    *out = (struct sb_http_settings){.stall_seconds = 30};
     sb_autojson json_t *value = sb_json_parse(text, len, err);
     if (!value)
         return sb_error_context(err, "settings of sbuild-http");
@@ -41,7 +42,7 @@ int sb_settings_parse(const char *text, size_t len, struct sb_settings *out, str
     return 0;
 }
 
-void sb_settings_free(struct sb_settings *settings) {
+void sb_http_settings_free(struct sb_http_settings *settings) {
     for (size_t i = 0; i < settings->host_count; i++) {
         struct sb_host_settings *host = &settings->hosts[i];
         free(host->host);
@@ -50,11 +51,11 @@ void sb_settings_free(struct sb_settings *settings) {
         free(host->client_key);
     }
     free(settings->hosts);
-    *settings = (struct sb_settings){0};
+    *settings = (struct sb_http_settings){0};
 }
 
-const struct sb_host_settings *sb_settings_host(const struct sb_settings *settings,
-                                                const char *host) {
+const struct sb_host_settings *sb_http_settings_host(const struct sb_http_settings *settings,
+                                                     const char *host) {
     const struct sb_host_settings *others = NULL;
     for (size_t i = 0; i < settings->host_count; i++) {
         if (!strcmp(settings->hosts[i].host, host))

@@ -20,18 +20,19 @@ struct sb_host_settings {
     char *ca, *client_cert, *client_key; /* NULL: none */
 };
 
-struct sb_settings {
+struct sb_http_settings {
     struct sb_host_settings *hosts;
     size_t host_count;
     int stall_seconds; /* a transfer without a byte for that long has failed */
 };
 
 /* The JSON above; keys that are missing have their defaults. On failure out is empty. */
-int sb_settings_parse(const char *text, size_t len, struct sb_settings *out, struct sb_error *err);
-void sb_settings_free(struct sb_settings *settings);
+int sb_http_settings_parse(const char *text, size_t len, struct sb_http_settings *out,
+                           struct sb_error *err);
+void sb_http_settings_free(struct sb_http_settings *settings);
 
 /* NULL when nothing is set for that host. What "*" is set to is for hosts that aren't there. */
-const struct sb_host_settings *sb_settings_host(const struct sb_settings *settings,
-                                                const char *host);
+const struct sb_host_settings *sb_http_settings_host(const struct sb_http_settings *settings,
+                                                     const char *host);
 
 #endif

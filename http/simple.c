@@ -7,7 +7,7 @@
 
 enum { LIMIT = 64 << 10, TIMEOUT_MS = 30000 };
 
-int sb_simple(const struct sb_settings *settings, const struct sb_simple_request *request,
+int sb_simple(const struct sb_http_settings *settings, const struct sb_simple_request *request,
               struct sb_simple_response *response, struct sb_error *err) {
     *response = (struct sb_simple_response){0};
     sb_autourl CURLU *url = sb_url_parse(request->url, err);

@@ -40,7 +40,7 @@ void sb_simple_response_free(struct sb_simple_response *response);
 
 /* Any answer is success. Otherwise SB_E_NETWORK, as sb_http_perform (registry/http.h):
  * SB_REASON_PASSING when repeating may help. Free response in every case. */
-int sb_simple(const struct sb_settings *settings, const struct sb_simple_request *request,
+int sb_simple(const struct sb_http_settings *settings, const struct sb_simple_request *request,
               struct sb_simple_response *response, struct sb_error *err);
 
 #endif

@@ -88,9 +88,9 @@ static int add_directories(const char *host, bool own, struct sb_tls *out, struc
 /* Which client certificate is shown: where a server sends us, only one meant for that very host. */
 enum client { CLIENT_NONE, CLIENT_NAMED, CLIENT_ANY };
 
-static int add_host(const struct sb_settings *settings, const char *host, enum client client,
+static int add_host(const struct sb_http_settings *settings, const char *host, enum client client,
                     struct sb_tls *out, struct sb_error *err) {
-    const struct sb_host_settings *set = sb_settings_host(settings, host);
+    const struct sb_host_settings *set = sb_http_settings_host(settings, host);
     if (set && set->skip_verify)
         out->skip_verify = true;
     if (set && set->ca)
@@ -118,7 +118,7 @@ static int check_files(const struct sb_tls *tls, struct sb_error *err) {
     return check_file(tls->client_cert, err) < 0 ? -1 : check_file(tls->client_key, err);
 }
 
-int sb_tls_find(const struct sb_settings *settings, const char *host, const char *registry,
+int sb_tls_find(const struct sb_http_settings *settings, const char *host, const char *registry,
                 struct sb_tls *out, struct sb_error *err) {
     *out = (struct sb_tls){0};
     bool same = !registry || !strcmp(registry, host);

@@ -28,7 +28,7 @@ struct sb_tls {
 /* host as in references or URLs ("host", "host:5000"). registry: in whose name that host is asked
  * (it redirected there, or its tokens come from there), NULL if it is the same; what counts for the
  * registry then counts for host as well, but for client certificates. */
-int sb_tls_find(const struct sb_settings *settings, const char *host, const char *registry,
+int sb_tls_find(const struct sb_http_settings *settings, const char *host, const char *registry,
                 struct sb_tls *out, struct sb_error *err);
 void sb_tls_free(struct sb_tls *tls);
 #define sb_autotls __attribute__((cleanup(sb_tls_free), unused))

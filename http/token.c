@@ -71,7 +71,7 @@ int sb_auth_denied(const struct sb_auth_request *request, const struct sb_creden
 
 /* ---- asking ---- */
 
-static int exchange(const struct sb_settings *settings, const struct sb_token_request *request,
+static int exchange(const struct sb_http_settings *settings, const struct sb_token_request *request,
                     const char *method, const char *url, const struct sb_strings *headers,
                     const struct sb_buf *body, struct sb_simple_response *response,
                     struct sb_error *err) {
@@ -114,8 +114,9 @@ static bool has_password(const struct sb_credential *credential) {
     return credential && credential->user && credential->password;
 }
 
-static int ask_by_get(const struct sb_settings *settings, const struct sb_token_request *request,
-                      CURLU *realm, struct sb_simple_response *response, struct sb_error *err) {
+static int ask_by_get(const struct sb_http_settings *settings,
+                      const struct sb_token_request *request, CURLU *realm,
+                      struct sb_simple_response *response, struct sb_error *err) {
     sb_autourl CURLU *url = curl_url_dup(realm);
     if (request->service)
         add_query(url, "service", request->service);
@@ -146,8 +147,9 @@ static void add_field(struct sb_buf *form, const char *name, const char *value) 
     curl_free(escaped);
 }
 
-static int ask_by_post(const struct sb_settings *settings, const struct sb_token_request *request,
-                       CURLU *realm, struct sb_simple_response *response, struct sb_error *err) {
+static int ask_by_post(const struct sb_http_settings *settings,
+                       const struct sb_token_request *request, CURLU *realm,
+                       struct sb_simple_response *response, struct sb_error *err) {
     sb_autosecret struct sb_buf form = {0};
     sb_autobuf struct sb_buf scope = {0};
     for (size_t i = 0; i < request->scopes->list.n; i++)
@@ -208,7 +210,7 @@ static int failed(const struct sb_token_request *request, const char *where, int
     return fail(err, status == 408 || status == 429 || status >= 500 ? EAGAIN : EPROTO);
 }
 
-int sb_token_fetch(const struct sb_settings *settings, const struct sb_token_request *request,
+int sb_token_fetch(const struct sb_http_settings *settings, const struct sb_token_request *request,
                    struct sb_token *out, struct sb_error *err) {
     *out = (struct sb_token){0};
     sb_autourl CURLU *realm = sb_realm_parse(settings, request->request, request->realm, err);

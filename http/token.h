@@ -33,7 +33,7 @@ void sb_token_free(struct sb_token *token);
  *   SB_REASON_PASSING  repeating may help
  *   SB_REASON_DENIED   the server refused: 401, 403
  *   another            it answered something else. */
-int sb_token_fetch(const struct sb_settings *settings, const struct sb_token_request *request,
+int sb_token_fetch(const struct sb_http_settings *settings, const struct sb_token_request *request,
                    struct sb_token *out, struct sb_error *err);
 
 /* What a server answered, as JSON; where names it in messages. */

@@ -14,11 +14,11 @@
 enum { REDIRECTS = 5, DOWNLOAD_REDIRECTS = 10, CHALLENGES = 2 };
 
 struct sb_transfer {
-    const struct sb_service *service;
+    const struct sb_http_service *service;
     CURL *curl;
 };
 
-struct sb_transfer *sb_transfer_new(const struct sb_service *service) {
+struct sb_transfer *sb_transfer_new(const struct sb_http_service *service) {
     struct sb_transfer *transfer = sb_alloc(sizeof *transfer);
     transfer->service = service;
     transfer->curl = curl_easy_init();
@@ -200,14 +200,14 @@ static int collect_headers(struct journey *j, struct sb_strings *out, struct sb_
 }
 
 /* By who runs this machine, and by its name. */
-static bool is_set(const struct sb_settings *settings, const char *host) {
-    const struct sb_host_settings *set = sb_settings_host(settings, host);
+static bool is_set(const struct sb_http_settings *settings, const char *host) {
+    const struct sb_host_settings *set = sb_http_settings_host(settings, host);
     return set && !strcmp(set->host, host);
 }
 
 static int exchange(struct journey *j, struct sb_error *err) {
     const struct sb_request *r = j->request;
-    const struct sb_settings *settings = j->transfer->service->settings;
+    const struct sb_http_settings *settings = j->transfer->service->settings;
     sb_autostrings struct sb_strings headers = {0};
     if (collect_headers(j, &headers, err) < 0)
         return -1;

@@ -16,8 +16,8 @@
 #include "http/settings.h"
 
 /* What all threads share. */
-struct sb_service {
-    const struct sb_settings *settings;
+struct sb_http_service {
+    const struct sb_http_settings *settings;
     struct sb_auth *auth;
     struct sb_schemes *schemes;
 };
@@ -32,7 +32,7 @@ struct sb_receiver {
 
 /* One thread's: its libcurl handle, whose connections stay open between requests. */
 struct sb_transfer;
-struct sb_transfer *sb_transfer_new(const struct sb_service *service);
+struct sb_transfer *sb_transfer_new(const struct sb_http_service *service);
 void sb_transfer_free(struct sb_transfer *transfer); /* NULL is allowed */
 
 /* As sb_http_perform (registry/http.h): head once, then bytes. */

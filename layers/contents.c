@@ -54,9 +54,9 @@ void sb_contents_add(struct sb_contents_writer *writer, const struct sb_entry *e
     if (sb_whiteout_device(entry))
         return;
     SB_GROW(writer->items, writer->count, writer->cap);
-    struct sb_item *item = &writer->items[writer->count];
+    struct sb_contents_item *item = &writer->items[writer->count];
     bool device = S_ISCHR(entry->mode) || S_ISBLK(entry->mode);
-    *item = (struct sb_item){
+    *item = (struct sb_contents_item){
         .number = writer->count++,
         .record = {.path = keep_string(writer, entry->path),
                    .link = entry->link ? keep_string(writer, entry->link) : 0,

@@ -10,7 +10,7 @@
 #include "layers/whiteout.h"
 
 static int compare_items(const void *a, const void *b, void *strings) {
-    const struct sb_item *x = a, *y = b;
+    const struct sb_contents_item *x = a, *y = b;
     const char *base = strings;
     int order = strcmp(base + x->record.path, base + y->record.path);
     return order ? order : x->number < y->number ? -1 : 1;
@@ -31,7 +31,7 @@ static void drop_earlier(struct sb_contents_writer *writer) {
     const char *base = writer->strings.data;
     size_t kept = 0;
     for (size_t i = 0; i < writer->count; i++) {
-        const struct sb_item *next = i + 1 < writer->count ? &writer->items[i + 1] : NULL;
+        const struct sb_contents_item *next = i + 1 < writer->count ? &writer->items[i + 1] : NULL;
         if (!next || strcmp(base + writer->items[i].record.path, base + next->record.path) != 0)
             writer->items[kept++] = writer->items[i];
     }
@@ -119,8 +119,8 @@ static int find_replaced(struct end *end, struct sb_error *err) {
     const struct sb_contents_writer *writer = end->writer;
     struct spans spans = {0};
     for (size_t i = 0; i < writer->count; i++) {
-        const struct sb_item *item = &writer->items[i];
-        const struct sb_item *next = i + 1 < writer->count ? item + 1 : NULL;
+        const struct sb_contents_item *item = &writer->items[i];
+        const struct sb_contents_item *next = i + 1 < writer->count ? item + 1 : NULL;
         const char *path = path_at(writer, i);
         bool last = !next || strcmp(path, path_at(writer, i + 1)) != 0;
         bool directory = is_directory(&item->record);
@@ -178,12 +178,12 @@ static bool is_gone(const struct end *end, const char *target, size_t since, siz
 /* A link is to the content that its target has at that point, which a later entry may replace. */
 static int find_end(struct end *end, size_t at, struct sb_error *err) {
     struct sb_contents_writer *writer = end->writer;
-    struct sb_item *item = &writer->items[at];
+    struct sb_contents_item *item = &writer->items[at];
     const char *target = writer->strings.data + item->record.link;
     size_t found = find_before(writer, target, strlen(target), item->number);
     if (!found)
         return 0;
-    const struct sb_item *there = &writer->items[found - 1];
+    const struct sb_contents_item *there = &writer->items[found - 1];
     const char *path = path_at(writer, at);
     size_t len = strlen(path);
     bool below = !strncmp(target, path, len) && target[len] == '/'; /* goes as the link comes */
@@ -202,7 +202,7 @@ static int find_end(struct end *end, size_t at, struct sb_error *err) {
 }
 
 static int compare_numbers(const void *a, const void *b, void *items) {
-    const struct sb_item *base = items;
+    const struct sb_contents_item *base = items;
     size_t x = base[*(const size_t *)a].number, y = base[*(const size_t *)b].number;
     return x < y ? -1 : 1;
 }
@@ -226,7 +226,7 @@ static void take_metadata(struct sb_record *link, const struct sb_record *file) 
 /* Links lead to what has the content at the end; the first of those to what was replaced has it
  * itself. */
 static void turn_links(struct end *end) {
-    struct sb_item *items = end->writer->items;
+    struct sb_contents_item *items = end->writer->items;
     for (size_t i = 0; i < end->writer->count; i++) {
         size_t ends = end->notes[i].ends;
         if (!end->notes[i].stays || !ends)

@@ -19,13 +19,13 @@ _Static_assert(sizeof(struct sb_record) == 40, "a record has no gaps");
 
 #define HARD_LINK (1u << 31)
 
-struct sb_item {
+struct sb_contents_item {
     struct sb_record record; /* in the host's byte order, offsets into the writer's strings */
     size_t number;
 };
 
 struct sb_contents_writer {
-    struct sb_item *items;
+    struct sb_contents_item *items;
     size_t count, cap;
     struct sb_buf strings;
 };

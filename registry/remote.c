@@ -245,7 +245,8 @@ int sb_remote_perform(struct sb_remote *remote, const struct sb_http_request *re
 
 /* "https://mirror.example.com/prefix" is asked for "/v2/prefix/team/app/…": mirrors with a path are
  * repositories that hold others (Harbor's proxy projects, ECR's pull-through rules). */
-static bool add_mirror(const struct sb_remote *remote, const char *mirror, struct sb_sources *out) {
+static bool add_mirror(const struct sb_remote *remote, const char *mirror,
+                       struct sb_remote_sources *out) {
     const char *scheme = strstr(mirror, "://");
     if (!scheme)
         return false;
@@ -255,8 +256,8 @@ static bool add_mirror(const struct sb_remote *remote, const char *mirror, struc
     while (prefix_len && prefix[prefix_len - 1] == '/')
         prefix_len--;
     SB_GROW(out->v, out->n, out->cap);
-    struct sb_source *source = &out->v[out->n++];
-    *source = (struct sb_source){.mirror = mirror, .host = sb_strndup(host, host_len)};
+    struct sb_remote_source *source = &out->v[out->n++];
+    *source = (struct sb_remote_source){.mirror = mirror, .host = sb_strndup(host, host_len)};
     sb_autofree char *repository =
         prefix_len ? sb_format("%.*s/%s", (int)prefix_len - 1, prefix + 1, remote->repository)
                    : sb_strdup(remote->repository);
@@ -266,7 +267,7 @@ static bool add_mirror(const struct sb_remote *remote, const char *mirror, struc
     return true;
 }
 
-void sb_remote_sources(struct sb_remote *remote, bool mirrors, struct sb_sources *out) {
+void sb_remote_sources(struct sb_remote *remote, bool mirrors, struct sb_remote_sources *out) {
     const struct sb_registry_hosts *hosts = remote->registry->options.http.hosts;
     const struct sb_registry_host *host =
         hosts ? sb_registry_hosts_find(hosts, remote->host) : NULL;
@@ -275,24 +276,25 @@ void sb_remote_sources(struct sb_remote *remote, bool mirrors, struct sb_sources
         if (!sb_registry_has_trait(remote->registry, host->mirrors.v[i], SB_TRAIT_LIED))
             add_mirror(remote, host->mirrors.v[i], out);
     SB_GROW(out->v, out->n, out->cap);
-    out->v[out->n++] = (struct sb_source){
+    out->v[out->n++] = (struct sb_remote_source){
         .base = sb_format("/v2/%s", remote->repository),
         .host = sb_strdup(remote->host),
     };
 }
 
-void sb_sources_free(struct sb_sources *sources) {
+void sb_remote_sources_free(struct sb_remote_sources *sources) {
     for (size_t i = 0; i < sources->n; i++) {
         free(sources->v[i].base);
         free(sources->v[i].host);
         free(sources->v[i].scope);
     }
     free(sources->v);
-    *sources = (struct sb_sources){0};
+    *sources = (struct sb_remote_sources){0};
 }
 
-struct sb_http_request sb_source_request(struct sb_remote *remote, const struct sb_source *source,
-                                         const char *target) {
+struct sb_http_request sb_remote_source_request(struct sb_remote *remote,
+                                                const struct sb_remote_source *source,
+                                                const char *target) {
     struct sb_http_request request = sb_remote_request(remote, "GET", target);
     request.host = source->host;
     if (source->scope)
@@ -302,7 +304,7 @@ struct sb_http_request sb_source_request(struct sb_remote *remote, const struct 
 
 /* How the attempts of a round ended, for the error and the pause. */
 struct outcome {
-    const struct sb_source *source; /* NULL: there was none */
+    const struct sb_remote_source *source; /* NULL: there was none */
     int result;
     struct sb_http_response response;
     struct sb_error err;
@@ -337,11 +339,12 @@ static int fail_sources(const struct sb_remote *remote, const struct outcome *la
 
 /* One round. 0: done; 1: another may help, as *hopeful had it; -1: none would. *last is what there
  * is to say, the registry's own word if it was asked. */
-static int try_round(struct sb_sources *sources, sb_source_attempt *attempt, void *data,
-                     struct sb_retry *retry, struct outcome *hopeful, struct outcome *last) {
+static int try_round(struct sb_remote_sources *sources, sb_remote_source_attempt *attempt,
+                     void *data, struct sb_retry *retry, struct outcome *hopeful,
+                     struct outcome *last) {
     outcome_free(hopeful);
     for (size_t i = 0; i < sources->n; i++) {
-        struct sb_source *source = &sources->v[i];
+        struct sb_remote_source *source = &sources->v[i];
         sb_autooutcome struct outcome its = {.source = source};
         if (source->hopeless)
             continue;
@@ -362,8 +365,9 @@ static int try_round(struct sb_sources *sources, sb_source_attempt *attempt, voi
     return hopeful->source ? 1 : -1;
 }
 
-int sb_sources_try(struct sb_remote *remote, struct sb_sources *sources, const char *kind,
-                   const char *name, sb_source_attempt *attempt, void *data, struct sb_error *err) {
+int sb_remote_sources_try(struct sb_remote *remote, struct sb_remote_sources *sources,
+                          const char *kind, const char *name, sb_remote_source_attempt *attempt,
+                          void *data, struct sb_error *err) {
     struct sb_retry retry = sb_remote_retry(remote);
     sb_autooutcome struct outcome hopeful = {0}, last = {0};
     for (;;) {

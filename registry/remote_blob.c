@@ -178,12 +178,12 @@ static int on_bytes(void *data, const void *bytes, size_t len, struct sb_error *
 }
 
 /* One attempt, from where the download stands. An answer that ends early is a failure. */
-static int attempt(struct download *download, const struct sb_source *source, const char *target,
-                   struct sb_http_response *response, struct sb_error *err) {
+static int attempt(struct download *download, const struct sb_remote_source *source,
+                   const char *target, struct sb_http_response *response, struct sb_error *err) {
     char value[48];
     snprintf(value, sizeof value, "bytes=%llu-", (unsigned long long)download->got);
     const struct sb_http_header range = {"Range", value};
-    struct sb_http_request request = sb_source_request(download->remote, source, target);
+    struct sb_http_request request = sb_remote_source_request(download->remote, source, target);
     request.headers = &range;
     request.header_count = download->got > 0;
     request.head = on_head;
@@ -203,7 +203,7 @@ static bool complete(const struct download *download, int result, const struct s
            (result == 0 || (err->code != SB_E_INTEGRITY && err->code != SB_E_INTERRUPTED));
 }
 
-static int download_from(void *data, const struct sb_source *source, struct sb_retry *retry,
+static int download_from(void *data, const struct sb_remote_source *source, struct sb_retry *retry,
                          struct sb_http_response *response, struct sb_error *err) {
     struct download *download = data;
     struct sb_digest_text digest = sb_digest_text(&download->blob->digest);
@@ -238,17 +238,17 @@ static int check_whole(struct sb_remote *remote, struct download *download, stru
     return sb_remote_context(remote, what, err);
 }
 
-static int get_blob_from(struct sb_sources *sources, struct download *download,
+static int get_blob_from(struct sb_remote_sources *sources, struct download *download,
                          struct sb_error *err) {
     struct sb_remote *remote = download->remote;
     download->got = download->skip = 0;
     sb_sha256_start(&download->sha);
     struct sb_error failure = {0};
-    int result =
-        download->blob->size == 0
-            ? 0
-            : sb_sources_try(remote, sources, "blob", sb_digest_text(&download->blob->digest).text,
-                             download_from, download, &failure);
+    int result = download->blob->size == 0
+                     ? 0
+                     : sb_remote_sources_try(remote, sources, "blob",
+                                             sb_digest_text(&download->blob->digest).text,
+                                             download_from, download, &failure);
     if (result == 0)
         result = check_whole(remote, download, &failure);
     if (result < 0 && failure.code == SB_E_INTEGRITY && download->gave) {
@@ -262,7 +262,7 @@ static int get_blob_from(struct sb_sources *sources, struct download *download,
 }
 
 static int get_blob(struct download *download, bool mirrors, struct sb_error *err) {
-    sb_autosources struct sb_sources sources = {0};
+    sb_autosources struct sb_remote_sources sources = {0};
     sb_remote_sources(download->remote, mirrors, &sources);
     return get_blob_from(&sources, download, err);
 }
@@ -280,8 +280,8 @@ int sb_remote_blob_get_url(struct sb_remote *remote, const struct sb_descriptor 
                                        struct sb_error *err),
                            void *data, struct sb_error *err) {
     struct download download = {.remote = remote, .blob = blob, .sink = sink, .data = data};
-    struct sb_source source = {.url = url, .host = remote->host};
-    struct sb_sources sources = {.v = &source, .n = 1};
+    struct sb_remote_source source = {.url = url, .host = remote->host};
+    struct sb_remote_sources sources = {.v = &source, .n = 1};
     return get_blob_from(&sources, &download, err);
 }
 

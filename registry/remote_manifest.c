@@ -92,13 +92,13 @@ struct wanted {
     struct sb_manifest *out;
 };
 
-static int get_from(void *data, const struct sb_source *source, struct sb_retry *retry,
+static int get_from(void *data, const struct sb_remote_source *source, struct sb_retry *retry,
                     struct sb_http_response *response, struct sb_error *err) {
     (void)retry;
     const struct wanted *w = data;
     sb_autofree char *target = sb_format("%s/manifests/%s", source->base, w->reference);
     const struct sb_http_header accept = {"Accept", accepted};
-    struct sb_http_request request = sb_source_request(w->remote, source, target);
+    struct sb_http_request request = sb_remote_source_request(w->remote, source, target);
     request.headers = &accept;
     request.header_count = 1;
     request.limit = SB_MANIFEST_LIMIT;
@@ -115,10 +115,10 @@ static int get_from(void *data, const struct sb_source *source, struct sb_retry 
 static int get_manifest(struct sb_remote *remote, const char *reference, bool mirrors,
                         struct sb_manifest *out, struct sb_error *err) {
     *out = (struct sb_manifest){0};
-    sb_autosources struct sb_sources sources = {0};
+    sb_autosources struct sb_remote_sources sources = {0};
     sb_remote_sources(remote, mirrors, &sources);
     struct wanted wanted = {remote, reference, out};
-    return sb_sources_try(remote, &sources, "manifest", reference, get_from, &wanted, err);
+    return sb_remote_sources_try(remote, &sources, "manifest", reference, get_from, &wanted, err);
 }
 
 int sb_remote_manifest_get(struct sb_remote *remote, const char *reference, struct sb_manifest *out,

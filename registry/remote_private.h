@@ -73,7 +73,7 @@ int sb_remote_context(const struct sb_remote *remote, const char *what, struct s
 #define sb_autoresponse __attribute__((cleanup(sb_http_response_free), unused))
 
 /* Where reading may be tried: mirrors first, unless this repository is written to. */
-struct sb_source {
+struct sb_remote_source {
     const char *mirror; /* as in the settings; NULL: the registry itself */
     char *base;         /* "/v2/team/app" or "https://mirror.example.com/v2/team/app" */
     const char *url;    /* of what is asked for, instead; NULL */
@@ -81,26 +81,29 @@ struct sb_source {
     char *scope;        /* NULL: the remote's own */
     bool hopeless;      /* asking it again would not help */
 };
-struct sb_sources {
-    struct sb_source *v;
+struct sb_remote_sources {
+    struct sb_remote_source *v;
     size_t n, cap;
 };
-void sb_remote_sources(struct sb_remote *remote, bool mirrors, struct sb_sources *out);
-void sb_sources_free(struct sb_sources *sources);
+void sb_remote_sources(struct sb_remote *remote, bool mirrors, struct sb_remote_sources *out);
+void sb_remote_sources_free(struct sb_remote_sources *sources);
 /* A GET of something below the source's base; target is used, not copied. */
-struct sb_http_request sb_source_request(struct sb_remote *remote, const struct sb_source *source,
-                                         const char *target);
+struct sb_http_request sb_remote_source_request(struct sb_remote *remote,
+                                                const struct sb_remote_source *source,
+                                                const char *target);
 /* One attempt at one source. 0: done; 1: it answered otherwise, as response tells; -1: not, as err
  * tells; -2: that, and no other source would help. Repeats itself while it gets on, and says so by
  * sb_retry_progress. */
-typedef int sb_source_attempt(void *data, const struct sb_source *source, struct sb_retry *retry,
-                              struct sb_http_response *response, struct sb_error *err);
+typedef int sb_remote_source_attempt(void *data, const struct sb_remote_source *source,
+                                     struct sb_retry *retry, struct sb_http_response *response,
+                                     struct sb_error *err);
 /* One source after the other, and all of them again while that may help one: a mirror that is away
  * costs nothing where the registry answers. What the registry itself says is the last word. kind
  * and name are for messages ("blob", "sha256:…"). */
-int sb_sources_try(struct sb_remote *remote, struct sb_sources *sources, const char *kind,
-                   const char *name, sb_source_attempt *attempt, void *data, struct sb_error *err);
-#define sb_autosources __attribute__((cleanup(sb_sources_free), unused))
+int sb_remote_sources_try(struct sb_remote *remote, struct sb_remote_sources *sources,
+                          const char *kind, const char *name, sb_remote_source_attempt *attempt,
+                          void *data, struct sb_error *err);
+#define sb_autosources __attribute__((cleanup(sb_remote_sources_free), unused))
 
 /* ---- remote_error.c ---- */
 

@@ -10,7 +10,7 @@
 #include "http/token.h"
 #include "tests/fuzz/exchanges.h"
 
-static const struct sb_settings settings = {.stall_seconds = 30};
+static const struct sb_http_settings settings = {.stall_seconds = 30};
 
 static void token(bool refresh) {
     struct sb_scopes scopes = {0};

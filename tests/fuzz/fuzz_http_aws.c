@@ -21,7 +21,7 @@ int sb_process_capture(const char *const *argv, const char *cwd, size_t max, str
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    static const struct sb_settings settings = {.stall_seconds = 30};
+    static const struct sb_http_settings settings = {.stall_seconds = 30};
     exchange_answers = fuzz_parts(data, size);
     exchange_count = 0;
     sb_autofree char *credentials = fuzz_next(&exchange_answers, NULL);

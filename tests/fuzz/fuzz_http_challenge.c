@@ -7,7 +7,7 @@
 #include "tests/fuzz/fuzz.h"
 
 static void use(const struct sb_challenge *challenge) {
-    static const struct sb_settings settings;
+    static const struct sb_http_settings settings;
     static const struct sb_auth_request request = {"r.example.com", "https://r.example.com", NULL};
     struct sb_error err = {0};
     sb_autourl CURLU *url =

@@ -12,14 +12,14 @@
 
 static void settings(const char *text, size_t len) {
     struct sb_error err = {0};
-    struct sb_settings settings;
-    if (sb_settings_parse(text, len, &settings, &err) < 0) {
+    struct sb_http_settings settings;
+    if (sb_http_settings_parse(text, len, &settings, &err) < 0) {
         fuzz_check_error(&err);
         return;
     }
     FUZZ_CHECK(settings.stall_seconds > 0);
-    sb_settings_host(&settings, "a.example.com");
-    sb_settings_free(&settings);
+    sb_http_settings_host(&settings, "a.example.com");
+    sb_http_settings_free(&settings);
 }
 
 static void check_request(const struct sb_request *request) {

@@ -66,16 +66,16 @@ static void ask(struct sb_transfer *transfer, unsigned kind) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    static const struct sb_settings settings = {.stall_seconds = 30};
+    static const struct sb_http_settings settings = {.stall_seconds = 30};
     static struct sb_schemes *schemes;
     if (!schemes)
         schemes = sb_schemes_new(&settings);
     exchange_answers = fuzz_parts(data, size);
     exchange_count = 0;
     unsigned kind = fuzz_choose(&exchange_answers, 8);
-    static struct sb_service service;
+    static struct sb_http_service service;
     static struct sb_transfer *transfer;
-    service = (struct sb_service){&settings, sb_auth_new(&settings), schemes};
+    service = (struct sb_http_service){&settings, sb_auth_new(&settings), schemes};
     if (!transfer)
         transfer = sb_transfer_new(&service);
     ask(transfer, kind);

@@ -21,7 +21,7 @@
 #define ORIGIN "http://127.0.0.1:5000"
 
 static char dir[] = "/tmp/sb-unit-auth-XXXXXX";
-static const struct sb_settings settings = {.stall_seconds = 10};
+static const struct sb_http_settings settings = {.stall_seconds = 10};
 
 static char *at(const char *name) {
     return sb_path_join(dir, name);

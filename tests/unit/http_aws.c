@@ -251,7 +251,7 @@ static void test_errors(void) {
 
 /* ---- the chain ---- */
 
-static const struct sb_settings settings;
+static const struct sb_http_settings settings;
 
 /* One look through the chain; the message of its failure, or the access key. */
 static const char *look(void) {

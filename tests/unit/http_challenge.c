@@ -139,7 +139,7 @@ static void scopes(void) {
 static void realms(void) {
     static struct sb_host_settings hosts[] = {{.host = "plain.example.com", .plain_http = true},
                                               {.host = "set.example.com"}};
-    static const struct sb_settings settings = {.hosts = hosts, .host_count = 2};
+    static const struct sb_http_settings settings = {.hosts = hosts, .host_count = 2};
     static const struct {
         const char *host, *origin, *realm;
         bool allowed;

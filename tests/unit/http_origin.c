@@ -120,21 +120,21 @@ static void test_urls(void) {
 
 static void test_settings(void) {
     struct sb_error err = {0};
-    struct sb_settings settings;
+    struct sb_http_settings settings;
     static const char text[] = "{\"version\": \"" SB_VERSION "\", \"stall\": 7, \"hosts\": ["
                                "{\"host\": \"a:1\", \"plain_http\": true, \"ca\": \"/ca\"},"
                                "{\"host\": \"*\", \"skip_verify\": true}]}";
-    CHECK(sb_settings_parse(text, strlen(text), &settings, &err) == 0);
+    CHECK(sb_http_settings_parse(text, strlen(text), &settings, &err) == 0);
     CHECK_INT(settings.stall_seconds, 7);
-    const struct sb_host_settings *host = sb_settings_host(&settings, "a:1");
+    const struct sb_host_settings *host = sb_http_settings_host(&settings, "a:1");
     CHECK(host && host->plain_http && !host->skip_verify);
     CHECK_STR(host->ca, "/ca");
-    CHECK(sb_settings_host(&settings, "b")->skip_verify);
-    sb_settings_free(&settings);
+    CHECK(sb_http_settings_host(&settings, "b")->skip_verify);
+    sb_http_settings_free(&settings);
     static const char old[] = "{\"version\": \"0.0.0\"}";
-    CHECK(sb_settings_parse(old, strlen(old), &settings, &err) < 0);
+    CHECK(sb_http_settings_parse(old, strlen(old), &settings, &err) < 0);
     CHECK(strstr(err.message, "0.0.0"));
-    CHECK(sb_settings_parse("{", 1, &settings, &err) < 0);
+    CHECK(sb_http_settings_parse("{", 1, &settings, &err) < 0);
 }
 
 /* What sbuild never sends, but which must not get through. */

@@ -324,7 +324,7 @@ static void check_mirrors(void) {
     const struct sb_registry_options options = {.http = {.hosts = &hosts}};
     struct sb_registry *registry = sb_registry_new(&options);
     struct sb_remote *remote = sb_remote_open(registry, "docker.io", "library/alpine");
-    struct sb_sources sources = {0};
+    struct sb_remote_sources sources = {0};
     sb_remote_sources(remote, true, &sources);
     if (CHECK_INT(sources.n, 3)) {
         CHECK_STR(sources.v[0].base, "https://mirror.example.com/v2/library/alpine");
@@ -336,15 +336,15 @@ static void check_mirrors(void) {
         CHECK_STR(sources.v[2].host, "docker.io");
         CHECK(!sources.v[2].mirror);
     }
-    sb_sources_free(&sources);
+    sb_remote_sources_free(&sources);
     sb_registry_add_trait(registry, "https://mirror.example.com", SB_TRAIT_LIED);
     sb_remote_sources(remote, true, &sources);
     CHECK_INT(sources.n, 2);
-    sb_sources_free(&sources);
+    sb_remote_sources_free(&sources);
     sb_remote_will_push(remote);
     sb_remote_sources(remote, true, &sources);
     CHECK_INT(sources.n, 1);
-    sb_sources_free(&sources);
+    sb_remote_sources_free(&sources);
     sb_remote_free(remote);
     sb_registry_free(registry);
     sb_strings_free(&host.mirrors);
