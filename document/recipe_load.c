@@ -334,9 +334,9 @@ int sb_recipe_load(const char *path, const struct sb_recipe_options *options,
     sb_autofree bool *used = sb_alloc((load.setting.set ? load.setting.set->n : 0) + 1);
     load.setting.used = used;
     load.family = sb_alloc(sizeof *load.family);
-    if (!options || !options->files)
-        load.family->files = sb_recipe_files_new();
-    load.files = load.family->files ? load.family->files : options->files;
+    load.files = options ? options->files : NULL;
+    if (!load.files)
+        load.files = load.family->files = sb_recipe_files_new();
     struct sb_recipe *recipe = NULL;
     const struct sb_place start = {path, 1, 1};
     const struct reference asked = {&start, "recipe"};
