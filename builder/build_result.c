@@ -169,10 +169,48 @@ static int join(void *data, const char *name, const struct sb_descriptor *now,
     return failed ? -1 : 0;
 }
 
-/* Images of platforms that were not asked for stay where they are. */
+/* Whether images of platforms that were not asked for stay where they are. */
+static bool joins(const struct sb_build_result *result) {
+    return result->is_index && result->image_count < result->recipe->platforms.n;
+}
+
+static bool has_images(struct sb_build *build, const struct sb_descriptor *tagged,
+                       const struct sb_build_result *result) {
+    struct sb_image_index index;
+    bool has = sb_media_kind(tagged->media_type) == SB_MEDIA_KIND_INDEX &&
+               sb_image_index_load(build->shop.store, tagged, &index, NULL) == 0;
+    if (!has)
+        return false;
+    for (size_t i = 0; i < result->image_count && has; i++) {
+        const struct sb_index_entry *entry =
+            sb_image_index_find(&index, result->images[i].platform);
+        has = entry && sb_digest_equal(&entry->descriptor.digest,
+                                       &result->images[i].image.descriptor.digest);
+    }
+    sb_image_index_free(&index);
+    return has;
+}
+
+/* The index that these images are in already, under a tag of the recipe: by that it is known when
+ * they were built. Else that of them alone. */
+static struct sb_descriptor find_joined(struct sb_build *build,
+                                        const struct sb_build_result *result) {
+    struct sb_tagged_list tags = {0};
+    struct sb_descriptor found = result->descriptor;
+    size_t n = strlen(result->recipe->name);
+    bool known = !joins(result) || sb_store_tags(build->shop.store, &tags, NULL) < 0;
+    for (size_t i = 0; i < tags.n && !known; i++) {
+        const struct sb_tagged *tag = &tags.v[i];
+        known = !strncmp(tag->name, result->recipe->name, n) && tag->name[n] == ':' &&
+                has_images(build, &tag->descriptor, result);
+        found = known ? tag->descriptor : found;
+    }
+    sb_tagged_list_free(&tags);
+    return found;
+}
+
 static int set_tags(struct sb_build *build, struct sb_build_result *result, struct sb_error *err) {
-    bool all = result->image_count >= result->recipe->platforms.n;
-    if (!result->is_index || all || build->shop.request->until)
+    if (!joins(result) || build->shop.request->until)
         return sb_store_tag(build->shop.store, &result->tags, &result->descriptor, err);
     struct joining joining = {build, result, true};
     return sb_store_tag_chosen(build->shop.store, &result->tags, join, &joining, err);
@@ -197,7 +235,8 @@ static int name_result(struct sb_build *build, size_t of, const struct sb_versio
         if (sb_version_only_given(result->recipe, build->shop.request, &result->tags, err) < 0)
             return -1;
     } else {
-        if (sb_version_tags(build->shop.store, version, &result->descriptor, &tags, err) < 0)
+        struct sb_descriptor known = find_joined(build, result);
+        if (sb_version_tags(build->shop.store, version, &known, &tags, err) < 0)
             return -1;
         result->tags = tags.names;
         result->told = tags.told;

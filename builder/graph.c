@@ -10,10 +10,20 @@
 
 /* ---- making it ---- */
 
+/* From the end: the beginnings are mostly the same. */
+static bool is_path(const char *a, const char *b, size_t n) {
+    while (n > 0 && a[n - 1] == b[n - 1])
+        n--;
+    return n == 0;
+}
+
 static struct sb_target *find_target(const struct sb_build *build, const char *path) {
-    for (size_t i = 0; i < build->target_count; i++)
-        if (!strcmp(build->targets[i]->path, path))
+    size_t n = strlen(path);
+    for (size_t i = 0; i < build->target_count; i++) {
+        const char *other = build->targets[i]->path;
+        if (strlen(other) == n && is_path(other, path, n))
             return build->targets[i];
+    }
     return NULL;
 }
 
@@ -77,10 +87,12 @@ static const struct sb_place *place_of(const struct sb_recipe *recipe, size_t ne
 static int check_need(const struct sb_recipe *recipe, size_t need, const struct sb_platform *wanted,
                       const struct sb_target *target, struct sb_error *err) {
     const struct sb_recipe *needed = target->recipe;
+    bool is_base = recipe->needs[need] == recipe->base;
+    if (needed->platforms.n == 0 && (!is_base || target->platform == wanted))
+        return 0;
     const struct sb_place *place = place_of(recipe, need);
     sb_autofree char *text = sb_platform_text(wanted);
     sb_autofree char *its = sb_platform_text(target->platform);
-    bool is_base = recipe->needs[need] == recipe->base;
     if (is_base && target->platform != wanted) {
         sb_fail(err, SB_E_RECIPE,
                 "%s:%d:%d: the stage %s is for %s (its platform:), and what stands on it is built "
@@ -88,7 +100,7 @@ static int check_need(const struct sb_recipe *recipe, size_t need, const struct 
                 place->file, place->line, place->column, needed->name, its, text);
         return sb_error_hint(err, "copy from it instead, or take its platform: away");
     }
-    if (needed->platforms.n == 0 || sb_strings_has(&needed->platforms, its))
+    if (sb_strings_has(&needed->platforms, its))
         return 0;
     sb_fail(err, SB_E_RECIPE, "%s:%d:%d: %s is not for %s, which %s is built for", place->file,
             place->line, place->column, needed->path, its, recipe->title);

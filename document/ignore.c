@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/process.h"
@@ -238,6 +239,7 @@ static bool excluded_by_index(const struct sb_ignore *ignore, const char *path, 
 bool sb_ignore_excluded(const struct sb_ignore *ignore, const char *path, bool is_directory) {
     (void)is_directory;
     size_t len = strlen(path);
+    sb_assert(path[0] != '/' && !strstr(path, "//"));
     if (len == 0) /* the top itself: patterns are of what is in it */
         return false;
     if (ignore->index)

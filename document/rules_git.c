@@ -24,7 +24,8 @@ static void suggest_git_url(const char *text, struct sb_buf *out) {
 }
 
 const struct sb_rule sb_rule_git_url = {
-    .expected = "a URL with http, https or git, without user and password",
+    .expected = "a URL with http, https or git, without user and password (the secret "
+                "git_credentials has these)",
     .pattern = "^(https?|git)://[A-Za-z0-9._-]+(:[0-9]+)?(/[!-~]*)?$",
     .check = check_git_url,
     .suggest = suggest_git_url,

@@ -47,6 +47,13 @@ static bool is_flat(const struct sb_apt_repository *repository) {
     return repository->suite[strlen(repository->suite) - 1] == '/';
 }
 
+static bool can_be_read(const char *path) {
+    for (; *path; path++)
+        if ((unsigned char)*path <= ' ' || *path == 0x7f || *path == ',')
+            return false;
+    return true;
+}
+
 static void check(struct sb_reader *reader, const struct sb_yaml *node,
                   const struct sb_apt_repositories *before, struct sb_apt_repository *repository) {
     if (is_flat(repository) && repository->components.n)
@@ -54,9 +61,9 @@ static void check(struct sb_reader *reader, const struct sb_yaml *node,
                           "key \"components\": an archive whose suite is a path has none");
     if (!is_flat(repository) && !repository->components.n)
         sb_strings_add(&repository->components, "main");
-    if (*repository->key == '/' && strpbrk(repository->key, " \t\r\n,"))
+    if (*repository->key == '/' && !can_be_read(repository->key))
         sb_reader_problem(reader, sb_yaml_get(node, "key"),
-                          "key \"key\": apt can't read a path with a blank or a comma");
+                          "key \"key\": apt can't read a path with a blank, a comma or a control character");
     for (size_t i = 0; i < before->n; i++)
         if (!strcmp(before->v[i].url, repository->url) &&
             !strcmp(before->v[i].suite, repository->suite))

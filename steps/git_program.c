@@ -112,6 +112,8 @@ int sb_git_hint(const char *said, struct sb_error *err) {
          "the step, with a line https://USER:PASSWORD@HOST"},
         {"Authentication failed", "the secret git_credentials has another password than the server "
                                   "wants"},
+        {"no server is asked", "clouds keep a machine's credentials there: name the repository by "
+                               "its name, or its own address"},
         {"not found", "is there such a repository, for everybody?"},
         {"not allowed", "redirected to another protocol? Name its http or https address"},
         {"Could not resolve", "is the address right, and does this machine reach it? A proxy is "

@@ -76,6 +76,14 @@ check_equal "once more nothing is done" "$digest" "$("$SBUILD" app.yaml --progre
 check "… at all" test -z "$(grep built again | grep -v ' 0 of ')"
 check_equal "another store makes the same" "$digest" "$("$SBUILD" app.yaml --store other 2>err)"
 
+if command -v newuidmap >/dev/null; then
+	test_user
+	chmod -R a+rX .
+	check_equal "a user makes the same" "$digest" "$(as_user "$SBUILD" app.yaml --store "$T/home/store" 2>err || tail -n 5 err)"
+else
+	skip "newuidmap is not installed"
+fi
+
 # ---- one alone ----
 
 echo two >src/main.txt
@@ -97,6 +105,10 @@ check_equal "two at the same time both are in it" "$("$SBUILD" app.yaml 2>err)" 
 import json
 print(*[e["digest"] for e in json.load(open("store/index.json"))["manifests"] if e["annotations"]["org.opencontainers.image.ref.name"] == "app:latest"])')"
 check_equal "the caches of each are its own" "$(kernel $OTHER) $OTHER" "$({ "$SBUILD" app.yaml --no-cache=warm 2>&1 >/dev/null || :; } | grep error: -A 9 || :; run --platform linux/$OTHER app)"
+sed 's/^name: app/name: dated/; 2i tags: [date]' app.yaml >dated.yaml
+"$SBUILD" dated.yaml --skip-tests >/dev/null 2>err && sleep 1.1
+check "one alone that was built before" "$SBUILD" dated.yaml --platform linux/$OTHER --skip-tests
+check_equal "… is no younger for that" 1 "$(grep -o '"dated:[0-9-]*"' store/index.json | wc -l)"
 check_fails "one that the recipe is not for" 2 "$SBUILD" app.yaml --platform linux/s390x
 check_said 'app.yaml is for linux/amd64, linux/arm64'
 check_fails "one that is none" 2 "$SBUILD" app.yaml --platform linux/x86_64

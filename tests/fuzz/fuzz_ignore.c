@@ -1,6 +1,7 @@
 /* Any bytes as an ignore file and a path, separated by the first NUL. A list that is looked up in
  * answers as one that is asked pattern by pattern; nothing is left out below what can't be. */
 
+#include "base/file.h"
 #include "document/ignore.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -23,7 +24,9 @@ static struct sb_ignore *among_many(const char *text, size_t len) {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     const char *text = (const char *)data, *nul = size ? memchr(text, '\0', size) : NULL;
     size_t len = nul ? (size_t)(nul - text) : size;
-    sb_autofree char *path = nul ? sb_strndup(nul + 1, size - len - 1) : sb_strdup("src/a.c");
+    sb_autofree char *given = nul ? sb_strndup(nul + 1, size - len - 1) : sb_strdup("src/a.c");
+    sb_autofree char *clean = sb_path_clean(given);
+    sb_autofree char *path = sb_strdup(clean + strspn(clean, "/"));
     struct sb_ignore *ignore = NULL;
     struct sb_error err = {0};
     if (sb_ignore_parse(text, len, "fuzz", &ignore, &err) < 0) {
