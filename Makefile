@@ -238,6 +238,11 @@ nightly: $(B)/sbuild $(B)/sbuild-http
 bench: $(B)/sbuild $(B)/sbuild-http $(BENCH)
 	@$(SUITE) tests/bench/run $(CASES)
 
+# Not in check: half an hour, and what it fetches is half a gigabyte.
+.PHONY: gallery
+gallery: $(B)/sbuild $(B)/sbuild-http
+	@$(SUITE) tests/gallery/run $(CASES)
+
 # ---- lint ----
 
 FORMATTED := $(ALLSRC) $(ALLHDR)
@@ -293,7 +298,8 @@ install: $(B)/sbuild $(B)/sbuild-http
 	install -D -m 644 cli/completions/sbuild.bash $(SHARE)/bash-completion/completions/sbuild
 	install -D -m 644 cli/completions/_sbuild $(SHARE)/zsh/site-functions/_sbuild
 	install -D -m 644 cli/completions/sbuild.fish $(FISH)/sbuild.fish
-	find recipes -type f ! -name '*.pyc' -exec install -D -m 644 {} $(SHARE)/sbuild/{} \;
+	find recipes -type f ! -name '*.pyc' ! -perm -100 -exec install -D -m 644 {} $(SHARE)/sbuild/{} \;
+	find recipes -type f -perm -100 -exec install -D -m 755 {} $(SHARE)/sbuild/{} \;
 
 .PHONY: clean
 clean:
@@ -315,6 +321,7 @@ make fuzz        run each fuzzer for FUZZ_SECONDS=30, FUZZ_JOBS=1 at a time (CAS
 make fuzz-coverage  how many lines of each room the corpus reaches
 make nightly     the tests that take too long for every change
 make bench       measure the promises, beside other tools (CASES="a b")
+make gallery     recipes/gallery beside its Dockerfiles, built by buildah (CASES="a b")
 make lint        formatting, dependency rule, both compilers, analyzers
 make install     to DESTDIR, PREFIX=/usr/local
 make deps        install what building, running and testing need

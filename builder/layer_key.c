@@ -411,6 +411,9 @@ static int add_environment(const struct sb_layer_site *site, const struct sb_rec
         json_object_set(key, "env", (json_t *)first);
     json_object_set_new(key, "environment", json_integer(SB_KEY_ENVIRONMENT));
     set_string(key, "workdir", site->workdir);
+    sb_autofree char *home = sb_workdir_home_of(site->workdir, site->recipe->image.user);
+    if (home)
+        json_object_set_new(key, "home", sb_json_from_bytes(home));
     return 0;
 }
 

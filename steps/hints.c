@@ -25,7 +25,7 @@ static const char *const no_network[] = {"temporary failure resolving",
                                          "nodename nor servname",
                                          "failed to lookup address",
                                          "eai_again",
-                                         "enotfound",
+                                         " enotfound", /* Python has a FileNotFoundError */
                                          "bad address '",
                                          "bad address: '",
                                          "no such host",

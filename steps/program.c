@@ -88,6 +88,9 @@ static int look_up(const struct sb_step *step, const struct sb_step_run_context 
     const char *image_workdir = context->workdir ? context->workdir : "/";
     out->workdir = program->workdir ? program->workdir : image_workdir;
     sb_autoclose int root = sb_directory_open(AT_FDCWD, sb_root_path(context->root), err);
+    if (root >= 0 && context->recipe && !program->workdir && !context->finished &&
+        sb_workdir_awaits_user(root, image_workdir, context->recipe->image.user))
+        out->workdir = "/";
     if (root < 0 || sb_inroot_user(root, program->user, &out->user, err) < 0 ||
         check_user(&out->user, err) < 0 ||
         sb_workdir_make(root, out->workdir, mounts, program->workdir ? &out->user : NULL,

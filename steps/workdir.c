@@ -46,6 +46,23 @@ int sb_workdir_make(int root, const char *workdir, const struct sb_step_mounts *
     return 0;
 }
 
+char *sb_workdir_home_of(const char *workdir, const char *user) {
+    size_t len = user ? strcspn(user, ":") : 0;
+    if (!len || (user[0] >= '0' && user[0] <= '9'))
+        return NULL;
+    sb_autofree char *name = sb_strndup(user, len);
+    sb_autofree char *home = sb_format("/home/%s", name);
+    return sb_path_is_below(workdir, home) ? sb_steal(name) : NULL;
+}
+
+bool sb_workdir_awaits_user(int root, const char *workdir, const char *user) {
+    sb_autofree char *name = sb_workdir_home_of(workdir, user);
+    sb_autoclose int there = name ? sb_inroot_open(root, workdir, O_PATH | O_DIRECTORY) : -1;
+    struct sb_user known;
+    struct sb_error ignored = {0};
+    return name && there < 0 && sb_inroot_user(root, name, &known, &ignored) < 0;
+}
+
 /* ---- in a copy layer ---- */
 
 /* Where the path is in the list, or would be. */

@@ -178,6 +178,9 @@ END
 printf 'name: t\nfrom: base.yaml\nlayers: [{name: l, network: host, run: "echo Could not resolve host >&2; exit 6"}]\n' >t.yaml
 check_fails "with the network" 4 "$SBUILD" build t.yaml --no-cache
 check "no such hint" sh -c '! grep -q "network: host" said'
+printf 'name: t\nfrom: base.yaml\nlayers: [{name: l, run: "echo FileNotFoundError: x >&2; exit 1"}]\n' >t.yaml
+check_fails "a file that is missing" 4 "$SBUILD" build t.yaml --no-cache
+check "has nothing to do with the network" sh -c '! grep -q "network: host" said'
 printf 'name: t\nfrom: base.yaml\nlayers: [{name: l, steps: [{run: "echo Could not resolve host"}, {run: "false"}]}]\n' >t.yaml
 check_fails "what another step said" 4 "$SBUILD" build t.yaml --no-cache
 check "is no hint, either" sh -c '! grep -q "hint:" said'

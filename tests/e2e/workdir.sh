@@ -28,6 +28,17 @@ check_equal "leads to a new directory" "drwxr-xr-x 0/0" "$(in_image linked srv/r
 recipe file '[{name: a, run: "true"}]' '{workdir: /etc/passwd}'
 check_fails "a file" 4 "$SBUILD" build file.yaml
 check_said 'the workdir /etc/passwd is not a directory in the root'
+recipe home '[{name: a, steps: [{run: "pwd >/first; echo app:x:7:7::/home/app: >>/etc/passwd; mkdir -p /home/app; chown 7:8 /home/app"}, {run: "pwd >/second"}]}]' \
+	'{workdir: /home/app, user: app}'
+check "a home whose user is still to come" build home
+check_equal "is made by who makes the user" "drwxr-xr-x 7/8" "$(in_image home home/app)"
+check_equal "until then steps start in /" "/ /home/app" "$("$SBUILD" export home:latest --format rootfs -o - | tar -xOf - first second | paste -sd ' ')"
+recipe homes '[{name: a, run: "pwd >/first"}]' '{workdir: /home/worker/x, user: "worker:extra"}'
+check "one whose user is there" build homes
+check_equal "is made as others are" "drwxr-xr-x 0/0 /home/worker/x" "$(in_image homes home/worker/x) $("$SBUILD" export homes:latest --format rootfs -o - | tar -xOf - first)"
+cp out before && sed -i 's/user: "worker:extra"/user: "1234"/' homes.yaml
+check "a number has no home" build homes
+check "and the key knows" sh -c '! grep -q "cached homes a" out'
 ln -s round rootfs/about
 ln -s about rootfs/round
 recipe round '[{name: a, run: {script: "pwd", workdir: /about/w}}]' '{}'
@@ -60,7 +71,7 @@ check_equal "is as that one copied it" "drwxr-xr-x 5/6" "$(in_image first w)"
 recipe below '[{name: a, copy: {from: f, to: /f}}]' '{workdir: /tmp}'
 check "one that the base has" build below
 check_equal "is not in the layer" 1 "$("$SBUILD" inspect below:latest --json | jq -r '.layers[-1].digest[7:]' |
-	xargs -I D sh -c "zstd -dcq '$SBUILD_STORE/blobs/sha256/D' | tar -tf - | grep -c .")"
+	xargs -I @@ sh -c "zstd -dcq '$SBUILD_STORE/blobs/sha256/@@' | tar -tf - | grep -c .")"
 recipe clash '[{name: a, copy: {from: f, to: /srv/app}}]' '{workdir: /srv/app}'
 check_fails "a file that is copied in its place" 3 "$SBUILD" build clash.yaml
 check_said 'the workdir /srv/app can.t be a directory: /srv/app is a file'
