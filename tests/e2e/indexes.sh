@@ -261,6 +261,10 @@ check_equal "both" "$amd64 $(digest arm64 2)" "$(of made/app v1 amd64) $(of made
 check "taken out" on amd64 index "$REGISTRY/made/app:v1" --remove linux/arm64
 check "and not brought back by the next" on amd64 push app:2 "$REGISTRY/made/app:v1" --platform linux/amd64
 check_equal "one" amd64 "$(platforms made/app v1)"
+check_fails "what isn't there can't be taken out" 5 on amd64 index "$REGISTRY/made/app:v1" --remove linux/s390x
+check_said 'has no image for linux/s390x'
+check_fails "nor from nothing" 5 on amd64 index "$REGISTRY/made/app:none" --remove linux/s390x
+check_fails "nor in the store" 1 on amd64 index both:v1 --remove linux/s390x
 check_fails "the last stays" 2 on amd64 index "$REGISTRY/made/app:v1" --remove linux/amd64
 check_fails "two for one platform" 2 on amd64 index "$REGISTRY/made/app:v1" app:1 app:2
 check_said 'one more image for linux/amd64'
