@@ -167,7 +167,10 @@ static int change_here(void *data, const char *name, const struct sb_descriptor 
     if (now && joins(c) && load_there(c, now, index, err) < 0)
         return -1;
     for (size_t i = 0; i < c->removed.n; i++)
-        sb_image_index_remove(index, &c->removed.v[i]);
+        if (!sb_image_index_remove(index, &c->removed.v[i])) {
+            sb_autofree char *platform = sb_platform_text(&c->removed.v[i]);
+            return sb_fail(err, SB_E_NOT_FOUND, "index: %s has no image for %s", name, platform);
+        }
     for (size_t i = 0; i < c->images.n; i++)
         if (sb_image_index_put(index, &c->images.v[i], err) < 0)
             return -1;

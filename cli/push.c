@@ -64,9 +64,8 @@ static int load_platform(struct push_command *c, const char *text, struct subjec
                          struct sb_error *err) {
     sb_autoplatform struct sb_platform platform, its;
     struct sb_image *image = &subject->images.v[subject->images.n];
-    if (sb_platform_parse(text, &platform, err) < 0)
-        return sb_error_context(err, "push: --platform");
-    if (sb_image_load_for(c->transfer.store, &subject->named, &platform, image, err) < 0)
+    if (sb_platform_parse(text, &platform, err) < 0 ||
+        sb_image_load_for(c->transfer.store, &subject->named, &platform, image, err) < 0)
         return -1;
     subject->images.n++;
     if (sb_platform_read(image->config, &its) && sb_platform_compare(&its, &platform) == 0)
@@ -119,8 +118,19 @@ static int push_to(struct push_command *c, const struct subject *subject,
                              err);
 }
 
+static int check_platforms(const struct push_command *c, struct sb_error *err) {
+    for (size_t i = 0; i < c->platforms.n; i++) {
+        sb_autoplatform struct sb_platform ignored;
+        if (sb_platform_parse(c->platforms.v[i], &ignored, err) < 0)
+            return sb_error_context(err, "push: --platform");
+    }
+    return 0;
+}
+
 static int find(struct push_command *c, const char *const *arguments, size_t count,
                 struct sb_push_targets *targets, struct subject *subject, struct sb_error *err) {
+    if (check_platforms(c, err) < 0)
+        return -1;
     for (size_t i = 1; i < count; i++)
         if (sb_push_targets_add(targets, arguments[i], "push", err) < 0)
             return -1;

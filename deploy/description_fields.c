@@ -1,6 +1,5 @@
 /* What a description holds, and where. */
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/memory.h"
 #include "deploy/description_private.h"
@@ -153,30 +152,18 @@ const char *sb_service_restart_name(enum sb_service_restart how) {
 /* ---- numbers ---- */
 
 uint64_t sb_field_number(const struct sb_field *field, const void *at) {
-    uint16_t two;
-    uint32_t four;
-    uint64_t eight;
-    switch (field->width) {
-    case sizeof two:
-        memcpy(&two, at, sizeof two);
-        return two;
-    case sizeof four:
-        memcpy(&four, at, sizeof four);
-        return four;
-    default:
-        memcpy(&eight, at, sizeof eight);
-        return eight;
-    }
+    return field->width == sizeof(uint16_t)   ? *(const uint16_t *)at
+           : field->width == sizeof(uint32_t) ? *(const uint32_t *)at
+                                              : *(const uint64_t *)at;
 }
 
 void sb_field_set_number(const struct sb_field *field, void *at, uint64_t number) {
-    uint16_t two = (uint16_t)number;
-    uint32_t four = (uint32_t)number;
-    memcpy(at,
-           field->width == sizeof two    ? (const void *)&two
-           : field->width == sizeof four ? (const void *)&four
-                                         : (const void *)&number,
-           field->width);
+    if (field->width == sizeof(uint16_t))
+        *(uint16_t *)at = (uint16_t)number;
+    else if (field->width == sizeof(uint32_t))
+        *(uint32_t *)at = (uint32_t)number;
+    else
+        *(uint64_t *)at = number;
 }
 
 /* ---- the end ---- */

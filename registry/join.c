@@ -214,6 +214,23 @@ static void compare(const struct sb_join *join, const struct sb_image_index *the
     }
 }
 
+/* Who takes something out has a reason to believe that it is there. */
+static int check_removed(const struct sb_join *join, const char *tag,
+                         const struct sb_image_index *there, const struct sb_joined *joined,
+                         struct sb_error *err) {
+    sb_autofree char *has = sb_image_index_platforms(there);
+    if (join->removed && join->removed->n > 0 && !joined->named)
+        return sb_fail(err, SB_E_NOT_FOUND, "%s:%s names nothing", join->where, tag);
+    for (size_t i = 0; join->removed && i < join->removed->n; i++) {
+        sb_autofree char *platform = sb_platform_text(&join->removed->v[i]);
+        if (sb_image_index_find(there, &join->removed->v[i]))
+            continue;
+        sb_fail(err, SB_E_NOT_FOUND, "%s:%s has no image for %s", join->where, tag, platform);
+        return sb_error_hint(err, "it is for %s", *has ? has : "no platform");
+    }
+    return 0;
+}
+
 /* Whose markers matter. */
 static void find_platforms(const struct sb_join *join, const struct sb_image_index *there,
                            struct sb_platforms *out) {
@@ -296,6 +313,8 @@ int sb_join_look(const struct sb_join *join, const char *tag, struct sb_joined *
     bool lone;
     int rc = read_there(join, tag, out, &there, &lone, err);
     if (rc == 0 && !out->looked)
+        rc = check_removed(join, tag, &there, out, err);
+    if (rc == 0 && !out->looked)
         compare(join, &there, lone, out);
     if (rc == 0)
         rc = compose(join, tag, &there, out, err);
@@ -375,8 +394,8 @@ static int explain(const struct sb_join *join, const char *tag, const struct sb_
                              "push all platforms at once, or let this tag be moved in the "
                              "repository's settings");
     if (err->code == SB_E_NETWORK && !err->hint[0])
-        sb_error_hint(err, "if this registry takes no index at all, push the image of one platform "
-                           "under a tag of its own, by its digest");
+        sb_error_hint(err, "if this registry takes no indexes, push each image, by its digest, "
+                           "under a tag of its own");
     return -1;
 }
 

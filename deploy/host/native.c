@@ -18,8 +18,7 @@ enum {
     FIRST = 256, /* bytes of a script that the kernel looks at */
 };
 
-/* A processor runs its own programs, and Intel's the older ones. */
-static bool is_native(const char *architecture) {
+bool sb_native_runs(const char *architecture) {
     const char *own = sb_platform_architecture();
     return !strcmp(architecture, own) || (!strcmp(own, "amd64") && !strcmp(architecture, "386"));
 }
@@ -40,7 +39,7 @@ static int refuse(const char *what, const char *platform, struct sb_error *err) 
 int sb_native_check_config(const json_t *config, const struct sb_platform *accepted,
                            struct sb_error *err) {
     sb_autoplatform struct sb_platform platform;
-    if (!sb_platform_read(config, &platform) || is_native(platform.architecture) ||
+    if (!sb_platform_read(config, &platform) || sb_native_runs(platform.architecture) ||
         is_accepted(accepted, platform.architecture))
         return 0;
     sb_autofree char *text = sb_platform_text(&platform);
@@ -100,7 +99,7 @@ static int check_one(const struct sb_native_program *p, const char *program,
         return 0;
     const char *architecture = sb_elf_architecture(fd);
     if (architecture) {
-        if (is_native(architecture) || is_accepted(accepted, architecture))
+        if (sb_native_runs(architecture) || is_accepted(accepted, architecture))
             return 0;
         sb_autofree char *platform = sb_format("linux/%s", architecture);
         sb_autofree char *what = sb_format("its program %s is", sb_text_shown(program).text);

@@ -9,9 +9,13 @@
 #define SB_DEPLOY_HOST_NATIVE_H
 
 #include <jansson.h>
+#include <stdbool.h>
 
 #include "base/error.h"
 #include "layers/platform.h"
+
+/* Without an emulator: its own programs, and Intel's the older ones. */
+bool sb_native_runs(const char *architecture);
 
 /* Of an image's config. accepted: a platform of another processor that is wanted all the same; NULL
  * means none, below too. SB_E_FAILED names both. */

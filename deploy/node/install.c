@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/memory.h"
 #include "base/text.h"
@@ -24,6 +25,7 @@
 #include "deploy/node/watch.h"
 #include "layers/origin.h"
 #include "registry/fetch.h"
+#include "sandbox/emulation.h"
 
 void sb_installed_free(struct sb_installed *installed) {
     free(installed->name);
@@ -259,6 +261,37 @@ static int install_locked(struct install *in, struct sb_error *err) {
 
 /* ---- the whole ---- */
 
+/* What was asked for, be it that it is emulated, has to run at all: tried before anything is
+ * touched.
+ */
+static int check_emulator(const struct install *in, const json_t *config, struct sb_error *err) {
+    sb_autoplatform struct sb_platform its;
+    if (!sb_platform_read(config, &its) || sb_native_runs(its.architecture))
+        return 0;
+    sb_autofree char *directory = sb_store_tmp_new(in->node->store, "probe", err);
+    if (!directory)
+        return -1;
+    if (mkdir(directory, 0755) < 0)
+        return sb_fail_errno(err, SB_E_IO, "%s", directory);
+    enum sb_emulation emulation = sb_emulation_try(its.architecture, directory);
+    sb_autofree char *text = sb_platform_text(&its);
+    if (emulation == SB_EMULATION_WORKS) {
+        sb_node_say(in->node, "%s is made for %s, and runs in an emulator here",
+                    in->description.name, text);
+        return 0;
+    }
+    sb_fail(err, SB_E_FAILED, "it is made for %s, and this host, linux/%s, runs no such programs",
+            text, sb_platform_architecture());
+    return sb_emulation_hint(emulation, text, err);
+}
+
+static int check_native(const struct install *in, const json_t *config, struct sb_error *err) {
+    const struct sb_platform *accepted = in->options->platform ? &in->platform : NULL;
+    return sb_native_check_config(config, accepted, err) < 0 || check_emulator(in, config, err) < 0
+               ? sb_error_context(err, "%s", sb_text_shown(in->options->source).text)
+               : 0;
+}
+
 static int read_bundle(struct install *in, struct sb_error *err) {
     struct sb_store *store = in->node->store;
     const struct sb_platform *platform = in->options->platform ? &in->platform : NULL;
@@ -269,10 +302,10 @@ static int read_bundle(struct install *in, struct sb_error *err) {
         sb_bundle_fetch(store, in->registry, &in->source, err) < 0 ||
         sb_bundle_load(store, &in->source.manifest, &image, &in->description, err) < 0)
         return sb_error_context(err, "%s", sb_text_shown(in->options->source).text);
-    int native = sb_native_check_config(image.config, platform, err);
+    int native = check_native(in, image.config, err);
     sb_image_free(&image);
     if (native < 0)
-        return sb_error_context(err, "%s", sb_text_shown(in->options->source).text);
+        return -1;
     if (in->options->name && !sb_service_name_valid(in->options->name))
         return sb_fail(err, SB_E_USAGE, "--name %s is no name of a service",
                        sb_text_shown(in->options->name).text);

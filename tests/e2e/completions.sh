@@ -37,7 +37,7 @@ in_zsh() { # LINE: what it becomes
 
 if command -v bash >/dev/null; then
 	check_equal "bash: images" "scorer scorer:latest" "$(in_bash sbuild inspect sco)"
-	check_equal "bash: commands" "inspect install" "$(in_bash sbuild in)"
+	check_equal "bash: commands" "index inspect install" "$(in_bash sbuild in)"
 	check_equal "bash: recipes" scorer.yaml "$(in_bash sbuild build scorer.)"
 	check_equal "bash: options" --summary "$(in_bash sbuild diff --su)"
 fi

@@ -73,6 +73,13 @@ check_equal "no generation is left of them" "$(n sbuild status web --json | jq '
 
 # ---- asked for ----
 
+sed -i "s|^tags:|platforms: [linux/s390x]\n&|; s|^  entrypoint:.*|  entrypoint: [/bin/busybox, httpd, -f, -p, \"$PORT\", -h, /app]|" web.yaml
+if [ -z "$(grep -l s390x /proc/sys/fs/binfmt_misc/* 2>/dev/null)" ]; then
+	check "one for a processor that nobody has" "$SBUILD" bundle web.yaml --push --version 1.3.1
+	refused "there is no emulator for it" 'runs no such programs' sbuild install "$REPOSITORY/web:v1.3.1" --platform linux/s390x
+fi
+sed -i '/^platforms:/d' web.yaml
+
 if [ -e "/usr/lib/binfmt.d/qemu-$emulated.conf" ]; then
 	start_emulation
 	sed -i "s|^tags:|platforms: [linux/$OTHER]\n&|; s|^  entrypoint:.*|  entrypoint: [/bin/busybox, httpd, -f, -p, \"$PORT\", -h, /app]|" web.yaml

@@ -8,7 +8,9 @@
 
 #include "layers/archive.h"
 #include "layers/block.h"
+#include "layers/descriptor.h"
 #include "layers/image.h"
+#include "layers/image_index.h"
 #include "layers/import.h"
 #include "layers/store_private.h"
 #include "tests/fuzz/documents.h"
@@ -54,18 +56,25 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (!store)
         start();
     struct fuzz_parts parts = fuzz_parts(data, size);
-    unsigned choice = fuzz_choose(&parts, 4);
+    unsigned choice = fuzz_choose(&parts, 8);
     struct documents documents;
     char *names[DOCUMENTS_MOST];
     documents_read(&parts, &documents, names);
     int fd = write_archive(&documents, names);
     sb_autofree char *source =
-        sb_format("%s:/proc/self/fd/%d%s", forms[choice % 2], fd, choice / 2 ? ":v1" : "");
+        sb_format("%s:/proc/self/fd/%d%s", forms[choice % 2], fd, choice & 2 ? ":v1" : "");
     struct sb_descriptor found;
     struct sb_image image;
     struct sb_error err = {0};
-    if (sb_image_import(store, source, &found, &err) < 0) {
+    int rc = choice & 4 ? sb_image_import_whole(store, source, &found, &err)
+                        : sb_image_import(store, source, &found, &err);
+    if (rc < 0) {
         fuzz_check_error(&err);
+    } else if (sb_media_kind(found.media_type) == SB_MEDIA_KIND_INDEX) {
+        sb_autoimageindex struct sb_image_index index = {0};
+        sb_autoindeximages struct sb_index_images images = {0};
+        FUZZ_CHECK(sb_image_index_load(store, &found, &index, &err) == 0);
+        FUZZ_CHECK(sb_index_images_load(store, &index, &images, &err) == 0);
     } else {
         FUZZ_CHECK(sb_image_load(store, &found, &image, &err) == 0);
         sb_image_free(&image);

@@ -6,6 +6,8 @@
  */
 #include <dirent.h>
 
+#include "layers/descriptor.h"
+#include "layers/image_index.h"
 #include "layers/origin.h"
 #include "layers/store_private.h"
 #include "registry/pull.h"
@@ -62,15 +64,26 @@ static void know_first(void) {
     sb_blob_put(store, sb_buf_text(&documents.v[0].text), documents.v[0].text.len, &digest, NULL);
 }
 
-static void pull(const struct sb_reference *reference) {
+/* What is taken as an index has all of its images. */
+static void check_index(const struct sb_descriptor *descriptor) {
+    sb_autoimageindex struct sb_image_index index = {0};
+    sb_autoindeximages struct sb_index_images images = {0};
+    struct sb_error err = {0};
+    FUZZ_CHECK(sb_image_index_load(store, descriptor, &index, &err) == 0);
+    FUZZ_CHECK(sb_index_images_load(store, &index, &images, &err) == 0);
+}
+
+static void pull(const struct sb_reference *reference, bool all_platforms) {
     static const struct sb_registry_options registry_options = {0};
-    const struct sb_pull_options options = {.lazy = true};
+    const struct sb_pull_options options = {.lazy = true, .all_platforms = all_platforms};
     struct sb_registry *registry = sb_registry_new(&registry_options);
     struct sb_pulled pulled;
     struct sb_image image;
     struct sb_error err = {0};
     if (sb_pull_image(registry, store, reference, &options, &pulled, &err) < 0) {
         fuzz_check_error(&err);
+    } else if (sb_media_kind(pulled.image.media_type) == SB_MEDIA_KIND_INDEX) {
+        check_index(&pulled.image);
     } else {
         FUZZ_CHECK(sb_image_load(store, &pulled.image, &image, &err) == 0);
         sb_image_free(&image);
@@ -83,7 +96,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct sb_reference reference;
     FUZZ_CHECK(store || sb_store_open(fuzz_directory(), &store, &err) == 0);
     struct fuzz_parts parts = fuzz_parts(data, size);
-    unsigned choice = fuzz_choose(&parts, 4);
+    unsigned choice = fuzz_choose(&parts, 8);
     documents_read(&parts, &documents, types);
     if (documents.n > 0) {
         sb_autofree char *name =
@@ -92,7 +105,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         FUZZ_CHECK(sb_reference_parse(name, &reference, &err) == 0);
         if (choice & 2)
             know_first();
-        pull(&reference);
+        pull(&reference, choice & 4);
         sb_reference_free(&reference);
     }
     empty(SB_BLOBS_DIRECTORY);
