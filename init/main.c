@@ -22,6 +22,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -187,12 +188,31 @@ static void close_others(const struct init *init, int signals) {
         close(fd);
 }
 
+static int end_at_once(void *unused) {
+    (void)unused;
+    return 0;
+}
+
+/* Runtimes have had threads in the namespace: the program's number would depend on which runtime,
+ * and on what the machine is. Programs write their numbers down. */
+static void take_numbers(void) {
+    enum { FIRST = 32 };
+    static _Alignas(16) char stack[16384];
+    for (pid_t pid = 0; getpid() == 1 && pid < FIRST - 1;) {
+        pid = clone(end_at_once, stack + sizeof stack, CLONE_VM | CLONE_VFORK | SIGCHLD, NULL);
+        if (pid < 0)
+            return;
+        waitpid(pid, NULL, 0);
+    }
+}
+
 static int start(struct init *init, char **argv, const sigset_t *mask, int signals) {
     int ends[2], failed[2], code = 0;
     pid_t parent = getpid();
     open_streams(init, ends);
     if (pipe2(failed, O_CLOEXEC) < 0)
         return -1;
+    take_numbers();
     init->program = fork();
     if (init->program == 0)
         run(argv, ends, mask, parent, failed[1]);

@@ -96,6 +96,7 @@ static void test_endings(struct test_site *site) {
         CHECK(strstr(site->err.message, itself[i][1]));
     }
     says(site, NULL, "sleep 1000 & ( sleep 1000 & ) ; echo left", "left\n");
+    says(site, NULL, "echo $$", "32\n"); /* whatever runs it, and wherever */
     says(site, NULL, "readlink /proc/1/exe; kill -9 1; echo on", "/dev/.sbuild-first\non\n");
     CHECK_INT(test_run(site, "echo $UNSET_NAME"), -1); /* -u */
     CHECK_INT(site->err.code, SB_E_STEP);
