@@ -10,6 +10,7 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "layers/descriptor.h"
+#include "layers/platform.h"
 #include "layers/image.h"
 #include "layers/reader.h"
 #include "layers/walk.h"
@@ -223,6 +224,12 @@ uint64_t sb_cache_record_size(const struct sb_cache_record *record) {
 
 /* ---- writing ---- */
 
+/* What the layer is for; this machine's where it is for any. */
+static const struct sb_platform *platform_of(const json_t *key, struct sb_platform *out) {
+    const char *text = sb_json_string(key, "platform", NULL);
+    return text && sb_platform_parse(text, out, NULL) == 0 ? out : sb_platform_own();
+}
+
 void sb_cache_record_config(const struct sb_cache_record *record,
                             const struct sb_digest *contents_diff_ids, const json_t *key,
                             struct sb_buf *out) {
@@ -232,12 +239,13 @@ void sb_cache_record_config(const struct sb_cache_record *record,
                               json_string(sb_digest_text(&record->parts.v[i].diff_id).text));
     for (size_t i = 0; contents_diff_ids && i < record->parts.n; i++)
         json_array_append_new(diff_ids, json_string(sb_digest_text(&contents_diff_ids[i]).text));
-    const char *variant = sb_platform_variant();
+    sb_autoplatform struct sb_platform its = {0};
+    const struct sb_platform *platform = platform_of(key, &its);
     sb_autojson json_t *config = json_pack(
-        "{s:s, s:s, s:o, s:{s:s, s:o}}", "architecture", sb_platform_architecture(), "os", "linux",
+        "{s:s, s:s, s:o, s:{s:s, s:o}}", "architecture", platform->architecture, "os", "linux",
         "config", json_object(), "rootfs", "type", "layers", "diff_ids", diff_ids);
-    if (variant)
-        json_object_set_new(config, "variant", json_string(variant));
+    if (platform->variant)
+        json_object_set_new(config, "variant", json_string(platform->variant));
     sb_autobuf struct sb_buf text = {0};
     sb_json_write_canonical(key, &text);
     if (text.len <= KEY_LIMIT) /* nothing depends on it */

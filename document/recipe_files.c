@@ -11,9 +11,16 @@
 #include "base/text.h"
 #include "document/project.h"
 
+struct known_project {
+    char *directory; /* that was asked for */
+    struct sb_project project;
+};
+
 struct sb_recipe_files {
     struct sb_recipe_file **v;
     size_t n, cap;
+    struct known_project **projects;
+    size_t project_n, project_cap;
 };
 
 struct sb_recipe_files *sb_recipe_files_new(void) {
@@ -32,8 +39,32 @@ void sb_recipe_files_free(struct sb_recipe_files *files) {
         return;
     for (size_t i = 0; i < files->n; i++)
         free_file(files->v[i]);
+    for (size_t i = 0; i < files->project_n; i++) {
+        sb_project_free(&files->projects[i]->project);
+        free(files->projects[i]->directory);
+        free(files->projects[i]);
+    }
+    free(files->projects);
     free(files->v);
     free(files);
+}
+
+const struct sb_project *sb_recipe_files_project(struct sb_recipe_files *files,
+                                                 const char *directory,
+                                                 const struct sb_project_trust *trust,
+                                                 struct sb_error *err) {
+    for (size_t i = 0; i < files->project_n; i++)
+        if (!strcmp(files->projects[i]->directory, directory))
+            return &files->projects[i]->project;
+    struct known_project *known = sb_alloc(sizeof *known);
+    if (sb_project_find(directory, trust, &known->project, err) < 0) {
+        free(known);
+        return NULL;
+    }
+    known->directory = sb_strdup(directory);
+    SB_GROW(files->projects, files->project_n, files->project_cap);
+    files->projects[files->project_n++] = known;
+    return &known->project;
 }
 
 /* Names the recipe beside a missing one that has nearly its name. */

@@ -14,6 +14,7 @@
 #define SB_RECIPE_SIZE_LIMIT (1u << 20) /* bytes of one file */
 
 struct sb_project;
+struct sb_project_trust;
 struct sb_recipe_files;
 
 struct sb_recipe_file {
@@ -24,8 +25,16 @@ struct sb_recipe_file {
     struct sb_yaml_document *document; /* NULL until it is parsed */
 };
 
+/* They must outlive the recipes that are loaded with them. */
 struct sb_recipe_files *sb_recipe_files_new(void);
 void sb_recipe_files_free(struct sb_recipe_files *files); /* NULL is allowed */
+
+/* The project of a directory, as sb_project_find finds it, once for all loads: they trust the same.
+ * It belongs to files. NULL and err when it can't be found. */
+const struct sb_project *sb_recipe_files_project(struct sb_recipe_files *files,
+                                                 const char *directory,
+                                                 const struct sb_project_trust *trust,
+                                                 struct sb_error *err);
 
 /* project: that which the recipe may name; NULL: none was found. The file belongs to files. A
  * missing one is SB_E_NOT_FOUND, with the nearest name beside it. */

@@ -14,8 +14,9 @@
 #include "document/recipe_private.h"
 
 struct sb_recipe_family {
-    struct sb_project *project; /* of the top one; NULL: not found yet */
-    struct sb_recipe **v;       /* all that were made */
+    const struct sb_project *project; /* of the top one, of files; NULL: not found yet */
+    struct sb_recipe_files *files;    /* its own; or NULL */
+    struct sb_recipe **v;             /* all that were made */
     size_t n, cap;
     struct sb_recipe **ordered; /* those that are complete, each after what it needs */
     size_t ordered_n, ordered_cap;
@@ -87,9 +88,7 @@ static void free_one(struct sb_recipe *recipe) {
 static void free_family(struct sb_recipe_family *family) {
     for (size_t i = 0; i < family->n; i++)
         free_one(family->v[i]);
-    if (family->project)
-        sb_project_free(family->project);
-    free(family->project);
+    sb_recipe_files_free(family->files);
     free(family->v);
     free(family->ordered);
     free(family);
@@ -110,14 +109,9 @@ static int find_project(struct load *load, const char *path) {
                                      options ? options->trusted : NULL};
     sb_autofree char *directory = sb_path_dirname(path);
     struct sb_error missing = {0};
-    struct sb_project *project = sb_alloc(sizeof *project);
-    if (sb_project_find(directory, &trust, project, &missing) == 0) {
-        load->family->project = project;
-        return 0;
-    }
-    free(project);
-    if (missing.code == SB_E_NOT_FOUND || missing.code == SB_E_IO)
-        return 0; /* told when the recipe is read */
+    load->family->project = sb_recipe_files_project(load->files, directory, &trust, &missing);
+    if (load->family->project || missing.code == SB_E_NOT_FOUND || missing.code == SB_E_IO)
+        return 0; /* what is missing is told when the recipe is read */
     *load->err = missing;
     return -1;
 }
@@ -337,18 +331,18 @@ int sb_recipe_load(const char *path, const struct sb_recipe_options *options,
     struct load load = {.options = options, .err = err ? err : &ignored};
     load.setting.set = options ? options->set : NULL;
     load.setting.platform = options ? options->platform : NULL;
-    load.files = options && options->files ? options->files : sb_recipe_files_new();
     sb_autofree bool *used = sb_alloc((load.setting.set ? load.setting.set->n : 0) + 1);
     load.setting.used = used;
     load.family = sb_alloc(sizeof *load.family);
+    load.files = options ? options->files : NULL;
+    if (!load.files)
+        load.files = load.family->files = sb_recipe_files_new();
     struct sb_recipe *recipe = NULL;
     const struct sb_place start = {path, 1, 1};
     const struct reference asked = {&start, "recipe"};
     int failed = find_project(&load, path) < 0 || load_one(&load, path, &asked, &recipe) < 0 ||
                  check_layers(&load) < 0 || check_set(&load) < 0 || check_variables(&load) < 0;
     free(load.loaded);
-    if (!options || !options->files)
-        sb_recipe_files_free(load.files);
     if (failed) {
         free_family(load.family);
         return -1;

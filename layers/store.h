@@ -14,7 +14,7 @@
  *         caches/         cache directories of recipes
  *         logs/           whole logs of steps
  *         failed/         the root of the step that failed last (builder/failed.h)
- *         tests/          which tests of which images passed (builder/test_cache.h)
+ *         tests/          which tests of which images passed (builder/test.h)
  *         pins/           what must stay for longer than a process lives (layers/pin.h)
  *         services/       what runs on this node (deploy/node/node.h)
  *         tmp/            what is being made; swept when its maker is gone

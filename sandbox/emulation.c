@@ -100,7 +100,11 @@ static void make_program(const struct processor *p, struct image *out) {
 
 /* ---- trying it ---- */
 
-enum { SECONDS = 20 }; /* of an emulator that hangs */
+enum {
+    SECONDS = 20, /* of an emulator that hangs */
+    NO_ROOT = 126,
+    NOT_RUN = 127,
+};
 
 /* Between fork and exec: async-signal-safe calls only. In a root of its own where that can be had;
  * as a user in a namespace. */
@@ -112,18 +116,18 @@ static void become(const char *directory, bool inside) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     alarm(SECONDS);
     if (chdir(directory) < 0)
-        _exit(126);
+        _exit(NO_ROOT);
     if (inside && chroot(".") < 0 && (unshare(CLONE_NEWUSER) < 0 || chroot(".") < 0))
-        _exit(126);
+        _exit(NO_ROOT);
     execve(inside ? "/probe" : "./probe", argv, env);
-    _exit(127);
+    _exit(NOT_RUN);
 }
 
-static bool runs(const char *directory, bool inside) {
+static int run(const char *directory, bool inside) {
     pid_t pid = fork();
     if (pid == 0)
         become(directory, inside);
-    return pid > 0 && sb_process_wait(pid, NULL) == 0;
+    return pid > 0 ? sb_process_wait(pid, NULL) : -1;
 }
 
 enum sb_emulation sb_emulation_try(const char *architecture, const char *directory) {
@@ -139,9 +143,12 @@ enum sb_emulation sb_emulation_try(const char *architecture, const char *directo
     if (sb_file_write(AT_FDCWD, path, program.bytes, program.len, 0755, NULL) < 0 ||
         chmod(path, 0755) < 0)
         return SB_EMULATION_WORKS;
-    enum sb_emulation result = runs(directory, true)    ? SB_EMULATION_WORKS
-                               : runs(directory, false) ? SB_EMULATION_OUTSIDE
-                                                        : SB_EMULATION_NONE;
+    int inside = run(directory, true);
+    int outside = inside == 0 ? 0 : run(directory, false);
+    enum sb_emulation result = inside == 0                         ? SB_EMULATION_WORKS
+                               : outside == 0 && inside == NO_ROOT ? SB_EMULATION_WORKS
+                               : outside == 0                      ? SB_EMULATION_OUTSIDE
+                                                                   : SB_EMULATION_NONE;
     unlink(path);
     return result;
 }

@@ -13,7 +13,7 @@
 enum sb_emulation {
     SB_EMULATION_NONE,    /* it can't */
     SB_EMULATION_OUTSIDE, /* only outside of roots: the emulator is not found in them */
-    SB_EMULATION_WORKS,   /* also when nobody knows how to try */
+    SB_EMULATION_WORKS,   /* also when it can't be tried */
 };
 
 /* architecture: in Go's spelling. directory: one of this process's own, where programs may run. */

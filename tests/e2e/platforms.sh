@@ -171,7 +171,14 @@ check "one of them is pushed into it" "$SBUILD" app.yaml --store fresh --push --
 check_equal "… beside the other" "amd64 arm64" "$(registry_get app/manifests/v1 | python3 -c '
 import json, sys
 print(*[m["platform"]["architecture"] for m in json.load(sys.stdin)["manifests"]])')"
-check "from the registry it is a base for each" sh -c "printf 'name: far\nplatforms: [linux/amd64, linux/arm64]\nfrom: {image: \"$REGISTRY/app:v1\"}\nlayers: [{name: more, copy: {from: src, to: /far}}]\n' >far.yaml && '$SBUILD' far.yaml --plain-http --store far"
+printf 'name: far\nplatforms: [linux/amd64, linux/arm64]\nfrom: {image: "%s/app:v1"}\nlayers: [{name: more, copy: {from: src, to: /far}}]\n' "$REGISTRY" >far.yaml
+check "from the registry it is a base for each" "$SBUILD" far.yaml --plain-http --store far
+check_equal "… each on its own" "linux/amd64 linux/arm64" "$(index_of far:latest far | awk '{ print $1 }' | paste -sd ' ')"
+check "a lock file pins it" "$SBUILD" lock far.yaml --plain-http --store far
+check_equal "… by the index" 1 "$(grep -c "$(registry_digest app v1)" far.lock)"
+"$SBUILD" app.yaml --store fresh --push --plain-http --tag "$REGISTRY/app:v1" >/dev/null 2>err || tail -n 5 err
+far=$("$SBUILD" far.yaml --plain-http --store far 2>err) || tail -n 5 err
+check_equal "… for each platform, wherever the tag goes" "$far" "$("$SBUILD" far.yaml --plain-http --store farther 2>err || tail -n 5 err)"
 if have_peer skopeo; then
 	check_equal "skopeo reads the index" 2 "$(peer skopeo inspect --raw oci:store:app:latest | grep -o '"architecture"' | wc -l)"
 	check "skopeo copies both" peer skopeo copy -q --all oci:store:app:latest oci:copied:app
