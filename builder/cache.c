@@ -143,22 +143,33 @@ static int make_directory(struct sb_store *store, const char *name, struct sb_er
     return 0;
 }
 
+/* The key that was there, in hexadecimal; its length, or 0. One that is the same counts as used. */
+static size_t read_last(struct sb_store *store, const char *path, const char *same, char out[80]) {
+    enum { AN_HOUR = 3600 };
+    sb_autoclose int fd =
+        openat(sb_store_private_fd(store), path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    struct stat st;
+    ssize_t n = fd < 0 ? 0 : read(fd, out, 79);
+    out[n > 0 ? n : 0] = '\0';
+    if (n > 0 && !strcmp(out, same) && fstat(fd, &st) == 0 && st.st_mtime < time(NULL) - AN_HOUR)
+        futimens(fd, NULL);
+    return n > 0 ? (size_t)n : 0;
+}
+
 void sb_cache_remember(struct sb_store *store, const struct sb_cache_key *key,
                        const struct sb_cache_owner *owner) {
     sb_autofree char *path = last_path(owner);
-    sb_autobuf struct sb_buf old = {0};
     struct sb_digest_hex hex = sb_digest_hex(&key->digest);
-    if (sb_file_read(sb_store_private_fd(store), path, 256, &old, NULL) == 0 &&
-        !strcmp(sb_buf_text(&old), hex.text)) {
-        sb_store_use_note(sb_store_private_fd(store), path);
+    char old[80];
+    size_t old_len = read_last(store, path, hex.text, old);
+    if (!strcmp(old, hex.text))
         return;
-    }
     /* A torn or missing pointer only costs an explanation: no fsync, and one that is there is
      * written over, as a file system may send to the disk at once what replaces a file. */
-    sb_autoclose int there = old.len == strlen(hex.text) ? openat(sb_store_private_fd(store), path,
+    sb_autoclose int there = old_len == strlen(hex.text) ? openat(sb_store_private_fd(store), path,
                                                                   O_WRONLY | O_NOFOLLOW | O_CLOEXEC)
                                                          : -1;
-    if (there >= 0 && pwrite(there, hex.text, old.len, 0) == (ssize_t)old.len)
+    if (there >= 0 && pwrite(there, hex.text, old_len, 0) == (ssize_t)old_len)
         return;
     sb_autoclose int dir =
         openat(sb_store_private_fd(store), "last", O_RDONLY | O_DIRECTORY | O_CLOEXEC);

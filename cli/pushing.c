@@ -217,6 +217,7 @@ int sb_cli_push_index(const struct sb_cli_push *push, struct sb_registry *regist
     double start = sb_clock_seconds();
     size_t blobs = 0;
     what->registry = registry;
+    what->store = store;
     what->repository = &target->repository;
     for (size_t i = 0; i < what->count; i++) {
         struct sb_push_part *part = &what->parts[i];

@@ -20,11 +20,13 @@ void sb_image_index_free(struct sb_image_index *index) {
     for (size_t i = 0; i < index->n; i++)
         free_entry(&index->v[i]);
     free(index->v);
+    free(index->text);
     json_decref(index->others);
     *index = (struct sb_image_index){0};
 }
 
 static void add(struct sb_image_index *index, const struct sb_index_entry *entry) {
+    free(sb_steal(index->text));
     SB_GROW(index->v, index->n, index->cap);
     index->v[index->n++] = *entry;
 }
@@ -44,6 +46,7 @@ void sb_image_index_copy(struct sb_image_index *to, const struct sb_image_index 
         copy_entry(&entry, &from->v[i]);
         add(to, &entry);
     }
+    to->text = from->text ? sb_strdup(from->text) : NULL;
 }
 
 /* ---- reading ---- */
@@ -101,6 +104,8 @@ int sb_image_index_parse(const char *text, size_t len, const struct sb_descripto
     if (sb_media_kind(descriptor->media_type) == SB_MEDIA_KIND_INDEX) {
         sb_autojson json_t *document = sb_json_parse(text, len, err);
         rc = document ? read_document(document, &out->descriptor, out, err) : -1;
+        if (rc == 0) /* a text without NUL, as it is JSON */
+            out->text = sb_strndup(text, len);
     } else {
         sb_fail(err, SB_E_FAILED, "is no index");
     }
@@ -197,7 +202,8 @@ static bool is_about(const struct sb_index_entry *entry, const struct sb_digest 
     return !strcmp(sb_json_string(annotations, REFERENCE_DIGEST, ""), sb_digest_text(digest).text);
 }
 
-static void remove_at(struct sb_image_index *index, size_t i) {
+void sb_image_index_remove_at(struct sb_image_index *index, size_t i) {
+    free(sb_steal(index->text));
     free_entry(&index->v[i]);
     memmove(&index->v[i], &index->v[i + 1], (--index->n - i) * sizeof *index->v);
 }
@@ -205,10 +211,10 @@ static void remove_at(struct sb_image_index *index, size_t i) {
 /* And what was said of it, unless it is still there. */
 static void drop(struct sb_image_index *index, size_t i) {
     struct sb_digest digest = index->v[i].descriptor.digest;
-    remove_at(index, i);
+    sb_image_index_remove_at(index, i);
     for (i = has(index, &digest) ? 0 : index->n; i-- > 0;)
         if (is_about(&index->v[i], &digest))
-            remove_at(index, i);
+            sb_image_index_remove_at(index, i);
 }
 
 const struct sb_index_entry *sb_image_index_find(const struct sb_image_index *index,
@@ -242,7 +248,7 @@ static bool put(struct sb_image_index *index, struct sb_index_entry *entry) {
     sb_image_index_remove(index, &entry->platform);
     for (size_t i = index->n; i-- > 0;) /* it may have stood there without saying what it is for */
         if (!index->v[i].platform.os && is_same(&index->v[i], entry))
-            remove_at(index, i);
+            sb_image_index_remove_at(index, i);
     add(index, entry);
     return true;
 }
@@ -333,6 +339,10 @@ static bool is_docker(const struct sb_image_index *index) {
 }
 
 int sb_image_index_write(struct sb_image_index *index, struct sb_buf *out, struct sb_error *err) {
+    if (index->text) {
+        sb_buf_adds(out, index->text);
+        return 0;
+    }
     sort(index);
     json_t *manifests = json_array();
     for (size_t i = 0; i < index->n; i++)

@@ -13,7 +13,8 @@
  * as it is. What it names need not be in the store.
  *
  * The bytes depend on what is in it, not on the order in which it came: images stand by platform,
- * and behind them all else in the order it had.
+ * and behind them all else in the order it had. One that was read and not changed keeps the bytes
+ * that it had, whoever wrote them.
  */
 #ifndef SB_LAYERS_IMAGE_INDEX_H
 #define SB_LAYERS_IMAGE_INDEX_H
@@ -43,6 +44,7 @@ struct sb_image_index {
     size_t n, cap;
     json_t *others; /* keys of the document but "manifests": annotations, subject, …; or NULL */
     struct sb_descriptor descriptor; /* once loaded or saved; does not follow changes */
+    char *text;                      /* the bytes that were read, as long as nothing is changed */
 };
 
 /* Reads one of the store, or the bytes of a registry's answer; the descriptor's media type says
@@ -89,6 +91,8 @@ bool sb_image_index_put_descriptor(struct sb_image_index *index, const struct sb
 bool sb_image_index_put_entry(struct sb_image_index *index, const struct sb_index_entry *entry);
 /* With what was attested of it. False when there is none. */
 bool sb_image_index_remove(struct sb_image_index *index, const struct sb_platform *platform);
+/* An entry by its place. */
+void sb_image_index_remove_at(struct sb_image_index *index, size_t i);
 /* The image of exactly that platform, or NULL. For the one that would run there best see
  * sb_platform_choose. */
 const struct sb_index_entry *sb_image_index_find(const struct sb_image_index *index,

@@ -11,6 +11,7 @@
 #include "layers/descriptor.h"
 #include "layers/image_index.h"
 #include "layers/origin.h"
+#include "registry/artifact.h"
 #include "registry/fetch.h"
 
 #define INDEX_DEPTH_LIMIT 2
@@ -333,17 +334,26 @@ static int bring_entry(struct pull *p, const struct sb_index_entry *entry, struc
     return bring(p, &descriptor, manifest, NULL, err);
 }
 
-/* All images for Linux; what else an index has stays where it is. */
+/* Of what is no image for Linux, attestations and the like; the rest stays where it is. */
+static int bring_other(struct pull *p, const struct sb_index_entry *entry, struct sb_error *err) {
+    if (p->options->lazy || entry->platform.os)
+        return 0;
+    if (sb_artifact_pull(p->remote, p->store, &entry->descriptor, err) >= 0)
+        return 0;
+    sb_error_context(err, "%s", p->where);
+    return sb_registry_failed(err);
+}
+
+/* All images for Linux, and what is said of them. */
 static int bring_index(struct pull *p, struct sb_pulled *out, struct sb_error *err) {
     struct sb_image_index index;
     if (sb_image_index_load(p->store, &out->named, &index, err) < 0)
         return sb_error_context(err, "%s", p->where);
     int rc = 0;
     for (size_t i = 0; i < index.n && rc == 0; i++) {
-        if (!sb_index_entry_is_image(&index.v[i]))
-            continue;
-        out->images++;
-        rc = bring_entry(p, &index.v[i], err);
+        bool image = sb_index_entry_is_image(&index.v[i]);
+        out->images += image;
+        rc = image ? bring_entry(p, &index.v[i], err) : bring_other(p, &index.v[i], err);
     }
     if (rc == 0 && out->images == 0) {
         sb_fail(err, SB_E_NOT_FOUND, "%s: the index has no image for Linux", p->where);

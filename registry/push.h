@@ -126,11 +126,12 @@ struct sb_push_part {
 };
 struct sb_push_index {
     struct sb_registry *registry;
+    struct sb_store *store;
     const struct sb_reference *repository;
     struct sb_push_part *parts;
     size_t count;
     /* What the index has beside the images: annotations, attestations; NULL: nothing. Entries that
-     * the repository lacks are left out, and named in the result's lost. */
+     * neither the repository has nor the store are left out, and named in the result's lost. */
     const struct sb_image_index *rest;
     bool whole;                         /* as in registry/join.h, like these: */
     const struct sb_platforms *others;  /* may be NULL */

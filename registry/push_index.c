@@ -1,8 +1,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "base/memory.h"
 #include "layers/descriptor.h"
+#include "registry/artifact.h"
 #include "registry/fetch.h"
 #include "registry/push_private.h"
 
@@ -71,25 +73,34 @@ static void free_parts(const struct sb_push_index *push, struct part_job *parts)
 
 /* ---- the index of them ---- */
 
-/* What is no image for Linux isn't sent; it may be there. */
-static int take_rest(const struct sb_push_index *push, struct sb_remote *remote,
-                     struct sb_image_index *own, struct sb_strings *out_lost,
-                     struct sb_error *err) {
-    for (size_t i = 0; push->rest && i < push->rest->n; i++) {
-        const struct sb_index_entry *e = &push->rest->v[i];
-        struct sb_digest_text digest = sb_digest_text(&e->descriptor.digest);
-        struct sb_descriptor there;
-        if (e->platform.os && sb_image_index_find(own, &e->platform))
-            continue;
-        int found = e->descriptor.media_type
-                        ? sb_remote_manifest_head(remote, digest.text, &there, err)
-                        : 0;
+/* Whether the repository has what is no image for Linux: it may be there, or be sent as it is. */
+static int send_other(const struct sb_push_index *push, struct sb_remote *remote,
+                      const struct sb_descriptor *descriptor, struct sb_error *err) {
+    struct sb_digest_text digest = sb_digest_text(&descriptor->digest);
+    struct sb_descriptor there;
+    int found =
+        descriptor->media_type ? sb_remote_manifest_head(remote, digest.text, &there, err) : 0;
+    if (found == 0)
+        found = sb_artifact_push(remote, push->store, descriptor, err);
+    return found < 0 ? sb_error_context(err, "%s", digest.text) : found;
+}
+
+static int send_others(const struct sb_push_index *push, struct sb_remote *remote,
+                       const struct part_job *parts, struct sb_image_index *own,
+                       struct sb_strings *out_lost, struct sb_error *err) {
+    for (size_t i = own->n; i-- > 0;) {
+        const struct sb_descriptor *descriptor = &own->v[i].descriptor;
+        bool sent = false;
+        for (size_t k = 0; k < push->count; k++)
+            sent = sent || (own->v[i].platform.os &&
+                            sb_platform_compare(&own->v[i].platform, &parts[k].platform) == 0);
+        int found = sent ? 1 : send_other(push, remote, descriptor, err);
         if (found < 0)
             return -1;
         if (found)
-            sb_image_index_put_entry(own, e);
-        else
-            sb_strings_add(out_lost, digest.text);
+            continue;
+        sb_strings_add(out_lost, sb_json_string(own->v[i].json, "digest", ""));
+        sb_image_index_remove_at(own, i);
     }
     return 0;
 }
@@ -98,11 +109,11 @@ static int make_own(const struct sb_push_index *push, const struct part_job *par
                     struct sb_remote *remote, struct sb_image_index *own, struct sb_strings *lost,
                     struct sb_error *err) {
     if (push->rest)
-        own->others = json_incref(push->rest->others);
+        sb_image_index_copy(own, push->rest);
     for (size_t i = 0; i < push->count; i++)
         sb_image_index_put_descriptor(own, &parts[i].result.manifest, &parts[i].platform,
                                       parts[i].part->image->artifact_type);
-    return take_rest(push, remote, own, lost, err);
+    return send_others(push, remote, parts, own, lost, err);
 }
 
 /* Under no tag at all, by its digest. */

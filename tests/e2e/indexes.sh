@@ -205,10 +205,31 @@ check_equal "is alone" "application/vnd.oci.image.manifest.v1+json" "$(registry_
 check "another platform beside it" on arm64 push app:2 "$REGISTRY/lone/app:v1" --platform linux/arm64
 check_equal "brings nothing back that was there before" "$(digest amd64 2) $(digest arm64 2)" "$(of lone/app v1 amd64) $(of lone/app v1 arm64)"
 
-# What others put there stays; what is said of an image goes with it.
-registry_get team/app/manifests/v1 | jq -c --arg d "$amd64" '.manifests += [.manifests[0] + {platform: {os: "unknown", architecture: "unknown"},
+# What others put there stays; what is said of an image goes with it, and with the whole index elsewhere.
+put_blob() { # REPOSITORY FILE: its digest
+	sum=sha256:$(sha256sum <"$2" | cut -d' ' -f 1)
+	where=$(curl -sf -X POST -D - -o /dev/null "http://$REGISTRY/v2/$1/blobs/uploads/" | tr -d '\r' | sed -n 's/^Location: //Ip')
+	curl -sf -X PUT -H 'Content-Type: application/octet-stream' --data-binary "@$2" "$where&digest=$sum" >/dev/null
+	echo "$sum"
+}
+echo '{"_type":"https://in-toto.io/Statement/v0.1"}' >statement
+echo '{"architecture":"unknown","os":"unknown","config":{},"rootfs":{"type":"layers","diff_ids":[]}}' >none.json
+jq -n -c --arg c "$(put_blob team/app none.json)" --arg s "$(put_blob team/app statement)" --argjson n "$(wc -c <none.json)" --argjson m "$(wc -c <statement)" \
+	'{schemaVersion: 2, mediaType: "application/vnd.oci.image.manifest.v1+json",
+	config: {mediaType: "application/vnd.oci.image.config.v1+json", digest: $c, size: $n},
+	layers: [{mediaType: "application/vnd.in-toto+json", digest: $s, size: $m}]}' | tr -d '\n' >attestation.json
+attestation=sha256:$(sha256sum <attestation.json | cut -d' ' -f 1)
+curl -sf -X PUT -H 'Content-Type: application/vnd.oci.image.manifest.v1+json' --data-binary @attestation.json "http://$REGISTRY/v2/team/app/manifests/$attestation"
+registry_get team/app/manifests/v1 | jq -c --arg d "$amd64" --arg a "$attestation" --argjson n "$(wc -c <attestation.json)" '.manifests += [
+	{mediaType: .mediaType | sub("index"; "manifest"), digest: $a, size: $n, platform: {os: "unknown", architecture: "unknown"},
 	annotations: {"vnd.docker.reference.type": "attestation-manifest", "vnd.docker.reference.digest": $d}}] | .annotations = {by: "another"}' >foreign.json
 curl -sf -X PUT -H 'Content-Type: application/vnd.oci.image.index.v1+json' --data-binary @foreign.json "http://$REGISTRY/v2/team/app/manifests/foreign"
+foreign=$(registry_digest team/app foreign)
+check "it is pulled with the index" env SBUILD_STORE="$T/attested" "$SBUILD" pull "$REGISTRY/team/app:foreign" --all-platforms
+check "kept" on attested prune
+check "and pushed" on attested push "$REGISTRY/team/app:foreign" "$REGISTRY/elsewhere/app:foreign"
+check_equal "as it was" "$foreign" "$(registry_digest elsewhere/app foreign)"
+check_equal "with what it says" "$(cat statement)" "$(registry_get "elsewhere/app/blobs/$(jq -r '.layers[0].digest' attestation.json)")"
 check "an index of another tool" on arm64 push app:2 "$REGISTRY/team/app:foreign" --platform linux/arm64
 check_equal "keeps what it has" "3 another" "$(registry_get team/app/manifests/foreign | jq -r '"\(.manifests | length) \(.annotations.by)"')"
 check "the image that was attested is replaced" on amd64 push app:2 "$REGISTRY/team/app:foreign" --platform linux/amd64

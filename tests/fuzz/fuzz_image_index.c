@@ -69,6 +69,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         return 0;
     sb_autofree char *platforms = sb_image_index_platforms(&index);
     FUZZ_CHECK(platforms != NULL);
+    sb_autobuf struct sb_buf same = {0};
+    FUZZ_CHECK(sb_image_index_write(&index, &same, NULL) == 0);
+    FUZZ_CHECK(same.len == bytes.len && memcmp(same.data, bytes.data, same.len) == 0);
     check_stable(&index);
     check_changes(&index);
     sb_image_index_free(&index);

@@ -157,6 +157,31 @@ static void test_foreign(void) {
     sb_image_index_free(&index);
 }
 
+/* As another tool wrote it: the bytes stay, until something changes. */
+static void test_unchanged(void) {
+    static const char text[] =
+        "{ \"manifests\": [" ENTRY("a", PLATFORM("linux", "arm64", "")) ",\n" ENTRY(
+            "b", PLATFORM("linux", "amd64", "")) "], \"schemaVersion\": 2 }\n";
+    struct sb_error err;
+    struct sb_image_index index, copy;
+    CHECK_INT(parse(text, &index, &err), 0);
+    struct sb_descriptor a = index.v[0].descriptor, before = index.descriptor;
+    sb_autoplatform struct sb_platform arm64, amd64;
+    CHECK_INT(sb_platform_parse("linux/arm64/v8", &arm64, &err), 0);
+    CHECK_INT(sb_platform_parse("linux/amd64", &amd64, &err), 0);
+    CHECK(!sb_image_index_put_descriptor(&index, &a, &arm64, NULL));
+    sb_image_index_copy(&copy, &index);
+    sb_autofree char *same = bytes_of(&index), *copied = bytes_of(&copy);
+    CHECK_STR(same, text);
+    CHECK_STR(copied, text);
+    CHECK(sb_digest_equal(&copy.descriptor.digest, &before.digest));
+    CHECK(sb_image_index_put_descriptor(&copy, &a, &amd64, NULL));
+    sb_autofree char *changed = bytes_of(&copy);
+    CHECK(strncmp(changed, "{\"schemaVersion\":2,\"mediaType\":", 30) == 0);
+    sb_image_index_free(&copy);
+    sb_image_index_free(&index);
+}
+
 /* The same image for two platforms: what is said of it stays as long as it stands under one. */
 static void test_shared_attestation(void) {
     static const char text[] =
@@ -270,6 +295,7 @@ int main(void) {
     }
     test_put();
     test_foreign();
+    test_unchanged();
     test_shared_attestation();
     test_forms();
     test_refused();
