@@ -1,15 +1,14 @@
 #!/bin/sh
 # Builds the recipes of recipes/gallery, or those named, and with buildah the Dockerfile beside each, on the
-# same bases. The trees must be equal but for what compare.py knows a reason for; after a change of one line
+# same bases. The trees must be equal but for what trees-equal.py knows a reason for; after a change of one line
 # sbuild may not be behind, and where something is compiled or bundled not more than 2 s above what that alone
 # takes. Prints a table in Markdown. About half an hour; what it fetches is about 500 MB.
 #
-#   tests/gallery/run [NAME…]        `make gallery CASES="a b"`; the table is $SB_BUILD/gallery.md, too
+#   make gallery CASES="a b"         some of them; the table is $SB_BUILD/gallery.md, too
 #   GALLERY_STORE=DIR                a store that has the bases already
 . tests/e2e/lib.sh
 . "$TOP/tests/e2e/peers.lib"
 . "$TOP/tests/e2e/gallery.lib"
-NAME=gallery
 need_root
 need python3 jq
 need_peer buildah podman
@@ -130,7 +129,7 @@ row() { # NAME
 	check "$1: the image's tests pass" sbuild_build "$1" --explain
 	"$SBUILD" export "$1" --format rootfs -o ours.tar >export.out 2>&1 || { cat export.out && return 1; }
 	container=$(peer_podman create "localhost/made/$1" x) && peer_podman export -o theirs.tar "$container" || return 1
-	check "$1: trees are equal, but for what has a reason" python3 "$TOP/tests/gallery/compare.py" ours.tar theirs.tar
+	check "$1: trees are equal, but for what has a reason" python3 "$TOP/tests/e2e/trees-equal.py" ours.tar theirs.tar
 	sed 's/^/    /' .check
 	rm -f ours.tar theirs.tar
 	check "$1: a changed line takes no longer than with buildah ($change s, $their_change s)" at_most "$change" "$their_change"
