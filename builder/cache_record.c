@@ -10,8 +10,8 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "layers/descriptor.h"
-#include "layers/platform.h"
 #include "layers/image.h"
+#include "layers/platform.h"
 #include "layers/reader.h"
 #include "layers/walk.h"
 

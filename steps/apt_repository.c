@@ -62,8 +62,9 @@ static void check(struct sb_reader *reader, const struct sb_yaml *node,
     if (!is_flat(repository) && !repository->components.n)
         sb_strings_add(&repository->components, "main");
     if (*repository->key == '/' && !can_be_read(repository->key))
-        sb_reader_problem(reader, sb_yaml_get(node, "key"),
-                          "key \"key\": apt can't read a path with a blank, a comma or a control character");
+        sb_reader_problem(
+            reader, sb_yaml_get(node, "key"),
+            "key \"key\": apt can't read a path with a blank, a comma or a control character");
     for (size_t i = 0; i < before->n; i++)
         if (!strcmp(before->v[i].url, repository->url) &&
             !strcmp(before->v[i].suite, repository->suite))

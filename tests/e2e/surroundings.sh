@@ -138,7 +138,7 @@ fi
 if command -v keyctl >/dev/null; then
 	around "keys" keyctl session -
 fi
-around "one job, files of the host" unshare --mount --propagation private sh -c 'printf "192.0.2.9 evil\n" >../hosts; printf "nameserver 192.0.2.9\nsearch evil\n" >../resolv
+around "one job, files of the host, a store in which nothing may be executed" unshare --mount --propagation private sh -c 'mount -t tmpfs -o noexec none ../stores; printf "192.0.2.9 evil\n" >../hosts; printf "nameserver 192.0.2.9\nsearch evil\n" >../resolv
 	[ ! -e /etc/hosts ] || mount --bind ../hosts /etc/hosts; [ ! -e /etc/resolv.conf ] || mount --bind ../resolv /etc/resolv.conf; exec "$@" -j1' sh
 if command -v crun >/dev/null; then
 	around "crun, many jobs" sh -c 'exec "$@" -j9 --runtime crun' sh
