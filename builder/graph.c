@@ -287,18 +287,20 @@ static bool wait_for_turn(struct sb_build *build, const struct sb_target *target
 struct turn {
     struct sb_build *build;
     struct sb_target *target;
+    pthread_t thread;
+    struct sb_error err; /* the thread's own until it is joined */
 };
 
 static void *target_thread(void *data) {
-    const struct turn *turn = data;
+    struct turn *turn = data;
     struct sb_target *target = turn->target;
     struct sb_build *build = turn->build;
     bool go = wait_for_turn(build, target);
     int result = -1;
     if (go)
-        result = start_target(target, &target->err) < 0
+        result = start_target(target, &turn->err) < 0
                      ? -1
-                     : sb_target_advance(target, SB_TARGET_ALL, &target->err);
+                     : sb_target_advance(target, SB_TARGET_ALL, &turn->err);
     pthread_mutex_lock(&build->lock);
     settle(target, result == 0);
     sb_assert(build->running >= go);
@@ -325,8 +327,9 @@ int sb_graph_finish(struct sb_build *build, struct sb_error *err) {
         struct sb_target *target = build->targets[i];
         if (target->state == SB_TARGET_DONE)
             continue;
-        turns[started] = (struct turn){build, target};
-        if (sb_thread_start(&target->thread, target_thread, &turns[started]) != 0) {
+        turns[started].build = build;
+        turns[started].target = target;
+        if (sb_thread_start(&turns[started].thread, target_thread, &turns[started]) != 0) {
             failed = sb_fail(err, SB_E_FAILED, "no thread could be started");
             target->state = SB_TARGET_FAILED;
             break;
@@ -334,11 +337,11 @@ int sb_graph_finish(struct sb_build *build, struct sb_error *err) {
         started++;
     }
     for (size_t i = 0; i < started; i++)
-        pthread_join(turns[i].target->thread, NULL);
+        pthread_join(turns[i].thread, NULL);
     for (size_t i = 0; i < started; i++) {
-        if (turns[i].target->state != SB_TARGET_FAILED || failed || !turns[i].target->err.code)
+        if (turns[i].target->state != SB_TARGET_FAILED || failed || !turns[i].err.code)
             continue;
-        *err = turns[i].target->err;
+        *err = turns[i].err;
         failed = -1;
     }
     return failed;

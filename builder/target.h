@@ -4,7 +4,6 @@
 #ifndef SB_BUILDER_TARGET_H
 #define SB_BUILDER_TARGET_H
 
-#include <pthread.h>
 
 #include "builder/layer_key.h"
 #include "builder/request.h"
@@ -53,8 +52,6 @@ struct sb_target {
         SB_TARGET_DONE,
         SB_TARGET_FAILED,
     } state;
-    struct sb_error err;
-    pthread_t thread;
 };
 
 enum sb_target_effort {
