@@ -2,6 +2,9 @@
 
 #include <sched.h>
 #include <signal.h>
+#include <time.h>
+
+#include "base/assert.h"
 
 int sb_thread_start(pthread_t *out, void *(*run)(void *data), void *data) {
     sigset_t all, before;
@@ -10,6 +13,12 @@ int sb_thread_start(pthread_t *out, void *(*run)(void *data), void *data) {
     int failed = pthread_create(out, NULL, run, data);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return failed;
+}
+
+void sb_thread_settle(void) {
+    static const struct timespec millisecond = {.tv_nsec = 1000000};
+    for (int i = 0; i < 1000 && sb_thread_count() > 1; i++)
+        nanosleep(&millisecond, NULL);
 }
 
 int sb_core_count(void) {

@@ -17,6 +17,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/process.h"
+#include "base/thread.h"
 #include "base/userdb.h"
 
 /* At least so many, and more where the user has them: images have owners beyond, too. */
@@ -190,6 +191,7 @@ static int ask_helper(int go, int answer, pid_t helper, struct sb_error *err) {
 }
 
 static int enter_as_user(struct sb_error *err) {
+    sb_thread_settle();
     sb_assert_one_thread();
     struct range uids = {0}, gids = {0};
     int go[2], answer[2];
