@@ -366,7 +366,7 @@ static bool leads_elsewhere(struct fold *f, const struct sb_entry *link) {
         return false;
     sb_autofree char *end = NULL;
     if (sb_stack_resolve_counted(&stack, link->path, &f->steps, &end, NULL) < 0)
-        return true; /* round and round */
+        return false; /* round and round, until a layer above breaks the circle */
     return sb_stack_find(&stack, end, &e) && !S_ISDIR(e.mode);
 }
 

@@ -3,7 +3,8 @@
  * config, so that a copy layer can be made on a base whose layers aren't here.
  *
  * Every image that sbuild builds carries in its config, as "dev.sbuild.paths":
- *   - its symbolic links, but for those that are known to lead to something other than a directory,
+ *   - its symbolic links, but for those that were known to lead to something other than a directory
+ *     when their layer was added,
  *   - its directories whose mode or owner is not 0755 root:root,
  *   - all directories at the root, and all directories in these;
  * and for each layer a set of all its paths (context/path_set.h), of which one can be asked for.

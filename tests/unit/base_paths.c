@@ -75,8 +75,8 @@ static void test_what_is_kept(void) {
          "a/b/c 700 0:0,a/b/d 755 0:7,t 1777 0:0");
     /* a whiteout is no directory, whatever seems to be in it */
     FOLD("2,a,", "a,.wh.a/b!,.wh.b/c/d");
-    /* links: to directories wherever they are, and those that lead to nothing known */
-    FOLD("2,bin|>usr/bin,lib|>/usr/lib,loose|>gone/far/away,usr,usr/bin,usr/lib,",
+    /* links: to directories wherever they are, and those that lead to nothing known, or nowhere */
+    FOLD("2,a|>b,b|>a,bin|>usr/bin,lib|>/usr/lib,loose|>gone/far/away,usr,usr/bin,usr/lib,",
          "bin>usr/bin,lib>/usr/lib,usr/bin/x!,usr/lib/y!,so>usr/lib/y,loose>gone/far/away,a>b,b>a,"
          "chain>so");
     FOLD("2,a,a/b,a/b/c/up|>../..,", "a/b/c/up>../..,a/b/c/f>../../../a/x,a/x!");
@@ -90,6 +90,9 @@ static void test_layers(void) {
     FOLD("2,a|700|1:1,", "a 700 1:1", "a/f!");
     FOLD("2,a,", "a 700 1:1", "a,a/f!");
     FOLD("2,a,a/b,", "a/b/c 700 1:1", "a/b/c");
+    /* a circle of links is broken by a layer above */
+    FOLD("2,a|>b,b,", "a>b,b>a", "b");
+    FOLD("2,a|>b,b|>c,c,", "a>b,b>a,c", "b>c");
     /* whiteouts, opaque directories, files in the way */
     FOLD("2,a,", "a/b,a/b/c 700 1:1,l>a", "a/.wh.b!,.wh.l!");
     FOLD("2,a-b,a.b,", "a/b,a/b/c 700 1:1,a-b,a.b", ".wh.a!");
