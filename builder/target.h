@@ -4,7 +4,6 @@
 #ifndef SB_BUILDER_TARGET_H
 #define SB_BUILDER_TARGET_H
 
-
 #include "builder/layer_key.h"
 #include "builder/request.h"
 #include "builder/workshop.h"
